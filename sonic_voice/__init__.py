@@ -1,0 +1,107 @@
+"""Spoken conversations with Amazon Nova Sonic.
+
+    async with BedrockTransport() as transport:
+        config = SessionConfig(voice="tiffany", tools=tools.specs)
+        async with Session.open(config, transport) as session:
+            await converse(session, source, sink, tools)
+
+`LocalService` gives the same transport over an emulator of the service on this machine.
+
+Names are loaded when first used: importing this package loads no AWS SDK, no NumPy, no PortAudio
+and no emulator.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .audio import AudioSink, AudioSource, NullSink, PlayoutBuffer
+    from .bedrock import BedrockTransport
+    from .catalog import DEFAULT_MODEL, VOICE_MODELS, VoiceModel, voice_model
+    from .config import AudioFormat, Deadlines, SessionConfig, ToolChoice, ToolSpec
+    from .conversation import Observer, converse
+    from .emulator.local import LocalService
+    from .errors import (
+        AudioError,
+        ConfigError,
+        ConnectError,
+        ConnectionLost,
+        CredentialsError,
+        DeadlineError,
+        ErrorKind,
+        NetworkError,
+        OrderError,
+        ScenarioError,
+        ServiceError,
+        SonicError,
+        WireError,
+    )
+    from .events import (
+        AssistantText,
+        Audio,
+        Closed,
+        Event,
+        Heard,
+        Ignored,
+        Interrupted,
+        ToolAnswered,
+        ToolCall,
+        TurnEnded,
+        Usage,
+        UserSpeechEnded,
+        UserSpeechStarted,
+        UserText,
+    )
+    from .history import Message
+    from .metrics import Metrics
+    from .session import Session
+    from .tools import Tool, Toolbox, tool
+    from .transcript import Line, Transcript
+    from .transport import MemoryTransport, Stream, Transport
+    from .wav import WavSink, WavSource
+    from .wire import Tokens
+
+_MODULE_OF = {
+    name: module
+    for module, names in {
+        "audio": "AudioSink AudioSource NullSink PlayoutBuffer",
+        "bedrock": "BedrockTransport",
+        "catalog": "DEFAULT_MODEL VOICE_MODELS VoiceModel voice_model",
+        "config": "AudioFormat Deadlines SessionConfig ToolChoice ToolSpec",
+        "conversation": "Observer converse",
+        "emulator.local": "LocalService",
+        "errors": (
+            "AudioError ConfigError ConnectError ConnectionLost CredentialsError DeadlineError "
+            "ErrorKind NetworkError OrderError ScenarioError ServiceError SonicError WireError"
+        ),
+        "events": (
+            "AssistantText Audio Closed Event Heard Ignored Interrupted ToolAnswered ToolCall "
+            "TurnEnded Usage UserSpeechEnded UserSpeechStarted UserText"
+        ),
+        "history": "Message",
+        "metrics": "Metrics",
+        "session": "Session",
+        "tools": "Tool Toolbox tool",
+        "transcript": "Line Transcript",
+        "transport": "MemoryTransport Stream Transport",
+        "wav": "WavSink WavSource",
+        "wire": "Tokens",
+    }.items()
+    for name in names.split()
+}
+
+__all__ = sorted(_MODULE_OF)  # pyright: ignore[reportUnsupportedDunderAll]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})

@@ -1,0 +1,392 @@
+"""What each model is and can do: ids, voices, languages, regions, rates, prices, limits.
+
+Two tables. `VOICE_MODELS` are the models that hold a spoken conversation, all of them through
+`InvokeModelWithBidirectionalStream` and nothing else. `OTHER_MODELS` are the rest of Bedrock by
+id prefix, each with the API families it is called through, so that a wrong id is answered before
+anything is sent: "that one does not speak; it is called through Converse".
+
+Ids are bare. Other models of the service take a regional prefix (`us.`, `eu.`, `apac.`,
+`global.`); the voice models have no such inference ids (protocol reference 0.1).
+
+Facts are those of the protocol reference, sections 0, 5 and 9.2. What nobody has published is
+said to be unknown where it stands, with the value taken and why.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from .errors import ConfigError
+
+DEFAULT_MODEL = "amazon.nova-2-sonic-v1:0"
+
+MS_PER_SPEECH_TOKEN = 40
+"""One speech token is 40 ms of sound, in and out (reference 9.1)."""
+
+_KB = 1000
+"""The service says "KB" and not which; the smaller reading is safe under both."""
+
+Gender = Literal["feminine", "masculine"]
+Kind = Literal["chat", "embedding", "reranking", "image", "video", "video understanding"]
+Api = Literal["Converse", "Invoke", "Chat Completions", "Responses", "StartAsyncInvoke"]
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A voice of a model. Ids are lower-case; the service refuses any other spelling."""
+
+    id: str
+    locale: str
+    """Language and country it is made for, such as `en-US`."""
+    gender: Gender
+    polyglot: bool = False
+    """Whether it speaks every language of its model, and not only those of `locales`."""
+    locales: tuple[str, ...] = ()
+    """All it is made for, `locale` first; two where a voice switches between two."""
+
+    def __post_init__(self) -> None:
+        if not self.locales:
+            object.__setattr__(self, "locales", (self.locale,))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the service takes of one stream (reference 0.4)."""
+
+    history_bytes: int
+    """All texts of the chat history together, in UTF-8."""
+    history_message_bytes: int
+    """One message of the chat history, in UTF-8, sent in pieces of 1,000 bytes."""
+    max_output_tokens: int
+    """Largest `maxTokens`."""
+    concurrent_streams: int | None
+    """Streams of one account and region at a time; None: not published."""
+    history_messages: int = 40
+    """A cap that other clients keep; it is on no page of the documentation."""
+    system_bytes: int = 200 * _KB
+    """The system prompt, in UTF-8. No limit is published: 32 KB in one event were refused and the
+    same text in pieces was taken (reference 2.5). We send pieces, and stop at the largest total
+    that is documented for any text, that of the chat history."""
+    stream_s: float = 480.0
+    """Wall-clock life of one stream; the service ends it then."""
+    idle_s: float = 55.0
+    """Longest gap without audio or interactive content; 59 and 295 s have been seen too."""
+    chunk_bytes: int = 1_000_000
+    """The `bytes` of one chunk, that is one payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """USD per million tokens, on demand in us-east-1; other regions can differ (reference 9.2)."""
+
+    speech_in: float
+    speech_out: float
+    text_in: float
+    text_out: float
+
+    def cost(
+        self, *, speech_in: int = 0, speech_out: int = 0, text_in: int = 0, text_out: int = 0
+    ) -> float:
+        """What so many tokens of each kind cost, in USD."""
+        return (
+            speech_in * self.speech_in
+            + speech_out * self.speech_out
+            + text_in * self.text_in
+            + text_out * self.text_out
+        ) / 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceModel:
+    """A model that listens and speaks."""
+
+    id: str
+    name: str
+    voices: tuple[Voice, ...]
+    languages: tuple[str, ...]
+    """ISO 639-1 codes of the languages it is documented for."""
+    regions: tuple[str, ...]
+    prices: Prices
+    limits: Limits
+    turn_detection: bool
+    """Whether endpointing can be set; a model without refuses the field (reference 2.2)."""
+    text_input: bool
+    """Whether text during the conversation is answered ("cross-modal", reference 2.10)."""
+    speech_events: bool
+    """Whether it sends `userSpeechStart` and `userSpeechEnd` (reference 3.4)."""
+    system_speech: bool
+    """Whether the script of Hindi can be chosen (`SYSTEM_SPEECH`, reference 2.4)."""
+    silent_tools: bool
+    """Whether it says nothing between a tool call and the result (reference 8.5): one that has
+    asynchronous tool calls talks on."""
+    rates_hz: tuple[int, ...] = (8_000, 16_000, 24_000)
+    """Sample rates it takes and gives."""
+    end_of_life: date | None = None
+    """The day from which calls fail, where one is announced."""
+
+    def voice(self, id: str | None) -> Voice:
+        """The voice of that id; the model's first for None.
+
+        Raises `ConfigError` with the nearest id and the list for one it has not.
+        """
+        if id is None:
+            return self.voices[0]
+        for voice in self.voices:
+            if voice.id == id:
+                return voice
+        ids = [voice.id for voice in self.voices]
+        if id.lower() in ids:
+            hint = f"Voice ids are lower-case: {id.lower()!r}."
+        else:
+            hint = f"{_did_you_mean(id, ids)}Its voices are: {', '.join(ids)}."
+        raise ConfigError(f"{self.name} has no voice {id!r}.", hint=hint)
+
+    def check_region(self, region: str | None) -> None:
+        """Raise `ConfigError` if the model is not served in `region`; None is no region yet."""
+        if region is not None and region not in self.regions:
+            raise ConfigError(
+                f"{self.name} is not available in region {region!r}.",
+                hint=f"{_did_you_mean(region, self.regions)}"
+                f"It is available in: {', '.join(self.regions)}.",
+            )
+
+    def warning(self, today: date) -> str | None:
+        """What a user of this model should know on the day `today`; None if there is nothing."""
+        if self.end_of_life is None:
+            return None
+        instead = f"Use {DEFAULT_MODEL} instead."
+        if today >= self.end_of_life:
+            return (
+                f"{self.name} ({self.id}) reached its end of life on {self.end_of_life}: "
+                f"the service refuses calls. {instead}"
+            )
+        return f"{self.name} ({self.id}) reaches its end of life on {self.end_of_life}. {instead}"
+
+
+@dataclass(frozen=True, slots=True)
+class OtherModel:
+    """A family of models that do not hold a spoken conversation."""
+
+    prefix: str
+    """Beginning of its ids, without regional prefix."""
+    name: str
+    kind: Kind
+    apis: tuple[Api, ...]
+    """The API families it is called through, the usual one first; where versions of one family
+    differ, all that most of them have."""
+
+
+def voice_model(id: str) -> VoiceModel:
+    """The voice model of that id, which must be bare.
+
+    Raises `ConfigError` for everything else: a regional prefix, another model of Bedrock (says
+    what that one is called through), an unknown id (suggests the nearest).
+    """
+    found = _BY_ID.get(id)
+    if found is not None:
+        return found
+    bare = without_region(id)
+    if bare in _BY_ID:
+        raise ConfigError(
+            f"There is no inference id {id!r}: voice models have no geographic or global ones.",
+            hint=f"Use the bare id {bare!r}.",
+        )
+    other = other_model(id)
+    if other is not None:
+        raise ConfigError(
+            f"{id!r} ({other.name}, {other.kind}) does not hold spoken conversations.",
+            hint=f"It is called through {_or(other.apis)}. "
+            f"For a conversation use {DEFAULT_MODEL!r}.",
+        )
+    nearest = _did_you_mean(bare, _BY_ID, key=_unversioned)
+    raise ConfigError(
+        f"{id!r} is not a known voice model.",
+        hint=f"{nearest}The voice models are: {', '.join(_BY_ID)}.",
+    )
+
+
+def other_model(id: str) -> OtherModel | None:
+    """The entry of `OTHER_MODELS` for an id, regional prefix or not; the longest prefix wins."""
+    bare = without_region(id)
+    matches = [other for other in OTHER_MODELS if bare.startswith(other.prefix)]
+    return max(matches, key=lambda other: len(other.prefix), default=None)
+
+
+def without_region(id: str) -> str:
+    """`id` without a regional prefix such as `us.`."""
+    prefix, _, rest = id.partition(".")
+    return rest if prefix in _REGIONAL_PREFIXES and rest else id
+
+
+def _did_you_mean(asked: str, known: Iterable[str], key: Callable[[str], str] = str.lower) -> str:
+    """A suggestion of the name nearest to `asked`, compared by `key`; empty if none is near."""
+    names = {key(name): name for name in known}
+    nearest = difflib.get_close_matches(key(asked), names, n=1)
+    return f"Did you mean {names[nearest[0]]!r}? " if nearest else ""
+
+
+def _unversioned(id: str) -> str:
+    """`id` without a version such as `-v1:0`, which would outweigh the name in a comparison."""
+    return id.lower().partition("-v")[0]
+
+
+def _or(names: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+_REGIONAL_PREFIXES = frozenset({"us", "eu", "apac", "global", "us-gov", "jp", "au", "ca"})
+
+_V1_VOICES = (
+    Voice("tiffany", "en-US", "feminine"),
+    Voice("matthew", "en-US", "masculine"),
+    Voice("amy", "en-GB", "feminine"),
+    Voice("ambre", "fr-FR", "feminine"),
+    Voice("florian", "fr-FR", "masculine"),
+    Voice("beatrice", "it-IT", "feminine"),
+    Voice("lorenzo", "it-IT", "masculine"),
+    Voice("greta", "de-DE", "feminine"),
+    Voice("lennart", "de-DE", "masculine"),
+    Voice("lupe", "es-US", "feminine", locales=("es-US", "es-ES")),
+    Voice("carlos", "es-US", "masculine", locales=("es-US", "es-ES")),
+)
+
+_V2_VOICES = (
+    Voice("tiffany", "en-US", "feminine", polyglot=True),
+    Voice("matthew", "en-US", "masculine", polyglot=True),
+    Voice("amy", "en-GB", "feminine"),
+    Voice("olivia", "en-AU", "feminine"),
+    Voice("kiara", "en-IN", "feminine", locales=("en-IN", "hi-IN")),
+    Voice("arjun", "en-IN", "masculine", locales=("en-IN", "hi-IN")),
+    Voice("ambre", "fr-FR", "feminine"),
+    Voice("florian", "fr-FR", "masculine"),
+    Voice("beatrice", "it-IT", "feminine"),
+    Voice("lorenzo", "it-IT", "masculine"),
+    Voice("tina", "de-DE", "feminine"),
+    Voice("lennart", "de-DE", "masculine"),
+    Voice("lupe", "es-US", "feminine"),
+    Voice("carlos", "es-US", "masculine"),
+    Voice("carolina", "pt-BR", "feminine"),
+    Voice("leo", "pt-BR", "masculine"),
+)
+
+_V2_LANGUAGES = ("en", "fr", "it", "de", "es", "pt", "hi")
+
+_V2_LIMITS = Limits(
+    history_bytes=200 * _KB,
+    history_message_bytes=50 * _KB,
+    max_output_tokens=65_536,
+    concurrent_streams=None,
+)
+
+NOVA_SONIC = VoiceModel(
+    id="amazon.nova-sonic-v1:0",
+    name="Nova Sonic",
+    voices=_V1_VOICES,
+    languages=("en", "fr", "it", "de", "es"),
+    regions=("us-east-1", "eu-north-1", "ap-northeast-1"),
+    prices=Prices(speech_in=3.40, speech_out=13.60, text_in=0.06, text_out=0.24),
+    limits=Limits(
+        history_bytes=40 * _KB,
+        # Its 1 KB are for one `textInput`, and a message goes in pieces: only the total is left.
+        history_message_bytes=40 * _KB,
+        # Not published; the most that a client in use allows (reference 2.2).
+        max_output_tokens=10_000,
+        concurrent_streams=20,
+    ),
+    turn_detection=False,
+    text_input=False,
+    speech_events=False,
+    system_speech=False,
+    silent_tools=True,
+    end_of_life=date(2026, 9, 14),
+)
+
+NOVA_2_SONIC = VoiceModel(
+    id=DEFAULT_MODEL,
+    name="Nova 2 Sonic",
+    voices=_V2_VOICES,
+    languages=_V2_LANGUAGES,
+    regions=("us-east-1", "us-west-2", "eu-north-1", "ap-northeast-1"),
+    prices=Prices(speech_in=3.00, speech_out=12.00, text_in=0.33, text_out=2.75),
+    limits=_V2_LIMITS,
+    turn_detection=True,
+    text_input=True,
+    speech_events=True,
+    system_speech=True,
+    silent_tools=False,
+)
+
+NOVA_2_5_SONIC = VoiceModel(
+    id="amazon.nova-2-5-sonic",
+    name="Nova 2.5 Sonic",
+    voices=_V2_VOICES,
+    languages=_V2_LANGUAGES,
+    regions=("us-east-1", "eu-north-1", "ap-northeast-1"),
+    prices=Prices(speech_in=3.00, speech_out=12.00, text_in=0.33, text_out=2.75),
+    limits=_V2_LIMITS,
+    turn_detection=True,
+    text_input=True,
+    speech_events=True,
+    system_speech=True,
+    silent_tools=True,
+)
+"""It has no model card. Voices, languages and limits are taken to be those of Nova 2 Sonic,
+which is unknown officially; the regions are those it has been seen in; the output prices come
+from an aggregator; that it is silent during a tool call is one measurement (reference 8.5)."""
+
+VOICE_MODELS: tuple[VoiceModel, ...] = (NOVA_2_SONIC, NOVA_2_5_SONIC, NOVA_SONIC)
+
+_BY_ID = {model.id: model for model in VOICE_MODELS}
+
+_CHAT: tuple[Api, ...] = ("Converse", "Invoke")
+_INVOKE: tuple[Api, ...] = ("Invoke",)
+_OPEN: tuple[Api, ...] = ("Converse", "Invoke", "Chat Completions")
+_OPENAI: tuple[Api, ...] = ("Converse", "Invoke", "Chat Completions", "Responses")
+
+OTHER_MODELS: tuple[OtherModel, ...] = (
+    OtherModel("amazon.nova-micro", "Nova Micro", "chat", _CHAT),
+    OtherModel("amazon.nova-lite", "Nova Lite", "chat", _CHAT),
+    OtherModel("amazon.nova-pro", "Nova Pro", "chat", _CHAT),
+    OtherModel("amazon.nova-premier", "Nova Premier", "chat", _CHAT),
+    OtherModel("amazon.nova-2-lite", "Nova 2 Lite", "chat", _CHAT),
+    OtherModel("anthropic.claude", "Claude", "chat", _CHAT),
+    OtherModel("meta.llama", "Llama", "chat", _CHAT),
+    OtherModel("mistral.", "Mistral", "chat", _OPEN),
+    OtherModel("mistral.magistral", "Magistral", "chat", _OPEN),
+    OtherModel("mistral.ministral", "Ministral", "chat", _OPEN),
+    OtherModel("mistral.devstral", "Devstral", "chat", _OPEN),
+    OtherModel("mistral.pixtral", "Pixtral", "chat", _CHAT),
+    OtherModel("mistral.voxtral", "Voxtral", "chat", _OPEN),
+    OtherModel("cohere.command", "Cohere Command", "chat", _CHAT),
+    OtherModel("deepseek.", "DeepSeek", "chat", _OPEN),
+    OtherModel("qwen.", "Qwen", "chat", _OPEN),
+    OtherModel("openai.gpt-oss", "gpt-oss", "chat", _OPENAI),
+    OtherModel("openai.gpt-oss-safeguard", "gpt-oss Safeguard", "chat", _OPEN),
+    OtherModel("google.gemma", "Gemma", "chat", _OPEN),
+    OtherModel("moonshot.", "Kimi", "chat", _OPEN),
+    OtherModel("moonshotai.", "Kimi", "chat", _OPEN),
+    OtherModel("minimax.", "MiniMax", "chat", _OPEN),
+    OtherModel("nvidia.nemotron", "Nemotron", "chat", _OPEN),
+    OtherModel("ai21.jamba", "Jamba", "chat", _CHAT),
+    OtherModel("writer.palmyra", "Palmyra", "chat", _CHAT),
+    OtherModel("zai.glm", "GLM", "chat", _OPEN),
+    OtherModel("amazon.titan-embed", "Titan Embeddings", "embedding", _INVOKE),
+    OtherModel(
+        "amazon.nova-2-multimodal-embeddings",
+        "Nova Multimodal Embeddings",
+        "embedding",
+        ("Invoke", "StartAsyncInvoke"),
+    ),
+    OtherModel("cohere.embed", "Cohere Embed", "embedding", _INVOKE),
+    OtherModel("cohere.rerank", "Cohere Rerank", "reranking", _INVOKE),
+    OtherModel(
+        "twelvelabs.marengo-embed", "Marengo Embed", "embedding", ("Invoke", "StartAsyncInvoke")
+    ),
+    OtherModel("amazon.nova-canvas", "Nova Canvas", "image", _INVOKE),
+    OtherModel("amazon.titan-image", "Titan Image Generator", "image", _INVOKE),
+    OtherModel("stability.", "Stability AI", "image", _INVOKE),
+    OtherModel("amazon.nova-reel", "Nova Reel", "video", ("StartAsyncInvoke",)),
+    OtherModel("twelvelabs.pegasus", "Pegasus", "video understanding", _INVOKE),
+)

@@ -1,0 +1,228 @@
+"""What a session is asked to be: frozen, and validated when built.
+
+A `SessionConfig` that exists is one the service will take, as far as anyone outside can know:
+the model speaks, the voice is one of its voices, rates and numbers are in range, tools have
+names and schemas the service accepts, the history is in its order and within its limits.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from .catalog import DEFAULT_MODEL, VoiceModel, voice_model
+from .errors import ConfigError
+from .history import HistoryPolicy, Message, normalise
+
+Endpointing = Literal["HIGH", "MEDIUM", "LOW"]
+"""How readily the service decides that the user has finished (v2 and later; reference 2.2)."""
+
+Script = Literal["latin", "devanagari", "mixed"]
+"""The script of transcripts and replies when Hindi is spoken (reference 2.4, `SYSTEM_SPEECH`)."""
+
+BYTES_PER_SAMPLE = 2
+"""All PCM here is signed 16-bit little-endian, one channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """Signed 16-bit little-endian mono PCM at `rate_hz`."""
+
+    rate_hz: int
+
+    def seconds(self, pcm_bytes: int) -> float:
+        """How long `pcm_bytes` of this format last, in seconds."""
+        return pcm_bytes / (self.rate_hz * BYTES_PER_SAMPLE)
+
+    def size(self, seconds: float) -> int:
+        """How many bytes last `seconds`, in whole samples."""
+        return round(seconds * self.rate_hz) * BYTES_PER_SAMPLE
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool as the model is told of it: name, description, JSON schema (reference 8.1)."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Whether the model may (`auto`), must (`any`), or must use one named tool (`tool`)."""
+
+    mode: Literal["auto", "any", "tool"] = "auto"
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long each step of a session may take, in seconds of wall-clock time."""
+
+    open_s: float = 20.0
+    """From the first byte of the connection to the service's response headers; a cold model
+    needs up to 10 s (reference 3.12)."""
+    send_s: float = 10.0
+    """One payload onto the wire, back-pressure included."""
+    close_s: float = 10.0
+    """From our `sessionEnd` to the service's end of stream."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConfig:
+    """One session: who speaks, how, with what tools and after what history.
+
+    Raises `ConfigError` when built with something the service would refuse.
+    """
+
+    model: str = DEFAULT_MODEL
+    region: str | None = None
+    """Checked against the model's regions when given; the transport connects to its own."""
+    voice: str | None = None
+    """None: the model's first voice."""
+    system: str = "You are a friendly assistant in a spoken conversation. Keep answers short."
+    history: tuple[Message, ...] = ()
+    """Earlier conversation; normalised when built (USER first, neighbours merged)."""
+    history_policy: HistoryPolicy = "error"
+    """What to do with a history over the limits: `error`, or `trim` the oldest."""
+    script: Script | None = None
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: ToolChoice = field(default_factory=ToolChoice)
+    max_tokens: int = 1024
+    top_p: float = 0.9
+    temperature: float = 0.7
+    endpointing: Endpointing | None = None
+    """None: MEDIUM where the model has the setting, nothing where it has not."""
+    input: AudioFormat = AudioFormat(16_000)
+    output: AudioFormat = AudioFormat(24_000)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+
+    def __post_init__(self) -> None:
+        model = voice_model(self.model)
+        model.check_region(self.region)
+        settle = object.__setattr__  # the one way to fill a default of a frozen dataclass
+        settle(self, "voice", model.voice(self.voice).id)
+        settle(self, "endpointing", _endpointing(model, self.endpointing))
+        settle(self, "history", normalise(self.history, model.limits, self.history_policy))
+        _check_numbers(self)
+        _check_rates(self, model)
+        _check_system(self, model)
+        _check_tools(self)
+
+    @property
+    def voice_model(self) -> VoiceModel:
+        """The catalog's entry of `model`."""
+        return voice_model(self.model)
+
+
+TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_REFUSED_IN_SCHEMAS = ("$ref", "$schema", "$defs", "anyOf", "oneOf", "allOf")
+
+
+def _endpointing(model: VoiceModel, asked: Endpointing | None) -> Endpointing | None:
+    if not model.turn_detection:
+        if asked is not None:
+            raise ConfigError(
+                f"{model.id} has no endpointing setting.", hint="Leave `endpointing` out."
+            )
+        return None
+    if asked is not None and asked not in get_args(Endpointing):
+        raise ConfigError(f"Endpointing is HIGH, MEDIUM or LOW, not {asked!r}.")
+    return asked or "MEDIUM"
+
+
+def _check_numbers(config: SessionConfig) -> None:
+    limit = config.voice_model.limits.max_output_tokens
+    if not 1 <= config.max_tokens <= limit:
+        raise ConfigError(f"max_tokens must be 1 to {limit}, not {config.max_tokens}.")
+    for name, value in (("top_p", config.top_p), ("temperature", config.temperature)):
+        if not 0.0 <= value <= 1.0:
+            raise ConfigError(f"{name} must be 0 to 1, not {value}.")
+
+
+def _check_rates(config: SessionConfig, model: VoiceModel) -> None:
+    for name, audio in (("input", config.input), ("output", config.output)):
+        if audio.rate_hz not in model.rates_hz:
+            rates = ", ".join(str(rate) for rate in model.rates_hz)
+            raise ConfigError(
+                f"{name} rate must be one of {rates} Hz, not {audio.rate_hz}.",
+                hint="Files and devices of other rates are resampled by their source or sink.",
+            )
+
+
+def _check_system(config: SessionConfig, model: VoiceModel) -> None:
+    size = len(config.system.encode())
+    if not config.system.strip():
+        raise ConfigError("The system prompt is empty.", hint="Say in a sentence who speaks.")
+    if size > model.limits.system_bytes:
+        raise ConfigError(
+            f"The system prompt has {size} bytes; {model.limits.system_bytes} are the limit.",
+            hint="Shorten it, or move reference material into a tool.",
+        )
+    if config.script is not None and (
+        not model.system_speech or config.script not in get_args(Script)
+    ):
+        raise ConfigError(
+            f"{model.id} cannot be asked for the script {config.script!r}.",
+            hint="latin, devanagari or mixed, on Nova 2 Sonic and later.",
+        )
+
+
+def _check_tools(config: SessionConfig) -> None:
+    names = [tool.name for tool in config.tools]
+    for tool in config.tools:
+        if not TOOL_NAME.fullmatch(tool.name):
+            raise ConfigError(
+                f"{tool.name!r} is no name for a tool.",
+                hint="Letters, digits, _ and -, at most 64 of them.",
+            )
+        if names.count(tool.name) > 1:
+            raise ConfigError(f"Two tools are named {tool.name!r}.", hint="Rename one.")
+        check_schema(tool.name, tool.schema)
+    choice = config.tool_choice
+    if choice.mode != "auto" and not config.tools:
+        raise ConfigError(f"tool_choice {choice.mode!r} needs tools.", hint="Give some tools.")
+    if choice.mode == "tool" and choice.name not in names:
+        raise ConfigError(
+            f"tool_choice names {choice.name!r}, which is not among the tools.",
+            hint=f"The tools are: {', '.join(names)}.",
+        )
+
+
+def check_schema(tool: str, schema: dict[str, Any]) -> None:
+    """Raise `ConfigError` if the service would answer `schema` with "Invalid input request".
+
+    Source: protocol reference 8.1.
+    """
+    if schema.get("type") != "object":
+        raise ConfigError(f"The schema of tool {tool!r} must be an object at its top.")
+    _check_schema_part(tool, schema, "")
+    try:
+        json.dumps(schema, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"The schema of tool {tool!r} is not JSON: {error}.") from error
+
+
+def _check_schema_part(tool: str, part: Any, path: str) -> None:
+    if isinstance(part, list):
+        for index, item in enumerate(part):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            _check_schema_part(tool, item, f"{path}/{index}")
+    if not isinstance(part, dict):
+        return
+    for key, value in part.items():  # pyright: ignore[reportUnknownVariableType]
+        here = f"{path}/{key}"
+        # Below "properties" the keys are names of the application's own.
+        is_name = path.endswith("/properties")
+        if not is_name and key in _REFUSED_IN_SCHEMAS:
+            raise ConfigError(
+                f"The schema of tool {tool!r} uses {key} at {here}; the service refuses it.",
+                hint="Write the type out, without alternatives and references.",
+            )
+        if not is_name and key == "type" and (value == "null" or isinstance(value, list)):
+            raise ConfigError(
+                f"The schema of tool {tool!r} allows null or several types at {here}; "
+                "the service refuses it.",
+                hint="Leave an optional property out of `required` instead.",
+            )
+        _check_schema_part(tool, value, here)

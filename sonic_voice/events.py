@@ -1,0 +1,139 @@
+"""What a session tells its owner, in the order in which it happens.
+
+A *turn* is what the user said and the answer to it, numbered from 1 for the whole session. An
+answer is told three times: `AssistantText` with stage SPECULATIVE as soon as it is planned,
+`Audio` as it sounds, `AssistantText` with stage FINAL as the service believes it was spoken.
+"""
+
+from dataclasses import dataclass
+
+from .wire import Stage, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class UserSpeechStarted:
+    """The user began to speak, `offset_ms` into the audio sent (v2 and later)."""
+
+    offset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserSpeechEnded:
+    """The user stopped at `offset_ms` of the audio sent; the service noticed at `detected_ms`."""
+
+    offset_ms: int
+    detected_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserText:
+    """What the user said, or typed; a turn may have several, which belong together."""
+
+    turn: int
+    text: str
+    typed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantText:
+    """One block of an answer. Blocks join without separators; FINAL replaces SPECULATIVE."""
+
+    turn: int
+    block: int
+    """Number of the block within its turn, from 0."""
+    text: str
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Sound of an answer: s16le mono PCM at `rate_hz`. Comes faster than it plays."""
+
+    turn: int
+    pcm: bytes
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Barge-in: stop playing `turn` at once. Told once per turn, at the first sign of it.
+
+    `sign` is what the service sent: `userSpeechStart`, `marker` or `contentEnd`.
+    """
+
+    turn: int
+    sign: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What of an interrupted answer reached the listener; told by whoever plays the sound."""
+
+    turn: int
+    heard_ms: int
+    heard: str
+    planned: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model calls a tool. Owes exactly one result, under `tool_use`."""
+
+    turn: int
+    tool_use: str
+    name: str
+    arguments_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswered:
+    """The result that was sent for a tool call."""
+
+    turn: int
+    tool_use: str
+    name: str
+    result_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """All sound of this turn's answer has come; it may still be playing."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of this step and of the session so far."""
+
+    delta: Tokens
+    total: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A payload that was left aside: an unknown event name, or one that cannot be read."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The service ended the stream after our goodbye. Always the last event."""
+
+
+type Event = (
+    UserSpeechStarted
+    | UserSpeechEnded
+    | UserText
+    | AssistantText
+    | Audio
+    | Interrupted
+    | Heard
+    | ToolCall
+    | ToolAnswered
+    | TurnEnded
+    | Usage
+    | Ignored
+    | Closed
+)

@@ -1,0 +1,230 @@
+"""SonicProtocol: the client's side of one stream, without any I/O.
+
+What the owner asks becomes payloads, in the legal order (`order`); what the service sends becomes
+events (`turns`). The three phases of a session are `begin` and `go_live`, then `audio`, `text` and
+`tool_result` while `receive` answers, then `finish`.
+
+    protocol = SonicProtocol(config, Transcript())
+    for payload in protocol.begin() + protocol.go_live(config.history): ...   # send it
+    protocol.audio(pcm)                              # send what it returns, for ever
+    protocol.receive(payload, now)                   # act on the events it returns
+    for payload in protocol.finish(): ...            # then read to the end of the stream
+
+`begin` and `go_live` are two, so that the next stream of a renewed session can stand ready with
+its prompt and receive the history, and the microphone, at the last moment (reference 7.1).
+
+Payloads must reach the wire in the order in which they were asked for, except that the payloads
+of one `text` or `tool_result` may overtake audio as a whole.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from uuid import uuid4
+
+from . import wire
+from .config import Script, SessionConfig
+from .errors import AudioError, OrderError, WireError
+from .events import Event, Ignored, ToolCall, UserText
+from .history import Message, chunks
+from .order import State, Step, after
+from .transcript import Transcript
+from .turns import Turns
+
+# The three texts of the documentation, to be sent unchanged (reference 2.4).
+_SCRIPT: dict[Script, str] = {
+    "latin": (
+        "If the input audio/speech contains hindi, then the transcription and response should be "
+        "in All Latin script (romanized Hindi)."
+    ),
+    "devanagari": (
+        "If the input audio/speech contains hindi, then the transcription and response should be "
+        "in All Devanagari script (Hindi)."
+    ),
+    "mixed": (
+        "If the input audio/speech contains hindi, then the transcription and response can mix "
+        "Latin and Devanagari scripts naturally for code-switching."
+    ),
+}
+
+FAREWELL_SILENCE_S = 0.1
+"""A prompt must have had audio before it may end (reference 6); 68 ms are enough for the service
+to take notice (2.10)."""
+
+
+def _uuid() -> str:
+    return str(uuid4())
+
+
+class SonicProtocol:
+    """One stream's protocol. Thrown away with its stream, never reset.
+
+    `transcript` outlives it; `new_id` makes the names of the prompt and of its blocks.
+    """
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        transcript: Transcript,
+        *,
+        first_turn: int = 1,
+        new_id: Callable[[], str] = _uuid,
+    ) -> None:
+        self._config = config
+        self._model = config.voice_model
+        self._new_id = new_id
+        self._prompt = new_id()
+        self._audio = new_id()
+        self._turns = Turns(transcript, first_turn)
+        self.state = State.NEW
+        self.audio_bytes = 0
+        """Bytes of audio asked for so far: the service's clock."""
+
+    # -- phase 1: initialization ---------------------------------------------------------------
+
+    def begin(self) -> list[bytes]:
+        """Session, prompt, system prompt."""
+        c = self._config
+        payloads = [
+            self._step(
+                Step.SESSION_START,
+                wire.SessionStart(c.max_tokens, c.top_p, c.temperature, c.endpointing),
+            ),
+            self._step(Step.PROMPT_START, self._prompt_start()),
+            *self._text_block(Step.SYSTEM, "SYSTEM", c.system),
+        ]
+        if c.script is not None:
+            payloads += self._text_block(Step.SYSTEM_SPEECH, "SYSTEM_SPEECH", _SCRIPT[c.script])
+        return payloads
+
+    def go_live(self, history: Iterable[Message] = ()) -> list[bytes]:
+        """The history, whole, then the audio block that stays open. `history` is normalised."""
+        payloads: list[bytes] = []
+        for message in history:
+            payloads += self._text_block(Step.HISTORY, message.role, message.text)
+        start = wire.AudioStart(self._prompt, self._audio, self._config.input.rate_hz)
+        return [*payloads, self._step(Step.AUDIO_START, start)]
+
+    # -- phase 2: the conversation -------------------------------------------------------------
+
+    def audio(self, pcm: bytes) -> bytes:
+        """One frame of the user's audio, in the config's input format."""
+        if len(pcm) % 2:
+            raise AudioError(
+                f"{len(pcm)} bytes are no whole number of samples.", hint="Send s16le mono PCM."
+            )
+        payload = self._step(Step.AUDIO, wire.AudioInput(self._prompt, self._audio, pcm))
+        self.audio_bytes += len(pcm)
+        return payload
+
+    def silence(self, seconds: float) -> bytes:
+        """A frame of digital silence."""
+        return self.audio(bytes(self._config.input.size(seconds)))
+
+    def text(self, text: str) -> tuple[list[bytes], UserText]:
+        """A typed turn of the user's, which the model answers by voice (v2 and later)."""
+        if not self._model.text_input:
+            raise OrderError(
+                f"{self._model.id} takes no text once the conversation runs.",
+                hint="Nova 2 Sonic and later do; v1 answers speech alone.",
+            )
+        if not text.strip():
+            raise OrderError("There is no text to send.")
+        payloads = self._text_block(Step.TEXT, "USER", text, interactive=True)
+        return payloads, self._turns.typed(text)
+
+    def tool_result(self, tool_use: str, result_json: str) -> tuple[list[bytes], ToolCall]:
+        """The one result of the call `tool_use`: a JSON object as a string."""
+        if not isinstance(_parsed(result_json), dict):
+            raise OrderError(
+                "A tool result must be a JSON object.", hint='Wrap it: {"result": ...}.'
+            )
+        after(self.state, Step.TOOL_RESULT)
+        call = self._turns.answer_call(tool_use)
+        if call is None:
+            raise OrderError(
+                f"No tool call {tool_use!r} waits for a result.",
+                hint="Answer each call once, with the id it came with.",
+            )
+        content = self._new_id()
+        payloads = [
+            self._step(Step.TOOL_RESULT, wire.ToolResultStart(self._prompt, content, tool_use)),
+            wire.encode_input(wire.ToolResult(self._prompt, content, result_json)),
+            wire.encode_input(wire.ContentEnd(self._prompt, content)),
+        ]
+        return payloads, call
+
+    # -- phase 3: goodbye ----------------------------------------------------------------------
+
+    def finish(self) -> list[bytes]:
+        """Audio end, prompt end, session end, in the documented order (reference 1.8)."""
+        payloads: list[bytes] = []
+        if not self.audio_bytes:
+            payloads.append(self.silence(FAREWELL_SILENCE_S))
+        return [
+            *payloads,
+            self._step(Step.AUDIO_END, wire.ContentEnd(self._prompt, self._audio)),
+            self._step(Step.PROMPT_END, wire.PromptEnd(self._prompt)),
+            self._step(Step.SESSION_END, wire.SessionEnd()),
+        ]
+
+    @property
+    def finished(self) -> bool:
+        """Whether `sessionEnd` was asked for."""
+        return self.state is State.ENDED
+
+    # -- response output -----------------------------------------------------------------------
+
+    def receive(self, payload: bytes, now: float) -> list[Event]:
+        """The events of one payload of the service; `now` is monotonic seconds.
+
+        A payload that cannot be read becomes `Ignored`: one bad event is no reason to hang up.
+        """
+        try:
+            record = wire.decode_output(payload)
+        except WireError as error:
+            return [Ignored(error.message)]
+        return self._turns.receive(record, now)
+
+    def settled(self, now: float) -> bool:
+        """Nobody speaks, no tool runs, and no answer is owed."""
+        return self._turns.settled(now)
+
+    # ------------------------------------------------------------------------------------------
+
+    def _step(self, step: Step, record: wire.Input) -> bytes:
+        self.state = after(self.state, step)
+        return wire.encode_input(record)
+
+    def _text_block(
+        self, step: Step, role: str, text: str, *, interactive: bool = False
+    ) -> list[bytes]:
+        content = self._new_id()
+        return [
+            self._step(step, wire.TextStart(self._prompt, content, role, interactive)),
+            *(
+                wire.encode_input(wire.TextInput(self._prompt, content, piece))
+                for piece in chunks(text)
+            ),
+            wire.encode_input(wire.ContentEnd(self._prompt, content)),
+        ]
+
+    def _prompt_start(self) -> wire.PromptStart:
+        c = self._config
+        mode, name = c.tool_choice.mode, c.tool_choice.name
+        return wire.PromptStart(
+            prompt=self._prompt,
+            voice=c.voice or "",
+            rate_hz=c.output.rate_hz,
+            tools=tuple(
+                wire.ToolDefinition(tool.name, tool.description, json.dumps(tool.schema))
+                for tool in c.tools
+            ),
+            tool_choice=f"{mode}:{name}" if name else mode,
+        )
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

@@ -1,0 +1,259 @@
+"""Session: a spoken conversation with the model, as its owner sees it.
+
+    async with Session.open(config, transport) as session:
+        await session.send_audio(pcm)          # from one task, all the time
+        async for event in session: ...        # in another
+
+A thin asyncio shell: what may be said when is `protocol`'s business, what events mean is `turns`',
+the stream with its two tasks is a `leg`. Here are the deadlines, the event queue and the goodbye.
+
+The event queue stands between the leg's reader and the owner. It holds `EVENTS_WAITING` events;
+when it is full the reader waits, and with it, by HTTP/2's flow control, the service. An owner who
+does not read events loses none.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from .config import SessionConfig
+from .errors import DeadlineError, OrderError, SonicError
+from .events import Closed, Event, Heard, ToolAnswered, Usage
+from .leg import Leg
+from .protocol import SonicProtocol
+from .transcript import Transcript
+from .transport import Transport
+from .wire import Tokens
+
+EVENTS_WAITING = 1024
+"""Twenty seconds of the service's sound, at 20 ms an event."""
+
+MAX_FRAME_BYTES = 32_000
+"""One second of 16 kHz audio. Larger pieces are cut, well below the service's 1,000,000 bytes a
+chunk (reference 0.4), so that a tool result never waits behind a long one."""
+
+
+class Session:
+    """One conversation. Build it with `open`, enter it once, send audio, read events.
+
+    `clock` gives monotonic seconds on the time line of the conversation: a live one's is
+    `time.monotonic`, a recording's is its own position, so that both can run at any speed.
+    """
+
+    @classmethod
+    def open(
+        cls,
+        config: SessionConfig,
+        transport: Transport,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """A session to be entered with `async with`, which connects and raises as it must.
+
+        Entering raises `CredentialsError`, `NetworkError` or `ServiceError` if the service does
+        not take the session within `config.deadlines.open_s`. Leaving says goodbye in the
+        documented order and reads to the end of the stream, `config.deadlines.close_s` at most.
+        Cancelling either leaves nothing behind.
+        """
+        return cls(config, transport, clock)
+
+    def __init__(
+        self, config: SessionConfig, transport: Transport, clock: Callable[[], float]
+    ) -> None:
+        self.config = config
+        self.transcript = Transcript()
+        self.tokens = Tokens()
+        self.now = clock
+        self._transport = transport
+        self._leg: Leg | None = None
+        self._events: deque[Event] = deque()
+        self._arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._closed = False
+        self._goodbye: asyncio.TimerHandle | None = None
+        self._audio_began_s: float | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._leg is not None:
+            raise OrderError("A session is entered once.", hint="Open another one.")
+        deadline_s = self.config.deadlines.open_s
+        try:
+            async with asyncio.timeout(deadline_s):
+                self._leg = await self._open_leg(1)
+                await self._leg.accepted()
+        except BaseException as error:
+            if self._leg is not None:
+                await self._leg.aclose()
+            if isinstance(error, TimeoutError):
+                raise _no_answer(deadline_s) from error
+            raise
+        return self
+
+    async def _open_leg(self, number: int) -> Leg:
+        protocol = SonicProtocol(self.config, self.transcript)
+        leg = Leg(
+            number,
+            await self._transport.open(self.config.model),
+            protocol,
+            self._deliver,
+            clock=self.now,
+            send_deadline_s=self.config.deadlines.send_s,
+        )
+        leg.over.add_done_callback(lambda _: self._arrived.set())
+        leg.send(protocol.begin() + protocol.go_live(self.config.history))
+        return leg
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        leg = self._live_leg
+        self._closed = True  # nobody reads on: the reader must not wait for room
+        self._room.set()
+        try:
+            if not leg.over.done():
+                self.finish()
+                await asyncio.wait([leg.over])
+            if error is None and not leg.told:
+                leg.outcome()
+        finally:
+            if self._goodbye is not None:
+                self._goodbye.cancel()
+            await leg.aclose()
+
+    # -- input ---------------------------------------------------------------------------------
+
+    async def send_audio(self, pcm: bytes) -> None:
+        """Send the user's audio: s16le mono in `config.input`'s rate, any length.
+
+        Waits while the network is slower than the audio. Cancelling it loses at most the part
+        of `pcm` not yet taken, and breaks nothing. Raises `OrderError` after `finish`, and what
+        ended the session, if it ended.
+        """
+        leg = self._live_leg
+        for start in range(0, len(pcm), MAX_FRAME_BYTES):
+            frame = pcm[start : start + MAX_FRAME_BYTES]
+            await leg.room()
+            leg.send([leg.protocol.audio(frame)])
+            if self._audio_began_s is None:
+                self._audio_began_s = self.now() - self.config.input.seconds(len(frame))
+
+    def send_text(self, text: str) -> None:
+        """Type a turn of the user's; the model answers by voice. Nova 2 Sonic and later.
+
+        While the model speaks, this interrupts it (reference 2.10).
+        """
+        leg = self._live_leg
+        leg.check()
+        payloads, event = leg.protocol.text(text)
+        leg.send_urgent(payloads)
+        self._push([event])
+
+    def send_tool_result(self, tool_use: str, result_json: str) -> None:
+        """Answer the tool call `tool_use`, once, with a JSON object as a string."""
+        leg = self._live_leg
+        leg.check()
+        payloads, call = leg.protocol.tool_result(tool_use, result_json)
+        leg.send_urgent(payloads)
+        self._push([ToolAnswered(call.turn, tool_use, call.name, result_json)])
+
+    def finish(self) -> None:
+        """Say goodbye: no more input; the service's last events follow, then `Closed`.
+
+        Does nothing if it was said before.
+        """
+        leg = self._live_leg
+        if leg.protocol.finished:
+            return
+        leg.send(leg.protocol.finish())
+        self._goodbye = asyncio.get_running_loop().call_later(
+            self.config.deadlines.close_s, leg.end, _no_goodbye(self.config.deadlines.close_s)
+        )
+
+    # -- output --------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next event; one task at a time. Cancelling it loses nothing.
+
+        Raises what ended the session, unless it was our goodbye.
+        """
+        leg = self._live_leg
+        while not self._events:
+            if leg.over.done():
+                return self._end_of(leg)
+            self._arrived.clear()
+            await self._arrived.wait()
+        event = self._events.popleft()
+        if len(self._events) < EVENTS_WAITING:
+            self._room.set()
+        return event
+
+    def heard(self, turn: int, heard_ms: int) -> Heard:
+        """Tell what was heard of an interrupted turn; the transcript is cut there."""
+        self.transcript.hear(turn, heard_ms)
+        return Heard(
+            turn, heard_ms, self.transcript.heard(turn), planned=self.transcript.planned(turn)
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Nobody speaks, no tool runs, and no answer is owed."""
+        return self._live_leg.protocol.settled(self.now())
+
+    @property
+    def audio_began_s(self) -> float:
+        """Where the audio sent began, on the session's clock: offsets of events count from it."""
+        return self.now() if self._audio_began_s is None else self._audio_began_s
+
+    # ------------------------------------------------------------------------------------------
+
+    @property
+    def _live_leg(self) -> Leg:
+        if self._leg is None:
+            raise OrderError("The session is not open.", hint="Enter it with `async with`.")
+        return self._leg
+
+    async def _deliver(self, events: Sequence[Event]) -> None:
+        self._push(events)
+        while len(self._events) >= EVENTS_WAITING and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+
+    def _push(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, Usage):
+                self.tokens = event.total
+        if not self._closed:
+            self._events.extend(events)
+            self._arrived.set()
+
+    def _end_of(self, leg: Leg) -> Closed:
+        """What comes after the last event: the error that ended the leg, or once `Closed`."""
+        already_told = leg.told
+        leg.outcome()
+        if already_told:
+            raise StopAsyncIteration
+        return Closed()
+
+
+def _no_answer(waited_s: float) -> DeadlineError:
+    return DeadlineError(
+        f"The service did not answer within {waited_s:g} s.",
+        waited_s=waited_s,
+        hint="Try again: a cold model can need 10 s. Or check region and network.",
+    )
+
+
+def _no_goodbye(waited_s: float) -> SonicError:
+    return DeadlineError(
+        f"The service did not end the stream within {waited_s:g} s of our goodbye.",
+        waited_s=waited_s,
+    )

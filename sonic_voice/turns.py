@@ -1,0 +1,262 @@
+"""What the service's events mean: turns, barge-in, FINAL texts, who owes whom an answer.
+
+The service numbers nothing but content blocks. Turns are found so:
+
+- A USER text opens a turn, unless the turn before has no sound, no tool call and no end yet: then
+  the user only went on talking, and what was planned meanwhile is dropped.
+- An assistant block after the turn's end, or after its interruption, opens a turn of its own: an
+  answer nobody asked for, such as one to a late tool result.
+- FINAL texts open nothing; they go to the turn whose plan they repeat.
+
+Barge-in has four forms, and not every model sends all of them: `userSpeechStart` while an answer
+is still playing, `contentEnd` with `INTERRUPTED` on any block, and a text block that holds
+`{"interrupted": true}`. The first is acted on, the others are the same one. Every block open at
+that moment is dead: what still comes of it is dropped, whatever its name promises.
+
+Whether an answer is still playing is judged from when its sound came and how long it lasts.
+
+Source: protocol reference 3.3 to 3.11, 11.4.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import wire
+from .config import AudioFormat
+from .events import (
+    AssistantText,
+    Audio,
+    Event,
+    Ignored,
+    Interrupted,
+    ToolCall,
+    TurnEnded,
+    Usage,
+    UserSpeechEnded,
+    UserSpeechStarted,
+    UserText,
+)
+from .transcript import Transcript
+
+
+@dataclass(slots=True)
+class _Block:
+    """A content block of the service's that has begun."""
+
+    turn: int
+    role: str = ""
+    stage: wire.Stage | None = None
+    rate_hz: int = 0
+    dead: bool = False
+
+
+@dataclass(slots=True)
+class _Turn:
+    """The newest turn, as far as it has come."""
+
+    number: int = 0
+    answering: bool = False
+    """A block of the answer has begun."""
+    sounded: bool = False
+    called: bool = False
+    over: bool = False
+    """Its last sound has come, or it was interrupted."""
+
+
+class Turns:
+    """Reads the service's events of one stream, in their order. No I/O, no clock."""
+
+    def __init__(self, transcript: Transcript, first_turn: int = 1) -> None:
+        self._transcript = transcript
+        self._turn = _Turn(first_turn - 1, over=True)
+        self._blocks: dict[str, _Block] = {}
+        self._interrupted: set[int] = set()
+        self._sounding = 0
+        self._playing_until_s = 0.0
+        self._user_speaks = False
+        self._owes_answer = False
+        self._echoes: deque[str] = deque(maxlen=16)
+        self._calls: dict[str, ToolCall] = {}
+
+    def receive(self, record: wire.Output, now: float) -> list[Event]:
+        """The events of one record; `now` in seconds, never running back."""
+        read = self._READ.get(type(record))
+        return read(self, record, now) if read else []
+
+    def typed(self, text: str) -> UserText:
+        """The owner typed `text` as a turn of the user's."""
+        self._open_turn()
+        self._echoes.append(_comparable(text))
+        self._transcript.user(self._turn.number, text)
+        self._owes_answer = True
+        return UserText(self._turn.number, text, typed=True)
+
+    def answer_call(self, tool_use: str) -> ToolCall | None:
+        """Take the open call `tool_use` as answered; None if there is no such open call."""
+        call = self._calls.pop(tool_use, None)
+        if call is not None:
+            self._owes_answer = True
+        return call
+
+    @property
+    def open_calls(self) -> tuple[ToolCall, ...]:
+        """Tool calls that still owe their result."""
+        return tuple(self._calls.values())
+
+    def settled(self, now: float) -> bool:
+        """Nobody speaks, no tool runs, and no answer is owed."""
+        waiting = self._user_speaks or self._owes_answer or bool(self._calls)
+        return not waiting and now >= self._playing_until_s
+
+    # -- the user ------------------------------------------------------------------------------
+
+    def _user_speech_start(self, record: wire.UserSpeechStart, now: float) -> list[Event]:
+        self._user_speaks = True
+        events: list[Event] = [UserSpeechStarted(record.offset_ms)]
+        if now < self._playing_until_s:
+            events += self._interrupt(self._sounding, "userSpeechStart", now)
+        return events
+
+    def _user_speech_end(self, record: wire.UserSpeechEnd, now: float) -> list[Event]:
+        self._user_speaks = False
+        return [UserSpeechEnded(record.offset_ms, record.detected_ms)]
+
+    def _user_text(self, text: str) -> list[Event]:
+        if not text.strip():  # a noise that was taken for speech
+            return []
+        if self._echoes and self._echoes[0] == _comparable(text):  # an echo of what was typed
+            self._echoes.popleft()
+            return []
+        turn = self._turn
+        if turn.over or turn.sounded or turn.called:
+            self._open_turn()
+        else:
+            self._transcript.drop_plans(turn.number)
+        self._transcript.user(self._turn.number, text)
+        self._owes_answer = True
+        return [UserText(self._turn.number, text)]
+
+    # -- the answer ----------------------------------------------------------------------------
+
+    def _text_block(self, record: wire.TextBlock, now: float) -> list[Event]:
+        if record.role == "ASSISTANT" and record.stage != "FINAL":
+            self._open_answer()
+        self._begin(record.content_id, _Block(self._turn.number, record.role, record.stage))
+        return []
+
+    def _audio_block(self, record: wire.AudioBlock, now: float) -> list[Event]:
+        self._open_answer()
+        self._turn.sounded = True
+        self._sounding = self._turn.number
+        self._begin(record.content_id, _Block(self._turn.number, rate_hz=record.rate_hz))
+        return []
+
+    def _tool_block(self, record: wire.ToolBlock, now: float) -> list[Event]:
+        self._open_answer()
+        self._begin(record.content_id, _Block(self._turn.number, "TOOL"))
+        return []
+
+    def _text_output(self, record: wire.TextOutput, now: float) -> list[Event]:
+        block = self._blocks.get(record.content_id)
+        if record.is_interruption:
+            return self._interrupt(self._answering, "marker", now)
+        if block is None:
+            return [Ignored(f"text of the unknown block {record.content_id}")]
+        if block.role == "USER":
+            return self._user_text(record.text)
+        if block.stage == "FINAL":
+            turn, index = self._transcript.final(record.text, self._sounding or block.turn)
+            return [AssistantText(turn, index, record.text, "FINAL")]
+        if block.dead:
+            return []
+        index = self._transcript.plan(block.turn, record.text)
+        return [AssistantText(block.turn, index, record.text, "SPECULATIVE")]
+
+    def _audio_output(self, record: wire.AudioOutput, now: float) -> list[Event]:
+        block = self._blocks.get(record.content_id)
+        if block is None:
+            return [Ignored(f"sound of the unknown block {record.content_id}")]
+        if block.dead:
+            return []
+        seconds = AudioFormat(block.rate_hz).seconds(len(record.pcm))
+        self._playing_until_s = max(self._playing_until_s, now) + seconds
+        self._transcript.sound(block.turn, seconds * 1000)
+        return [Audio(block.turn, record.pcm, block.rate_hz)]
+
+    def _tool_use(self, record: wire.ToolUse, now: float) -> list[Event]:
+        self._turn.called = True
+        call = ToolCall(self._turn.number, record.tool_use, record.name, record.arguments_json)
+        self._calls[record.tool_use] = call
+        return [call]
+
+    def _block_end(self, record: wire.BlockEnd, now: float) -> list[Event]:
+        block = self._blocks.pop(record.content_id, None)
+        if record.stop == "INTERRUPTED":
+            turn = block.turn if block is not None and block.rate_hz else self._answering
+            return self._interrupt(turn, "contentEnd", now)
+        if block is None or block.dead or not block.rate_hz:
+            return []
+        self._transcript.sound_ended(block.turn)
+        if record.stop != "END_TURN":
+            return []
+        self._owes_answer = False
+        if block.turn == self._turn.number:
+            self._turn.over = True
+        return [TurnEnded(block.turn)]
+
+    # -- both ----------------------------------------------------------------------------------
+
+    def _interrupt(self, turn: int, sign: str, now: float) -> list[Event]:
+        if turn == 0 or turn in self._interrupted:
+            return []
+        self._interrupted.add(turn)
+        for block in self._blocks.values():
+            block.dead = True
+        self._playing_until_s = now
+        self._owes_answer = False
+        if turn == self._turn.number:
+            self._turn.over = True
+        self._transcript.interrupt(turn)
+        return [Interrupted(turn, sign)]
+
+    def _open_turn(self) -> None:
+        self._turn = _Turn(self._turn.number + 1)
+
+    def _open_answer(self) -> None:
+        if self._turn.over:
+            self._open_turn()
+        self._turn.answering = True
+
+    @property
+    def _answering(self) -> int:
+        """The turn whose answer came last, 0 before any."""
+        return self._turn.number if self._turn.answering else self._sounding
+
+    def _begin(self, content_id: str, block: _Block) -> None:
+        self._blocks[content_id] = block
+
+    def _usage(self, record: wire.UsageEvent, now: float) -> list[Event]:
+        return [Usage(record.delta, record.total)]
+
+    def _unknown(self, record: wire.UnknownOutput, now: float) -> list[Event]:
+        return [Ignored(f"unknown event {record.name}")]
+
+    _READ: dict[type, Callable[[Any, Any, float], list[Event]]] = {  # noqa: RUF012 (a table)
+        wire.UsageEvent: _usage,
+        wire.UserSpeechStart: _user_speech_start,
+        wire.UserSpeechEnd: _user_speech_end,
+        wire.TextBlock: _text_block,
+        wire.AudioBlock: _audio_block,
+        wire.ToolBlock: _tool_block,
+        wire.TextOutput: _text_output,
+        wire.AudioOutput: _audio_output,
+        wire.ToolUse: _tool_use,
+        wire.BlockEnd: _block_end,
+        wire.UnknownOutput: _unknown,
+    }
+
+
+def _comparable(text: str) -> str:
+    return " ".join(text.lower().split()).strip(" .,!?")

@@ -1,0 +1,65 @@
+"""What both directions share: the envelope of one event, and base64."""
+
+import json
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from typing import Any, cast
+
+from ..errors import WireError
+
+PCM = "audio/lpcm"
+TEXT = "text/plain"
+JSON = "application/json"
+
+type Body = dict[str, Any]
+
+
+def payload(name: str, body: Body, *, sort: bool = False) -> bytes:
+    event = {"event": {name: body}}
+    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
+    # A lone surrogate is legal in a str and not in UTF-8; it must not end a conversation.
+    return text.encode("utf-8", "replace")
+
+
+def event(payload: bytes) -> tuple[str, Body]:
+    try:
+        outer = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise WireError(f"payload is not JSON: {payload[:80]!r}") from error
+    event = cast(Body, outer).get("event") if isinstance(outer, dict) else None
+    if not isinstance(event, dict) or len(cast(Body, event)) != 1:
+        raise NoEventError(f"payload holds no event: {payload[:80]!r}")
+    name, body = next(iter(cast(Body, event).items()))
+    if not isinstance(body, dict):
+        raise WireError(f"{name} is not an object")
+    return name, cast(Body, body)
+
+
+class NoEventError(WireError):
+    """JSON, but not `{"event":{"<name>":{...}}}`: the service has a message of its own for it."""
+
+
+def decoded[T](name: str, body: Body, decode: Callable[[Body], T]) -> T:
+    try:
+        return decode(body)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise WireError(f"{name} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def text(body: Body, key: str) -> str:
+    value = body[key]
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is not a string")
+    return value
+
+
+def base64(pcm: bytes) -> str:
+    return b64encode(pcm).decode("ascii")
+
+
+def pcm(body: Body) -> bytes:
+    try:
+        return b64decode(text(body, "content"), validate=True)
+    except Base64Error as error:
+        raise ValueError("content is not base64") from error

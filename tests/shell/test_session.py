@@ -1,0 +1,294 @@
+"""Session on an in-memory stream: order, silence, deadlines, faults, goodbye, cancellation."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from sonic_voice import wire
+from sonic_voice.config import Deadlines, SessionConfig, ToolSpec
+from sonic_voice.errors import (
+    ConnectionLost,
+    DeadlineError,
+    ErrorKind,
+    OrderError,
+    ServiceError,
+    service_error,
+)
+from sonic_voice.events import Closed, Ignored, ToolCall, UserText
+from sonic_voice.session import EVENTS_WAITING, Session
+from sonic_voice.transport import MemoryStream, MemoryTransport
+
+IDS = wire.Ids("s", "p", "c")
+TOOL = ToolSpec("go", "Goes.", {"type": "object", "properties": {}})
+QUICK = Deadlines(open_s=0.05, send_s=0.05, close_s=0.05)
+
+
+async def sent(stream: MemoryStream, until: str) -> list[str]:
+    """Names of what the client sent, up to and with the first `until`."""
+    names: list[str] = []
+    while not names or names[-1] != until:
+        payload = await stream.sent.get()
+        names.append(
+            "end of input" if payload is None else next(iter(json.loads(payload)["event"]))
+        )
+    return names
+
+
+async def polite(transport: MemoryTransport) -> None:
+    """A service that says nothing but goodbye."""
+    stream = await transport.opened.get()
+    await sent(stream, "end of input")
+    stream.deliver(wire.encode_output(wire.CompletionEnd(IDS)))
+    stream.finish()
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[MemoryTransport]:
+    transport = MemoryTransport()
+    yield transport
+    assert all(stream.closed for stream in transport.streams)
+
+
+@pytest.fixture
+async def polite_service(transport: MemoryTransport) -> AsyncIterator[None]:
+    service = asyncio.create_task(polite(transport))
+    yield
+    await service
+
+
+def config(**settings: Any) -> SessionConfig:
+    return SessionConfig(**settings)
+
+
+async def test_phases_follow_each_other_to_a_clean_end(transport: MemoryTransport) -> None:
+    async with Session.open(config(), transport) as session:
+        stream = transport.streams[0]
+        await session.send_audio(bytes(1024))
+        assert await sent(stream, "audioInput") == [
+            "sessionStart", "promptStart", "contentStart", "textInput", "contentEnd",
+            "contentStart", "audioInput",
+        ]  # fmt: skip
+        session.finish()
+        goodbye = ["contentEnd", "promptEnd", "sessionEnd", "end of input"]
+        assert await sent(stream, "end of input") == goodbye
+        stream.deliver(wire.encode_output(wire.CompletionEnd(IDS)))
+        stream.finish()
+        assert [event async for event in session] == [Closed()]
+
+
+@pytest.mark.usefixtures("polite_service")
+async def test_leaving_says_goodbye_by_itself(transport: MemoryTransport) -> None:
+    async with Session.open(config(), transport):
+        pass
+
+
+async def test_silence_flows_while_nobody_sends(transport: MemoryTransport) -> None:
+    async with Session.open(config(), transport) as session:
+        stream = transport.streams[0]
+        for _ in range(3):
+            await sent(stream, "audioInput")
+        session.finish()
+        stream.finish()
+
+
+@pytest.mark.usefixtures("polite_service")
+async def test_audio_after_the_goodbye_is_refused(transport: MemoryTransport) -> None:
+    async with Session.open(config(), transport) as session:
+        session.finish()
+        with pytest.raises(OrderError, match="closed"):
+            await session.send_audio(bytes(1024))
+
+
+async def test_a_service_that_does_not_take_the_stream_is_a_deadline_error(
+    transport: MemoryTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = asyncio.Event()
+
+    async def accepted(self: MemoryStream) -> None:
+        waits = [asyncio.ensure_future(never.wait()), asyncio.ensure_future(self.receive())]
+        _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in pending:
+            wait.cancel()
+
+    monkeypatch.setattr(MemoryStream, "accepted", accepted)
+    with pytest.raises(DeadlineError, match="did not answer"):
+        async with Session.open(config(deadlines=QUICK), transport):
+            pytest.fail("entered")
+
+
+async def test_a_refusal_at_open_is_raised_there(
+    transport: MemoryTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def accepted(self: MemoryStream) -> None:
+        raise service_error("ThrottlingException", "Too many", status=429)
+
+    monkeypatch.setattr(MemoryStream, "accepted", accepted)
+    with pytest.raises(ServiceError) as caught:
+        async with Session.open(config(), transport):
+            pytest.fail("entered")
+    assert caught.value.kind is ErrorKind.THROTTLED
+
+
+async def test_what_ends_the_stream_is_told_after_what_came_before_it(
+    transport: MemoryTransport,
+) -> None:
+    async with Session.open(config(), transport) as session:
+        stream = transport.streams[0]
+        stream.deliver(b"unreadable")
+        stream.finish(service_error("validationException", "Timed out waiting for audio bytes"))
+        told: list[object] = []
+        with pytest.raises(ServiceError) as caught:
+            while True:
+                told.append(await anext(session))
+        assert isinstance(told[0], Ignored)
+        assert caught.value.kind is ErrorKind.IDLE
+
+
+async def test_an_end_of_stream_without_our_goodbye_is_a_fault(transport: MemoryTransport) -> None:
+    async with Session.open(config(), transport) as session:
+        transport.streams[0].finish()
+        with pytest.raises(ConnectionLost) as caught:
+            async for _ in session:
+                pass
+        assert caught.value.reason == "ended"
+
+
+async def test_leaving_a_session_that_broke_raises_what_broke_it(
+    transport: MemoryTransport,
+) -> None:
+    with pytest.raises(ConnectionLost):
+        async with Session.open(config(), transport):
+            transport.streams[0].finish()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+
+async def test_no_events_to_transform_is_harmless_after_the_goodbye(
+    transport: MemoryTransport,
+) -> None:
+    async with Session.open(config(), transport) as session:
+        stream = transport.streams[0]
+        session.finish()
+        await sent(stream, "end of input")
+        stream.finish(service_error("validationException", "No events to transform were found."))
+        assert [event async for event in session] == [Closed()]
+
+
+async def test_a_service_that_never_ends_the_stream_is_a_deadline_error(
+    transport: MemoryTransport,
+) -> None:
+    with pytest.raises(DeadlineError, match="goodbye"):
+        async with Session.open(config(deadlines=QUICK), transport):
+            pass
+
+
+async def test_a_network_that_takes_nothing_is_a_deadline_error(
+    transport: MemoryTransport,
+) -> None:
+    with pytest.raises(DeadlineError, match="took nothing"):
+        async with Session.open(config(deadlines=QUICK), transport) as session:
+            transport.streams[0].writable.clear()
+            while True:
+                await session.send_audio(bytes(1024))
+
+
+async def test_a_blocked_send_ends_when_the_stream_does(transport: MemoryTransport) -> None:
+    """A `send` that waits for ever after a cut is what ends other clients."""
+    async with Session.open(config(), transport) as session:
+        stream = transport.streams[0]
+        stream.writable.clear()
+
+        async def speak() -> None:
+            while True:
+                await session.send_audio(bytes(1024))
+
+        speaker = asyncio.create_task(speak())
+        await asyncio.sleep(0.01)
+        assert not speaker.done()
+        stream._answers.put_nowait(ConnectionLost("cut", reason="cut"))  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(ConnectionLost):
+            await asyncio.wait_for(speaker, 1)
+        with pytest.raises(ConnectionLost):
+            async for _ in session:
+                pass
+
+
+async def test_a_tool_result_overtakes_queued_audio(transport: MemoryTransport) -> None:
+    async with Session.open(config(tools=(TOOL,)), transport) as session:
+        stream = transport.streams[0]
+        await sent(stream, "contentStart")
+        stream.deliver(wire.encode_output(wire.ToolBlock(IDS, "b")))
+        stream.deliver(wire.encode_output(wire.ToolUse(IDS, "b", "t1", "go", "{}")))
+        assert await anext(session) == ToolCall(1, "t1", "go", "{}")
+        for _ in range(4):
+            await session.send_audio(bytes(1024))
+        session.send_tool_result("t1", "{}")
+        names = await sent(stream, "audioInput")
+        assert "toolResult" in names
+        session.finish()
+        stream.finish()
+
+
+@pytest.mark.usefixtures("polite_service")
+async def test_typed_text_is_told_like_spoken_text(transport: MemoryTransport) -> None:
+    async with Session.open(config(), transport) as session:
+        session.send_text("hello")
+        assert await anext(session) == UserText(1, "hello", typed=True)
+
+
+async def test_an_owner_who_does_not_read_holds_the_service_back_and_loses_nothing(
+    transport: MemoryTransport,
+) -> None:
+    many = EVENTS_WAITING + 50
+    async with Session.open(config(), transport) as session:
+        stream = transport.streams[0]
+        for _ in range(many):
+            stream.deliver(b"unreadable")
+        await asyncio.sleep(0.05)
+        assert len(session._events) <= EVENTS_WAITING  # pyright: ignore[reportPrivateUsage]
+        for _ in range(many):
+            assert isinstance(await anext(session), Ignored)
+        session.finish()
+        stream.finish()
+
+
+def busy_config() -> SessionConfig:
+    return config(tools=(TOOL,), deadlines=Deadlines(open_s=1, send_s=1, close_s=0.05))
+
+
+async def a_short_session(transport: MemoryTransport) -> None:
+    """Touches every await of Session: open, send, receive, a tool, goodbye."""
+    async with Session.open(busy_config(), transport) as session:
+        stream = transport.streams[0]
+        stream.deliver(wire.encode_output(wire.ToolUse(IDS, "b", "t1", "go", "{}")))
+        await session.send_audio(bytes(64_000))
+        await anext(session)
+        session.send_tool_result("t1", "{}")
+        await anext(session)
+        session.finish()
+        await sent(stream, "end of input")
+        stream.finish()
+        async for _ in session:
+            pass
+
+
+async def test_cancelled_at_any_await_a_session_leaves_nothing_behind() -> None:
+    before = asyncio.all_tasks()
+    steps = 0
+    while True:
+        transport = MemoryTransport()
+        task = asyncio.create_task(a_short_session(transport))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        was_done = task.done()
+        task.cancel()
+        await asyncio.wait([task])
+        assert asyncio.all_tasks() == before, f"cancelled after {steps} steps"
+        assert all(stream.closed for stream in transport.streams), f"after {steps} steps"
+        if was_done:
+            break
+        steps += 1
+    assert steps > 10, "the session was over before it could be cancelled"
