@@ -11,6 +11,7 @@ Names are loaded when first used: importing this package loads no AWS SDK, no Nu
 and no emulator.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,9 @@ _MODULE_OF = {
 
 __all__ = sorted(_MODULE_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 __version__ = "0.1.0"
+
+# A library stays silent unless the application wants its log.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

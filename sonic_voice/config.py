@@ -8,11 +8,11 @@ names and schemas the service accepts, the history is in its order and within it
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from .catalog import DEFAULT_MODEL, VoiceModel, voice_model
 from .errors import ConfigError
-from .history import HistoryPolicy, Message, normalise
+from .history import HistoryPolicy, Message, encoded, normalise
 
 Endpointing = Literal["HIGH", "MEDIUM", "LOW"]
 """How readily the service decides that the user has finished (v2 and later; reference 2.2)."""
@@ -102,6 +102,7 @@ class SessionConfig:
         model = voice_model(self.model)
         model.check_region(self.region)
         settle = object.__setattr__  # the one way to fill a default of a frozen dataclass
+        settle(self, "tools", tuple(self.tools))
         settle(self, "voice", model.voice(self.voice).id)
         settle(self, "endpointing", _endpointing(model, self.endpointing))
         settle(self, "history", normalise(self.history, model.limits, self.history_policy))
@@ -134,8 +135,11 @@ def _endpointing(model: VoiceModel, asked: Endpointing | None) -> Endpointing | 
 
 def _check_numbers(config: SessionConfig) -> None:
     limit = config.voice_model.limits.max_output_tokens
-    if not 1 <= config.max_tokens <= limit:
-        raise ConfigError(f"max_tokens must be 1 to {limit}, not {config.max_tokens}.")
+    if type(config.max_tokens) is not int or not 1 <= config.max_tokens <= limit:
+        raise ConfigError(f"max_tokens must be 1 to {limit}, not {config.max_tokens!r}.")
+    deadlines = config.deadlines
+    if min(deadlines.open_s, deadlines.send_s, deadlines.close_s) <= 0:
+        raise ConfigError("Deadlines must be more than 0 s.")
     for name, value in (("top_p", config.top_p), ("temperature", config.temperature)):
         if not 0.0 <= value <= 1.0:
             raise ConfigError(f"{name} must be 0 to 1, not {value}.")
@@ -152,7 +156,7 @@ def _check_rates(config: SessionConfig, model: VoiceModel) -> None:
 
 
 def _check_system(config: SessionConfig, model: VoiceModel) -> None:
-    size = len(config.system.encode())
+    size = len(encoded(config.system, "The system prompt"))
     if not config.system.strip():
         raise ConfigError("The system prompt is empty.", hint="Say in a sentence who speaks.")
     if size > model.limits.system_bytes:
@@ -181,6 +185,8 @@ def _check_tools(config: SessionConfig) -> None:
             raise ConfigError(f"Two tools are named {tool.name!r}.", hint="Rename one.")
         check_schema(tool.name, tool.schema)
     choice = config.tool_choice
+    if choice.mode not in ("auto", "any", "tool"):
+        raise ConfigError(f"tool_choice is auto, any or tool, not {choice.mode!r}.")
     if choice.mode != "auto" and not config.tools:
         raise ConfigError(f"tool_choice {choice.mode!r} needs tools.", hint="Give some tools.")
     if choice.mode == "tool" and choice.name not in names:
@@ -197,32 +203,31 @@ def check_schema(tool: str, schema: dict[str, Any]) -> None:
     """
     if schema.get("type") != "object":
         raise ConfigError(f"The schema of tool {tool!r} must be an object at its top.")
-    _check_schema_part(tool, schema, "")
+    _check_schema_part(tool, schema, "", names=False)
     try:
         json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"The schema of tool {tool!r} is not JSON: {error}.") from error
 
 
-def _check_schema_part(tool: str, part: Any, path: str) -> None:
+def _check_schema_part(tool: str, part: Any, path: str, *, names: bool) -> None:
+    """`names`: the keys of `part` are the application's own, as below `properties`."""
     if isinstance(part, list):
-        for index, item in enumerate(part):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-            _check_schema_part(tool, item, f"{path}/{index}")
+        for index, item in enumerate(cast(list[Any], part)):
+            _check_schema_part(tool, item, f"{path}/{index}", names=False)
     if not isinstance(part, dict):
         return
-    for key, value in part.items():  # pyright: ignore[reportUnknownVariableType]
+    for key, value in cast(dict[str, Any], part).items():
         here = f"{path}/{key}"
-        # Below "properties" the keys are names of the application's own.
-        is_name = path.endswith("/properties")
-        if not is_name and key in _REFUSED_IN_SCHEMAS:
+        if not names and key in _REFUSED_IN_SCHEMAS:
             raise ConfigError(
                 f"The schema of tool {tool!r} uses {key} at {here}; the service refuses it.",
                 hint="Write the type out, without alternatives and references.",
             )
-        if not is_name and key == "type" and (value == "null" or isinstance(value, list)):
+        if not names and key == "type" and (value == "null" or isinstance(value, list)):
             raise ConfigError(
                 f"The schema of tool {tool!r} allows null or several types at {here}; "
                 "the service refuses it.",
                 hint="Leave an optional property out of `required` instead.",
             )
-        _check_schema_part(tool, value, here)
+        _check_schema_part(tool, value, here, names=not names and key == "properties")

@@ -231,6 +231,8 @@ def service_error(
     if found:
         request_id = found["id"]
     kind = next((k for p, k in _BY_TEXT if re.search(p, text, re.IGNORECASE)), None)
+    # `x-amzn-errortype` may carry a namespace before the name and an address after it.
+    code = code.rpartition("#")[2].partition(":")[0]
     name = code.lower().removesuffix("exception")
     kind = kind or _BY_CODE.get(name, ErrorKind.UNKNOWN)
     return ServiceError(kind=kind, code=code, text=text, request_id=request_id, status=status)

@@ -37,14 +37,16 @@ def normalise(
     over the limits raises `ConfigError`. One message alone over its own limit always raises:
     cutting what somebody said would change it.
     """
+    if policy not in ("error", "trim"):
+        raise ConfigError(f"history_policy is error or trim, not {policy!r}.")
     merged = _merge(history)
     for message in merged:
-        size = len(message.text.encode())
+        size = len(encoded(message.text, "A message of the history"))
         if size > limits.history_message_bytes:
             raise ConfigError(
                 f"A message of the history has {size} bytes ({message.text[:40]!r}...); "
                 f"{limits.history_message_bytes} are the limit.",
-                hint="Summarise it.",
+                hint="Summarise it. Neighbours of one role count as one message.",
             )
     if fits(merged, limits):
         return tuple(merged)
@@ -57,6 +59,17 @@ def normalise(
     while not fits(merged, limits):
         merged = _merge(merged[1:])
     return tuple(merged)
+
+
+def encoded(text: str, what: str) -> bytes:
+    """`text` in UTF-8; `ConfigError` naming `what` if it has half a surrogate pair."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{what} is no valid Unicode at character {error.start}.",
+            hint="Decode it with errors='replace'.",
+        ) from error
 
 
 def total_bytes(history: Iterable[Message]) -> int:

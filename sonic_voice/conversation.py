@@ -1,0 +1,132 @@
+"""converse(): a source, a session, a sink, tools, observers. The story of a conversation.
+
+    source ──► session.send_audio                       uplink: paced by the source
+    session ──► Audio ──► sink.play                     downlink: this task
+            ──► Interrupted ──► sink.flush, then what was heard of it
+            ──► ToolCall ──► a task ──► session.send_tool_result
+            ──► every event ──► observers
+
+The conversation ends when the source is done and everything was answered, when the source is
+closed, or with the session. A source that is done delivers silence until then.
+"""
+
+from asyncio import TaskGroup
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+
+from .audio import AudioSink, AudioSource
+from .errors import ConfigError, SonicError
+from .events import Audio, Event, Interrupted, ToolCall
+from .session import Session
+from .tools import Toolbox
+
+LINGER_S = 2.5
+"""How long it must be quiet after a source is done before the goodbye: time for the service to
+notice that the user stopped (0.3 to 2 s, reference 2.2) and to send its last FINAL texts."""
+
+PATIENCE_S = 30.0
+"""How long a done source waits for an answer that is owed, on the session's clock."""
+
+type Observer = Callable[[Event, float], None]
+"""Told each event and the session's clock when it came. Must return at once."""
+
+
+async def converse(
+    session: Session,
+    source: AudioSource,
+    sink: AudioSink,
+    tools: Toolbox | None = None,
+    observers: Sequence[Observer] = (),
+) -> None:
+    """Hold the conversation until it is over. The session must be entered; it is left finished.
+
+    Raises `ConfigError` if source or sink are not in the session's formats, and whatever ends
+    the session. Cancelling it leaves no task; leave the session for a graceful goodbye.
+    """
+    _check_formats(session, source, sink)
+    with _one_error():
+        async with TaskGroup() as tasks:
+            uplink = tasks.create_task(_speak(session, source, sink), name="sonic uplink")
+            async for event in session:
+                _tell(observers, event, session.now())
+                match event:
+                    case Audio(turn, pcm):
+                        sink.play(turn, pcm)
+                    case Interrupted(turn):
+                        sink.flush()
+                        heard = session.heard(turn, sink.played_ms(turn))
+                        _tell(observers, heard, session.now())
+                    case ToolCall():
+                        tasks.create_task(_answer(session, tools or Toolbox(), event))
+                    case _:
+                        pass
+            uplink.cancel()
+
+
+async def _speak(session: Session, source: AudioSource, sink: AudioSink) -> None:
+    """The uplink. What ends the session is told by the other direction, after what came before."""
+    farewell = _Farewell()
+    while pcm := await source.read():
+        try:
+            await session.send_audio(pcm)
+        except SonicError:
+            return
+        quiet = session.settled and sink.pending_s <= 0
+        if source.done and farewell.is_due(source.now(), quiet):
+            break
+    session.finish()
+
+
+class _Farewell:
+    """When a source that is done may say goodbye."""
+
+    def __init__(self) -> None:
+        self._done_since_s: float | None = None
+        self._quiet_since_s: float | None = None
+
+    def is_due(self, now: float, quiet: bool) -> bool:
+        if self._done_since_s is None:
+            self._done_since_s = now
+        if not quiet:
+            self._quiet_since_s = None
+        elif self._quiet_since_s is None:
+            self._quiet_since_s = now
+        rested_s = now - self._quiet_since_s if self._quiet_since_s is not None else 0.0
+        return rested_s > LINGER_S or now - self._done_since_s > PATIENCE_S
+
+
+async def _answer(session: Session, tools: Toolbox, call: ToolCall) -> None:
+    result_json = await tools.run(call.name, call.arguments_json)
+    with suppress(SonicError):  # the session may have ended meanwhile; the reader tells why
+        session.send_tool_result(call.tool_use, result_json)
+
+
+def _tell(observers: Sequence[Observer], event: Event, now: float) -> None:
+    for observe in observers:
+        observe(event, now)
+
+
+def _check_formats(session: Session, source: AudioSource, sink: AudioSink) -> None:
+    config = session.config
+    for name, has, wants in (
+        ("source", source.format, config.input),
+        ("sink", sink.format, config.output),
+    ):
+        if has != wants:
+            raise ConfigError(
+                f"The {name} has {has.rate_hz} Hz and the session {wants.rate_hz} Hz.",
+                hint="Build both with the same AudioFormat.",
+            )
+
+
+@contextmanager
+def _one_error() -> Generator[None]:
+    """Raise the error that ended the task group, instead of a group of one."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = cast(Any, first).exceptions[0]
+        raise first from first.__cause__

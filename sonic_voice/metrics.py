@@ -1,0 +1,112 @@
+"""What a conversation felt like and what it cost: an observer of its events.
+
+*Felt latency* is the time from the end of the user's speech to the first sample of the answer.
+The end of speech is where the service heard it (`UserSpeechEnded.offset_ms`, counted from the
+first audio sent), so endpointing is in it, as it is for the person who waits. Models that do not
+tell (v1), and typed turns, are counted from the user's text, and say so.
+
+Source of the prices: protocol reference 9.2.
+"""
+
+from dataclasses import dataclass, field
+
+from .events import (
+    Audio,
+    Event,
+    Interrupted,
+    ToolCall,
+    UserSpeechEnded,
+    UserSpeechStarted,
+    UserText,
+)
+from .session import Session
+from .wire import Tokens
+
+
+@dataclass(slots=True)
+class TurnMetrics:
+    """One turn, as far as it has come."""
+
+    turn: int
+    felt_latency_s: float | None = None
+    """None until the answer sounds."""
+    since_speech_end: bool = True
+    """False where the latency counts from the user's text."""
+    sound_s: float = 0.0
+    """Length of the answer's sound that came."""
+    tool_calls: int = 0
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The numbers so far."""
+
+    turns: tuple[TurnMetrics, ...]
+    tokens: Tokens
+    cost_usd: float
+    duration_s: float
+    """On the session's clock, from the first event to the last."""
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Give it to `converse` as an observer; ask `snapshot` at any time."""
+
+    session: Session
+    _turns: dict[int, TurnMetrics] = field(default_factory=dict[int, TurnMetrics])
+    _speech_end_s: float | None = None
+    _asked_s: float | None = None
+    _first_s: float | None = None
+    _last_s: float = 0.0
+
+    def __call__(self, event: Event, now: float) -> None:
+        """Take note of `event`, which came at `now` of the session's clock."""
+        self._first_s = now if self._first_s is None else self._first_s
+        self._last_s = now
+        match event:
+            case UserSpeechStarted():
+                self._speech_end_s = None
+            case UserSpeechEnded(offset_ms):
+                self._speech_end_s = self.session.audio_began_s + offset_ms / 1000
+            case UserText(turn, _, typed):
+                self._turn(turn).since_speech_end = self._speech_end_s is not None and not typed
+                self._asked_s = now if typed or self._speech_end_s is None else self._speech_end_s
+            case Audio(turn, pcm, _):
+                self._sound(self._turn(turn), len(pcm), now)
+            case ToolCall(turn):
+                self._turn(turn).tool_calls += 1
+            case Interrupted(turn):
+                self._turn(turn).interrupted = True
+            case _:
+                pass
+
+    def turn(self, number: int) -> TurnMetrics:
+        """The numbers of one turn."""
+        return self._turn(number)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Everything so far."""
+        tokens = self.session.tokens
+        prices = self.session.config.voice_model.prices
+        return Snapshot(
+            turns=tuple(turn for _, turn in sorted(self._turns.items())),
+            tokens=tokens,
+            cost_usd=prices.cost(
+                speech_in=tokens.speech_in,
+                text_in=tokens.text_in,
+                speech_out=tokens.speech_out,
+                text_out=tokens.text_out,
+            ),
+            duration_s=self._last_s - (self._first_s or 0.0),
+        )
+
+    def _turn(self, number: int) -> TurnMetrics:
+        return self._turns.setdefault(number, TurnMetrics(number))
+
+    def _sound(self, turn: TurnMetrics, pcm_bytes: int, now: float) -> None:
+        if turn.felt_latency_s is None and self._asked_s is not None:
+            turn.felt_latency_s = now - self._asked_s
+            self._asked_s = None
+        turn.sound_s += self.session.config.output.seconds(pcm_bytes)
