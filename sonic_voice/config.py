@@ -20,6 +20,8 @@ Endpointing = Literal["HIGH", "MEDIUM", "LOW"]
 Script = Literal["latin", "devanagari", "mixed"]
 """The script of transcripts and replies when Hindi is spoken (reference 2.4, `SYSTEM_SPEECH`)."""
 
+DEFAULT_SYSTEM = "You are a friendly assistant in a spoken conversation. Keep answers short."
+
 BYTES_PER_SAMPLE = 2
 """All PCM here is signed 16-bit little-endian, one channel."""
 
@@ -81,7 +83,7 @@ class SessionConfig:
     """Checked against the model's regions when given; the transport connects to its own."""
     voice: str | None = None
     """None: the model's first voice."""
-    system: str = "You are a friendly assistant in a spoken conversation. Keep answers short."
+    system: str = DEFAULT_SYSTEM
     history: tuple[Message, ...] = ()
     """Earlier conversation; normalised when built (USER first, neighbours merged)."""
     history_policy: HistoryPolicy = "error"

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -121,7 +121,7 @@ type Script = Callable[[Service], object]
 @asynccontextmanager
 async def conversation(
     script: Script, source: Speaker, config: SessionConfig | None = None
-) -> AsyncIterator[Session]:
+) -> AsyncGenerator[Session]:
     transport = MemoryTransport()
 
     async def serve() -> None:

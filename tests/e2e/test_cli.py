@@ -1,0 +1,240 @@
+"""The command line as a person uses it: what it prints, what it leaves, how it exits."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import wave
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from sonic_voice.emulator.local import emulator
+from sonic_voice.emulator.server import Emulator
+
+PROGRAM = Path(sys.executable).with_name("sonic-voice")
+DEMO = cast(Path, resources.files("sonic_voice.emulator"))
+QUESTION = str(DEMO / "demo.wav")
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+async def sonic_voice(*arguments: str, cwd: Path, **environment: str) -> Done:
+    running = await start(*arguments, cwd=cwd, **environment)
+    out, err = await asyncio.wait_for(running.communicate(), 60)
+    assert running.returncode is not None
+    return Done(running.returncode, out.decode(), err.decode())
+
+
+async def start(*arguments: str, cwd: Path, **environment: str) -> asyncio.subprocess.Process:
+    """The program without anything of this machine's AWS configuration."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    clean |= {"HOME": str(cwd), "AWS_EC2_METADATA_DISABLED": "true", "COLUMNS": "200"}
+    return await asyncio.create_subprocess_exec(
+        PROGRAM,
+        *arguments,
+        cwd=cwd,
+        env=clean | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_the_demonstration(tmp_path: Path) -> None:
+    done = await sonic_voice("demo", "--speed", "8", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    for words in (
+        "you  hello.",
+        "nova  Hello! What shall I do?  [",
+        'go({"direction":"forward","meters":10})',
+        'go -> {"direction": "forward", "meters": 10}',
+        "interrupted after",
+        "you  please try again.",
+        "Felt latency",
+        "USD",
+        "sonic-voice-demo.wav",
+    ):
+        assert words in done.out
+    with wave.open(str(tmp_path / "sonic-voice-demo.wav")) as answer:
+        assert answer.getnframes() / answer.getframerate() > 18
+    assert [path.name for path in tmp_path.iterdir()] == ["sonic-voice-demo.wav"]
+
+
+async def test_talk_writes_answer_and_events(tmp_path: Path) -> None:
+    done = await sonic_voice(
+        *("talk", "--local", "--scenario", str(DEMO / "demo.yaml"), "--speed", "10"),
+        *("--input", QUESTION, "--output", "a.wav", "--events", "e.jsonl", "--json"),
+        cwd=tmp_path,
+    )
+    assert (done.code, done.err) == (0, "")
+    printed = [json.loads(line) for line in done.out.splitlines()]
+    summary = printed.pop()
+    assert summary["event"] == "Summary"
+    assert summary["output"] == "a.wav"
+    assert summary["tokens"]["speech_in"] > 150
+    assert summary["felt_latency_s"]["mean"] > 0
+    written = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    assert written == printed
+    assert (tmp_path / "a.wav").stat().st_size > 100_000
+
+
+async def test_ctrl_c_says_goodbye_and_keeps_what_was_heard(tmp_path: Path) -> None:
+    running = await start("demo", "--json", cwd=tmp_path)
+    assert running.stdout is not None
+    assert running.stderr is not None
+    while b'"Audio"' not in await running.stdout.readline():
+        pass
+    running.send_signal(signal.SIGINT)
+    out = await asyncio.wait_for(running.stdout.read(), 20)
+    assert await running.wait() == 130
+    assert await running.stderr.read() == b""
+    assert json.loads(out.splitlines()[-1])["event"] == "Summary"
+    assert (tmp_path / "sonic-voice-demo.wav").exists()
+
+
+async def test_models_lists_voices_and_with_all_how_the_others_are_called(tmp_path: Path) -> None:
+    done = await sonic_voice("models", cwd=tmp_path)
+    assert done.code == 0
+    for words in ("amazon.nova-2-5-sonic", "tiffany", "us-east-1", "2026-09-14"):
+        assert words in done.out
+    assert "Titan" not in done.out
+    done = await sonic_voice("models", "--all", cwd=tmp_path)
+    for words in ("Nova Canvas", "StartAsyncInvoke", "Converse"):
+        assert words in done.out
+
+
+async def test_v1_is_usable_with_a_warning(tmp_path: Path) -> None:
+    done = await sonic_voice(
+        *("talk", "--local", "--model", "amazon.nova-sonic-v1:0", "--speed", "20"),
+        *("--input", QUESTION),
+        cwd=tmp_path,
+    )
+    assert done.code == 0
+    assert "end of life" in done.err
+
+
+def talk(*more: str, question: str = QUESTION) -> list[str]:
+    return ["talk", "--input", question, *more]
+
+
+NOBODY = "https://localhost:9"
+LOCAL = ("--local", "--output", "a.wav")
+BEARER = {"AWS_BEARER_TOKEN_BEDROCK": "secret-token"}
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-key"}
+
+WRONG: list[tuple[str, list[str], dict[str, str], int, list[str]]] = [
+    ("no file", talk(*LOCAL, question="missing.wav"), {}, 2, ["missing.wav", "there is no"]),
+    ("empty file", talk(*LOCAL, question="empty.wav"), {}, 2, ["empty.wav", "empty"]),
+    ("no sound", talk(*LOCAL, question="silent.wav"), {}, 2, ["silent.wav", "no samples"]),
+    ("not a WAV", talk(*LOCAL, question="text.wav"), {}, 2, ["text.wav", "looks like text"]),
+    ("no folder", talk("--local", "--output", "no/a.wav"), {}, 2, ["folder no", "mkdir"]),
+    ("unknown voice", talk(*LOCAL, "--voice", "tifany"), {}, 3, ["tifany", "tiffany"]),
+    ("voice in capitals", talk(*LOCAL, "--voice", "Carlos"), {}, 3, ["carlos", "lower"]),
+    ("no voice model", talk(*LOCAL, "--model", "amazon.nova-lite-v1:0"), {}, 3, ["Converse"]),
+    ("unknown model", talk(*LOCAL, "--model", "amazon.nova-3-sonic"), {}, 3, ["nova-2-5-sonic"]),
+    ("region", talk("--region", "eu-west-1"), KEYS, 3, ["eu-west-1", "us-east-1"]),
+    ("no region", talk(), KEYS, 3, ["region"]),
+    ("no credentials", talk("--region", "us-east-1"), {}, 3, ["redentials"]),
+    ("bearer only", talk("--region", "us-east-1"), BEARER, 3, ["AWS_BEARER_TOKEN_BEDROCK"]),
+    ("http", talk("--endpoint", "http://192.0.2.1"), KEYS, 3, ["http://", "this machine"]),
+    ("nobody there", talk("--region", "us-east-1", "--endpoint", NOBODY), KEYS, 5, ["localhost"]),
+    ("long system", talk(*LOCAL, "--system", "@long.txt"), {}, 3, ["200001 bytes", "200000"]),
+    ("system file", talk(*LOCAL, "--system", "@none.txt"), {}, 3, ["none.txt"]),
+    ("no system", talk(*LOCAL, "--system", " "), {}, 3, ["system prompt"]),
+    ("scenario", talk(*LOCAL, "--scenario", "bad.yaml"), {}, 3, ["bad.yaml:3:5", "say"]),
+    ("scenario alone", talk("--scenario", "bad.yaml"), {}, 2, ["--local"]),
+    ("two services", talk("--local", "--endpoint", "https://x"), {}, 2, ["--local"]),
+    ("speed", talk(*LOCAL, "--speed", "0"), {}, 3, ["speed"]),
+    ("events", talk(*LOCAL, "--events", "no/e.jsonl"), {}, 2, ["no/e.jsonl"]),
+    ("no input", ["talk", "--local"], {}, 2, ["--input"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "words"),
+    [case[1:] for case in WRONG],
+    ids=[case[0] for case in WRONG],
+)
+async def test_bad_input_is_named_with_the_next_step_and_leaves_nothing(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], code: int, words: list[str]
+) -> None:
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "long.txt").write_text("x" * 200_001)
+    (tmp_path / "text.wav").write_text("This is no sound.")
+    (tmp_path / "bad.yaml").write_text("steps:\n  - user: hello\n    sey: hi\n")
+    with wave.open(str(tmp_path / "silent.wav"), "wb") as silent:
+        silent.setparams((1, 2, 16_000, 0, "NONE", ""))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    done = await sonic_voice(*arguments, cwd=tmp_path, **environment)
+    assert done.code == code, done
+    for word in words:
+        assert word.lower() in done.err.lower(), done.err
+    assert "Traceback" not in done.err
+    assert "secret" not in done.err + done.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+async def test_a_stack_trace_comes_with_debug_alone(tmp_path: Path) -> None:
+    done = await sonic_voice("--debug", *talk(*LOCAL, "--voice", "tifany"), cwd=tmp_path)
+    assert "Traceback" in done.err
+
+
+def at(running: Emulator, *more: str) -> list[str]:
+    return talk("--region", "us-east-1", "--endpoint", running.endpoint, *more)
+
+
+async def test_an_untrusted_certificate_is_a_network_error(tmp_path: Path) -> None:
+    async with emulator() as running:
+        done = await sonic_voice(*at(running), cwd=tmp_path, **KEYS)
+    assert done.code == 5
+    assert "certificate" in done.err
+    assert "--ca" in done.err or "CA" in done.err
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        (KEYS, "security token included in the request is invalid"),
+        ({"AWS_SECRET_ACCESS_KEY": "secret-key"}, "signature"),
+        ({"AWS_SESSION_TOKEN": "EXPIRED"}, "expired"),
+    ],
+)
+async def test_credentials_the_service_refuses_are_its_refusal(
+    tmp_path: Path, environment: dict[str, str], words: str
+) -> None:
+    async with emulator() as running:
+        known: dict[str, Any] = running.environment() | environment
+        ca = str(running.ca_file)
+        done = await sonic_voice(*at(running, "--ca", ca, "-o", "a.wav"), cwd=tmp_path, **known)
+    assert done.code == 4
+    assert words in done.err.lower()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_emulate_prints_the_variables_that_point_an_sdk_at_it(tmp_path: Path) -> None:
+    running = await start("emulate", "--port", "0", "--ca-out", "ca.pem", cwd=tmp_path)
+    assert running.stdout is not None
+    environment: dict[str, str] = {}
+    while b"Ctrl-C" not in (line := await running.stdout.readline()):
+        assert line, "it ended"
+        name, equals, value = line.decode().strip().removeprefix("export ").partition("=")
+        if equals:
+            environment[name] = value
+    done = await sonic_voice(
+        *talk("--speed", "20", "--json", "--region", environment["AWS_REGION"]),
+        cwd=tmp_path,
+        **environment,
+    )
+    running.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(running.wait(), 10) == 130
+    assert (done.code, done.err) == (0, "")
+    assert '"UserText"' in done.out
