@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sonic_voice.audio import Resampler, from_pcm, to_pcm
 from sonic_voice.errors import AudioError
+from sonic_voice.pcm import Resampler, from_pcm, to_pcm
 
 RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000, 96_000)
 
