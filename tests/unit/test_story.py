@@ -1,0 +1,117 @@
+"""What a conversation is told as: felt latency, tokens and cost, lines for people, JSON."""
+
+import io
+import json
+
+import pytest
+
+from sonic_voice.config import SessionConfig
+from sonic_voice.events import (
+    AssistantText,
+    Audio,
+    Closed,
+    Event,
+    Heard,
+    Interrupted,
+    ToolAnswered,
+    ToolCall,
+    TurnEnded,
+    UserSpeechEnded,
+    UserSpeechStarted,
+    UserText,
+)
+from sonic_voice.metrics import Metrics
+from sonic_voice.session import Session
+from sonic_voice.story import JsonLines, Story, as_json, summary, summary_lines
+from sonic_voice.transport import MemoryTransport
+from sonic_voice.wire import Tokens
+
+HALF_SECOND = Audio(1, bytes(24_000), 24_000)
+
+# The clock says 10.0 when the first audio is sent, so the user stops at 10.0 + 1.2 s.
+TOLD: list[tuple[Event, float]] = [
+    (UserSpeechStarted(400), 10.8),
+    (UserSpeechEnded(1200, 1600), 11.7),
+    (UserText(1, "go forward."), 11.7),
+    (ToolCall(1, "t", "go", '{"meters":10}'), 12.0),
+    (ToolAnswered(1, "t", "go", '{"ok":true}'), 12.1),
+    (AssistantText(1, 0, "Done.", "SPECULATIVE"), 12.4),
+    (HALF_SECOND, 12.5),
+    (AssistantText(1, 1, " What now?", "SPECULATIVE"), 12.6),
+    (HALF_SECOND, 12.7),
+    (TurnEnded(1), 12.8),
+    (UserText(2, "stop", typed=True), 14.0),
+    (AssistantText(2, 0, "I stop here and now.", "SPECULATIVE"), 14.5),
+    (Audio(2, bytes(48_000), 24_000), 14.9),
+    (Interrupted(2, "marker"), 15.2),
+    (Heard(2, 300, "I stop", "I stop here and now."), 15.2),
+    (AssistantText(2, 0, "I stop", "FINAL"), 15.3),
+    (Closed(), 16.0),
+]
+
+
+def metrics() -> Metrics:
+    session = Session.open(SessionConfig(), MemoryTransport(), clock=lambda: 10.0)
+    session.tokens = Tokens(1_000_000, 0, 500_000, 0)
+    return Metrics(session)
+
+
+def told(numbers: Metrics) -> str:
+    out = io.StringIO()
+    story = Story(out, numbers)
+    for event, now in TOLD:
+        numbers(event, now)
+        story(event, now)
+    return out.getvalue()
+
+
+def test_felt_latency_runs_from_the_end_of_speech_to_the_first_sound() -> None:
+    numbers = metrics()
+    told(numbers)
+    spoken, typed = numbers.snapshot.turns
+    assert spoken.felt_latency_s == pytest.approx(12.5 - 11.2)
+    assert spoken.since_speech_end
+    assert typed.felt_latency_s == pytest.approx(14.9 - 14.0)
+    assert not typed.since_speech_end
+
+
+def test_the_snapshot_counts_what_happened() -> None:
+    numbers = metrics()
+    told(numbers)
+    snapshot = numbers.snapshot
+    assert [turn.interrupted for turn in snapshot.turns] == [False, True]
+    assert [turn.tool_calls for turn in snapshot.turns] == [1, 0]
+    assert snapshot.turns[0].sound_s == pytest.approx(1.0)
+    assert snapshot.duration_s == pytest.approx(16.0 - 10.8)
+    assert snapshot.cost_usd == pytest.approx(3.0 + 6.0)
+
+
+def test_the_story_has_a_line_for_each_who_speaks() -> None:
+    assert told(metrics()) == (
+        "  1  you  go forward.\n"
+        '    tool  go({"meters":10})\n'
+        '          go -> {"ok":true}\n'
+        "    nova  Done. What now?  [1.30 s]\n"
+        "  2  you  stop (typed)\n"
+        "    nova  I stop here and now.  [0.90 s]\n"
+        "          interrupted after 0.3 s, heard: I stop\n"
+    )
+
+
+def test_json_lines_hold_every_event_and_no_samples() -> None:
+    out = io.StringIO()
+    lines = JsonLines(out)
+    for event, now in TOLD:
+        lines(event, now)
+    written = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["event"] for line in written] == [type(event).__name__ for event, _ in TOLD]
+    assert written[1] == {
+        "event": "UserSpeechEnded", "at_s": 11.7, "offset_ms": 1200, "detected_ms": 1600,
+    }  # fmt: skip
+    assert as_json(HALF_SECOND) == {"turn": 1, "rate_hz": 24_000, "sound_ms": 500}
+
+
+def test_the_summary_is_there_before_anything_happened() -> None:
+    snapshot = metrics().snapshot
+    assert summary(snapshot, SessionConfig())["felt_latency_s"] is None
+    assert "no answer" in summary_lines(snapshot, SessionConfig())
