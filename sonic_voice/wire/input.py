@@ -315,9 +315,10 @@ def _decode_content_start(b: Body) -> Input:
             _media(b["toolResultInputConfiguration"], "textInput"),
         ),
     }
-    shape = shapes.get(b.get("type"))
+    kind = b.get("type")
+    shape = shapes.get(kind) if isinstance(kind, str) else None
     if shape is None:
-        raise WireError(f"contentStart has the type {b.get('type')!r}")
+        raise WireError(f"contentStart has the type {kind!r}")
     return decoded("contentStart", b, shape)
 
 
