@@ -1,0 +1,1 @@
+"""The local emulator of Amazon Nova Sonic."""

@@ -1,0 +1,128 @@
+"""What the service asks of its host: the seam between `service` (pure) and `server` (sockets).
+
+The host feeds a `Service` one input event at a time and carries out the effects it answers with,
+in their order. A service never waits, reads no clock and starts no thread: its time is the audio
+it was fed. That is why `Speak` is an effect with an answer: the host has the words synthesised,
+in a thread, and hands the sound back by `speech` *before it feeds anything more*. However slow
+the synthesis or the machine, the service sees the same calls in the same order, and a recording
+played at 50 times its speed gives the same events as in real time.
+
+`Fail`, `Break` and `Finish` are last effects: the host feeds nothing after one of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Send `payload`, the UTF-8 JSON of one output event, as one chunk."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Synthesise `text` and call `speech(key, pcm)` with mono s16le samples at `rate_hz`."""
+
+    key: int
+    text: str
+    voice: str
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Answer with an exception frame, then end the stream.
+
+    `code` is a member of the output union: `validationException` (reference 1.7).
+    """
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Break the stream as a fault does.
+
+    `reset`: RST_STREAM NO_ERROR. `goaway`: GOAWAY, then the connection closes. `cut`: the TCP
+    connection ends. `cut-mid-frame`: the same after half a frame of the event stream.
+    """
+
+    how: Literal["reset", "cut", "cut-mid-frame", "goaway"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """END_STREAM, after all that was emitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A mistake of the client that was tolerated: logged as a warning, counted by `rule`."""
+
+    text: str
+    rule: str
+
+
+type Effect = Emit | Speak | Fail | Break | Finish | Note
+
+type Expiry = Literal["life", "idle"]
+"""`life`: the connection's eight minutes are over. `idle`: nothing was sent for 55 s."""
+
+
+class Service(Protocol):
+    """The service's side of one stream. Every call answers with what is to be done now."""
+
+    def receive(self, payload: bytes) -> list[Effect]:
+        """One input event: what stood in the `bytes` member of a chunk."""
+        ...
+
+    def speech(self, key: int, pcm: bytes) -> list[Effect]:
+        """The sound of `Speak` number `key`."""
+        ...
+
+    def end_of_input(self) -> list[Effect]:
+        """The client sent its empty frame or END_STREAM: nothing more will come."""
+        ...
+
+    def stalled(self) -> list[Effect]:
+        """The client has sent nothing for a moment of wall-clock time.
+
+        Whatever does not depend on the input clock may go out. Called once in each pause.
+        """
+        ...
+
+    def expire(self, which: Expiry) -> list[Effect]:
+        """A timer of the connection ran out; the timers themselves are the host's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """Who asks for a stream: what the HTTP request says, its signature verified."""
+
+    model_id: str
+    """Decoded: `amazon.nova-2-sonic-v1:0`."""
+    region: str
+    """From the credential scope of the signature."""
+    request_id: str
+    """Ours, a UUID; also in the response headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An HTTP error instead of a stream (reference 1.7): `ThrottlingException` with 429."""
+
+    status: int
+    code: str
+    message: str
+
+
+type ServiceFactory = Callable[[StreamRequest], Service | Refusal]
+"""Asked once a request and its signature are in order."""
+
+type Synthesize = Callable[[str, str, int], bytes]
+"""`(text, voice, rate_hz)` to mono s16le samples; called in a worker thread."""

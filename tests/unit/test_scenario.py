@@ -1,0 +1,265 @@
+"""Scenario files: what they may hold, and where they say a mistake is."""
+
+import contextlib
+import wave
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonic_voice.emulator import brain
+from sonic_voice.emulator.brain import ScenarioBrain, small_talk
+from sonic_voice.emulator.scenario import (
+    Call,
+    Fault,
+    Recording,
+    Scenario,
+    Step,
+    fill,
+    load_scenario,
+    parse_scenario,
+)
+from sonic_voice.errors import ScenarioError
+
+YAML = """\
+name: two turns
+loop: true
+otherwise: [Hm., Say it again.]
+endpoint_ms: 400
+voice: amy
+steps:
+  - user: go forward ten meters
+    delay_ms: 100
+    call:
+      tool: go
+      arguments: {direction: forward, meters: 10, note: "{user}"}
+      meanwhile: One moment.
+      then: ["I went {result.meters} meters.", "Anything else?"]
+  - user: break
+    say: Oh.
+    break: cut-mid-frame
+  - user: fail
+    error: {code: throttlingException, message: Too many.}
+"""
+
+TOML = """\
+name = "two turns"
+loop = true
+otherwise = ["Hm.", "Say it again."]
+endpoint_ms = 400
+voice = "amy"
+
+[[steps]]
+user = "go forward ten meters"
+delay_ms = 100
+[steps.call]
+tool = "go"
+arguments = { direction = "forward", meters = 10, note = "{user}" }
+meanwhile = "One moment."
+then = ["I went {result.meters} meters.", "Anything else?"]
+
+[[steps]]
+user = "break"
+say = "Oh."
+break = "cut-mid-frame"
+
+[[steps]]
+user = "fail"
+error = { code = "throttlingException", message = "Too many." }
+"""
+
+SCENARIO = Scenario(
+    "two turns",
+    (
+        Step(
+            "go forward ten meters",
+            call=Call(
+                "go",
+                {"direction": "forward", "meters": 10, "note": "{user}"},
+                ("One moment.",),
+                ("I went {result.meters} meters.", "Anything else?"),
+            ),
+            delay_ms=100,
+        ),
+        Step("break", ("Oh.",), broken="cut-mid-frame"),
+        Step("fail", error=Fault("throttlingException", "Too many.")),
+    ),
+    loop=True,
+    otherwise=("Hm.", "Say it again."),
+    endpoint_ms=400,
+    voice="amy",
+)
+
+
+def parsed(text: str, name: str = "s.yaml") -> Scenario:
+    return parse_scenario(text, Path(name))
+
+
+def test_yaml_and_toml_give_the_same_scenario() -> None:
+    assert parsed(YAML) == SCENARIO
+    assert parsed(TOML, "s.toml") == SCENARIO
+
+
+def test_a_file_without_a_name_has_that_of_the_file() -> None:
+    assert parsed("steps: [{user: a, say: b}]", "nice.yaml").name == "nice"
+
+
+STEP = "steps:\n  - user: a\n    say: b\n"
+
+MISTAKES = [
+    ("a: [", 1, 5, "not YAML"),
+    ("", 1, 1, "mapping"),
+    ("- user: a", 1, 1, "mapping"),
+    ("name: x", 1, 1, "at least one step"),
+    ("steps: {}", 1, 8, "list of steps"),
+    ("steps: []", 1, 1, "at least one step"),
+    ("stepps: []\n" + STEP, 1, 1, "Did you mean `steps`?"),
+    (STEP + "    sya: c\n", 4, 5, "Did you mean `say`?"),
+    (STEP + "    user: c\n", 4, 5, "twice"),
+    (STEP + "    7: c\n", 4, 5, "not a text"),
+    ("steps:\n  - say: b\n", 2, 5, "needs `user`"),
+    ("steps:\n  - user: a\n", 2, 5, "needs an answer"),
+    ("steps:\n  - hello\n", 2, 5, "mapping"),
+    ("steps:\n  - user: 7\n    say: b\n", 2, 11, "Quote it"),
+    ("steps:\n  - user: a\n    say: [b, ' ']\n", 3, 14, "a text"),
+    ("steps:\n  - user: a\n    say: {b: c}\n", 3, 10, "list of sentences"),
+    (STEP + "    call: {tool: go}\n", 3, 5, "`then`"),
+    ("steps:\n  - user: a\n    call: {}\n", 3, 11, "needs `tool`"),
+    ("steps:\n  - user: a\n    call: {tool: go, arguments: [1]}\n", 3, 33, "mapping"),
+    ("steps:\n  - user: a\n    call: {tool: go, arguments: {x: .nan}}\n", 3, 33, "JSON"),
+    ("steps:\n  - user: a\n    call: {tool: go, arguments: {x: 2026-01-01}}\n", 3, 33, "JSON"),
+    ("steps:\n  - user: a\n    call: {tool: go, than: c}\n", 3, 22, "Did you mean `then`?"),
+    (STEP + "    delay_ms: soon\n", 4, 15, "0 to 60000"),
+    (STEP + "    delay_ms: -1\n", 4, 15, "0 to 60000"),
+    (STEP + "    delay_ms: true\n", 4, 15, "0 to 60000"),
+    (STEP + "    break: rest\n", 4, 12, "Did you mean `reset`?"),
+    (STEP + "    error: {code: throttling}\n", 4, 12, "needs `message`"),
+    (
+        STEP + "    error: {code: throttlingexception, message: m}\n",
+        4, 19, "`throttlingException`",
+    ),
+    (STEP + "    wav: nothing.wav\n", 4, 10, "nothing.wav cannot be read"),
+    ("steps:\n  - user: a\n    say: [b, c]\n    wav: x.wav\n", 4, 10, "one sentence"),
+    ("loop: 1\n" + STEP, 1, 7, "true or false"),
+    ("endpoint_ms: 5\n" + STEP, 1, 14, "32 to 60000"),
+    ("voice:\n" + STEP, 1, 7, "a text"),
+    ("otherwise: {a: b}\n" + STEP, 1, 12, "sentence"),
+    ("name: &x [*x]\n" + STEP, 1, 7, "aliases"),
+    ("name: !!python/object:os.system x\n" + STEP, 1, 7, "not YAML"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "line", "column", "message"), MISTAKES)
+def test_a_mistake_is_told_with_its_place(text: str, line: int, column: int, message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parsed(text)
+    error = caught.value
+    assert message in str(error)
+    assert (error.path, error.line, error.column) == ("s.yaml", line, column)
+
+
+TOML_STEP = '[[steps]]\nuser = "a"\nsay = "b"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "message"),
+    [
+        ("name = ", 1, 8, "not TOML"),
+        ('name = "a"\nsteps = [', 2, 10, "not TOML"),
+        (f'{TOML_STEP}sya = "c"\n', 4, 1, "Did you mean `say`?"),
+        (f"{TOML_STEP}delay_ms = 1.5\n", 4, 12, "0 to 60000"),
+        (f'{TOML_STEP}\n[[steps]]\nuser = 7\nsay = "b"\n', 6, 8, "Quote it"),
+        (f'{TOML_STEP}\n[[steps]]\nuser = "c"\n', 5, 3, "needs an answer"),
+        ('[[steps]]\nuser = "a"\n[steps.call]\ntoll = "go"\n', 4, 1, "Did you mean `tool`?"),
+    ],
+)
+def test_a_mistake_in_toml_is_told_with_its_place(
+    text: str, line: int, column: int, message: str
+) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parsed(text, "s.toml")
+    assert message in str(caught.value)
+    assert (caught.value.line, caught.value.column) == (line, column)
+
+
+def test_a_missing_file_is_an_error_of_the_scenario(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="cannot be read"):
+        load_scenario(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"name: \xe9")
+    with pytest.raises(ScenarioError, match="cannot be read"):
+        load_scenario(tmp_path / "latin.yaml")
+
+
+def test_a_recording_stands_beside_the_scenario(tmp_path: Path) -> None:
+    def write(name: str, channels: int, frames: bytes) -> None:
+        with wave.open(str(tmp_path / name), "wb") as file:
+            file.setnchannels(channels)
+            file.setsampwidth(2)
+            file.setframerate(8_000)
+            file.writeframes(frames)
+
+    path = tmp_path / "s.yaml"
+    for name, channels, frames in (("a.wav", 1, b"\1\0" * 40), ("b.wav", 2, b"\1\0" * 40)):
+        write(name, channels, frames)
+    write("empty.wav", 1, b"")
+    path.write_text(f"{STEP}    wav: a.wav\n")
+    assert load_scenario(path).steps[0].wav == Recording(b"\1\0" * 40, 8_000)
+    for name in ("b.wav", "empty.wav", "s.yaml"):
+        path.write_text(f"{STEP}    wav: {name}\n")
+        with pytest.raises(ScenarioError, match=f"s.yaml:4:10: .*{name} cannot be read as WAV"):
+            load_scenario(path)
+
+
+@given(st.text(max_size=60), st.sampled_from(["", "steps: ", "steps:\n - user: "]))
+def test_any_text_is_a_scenario_or_an_error_of_one(text: str, before: str) -> None:
+    for name in ("s.yaml", "s.toml"):
+        with contextlib.suppress(ScenarioError):
+            parsed(before + text, name)
+
+
+def test_holders_are_filled_at_any_depth_and_keep_their_type_alone() -> None:
+    values = {"user": "go", "result": {"n": 1.0, "list": [1], "deep": {"x": None}}}
+    missing: list[str] = []
+    template = {
+        "text": "{user}: {result.n} of {result.list}",
+        "alone": ["{result.n}", "{result.deep}", 7],
+        "none": "{result.other} {result.n.x} {name}",
+    }
+    assert fill(template, values, missing.append) == {
+        "text": "go: 1 of [1]",
+        "alone": [1.0, {"x": None}, 7],
+        "none": "{result.other} {result.n.x} {name}",
+    }
+    assert missing == ["{result.other}", "{result.n.x}"]
+
+
+def test_a_brain_plays_its_steps_and_keeps_nothing() -> None:
+    def unused(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
+        return pcm[: to_hz * len(pcm) // from_hz]
+
+    player = ScenarioBrain(SCENARIO, unused)
+    assert player.reply(4, None) == SCENARIO.steps[1]
+    assert player.reply(0, "typed").user == "typed"
+    assert player.reply(0, None).user == "go forward ten meters"
+    assert (player.voice, player.endpoint_ms) == ("amy", 400)
+    once = ScenarioBrain(Scenario("x", SCENARIO.steps[:1]), unused)
+    assert once.reply(1, None).user == brain.UNKNOWN_WORDS
+    assert once.sound(Recording(bytes(80), 8_000), 8_000) == bytes(80)
+    assert once.sound(Recording(bytes(80), 16_000), 8_000) == bytes(40)
+
+
+def test_the_built_in_dialogue_says_what_it_is() -> None:
+    scenario = small_talk()
+    words: list[Any] = [sentence for step in scenario.steps for sentence in step.say]
+    assert any("emulator" in sentence for sentence in words)
+    assert any("cannot hear your words" in sentence for sentence in words)
+
+
+def test_the_demonstration_is_a_scenario_of_three_turns() -> None:
+    scenario = load_scenario(Path(brain.__file__).parent / "demo.yaml")
+    assert len(scenario.steps) == 3
+    call = scenario.steps[1].call
+    assert call is not None
+    assert (call.tool, call.arguments) == ("go", {"direction": "forward", "meters": 10})
