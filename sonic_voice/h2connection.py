@@ -1,0 +1,393 @@
+"""One HTTP/2 connection on asyncio: what client and emulator have in common.
+
+`H2Connection` is an `asyncio.Protocol` around h2's state machine. Bytes arrive in
+`data_received`, are understood by h2, and are handed to the stream they belong to within the
+same call: no queue, no task and no thread stands between the socket and the reader. An
+`H2Stream` is one request and its response, as a reader and a writer of bytes.
+
+Flow control is meant: credit for received data is returned as the reader takes it, so a peer
+is held back by a slow reader once the window is full; and `write` waits for the peer's windows
+and for the socket (`pause_writing`). What is buffered is bounded by the window in one direction
+and by the socket's high-water mark in the other.
+
+A graceful GOAWAY (NO_ERROR, our stream included) asks only for no *new* streams (RFC 9113, 6.8):
+the stream goes on, and when the connection then ends, `goaway` is the reason.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from h2.config import H2Configuration
+from h2.connection import ConnectionInputs, ConnectionState, H2ConnectionStateMachine
+from h2.connection import H2Connection as H2State
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    RemoteSettingsChanged,
+    RequestReceived,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes, Settings
+
+from .errors import ConnectionLost
+from .h2stream import H2Stream, Headers
+
+_log = logging.getLogger(__name__)
+
+STREAM_WINDOW_BYTES = 4 * 1024 * 1024
+"""What a peer may send ahead of the reader: about 45 s of speech (24,000 * 2 * 16/9 bytes/s)."""
+
+_STREAMS_PER_CONNECTION = 100
+_FIRST_WINDOW_BYTES = 65_535  # a connection's window before any WINDOW_UPDATE, by the RFC
+
+_WRITE_AHEAD_BYTES = 64 * 1024
+"""What may wait for the socket before `write` waits: about a second of audio going up."""
+
+_TYPE_AT = 3  # where a frame's header names its type
+_SETTINGS = 4
+
+_GO_ON = "Open a new session to go on."
+
+_CLOSE_S = 1.0
+"""How long a peer may take to answer our goodbye before the socket is dropped."""
+
+
+class _Keepalive:
+    """A PING when nothing was heard for `interval_s`, and the end if still nothing comes."""
+
+    def __init__(self, connection: "H2Connection", interval_s: float, deadline_s: float) -> None:
+        self._connection = connection
+        self._interval_s = interval_s
+        self._deadline_s = deadline_s
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(interval_s, self._look)
+
+    def _look(self) -> None:
+        silent_s = self._loop.time() - self._connection.heard_at_s
+        if silent_s < self._interval_s:
+            self._timer = self._loop.call_later(self._interval_s - silent_s, self._look)
+            return
+        self._connection.ping()
+        self._timer = self._loop.call_later(self._deadline_s, self._judge, self._loop.time())
+
+    def _judge(self, pinged_at_s: float) -> None:
+        if self._connection.heard_at_s > pinged_at_s:
+            self._look()
+            return
+        silent_s = self._loop.time() - self._connection.heard_at_s
+        self._connection.drop(
+            ConnectionLost(
+                f"The peer has answered nothing for {silent_s:.0f} s, not even a ping.",
+                reason="cut",
+                hint=_GO_ON,
+            )
+        )
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
+class _StateMachine(H2ConnectionStateMachine):
+    """h2 takes every GOAWAY for the end of the connection; a graceful one is not.
+
+    Its table of transitions is private, and there is no option.
+    """
+
+    _transitions = H2ConnectionStateMachine._transitions | {
+        (state, ConnectionInputs.RECV_GOAWAY): (None, state)
+        for state in (ConnectionState.CLIENT_OPEN, ConnectionState.SERVER_OPEN)
+    }
+
+
+class H2Connection(asyncio.Protocol):
+    """One connection. A client's closes by itself when its stream is over; see the module.
+
+    `on_stream` makes it a server: called, from `data_received`, with each new request.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_stream: Callable[[H2Stream], None] | None = None,
+        window_bytes: int = STREAM_WINDOW_BYTES,
+        ping_s: float | None = None,
+        ping_deadline_s: float = 10.0,
+    ) -> None:
+        self.heard_at_s = 0.0
+        self.credit_step_bytes = max(1, window_bytes // 8)
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the socket is gone."""
+        self._on_stream = on_stream
+        self._window_bytes = window_bytes
+        self._ping_s = ping_s
+        self._ping_deadline_s = ping_deadline_s
+        self._h2 = H2State(H2Configuration(client_side=on_stream is None, header_encoding="utf-8"))
+        self._h2.state_machine = _StateMachine()
+        self._streams: dict[int, H2Stream] = {}
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._keepalive: _Keepalive | None = None
+        self._closer: asyncio.TimerHandle | None = None
+        self._paused = False
+        self._goaway = False
+        self._lost: ConnectionLost | None = None
+        self._first = True
+
+    # --- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=_WRITE_AHEAD_BYTES)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            # Audio is small packets that must not wait for each other's acknowledgement.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._h2.local_settings = Settings(
+            client=self._on_stream is None,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.INITIAL_WINDOW_SIZE: self._window_bytes,
+                SettingCodes.MAX_CONCURRENT_STREAMS: _STREAMS_PER_CONNECTION,
+            },
+        )
+        self._h2.initiate_connection()
+        more = 4 * self._window_bytes - _FIRST_WINDOW_BYTES
+        if more > 0:
+            self._h2.increment_flow_control_window(more)
+        self._flush()
+        self.heard_at_s = self._loop.time()
+        if self._ping_s is not None:
+            self._keepalive = _Keepalive(self, self._ping_s, self._ping_deadline_s)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self.heard_at_s = self._loop.time()
+        try:
+            if self._first:
+                self._check_first(data)
+            events = self._h2.receive_data(data)
+        except ProtocolError as error:
+            _log.debug("not HTTP/2: %s", error)
+            self._flush()  # h2's own GOAWAY, which names the mistake
+            lost = ConnectionLost(f"The peer does not keep to HTTP/2: {error}.", reason="cut")
+            lost.__cause__ = error
+            self.drop(lost)
+            return
+        for event in events:
+            self._receive(event)
+        self._flush()
+
+    def _check_first(self, data: bytes) -> None:
+        """Tell an HTTP/1.1 answer for what it is: h2 takes it for a frame of 4 MB still to come."""
+        self._first = False
+        if self._on_stream is None and len(data) > _TYPE_AT and data[_TYPE_AT] != _SETTINGS:
+            raise ProtocolError("its first words are not a SETTINGS frame")
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._paused = False
+        self._wake_writers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        reason = "goaway" if self._goaway else "cut"
+        lost = ConnectionLost(
+            "The connection ended in the middle of the stream.", reason=reason, hint=_GO_ON
+        )
+        lost.__cause__ = exc
+        self._fail_all(lost)
+        if self._keepalive is not None:
+            self._keepalive.stop()
+        if self._closer is not None:
+            self._closer.cancel()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    # --- what streams and owners call
+
+    def open_stream(self, headers: Headers) -> H2Stream:
+        """Send a request's headers; its body follows by `H2Stream.write`.
+
+        Raises `ConnectionLost` if the connection has ended already.
+        """
+        if self._lost is not None:
+            raise self._lost
+        stream = H2Stream(self, self._h2.get_next_available_stream_id())
+        self._streams[stream.id] = stream
+        self._h2.send_headers(stream.id, headers)
+        self._flush()
+        return stream
+
+    def send_headers(self, stream: H2Stream, headers: Headers) -> None:
+        """Send a response's headers. Quiet if the stream is over."""
+        if stream.error is None:
+            self._h2.send_headers(stream.id, headers)
+            self._flush()
+
+    def send_some(self, stream_id: int, view: memoryview) -> int:
+        """Send what the windows and the socket take now; returns how many bytes that was."""
+        if self._paused:
+            return 0
+        size = min(len(view), max(0, self._h2.local_flow_control_window(stream_id)))
+        step = self._h2.max_outbound_frame_size
+        for at in range(0, size, step):
+            self._h2.send_data(stream_id, bytes(view[at : min(at + step, size)]))
+        self._flush()
+        return size
+
+    def end(self, stream: H2Stream) -> None:
+        """END_STREAM."""
+        self._h2.end_stream(stream.id)
+        self._flush()
+        self._forget_if_over(stream)
+
+    def reset(self, stream: H2Stream, code: int) -> None:
+        """RST_STREAM; the caller fails the stream."""
+        if self._streams.pop(stream.id, None) is not None and not self.closed.done():
+            self._h2.reset_stream(stream.id, code)
+            self._flush()
+        self._close_if_idle()
+
+    def credit(self, stream_id: int, flow_bytes: int) -> None:
+        """Let the peer send `flow_bytes` more on this stream."""
+        if not self.closed.done():
+            self._h2.acknowledge_received_data(flow_bytes, stream_id)
+            self._flush()
+
+    def ping(self) -> None:
+        """Ask whether the peer is there."""
+        self._h2.ping(b"sonic---")
+        self._flush()
+
+    def close(self) -> None:
+        """GOAWAY, then the end of the connection; await `closed` for its completion."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        self._fail_all(ConnectionLost("This side closed the connection.", reason="ended"))
+        if self._h2.state_machine.state is not ConnectionState.CLOSED:
+            self._h2.close_connection()
+        self._flush()
+        transport.close()
+        # A peer that does not answer TLS's close_notify, or does not read, is not waited for.
+        self._closer = self._loop.call_later(_CLOSE_S, transport.abort)
+
+    def cut(self) -> None:
+        """Drop the connection without a word, as a broken network does."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def drop(self, error: ConnectionLost) -> None:
+        """Fail every stream with `error` and drop the connection."""
+        self._fail_all(error)
+        self.cut()
+
+    # --- events of h2
+
+    def _receive(self, event: Event) -> None:
+        if isinstance(event, ConnectionTerminated):
+            self._receive_goaway(event)
+        elif isinstance(event, (WindowUpdated, RemoteSettingsChanged)):
+            self._wake_writers()
+        elif isinstance(event, RequestReceived) and self._on_stream is not None:
+            stream = H2Stream(self, event.stream_id)
+            self._streams[stream.id] = stream
+            stream.headers = cast(Headers, event.headers)
+            self._on_stream(stream)
+        else:
+            self._receive_on_stream(event)
+
+    def _receive_on_stream(self, event: Event) -> None:
+        stream = self._streams.get(getattr(event, "stream_id", 0))
+        if isinstance(event, DataReceived):
+            if stream is not None:
+                stream.received(event.data, event.flow_controlled_length)
+            else:  # of a stream that is over
+                self.credit(event.stream_id, event.flow_controlled_length)
+        elif stream is None:
+            return
+        elif isinstance(event, ResponseReceived):
+            stream.received_headers(cast(Headers, event.headers))
+        elif isinstance(event, StreamEnded):
+            stream.received_end()
+            self._forget_if_over(stream)
+        elif isinstance(event, StreamReset):
+            self._receive_reset(stream, event)
+
+    def _receive_reset(self, stream: H2Stream, event: StreamReset) -> None:
+        del self._streams[stream.id]
+        if stream.input_ended:
+            # "I have answered and want no more of the request" (RFC 9113, 8.1).
+            stream.output_ended = True
+            stream.wake_writer()
+        else:
+            stream.fail(
+                ConnectionLost(
+                    f"The peer reset the stream (HTTP/2 {_name(event.error_code)}).",
+                    reason="reset",
+                    hint=_GO_ON,
+                )
+            )
+        self._close_if_idle()
+
+    def _receive_goaway(self, event: ConnectionTerminated) -> None:
+        self._goaway = True
+        graceful = event.error_code == ErrorCodes.NO_ERROR
+        last = event.last_stream_id or 0
+        ours = self._on_stream is None
+        for stream in [s for s in self._streams.values() if not graceful or (ours and s.id > last)]:
+            del self._streams[stream.id]
+            stream.fail(
+                ConnectionLost(
+                    f"The peer ended the connection (HTTP/2 {_name(event.error_code)}).",
+                    reason="goaway",
+                    hint=_GO_ON,
+                )
+            )
+        self._close_if_idle()
+
+    def _forget_if_over(self, stream: H2Stream) -> None:
+        if stream.input_ended and stream.output_ended:
+            self._streams.pop(stream.id, None)
+            self._close_if_idle()
+
+    def _close_if_idle(self) -> None:
+        if not self._streams and (self._on_stream is None or self._goaway):
+            self.close()
+
+    def _fail_all(self, error: ConnectionLost) -> None:
+        self._lost = self._lost or error
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            if stream.input_ended:
+                stream.output_ended = True
+                stream.wake_writer()
+            else:
+                stream.fail(error)
+
+    def _wake_writers(self) -> None:
+        for stream in self._streams.values():
+            stream.wake_writer()
+
+    def _flush(self) -> None:
+        data = self._h2.data_to_send()
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+
+def _name(code: ErrorCodes | int | None) -> str:
+    return code.name if isinstance(code, ErrorCodes) else f"error {code}"

@@ -1,0 +1,343 @@
+"""The SDK's HTTP client interface over our own HTTP/2: full duplex, low latency, honest ends.
+
+The SDK's default transport cannot stream both ways, and its other one, over the AWS CRT, leaves
+Nagle's algorithm on, takes no private CA and hides a cut connection (DESIGN.md has figures).
+The interface is small: `send(request)` connects, sends the request's headers, starts one task,
+the *pump*, that carries the request's body to the wire, and returns at the response's headers
+with a body that is read while the pump goes on.
+
+One connection per stream, no pool. A voice stream lives for minutes and fills its connection;
+streams that shared one would share its losses, its flow-control window and its head-of-line
+blocking, and a stuck one could not be dropped alone. What is worth sharing, the TLS context,
+is shared.
+
+When the stream is over, for whatever reason, the pump closes the request's body, so that a
+`write` of the SDK that waits, or comes later, raises instead of waiting for ever.
+
+Errors leave here as ours: `ConnectError` (nobody there, no TLS, no HTTP/2), `DeadlineError` (the
+connection was not up in time), `ConnectionLost` (see `h2stream`).
+"""
+
+import asyncio
+import ipaddress
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterable
+from pathlib import Path
+from typing import Any, Literal
+
+from smithy_core.aio.interfaces import StreamingBlob
+from smithy_core.aio.types import AsyncBytesProvider
+from smithy_core.aio.utils import read_streaming_blob_async
+from smithy_core.interfaces import URI
+from smithy_http import Fields, tuples_to_fields
+from smithy_http.aio.interfaces import HTTPRequest
+from smithy_http.interfaces import HTTPRequestConfiguration
+
+from .errors import ConfigError, ConnectError, ConnectionLost, DeadlineError, SonicError
+from .h2connection import STREAM_WINDOW_BYTES, H2Connection
+from .h2stream import H2Stream, Headers
+
+CONNECT_TIMEOUT_S = 10.0
+"""Name, TCP and TLS together; a far region needs under a second."""
+
+PING_S = 20.0
+"""Silence of the peer after which it is asked whether it is there. The service may say nothing
+for as long as the user listens to a pause; home routers forget a silent connection after 60 s."""
+
+_FIRST_ERROR_STATUS = 400
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+# Headers of HTTP/1.1 that HTTP/2 says otherwise or forbids (RFC 9113, 8.2.2).
+_NOT_IN_HTTP2 = frozenset({"host", "connection", "transfer-encoding", "upgrade", "keep-alive"})
+
+
+def tls_context(ca_file: str | Path | None = None) -> ssl.SSLContext:
+    """A client's TLS context: the system's CAs, or those of a file alone.
+
+    `ca_file` goes before `AWS_CA_BUNDLE`; with neither, OpenSSL's own default holds, which reads
+    `SSL_CERT_FILE`. Building one takes tens of milliseconds: build it once. Raises `ConfigError`.
+    """
+    named = ca_file or os.environ.get("AWS_CA_BUNDLE") or None
+    try:
+        context = ssl.create_default_context(cafile=named)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"The CA file {str(named)!r} cannot be used: {error.strerror or error}.",
+            hint="It must hold certificates in PEM form.",
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    return context
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine, by its name or address; nothing is looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+class Http2Response:
+    """A response whose body is still coming; `body.read` and iteration see it as it comes."""
+
+    reason: str | None = None
+
+    def __init__(self, headers: Headers, body: H2Stream) -> None:
+        plain = [(name, value) for name, value in headers if not name.startswith(":")]
+        self.status = int(dict(headers)[":status"])
+        self.fields: Fields = tuples_to_fields(plain)
+        self.body = body
+
+    async def consume_body_async(self) -> bytes:
+        """All of the body, at its end."""
+        return await self.body.read()
+
+    def consume_body(self) -> bytes:
+        """There is no reading without waiting here."""
+        raise TypeError("the body of this response is asynchronous")
+
+    def __repr__(self) -> str:
+        return f"Http2Response(status={self.status})"
+
+
+class Http2Client:
+    """Sends requests of the SDK over HTTP/2, each on a connection of its own.
+
+    `tls`: what to trust, from `tls_context`; None builds the default when first needed.
+    Plain `http://` is HTTP/2 by prior knowledge, and on loopback only.
+    """
+
+    SUPPORTS_DUPLEX_STREAMING: Literal[True] = True
+    TIMEOUT_EXCEPTIONS: tuple[type[Exception], ...] = (DeadlineError,)
+
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        ping_s: float | None = PING_S,
+        ping_deadline_s: float = 10.0,
+        window_bytes: int = STREAM_WINDOW_BYTES,
+    ) -> None:
+        self._tls = tls
+        self._connect_timeout_s = connect_timeout_s
+        self._ping_s = ping_s
+        self._ping_deadline_s = ping_deadline_s
+        self._window_bytes = window_bytes
+        self._connections: set[H2Connection] = set()
+        self._streams: set[H2Stream] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._dialing: set[asyncio.Task[H2Connection]] = set()
+        self._over: SonicError | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Http2Client":
+        """The SDK copies its configuration per client; connections are not part of that."""
+        return Http2Client(
+            tls=self._tls,
+            connect_timeout_s=self._connect_timeout_s,
+            ping_s=self._ping_s,
+            ping_deadline_s=self._ping_deadline_s,
+            window_bytes=self._window_bytes,
+        )
+
+    @property
+    def error(self) -> SonicError | None:
+        """What ended the stream, if it did not end well."""
+        return self._over or next((s.error for s in self._streams if s.error is not None), None)
+
+    async def send(
+        self, request: HTTPRequest, *, request_config: HTTPRequestConfiguration | None = None
+    ) -> Http2Response:
+        """Connect, send, and return at the response's headers; the body goes on both ways.
+
+        A response of status 400 or more ends the request's body: the peer wants no more of it.
+        Cancelled, or failing, it leaves no connection behind. Raises `SonicError`.
+        """
+        body = request.body
+        stream: H2Stream | None = None
+        try:
+            connection = await self._dial(request.destination)
+            stream = connection.open_stream(_headers(request))
+            pump = self._start_pump(stream, body)
+            response = Http2Response(await stream.wait_headers(), stream)
+        except BaseException:
+            if stream is not None:
+                stream.reset()
+            await _close_body(body)
+            raise
+        if response.status >= _FIRST_ERROR_STATUS:
+            pump.cancel()
+            stream.end()
+        return response
+
+    def abort(self, error: SonicError) -> None:
+        """End everything at once; whoever waits for it gets `error`."""
+        self._over = error
+        for stream in tuple(self._streams):
+            stream.abort(error)
+        for dialing in self._dialing:
+            dialing.cancel()
+
+    async def close(self) -> None:
+        """Say goodbye on every connection and wait, a second at most, until all are gone."""
+        if self._over is None:
+            self._over = ConnectionLost("The HTTP client has been closed.", reason="ended")
+        for task in (*self._pumps, *self._dialing):
+            task.cancel()
+        for connection in self._connections:
+            connection.close()
+        waiting = (*self._pumps, *self._dialing, *(c.closed for c in self._connections))
+        if waiting:
+            await asyncio.wait(waiting)
+
+    def _start_pump(self, stream: H2Stream, body: StreamingBlob) -> asyncio.Task[None]:
+        pump = asyncio.create_task(_pump(body, stream), name="http2 pump")
+        self._pumps.add(pump)
+        self._streams.add(stream)
+        stream.on_input_over = pump.cancel
+
+        def done(pump: asyncio.Task[None]) -> None:
+            self._pumps.discard(pump)
+            if not pump.cancelled() and (error := pump.exception()) is not None:
+                lost = ConnectionLost("The request's body broke.", reason="ended")
+                lost.__cause__ = error
+                stream.abort(lost)
+
+        pump.add_done_callback(done)
+        return pump
+
+    async def _dial(self, uri: URI) -> H2Connection:
+        """A connection that speaks HTTP/2, within the deadline, or `SonicError`."""
+        host = uri.host.strip("[]")
+        port = uri.port or _DEFAULT_PORTS.get(uri.scheme, 443)
+        if self._over is not None:
+            raise self._over
+        if uri.scheme == "http" and not is_loopback(host):
+            raise ConnectError(
+                f"{host} is not this machine: speech and credentials do not go there in clear.",
+                hint="Use https://.",
+            )
+        # A task, so that `abort` and the deadline end it without cancelling our caller.
+        dialing = asyncio.create_task(self._connect(host, port, uri.scheme), name="http2 dial")
+        self._dialing.add(dialing)
+        try:
+            await asyncio.wait({dialing}, timeout=self._connect_timeout_s)
+        except asyncio.CancelledError:
+            dialing.add_done_callback(_drop_connection)
+            raise
+        finally:
+            self._dialing.discard(dialing)
+            if not dialing.done():
+                dialing.cancel()
+                await asyncio.wait({dialing})
+        if not dialing.cancelled():
+            return dialing.result()
+        raise self._over or DeadlineError(
+            f"No connection to {host}:{port} after {self._connect_timeout_s:g} s.",
+            waited_s=self._connect_timeout_s,
+            hint="Check the network, the endpoint and the region.",
+        )
+
+    async def _connect(self, host: str, port: int, scheme: str) -> H2Connection:
+        secure = scheme == "https"
+        if secure and self._tls is None:
+            self._tls = tls_context()
+        loop = asyncio.get_running_loop()
+        try:
+            transport, connection = await loop.create_connection(
+                self._new_connection,
+                host,
+                port,
+                ssl=self._tls if secure else None,
+                server_hostname=host if secure else None,
+                ssl_handshake_timeout=self._connect_timeout_s if secure else None,
+                ssl_shutdown_timeout=1.0 if secure else None,
+            )
+        except OSError as error:
+            raise _connect_error(host, port, error) from error
+        self._connections.add(connection)
+        connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() != "h2":
+            connection.cut()
+            raise ConnectError(
+                f"{host}:{port} does not speak HTTP/2: it did not choose it in the TLS handshake.",
+                hint="Check the endpoint; a proxy in between may take HTTP/1.1 only.",
+            )
+        return connection
+
+    def _new_connection(self) -> H2Connection:
+        return H2Connection(
+            window_bytes=self._window_bytes,
+            ping_s=self._ping_s,
+            ping_deadline_s=self._ping_deadline_s,
+        )
+
+
+def _drop_connection(dialing: asyncio.Task[H2Connection]) -> None:
+    """Nobody wants the connection any more that may have come up in the last moment."""
+    if not dialing.cancelled() and dialing.exception() is None:
+        dialing.result().cut()
+
+
+async def _pump(body: StreamingBlob, stream: H2Stream) -> None:
+    """Carry `body` to the wire, until it ends or the stream does."""
+    try:
+        if isinstance(body, AsyncIterable):
+            async for chunk in body:
+                await stream.write(chunk)
+        elif content := await read_streaming_blob_async(body):
+            await stream.write(content)
+        stream.end()
+    except SonicError:
+        # The stream is over; its reader is told by the stream, and writers by the closed body.
+        return
+    finally:
+        await _close_body(body)
+
+
+async def _close_body(body: StreamingBlob) -> None:
+    """Make the SDK's writers, those that wait and those to come, raise."""
+    if isinstance(body, AsyncBytesProvider):
+        await body.close(flush=False)
+
+
+def _headers(request: HTTPRequest) -> Headers:
+    uri = request.destination
+    default = uri.port is None or uri.port == _DEFAULT_PORTS.get(uri.scheme)
+    host = f"[{uri.host}]" if ":" in uri.host and not uri.host.startswith("[") else uri.host
+    path = uri.path or "/"
+    headers = [
+        (":method", request.method),
+        (":scheme", uri.scheme),
+        # As it was signed: without the port if that is the scheme's own.
+        (":authority", host if default else f"{host}:{uri.port}"),
+        (":path", f"{path}?{uri.query}" if uri.query else path),
+    ]
+    for field in request.fields.entries.values():
+        name = field.name.lower()
+        if field.kind == "header" and name not in _NOT_IN_HTTP2:
+            headers += [(name, value) for value in field.values]
+    return headers
+
+
+def _connect_error(host: str, port: int, error: OSError) -> ConnectError:
+    """What kept us from connecting, in words."""
+    place = f"{host}:{port}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConnectError(
+            f"The certificate of {place} is not trusted: {error.verify_message}.",
+            hint="For a private CA name its file by `ca_file` (--ca) or SSL_CERT_FILE.",
+        )
+    if isinstance(error, ssl.SSLError):
+        return ConnectError(f"TLS with {place} failed: {error.reason or error}.")
+    if isinstance(error, socket.gaierror):
+        return ConnectError(
+            f"There is no host {host!r}: {error.strerror}.",
+            hint="Check the region, the endpoint and the network.",
+        )
+    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+        return ConnectError(f"Nobody listens at {place}.", hint="Check the endpoint.")
+    return ConnectError(f"No connection to {place}: {error.strerror or error}.")
