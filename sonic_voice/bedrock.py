@@ -1,0 +1,401 @@
+"""The transport to Amazon Bedrock over the AWS SDK.
+
+The SDK signs, frames and knows the operation; the bytes go over `http2`, or over the SDK's own
+CRT client with `engine="crt"`. What it leaves to us:
+
+- *Credentials first* (`credentials`): a request that fails before it is sent leaves the SDK
+  waiting for ever. A stream signs with what was found at its opening.
+- *One HTTP client per stream*, put in place by a plugin of the call. A stream can then be aborted
+  and closed without its neighbours.
+- *Honest ends.* Whatever the SDK raises becomes one of ours (`sdk_errors`), and a `send` that
+  waits, or comes later, raises what ended the stream. Every task the SDK starts for a stream is
+  seen to its end.
+
+Source: protocol reference 1; the traps are those of FIELD.md 1.0 and 3.3.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
+
+from aws_sdk_bedrock_runtime.client import AsyncBedrockRuntimeClient
+from aws_sdk_bedrock_runtime.config import AsyncBedrockRuntimeConfig
+from aws_sdk_bedrock_runtime.models import (
+    BidirectionalInputPayloadPart,
+    InvokeModelWithBidirectionalStreamInput,
+    InvokeModelWithBidirectionalStreamInputChunk,
+    InvokeModelWithBidirectionalStreamOperationInput,
+    InvokeModelWithBidirectionalStreamOperationOutput,
+    InvokeModelWithBidirectionalStreamOutput,
+    InvokeModelWithBidirectionalStreamOutputChunk,
+)
+from smithy_aws_core.identity import AWSCredentialsIdentity, StaticCredentialsResolver
+from smithy_core.aio.eventstream import DuplexEventStream
+from smithy_core.aio.interfaces.eventstream import EventReceiver
+from smithy_core.interceptors import Interceptor, OutputContext, RequestContext
+from smithy_http.aio.interfaces import HTTPRequest, HTTPResponse
+from smithy_http.interfaces import HTTPRequestConfiguration
+
+from .credentials import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
+from .errors import ConfigError, ConnectionLost, CredentialsError, DeadlineError, SonicError
+from .http2 import CONNECT_TIMEOUT_S, Http2Client, tls_context
+from .sdk_errors import refusal, sonic_error
+
+EngineName = Literal["http2", "crt"]
+
+_REFUSAL_S = 5.0
+"""How long the body of an HTTP error may take; it comes with its headers or not at all."""
+
+_FIRST_ERROR_STATUS = 400
+
+type _Duplex = DuplexEventStream[
+    InvokeModelWithBidirectionalStreamInput,
+    InvokeModelWithBidirectionalStreamOutput,
+    InvokeModelWithBidirectionalStreamOperationOutput,
+]
+type _Receiver = EventReceiver[InvokeModelWithBidirectionalStreamOutput]
+
+
+class Engine(Protocol):
+    """One stream's HTTP client: `http2.Http2Client` or `crt.CrtClient`."""
+
+    @property
+    def error(self) -> SonicError | None:
+        """What ended the stream, if it did not end well."""
+        ...
+
+    async def send(
+        self, request: HTTPRequest, *, request_config: HTTPRequestConfiguration | None = None
+    ) -> HTTPResponse:
+        """The SDK's interface of an HTTP client."""
+        ...
+
+    def abort(self, error: SonicError) -> None:
+        """End everything at once; whoever waits gets `error`."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything."""
+        ...
+
+
+class BedrockTransport:
+    """Opens streams to models on Amazon Bedrock; see `transport.Transport`.
+
+    `region`, `profile` and `endpoint` default to what the environment and the shared AWS files
+    say; keys to the SDK's credential chain. `ca_file`: a PEM file with the CAs to trust, instead
+    of `AWS_CA_BUNDLE`, `SSL_CERT_FILE` or the system's. `engine="crt"` needs the extra `crt`.
+    Raises `ConfigError` for what can be seen to be wrong at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str | None = None,
+        profile: str | None = None,
+        endpoint: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        session_token: str | None = None,
+        engine: EngineName = "http2",
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        credentials_timeout_s: float = CREDENTIALS_TIMEOUT_S,
+    ) -> None:
+        if engine not in get_args(EngineName):
+            raise ConfigError(f"There is no engine {engine!r}.", hint="http2 or crt.")
+        if endpoint is not None:
+            check_endpoint(endpoint)
+        self._where: dict[str, str | None] = {
+            "region": region,
+            "profile": profile,
+            "endpoint": endpoint,
+        }
+        self._keys = _keys(access_key, secret_key, session_token)
+        self._ca_file = os.fspath(ca_file) if ca_file is not None else None
+        self._engine: EngineName = engine
+        self._connect_timeout_s = connect_timeout_s
+        self._credentials_timeout_s = credentials_timeout_s
+        self._setting_up = asyncio.Lock()
+        self._setup: _Setup | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"BedrockTransport({self._where}, engine={self._engine!r})"
+
+    async def open(self, model: str) -> "BedrockStream":
+        """A new stream to `model`; it connects while the caller already sends.
+
+        Raises `ConfigError` and `CredentialsError`, before any contact with the service. Errors
+        of the network come from the stream. Cancelled, it leaves nothing behind.
+        """
+        setup = await self._ready()
+        identity = await setup.account.identity()
+        line = _Line(setup.new_engine())
+        invoking = asyncio.create_task(_invoke(setup.client, model, line, identity))
+        try:
+            await asyncio.wait({invoking, line.unsent}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # It has nothing to wait for but itself; half-made, it could not be cleaned up.
+            await asyncio.wait({invoking, line.unsent}, return_when=asyncio.FIRST_COMPLETED)
+            await _abandon(invoking, line)
+            raise
+        if not invoking.done():
+            await _abandon(invoking, line)
+            raise sonic_error(line.unsent.result())
+        try:
+            duplex = invoking.result()
+        except Exception as error:
+            await line.close()
+            meant = sonic_error(error)
+            raise meant from meant.__cause__
+        return BedrockStream(duplex, line)
+
+    async def aclose(self) -> None:
+        """Close what the streams share. The streams themselves are their owners'."""
+        self._closed = True
+        if self._setup is not None:
+            await self._setup.client.close()
+            await self._setup.account.aclose()
+
+    async def _ready(self) -> "_Setup":
+        if self._closed:
+            raise ConfigError("This transport has been closed.", hint="Make a new one.")
+        async with self._setting_up:
+            if self._setup is None:
+                new_engine = _engines(self._engine, self._ca_file, self._connect_timeout_s)
+                account = await Account.resolve(
+                    **self._where, keys=self._keys, timeout_s=self._credentials_timeout_s
+                )
+                self._setup = _Setup(account, AsyncBedrockRuntimeClient(account.config), new_engine)
+            return self._setup
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """What the streams of one transport share."""
+
+    account: Account
+    client: AsyncBedrockRuntimeClient
+    new_engine: Callable[[], Engine]
+
+
+def _engines(name: EngineName, ca_file: str | None, timeout_s: float) -> Callable[[], Engine]:
+    """What makes the HTTP client of each stream; what they share is made here, once."""
+    if name == "http2":
+        tls = tls_context(ca_file)
+        return lambda: Http2Client(tls=tls, connect_timeout_s=timeout_s)
+    try:
+        from .crt import CrtClient, CrtShared
+    except ImportError as error:
+        raise ConfigError(
+            "The engine crt needs the package awscrt.", hint="pip install 'sonic-voice[crt]'"
+        ) from error
+    shared = CrtShared(
+        ca_file or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    )
+    return lambda: CrtClient(shared, connect_timeout_s=timeout_s)
+
+
+def _keys(
+    access: str | None, secret: str | None, token: str | None
+) -> AWSCredentialsIdentity | None:
+    if access is None and secret is None and token is None:
+        return None
+    if not access or not secret:
+        raise CredentialsError("An access key and a secret key are given together or not at all.")
+    return AWSCredentialsIdentity(
+        access_key_id=access, secret_access_key=secret, session_token=token
+    )
+
+
+class BedrockStream:
+    """One stream to a model; see `transport.Stream` for the contract."""
+
+    def __init__(self, duplex: _Duplex, line: "_Line") -> None:
+        self._input = duplex.input_stream
+        self._line = line
+        self._opening = asyncio.create_task(duplex.await_output(), name="bedrock opening")
+        self._output: _Receiver | None = None
+        self._error: SonicError | None = None
+        self._input_ended = False
+        self._ended = False
+
+    async def send(self, payload: bytes) -> None:
+        """See `Stream`."""
+        if self._error is not None:
+            raise self._error
+        if self._input_ended:
+            raise ConnectionLost("The input has ended; nothing can be sent.", reason="ended")
+        part = BidirectionalInputPayloadPart(bytes_=payload)
+        try:
+            await self._input.send(InvokeModelWithBidirectionalStreamInputChunk(value=part))
+        except Exception as error:
+            why = await self._why(error)
+            raise why from why.__cause__
+
+    async def accepted(self) -> None:
+        """See `Stream`."""
+        try:
+            # Shielded: a caller's deadline ends the waiting, not the opening.
+            _, self._output = await asyncio.shield(self._opening)
+        except Exception as error:
+            self._error = self._error or sonic_error(error)
+            raise self._error from self._error.__cause__
+
+    async def receive(self) -> bytes | None:
+        """See `Stream`."""
+        if self._output is None:
+            await self.accepted()
+        assert self._output is not None
+        try:
+            while not self._ended:
+                event = await self._output.receive()
+                if isinstance(event, InvokeModelWithBidirectionalStreamOutputChunk):
+                    return event.value.bytes_ or b""
+                # Members of the union that this SDK does not know are passed over.
+                self._ended = event is None
+        except Exception as error:
+            self._error = self._error or sonic_error(error)
+            raise self._error from self._error.__cause__
+        if self._error is not None:
+            raise self._error
+        return None
+
+    async def end_input(self) -> None:
+        """See `Stream`. Quiet when the service has ended its side already."""
+        if self._input_ended or self._ended or self._error is not None:
+            return
+        self._input_ended = True
+        try:
+            await self._input.close()
+        except Exception as error:
+            why = await self._why(error)
+            if not (isinstance(why, ConnectionLost) and why.reason == "ended"):
+                raise why from why.__cause__
+
+    def abort(self, error: SonicError) -> None:
+        """See `Stream`."""
+        self._error = error
+        self._line.abort(error)
+
+    async def aclose(self) -> None:
+        """See `Stream`."""
+        if not self._ended and self._error is None:
+            self.abort(ConnectionLost("The stream was closed.", reason="ended"))
+        await self._line.close()
+        # The SDK's tasks end with the line; their errors have been told, or nobody wants them.
+        await asyncio.wait({self._opening})
+        if not self._opening.cancelled():
+            self._opening.exception()
+
+    async def _why(self, error: Exception) -> SonicError:
+        """What ended the stream, when all a sender sees is that its pipe is closed."""
+        if self._error is None and not self._opening.done():
+            # Refused, or never connected: the words for it are on their way.
+            await asyncio.wait({self._opening}, timeout=_REFUSAL_S)
+        if self._error is None and self._opening.done() and not self._opening.cancelled():
+            failed = self._opening.exception()
+            if failed is not None:
+                self._error = sonic_error(failed)
+        if self._error is not None:
+            return self._error
+        if self._line.error is not None:
+            return self._line.error
+        return ConnectionLost("The service has ended the stream.", reason="ended")
+
+
+class _Line:
+    """The SDK's transport for one stream: an engine, and what the SDK would forget.
+
+    Reads the body of a refusal, which the SDK understands in a few cases only, and holds the
+    failure of a request that was never sent, which the SDK does not tell.
+    """
+
+    SUPPORTS_DUPLEX_STREAMING: Literal[True] = True
+    TIMEOUT_EXCEPTIONS: tuple[type[Exception], ...] = (DeadlineError,)
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.unsent: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+
+    @property
+    def error(self) -> SonicError | None:
+        """What ended the stream, if it did not end well."""
+        return self._engine.error
+
+    async def send(
+        self, request: HTTPRequest, *, request_config: HTTPRequestConfiguration | None = None
+    ) -> HTTPResponse:
+        """See `Engine`. Raises `ServiceError` in place of a response of status 400 or more."""
+        response = await self._engine.send(request, request_config=request_config)
+        if response.status < _FIRST_ERROR_STATUS:
+            return response
+        try:
+            async with asyncio.timeout(_REFUSAL_S):
+                body = await response.consume_body_async()
+        except (TimeoutError, SonicError):
+            body = b""  # what the headers say must do
+        raise refusal(response.status, response.fields, body)
+
+    def abort(self, error: SonicError) -> None:
+        """See `Engine`."""
+        self._engine.abort(error)
+
+    async def close(self) -> None:
+        """See `Engine`."""
+        await self._engine.close()
+
+
+class _Watch(Interceptor[Any, Any, Any, Any]):
+    """Tells a `_Line` of a request that fails before it is sent.
+
+    The SDK's `duplex_stream` then waits for ever for a future that nobody sets, and the error
+    stays in a task that nobody awaits. So the error is taken out here and a None put in its place.
+    """
+
+    def __init__(self, line: _Line) -> None:
+        self._line = line
+        self._sent = False
+
+    def read_before_transmit(self, context: RequestContext[Any, Any]) -> None:
+        """The request goes out: from here on the SDK reports."""
+        self._sent = True
+
+    def modify_before_completion(self, context: OutputContext[Any, Any, Any, Any]) -> Any:
+        """The last word on what the execution gives."""
+        if self._sent or not isinstance(context.response, Exception):
+            return context.response
+        if not self._line.unsent.done():
+            self._line.unsent.set_result(context.response)
+        return None
+
+    # smithy-core 0.9 calls this one in place of the other at the end of an execution.
+    modify_before_attempt_completion = modify_before_completion
+
+
+async def _invoke(
+    client: AsyncBedrockRuntimeClient, model: str, line: _Line, identity: AWSCredentialsIdentity
+) -> _Duplex:
+    def plugin(config: AsyncBedrockRuntimeConfig) -> None:
+        config.transport = line
+        config.aws_credentials_identity_resolver = StaticCredentialsResolver(identity)
+        config.interceptors = [*config.interceptors, _Watch(line)]
+
+    return await client.invoke_model_with_bidirectional_stream(
+        InvokeModelWithBidirectionalStreamOperationInput(model_id=model), plugins=[plugin]
+    )
+
+
+async def _abandon(invoking: asyncio.Task[_Duplex], line: _Line) -> None:
+    """Clean up after an opening that nobody waits for any more, or that will never be."""
+    if invoking.done() and not invoking.cancelled() and invoking.exception() is None:
+        await BedrockStream(invoking.result(), line).aclose()
+        return
+    invoking.cancel()
+    await asyncio.wait({invoking})
+    if not invoking.cancelled():
+        invoking.exception()
+    await line.close()

@@ -1,0 +1,251 @@
+"""The SDK's own duplex transport, over the AWS CRT, made to end like `http2` does.
+
+For comparison and as a fallback; needs the extra `crt`. The CRT runs its own threads and hands
+results over as `concurrent.futures`. Left alone it hides a cut connection behind a clean end,
+leaves a write waiting for ever after it, prints `CANCELLED` when a read is cancelled, and takes
+no private CA. All that is mended here, and that takes private names of smithy-http and awscrt:
+
+- `AWSCRTHTTPClient._tls_ctx`, because there is no option for a CA;
+- `AWSCRTHTTPClient._await_response`, because it waits for ever for the status of a request whose
+  connection broke before the response;
+- `_completion_future`, `_remote_completion_future` and `_writer` of the CRT's stream, because
+  only they tell a cut from a clean end, and because the writer's exception must be taken.
+
+What cannot be mended: a certificate that is not trusted shows as a `DeadlineError`, because the
+CRT's TLS delays its errors by 10 s and more; a connection attempt cannot be called off, and may
+outlive its stream by as much; a GOAWAY shows as the cut that follows it.
+
+The versions are pinned by smithy-http's extra `awscrt`.
+"""
+
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
+
+import asyncio
+from typing import Any, Literal
+
+from awscrt import exceptions as crt_exceptions
+from awscrt import io as crt_io
+from smithy_core.aio.types import AsyncBytesProvider
+from smithy_core.interfaces import URI
+from smithy_http import Fields, tuples_to_fields
+from smithy_http.aio.crt import AWSCRTHTTPClient, _AWSCRTEventLoop
+from smithy_http.aio.interfaces import HTTPRequest
+from smithy_http.interfaces import HTTPRequestConfiguration
+
+from .errors import ConnectError, ConnectionLost, DeadlineError, NetworkError, SonicError
+
+_CLOSE_S = 1.0
+_FIRST_ERROR_STATUS = 400
+
+
+class CrtShared:
+    """What the streams of one transport share: the CRT's thread, and what to trust."""
+
+    def __init__(self, ca_file: str | None) -> None:
+        options = crt_io.TlsContextOptions()
+        if ca_file is not None:
+            options.override_default_trust_store_from_path(ca_filepath=ca_file)
+        self.tls = crt_io.ClientTlsContext(options)
+        self.loop = _AWSCRTEventLoop()
+
+
+class CrtClient(AWSCRTHTTPClient):
+    """One stream's HTTP client over the CRT, with the ends of `http2.Http2Client`."""
+
+    SUPPORTS_DUPLEX_STREAMING: Literal[True] = True
+
+    def __init__(self, shared: CrtShared, *, connect_timeout_s: float) -> None:
+        super().__init__(eventloop=shared.loop)
+        self._tls_ctx = shared.tls
+        self.error: SonicError | None = None
+        self._connect_timeout_s = connect_timeout_s
+        self._body: AsyncBytesProvider | None = None
+        self._stream: Any = None
+        self._over = asyncio.Event()
+        self._aborted = False
+        self._sending: asyncio.Task[Any] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    async def send(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, request: HTTPRequest, *, request_config: HTTPRequestConfiguration | None = None
+    ) -> "CrtResponse":
+        """See `Http2Client.send`."""
+        body = request.body
+        self._body = body if isinstance(body, AsyncBytesProvider) else None
+        try:
+            response = await self._send(request)
+        except SonicError:
+            await self._close_body()
+            raise
+        except crt_exceptions.AwsCrtError as error:
+            await self._close_body()
+            raise self._fail(crt_error(error, request.destination)) from error
+        if response.status >= _FIRST_ERROR_STATUS:
+            await self._close_body()
+        return response
+
+    async def _send(self, request: HTTPRequest) -> "CrtResponse":
+        # A task of its own, because what it waits for must not be cancelled.
+        self._sending = asyncio.create_task(super().send(request), name="crt send")
+        over = asyncio.create_task(self._over.wait())
+        try:
+            await asyncio.wait({self._sending, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+            self._sending.add_done_callback(_take_exception)
+        if self._sending.done():
+            return self._sending.result()
+        raise self.error or ConnectionLost("The stream was closed.", reason="ended")
+
+    async def _build_new_connection(self, url: URI) -> Any:
+        connecting = asyncio.ensure_future(super()._build_new_connection(url))
+        done, _ = await asyncio.wait({connecting}, timeout=self._connect_timeout_s)
+        if not done:
+            connecting.add_done_callback(_take_exception)
+            raise DeadlineError(
+                f"No connection to {url.netloc} after {self._connect_timeout_s:g} s.",
+                waited_s=self._connect_timeout_s,
+            )
+        connection = connecting.result()
+        if self._over.is_set():
+            await connection.close()
+            raise self.error or ConnectionLost("The stream was closed.", reason="ended")
+        return connection
+
+    async def _await_response(self, stream: Any) -> "CrtResponse":  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._stream = stream
+        self._watching = asyncio.create_task(self._watch(), name="crt watch")
+        status = asyncio.wrap_future(stream._response_status_future)
+        await asyncio.wait({status, self._watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not status.done():
+            raise self.error or ConnectionLost("No answer came.", reason="cut")
+        headers = await asyncio.wrap_future(stream._response_headers_future)
+        return CrtResponse(status.result(), headers, CrtBody(self))
+
+    async def _watch(self) -> None:
+        """Notice the end of the exchange, whoever waits for what."""
+        try:
+            await asyncio.shield(asyncio.wrap_future(self._stream._completion_future))
+        except crt_exceptions.AwsCrtError as error:
+            if not self._stream._remote_completion_future.done():
+                self._fail(crt_error(error, None))
+        finally:
+            await self._close_body()
+
+    def _fail(self, error: SonicError) -> SonicError:
+        if self.error is None:
+            self.error = error
+        self._over.set()
+        return self.error
+
+    async def next_chunk(self) -> bytes:
+        """The next bytes of the response; empty at its clean end, else `SonicError`."""
+        if self._aborted and self.error is not None:
+            raise self.error
+        chunk = await asyncio.shield(asyncio.ensure_future(self._stream.get_next_response_chunk()))
+        if chunk:
+            return chunk
+        if not self._stream._remote_completion_future.done():
+            if self._watching is not None:
+                await asyncio.wait({self._watching})
+            raise self.error or ConnectionLost("The connection ended.", reason="cut")
+        await self._close_body()
+        return b""
+
+    def abort(self, error: SonicError) -> None:
+        """See `Http2Client.abort`."""
+        self.error = error
+        self._aborted = True
+        self._over.set()
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._shut(), name="crt close")
+
+    async def close(self) -> None:
+        """See `Http2Client.close`."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._shut(), name="crt close")
+        await asyncio.shield(self._closing)
+
+    async def _shut(self) -> None:
+        self._over.set()
+        await self._close_body()
+        if self._sending is not None:
+            await asyncio.wait({self._sending}, timeout=_CLOSE_S)
+        closing = asyncio.create_task(super().close())
+        writer: asyncio.Task[None] | None = getattr(self._stream, "_writer", None)
+        tasks = {task for task in (closing, writer, self._watching) if task is not None}
+        await asyncio.wait(tasks, timeout=_CLOSE_S)
+        for task in tasks:
+            task.add_done_callback(_take_exception)
+
+    async def _close_body(self) -> None:
+        if self._body is not None:
+            await self._body.close(flush=False)
+
+
+class CrtBody:
+    """The response's body as a reader."""
+
+    def __init__(self, client: CrtClient) -> None:
+        self._client = client
+        self._inbox = bytearray()
+        self._ended = False
+
+    async def read(self, size: int = -1) -> bytes:
+        """Exactly `size` bytes, fewer only at the end; all of it if negative."""
+        while not self._ended and (size < 0 or len(self._inbox) < size):
+            chunk = await self._client.next_chunk()
+            self._ended = not chunk
+            self._inbox += chunk
+        if size < 0:
+            size = len(self._inbox)
+        taken = bytes(self._inbox[:size])
+        del self._inbox[:size]
+        return taken
+
+
+class CrtResponse:
+    """A response whose body is still coming."""
+
+    reason: str | None = None
+
+    def __init__(self, status: int, headers: list[tuple[str, str]], body: CrtBody) -> None:
+        self.status = status
+        self.fields: Fields = tuples_to_fields(headers)
+        self.body = body
+
+    async def consume_body_async(self) -> bytes:
+        """All of the body, at its end."""
+        return await self.body.read()
+
+    def consume_body(self) -> bytes:
+        """There is no reading without waiting here."""
+        raise TypeError("the body of this response is asynchronous")
+
+
+def crt_error(error: crt_exceptions.AwsCrtError, uri: URI | None) -> NetworkError:
+    """What an error of the CRT means here, by its name."""
+    name = str(error.name)
+    place = uri.netloc if uri is not None else "the service"
+    if "RST_STREAM" in name:
+        return ConnectionLost("The peer reset the stream.", reason="reset")
+    if "GOAWAY" in name:
+        return ConnectionLost("The peer ended the connection.", reason="goaway")
+    if "DNS" in name:
+        return ConnectError(f"There is no host {place}.", hint="Check the region and endpoint.")
+    if "REFUSED" in name:
+        return ConnectError(f"Nobody listens at {place}.", hint="Check the endpoint.")
+    if "TLS" in name:
+        return ConnectError(
+            f"TLS with {place} failed: {error.message}",
+            hint="For a private CA name its file by `ca_file` (--ca) or SSL_CERT_FILE.",
+        )
+    return ConnectionLost(f"The connection ended: {error.message} ({name}).", reason="cut")
+
+
+def _take_exception(task: "asyncio.Task[Any]") -> None:
+    """Somebody else has reported it; asyncio need not."""
+    if not task.cancelled():
+        task.exception()

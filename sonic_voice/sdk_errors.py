@@ -1,0 +1,116 @@
+"""Errors of the AWS SDK, turned into ours: the one place where its exceptions have names.
+
+The SDK wraps what its transport raised, once or twice, in errors of its own. So the chain of
+causes is searched first for one of ours, which then knows best, and only then judged by what the
+SDK made of it.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+
+from smithy_aws_core.config.exceptions import ConfigError as SdkConfigError
+from smithy_aws_event_stream.exceptions import EventError, UnmodeledEventError
+from smithy_core.exceptions import ModeledError, SmithyIdentityError
+from smithy_http.interfaces import Fields
+
+from .errors import (
+    ConfigError,
+    ConnectionLost,
+    CredentialsError,
+    NetworkError,
+    ServiceError,
+    SonicError,
+    service_error,
+)
+
+# The header's value may go on with ":" and a URL.
+_ERROR_TYPE = "x-amzn-errortype"
+_REQUEST_ID = "x-amzn-requestid"
+
+
+def sonic_error(error: BaseException) -> SonicError:
+    """What `error` of the SDK means here, with the SDK's as its cause if it is not ours."""
+    chain = list(_causes(error))
+    for link in chain:
+        if isinstance(link, SonicError):
+            return link
+    for link in chain:
+        if (meant := _judge(link)) is not None:
+            meant.__cause__ = error
+            return meant
+    unknown = NetworkError(
+        f"The AWS SDK failed: {type(error).__name__}: {error}",
+        hint="If this goes on, please report it with the output of --debug.",
+    )
+    unknown.__cause__ = error
+    return unknown
+
+
+def refusal(status: int, fields: Fields, body: bytes) -> ServiceError:
+    """What an HTTP error in place of a stream says (reference 1.7).
+
+    The SDK knows the exceptions of its model only, and calls all others, expired tokens and
+    wrong keys among them, an unknown error without a text.
+    """
+    document = _document(body)
+    code = header(fields, _ERROR_TYPE) or _text(document, "__type", "code") or f"HTTP {status}"
+    code = code.split(":")[0].rpartition("#")[2]
+    message = _text(document, "message", "Message") or body[:200].decode("utf-8", "replace")
+    return service_error(code, message, status=status, request_id=request_id(fields))
+
+
+def request_id(fields: Fields) -> str:
+    """The service's name for a request, from its response's headers; empty if there is none."""
+    return header(fields, _REQUEST_ID)
+
+
+def header(fields: Fields, name: str) -> str:
+    """The first value of a header, or an empty string."""
+    field = fields.entries.get(name)
+    return field.values[0] if field is not None and field.values else ""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _judge(error: BaseException) -> SonicError | None:
+    match error:
+        case ModeledError():
+            metadata = error.response_metadata
+            return service_error(
+                type(error).__name__,
+                error.message,
+                status=metadata.http_status_code or 0,
+                request_id=metadata.request_id or "",
+            )
+        case UnmodeledEventError():
+            return service_error(error.code, error.message)
+        case EventError():
+            return ConnectionLost(
+                f"The service's answer broke off inside an event ({error}).", reason="cut"
+            )
+        case SmithyIdentityError():
+            return CredentialsError(f"The AWS credentials cannot be used: {error}")
+        case SdkConfigError():
+            return ConfigError(f"The AWS configuration cannot be used: {error}")
+        case _:
+            return None
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return {}
+    return cast(dict[str, Any], document) if isinstance(document, dict) else {}
+
+
+def _text(document: dict[str, Any], *names: str) -> str:
+    return next((v for name in names if isinstance(v := document.get(name), str)), "")
