@@ -167,4 +167,6 @@ def _at_word(text: str, end: int) -> str:
     """The first `end` characters of `text`, without a word that was begun and not finished."""
     if end >= len(text) or text[end].isspace():
         return text[:end]
-    return text[: max(text.rfind(" ", 0, end), 0)]
+    while end and not text[end - 1].isspace():
+        end -= 1
+    return text[:end]

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import SonicError
-from ..h2connection import H2Connection
-from ..h2stream import H2Stream
+from ..http2.connection import H2Connection
+from ..http2.stream import H2Stream
 from .effects import (
     Break,
     Effect,

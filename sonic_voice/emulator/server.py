@@ -27,8 +27,8 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from ..errors import ConfigError, SonicError
-from ..h2connection import STREAM_WINDOW_BYTES, H2Connection
-from ..h2stream import H2Stream
+from ..http2.connection import STREAM_WINDOW_BYTES, H2Connection
+from ..http2.stream import H2Stream
 from .effects import Note, Refusal, ServiceFactory, StreamRequest, Synthesize
 from .served import Pace, ServedStream, StreamStatistics
 from .sigv4 import AuthError, FrameChain, HttpRequest, Keys, SignedRequest, verify_request

@@ -25,7 +25,7 @@ from smithy_aws_event_stream.events import EventMessage
 
 from sonic_voice.emulator.effects import Effect, Emit, Expiry
 from sonic_voice.emulator.server import Emulator
-from sonic_voice.http2 import Http2Client
+from sonic_voice.http2.client import Http2Client
 
 PATIENCE_S = 5.0
 

@@ -21,7 +21,7 @@ from smithy_aws_core.identity import AWSCredentialsIdentity
 from smithy_http.aio.aiohttp import AIOHTTPClient
 
 from sonic_voice.bedrock import BedrockStream, BedrockTransport, EngineName
-from sonic_voice.credentials import Account
+from sonic_voice.bedrock.credentials import Account
 from sonic_voice.emulator.effects import (
     Break,
     Effect,

@@ -24,9 +24,9 @@ from sonic_voice.errors import (
     DeadlineError,
     SonicError,
 )
-from sonic_voice.h2connection import H2Connection
-from sonic_voice.h2stream import H2Stream
-from sonic_voice.http2 import Http2Client, Http2Response, is_loopback, tls_context
+from sonic_voice.http2.client import Http2Client, Http2Response, is_loopback, tls_context
+from sonic_voice.http2.connection import H2Connection
+from sonic_voice.http2.stream import H2Stream
 
 OK = [(":status", "200"), ("x-amzn-requestid", "abc")]
 PATIENCE_S = 5.0

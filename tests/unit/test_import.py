@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+import sonic_voice
+
 HEAVY = (
     *("numpy", "samplerate", "aws_sdk_bedrock_runtime", "aws_sdk_signers", "smithy_core"),
     *("smithy_http", "awscrt", "aiohttp", "h2", "sounddevice", "pyaudio", "websockets"),
@@ -27,3 +31,12 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 def test_the_look_at_loaded_modules_sees_one_that_is_heavy() -> None:
     assert loaded_by("import numpy") & set(HEAVY) == {"numpy"}
+
+
+def test_every_exported_name_is_there_and_no_other_is_loaded_by_name() -> None:
+    table = sonic_voice._MODULE_OF  # pyright: ignore[reportPrivateUsage]
+    assert sorted(table) == sorted(sonic_voice.__all__)
+    for name in sonic_voice.__all__:
+        assert getattr(sonic_voice, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Sessions'"):
+        getattr(sonic_voice, "Sessions")  # noqa: B009

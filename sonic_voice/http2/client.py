@@ -15,7 +15,7 @@ When the stream is over, for whatever reason, the pump closes the request's body
 `write` of the SDK that waits, or comes later, raises instead of waiting for ever.
 
 Errors leave here as ours: `ConnectError` (nobody there, no TLS, no HTTP/2), `DeadlineError` (the
-connection was not up in time), `ConnectionLost` (see `h2stream`).
+connection was not up in time), `ConnectionLost` (see `stream`).
 """
 
 import asyncio
@@ -35,9 +35,9 @@ from smithy_http import Fields, tuples_to_fields
 from smithy_http.aio.interfaces import HTTPRequest
 from smithy_http.interfaces import HTTPRequestConfiguration
 
-from .errors import ConfigError, ConnectError, ConnectionLost, DeadlineError, SonicError
-from .h2connection import STREAM_WINDOW_BYTES, H2Connection
-from .h2stream import H2Stream, Headers
+from ..errors import ConfigError, ConnectError, ConnectionLost, DeadlineError, SonicError
+from .connection import STREAM_WINDOW_BYTES, H2Connection
+from .stream import H2Stream, Headers
 
 CONNECT_TIMEOUT_S = 10.0
 """Name, TCP and TLS together; a far region needs under a second."""

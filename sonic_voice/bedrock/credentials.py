@@ -23,8 +23,8 @@ from smithy_core.aio.interfaces.identity import IdentityResolver
 from smithy_core.exceptions import SmithyError
 from smithy_http.aio.aiohttp import AIOHTTPClient
 
-from .errors import ConfigError, CredentialsError
-from .http2 import is_loopback
+from ..errors import ConfigError, CredentialsError
+from ..http2.client import is_loopback
 
 CREDENTIALS_TIMEOUT_S = 10.0
 """A credential process or an instance's metadata may take seconds; longer means it is stuck."""

@@ -20,7 +20,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from .errors import ConnectionLost, SonicError
+from ..errors import ConnectionLost, SonicError
 
 type Headers = list[tuple[str, str]]
 

@@ -33,7 +33,7 @@ from smithy_http.aio.crt import AWSCRTHTTPClient, _AWSCRTEventLoop
 from smithy_http.aio.interfaces import HTTPRequest
 from smithy_http.interfaces import HTTPRequestConfiguration
 
-from .errors import ConnectError, ConnectionLost, DeadlineError, NetworkError, SonicError
+from ..errors import ConnectError, ConnectionLost, DeadlineError, NetworkError, SonicError
 
 _CLOSE_S = 1.0
 _FIRST_ERROR_STATUS = 400

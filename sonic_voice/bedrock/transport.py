@@ -38,9 +38,9 @@ from smithy_core.interceptors import Interceptor, OutputContext, RequestContext
 from smithy_http.aio.interfaces import HTTPRequest, HTTPResponse
 from smithy_http.interfaces import HTTPRequestConfiguration
 
+from ..errors import ConfigError, ConnectionLost, CredentialsError, DeadlineError, SonicError
+from ..http2.client import CONNECT_TIMEOUT_S, Http2Client, tls_context
 from .credentials import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
-from .errors import ConfigError, ConnectionLost, CredentialsError, DeadlineError, SonicError
-from .http2 import CONNECT_TIMEOUT_S, Http2Client, tls_context
 from .sdk_errors import refusal, sonic_error
 
 EngineName = Literal["http2", "crt"]

@@ -38,8 +38,8 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
-from .errors import ConnectionLost
-from .h2stream import H2Stream, Headers
+from ..errors import ConnectionLost
+from .stream import H2Stream, Headers
 
 _log = logging.getLogger(__name__)
 

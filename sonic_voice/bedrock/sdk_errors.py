@@ -14,7 +14,7 @@ from smithy_aws_event_stream.exceptions import EventError, UnmodeledEventError
 from smithy_core.exceptions import ModeledError, SmithyIdentityError
 from smithy_http.interfaces import Fields
 
-from .errors import (
+from ..errors import (
     ConfigError,
     ConnectionLost,
     CredentialsError,

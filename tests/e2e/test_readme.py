@@ -1,0 +1,40 @@
+"""The README's script does what it says, with what the package exports alone."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def script() -> str:
+    found = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_it_is_short_and_imports_from_the_package_alone() -> None:
+    lines = [line for line in script().splitlines() if line.strip()]
+    assert len(lines) < 25
+    imports = [line for line in lines if "sonic_voice" in line and "import" in line]
+    assert [line.split()[1] for line in imports] == ["sonic_voice"]
+
+
+async def test_it_holds_the_conversation(tmp_path: Path) -> None:
+    (tmp_path / "sonic_voice").symlink_to(README.parent / "sonic_voice")
+    faster = script().replace('demo.wav")', 'demo.wav", speed=8)')
+    assert faster != script()
+    (tmp_path / "talk.py").write_text(faster, encoding="utf-8")
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "talk.py"),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(running.communicate(), 60)
+    assert (running.returncode, err.decode()) == (0, "")
+    lines = [line.split(maxsplit=1) for line in out.decode().splitlines()]
+    assert [who for who, _ in lines] == ["USER", "ASSISTANT"] * 3
+    assert lines[3][1].startswith("Done, I went forward 10 meters.")
+    assert (tmp_path / "answer.wav").stat().st_size > 100_000
