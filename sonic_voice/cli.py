@@ -6,33 +6,26 @@ conversation goes to stdout.
 """
 
 import asyncio
-import contextlib
-import json
 import logging
+import runpy
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO
+from typing import Annotated, Any, Literal, cast
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from .audio import AudioSink, NullSink
 from .catalog import DEFAULT_MODEL, OTHER_MODELS, VOICE_MODELS
 from .config import DEFAULT_SYSTEM, SessionConfig
-from .conversation import Observer, converse
 from .errors import AudioError, ConfigError, NetworkError, ServiceError, SonicError
-from .metrics import Metrics
-from .session import Session
-from .story import JsonLines, Story, summary, summary_lines
-from .tools import Toolbox, tool
+from .run import Service, hold, prepared
+from .tools import Tool, Toolbox, tool
 from .transport import Transport
-from .wav import WavSink, WavSource
 
 app = typer.Typer(
     help="Spoken conversations with Amazon Nova Sonic, and a local emulator of the service.",
@@ -52,6 +45,8 @@ EXIT_CODES: tuple[tuple[type[SonicError], int], ...] = (
 
 Engine = Literal["http2", "crt"]
 
+EMULATOR = "on the local emulator"
+
 
 def main() -> None:
     """Entry point of `sonic-voice`."""
@@ -67,19 +62,6 @@ def options(
     context.obj = debug
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """One conversation of the command line, everything checked that can be without a network."""
-
-    config: SessionConfig
-    source: WavSource
-    sink: AudioSink
-    output: Path | None
-    events: TextIO | None
-    tools: Toolbox
-    as_json: bool
 
 
 @app.command()
@@ -98,6 +80,9 @@ def talk(
     model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
     voice: Annotated[str | None, typer.Option(help="See `sonic-voice models`.")] = None,
     system: Annotated[str | None, typer.Option(help="System prompt, or @FILE with it.")] = None,
+    tools: Annotated[
+        Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
+    ] = None,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
     transport: Annotated[Engine, typer.Option(help="HTTP/2: our own, or the SDK's.")] = "http2",
@@ -120,19 +105,21 @@ def talk(
             raise typer.BadParameter("--local has an endpoint and credentials of its own.")
         if scenario and not local:
             raise typer.BadParameter("--scenario is for the emulator: add --local.")
+        toolbox = _tools_of(tools) if tools is not None else Toolbox()
         config = SessionConfig(
             model=model,
             voice=voice,
             region=region,
             system=DEFAULT_SYSTEM if system is None else _text(system),
+            tools=toolbox.specs,
         )
-        service: Callable[[], contextlib.AbstractAsyncContextManager[Transport]]
         if local:
-            service = _local(scenario, transport)
+            service, where = _local(scenario, transport), EMULATOR
         else:
             service = _bedrock(region, profile, endpoint, ca, transport)
-        with _run(config, input, output, speed, events, Toolbox(), as_json) as run:
-            _until_done(_converse(run, service))
+            where = f"at {endpoint}" if endpoint else "on Amazon Bedrock"
+        with prepared(config, input, output, speed, events, toolbox, as_json, where) as run:
+            _until_done(hold(run, service))
 
 
 @app.command()
@@ -162,8 +149,10 @@ def demo(
         speech = stack.enter_context(resources.as_file(folder / "demo.wav"))
         tools = Toolbox([go])
         config = SessionConfig(tools=tools.specs, system="You steer a small robot.")
-        run = stack.enter_context(_run(config, speech, output, speed, None, tools, as_json))
-        _until_done(_converse(run, _local(script, "http2")))
+        run = stack.enter_context(
+            prepared(config, speech, output, speed, None, tools, as_json, EMULATOR)
+        )
+        _until_done(hold(run, _local(script, "http2")))
 
 
 @app.command()
@@ -226,9 +215,7 @@ def models(
 # ----------------------------------------------------------------------------------------------
 
 
-def _local(
-    scenario: Path | None, engine: Engine
-) -> Callable[[], contextlib.AbstractAsyncContextManager[Transport]]:
+def _local(scenario: Path | None, engine: Engine) -> Service:
     try:
         from .emulator.local import LocalService
     except ModuleNotFoundError as error:
@@ -244,7 +231,7 @@ def _local(
 
 def _bedrock(
     region: str | None, profile: str | None, endpoint: str | None, ca: Path | None, engine: Engine
-) -> Callable[[], contextlib.AbstractAsyncContextManager[Transport]]:
+) -> Service:
     from .bedrock import BedrockTransport
 
     transport = BedrockTransport(
@@ -259,85 +246,6 @@ def _bedrock(
             await transport.aclose()
 
     return opened
-
-
-@contextmanager
-def _run(
-    config: SessionConfig,
-    input: Path,
-    output: Path | None,
-    speed: float,
-    events: Path | None,
-    tools: Toolbox,
-    as_json: bool,
-) -> Generator[_Run]:
-    """Open what the conversation reads and writes; a wrong file is found before any network."""
-    source = WavSource(input, config.input, speed=speed)
-    sink: AudioSink = NullSink(config.output, now=source.now)
-    if output is not None:
-        sink = WavSink(output, config.output, now=source.now)
-    if warning := config.voice_model.warning(datetime.now(UTC).date()):
-        typer.echo(f"Note: {warning}", err=True)
-    if source.note:
-        typer.echo(f"Note: {source.note}", err=True)
-    with ExitStack() as stack:
-        log = None
-        if events is not None:
-            try:
-                log = stack.enter_context(events.open("w", encoding="utf-8"))
-            except OSError as error:
-                raise AudioError(
-                    f"Cannot write events to {events}: {error.strerror}.",
-                    hint="Name a file in a folder that exists.",
-                ) from error
-        yield _Run(config, source, sink, output, log, tools, as_json)
-
-
-async def _converse(
-    run: _Run, service: Callable[[], contextlib.AbstractAsyncContextManager[Transport]]
-) -> None:
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(run.source.aclose)
-        transport = await stack.enter_async_context(service())
-        session = Session.open(run.config, transport, clock=run.source.now)
-        metrics = Metrics(session)
-        try:
-            async with session:
-                await _tell(run, session, metrics)
-        finally:
-            _sum_up(run, metrics)
-
-
-async def _tell(run: _Run, session: Session, metrics: Metrics) -> None:
-    observers: list[Observer] = [metrics]
-    observers.append(JsonLines(sys.stdout) if run.as_json else Story(sys.stdout, metrics))
-    if run.events is not None:
-        observers.append(JsonLines(run.events))
-    if not run.as_json:
-        model = run.config.voice_model
-        typer.echo(
-            f"{model.name} ({model.id}), voice {run.config.voice}; "
-            f"{run.source.path.name} speaks for {run.source.duration_s:.1f} s"
-        )
-    sink = run.sink
-    try:
-        await converse(session, run.source, sink, run.tools, observers)
-    finally:
-        await sink.aclose()
-
-
-def _sum_up(run: _Run, metrics: Metrics) -> None:
-    snapshot = metrics.snapshot
-    if not snapshot.turns:
-        return
-    if run.as_json:
-        facts = {"event": "Summary", **summary(snapshot, run.config)}
-        facts["output"] = str(run.output) if run.output else None
-        typer.echo(json.dumps(facts, ensure_ascii=False))
-        return
-    typer.echo(f"\n{summary_lines(snapshot, run.config)}")
-    if run.output is not None:
-        typer.echo(f"{'Answer':<14}{run.output}")
 
 
 async def _serve(
@@ -358,6 +266,28 @@ async def _serve(
             typer.echo(f"export {name}={value}")
         typer.echo("\nCtrl-C ends it.")
         await asyncio.Event().wait()
+
+
+def _tools_of(path: Path) -> Toolbox:
+    """The `@tool` functions of a Python file, which is run."""
+    try:
+        names = runpy.run_path(str(path))
+    except SonicError:
+        raise
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot read {path}: {error.strerror}.", hint="Name a Python file."
+        ) from error
+    except Exception as error:
+        raise ConfigError(
+            f"{path} fails when it is run: {type(error).__name__}: {error}.",
+            hint="--debug shows where.",
+        ) from error
+    values = cast(dict[str, object], names).values()
+    found: list[Tool[..., Any]] = [cast(Any, v) for v in values if isinstance(v, Tool)]
+    if not found:
+        raise ConfigError(f"{path} has no tools.", hint="Decorate functions with @tool.")
+    return Toolbox(found)
 
 
 def _text(argument: str) -> str:

@@ -87,6 +87,23 @@ async def test_talk_writes_answer_and_events(tmp_path: Path) -> None:
     assert (tmp_path / "a.wav").stat().st_size > 100_000
 
 
+async def test_talk_calls_the_tools_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "robot.py").write_text(
+        "from sonic_voice import tool\n\n"
+        "@tool\n"
+        "def go(direction: str, meters: int) -> dict[str, object]:\n"
+        '    """Move."""\n'
+        '    return {"direction": direction, "meters": 2 * meters}\n'
+    )
+    done = await sonic_voice(
+        *("talk", "--local", "--scenario", str(DEMO / "demo.yaml"), "--speed", "10"),
+        *("--input", QUESTION, "--tools", "robot.py"),
+        cwd=tmp_path,
+    )
+    assert (done.code, done.err) == (0, "")
+    assert "nova  Done, I went forward 20 meters." in done.out
+
+
 async def test_ctrl_c_says_goodbye_and_keeps_what_was_heard(tmp_path: Path) -> None:
     running = await start("demo", "--json", cwd=tmp_path)
     assert running.stdout is not None
@@ -126,6 +143,13 @@ def talk(*more: str, question: str = QUESTION) -> list[str]:
     return ["talk", "--input", question, *more]
 
 
+WRONG_TOOL = """
+from sonic_voice import tool
+
+@tool
+def send(size: bytes) -> None:
+    '''Send it.'''
+"""
 NOBODY = "https://localhost:9"
 LOCAL = ("--local", "--output", "a.wav")
 BEARER = {"AWS_BEARER_TOKEN_BEDROCK": "secret-token"}
@@ -153,6 +177,8 @@ WRONG: list[tuple[str, list[str], dict[str, str], int, list[str]]] = [
     ("scenario", talk(*LOCAL, "--scenario", "bad.yaml"), {}, 3, ["bad.yaml:3:5", "say"]),
     ("scenario alone", talk("--scenario", "bad.yaml"), {}, 2, ["--local"]),
     ("two services", talk("--local", "--endpoint", "https://x"), {}, 2, ["--local"]),
+    ("no tools", talk(*LOCAL, "--tools", "text.wav"), {}, 3, ["text.wav", "fails"]),
+    ("wrong tool", talk(*LOCAL, "--tools", "tool.py"), {}, 3, ["bytes", "size"]),
     ("speed", talk(*LOCAL, "--speed", "0"), {}, 3, ["speed"]),
     ("events", talk(*LOCAL, "--events", "no/e.jsonl"), {}, 2, ["no/e.jsonl"]),
     ("no input", ["talk", "--local"], {}, 2, ["--input"]),
@@ -170,6 +196,7 @@ async def test_bad_input_is_named_with_the_next_step_and_leaves_nothing(
     (tmp_path / "empty.wav").touch()
     (tmp_path / "long.txt").write_text("x" * 200_001)
     (tmp_path / "text.wav").write_text("This is no sound.")
+    (tmp_path / "tool.py").write_text(WRONG_TOOL)
     (tmp_path / "bad.yaml").write_text("steps:\n  - user: hello\n    sey: hi\n")
     with wave.open(str(tmp_path / "silent.wav"), "wb") as silent:
         silent.setparams((1, 2, 16_000, 0, "NONE", ""))
