@@ -118,6 +118,7 @@ def summary(snapshot: Snapshot, config: SessionConfig) -> dict[str, Any]:
         "turns": [asdict(turn) for turn in snapshot.turns],
         "interruptions": sum(turn.interrupted for turn in snapshot.turns),
         "tool_calls": sum(turn.tool_calls for turn in snapshot.turns),
+        "unanswered": len(snapshot.turns) - len(latencies),
         "felt_latency_s": {"mean": sum(latencies) / len(latencies), "max": max(latencies)}
         if latencies
         else None,
@@ -140,6 +141,8 @@ def summary_lines(snapshot: Snapshot, config: SessionConfig) -> str:
         "Tokens out": f"{tokens.speech_out} speech, {tokens.text_out} text",
         "Cost": f"{snapshot.cost_usd:.4f} USD at us-east-1 prices",
     }
+    if facts["unanswered"]:
+        rows["Unanswered"] = f"{facts['unanswered']} (the answer did not come, or without sound)"
     return "\n".join(f"{name:<14}{text}" for name, text in rows.items())
 
 
