@@ -140,7 +140,9 @@ class Turns:
         self._run()
 
     def stop(self) -> None:
-        """The prompt ended: what was not sent yet never comes (reference 1.8)."""
+        """The prompt ended: what was not sent yet never comes (1.8); no block is left open."""
+        if self._answer is not None and self._answer.block:
+            self._out.end(self._answer.block, "AUDIO", "INTERRUPTED")
         self._answer, self._awaited, self._ears = None, None, None
         self._queue.clear()
         self._finals.clear()
@@ -172,10 +174,16 @@ class Turns:
                 case Ended() as ended:
                     self._ended(ended)
             return True
-        if self._typed and self._now_ms + self._left_ms() >= TYPED_AFTER_MS:
+        # What was typed while the user speaks is a turn of its own, after this one.
+        fed = self._now_ms + self._left_ms() >= TYPED_AFTER_MS
+        if self._typed and fed and not self._user_speaks:
             self._answer_typed(*self._typed.popleft())
             return True
         return False
+
+    @property
+    def _user_speaks(self) -> bool:
+        return self._ears is not None and self._ears.speaking
 
     def _left_ms(self) -> float:
         if self._ears is None or len(self._pcm) >= self._window_bytes:
@@ -186,8 +194,7 @@ class Turns:
         """The answer's next step, or a waiting answer's first, if due."""
         answer = self._answer
         if answer is None:
-            speaking = self._ears is not None and self._ears.speaking
-            if not self._queue or self._told or speaking:
+            if not self._queue or self._told or self._user_speaks:
                 return False
             due_ms, step, lines = self._queue[0]
             if not self._due(due_ms):
@@ -230,6 +237,7 @@ class Turns:
         self._out.text("USER", "FINAL", self._transcript(step.user))
         self._out.usage(self._meter.reply())
         self._begin(step, self._now_ms)
+        self._typed = deque((max(at_ms, self._now_ms), text) for at_ms, text in self._typed)
 
     def _answer_typed(self, at_ms: int, text: str) -> None:
         self._interrupt()
@@ -372,7 +380,7 @@ class Turns:
 
     def _show(self, answer: Answer, line: Line) -> str:
         """Send the text of `line`; a later one of a turn begins with a space (3.6)."""
-        text = f" {line.text}" if answer.shown else line.text
+        text = f" {line.text.strip()}" if answer.shown else line.text.strip()
         self._out.usage(self._meter.sentence(text, first=not answer.shown))
         self._out.text("ASSISTANT", "SPECULATIVE", text)
         answer.shown = True

@@ -8,8 +8,8 @@ from typing import Any
 
 from sonic_voice.catalog import voice_model
 from sonic_voice.emulator.brain import ScenarioBrain
-from sonic_voice.emulator.effects import Effect, Emit, Fail, Note, Speak
-from sonic_voice.emulator.hearing import WINDOW_MS
+from sonic_voice.emulator.effects import Break, Effect, Emit, Fail, Finish, Note, Speak
+from sonic_voice.emulator.hearing import WINDOW_MS, SpeechDetector
 from sonic_voice.emulator.scenario import Scenario, Step
 from sonic_voice.emulator.service import SonicService
 from sonic_voice.wire import (
@@ -79,7 +79,7 @@ class Host:
         word_ms: int = 200,
         **scenario: Any,
     ) -> None:
-        self.detector = ListedSpeech(speech)
+        self.detector: SpeechDetector = ListedSpeech(speech)
         self.word_ms = word_ms
         self.rate_hz = RATE_HZ
         self.effects: list[Effect] = []
@@ -103,9 +103,12 @@ class Host:
             if isinstance(effect, Speak):
                 assert effect is effects[-1], "nothing may follow a Speak"
                 self.spoken.append(effect)
-                words = len(effect.text.split())
-                pcm = bytes(words * self.word_ms * self.rate_hz // 1000 * 2)
-                self.do(self.service.speech(effect.key, pcm))
+                self.do(self.service.speech(effect.key, self.sound(effect)))
+
+    def sound(self, speak: Speak) -> bytes:
+        """What a synthesiser would give."""
+        words = len(speak.text.split())
+        return bytes(words * self.word_ms * self.rate_hz // 1000 * 2)
 
     def send(self, *records: Input) -> None:
         for record in records:
@@ -143,8 +146,17 @@ class Host:
         self.send(ContentEnd("P", "A"), PromptEnd("P"), SessionEnd())
 
     @property
+    def payloads(self) -> list[bytes]:
+        return [effect.payload for effect in self.effects if isinstance(effect, Emit)]
+
+    @property
+    def over(self) -> bool:
+        """Whether the service ended the stream."""
+        return isinstance(self.effects[-1], (Fail, Break, Finish))
+
+    @property
     def outputs(self) -> list[Output]:
-        return [decode_output(e.payload) for e in self.effects if isinstance(e, Emit)]
+        return [decode_output(payload) for payload in self.payloads]
 
     @property
     def notes(self) -> list[str]:
@@ -162,8 +174,7 @@ class Host:
         return [record for record in self.outputs if isinstance(record, ToolUse)]
 
     def shape(self, *, usage: bool = False) -> list[str]:
-        payloads = [effect.payload for effect in self.effects if isinstance(effect, Emit)]
-        return shape(payloads, usage=usage)
+        return shape(self.payloads, usage=usage)
 
     def said(self, stage: str) -> list[str]:
         """Texts of the assistant's blocks of that stage."""

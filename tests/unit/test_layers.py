@@ -18,8 +18,8 @@ PURE = (
     *(
         f"emulator.{name}"
         for name in (
-            *("answers", "blocks", "brain", "checks", "effects", "hearing", "marks", "order"),
-            *("outbox", "scenario", "service", "turns", "usage"),
+            *("answers", "blocks", "brain", "checks", "counting", "effects", "grammar", "hearing"),
+            *("marks", "order", "outbox", "scenario", "service", "shapes", "turns", "usage"),
         )
     ),
 )
