@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from ..config import BYTES_PER_SAMPLE
 from .hearing import ENDPOINT_MS
-from .scenario import Call, Recording, Step
+from .partner import Reply
+from .scenario import Recording
 
 CHUNK_MS_V1 = (40,)
 CHUNK_MS = (79, 100, 79, 160, 79, 200, 120)
@@ -74,11 +75,12 @@ class Spoken:
 class Answer:
     """A turn of the assistant while it is generated. Lines may join as long as it is."""
 
-    step: Step
+    reply: Reply
     lines: deque[Line]
     due_ms: float
     script: "Script | None" = None
-    call: str = ""
+    calls: set[str] = field(default_factory=lambda: set[str]())
+    """`toolUseId`s; results that come while it is generated join its lines."""
     shown: bool = False
     """Whether any of it went out, so that an onset has something to interrupt."""
     block: str = ""
@@ -90,8 +92,8 @@ class Answer:
 class PendingCall:
     """A tool call of ours without a result yet."""
 
-    call: Call
-    words: str
+    number: int
+    """The partner's own of it."""
     asked_ms: float
 
 

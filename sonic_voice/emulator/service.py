@@ -35,11 +35,11 @@ from ..wire import (
 from . import checks
 from .answers import Timing
 from .blocks import Block, Blocks
-from .brain import Brain
 from .effects import Effect, Expiry, Fail, Finish, Note, Refusal, StreamRequest
 from .hearing import SpeechDetector
 from .order import INVALID, NO_AUDIO, OPEN_CONTENT, Refused, State, Tolerated, came, verdict
 from .outbox import Outbox
+from .partner import Brain, Opening
 from .turns import Turns
 from .usage import Meter
 
@@ -210,10 +210,14 @@ class SonicService:
             self._timing,
             voice=record.voice,
             rate_hz=record.rate_hz,
-            tools=frozenset(tool.name for tool in record.tools),
+            opening=Opening(self._locale(record.voice), record.tools, record.tool_choice),
             sensitivity=self._sensitivity,
         )
         self._out.usage(self._meter.opening())
+
+    def _locale(self, voice: str) -> str:
+        voice = self._brain.voice or voice
+        return next((v.locale for v in self._model.voices if v.id == voice), "en-US")
 
     def _on_text_start(self, record: TextStart) -> None:
         _refuse(checks.text_start(record, self._model))
@@ -295,6 +299,8 @@ class SonicService:
         self._blocks.close(record.content)
         if block.live:
             self._on_typed(block.text)
+        elif block.role not in ("AUDIO", "TOOL"):
+            self._prompt_turns.told(block.role, block.text)
 
     def _on_typed(self, text: str) -> None:
         if self._model.text_input:

@@ -18,17 +18,15 @@ as the real service does; FINAL texts stay behind, as they do there.
 
 import json
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 from ..catalog import VoiceModel
 from ..config import BYTES_PER_SAMPLE
 from .answers import Answer, Line, PendingCall, Script, Spoken, Timing, chunks, pcm_bytes
-from .brain import Brain
 from .effects import Break
 from .hearing import WINDOW_MS, Began, Ears, Ended, SpeechDetector
 from .outbox import Outbox
-from .scenario import Call, Step, fill
+from .partner import NO_WORDS, Brain, Opening, Reply
 from .usage import MS_PER_SPEECH_TOKEN, Meter, speech_tokens, whole_tokens
 
 INTERRUPTED_MARKER = '{ "interrupted" : true }'
@@ -56,7 +54,7 @@ class Turns:
         *,
         voice: str,
         rate_hz: int,
-        tools: frozenset[str],
+        opening: Opening,
         sensitivity: str | None,
     ) -> None:
         self._model = model
@@ -66,19 +64,17 @@ class Turns:
         self._timing = timing
         self._voice = brain.voice or voice
         self._rate_hz = rate_hz
-        self._tools = tools
+        self._partner = brain.begin(opening)
         self._endpoint_ms = brain.endpoint_ms or timing.endpoint_ms(sensitivity)
         self._now_ms = 0  # of all containers; offsets count from the container's beginning
         self._pcm = bytearray()
         self._told: deque[Began | Ended] = deque()
-        self._utterances = 0
         self._typed: deque[tuple[int, str]] = deque()
         self._answer: Answer | None = None
-        self._queue: deque[tuple[float, Step, tuple[str, ...]]] = deque()
+        self._queue: deque[tuple[float, Reply]] = deque()
         self._finals: deque[tuple[Spoken, str]] = deque()
         self._played_ms = 0.0  # when all sound so far will have been played
         self._calls: dict[str, PendingCall] = {}
-        self._result: Mapping[str, Any] = {}
         self._speaking = 0
         self._awaited: int | None = None
         self._flushing = False
@@ -106,6 +102,10 @@ class Turns:
         self._typed.append((max(self._now_ms, TYPED_AFTER_MS), text))
         self._run()
 
+    def told(self, role: str, text: str) -> None:
+        """A text of the client that wants no answer: system prompt or history."""
+        self._partner.told(role, text)
+
     def expects(self, call: str) -> bool:
         """Whether a result for this `toolUseId` is still to come."""
         return call in self._calls
@@ -114,16 +114,13 @@ class Turns:
         """The result of a tool call that was expected."""
         self._flushing = False
         pending = self._calls.pop(call)
-        self._result = result
-        values = {"user": pending.words, "result": result}
-        lines = tuple(self._filled(line, values) for line in pending.call.then)
-        if self._answer is not None and self._answer.call == call:
-            self._answer.lines.extend(Line(line) for line in lines)
-        elif lines:
-            step = Step(pending.words, lines)
+        reply = self._partner.result(pending.number, result)
+        self._note(reply)
+        if self._answer is not None and call in self._answer.calls:
+            self._answer.lines.extend(Line(line) for line in reply.say)
+        elif reply.say:
             periods = int((self._now_ms - pending.asked_ms) // self._timing.result_ms) + 1
-            due_ms = pending.asked_ms + periods * self._timing.result_ms
-            self._queue.append((due_ms, step, lines))
+            self._queue.append((pending.asked_ms + periods * self._timing.result_ms, reply))
         self._run()
 
     def sound(self, key: int, pcm: bytes) -> None:
@@ -196,11 +193,11 @@ class Turns:
         if answer is None:
             if not self._queue or self._told or self._user_speaks:
                 return False
-            due_ms, step, lines = self._queue[0]
+            due_ms, reply = self._queue[0]
             if not self._due(due_ms):
                 return False
             self._queue.popleft()
-            self._begin(step, min(due_ms, self._now_ms), lines)
+            self._begin(reply, min(due_ms, self._now_ms), of_result=True)
             return True
         if not self._due(answer.due_ms):
             return False
@@ -213,6 +210,7 @@ class Turns:
             return False
         spoken, stop = self._finals.popleft()
         self._out.text("ASSISTANT", "FINAL", spoken.text, stop)
+        self._partner.played(spoken.text.strip())
         return True
 
     def _due(self, due_ms: float) -> bool:
@@ -232,21 +230,19 @@ class Turns:
         self._out.completion_start()
         if self._model.speech_events:
             self._out.speech_end(self._offset(ended.end_ms), self._offset(ended.detected_ms))
-        step = self._brain.reply(self._utterances, None)
-        self._utterances += 1
-        self._out.text("USER", "FINAL", self._transcript(step.user))
+        reply = self._partner.hear(None)
+        self._out.text("USER", "FINAL", self._transcript(reply.words or NO_WORDS))
         self._out.usage(self._meter.reply())
-        self._begin(step, self._now_ms)
+        self._begin(reply, self._now_ms)
         self._typed = deque((max(at_ms, self._now_ms), text) for at_ms, text in self._typed)
 
     def _answer_typed(self, at_ms: int, text: str) -> None:
         self._interrupt()
         self._out.usage([*self._meter.first_turn(), *self._meter.typed(text)])
         self._out.completion_start()
-        step = self._brain.reply(self._utterances, text)
-        self._utterances += 1
+        reply = self._partner.hear(text, typed=True)
         self._out.usage(self._meter.reply())
-        self._begin(step, at_ms + self._timing.typed_ms - self._timing.text_ms)
+        self._begin(reply, at_ms + self._timing.typed_ms - self._timing.text_ms)
 
     def _transcript(self, words: str) -> str:
         """Lower-case; with punctuation, but for v1 (reference 3.6)."""
@@ -278,17 +274,19 @@ class Turns:
         for sentence in spoken:
             if heard := sentence.heard(self._now_ms):
                 self._out.text("ASSISTANT", "FINAL", heard)
+                self._partner.played(heard.strip())
         self._out.usage(self._meter.end_of_turn())
 
     # The assistant's turn.
 
-    def _begin(self, step: Step, from_ms: float, lines: tuple[str, ...] | None = None) -> None:
-        """Start the answer of `step`; of a tool's result if `lines` are given."""
-        answer = Answer(step, deque(), from_ms)
-        if lines is not None:
-            answer.lines.extend(Line(line) for line in lines)
+    def _begin(self, reply: Reply, from_ms: float, *, of_result: bool = False) -> None:
+        """Start the answer; that to a tool's result comes without another wait."""
+        answer = Answer(reply, deque(), from_ms)
+        if of_result:
+            answer.lines.extend(Line(line) for line in reply.say)
             answer.script = self._speech(answer, from_ms)
         else:
+            self._note(reply)
             answer.script = self._reply(answer, from_ms)
         self._answer = answer
         self._resume(answer, None)
@@ -311,36 +309,29 @@ class Turns:
 
     def _reply(self, answer: Answer, at_ms: float) -> Script:
         """The answer to an utterance that ended at `at_ms`."""
-        step = answer.step
-        at_ms += step.delay_ms
-        texts = step.say
-        if step.call is not None:
+        reply = answer.reply
+        at_ms += reply.delay_ms
+        texts = reply.say
+        if reply.calls:
             yield at_ms + self._timing.tool_ms
-            texts = self._call(answer, step.call, step.user)
-        if not texts and step.error is None and step.broken is None:
+            for request in reply.calls:
+                text = json.dumps(request.arguments, ensure_ascii=False, separators=(",", ":"))
+                call = self._out.tool_use(request.tool, text)
+                answer.calls.add(call)
+                self._calls[call] = PendingCall(request.number, self._now_ms)
+            texts = () if self._model.silent_tools else reply.meanwhile
+        if not texts and reply.error is None and reply.broken is None:
             return  # silent until the result
         at_ms += self._timing.text_ms
         yield at_ms
-        if not texts and self._fault(step):
+        if not texts and self._fault(reply):
             return
-        values = {"user": step.user, "result": self._result}
-        lines = [Line(self._filled(text, values), step.wav) for text in texts]
-        answer.lines.extendleft(reversed(lines))
+        answer.lines.extendleft(Line(text, reply.wav) for text in reversed(texts))
         yield from self._speech(answer, at_ms)
 
-    def _call(self, answer: Answer, call: Call, words: str) -> tuple[str, ...]:
-        """Send a tool call; returns what is said while it runs."""
-        if call.tool not in self._tools:
-            offered = ", ".join(sorted(self._tools)) or "none"
-            text = f"the scenario calls {call.tool}; offered: {offered}"
-            self._out.note("tool-not-offered", text)
-            return (f"I would use the tool {call.tool} now, but I was not given it.",)
-        values = {"user": words, "result": self._result}
-        arguments = fill(dict(call.arguments), values, self._missing)
-        text = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
-        answer.call = self._out.tool_use(call.tool, text)
-        self._calls[answer.call] = PendingCall(call, words, self._now_ms)
-        return () if self._model.silent_tools else call.meanwhile
+    def _note(self, reply: Reply) -> None:
+        for rule, text in reply.notes:
+            self._out.note(rule, text)
 
     def _speech(self, answer: Answer, at_ms: float) -> Script:
         """Say the lines of `answer`, each as text and sound, and end the turn."""
@@ -360,7 +351,7 @@ class Turns:
             answer.spoken.append(Spoken(text, start_ms, self._played_ms))
             sent = 0
             for chunk in chunks(pcm, self._rate_hz, v1=not self._model.speech_events):
-                if not answer.lines and sent * 2 >= len(pcm) and self._fault(answer.step):
+                if not answer.lines and sent * 2 >= len(pcm) and self._fault(answer.reply):
                     return
                 self._out.audio(answer.block, chunk)
                 sent += len(chunk)
@@ -391,20 +382,13 @@ class Turns:
         stops = ["END_TURN"] + ["PARTIAL_TURN"] * len(answer.spoken)
         self._finals.extend(zip(answer.spoken, stops, strict=False))
 
-    def _fault(self, step: Step) -> bool:
+    def _fault(self, reply: Reply) -> bool:
         """The scenario's exception or break of the stream, if it has one."""
-        if step.error is not None:
-            self._out.fail(step.error.code, step.error.message)
-        if step.broken is not None:
-            self._out.put(Break(step.broken))
+        if reply.error is not None:
+            self._out.fail(reply.error.code, reply.error.message)
+        if reply.broken is not None:
+            self._out.put(Break(reply.broken))
         return self._out.closed
 
     def _ms(self, pcm: bytes) -> float:
         return len(pcm) / pcm_bytes(1000, self._rate_hz) * 1000
-
-    def _filled(self, text: str, values: Mapping[str, Any]) -> str:
-        filled = fill(text, values, self._missing)
-        return filled if isinstance(filled, str) else json.dumps(filled, ensure_ascii=False)
-
-    def _missing(self, holder: str) -> None:
-        self._out.note("scenario-value", f"the scenario's {holder} has no value here")

@@ -10,6 +10,7 @@ from sonic_voice.catalog import voice_model
 from sonic_voice.emulator.brain import ScenarioBrain
 from sonic_voice.emulator.effects import Break, Effect, Emit, Fail, Finish, Note, Speak
 from sonic_voice.emulator.hearing import WINDOW_MS, SpeechDetector
+from sonic_voice.emulator.partner import Brain
 from sonic_voice.emulator.scenario import Scenario, Step
 from sonic_voice.emulator.service import SonicService
 from sonic_voice.wire import (
@@ -77,6 +78,7 @@ class Host:
         model: str = V2,
         strict: bool = False,
         word_ms: int = 200,
+        brain: Brain | None = None,
         **scenario: Any,
     ) -> None:
         self.detector: SpeechDetector = ListedSpeech(speech)
@@ -85,7 +87,7 @@ class Host:
         self.effects: list[Effect] = []
         self.spoken: list[Speak] = []
         ids = (f"id-{n}" for n in itertools.count())
-        self.brain = ScenarioBrain(
+        self.brain = brain or ScenarioBrain(
             Scenario("test", steps or (Step("hello", ("Hi.",)),), **scenario), no_resampling
         )
         self.service = SonicService(

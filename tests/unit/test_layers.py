@@ -18,8 +18,10 @@ PURE = (
     *(
         f"emulator.{name}"
         for name in (
-            *("answers", "blocks", "brain", "checks", "counting", "effects", "grammar", "hearing"),
-            *("marks", "order", "outbox", "scenario", "service", "shapes", "turns", "usage"),
+            *("answers", "blocks", "brain", "checks", "counting", "dates", "effects", "filling"),
+            *("grammar", "hearing", "marks", "matching", "numerals", "order", "outbox", "partner"),
+            *("patterns", "readback", "rules", "scenario", "schema", "service", "shapes"),
+            *("small_talk", "sums", "tale", "texts", "turns", "usage", "words"),
         )
     ),
 )
@@ -33,7 +35,7 @@ ONLY_IN = {
     ("sounddevice", "pyaudio"): ("devices",),
     ("websockets",): ("bridge",),
     SPEECH: ("emulator.senses", "echo"),
-    ("sonic_voice.emulator",): ("__init__", "emulator", "cli", "testing"),
+    ("sonic_voice.emulator",): ("__init__", "emulator", "emulate", "cli", "testing"),
 }
 """What is imported, and the modules of this package that alone may."""
 

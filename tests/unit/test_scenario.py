@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sonic_voice.emulator import brain
 from sonic_voice.emulator.brain import ScenarioBrain, small_talk
+from sonic_voice.emulator.partner import Brain, Opening
 from sonic_voice.emulator.scenario import (
     Call,
     Fault,
@@ -235,19 +236,30 @@ def test_holders_are_filled_at_any_depth_and_keep_their_type_alone() -> None:
     assert missing == ["{result.other}", "{result.n.x}"]
 
 
-def test_a_brain_plays_its_steps_and_keeps_nothing() -> None:
-    def unused(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
-        return pcm[: to_hz * len(pcm) // from_hz]
+def unused(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
+    return pcm[: to_hz * len(pcm) // from_hz]
 
-    player = ScenarioBrain(SCENARIO, unused)
-    assert player.reply(4, None) == SCENARIO.steps[1]
-    assert player.reply(0, "typed").user == "typed"
-    assert player.reply(0, None).user == "go forward ten meters"
+
+def test_a_partner_plays_the_steps_in_a_circle() -> None:
+    partner = ScenarioBrain(SCENARIO, unused).begin(Opening())
+    replies = [partner.hear(None) for _ in range(5)]
+    assert [reply.words for reply in replies[:3]] == ["go forward ten meters", "break", "fail"]
+    assert replies[4] == replies[1]
+    assert partner.hear("typed", typed=True).words == "typed"
+
+
+def test_a_partner_without_a_next_step_says_the_last_words() -> None:
+    once = ScenarioBrain(Scenario("x", SCENARIO.steps[:1]), unused).begin(Opening())
+    once.hear(None)
+    assert once.hear(None).words == brain.UNKNOWN_WORDS
+
+
+def test_a_brain_gives_each_stream_its_own_partner_and_plays_recordings() -> None:
+    player: Brain = ScenarioBrain(SCENARIO, unused)
+    assert player.begin(Opening()).hear(None) == player.begin(Opening()).hear(None)
     assert (player.voice, player.endpoint_ms) == ("amy", 400)
-    once = ScenarioBrain(Scenario("x", SCENARIO.steps[:1]), unused)
-    assert once.reply(1, None).user == brain.UNKNOWN_WORDS
-    assert once.sound(Recording(bytes(80), 8_000), 8_000) == bytes(80)
-    assert once.sound(Recording(bytes(80), 16_000), 8_000) == bytes(40)
+    assert player.sound(Recording(bytes(80), 8_000), 8_000) == bytes(80)
+    assert player.sound(Recording(bytes(80), 16_000), 8_000) == bytes(40)
 
 
 def test_the_built_in_dialogue_says_what_it_is() -> None:

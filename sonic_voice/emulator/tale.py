@@ -1,0 +1,88 @@
+"""A story long enough to interrupt, and how far it was told.
+
+Whatever of the story the user has not heard is its rest: the sentence in which it was interrupted,
+and all after it. What is heard comes from outside, by `played`.
+
+    told       it is being told
+    cut off    the user spoke, and has not been answered yet
+    offered    "Shall I go on?" was the last thing said: "yes" goes on
+    aside      the user wanted something else: "go on" goes on
+"""
+
+from enum import Enum, auto
+
+STORY = (
+    "Once upon a time there was a lighthouse at the end of a long, narrow island.",
+    "Its keeper was an old woman called Maren, who had not missed a night in forty years.",
+    "Every evening she climbed one hundred and twelve steps, lit the lamp, and counted the ships.",
+    "One night in November the fog came in so thick that she could not count a single one.",
+    "The light went out into the grey and stopped there, as if somebody had hung up a curtain.",
+    "So Maren opened the window, took a deep breath, and began to sing.",
+    "She did not sing well, but she sang loudly, and the fog carries a voice a long way.",
+    "Far out, on a small boat with three sleepy fishermen, the youngest one lifted his head.",
+    "Do you hear that, he asked, and the others heard it too.",
+    "They turned the boat towards the song, slowly, and sang the second verse back to her.",
+    "All night the island and the sea sang to each other, verse after verse.",
+    "When they had no verses left they counted, she the even numbers and they the odd ones.",
+    "In the morning the fog lifted, and the boat lay ten meters from the rocks, quite safe.",
+    "Since that night there is a bell on the island, but when it is foggy, nobody rings it.",
+    "They sing instead, and that is the end of the story.",
+)
+"""About 210 words: a minute and a half of speech, long enough to interrupt."""
+
+SHALL_I = "Shall I go on with the story?"
+
+
+class Telling(Enum):
+    """What became of a story of which a rest has not been heard."""
+
+    TOLD = auto()
+    CUT_OFF = auto()
+    OFFERED = auto()
+    ASIDE = auto()
+
+
+class Tale:
+    """The story for one listener. `telling` is None before it began and after its last word."""
+
+    def __init__(self) -> None:
+        self.telling: Telling | None = None
+        self._heard = 0
+
+    def begin(self) -> tuple[str, ...]:
+        """The story, from its beginning."""
+        self._heard, self.telling = 0, Telling.TOLD
+        return STORY
+
+    def rest(self) -> tuple[str, ...]:
+        """What was not heard yet."""
+        self.telling = Telling.TOLD
+        return ("Where was I?", *STORY[self._heard :])
+
+    def again(self) -> tuple[str, ...]:
+        """The rest, and the last sentence that was heard."""
+        self._heard = max(0, self._heard - 1)
+        self.telling = Telling.TOLD
+        return STORY[self._heard :]
+
+    def interrupt(self) -> None:
+        """The user said something."""
+        if self.telling is Telling.TOLD:
+            self.telling = Telling.CUT_OFF
+
+    def offer(self) -> str:
+        """The question whether to go on."""
+        self.telling = Telling.OFFERED
+        return SHALL_I
+
+    def set_aside(self) -> None:
+        """Leave the rest for later."""
+        self.telling = Telling.ASIDE
+
+    def played(self, sentence: str) -> None:
+        """`sentence` was heard; it may be none of the story."""
+        if self.telling is None or sentence != STORY[self._heard]:
+            return
+        self._heard += 1
+        if self._heard == len(STORY):
+            self._heard, self.telling = 0, None
