@@ -16,7 +16,7 @@ from sonic_voice.emulator.grammar import Grammar
 from sonic_voice.emulator.scenario import Call, Fault, Recording, Step
 from sonic_voice.wire import PromptEnd, SessionEnd, ToolUse, decode_output
 
-from .service_host import GO, V1, V2, V25, Host
+from ..unit.service_host import GO, V1, V2, V25, Host
 
 type Action = Callable[[Host, int, int], None]
 

@@ -16,7 +16,7 @@ import pytest
 from sonic_voice.catalog import VoiceModel, voice_model
 from sonic_voice.emulator.grammar import RULES, Grammar
 
-from .service_host import GOLDEN, V1, V2
+from ..unit.service_host import GOLDEN, V1, V2
 
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.jsonl"))
 
