@@ -176,6 +176,10 @@ class Echo:
         """See `Service`; nothing is spoken."""
         return []
 
+    def words(self, key: int, text: str) -> list[Effect]:
+        """See `Service`; nothing is recognised."""
+        return []
+
     def end_of_input(self) -> list[Effect]:
         """See `Service`."""
         return [Finish()]

@@ -1,8 +1,8 @@
 """The command line: talk, demo, emulate, models.
 
 Exit codes: 0 good, 2 usage, 3 configuration or credentials, 4 refused by the service, 5 network,
-130 Ctrl-C after a graceful goodbye. Errors go to stderr, one sentence and the next step; the
-conversation goes to stdout.
+130 Ctrl-C after a graceful goodbye, 143 SIGTERM to `emulate`. Errors go to stderr, one sentence
+and the next step; the conversation goes to stdout.
 """
 
 import asyncio
@@ -167,13 +167,59 @@ def emulate(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse what real clients do slightly wrong.")
     ] = False,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Offer this model alone; may come again.")
+    ] = None,
+    allow_retired: Annotated[
+        bool, typer.Option("--allow-retired", help="Models past their end of life still answer.")
+    ] = False,
+    latency: Annotated[str, typer.Option(help="typical, fast, slow or none.")] = "typical",
+    life_s: Annotated[
+        float, typer.Option(min=0.1, help="Age at which a stream ends, in seconds.")
+    ] = 480.0,
+    idle_s: Annotated[
+        float, typer.Option(min=0.1, help="Gap without input that ends a stream, in seconds.")
+    ] = 55.0,
+    max_streams: Annotated[
+        int | None, typer.Option(min=0, help="More streams at once than so many get 429.")
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:ARG][@N]",
+            help="Misbehave, with @N for the first N streams alone; may come again. "
+            "A wrong name lists all.",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="JSON file for what clients did right and wrong.")
+    ] = None,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Show its streams on a page, on loopback, next port.")
+    ] = False,
 ) -> None:
     """Run the emulator of Amazon Nova Sonic for any AWS SDK, until Ctrl-C.
 
-    It prints the environment variables that point an SDK at it.
+    It prints what to paste to point a client at it, and then, for each mistake of a client, what
+    the real service would have done.
     """
     with _errors(context):
-        _until_done(_serve(port, host, scenario, ca_out, strict))
+        _needs_emulator()
+        from .emulate import Emulation, serve
+        from .emulator.local import Behaviour
+        from .emulator.served import Pace
+
+        behaviour = Behaviour(
+            strict=strict,
+            models=tuple(model or ()),
+            allow_retired=allow_retired,
+            latency=latency,
+            pace=Pace(life_s=life_s, idle_s=idle_s),
+            max_streams=max_streams,
+            faults=tuple(fault or ()),
+        )
+        asked = Emulation(behaviour, scenario, host, port, ca_out, report, ui, bool(context.obj))
+        _until_done(serve(asked))
 
 
 @app.command()
@@ -216,8 +262,17 @@ def models(
 
 
 def _local(scenario: Path | None, engine: Engine) -> Service:
+    _needs_emulator()
+    from .emulator.local import LocalService
+
+    service = LocalService(scenario, engine=engine)  # a scenario is read before all else
+    return lambda: service
+
+
+def _needs_emulator() -> None:
+    """Say what is missing where the emulator's packages are not installed."""
     try:
-        from .emulator.local import LocalService
+        from .emulator import local  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("sonic_voice"):
             raise
@@ -225,8 +280,6 @@ def _local(scenario: Path | None, engine: Engine) -> Service:
             f"The emulator needs the package {error.name}.",
             hint="Install it: pip install 'sonic-voice[emulator]'",
         ) from error
-    service = LocalService(scenario, engine=engine)  # a scenario is read before all else
-    return lambda: service
 
 
 def _bedrock(
@@ -246,26 +299,6 @@ def _bedrock(
             await transport.aclose()
 
     return opened
-
-
-async def _serve(
-    port: int, host: str, scenario: Path | None, ca_out: Path | None, strict: bool
-) -> None:
-    from .emulator.local import emulator
-
-    def note(request: Any, note: Any) -> None:
-        typer.echo(f"{request.request_id}  {note.rule}: {note.text}")
-
-    async with emulator(scenario, host=host, port=port, strict=strict, on_note=note) as running:
-        environment = running.environment()
-        if ca_out is not None:
-            _write(ca_out, running.ca_pem)
-            environment |= {"SSL_CERT_FILE": str(ca_out), "AWS_CA_BUNDLE": str(ca_out)}
-        typer.echo(f"Nova Sonic, emulated, at {running.endpoint}. Point an AWS SDK at it with\n")
-        for name, value in environment.items():
-            typer.echo(f"export {name}={value}")
-        typer.echo("\nCtrl-C ends it.")
-        await asyncio.Event().wait()
 
 
 def _tools_of(path: Path) -> Toolbox:
@@ -300,15 +333,6 @@ def _text(argument: str) -> str:
         raise ConfigError(
             f"Cannot read {argument[1:]}: {getattr(error, 'strerror', None) or error}.",
             hint="Name a text file in UTF-8.",
-        ) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise ConfigError(
-            f"Cannot write {path}: {error.strerror}.", hint="Name a file in a folder that exists."
         ) from error
 
 

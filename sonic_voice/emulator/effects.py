@@ -5,7 +5,8 @@ in their order. A service never waits, reads no clock and starts no thread: its 
 it was fed. That is why `Speak` is an effect with an answer: the host has the words synthesised,
 in a thread, and hands the sound back by `speech` *before it feeds anything more*. However slow
 the synthesis or the machine, the service sees the same calls in the same order, and a recording
-played at 50 times its speed gives the same events as in real time.
+played at 50 times its speed gives the same events as in real time. `Recognize` is the same for
+the ears.
 
 `Fail`, `Break` and `Finish` are last effects: the host feeds nothing after one of them.
 """
@@ -33,14 +34,40 @@ class Speak:
 
 
 @dataclass(frozen=True, slots=True)
+class Listen:
+    """The user speaks: more samples of utterance `key`, mono s16le at `rate_hz`.
+
+    Only a host that recognises words gets it, and may begin to at once.
+    """
+
+    key: int
+    pcm: bytes
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recognize:
+    """Utterance `key` is complete: call `words(key, text)`, with "" for no words at all."""
+
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fail:
     """Answer with an exception frame, then end the stream.
 
-    `code` is a member of the output union: `validationException` (reference 1.7).
+    `code` is a member of the output union: `validationException` (reference 1.7). With `modelled`
+    false it goes out as an `error` frame instead, and may be any name.
     """
 
     code: str
     message: str
+    modelled: bool = True
+    injected: bool = False
+    """A fault that was asked for: nothing that the client did."""
+
+
+type Breakage = Literal["reset", "cut", "cut-mid-frame", "goaway", "mute"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +75,11 @@ class Break:
     """Break the stream as a fault does.
 
     `reset`: RST_STREAM NO_ERROR. `goaway`: GOAWAY, then the connection closes. `cut`: the TCP
-    connection ends. `cut-mid-frame`: the same after half a frame of the event stream.
+    connection ends. `cut-mid-frame`: the same after half a frame of the event stream. `mute`:
+    what the client sends is read, and nothing is answered any more, not even headers.
     """
 
-    how: Literal["reset", "cut", "cut-mid-frame", "goaway"]
+    how: Breakage
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +95,7 @@ class Note:
     rule: str
 
 
-type Effect = Emit | Speak | Fail | Break | Finish | Note
+type Effect = Emit | Speak | Listen | Recognize | Fail | Break | Finish | Note
 
 type Expiry = Literal["life", "idle"]
 """`life`: the connection's eight minutes are over. `idle`: nothing was sent for 55 s."""
@@ -82,6 +110,10 @@ class Service(Protocol):
 
     def speech(self, key: int, pcm: bytes) -> list[Effect]:
         """The sound of `Speak` number `key`."""
+        ...
+
+    def words(self, key: int, text: str) -> list[Effect]:
+        """The words of the utterance of `Recognize` number `key`."""
         ...
 
     def end_of_input(self) -> list[Effect]:
@@ -123,6 +155,26 @@ class Refusal:
 
 type ServiceFactory = Callable[[StreamRequest], Service | Refusal]
 """Asked once a request and its signature are in order."""
+
+
+class Utterance(Protocol):
+    """Speech while it is heard; `finish` blocks until its words are known."""
+
+    def feed(self, pcm: bytes) -> None:
+        """The next s16le mono samples. Returns at once."""
+        ...
+
+    def finish(self) -> str:
+        """The words; empty for noise."""
+        ...
+
+    def cancel(self) -> None:
+        """Nobody wants to know any longer. Returns at once."""
+        ...
+
+
+type Hear = Callable[[int], Utterance]
+"""`(rate_hz)` to a new utterance; what a host needs to recognise words."""
 
 type Synthesize = Callable[[str, str, int], bytes]
 """`(text, voice, rate_hz)` to mono s16le samples; called in a worker thread."""

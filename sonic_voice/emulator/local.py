@@ -7,22 +7,59 @@ The transport is the production one, over TLS and HTTP/2 to a port of this machi
 here works against the service as far as anyone outside knows its rules.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
 from ..bedrock import BedrockTransport
+from ..catalog import voice_model, without_region
 from . import senses
+from .authority import Authority
 from .brain import ScenarioBrain, small_talk
-from .effects import Note, ServiceFactory, StreamRequest
+from .effects import Hear, Note, Refusal, Service, ServiceFactory, StreamRequest
+from .faults import parse_fault, with_faults
+from .latency import latency
+from .partner import Brain
 from .scenario import Scenario, load_scenario
+from .served import Pace
 from .server import LOCAL_KEYS, LOCAL_REGION, Emulator
 from .service import service_factory
+from .small_talk import SmallTalkBrain
+from .watch import Watch
 
+type Ears = Literal["default", "auto", "light", "good", "none"]
 type OnNote = Callable[[StreamRequest, Note], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How an emulator differs from the service as it is on a good day.
+
+    The defaults are for use inside a program: every model lives, and no limit is shortened.
+    """
+
+    strict: bool = False
+    """Refuse what real clients are known to do wrong."""
+    models: tuple[str, ...] = ()
+    """Ids of the models that are offered; empty: all."""
+    allow_retired: bool = True
+    """Whether models past their end of life still answer."""
+    latency: str = "typical"
+    """A name of `latency.PROFILES`."""
+    pace: Pace = field(default_factory=Pace)
+    """Wall-clock limits of a stream."""
+    max_streams: int | None = None
+    """More streams at once than so many are throttled."""
+    ears: Ears = "default"
+    """Who hears words. `default`: nobody where there is a scenario, which knows them; else what is
+    installed."""
+    faults: tuple[str, ...] = ()
+    """Each `NAME[:ARGUMENT][@STREAMS]`: see `faults`."""
 
 
 def emulator(
@@ -31,31 +68,84 @@ def emulator(
     host: str = "127.0.0.1",
     port: int = 0,
     strict: bool = False,
+    behaviour: Behaviour | None = None,
+    authority: Authority | None = None,
+    watches: Sequence[Watch] = (),
     on_note: OnNote | None = None,
 ) -> Emulator:
     """An emulator that plays `scenario`, or its built-in dialogue; to be entered.
 
-    `strict` refuses what real clients are known to do wrong; otherwise `on_note` hears of it.
-    Raises `ScenarioError` for a scenario that cannot be read.
+    `strict` refuses what real clients are known to do wrong; otherwise `on_note` hears of it. It
+    is short for a `behaviour` of that. `authority` and `watches`: see `Emulator`.
+    Raises `ScenarioError` for a scenario that cannot be read, `ConfigError` for an unknown model,
+    latency or fault.
     """
+    behaviour = behaviour or Behaviour(strict=strict)
+    played = load_scenario(Path(scenario)) if scenario else None
+    hear = _hear(behaviour.ears, played)
     return Emulator(
-        sonic_service(load_scenario(Path(scenario)) if scenario else small_talk(), strict=strict),
-        synthesize=senses.synthesizer(),
+        sonic_service(_brain(played, recognizes=hear is not None), hear, behaviour=behaviour),
+        synthesize=senses.synthesizer("light"),
+        hear=hear,
         host=host,
         port=port,
-        strict=strict,
+        strict=behaviour.strict,
+        pace=behaviour.pace,
+        max_streams=behaviour.max_streams,
+        authority=authority,
+        watches=watches,
         on_note=on_note,
     )
 
 
-def sonic_service(scenario: Scenario, *, strict: bool = False) -> ServiceFactory:
-    """Streams that play `scenario`, with the ears of this machine."""
-    return service_factory(
-        ScenarioBrain(scenario, senses.resample),
+def _hear(ears: Ears, scenario: Scenario | None) -> Hear | None:
+    """The ears for words: a recogniser of this machine, prepared for the scenario's sentences."""
+    if ears == "none" or (ears == "default" and scenario is not None):
+        return None
+    hints = tuple(step.user for step in scenario.steps) if scenario is not None else ()
+    quality = "auto" if ears == "default" else ears
+    recognizer = senses.recognizer(quality, hints=hints)
+    if recognizer is None:
+        return None
+    return lambda rate_hz: recognizer.begin(rate_hz, hints)
+
+
+def _brain(scenario: Scenario | None, *, recognizes: bool) -> Brain:
+    """The scenario; else small talk, which needs words, or a dialogue for the deaf."""
+    if scenario is None and recognizes:
+        return SmallTalkBrain(lambda: datetime.now().astimezone(), senses.resample)
+    return ScenarioBrain(scenario or small_talk(), senses.resample)
+
+
+def sonic_service(
+    brain: Brain, hear: Hear | None = None, *, behaviour: Behaviour | None = None
+) -> ServiceFactory:
+    """Streams that talk as `brain`, with the ears of this machine."""
+    behaviour = behaviour or Behaviour()
+    faults = [parse_fault(text) for text in behaviour.faults]
+    factory = service_factory(
+        brain,
         senses.detector,
+        recognizes=hear is not None,
         new_id=lambda: str(uuid4()),
-        strict=strict,
+        strict=behaviour.strict,
+        today=None if behaviour.allow_retired else datetime.now(UTC).date(),
+        timing=latency(behaviour.latency),
     )
+    return with_faults(_offered(factory, behaviour.models), faults)
+
+
+def _offered(factory: ServiceFactory, models: Sequence[str]) -> ServiceFactory:
+    """`factory`, for some models alone."""
+    ids = [voice_model(model).id for model in models]
+
+    def new_service(request: StreamRequest) -> Service | Refusal:
+        if without_region(request.model_id) in ids:
+            return factory(request)
+        text = f"{request.model_id} is not offered here, but {', '.join(ids)}."
+        return Refusal(404, "ResourceNotFoundException", text)
+
+    return new_service if ids else factory
 
 
 class LocalService:

@@ -25,7 +25,7 @@ from ..wire import (
     UserSpeechStart,
     encode_output,
 )
-from .effects import Break, Effect, Emit, Fail, Finish, Note, Speak
+from .effects import Break, Effect, Emit, Fail, Finish, Listen, Note, Recognize, Speak
 
 
 class Outbox:
@@ -63,6 +63,14 @@ class Outbox:
     def speak(self, key: int, text: str, voice: str, rate_hz: int) -> None:
         """Ask the host for the sound of `text`."""
         self.put(Speak(key, text, voice, rate_hz))
+
+    def listen(self, key: int, pcm: bytes, rate_hz: int) -> None:
+        """Give the host more of utterance `key`."""
+        self.put(Listen(key, pcm, rate_hz))
+
+    def recognize(self, key: int) -> None:
+        """Ask the host for the words of utterance `key`."""
+        self.put(Recognize(key))
 
     def prompt(self, name: str) -> None:
         """The prompt began. Its completion has an id before it starts (reference 3.2)."""

@@ -25,18 +25,24 @@ from ..http2.connection import H2Connection
 from ..http2.stream import H2Stream
 from .effects import (
     Break,
+    Breakage,
     Effect,
     Emit,
     Fail,
     Finish,
+    Hear,
+    Listen,
     Note,
+    Recognize,
     Service,
     Speak,
     StreamRequest,
     Synthesize,
+    Utterance,
 )
 from .frames import PRELUDE_BYTES, Frame, FrameError, decode, encode, frame_size
 from .sigv4 import ChainError, FrameChain
+from .watch import StreamStatistics, Watch
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +51,8 @@ CHUNK_BYTES = 1_000_000
 
 # Base64 makes 4/3 of a chunk; the envelopes and headers around it take far less than the rest.
 _FRAME_BYTES = 2 * CHUNK_BYTES
+
+_READ_BYTES = 64 * 1024
 
 _UNREADABLE = "Unable to parse input chunk. Please check input format contains correct format."
 _CHUNK_HEADERS = {
@@ -70,20 +78,6 @@ class Pace:
     """The age that ends the stream (reference 1.9)."""
 
 
-@dataclass(slots=True)
-class StreamStatistics:
-    """What one stream did, so far."""
-
-    request: StreamRequest
-    received_events: int = 0
-    sent_events: int = 0
-    notes: int = 0
-    end: Literal["", "finished", "failed", "broken", "lost"] = ""
-    """How it ended; empty while it lasts."""
-    error: str = ""
-    """What the client was told, or what happened to the connection."""
-
-
 type OnNote = Callable[[StreamRequest, Note], None]
 
 
@@ -99,18 +93,23 @@ class ServedStream:
         chain: FrameChain,
         *,
         synthesize: Synthesize,
+        hear: Hear | None,
         threads: Executor,
         pace: Pace,
         strict: bool,
         on_note: OnNote,
+        watch: Watch,
     ) -> None:
         self.statistics = StreamStatistics(request)
+        self._watch = watch.opened(self.statistics)
         self._stream = stream
         self._connection = connection
         self._request = request
         self._service = service
         self._chain = chain
         self._synthesize = synthesize
+        self._hear = hear
+        self._utterances: dict[int, Utterance] = {}
         self._threads = threads
         self._pace = pace
         self._strict = strict
@@ -129,6 +128,11 @@ class ServedStream:
                 pass
         except SonicError as error:
             self._ended("lost", str(error))
+        finally:
+            self._ended("lost", "The emulator was closed.")
+            self._watch.over()
+            for utterance in self._utterances.values():
+                utterance.cancel()
 
     async def _step_or_fail(self) -> bool:
         try:
@@ -151,16 +155,18 @@ class ServedStream:
         except TimeoutError:
             return await self._perform(self._expire(expired))
         except (ChunkError, FrameError, ChainError) as error:
-            _log.info("stream %s: %s", self._request.request_id, error)
+            _log.debug("stream %s: %s", self._request.request_id, error)
             return await self._perform([self._refusal(error)])
         self._heard_at_s = self._loop.time()
         self._stalled = False
         if payload is None:
             return await self._end_of_input()
         self.statistics.received_events += 1
-        effects = self._service.receive(payload)
-        self._answer()
-        return await self._perform(effects)
+        self._watch.received(payload)
+        over = await self._perform(self._service.receive(payload))
+        if not over:
+            self._answer()
+        return over
 
     async def _next_payload(self) -> bytes | None:
         """What the next frame carries, None for the empty one. Cancelling it loses nothing."""
@@ -204,6 +210,7 @@ class ServedStream:
         return self._service.expire(what)
 
     async def _end_of_input(self) -> bool:
+        self._watch.input_ended()
         over = await self._perform(self._service.end_of_input())
         # Nothing will come that the rest of the answer could wait for.
         over = over or await self._perform(self._service.stalled())
@@ -225,6 +232,8 @@ class ServedStream:
         """Carry out `effects` in their order; true when one of them ended the stream."""
         out = bytearray()
         for effect in effects:
+            if not isinstance(effect, Note):
+                self._watch.answered(effect)
             match effect:
                 case Emit(payload):
                     self.statistics.sent_events += 1
@@ -235,6 +244,13 @@ class ServedStream:
                     await self._write(out)
                     out = bytearray()
                     if await self._perform(await self._speak(effect)):
+                        return True
+                case Listen():
+                    self._listen(effect)
+                case Recognize(key):
+                    await self._write(out)
+                    out = bytearray()
+                    if await self._perform(await self._recognize(key)):
                         return True
                 case Fail() | Break() | Finish():
                     await self._write(out)
@@ -249,13 +265,28 @@ class ServedStream:
         )
         return self._service.speech(effect.key, pcm)
 
+    def _listen(self, effect: Listen) -> None:
+        if self._hear is None:
+            return
+        if effect.key not in self._utterances:
+            self._utterances[effect.key] = self._hear(effect.rate_hz)
+        self._utterances[effect.key].feed(effect.pcm)
+
+    async def _recognize(self, key: int) -> list[Effect]:
+        heard = self._utterances.pop(key, None)
+        words = ""
+        if heard is not None:
+            words = await self._loop.run_in_executor(self._threads, heard.finish)
+        return self._service.words(key, words)
+
     async def _finish(self, effect: Fail | Break | Finish) -> None:
         match effect:
             case Finish():
                 self._ended("finished")
-            case Fail(code, message):
+            case Fail(code, message, modelled, _):
                 self._ended("failed", f"{code}: {message}")
-                await self._write(exception_frame(code, message))
+                frame = exception_frame if modelled else error_frame
+                await self._write(frame(code, message))
             case Break(how):
                 self._ended("broken", how)
                 await self._break(how)
@@ -265,7 +296,7 @@ class ServedStream:
         # Clients go on sending for a moment; they are neither answered nor held back.
         self._stream.discard_input()
 
-    async def _break(self, how: Literal["reset", "cut", "cut-mid-frame", "goaway"]) -> None:
+    async def _break(self, how: Breakage) -> None:
         match how:
             case "reset":
                 self._answer()
@@ -278,6 +309,17 @@ class ServedStream:
                 whole = chunk_frame(b'{"event":{"usageEvent":{}}}')
                 await self._write(whole[: len(whole) // 2])
                 self._connection.cut()
+            case "mute":
+                await self._say_nothing()
+
+    async def _say_nothing(self) -> None:
+        """Read on, until the client leaves or the stream is too old."""
+        try:
+            async with asyncio.timeout_at(self._life_at_s):
+                while await self._stream.read(_READ_BYTES):
+                    pass
+        except TimeoutError:
+            self._stream.reset()
 
     def _answer(self) -> None:
         """The response's headers: after the first valid event (reference 1.2)."""
@@ -299,6 +341,7 @@ class ServedStream:
 
     def _note(self, note: Note) -> None:
         self.statistics.notes += 1
+        self._watch.answered(note)
         self._on_note(self._request, note)
 
     def _ended(self, end: Literal["finished", "failed", "broken", "lost"], error: str = "") -> None:
@@ -320,6 +363,12 @@ def exception_frame(code: str, message: str) -> bytes:
         ":message-type": "exception",
     }
     return encode(Frame(headers, json.dumps({"message": message}).encode()))
+
+
+def error_frame(code: str, message: str) -> bytes:
+    """An error that is not modelled, on the wire (reference 1.7)."""
+    headers = {":message-type": "error", ":error-code": code, ":error-message": message}
+    return encode(Frame(headers))
 
 
 def _chunk(frame: Frame) -> bytes:

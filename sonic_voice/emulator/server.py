@@ -16,12 +16,11 @@ import logging
 import re
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Self
 from urllib.parse import unquote
 from uuid import uuid4
@@ -29,9 +28,12 @@ from uuid import uuid4
 from ..errors import ConfigError, SonicError
 from ..http2.connection import STREAM_WINDOW_BYTES, H2Connection
 from ..http2.stream import H2Stream
-from .effects import Note, Refusal, ServiceFactory, StreamRequest, Synthesize
-from .served import Pace, ServedStream, StreamStatistics
+from .authority import Authority
+from .door import Door, Patience, WatchedTls
+from .effects import Hear, Note, Refusal, ServiceFactory, StreamRequest, Synthesize
+from .served import Pace, ServedStream
 from .sigv4 import AuthError, FrameChain, HttpRequest, Keys, SignedRequest, verify_request
+from .watch import StreamStatistics, Watch, Watches
 
 _log = logging.getLogger(__name__)
 
@@ -40,33 +42,15 @@ LOCAL_KEYS = Keys("AKIALOCALEMULATOR000", "local-emulator-secret-key-of-no-accou
 
 LOCAL_REGION = "us-east-1"
 
+TOO_MANY = Refusal(
+    429, "ThrottlingException", "Too many requests, please wait before trying again."
+)
+"""To a stream over the limit of concurrent ones (reference 1.7); its text is Bedrock's usual."""
+
 _ROUTE = re.compile(r"/model/(?P<model>[^/?]+)/invoke-with-bidirectional-stream")
 _KEPT_STATISTICS = 1000
 _CLOSE_S = 0.5
 """How long clients may take to answer the goodbye before they are cut off."""
-
-
-class _ServerConnection(H2Connection):
-    """Known to the emulator from the end of the TLS handshake to the end of the socket."""
-
-    def __init__(
-        self,
-        known: "set[_ServerConnection]",
-        on_request: Callable[[H2Connection, H2Stream], None],
-        window_bytes: int,
-    ) -> None:
-        super().__init__(
-            on_stream=lambda stream: on_request(self, stream), window_bytes=window_bytes
-        )
-        self._known = known
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._known.add(self)
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._known.discard(self)
-        super().connection_lost(exc)
 
 
 class Emulator:
@@ -74,7 +58,9 @@ class Emulator:
 
     `factory` makes the service of each stream or refuses it; `synthesize` speaks for it, in a
     thread. `port` 0 takes a free one. `tls=False` is HTTP/2 by prior knowledge, for own tests.
-    `strict` refuses what real clients are known to do wrong; else `on_note` hears of it.
+    `strict` refuses what real clients are known to do wrong; else `on_note` hears of it. At most
+    `max_streams` at once, further ones are throttled; None: any number. `authority` signs the
+    certificate; None: one for this run alone. `watches` look on.
     """
 
     def __init__(
@@ -82,6 +68,7 @@ class Emulator:
         factory: ServiceFactory,
         *,
         synthesize: Synthesize | None = None,
+        hear: Hear | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         tls: bool = True,
@@ -91,6 +78,10 @@ class Emulator:
         strict: bool = False,
         on_note: Callable[[StreamRequest, Note], None] | None = None,
         window_bytes: int = STREAM_WINDOW_BYTES,
+        max_streams: int | None = None,
+        authority: Authority | None = None,
+        patience: Patience | None = None,
+        watches: Sequence[Watch] = (),
     ) -> None:
         self.streams: deque[StreamStatistics] = deque(maxlen=_KEPT_STATISTICS)
         """What the streams did, oldest first; the last thousand."""
@@ -99,6 +90,7 @@ class Emulator:
         self.port = port
         self._factory = factory
         self._synthesize = synthesize or _silence
+        self._hear = hear
         self._host = host
         self._tls = tls
         self._keys = keys
@@ -106,25 +98,30 @@ class Emulator:
         self._pace = pace or Pace()
         self._strict = strict
         self._on_note = on_note
-        self._window_bytes = window_bytes
-        self._connections: set[_ServerConnection] = set()
+        self._max_streams = max_streams
+        self._given = authority
+        self._authority: Authority | None = None
+        self._watch = Watches(watches)
+        self._door = Door(self._accept, window_bytes, patience or Patience())
         self._tasks: set[asyncio.Task[None]] = set()
+        self._live = 0
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="emulator speech")
-        self._folder: TemporaryDirectory[str] | None = None
         self._server: asyncio.Server | None = None
 
     @property
     def endpoint(self) -> str:
         """Where it listens, as a URL."""
         host = "localhost" if self._host in {"127.0.0.1", "::1", "0.0.0.0"} else self._host
-        return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
+        # The Python SDK's signer cannot take a URL that names its scheme's own port.
+        port = "" if self.port == (443 if self._tls else 80) else f":{self.port}"
+        return f"{'https' if self._tls else 'http'}://{host}{port}"
 
     @property
     def ca_file(self) -> Path:
         """A PEM file with the CA, for as long as the emulator runs."""
-        if self._folder is None:
+        if self._authority is None:
             raise ConfigError("The emulator has no CA file: it is not open, or without TLS.")
-        return Path(self._folder.name) / "ca.pem"
+        return self._authority.ca_file
 
     def environment(self) -> dict[str, str]:
         """The variables that point any AWS SDK at this emulator."""
@@ -158,32 +155,25 @@ class Emulator:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for connection in tuple(self._connections):
-            connection.close()
-        if closing := [c.closed for c in self._connections]:
-            await asyncio.wait(closing, timeout=_CLOSE_S)
-        for connection in tuple(self._connections):
-            connection.cut()
-        if closing := [c.closed for c in self._connections]:
-            await asyncio.wait(closing)
+        await self._door.aclose(_CLOSE_S)
         if self._server is not None:
             with suppress(TimeoutError):  # somebody may be stuck in a TLS handshake
                 await asyncio.wait_for(self._server.wait_closed(), _CLOSE_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        if self._authority is not None:
+            self._authority.forget()
+            self._authority = None
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         context = self._certify() if self._tls else None
         try:
             self._server = await loop.create_server(
-                lambda: _ServerConnection(self._connections, self._accept, self._window_bytes),
+                self._door.open,
                 self._host,
                 self.port,
                 ssl=context,
-                ssl_handshake_timeout=10.0 if context else None,
+                ssl_handshake_timeout=self._door.patience.handshake_s if context else None,
                 ssl_shutdown_timeout=_CLOSE_S if context else None,
             )
         except OSError as error:
@@ -194,24 +184,10 @@ class Emulator:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _certify(self) -> ssl.SSLContext:
-        """A CA of our own, for this run only, and a certificate of it for this machine."""
-        try:
-            import trustme
-        except ImportError as error:
-            raise ConfigError(
-                "The emulator's TLS needs the package trustme.",
-                hint="pip install 'sonic-voice[emulator]'",
-            ) from error
-        authority = trustme.CA()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["h2"])
-        names = dict.fromkeys(("localhost", "127.0.0.1", "::1", self._host))
-        names.pop("0.0.0.0", None)
-        authority.issue_cert(*names).configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
-        self.ca_pem = authority.cert_pem.bytes()
-        self._folder = TemporaryDirectory(prefix="sonic-voice-")
-        self.ca_file.write_bytes(self.ca_pem)
+        self._authority = self._given or Authority.of_this_run()
+        self.ca_pem = self._authority.ca_pem
+        context = self._authority.server_context(self._host)
+        context.sslobject_class = WatchedTls
         return context
 
     # --- requests
@@ -223,21 +199,30 @@ class Emulator:
 
     async def _serve(self, connection: H2Connection, stream: H2Stream) -> None:
         request_id = str(uuid4())
-        served = self._admit(connection, stream, request_id)
+        answer = self._check(stream, request_id)
+        model = "" if isinstance(answer, Refusal) else answer[0].model_id
+        served = answer if isinstance(answer, Refusal) else self._admit(connection, stream, *answer)
         if isinstance(served, Refusal):
+            self._watch.refused(request_id, model, served)
             with suppress(SonicError):  # the client may be gone before it has read it
                 await _refuse(connection, stream, served, request_id)
             return
         self.streams.append(served.statistics)
-        await served.run()
+        self._live += 1
+        try:
+            await served.run()
+        finally:
+            self._live -= 1
 
     def _admit(
-        self, connection: H2Connection, stream: H2Stream, request_id: str
+        self,
+        connection: H2Connection,
+        stream: H2Stream,
+        request: StreamRequest,
+        signed: SignedRequest,
     ) -> Refusal | ServedStream:
-        answer = self._check(stream, request_id)
-        if isinstance(answer, Refusal):
-            return answer
-        request, signed = answer
+        if self._max_streams is not None and self._live >= self._max_streams:
+            return TOO_MANY
         try:
             service = self._factory(request)
         except Exception:
@@ -252,10 +237,12 @@ class Emulator:
             service,
             FrameChain(signed),
             synthesize=self._synthesize,
+            hear=self._hear,
             threads=self._threads,
             pace=self._pace,
             strict=self._strict,
             on_note=self._noted,
+            watch=self._watch,
         )
 
     def _check(
@@ -279,7 +266,7 @@ class Emulator:
         return StreamRequest(unquote(route["model"]), signed.region, request_id), signed
 
     def _noted(self, request: StreamRequest, note: Note) -> None:
-        _log.warning("stream %s, %s: %s", request.request_id, note.rule, note.text)
+        _log.debug("stream %s, %s: %s", request.request_id, note.rule, note.text)
         if self._on_note is not None:
             self._on_note(request, note)
 

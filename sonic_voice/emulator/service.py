@@ -61,7 +61,8 @@ class SonicService:
     """One stream. Satisfies `effects.Service`; nothing but `receive` of garbage is forgiven.
 
     `new_id` gives ids of sessions, completions, contents and calls; `request_id` stands in
-    exceptions; `notes` are told with the first answer.
+    exceptions; `notes` are told with the first answer. With `recognizes` the host is asked what was
+    said (`effects.Recognize`); without, the brain has to know.
     """
 
     def __init__(
@@ -75,12 +76,14 @@ class SonicService:
         request_id: str,
         timing: Timing | None = None,
         notes: tuple[Note, ...] = (),
+        recognizes: bool = False,
     ) -> None:
         self._model = model
         self._brain = brain
         self._new_detector = detector_factory
         self._strict = strict
         self._timing = timing or Timing()
+        self._recognizes = recognizes
         self._out = Outbox(new_id, request_id)
         self._meter = Meter()
         self._state = State.NEW
@@ -127,6 +130,12 @@ class SonicService:
         """The sound of `Speak` number `key`."""
         if self._turns is not None:
             self._turns.sound(key, pcm)
+        return self._out.take()
+
+    def words(self, key: int, text: str) -> list[Effect]:
+        """The words of the utterance of `Recognize` number `key`."""
+        if self._turns is not None:
+            self._turns.words(key, text)
         return self._out.take()
 
     def end_of_input(self) -> list[Effect]:
@@ -212,6 +221,7 @@ class SonicService:
             rate_hz=record.rate_hz,
             opening=Opening(self._locale(record.voice), record.tools, record.tool_choice),
             sensitivity=self._sensitivity,
+            recognizes=self._recognizes,
         )
         self._out.usage(self._meter.opening())
 
@@ -374,6 +384,7 @@ def service_factory(
     strict: bool = False,
     today: date | None = None,
     timing: Timing | None = None,
+    recognizes: bool = False,
 ) -> Callable[[StreamRequest], SonicService | Refusal]:
     """What a server asks for each stream: a service, or an HTTP refusal (reference 1.7, 11.1).
 
@@ -403,6 +414,7 @@ def service_factory(
             request_id=request.request_id,
             timing=timing,
             notes=notes,
+            recognizes=recognizes,
         )
 
     return new_service

@@ -29,6 +29,9 @@ from .outbox import Outbox
 from .partner import NO_WORDS, Brain, Opening, Reply
 from .usage import MS_PER_SPEECH_TOKEN, Meter, speech_tokens, whole_tokens
 
+PREROLL_MS = 320
+"""What a recogniser is given of the time before the onset: a soft consonant is heard late."""
+
 INTERRUPTED_MARKER = '{ "interrupted" : true }'
 
 GENERATED_AHEAD_MS = 20 * MS_PER_SPEECH_TOKEN
@@ -56,6 +59,7 @@ class Turns:
         rate_hz: int,
         opening: Opening,
         sensitivity: str | None,
+        recognizes: bool = False,
     ) -> None:
         self._model = model
         self._brain = brain
@@ -77,6 +81,12 @@ class Turns:
         self._calls: dict[str, PendingCall] = {}
         self._speaking = 0
         self._awaited: int | None = None
+        self._recognizes = recognizes
+        before_onset = (timing.notice_ms + PREROLL_MS) // WINDOW_MS + 1
+        self._recent: deque[bytes] = deque(maxlen=before_onset)
+        self._utterance = 0
+        self._listening = False
+        self._awaited_words: int | None = None
         self._flushing = False
         self._ears: Ears | None = None
 
@@ -87,6 +97,7 @@ class Turns:
         self._pcm.clear()
         self._window_bytes = pcm_bytes(WINDOW_MS, rate_hz)
         self._detector = detector
+        self._input_hz = rate_hz
         self._began_ms = self._now_ms
         self._ears = Ears(self._endpoint_ms, self._timing.notice_ms)
 
@@ -131,6 +142,15 @@ class Turns:
         self._resume(self._answer, pcm[: len(pcm) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE])
         self._run()
 
+    def words(self, key: int, text: str) -> None:
+        """The words of utterance `key`; none: a noise that was taken for speech."""
+        if key != self._awaited_words:
+            return
+        self._awaited_words = None
+        if text.strip():
+            self._answer_speech(text)
+        self._run()
+
     def flush(self) -> None:
         """Let generation run on without the clock, until the next call of another kind."""
         self._flushing = True
@@ -148,7 +168,7 @@ class Turns:
     # The clock.
 
     def _run(self) -> None:
-        while self._awaited is None and not self._out.closed:
+        while self._awaited is None and self._awaited_words is None and not self._out.closed:
             if not (self._generation() or self._playing() or self._hearing() or self._window()):
                 return
 
@@ -159,8 +179,24 @@ class Turns:
         window = bytes(self._pcm[: self._window_bytes])
         del self._pcm[: self._window_bytes]
         self._now_ms += WINDOW_MS
-        self._told.extend(self._ears.hear(self._detector.probability(window)))
+        told = self._ears.hear(self._detector.probability(window))
+        self._told.extend(told)
+        if self._recognizes:
+            self._listen(window, told)
         return True
+
+    def _listen(self, window: bytes, told: list[Began | Ended]) -> None:
+        """Give the host what is spoken, from a little before the onset to the end."""
+        self._recent.append(window)
+        if any(isinstance(event, Began) for event in told):
+            self._listening = True
+            self._utterance += 1
+            self._out.listen(self._utterance, b"".join(self._recent), self._input_hz)
+        elif self._listening:
+            self._out.listen(self._utterance, window, self._input_hz)
+        if any(isinstance(event, Ended) for event in told):
+            self._listening = False
+            self._recent.clear()
 
     def _hearing(self) -> bool:
         """What was heard in the last window, after all that was due before its end."""
@@ -230,8 +266,15 @@ class Turns:
         self._out.completion_start()
         if self._model.speech_events:
             self._out.speech_end(self._offset(ended.end_ms), self._offset(ended.detected_ms))
-        reply = self._partner.hear(None)
-        self._out.text("USER", "FINAL", self._transcript(reply.words or NO_WORDS))
+        if self._recognizes:
+            self._awaited_words = self._utterance
+            self._out.recognize(self._utterance)
+        else:
+            self._answer_speech(None)
+
+    def _answer_speech(self, words: str | None) -> None:
+        reply = self._partner.hear(words)
+        self._out.text("USER", "FINAL", self._transcript(reply.words or words or NO_WORDS))
         self._out.usage(self._meter.reply())
         self._begin(reply, self._now_ms)
         self._typed = deque((max(at_ms, self._now_ms), text) for at_ms, text in self._typed)

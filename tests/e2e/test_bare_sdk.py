@@ -39,6 +39,9 @@ class Echo:
     def speech(self, key: int, pcm: bytes) -> list[Effect]:
         return []
 
+    def words(self, key: int, text: str) -> list[Effect]:
+        return []
+
     def end_of_input(self) -> list[Effect]:
         return []
 

@@ -96,7 +96,8 @@ def _check_sound(answer: Path, heard: Heard) -> None:
     assert len(gaps) >= 2, "three answers have two silences between them"
     cut_s = times[gaps[-1]]
     began_s = times[gaps[-2] + 1]
-    assert cut_s - began_s == pytest.approx(heard.heard_ms / 1000, abs=0.35)
+    # The cut may fall into a pause between two words; nothing sounds after it.
+    assert -0.6 < (cut_s - began_s) - heard.heard_ms / 1000 < 0.1
 
 
 async def test_the_same_events_at_any_speed() -> None:

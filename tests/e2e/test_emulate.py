@@ -1,0 +1,240 @@
+"""`sonic-voice emulate` as the owner of another client uses it: start, point at it, read, stop."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import urllib.request
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aws_sdk_bedrock_runtime import models
+
+from sonic_voice.emulator.local import Behaviour, emulator
+from sonic_voice.errors import ConfigError
+
+from .sdk_talk import Heard, once
+
+PROGRAM = Path(sys.executable).with_name("sonic-voice")
+V1 = "amazon.nova-sonic-v1:0"
+V2 = "amazon.nova-2-sonic-v1:0"
+
+
+@dataclass
+class Running:
+    """The program, and what it printed until it was ready."""
+
+    process: asyncio.subprocess.Process
+    lines: list[str] = field(default_factory=list[str])
+
+    @property
+    def exports(self) -> dict[str, str]:
+        pairs = [line.removeprefix("export ").split("=", 1) for line in self.lines]
+        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+    async def stop(self, how: signal.Signals) -> tuple[int, str, str]:
+        self.process.send_signal(how)
+        out, err = await asyncio.wait_for(self.process.communicate(), 10)
+        assert self.process.returncode is not None
+        return self.process.returncode, out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def emulate(home: Path, *arguments: str) -> AsyncGenerator[Running]:
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "SSL_", "XDG_"))
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(PROGRAM, "emulate", *arguments),
+        cwd=home,
+        env=clean | {"HOME": str(home), "COLUMNS": "200"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    running = Running(process)
+    try:
+        while "Ctrl-C" not in "".join(running.lines[-1:]):
+            line = await asyncio.wait_for(process.stdout.readline(), 20)
+            if not line:
+                break
+            running.lines.append(line.decode().rstrip())
+        yield running
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    return monkeypatch
+
+
+def point_at(use: pytest.MonkeyPatch, exports: dict[str, str]) -> None:
+    for name, value in exports.items():
+        use.setenv(name, value)
+
+
+async def test_what_it_prints_is_all_that_a_client_needs(
+    tmp_path: Path, use: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "s.yaml").write_text("steps: [{user: go on, say: Where to then.}]")
+    arguments = ("--port", "0", "--latency", "none", "--scenario", "s.yaml")
+    async with emulate(tmp_path, *arguments) as running:
+        point_at(use, running.exports)
+        heard = await once()
+        code, _, err = await running.stop(signal.SIGINT)
+    assert (code, err) == (130, "")
+    assert heard.end is None
+    assert heard.spoke
+    text = "\n".join(running.lines)
+    assert "NODE_EXTRA_CA_CERTS=" in text
+    assert "127.0.0.1 bedrock-runtime.us-east-1.amazonaws.com" in text
+
+
+async def test_the_ca_is_the_same_the_next_time_and_for_nobody_else_to_read(
+    tmp_path: Path,
+) -> None:
+    kept: list[bytes] = []
+    for _ in range(2):
+        async with emulate(tmp_path, "--port", "0", "--ca-out", "ca.pem") as running:
+            kept.append((tmp_path / "ca.pem").read_bytes())
+            await running.stop(signal.SIGTERM)
+    assert kept[0] == kept[1]
+    assert b"PRIVATE" not in kept[0]
+    (key,) = tmp_path.rglob("authority.pem")
+    assert key.stat().st_mode & 0o077 == 0
+    assert key.parent.stat().st_mode & 0o077 == 0
+    assert (tmp_path / "ca.pem").stat().st_mode & 0o777 == 0o644
+
+
+async def test_sigterm_ends_streams_writes_the_report_and_exits_with_143(
+    tmp_path: Path, use: pytest.MonkeyPatch
+) -> None:
+    async with emulate(tmp_path, "--port", "0", "--report", "r.json") as running:
+        point_at(use, running.exports)
+        talking = asyncio.create_task(once(pause=True))
+        await asyncio.wait({talking}, timeout=1.5)
+        code, _, _ = await running.stop(signal.SIGTERM)
+        heard = await talking
+    assert code == 143
+    assert isinstance(heard.end, Exception)
+    (result,) = json.loads((tmp_path / "r.json").read_text())["results"]
+    assert result["end"] == "lost"
+    assert result["conforms"]
+
+
+async def test_the_report_and_a_line_say_what_a_client_did_wrong(
+    tmp_path: Path, use: pytest.MonkeyPatch
+) -> None:
+    arguments = ("--port", "0", "--report", "r.json", "--idle-s", "0.5", "--latency", "none")
+    async with emulate(tmp_path, *arguments) as running:
+        point_at(use, running.exports)
+        await once(pause=True)
+        await once()
+        code, out, _ = await running.stop(signal.SIGINT)
+    assert code == 130
+    assert re.search(r"stream [0-9a-f]{8}  audio-flow \(1\.9\): Timed out .* The real service", out)
+    document = json.loads((tmp_path / "r.json").read_text())
+    assert (document["streams"], document["conforming"]) == (2, 1)
+    silent, good = document["results"]
+    assert [found["rule"] for found in silent["broken"]] == ["audio-flow"]
+    assert "audio-flow" in good["kept"]
+
+
+async def test_the_status_page_shows_the_conversation(
+    tmp_path: Path, use: pytest.MonkeyPatch
+) -> None:
+    async with emulate(tmp_path, "--port", "0", "--ui", "--latency", "none") as running:
+        point_at(use, running.exports)
+        heard = await once()
+        url = next(line for line in running.lines if "Status page" in line).split()[-1]
+        document = await asyncio.to_thread(fetch, f"{url}state.json")
+        await running.stop(signal.SIGINT)
+    (stream,) = json.loads(document)["streams"]
+    assert stream["end"] == "finished"
+    assert [line["text"] for line in stream["transcript"]][:1] == heard.texts("USER", "FINAL")[:1]
+    assert "secret" not in document
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--fault", "htpp"], 3, "Did you mean http?"),
+        (["--fault", "http:299"], 3, "does not take '299'"),
+        (["--latency", "quick"], 3, "typical"),
+        (["--model", "amazon.nova-lite-v1:0"], 3, "Converse"),
+        (["--report", "no/r.json"], 3, "no/r.json"),
+        (["--ca-out", "no/ca.pem"], 3, "no/ca.pem"),
+        (["--life-s", "0"], 2, "life-s"),
+        (["--host", "192.0.2.1"], 3, "Cannot listen at 192.0.2.1"),
+    ],
+)
+async def test_what_cannot_be_is_said_before_it_serves(
+    tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    async with emulate(tmp_path, "--port", "0", *arguments) as running:
+        _, err = await running.process.communicate()
+    assert running.process.returncode == code
+    assert words in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+# --- what it offers
+
+
+async def heard_by(use: pytest.MonkeyPatch, behaviour: Behaviour, model: str = V2) -> Heard:
+    async with emulator(behaviour=behaviour) as running:
+        point_at(use, running.environment())
+        return await once(model=model)
+
+
+async def test_v1_is_gone_unless_retired_models_are_allowed(use: pytest.MonkeyPatch) -> None:
+    gone = await heard_by(use, Behaviour(allow_retired=False), V1)
+    assert isinstance(gone.end, models.ResourceNotFoundException)
+    assert "end of life" in gone.end.message
+    alive = await heard_by(use, Behaviour(allow_retired=True, latency="none"), V1)
+    assert alive.end is None
+    assert alive.spoke
+
+
+async def test_a_model_that_is_not_offered_is_not_found(use: pytest.MonkeyPatch) -> None:
+    heard = await heard_by(use, Behaviour(models=("amazon.nova-2-5-sonic",)))
+    assert isinstance(heard.end, models.ResourceNotFoundException)
+    assert "amazon.nova-2-5-sonic" in heard.end.message
+
+
+def test_a_model_that_there_is_not_cannot_be_offered() -> None:
+    with pytest.raises(ConfigError):
+        emulator(behaviour=Behaviour(models=("amazon.nova-9-sonic",)))
+
+
+async def test_a_stream_over_the_limit_is_throttled_until_another_ends(
+    use: pytest.MonkeyPatch,
+) -> None:
+    behaviour = Behaviour(max_streams=1, latency="none")
+    async with emulator(behaviour=behaviour) as running:
+        point_at(use, running.environment())
+        first = asyncio.create_task(once())
+        while not running.streams:
+            await asyncio.wait({first}, timeout=0.01)
+        refused = await once()
+        assert (await first).end is None
+        after = await once()
+    assert isinstance(refused.end, models.ThrottlingException)
+    assert after.end is None
