@@ -16,11 +16,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .audio import AudioSink, AudioSource, NullSink, PlayoutBuffer
+    from .audio import AudioSink, AudioSource, NullSink
     from .bedrock import BedrockTransport
     from .catalog import DEFAULT_MODEL, VOICE_MODELS, VoiceModel, voice_model
     from .config import AudioFormat, Deadlines, SessionConfig, ToolChoice, ToolSpec
     from .conversation import Observer, converse
+    from .devices import Microphone, Speaker
     from .emulator.local import LocalService
     from .errors import (
         AudioError,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         ConnectionLost,
         CredentialsError,
         DeadlineError,
+        DeviceError,
         ErrorKind,
         NetworkError,
         OrderError,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     )
     from .history import Message
     from .metrics import Metrics
+    from .playout import PlayoutBuffer
     from .session import Session
     from .tools import Tool, Toolbox, tool
     from .transcript import Line, Transcript
@@ -65,15 +68,17 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     name: module
     for module, names in {
-        "audio": "AudioSink AudioSource NullSink PlayoutBuffer",
+        "audio": "AudioSink AudioSource NullSink",
         "bedrock": "BedrockTransport",
         "catalog": "DEFAULT_MODEL VOICE_MODELS VoiceModel voice_model",
         "config": "AudioFormat Deadlines SessionConfig ToolChoice ToolSpec",
         "conversation": "Observer converse",
+        "devices": "Microphone Speaker",
         "emulator.local": "LocalService",
         "errors": (
             "AudioError ConfigError ConnectError ConnectionLost CredentialsError DeadlineError "
-            "ErrorKind NetworkError OrderError ScenarioError ServiceError SonicError WireError"
+            "DeviceError ErrorKind NetworkError OrderError ScenarioError ServiceError SonicError "
+            "WireError"
         ),
         "events": (
             "AssistantText Audio Closed Event Heard Ignored Interrupted ToolAnswered ToolCall "
@@ -81,6 +86,7 @@ _MODULE_OF = {
         ),
         "history": "Message",
         "metrics": "Metrics",
+        "playout": "PlayoutBuffer",
         "session": "Session",
         "tools": "Tool Toolbox tool",
         "transcript": "Line Transcript",
@@ -108,6 +114,7 @@ __all__ = [
     "CredentialsError",
     "DeadlineError",
     "Deadlines",
+    "DeviceError",
     "ErrorKind",
     "Event",
     "Heard",
@@ -118,6 +125,7 @@ __all__ = [
     "MemoryTransport",
     "Message",
     "Metrics",
+    "Microphone",
     "NetworkError",
     "NullSink",
     "Observer",
@@ -128,6 +136,7 @@ __all__ = [
     "Session",
     "SessionConfig",
     "SonicError",
+    "Speaker",
     "Stream",
     "Tokens",
     "Tool",

@@ -5,6 +5,7 @@
     │   ├── CredentialsError  none found, expired, or of a kind the service does not take
     │   └── ScenarioError     a scenario of the emulator that cannot be read
     ├── AudioError            a file or samples that are not what they should be
+    ├── DeviceError           a microphone or loudspeaker that is not there or does not open
     ├── OrderError            the call does not belong here in the session's life
     ├── WireError             a payload that is not one of the service's events
     ├── ServiceError          the service refused the stream or ended it; `kind` says why
@@ -60,6 +61,10 @@ class ScenarioError(ConfigError):
 
 class AudioError(SonicError):
     """A sound file that cannot be used, or samples that do not fit their format."""
+
+
+class DeviceError(SonicError):
+    """A microphone or loudspeaker that is not there or does not open, or no sound library."""
 
 
 class OrderError(SonicError):

@@ -29,6 +29,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert loaded & set(HEAVY) == set()
 
 
+def test_importing_the_devices_loads_no_sound_library() -> None:
+    assert loaded_by("import sonic_voice.devices") & {"sounddevice", "pyaudio"} == set()
+
+
 def test_the_look_at_loaded_modules_sees_one_that_is_heavy() -> None:
     assert loaded_by("import numpy") & set(HEAVY) == {"numpy"}
 

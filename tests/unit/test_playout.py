@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sonic_voice import audio
-from sonic_voice.audio import CAPACITY_S, TURNS_REMEMBERED, PlayoutBuffer
+from sonic_voice import playout
 from sonic_voice.config import AudioFormat
 from sonic_voice.errors import AudioError
+from sonic_voice.playout import CAPACITY_S, TURNS_REMEMBERED, PlayoutBuffer, Prebuffer
 
 FORMAT = AudioFormat(1_000)  # one sample is one millisecond
 FADE = 5
@@ -41,11 +41,14 @@ PULL = st.tuples(st.just("pull"), st.just(0), st.integers(0, 30))
 FLUSH = st.tuples(st.just("flush"), st.just(0), st.just(0))
 
 
-@given(st.lists(st.one_of(PLAY, PULL, FLUSH), max_size=60), st.integers(10, 100))
+@given(
+    st.lists(st.one_of(PLAY, PULL, FLUSH), max_size=60), st.integers(10, 100), st.integers(0, 20)
+)
 def test_any_order_of_calls_accounts_for_every_sample(
-    calls: list[tuple[str, int, int]], capacity_ms: int
+    calls: list[tuple[str, int, int]], capacity_ms: int, wait_ms: int
 ) -> None:
-    buffer = PlayoutBuffer(FORMAT, capacity_s=capacity_ms / 1000)
+    prebuffer = Prebuffer(wait_ms, 4 * wait_ms)
+    buffer = PlayoutBuffer(FORMAT, capacity_s=capacity_ms / 1000, prebuffer=prebuffer)
     put = 0
     for call, turn, samples in calls:
         if call == "play":
@@ -242,7 +245,7 @@ def test_half_a_sample_is_refused_and_changes_nothing() -> None:
 
 def switching(frame: FrameType, event: str, arg: object) -> Any:
     """A trace function that lets the other thread run before every line of the buffer."""
-    if frame.f_code.co_filename != audio.__file__:
+    if frame.f_code.co_filename != playout.__file__:
         return None
     time.sleep(0)
     return switching
@@ -280,3 +283,127 @@ def test_a_player_and_a_puller_in_two_threads_lose_no_sample() -> None:
     buffer.pull(buffer.pending_samples)
     assert (buffer.pending_samples, buffer.pull(50)) == (0, bytes(100))
     assert sum(buffer.played_ms(turn) for turn in range(30)) == round(buffer.stats.played_s * 1000)
+
+
+def test_a_duck_goes_down_in_a_straight_line_and_comes_back() -> None:
+    buffer = PlayoutBuffer(FORMAT)
+    buffer.play(1, tone(200))
+    buffer.pull(10)
+    buffer.duck(0.2, ramp_ms=20)
+    down = np.concatenate([pulled(buffer, 7), pulled(buffer, 23)]).astype(int)
+    assert np.allclose(down[:20], LEVEL * np.linspace(0.96, 0.2, 20), atol=2)
+    assert np.all(down[20:] == LEVEL * 0.2)
+    buffer.duck(1.0, ramp_ms=20)
+    up = pulled(buffer, 30).astype(int)
+    assert np.allclose(up[:20], LEVEL * np.linspace(0.24, 1.0, 20), atol=2)
+    assert np.all(up[20:] == LEVEL)
+    assert buffer.played_ms(1) == 70
+
+
+def test_a_duck_that_is_taken_back_half_way_turns_without_a_step() -> None:
+    buffer = PlayoutBuffer(FORMAT)
+    buffer.play(1, tone(100))
+    buffer.duck(0.2, ramp_ms=20)
+    first = pulled(buffer, 10)
+    buffer.duck(1.0, ramp_ms=20)
+    wave = np.concatenate([[LEVEL], first, pulled(buffer, 30)]).astype(int)
+    assert np.abs(np.diff(wave)).max() < LEVEL * 0.05
+    assert wave[-1] == LEVEL
+
+
+@pytest.mark.parametrize("ducked_ms", [8, 40])
+def test_a_flush_fades_from_the_ducked_level_and_ends_the_duck(ducked_ms: int) -> None:
+    buffer = PlayoutBuffer(FORMAT, fade_ms=20)
+    buffer.play(1, tone(200))
+    buffer.duck(0.2, ramp_ms=20)
+    before = pulled(buffer, ducked_ms)
+    buffer.flush()
+    wave = np.concatenate([before, pulled(buffer, 25)]).astype(int)
+    assert np.abs(np.diff(wave)).max() < LEVEL * 0.09
+    assert np.all(np.diff(wave) <= 0)
+    buffer.play(2, tone(10))
+    assert np.all(pulled(buffer, 10) == LEVEL)
+
+
+def test_a_flush_during_a_fade_that_was_ducked_since_steps_nowhere() -> None:
+    buffer = PlayoutBuffer(FORMAT, fade_ms=20)
+    buffer.play(1, tone(100))
+    first = pulled(buffer, 10)
+    buffer.flush()
+    buffer.duck(0.2, ramp_ms=10)
+    fading = pulled(buffer, 5)
+    buffer.flush()
+    wave = np.concatenate([first, fading, pulled(buffer, 30)]).astype(int)
+    assert np.abs(np.diff(wave)).max() < LEVEL * 0.12
+    assert np.all(np.diff(wave) <= 0)
+
+
+def test_what_lies_in_the_device_has_not_been_heard() -> None:
+    buffer = PlayoutBuffer(FORMAT)
+    buffer.play(1, tone(10))
+    buffer.pull(10)
+    buffer.play(2, tone(30))
+    buffer.pull(8)
+    assert [buffer.played_ms(turn, late=12) for turn in (1, 2)] == [6, 0]
+    assert [buffer.played_ms(turn, late=5) for turn in (1, 2)] == [10, 3]
+    assert buffer.unheard_s(12) == pytest.approx(0.034)
+    buffer.pull(30)  # 22 of the turn, 8 of silence
+    assert buffer.played_ms(2, late=10) == 28
+    assert buffer.unheard_s(10) == pytest.approx(0.002)
+    assert buffer.played_ms(2, late=10_000) == 0
+
+
+def jittery(least_ms: float = 10, most_ms: float = 80) -> PlayoutBuffer:
+    return PlayoutBuffer(FORMAT, prebuffer=Prebuffer(least_ms, most_ms))
+
+
+def test_a_turn_waits_until_enough_of_it_is_there() -> None:
+    buffer = jittery(least_ms=20)
+    buffer.play(1, tone(12))
+    assert not pulled(buffer, 5).any()
+    buffer.play(1, tone(12))
+    assert np.all(pulled(buffer, 24) == LEVEL)
+    assert buffer.stats.underruns == 0
+
+
+def test_a_turn_too_short_to_wait_for_sounds_after_that_time() -> None:
+    buffer = jittery(least_ms=20)
+    buffer.play(1, tone(12))
+    out = np.concatenate([pulled(buffer, 5) for _ in range(8)])
+    assert np.flatnonzero(out)[0] == 20
+    assert np.count_nonzero(out) == 12
+
+
+def test_each_gap_inside_a_turn_doubles_the_wait_up_to_a_bound() -> None:
+    buffer = jittery(least_ms=10, most_ms=50)
+    waits: list[int] = []
+    for _ in range(4):
+        buffer.play(1, tone(8))
+        out = np.concatenate([pulled(buffer, 1) for _ in range(80)])
+        waits.append(int(np.flatnonzero(out)[0]))
+    assert waits == [10, 20, 40, 50]
+    assert buffer.stats.underruns == 3
+    assert buffer.stats.prebuffer_ms == 50
+
+
+def test_turns_without_a_gap_shorten_the_wait_again() -> None:
+    buffer = jittery(least_ms=10, most_ms=80)
+    for _ in range(3):
+        buffer.play(0, tone(40))
+        buffer.pull(200)
+    assert buffer.stats.prebuffer_ms == 40
+    for turn in range(1, 9):
+        buffer.play(turn, tone(100))
+        buffer.pull(300)
+    assert buffer.stats.prebuffer_ms == 10
+    assert buffer.stats.underruns == 2
+
+
+def test_a_flush_while_a_turn_waits_leaves_silence_and_the_next_waits_anew() -> None:
+    buffer = jittery(least_ms=20)
+    buffer.play(1, tone(10))
+    buffer.pull(15)
+    buffer.flush()
+    buffer.play(2, tone(10))
+    assert not pulled(buffer, 15).any()
+    assert (buffer.played_ms(1), buffer.stats.flushed_s) == (0, pytest.approx(0.010))

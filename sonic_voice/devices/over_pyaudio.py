@@ -1,0 +1,129 @@
+"""The sound library through PyAudio: its callback streams.
+
+PyAudio always asks for the low latency of the device; another cannot be had through it.
+"""
+
+import importlib
+from contextlib import suppress
+from typing import Any
+
+from ..errors import DeviceError
+from .port import Device, DeviceStream, Exchange, Opening, until_transducer_s
+
+INPUT_OVERFLOW, OUTPUT_UNDERFLOW = 2, 4  # paInputOverflow, paOutputUnderflow
+
+
+class PyAudio:
+    """See `port.Backend`. Raises `ImportError`, also where the C library is missing."""
+
+    def __init__(self) -> None:
+        # By name: it has no types, and a check of types must not depend on what is installed.
+        self._library: Any = importlib.import_module("pyaudio")
+        self._session: Any = None
+
+    def devices(self) -> tuple[Device, ...]:
+        session = self._session
+        default_input = _index(session.get_default_input_device_info)
+        default_output = _index(session.get_default_output_device_info)
+        entries = [
+            session.get_device_info_by_index(index) for index in range(session.get_device_count())
+        ]
+        return tuple(
+            Device(
+                index=entry["index"],
+                name=entry["name"],
+                host_api=session.get_host_api_info_by_index(entry["hostApi"])["name"],
+                inputs=entry["maxInputChannels"],
+                outputs=entry["maxOutputChannels"],
+                rate_hz=round(entry["defaultSampleRate"]),
+                default_input=entry["index"] == default_input,
+                default_output=entry["index"] == default_output,
+            )
+            for entry in entries
+        )
+
+    def takes(self, opening: Opening) -> bool:
+        side = opening.direction
+        asked = {
+            f"{side}_device": opening.device.index,
+            f"{side}_channels": opening.channels,
+            f"{side}_format": self._library.paInt16,
+        }
+        try:
+            return bool(self._session.is_format_supported(opening.rate_hz, **asked))
+        except (OSError, ValueError):
+            return False
+
+    def open(self, opening: Opening, exchange: Exchange) -> DeviceStream:
+        if opening.latency != "low":
+            raise DeviceError(
+                "PyAudio opens devices with their low latency only.",
+                hint="Choose the latency low, or the backend sounddevice.",
+            )
+        try:
+            return _Stream(self._library, self._session, opening, exchange)
+        except (OSError, ValueError) as error:
+            raise _said(error) from error
+
+    def renew(self) -> None:
+        self.rest()
+        self._session = self._library.PyAudio()
+
+    def rest(self) -> None:
+        if self._session is not None:
+            self._session.terminate()
+            self._session = None
+
+
+class _Stream:
+    def __init__(self, library: Any, session: Any, opening: Opening, exchange: Exchange) -> None:
+        self._go_on: int = library.paContinue
+        self._exchange = exchange
+        side = opening.direction
+        self._stream: Any = session.open(
+            rate=opening.rate_hz,
+            channels=opening.channels,
+            format=library.paInt16,
+            frames_per_buffer=opening.block,
+            start=False,
+            stream_callback=self._heard if side == "input" else self._sound,
+            **{side: True, f"{side}_device_index": opening.device.index},
+        )
+        latency_s = getattr(self._stream, f"get_{side}_latency")
+        self.latency_s: float = latency_s()
+
+    def start(self) -> None:
+        try:
+            self._stream.start_stream()
+        except OSError as error:
+            raise _said(error) from error
+
+    def close(self) -> None:
+        with suppress(OSError):  # of a device that is gone nothing more is wanted
+            self._stream.close()
+
+    def _heard(self, heard: bytes, frames: int, time: Any, status: int) -> tuple[None, int]:
+        offset_s = until_transducer_s(
+            time["current_time"], time["input_buffer_adc_time"], -self.latency_s
+        )
+        self._exchange(heard, frames, offset_s, bool(status & INPUT_OVERFLOW))
+        return None, self._go_on
+
+    def _sound(self, _: None, frames: int, time: Any, status: int) -> tuple[bytes, int]:
+        offset_s = until_transducer_s(
+            time["current_time"], time["output_buffer_dac_time"], self.latency_s
+        )
+        sound = self._exchange(b"", frames, offset_s, bool(status & OUTPUT_UNDERFLOW))
+        return sound, self._go_on
+
+
+def _index(ask: Any) -> int:
+    try:
+        return ask()["index"]
+    except OSError:  # there is none
+        return -1
+
+
+def _said(error: Exception) -> DeviceError:
+    text = str(error.args[-1] if isinstance(error.args[-1], str) else error.args[0])
+    return DeviceError(f"The sound library says: {text}.")

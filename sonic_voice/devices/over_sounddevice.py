@@ -1,0 +1,108 @@
+"""The sound library through `sounddevice`: raw callback streams, no NumPy in the callback."""
+
+import importlib
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ..errors import DeviceError
+from .port import Device, DeviceStream, Exchange, Opening, until_transducer_s
+
+
+class SoundDevice:
+    """See `port.Backend`. Raises `ImportError` or, without the C library, `OSError`."""
+
+    def __init__(self) -> None:
+        # By name: it has no types, and a check of types must not depend on what is installed.
+        self._library: Any = importlib.import_module("sounddevice")
+
+    def devices(self) -> tuple[Device, ...]:
+        library = self._library
+        apis = [api["name"] for api in library.query_hostapis()]
+        default_input, default_output = library.default.device
+        return tuple(
+            Device(
+                index=entry["index"],
+                name=entry["name"],
+                host_api=apis[entry["hostapi"]],
+                inputs=entry["max_input_channels"],
+                outputs=entry["max_output_channels"],
+                rate_hz=round(entry["default_samplerate"]),
+                default_input=entry["index"] == default_input,
+                default_output=entry["index"] == default_output,
+            )
+            for entry in library.query_devices()
+        )
+
+    def takes(self, opening: Opening) -> bool:
+        ask = self._library.check_input_settings
+        if opening.direction == "output":
+            ask = self._library.check_output_settings
+        try:
+            ask(
+                device=opening.device.index,
+                channels=opening.channels,
+                dtype="int16",
+                samplerate=opening.rate_hz,
+            )
+        except (ValueError, self._library.PortAudioError):
+            return False
+        return True
+
+    def open(self, opening: Opening, exchange: Exchange) -> DeviceStream:
+        with self._refusal():
+            return _Stream(self._library, opening, exchange)
+
+    def renew(self) -> None:
+        # Private, and the only way: the list is read when PortAudio is initialised.
+        with self._refusal():
+            self._library._terminate()
+            self._library._initialize()
+
+    def rest(self) -> None:
+        """The module is initialised when it is imported, and others may count on it."""
+
+    @contextmanager
+    def _refusal(self) -> Generator[None]:
+        try:
+            yield
+        except (ValueError, self._library.PortAudioError) as error:
+            raise DeviceError(f"The sound library says: {error}.") from error
+
+
+class _Stream:
+    def __init__(self, library: Any, opening: Opening, exchange: Exchange) -> None:
+        self._error: Any = library.PortAudioError
+        self._exchange = exchange
+        heard = opening.direction == "input"
+        kind = library.RawInputStream if heard else library.RawOutputStream
+        self._stream: Any = kind(
+            device=opening.device.index,
+            samplerate=opening.rate_hz,
+            channels=opening.channels,
+            dtype="int16",
+            blocksize=opening.block,
+            latency=opening.latency,
+            callback=self._heard if heard else self._sound,
+        )
+        self.latency_s: float = self._stream.latency
+
+    def start(self) -> None:
+        try:
+            self._stream.start()
+        except self._error as error:
+            raise DeviceError(f"The sound library says: {error}.") from error
+
+    def close(self) -> None:
+        with suppress(self._error):  # of a device that is gone nothing more is wanted
+            self._stream.abort()
+        with suppress(self._error):
+            self._stream.close()
+
+    def _heard(self, heard: Any, frames: int, time: Any, status: Any) -> None:
+        offset_s = until_transducer_s(time.currentTime, time.inputBufferAdcTime, -self.latency_s)
+        self._exchange(bytes(heard), frames, offset_s, bool(status.input_overflow))
+
+    def _sound(self, sound: Any, frames: int, time: Any, status: Any) -> None:
+        offset_s = until_transducer_s(time.currentTime, time.outputBufferDacTime, self.latency_s)
+        sound[:] = self._exchange(b"", frames, offset_s, bool(status.output_underflow))

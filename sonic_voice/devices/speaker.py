@@ -1,0 +1,258 @@
+"""The loudspeaker: a callback that pulls from a playout buffer, and what is known of its sound.
+
+From `flush` to silence there are at most one block that was just pulled, what the device holds, and
+the fade: 10 + 20 + 5 ms with blocks of 10 ms and low latency, 35 in all. Blocks of 20 ms double the
+first two.
+
+What was pulled has not been heard: it lies in the device for its latency. The device tells with
+every block when it will be at the loudspeaker (PortAudio's `outputBufferDacTime`), and by that
+clock `played_ms` counts and `sounded` is dated.
+"""
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from ..audio import SPOKEN
+from ..config import BYTES_PER_SAMPLE, AudioFormat
+from ..errors import OrderError
+from ..pcm import Resampler
+from ..playout import PlayoutBuffer, PlayoutStats, Prebuffer
+from .library import BackendName, Wish, sound_library
+from .port import Latency, Opening
+from .watch import Notice, Watch
+
+FAR_END_S = 2.0
+"""What may wait in `sounded`. Older sound has no echo left in the room."""
+
+DUCK_MS = 30.0
+"""A ramp too slow to click and too fast to be missed."""
+
+CLOSING_S = 0.2
+"""Longest wait for the last fade at `aclose`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sounded:
+    """A block as the loudspeaker played it, silence included."""
+
+    pcm: bytes
+    """s16le mono."""
+    rate_hz: int
+    at_s: float
+    """When its first sample is at the loudspeaker, in seconds of `time.monotonic()`: some
+    milliseconds after it was pulled."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerStats:
+    """How well the loudspeaker was kept fed."""
+
+    playout: PlayoutStats
+    underruns: int
+    """Times the device had nothing to play, in the middle of a turn, because we were late."""
+    losses: int
+    """Times the device itself was lost."""
+
+    @property
+    def advice(self) -> str:
+        """What to change, in a sentence; empty if nothing went wrong."""
+        if self.underruns:
+            return (
+                f"The loudspeaker ran dry {self.underruns} times: take blocks of 20 ms or the "
+                "latency high."
+            )
+        if self.playout.underruns:
+            return (
+                f"The service's sound came too late {self.playout.underruns} times: the network "
+                "is too slow or too busy."
+            )
+        return ""
+
+
+class Speaker:
+    """A loudspeaker as the listener's side of a conversation, playing `format` on all channels.
+
+    `device` is a number or a part of a name from `devices()`, None the default one. `rate_hz` and
+    `channels` are the device's own unless given; what is played is resampled before it is queued.
+    `block_ms` is what one callback takes, `latency` is asked of the device. `on_notice` is told,
+    from any thread and in a sentence, when the device is lost and when it is back.
+
+    It sounds, with silence, from construction on, which may take a second. A device that is lost
+    is opened again, or the default one is; what was to be said waits for it.
+
+    Raises `DeviceError` at construction if the device does not open, `ConfigError` for numbers
+    that make no sense. All but construction belongs to one thread.
+    """
+
+    def __init__(
+        self,
+        device: int | str | None = None,
+        format: AudioFormat = SPOKEN,
+        *,
+        backend: BackendName = "sounddevice",
+        rate_hz: int | None = None,
+        channels: int | None = None,
+        block_ms: float = 10,
+        latency: Latency = "low",
+        on_notice: Notice | None = None,
+    ) -> None:
+        wish = Wish("output", device, rate_hz, channels, block_ms, latency)
+        self.format = format
+        self._turn: int | None = None
+        self._resampler = Resampler(format.rate_hz, format.rate_hz)
+        self._far_end: deque[Sounded] = deque(maxlen=round(FAR_END_S * 1000 / block_ms))
+        self._pulled_until_s = 0.0
+        self._underruns = 0
+        self._closed = False
+        self._watch = Watch(
+            sound_library(backend),
+            wish,
+            self._sound,
+            on_gap=_let_pass,
+            on_notice=on_notice or _keep_quiet,
+        )
+        own = AudioFormat(self._watch.opening.rate_hz)
+        self._buffer = PlayoutBuffer(own, prebuffer=Prebuffer())
+        self._tap = _Tap(self._buffer, own.rate_hz)
+        self._watch.begin()
+
+    @property
+    def opening(self) -> Opening:
+        """The device in use, its rate, channels and block."""
+        return self._watch.opening
+
+    @property
+    def stats(self) -> SpeakerStats:
+        """The counts so far."""
+        return SpeakerStats(self._buffer.stats, self._underruns, self._watch.losses)
+
+    def play(self, turn: int, pcm: bytes) -> None:
+        """Append `pcm` of `turn`. Never blocks.
+
+        The last 3 ms of a turn, its resampler's, are not heard. Raises `AudioError` on half a
+        sample, `OrderError` if closed.
+        """
+        if self._closed:
+            raise OrderError("The sink is closed.", hint="Play before aclose().")
+        if turn != self._turn:
+            self._turn = turn
+            self._resampler = Resampler(self.format.rate_hz, self._buffer.format.rate_hz)
+        self._buffer.play(turn, self._resampler.feed(pcm))
+
+    def flush(self) -> None:
+        """Silence what is sounding, after a fade, and forget what waits. Ends a duck."""
+        self._buffer.flush()
+        self._turn = None
+
+    def duck(self, gain: float = 0.25, ramp_ms: float = DUCK_MS) -> None:
+        """Go down to `gain` (1: full level) over `ramp_ms`, whatever sounds, now or later."""
+        self._buffer.duck(gain, ramp_ms)
+
+    def release(self, ramp_ms: float = 4 * DUCK_MS) -> None:
+        """Come back from a duck to full level over `ramp_ms`."""
+        self._buffer.duck(1.0, ramp_ms)
+
+    def played_ms(self, turn: int) -> int:
+        """How much of `turn` has left the loudspeaker, in milliseconds, by the device's clock.
+
+        Right after a flush that many will have been heard, and what lay in the device and the
+        fade: some 30 ms more.
+        """
+        return self._buffer.played_ms(turn, late=self._late)
+
+    @property
+    def pending_s(self) -> float:
+        """Seconds that have not left the loudspeaker yet."""
+        return self._buffer.unheard_s(self._late)
+
+    def sounded(self) -> list[Sounded]:
+        """What the device was given since the last call, oldest first, for an echo canceller.
+
+        Without a gap but for the time a device was lost, or after more than `FAR_END_S` in which
+        nobody asked: then the oldest is forgotten. The dates tell.
+        """
+        blocks: list[Sounded] = []
+        while self._far_end:
+            blocks.append(self._far_end.popleft())
+        return blocks
+
+    async def aclose(self) -> None:
+        """Fade out what sounds and give the device back. May be repeated.
+
+        Cancelling it leaves out the fade.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._buffer.flush()
+        try:
+            await asyncio.sleep(min(self.pending_s, CLOSING_S))
+        finally:
+            self._watch.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    @property
+    def _late(self) -> int:
+        """Samples pulled that have not left the loudspeaker."""
+        late_s = max(0.0, self._pulled_until_s - time.monotonic())
+        return round(late_s * self._buffer.format.rate_hz)
+
+    def _sound(
+        self, opening: Opening, heard: bytes, frames: int, offset_s: float, lapse: bool
+    ) -> bytes:
+        """The device's thread."""
+        if self._tap.rate_hz != opening.rate_hz:
+            self._tap = _Tap(self._buffer, opening.rate_hz)
+        at_s = time.monotonic() + offset_s
+        mono = self._tap.pull(frames)
+        self._pulled_until_s = at_s + frames / opening.rate_hz
+        self._underruns += lapse and self._buffer.pending_samples > 0
+        self._far_end.append(Sounded(mono, opening.rate_hz, at_s))
+        if opening.channels == 1:
+            return mono
+        return np.repeat(np.frombuffer(mono, "<i2"), opening.channels).tobytes()
+
+
+class _Tap:
+    """Pulls from `buffer` at a device's rate: the buffer's own, but for one that came later."""
+
+    def __init__(self, buffer: PlayoutBuffer, rate_hz: int) -> None:
+        self.rate_hz = rate_hz
+        self._buffer = buffer
+        self._resampler = Resampler(buffer.format.rate_hz, rate_hz)
+        self._ready = bytearray()
+
+    def pull(self, frames: int) -> bytes:
+        if self.rate_hz == self._buffer.format.rate_hz:
+            return self._buffer.pull(frames)
+        step = max(1, frames * self._buffer.format.rate_hz // self.rate_hz)
+        wanted = frames * BYTES_PER_SAMPLE
+        while len(self._ready) < wanted:
+            self._ready += self._resampler.feed(self._buffer.pull(step))
+        pcm = bytes(self._ready[:wanted])
+        del self._ready[:wanted]
+        return pcm
+
+
+def _let_pass(_: float) -> None:
+    """What is to be heard waits for the device."""
+
+
+def _keep_quiet(_: str) -> None:
+    """Nobody wants to know."""
