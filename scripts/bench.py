@@ -180,6 +180,9 @@ class Echo:
         """See `Service`; nothing is recognised."""
         return []
 
+    def thought(self, key: int, piece: str | None) -> list[Effect]:
+        raise AssertionError("it asks nobody")
+
     def end_of_input(self) -> list[Effect]:
         """See `Service`."""
         return [Finish()]

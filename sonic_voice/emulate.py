@@ -25,6 +25,7 @@ from .emulator.board import Board
 from .emulator.conformance import Mistake
 from .emulator.faults import FAULTS
 from .emulator.local import Behaviour, emulator
+from .emulator.record import Recorder
 from .emulator.report import Report
 from .emulator.server import Emulator
 from .emulator.status import StatusPage
@@ -46,6 +47,7 @@ class Emulation:
     port: int = 0
     ca_out: Path | None = None
     report: Path | None = None
+    record: Path | None = None
     ui: bool = False
     debug: bool = False
 
@@ -64,6 +66,8 @@ async def serve(asked: Emulation) -> None:
         report = await stack.enter_async_context(_reporting(asked.report))
         board = Board()
         watches: list[Watch] = [report, board] if asked.ui else [report]
+        if asked.record is not None:
+            watches.append(Recorder(asked.record))
         authority = Authority.of_this_user()
         running = emulator(
             asked.scenario,
@@ -162,6 +166,8 @@ def _welcome(running: Emulator, asked: Emulation) -> Iterator[str]:
     yield from (f"Fault: {text}: {_says(text)}" for text in asked.behaviour.faults)
     if asked.report is not None:
         yield f"Report: {asked.report.absolute()}"
+    if asked.record is not None:
+        yield f"Recordings: {asked.record.absolute()}"
 
 
 def _says(fault: str) -> str:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .config import BYTES_PER_SAMPLE
 from .errors import AudioError
 from .pcm import to_pcm
 
@@ -227,6 +228,15 @@ def _convert(path: Path, reading: str = "") -> str:
         made = path.with_name(f"{path.stem}-pcm.wav")
     names = shlex.quote(str(path)), shlex.quote(str(made))
     return f"ffmpeg {reading}-i {names[0]} -ac 1 -ar 16000 -c:a pcm_s16le {names[1]}"
+
+
+def header(rate_hz: int, size_bytes: int) -> bytes:
+    """What stands before `size_bytes` of s16le mono samples."""
+    size = min(size_bytes, 0xFFFF_FFFF - 36)  # 24 hours at 24 kHz; what follows is still there
+    width = BYTES_PER_SAMPLE
+    fmt = struct.pack("<HHIIHH", PCM, 1, rate_hz, rate_hz * width, width, 8 * width)
+    riff = struct.pack("<4sI4s4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", len(fmt))
+    return riff + fmt + struct.pack("<4sI", b"data", size)
 
 
 def open_wav(path: Path) -> BinaryIO:

@@ -12,7 +12,6 @@ import contextlib
 import os
 import secrets
 import shlex
-import struct
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +19,10 @@ from types import TracebackType
 from typing import Self
 
 from .audio import HEARD, SPOKEN, VirtualSpeaker
-from .config import BYTES_PER_SAMPLE, AudioFormat
+from .config import AudioFormat
 from .errors import AudioError, ConfigError
 from .pcm import Resampler
-from .riff import PCM, convert_hint, open_wav, read_layout, system_error
+from .riff import convert_hint, header, open_wav, read_layout, system_error
 
 READ_BYTES = 65_536
 """Most that is read from disk at once: 32 ms of 48 kHz stereo in 32-bit floats are 12,288."""
@@ -225,11 +224,7 @@ class _Draft:
             self._hidden.unlink(missing_ok=True)
 
     def _header(self) -> bytes:
-        rate_hz, width = self._format.rate_hz, BYTES_PER_SAMPLE
-        size = min(self._bytes, 0xFFFF_FFFF - 36)  # 24 hours at 24 kHz; what follows is still there
-        fmt = struct.pack("<HHIIHH", PCM, 1, rate_hz, rate_hz * width, width, 8 * width)
-        riff = struct.pack("<4sI4s4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", len(fmt))
-        return riff + fmt + struct.pack("<4sI", b"data", size)
+        return header(self._format.rate_hz, self._bytes)
 
 
 def _target(path: Path) -> Path:

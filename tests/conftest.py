@@ -1,18 +1,29 @@
 """What holds for every test: tasks have an owner, and nothing depends on how fast we are.
 
 The rest of the strictness (warnings are errors, asyncio in debug mode, a hang ends the run with
-its stacks) is in pyproject.toml.
+its stacks) is in pyproject.toml. Properties are tried with few examples, so that the tests can be
+run often; `tests/long` tries the same ones with the profile `many`.
 """
 
 import asyncio
+import gc
 import inspect
 from collections.abc import AsyncIterator
 
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("sonic", deadline=None, print_blob=True)
-hypothesis.settings.load_profile("sonic")
+hypothesis.settings.register_profile("many", max_examples=300, deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "few", hypothesis.settings.get_profile("many"), max_examples=20
+)
+hypothesis.settings.load_profile("few")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector, and tests that call it, the modules: they stay to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

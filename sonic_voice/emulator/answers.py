@@ -44,6 +44,13 @@ class Timing:
         return {"HIGH": self.high_ms, "LOW": self.low_ms}.get(sensitivity or "", self.medium_ms)
 
 
+@dataclass(slots=True)
+class Clock:
+    """The input clock: how much audio came in, in milliseconds, of all containers."""
+
+    now_ms: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A sentence to be spoken; by a recording if it has one."""
@@ -86,6 +93,10 @@ class Answer:
     block: str = ""
     """Content id of the audio block that is open."""
     spoken: list[Spoken] = field(default_factory=lambda: list[Spoken]())
+    thinking: bool = False
+    """More lines may come: a request to the host is under way."""
+    waits: bool = False
+    """For them, and not for the clock."""
 
 
 @dataclass(slots=True)
@@ -97,7 +108,9 @@ class PendingCall:
     asked_ms: float
 
 
-type Script = Generator[float | Line, bytes, None]
+type Wanted = float | Line | None
+type Script = Generator[Wanted, bytes, None]
+"""See `delivery`."""
 
 
 def chunks(pcm: bytes, rate_hz: int, *, v1: bool) -> Iterator[bytes]:

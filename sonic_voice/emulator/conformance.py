@@ -60,6 +60,8 @@ class Rule:
     """What puts it to the test, in words of `_TESTS`, separated by spaces."""
 
 
+EXPECTATION = "scenario-expectation"
+
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "signature": Rule("1.5", "Every frame is signed, in one chain.", _ENDS, "frame"),
@@ -168,6 +170,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "goes on, and on the bill, until its timers end it",
             "end",
         ),
+        EXPECTATION: Rule("scenario", "What the scenario expects comes.", "knows no scenario", ""),
     }
 )
 """All rules, by name; names of the service's notes are those of its notes."""
@@ -278,6 +281,8 @@ class Judge:
     def answered(self, effect: Effect) -> list[Mistake]:
         """One effect of the service or of the checks of frames."""
         match effect:
+            case Note(text, rule) if rule == EXPECTATION:
+                return self._broken(rule, "broken", text)
             case Note(text, rule) if rule in RULES:
                 return self._broken(rule, "deviates", text)
             case Fail(message=message, injected=False):

@@ -59,6 +59,10 @@ class Passing:
         """See `Service`."""
         return self._through(self._service.words(key, text))
 
+    def thought(self, key: int, piece: str | None) -> list[Effect]:
+        """See `Service`."""
+        return self._through(self._service.thought(key, piece))
+
     def end_of_input(self) -> list[Effect]:
         """See `Service`."""
         return self._through(self._service.end_of_input())

@@ -14,6 +14,7 @@ import logging
 import re
 import ssl
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import cast
 
@@ -47,6 +48,9 @@ class Patience:
     """Between two looks whether a connection that had a stream still has one."""
 
 
+_connecting: ContextVar["DoorConnection"] = ContextVar("connecting")
+"""Whose handshake it is: asyncio accepts each connection in a context of its own."""
+
 type OnRequest = Callable[[H2Connection, H2Stream], None]
 
 
@@ -61,7 +65,7 @@ class WatchedTls(ssl.SSLObject):
             raise
         except (ssl.SSLError, OSError) as error:
             reason = getattr(error, "reason", None) or error
-            _log.info("a TLS handshake failed: %s%s", reason, _advice(str(reason)))
+            _connecting.get().handshake_failed(f"{reason}{_advice(str(reason))}")
             raise
 
 
@@ -139,14 +143,20 @@ class DoorConnection(H2Connection):
         )
         self._door = door
         self._who = "somebody"
+        _connecting.set(self)
         self._hello = b""
         self._gauge = FrameGauge()
         self._limit = self._loop.call_later(door.patience.handshake_s, self._no_handshake)
         door.outside.add(self._limit)
 
+    def handshake_failed(self, why: str) -> None:
+        """There will be no connection; asyncio does not tell."""
+        self._stop_waiting()
+        _log.info("a TLS handshake failed: %s", why)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        self._came_in()
+        self._stop_waiting()
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         self._who = f"{peer[0]}:{peer[1]}" if peer else self._who
@@ -165,15 +175,13 @@ class DoorConnection(H2Connection):
                 self.drop(ConnectionLost("Its frames are larger than HTTP/2 allows.", reason="cut"))
             elif data:
                 super().data_received(data)
-        except UnicodeDecodeError:
-            self.drop(ConnectionLost("Its headers are not UTF-8.", reason="cut"))
         except Exception as error:
             _log.exception("what %s sent broke its connection", self._who)
             self.drop(ConnectionLost(f"The connection broke: {error}.", reason="cut"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        self._came_in()
+        self._stop_waiting()
         self._door.inside.discard(self)
         super().connection_lost(exc)
 
@@ -203,7 +211,7 @@ class DoorConnection(H2Connection):
             self.drop(ConnectionLost("It does not speak HTTP/2.", reason="cut"))
         return b""
 
-    def _came_in(self) -> None:
+    def _stop_waiting(self) -> None:
         self._limit.cancel()
         self._door.outside.discard(self._limit)
 

@@ -8,10 +8,14 @@ the synthesis or the machine, the service sees the same calls in the same order,
 played at 50 times its speed gives the same events as in real time. `Recognize` is the same for
 the ears.
 
+`Think` alone is not waited for: a chat endpoint takes seconds, in which the user's audio goes on
+and may interrupt. The host carries it out beside the stream and hands back each piece by `thought`
+when it comes, between two inputs. So a conversation with such a brain is not deterministic.
+
 `Fail`, `Break` and `Finish` are last effects: the host feeds nothing after one of them.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -48,6 +52,25 @@ class Listen:
 @dataclass(frozen=True, slots=True)
 class Recognize:
     """Utterance `key` is complete: call `words(key, text)`, with "" for no words at all."""
+
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Think:
+    """Ask the chat endpoint: `body_json` is the request. Only a host with one gets it.
+
+    Call `thought(key, piece)` with each piece of the answer as it comes, and with None at its end.
+    At most one request is under way: `Dismiss` of the former comes before the next.
+    """
+
+    key: int
+    body_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Nobody waits for the rest of request `key` any longer: cancel it."""
 
     key: int
 
@@ -95,7 +118,7 @@ class Note:
     rule: str
 
 
-type Effect = Emit | Speak | Listen | Recognize | Fail | Break | Finish | Note
+type Effect = Emit | Speak | Listen | Recognize | Think | Dismiss | Fail | Break | Finish | Note
 
 type Expiry = Literal["life", "idle"]
 """`life`: the connection's eight minutes are over. `idle`: nothing was sent for 55 s."""
@@ -114,6 +137,10 @@ class Service(Protocol):
 
     def words(self, key: int, text: str) -> list[Effect]:
         """The words of the utterance of `Recognize` number `key`."""
+        ...
+
+    def thought(self, key: int, piece: str | None) -> list[Effect]:
+        """A piece of the answer to `Think` number `key`; None: that was all."""
         ...
 
     def end_of_input(self) -> list[Effect]:
@@ -175,6 +202,13 @@ class Utterance(Protocol):
 
 type Hear = Callable[[int], Utterance]
 """`(rate_hz)` to a new utterance; what a host needs to recognise words."""
+
+type Consult = Callable[[str], AsyncGenerator[str]]
+"""`(body_json)` to the pieces of the answer: JSON objects, as a chat endpoint streams them.
+
+Raises nothing: whatever goes wrong is a last piece `{"error": {"message": ...}}`. Closing the
+generator ends the request.
+"""
 
 type Synthesize = Callable[[str, str, int], bytes]
 """`(text, voice, rate_hz)` to mono s16le samples; called in a worker thread."""

@@ -103,7 +103,7 @@ _GENERATED = (T.CALL, T.SPECULATIVE, T.SOUND_START, T.SOUND, T.SOUND_PART, T.SOU
 USER: Table = {
     "silent": dict.fromkeys((T.TRANSCRIPT, *_GENERATED), "silent") | {T.SPEECH_START: "speaking"},
     "speaking": {T.SPEECH_END: "heard"},
-    "heard": {T.TRANSCRIPT: "silent"},
+    "heard": {T.TRANSCRIPT: "silent", T.SPEECH_START: "speaking"},
 }
 
 # A FINAL text may come late, during the next answer; the marker also when all was sent and not yet

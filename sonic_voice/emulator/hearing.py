@@ -17,7 +17,7 @@ ONSET_WINDOWS = 3
 SPEECH_OVER = 0.5
 SILENCE_UNDER = 0.35
 
-ENDPOINT_MS = {"HIGH": 320, "MEDIUM": 480, "LOW": 800}
+ENDPOINT_MS = {"HIGH": 320, "MEDIUM": 384, "LOW": 800}
 
 
 class SpeechDetector(Protocol):

@@ -1,7 +1,7 @@
 """How long the emulated service takes, by name: `--latency typical|fast|slow|none`.
 
     name      detection   first text   first audio      after the end of the speech, at MEDIUM
-    typical     480 ms      1.1 s         1.2 s         as recorded (protocol reference 3.12)
+    typical     384 ms      1.0 s         1.1 s         as recorded (protocol reference 3.12)
     fast        320 ms      0.6 s         0.7 s         below anything recorded
     slow        800 ms      3.3 s         3.8 s         a model that was idle (2.5 to 9.9 s)
     none        320 ms      0.3 s         0.3 s         tests, and clients that measure themselves

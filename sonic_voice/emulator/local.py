@@ -18,10 +18,12 @@ from uuid import uuid4
 
 from ..bedrock import BedrockTransport
 from ..catalog import voice_model, without_region
+from ..errors import ConfigError
 from . import senses
 from .authority import Authority
 from .brain import ScenarioBrain, small_talk
-from .effects import Hear, Note, Refusal, Service, ServiceFactory, StreamRequest
+from .chat_endpoint import openai_brain
+from .effects import Consult, Hear, Note, Refusal, Service, ServiceFactory, StreamRequest
 from .faults import parse_fault, with_faults
 from .latency import latency
 from .partner import Brain
@@ -31,6 +33,9 @@ from .server import LOCAL_KEYS, LOCAL_REGION, Emulator
 from .service import service_factory
 from .small_talk import SmallTalkBrain
 from .watch import Watch
+
+USUAL_HZ = 16_000
+"""What clients send, by and large; another rate is heard as well, a little later at first."""
 
 type Ears = Literal["default", "auto", "light", "good", "none"]
 type OnNote = Callable[[StreamRequest, Note], None]
@@ -58,6 +63,10 @@ class Behaviour:
     ears: Ears = "default"
     """Who hears words. `default`: nobody where there is a scenario, which knows them; else what is
     installed."""
+    voices: senses.Quality = "light"
+    """Who speaks. The good ones take a processor for a tenth of the time that they speak."""
+    brain: str = ""
+    """`openai:URL#MODEL`: a chat endpoint answers, instead of a scenario or small talk."""
     faults: tuple[str, ...] = ()
     """Each `NAME[:ARGUMENT][@STREAMS]`: see `faults`."""
 
@@ -78,15 +87,20 @@ def emulator(
     `strict` refuses what real clients are known to do wrong; otherwise `on_note` hears of it. It
     is short for a `behaviour` of that. `authority` and `watches`: see `Emulator`.
     Raises `ScenarioError` for a scenario that cannot be read, `ConfigError` for an unknown model,
-    latency or fault.
+    latency, fault or brain, and for an engine that is not installed.
     """
     behaviour = behaviour or Behaviour(strict=strict)
+    if behaviour.brain and scenario:
+        raise ConfigError("There are two who answer.", hint="Give a scenario or a brain.")
     played = load_scenario(Path(scenario)) if scenario else None
     hear = _hear(behaviour.ears, played)
+    brain, consult = _brain(behaviour.brain, played, recognizes=hear is not None)
     return Emulator(
-        sonic_service(_brain(played, recognizes=hear is not None), hear, behaviour=behaviour),
-        synthesize=senses.synthesizer("light"),
+        sonic_service(brain, hear, behaviour=behaviour),
+        synthesize=senses.synthesizer(behaviour.voices),
         hear=hear,
+        consult=consult,
+        prepare=lambda streams: senses.prepare(USUAL_HZ, streams * (1 if hear is None else 2)),
         host=host,
         port=port,
         strict=behaviour.strict,
@@ -102,7 +116,7 @@ def _hear(ears: Ears, scenario: Scenario | None) -> Hear | None:
     """The ears for words: a recogniser of this machine, prepared for the scenario's sentences."""
     if ears == "none" or (ears == "default" and scenario is not None):
         return None
-    hints = tuple(step.user for step in scenario.steps) if scenario is not None else ()
+    hints = scenario.hints if scenario is not None else ()
     quality = "auto" if ears == "default" else ears
     recognizer = senses.recognizer(quality, hints=hints)
     if recognizer is None:
@@ -110,11 +124,16 @@ def _hear(ears: Ears, scenario: Scenario | None) -> Hear | None:
     return lambda rate_hz: recognizer.begin(rate_hz, hints)
 
 
-def _brain(scenario: Scenario | None, *, recognizes: bool) -> Brain:
-    """The scenario; else small talk, which needs words, or a dialogue for the deaf."""
+def _brain(
+    chat: str, scenario: Scenario | None, *, recognizes: bool
+) -> tuple[Brain, Consult | None]:
+    """A chat endpoint, the scenario, or small talk, which for the deaf is a fixed dialogue."""
+    if chat:
+        brain, endpoint = openai_brain(chat, senses.resample)
+        return brain, endpoint.consult
     if scenario is None and recognizes:
-        return SmallTalkBrain(lambda: datetime.now().astimezone(), senses.resample)
-    return ScenarioBrain(scenario or small_talk(), senses.resample)
+        return SmallTalkBrain(lambda: datetime.now().astimezone(), senses.resample), None
+    return ScenarioBrain(scenario or small_talk(), senses.resample), None
 
 
 def sonic_service(
@@ -131,6 +150,7 @@ def sonic_service(
         strict=behaviour.strict,
         today=None if behaviour.allow_retired else datetime.now(UTC).date(),
         timing=latency(behaviour.latency),
+        idle_s=behaviour.pace.idle_s,
     )
     return with_faults(_offered(factory, behaviour.models), faults)
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..wire import ToolDefinition
+from ..wire import SessionStart, ToolDefinition
 from .scenario import BreakHow, Fault, Recording
 
 type Resample = Callable[[bytes, int, int], bytes]
@@ -43,6 +43,8 @@ class Opening:
     tools: tuple[ToolDefinition, ...] = ()
     tool_choice: str = ""
     """As in `PromptStart`: empty, `auto`, `any` or `tool:<name>`."""
+    session: SessionStart = field(default_factory=SessionStart)
+    """Its numbers, for whoever generates text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@
                   "kept": ["order", ...], "deviates": [{"rule": "open-audio", "times": 1,
                   "details": [...]}], "broken": [], "untested": ["tool-id", ...]}]}
 
-`conforms` means that nothing is in `broken`: nothing that the real service ends a stream for. What
-stands in `deviates` worked here and, as far as known, works there; `real_service` says how far.
-The latest streams and refusals are kept, and the counts of all.
+`conforms` means that nothing is in `broken`: nothing that the real service ends a stream for,
+and nothing that a scenario expects in vain. What stands in `deviates` worked here and, as far as
+known, works there; `real_service` says how far. The latest streams and refusals are kept, and the
+counts of all.
 """
 
 from collections import deque

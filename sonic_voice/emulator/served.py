@@ -3,7 +3,8 @@
 A served stream is one task. It reads a frame, checks its place in the chain of signatures,
 unwraps it down to the payload, feeds the service and carries out what the service answers,
 before it reads the next. So what the client sends is taken no faster than it is answered, and
-flow control holds the client back; nothing is queued here.
+flow control holds the client back; nothing is queued here. Only a chat endpoint is asked beside
+it (`thoughts`): a piece of its answer is fed when it comes, between two frames.
 
 The wall clock is used for three things only, and each is an option: that the client has paused
 (`stall_s`), that it has paused for too long (`idle_s`), and that the stream is too old (`life_s`).
@@ -26,6 +27,8 @@ from ..http2.stream import H2Stream
 from .effects import (
     Break,
     Breakage,
+    Consult,
+    Dismiss,
     Effect,
     Emit,
     Fail,
@@ -38,10 +41,12 @@ from .effects import (
     Speak,
     StreamRequest,
     Synthesize,
+    Think,
     Utterance,
 )
 from .frames import PRELUDE_BYTES, Frame, FrameError, decode, encode, frame_size
 from .sigv4 import ChainError, FrameChain
+from .thoughts import Thoughts
 from .watch import StreamStatistics, Watch
 
 _log = logging.getLogger(__name__)
@@ -94,6 +99,7 @@ class ServedStream:
         *,
         synthesize: Synthesize,
         hear: Hear | None,
+        consult: Consult | None,
         threads: Executor,
         pace: Pace,
         strict: bool,
@@ -110,6 +116,7 @@ class ServedStream:
         self._synthesize = synthesize
         self._hear = hear
         self._utterances: dict[int, Utterance] = {}
+        self._thoughts = Thoughts(consult)
         self._threads = threads
         self._pace = pace
         self._strict = strict
@@ -133,6 +140,7 @@ class ServedStream:
             self._watch.over()
             for utterance in self._utterances.values():
                 utterance.cancel()
+            await self._thoughts.aclose()
 
     async def _step_or_fail(self) -> bool:
         try:
@@ -148,11 +156,16 @@ class ServedStream:
 
     async def _step(self) -> bool:
         """Feed the service one thing and do what it says; true when the stream is over."""
+        if self._thoughts:
+            return await self._perform(self._service.thought(*self._thoughts.take()))
         when_s, expired = self._next_deadline()
         try:
-            async with asyncio.timeout_at(when_s):
-                payload = await self._next_payload()
+            async with asyncio.timeout_at(when_s) as pause:
+                with self._thoughts.ending(pause):
+                    payload = await self._next_payload()
         except TimeoutError:
+            if self._thoughts:
+                return False
             return await self._perform(self._expire(expired))
         except (ChunkError, FrameError, ChainError) as error:
             _log.debug("stream %s: %s", self._request.request_id, error)
@@ -252,6 +265,8 @@ class ServedStream:
                     out = bytearray()
                     if await self._perform(await self._recognize(key)):
                         return True
+                case Think() | Dismiss():
+                    self._thoughts.do(effect)
                 case Fail() | Break() | Finish():
                     await self._write(out)
                     await self._finish(effect)

@@ -30,7 +30,7 @@ from ..http2.connection import STREAM_WINDOW_BYTES, H2Connection
 from ..http2.stream import H2Stream
 from .authority import Authority
 from .door import Door, Patience, WatchedTls
-from .effects import Hear, Note, Refusal, ServiceFactory, StreamRequest, Synthesize
+from .effects import Consult, Hear, Note, Refusal, ServiceFactory, StreamRequest, Synthesize
 from .served import Pace, ServedStream
 from .sigv4 import AuthError, FrameChain, HttpRequest, Keys, SignedRequest, verify_request
 from .watch import StreamStatistics, Watch, Watches
@@ -47,6 +47,9 @@ TOO_MANY = Refusal(
 )
 """To a stream over the limit of concurrent ones (reference 1.7); its text is Bedrock's usual."""
 
+SPEECH_THREADS = 16
+"""Most of them wait, each for one stream, for engines that do one thing at a time."""
+
 _ROUTE = re.compile(r"/model/(?P<model>[^/?]+)/invoke-with-bidirectional-stream")
 _KEPT_STATISTICS = 1000
 _CLOSE_S = 0.5
@@ -57,10 +60,12 @@ class Emulator:
     """A local Bedrock that speaks Nova Sonic's stream. An async context manager.
 
     `factory` makes the service of each stream or refuses it; `synthesize` speaks for it, in a
-    thread. `port` 0 takes a free one. `tls=False` is HTTP/2 by prior knowledge, for own tests.
-    `strict` refuses what real clients are known to do wrong; else `on_note` hears of it. At most
-    `max_streams` at once, further ones are throttled; None: any number. `authority` signs the
-    certificate; None: one for this run alone. `watches` look on.
+    thread; `consult` asks a chat endpoint, for brains that need one; `prepare` is told in a thread,
+    before each stream, how many there will be. `port` 0 takes a free one.
+    `tls=False` is HTTP/2 by prior knowledge, for own tests. `strict` refuses what real clients are
+    known to do wrong; else `on_note` hears of it. At most `max_streams` at once, further ones are
+    throttled; None: any number. `authority` signs the certificate; None: one for this run alone.
+    `watches` look on.
     """
 
     def __init__(
@@ -69,6 +74,8 @@ class Emulator:
         *,
         synthesize: Synthesize | None = None,
         hear: Hear | None = None,
+        consult: Consult | None = None,
+        prepare: Callable[[int], None] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         tls: bool = True,
@@ -91,6 +98,8 @@ class Emulator:
         self._factory = factory
         self._synthesize = synthesize or _silence
         self._hear = hear
+        self._consult = consult
+        self._prepare = prepare
         self._host = host
         self._tls = tls
         self._keys = keys
@@ -105,7 +114,7 @@ class Emulator:
         self._door = Door(self._accept, window_bytes, patience or Patience())
         self._tasks: set[asyncio.Task[None]] = set()
         self._live = 0
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="emulator speech")
+        self._threads = ThreadPoolExecutor(SPEECH_THREADS, thread_name_prefix="emulator speech")
         self._server: asyncio.Server | None = None
 
     @property
@@ -210,6 +219,9 @@ class Emulator:
         self.streams.append(served.statistics)
         self._live += 1
         try:
+            if self._prepare is not None:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._threads, self._prepare, self._live)
             await served.run()
         finally:
             self._live -= 1
@@ -238,6 +250,7 @@ class Emulator:
             FrameChain(signed),
             synthesize=self._synthesize,
             hear=self._hear,
+            consult=self._consult,
             threads=self._threads,
             pace=self._pace,
             strict=self._strict,

@@ -11,11 +11,12 @@ sessions work, the deviation is noted and tolerated; in strict mode it is refuse
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from ..catalog import VoiceModel, voice_model, without_region
-from ..errors import ConfigError, WireError
+from ..catalog import VoiceModel
+from ..errors import WireError
 from ..wire import (
     AudioInput,
     AudioStart,
@@ -33,6 +34,7 @@ from ..wire import (
     decode_input,
 )
 from . import checks
+from .admission import admitted
 from .answers import Timing
 from .blocks import Block, Blocks
 from .effects import Effect, Expiry, Fail, Finish, Note, Refusal, StreamRequest
@@ -61,7 +63,8 @@ class SonicService:
     """One stream. Satisfies `effects.Service`; nothing but `receive` of garbage is forgiven.
 
     `new_id` gives ids of sessions, completions, contents and calls; `request_id` stands in
-    exceptions; `notes` are told with the first answer. With `recognizes` the host is asked what was
+    exceptions; `notes` are told with the first answer; `idle_s` is the host's limit of a pause, if
+    it is not the model's, and only stands in the text. With `recognizes` the host is asked what was
     said (`effects.Recognize`); without, the brain has to know.
     """
 
@@ -77,6 +80,7 @@ class SonicService:
         timing: Timing | None = None,
         notes: tuple[Note, ...] = (),
         recognizes: bool = False,
+        idle_s: float | None = None,
     ) -> None:
         self._model = model
         self._brain = brain
@@ -84,10 +88,11 @@ class SonicService:
         self._strict = strict
         self._timing = timing or Timing()
         self._recognizes = recognizes
+        self._idle_s = idle_s or model.limits.idle_s
         self._out = Outbox(new_id, request_id)
         self._meter = Meter()
         self._state = State.NEW
-        self._sensitivity: str | None = None
+        self._session = SessionStart()
         self._prompt = ""
         self._turns: Turns | None = None
         self._blocks = Blocks()
@@ -138,6 +143,12 @@ class SonicService:
             self._turns.words(key, text)
         return self._out.take()
 
+    def thought(self, key: int, piece: str | None) -> list[Effect]:
+        """A piece of the answer to `Think` number `key`; None: that was all."""
+        if self._turns is not None:
+            self._turns.thought(key, piece)
+        return self._out.take()
+
     def end_of_input(self) -> list[Effect]:
         """Nothing more will come. Without `sessionEnd` before it, it is noted."""
         if self._state is not State.OVER:
@@ -158,8 +169,7 @@ class SonicService:
         if which == "life":
             self._out.fail("modelTimeoutException", checks.LIFE)
         else:
-            seconds = f"{self._model.limits.idle_s:g}"
-            self._out.fail(VALIDATION, checks.IDLE.format(seconds=seconds))
+            self._out.fail(VALIDATION, checks.IDLE.format(seconds=f"{self._idle_s:g}"))
         return self._out.take()
 
     # Order.
@@ -200,10 +210,10 @@ class SonicService:
         _refuse(checks.session_start(record, self._model))
         if record.max_tokens is None:
             self._out.note("no-inference", "sessionStart without inferenceConfiguration")
-        self._sensitivity = record.endpointing
+        self._session = record
         if record.endpointing is not None and not self._model.turn_detection:
             self._tolerate("endpointing", f"{self._model.name} has no endpointing", INVALID)
-            self._sensitivity = None
+            self._session = replace(record, endpointing=None)
 
     def _on_prompt_start(self, record: PromptStart) -> None:
         _refuse(checks.prompt_start(record, self._model))
@@ -219,8 +229,10 @@ class SonicService:
             self._timing,
             voice=record.voice,
             rate_hz=record.rate_hz,
-            opening=Opening(self._locale(record.voice), record.tools, record.tool_choice),
-            sensitivity=self._sensitivity,
+            opening=Opening(
+                self._locale(record.voice), record.tools, record.tool_choice, self._session
+            ),
+            sensitivity=self._session.endpointing,
             recognizes=self._recognizes,
         )
         self._out.usage(self._meter.opening())
@@ -385,26 +397,15 @@ def service_factory(
     today: date | None = None,
     timing: Timing | None = None,
     recognizes: bool = False,
+    idle_s: float | None = None,
 ) -> Callable[[StreamRequest], SonicService | Refusal]:
-    """What a server asks for each stream: a service, or an HTTP refusal (reference 1.7, 11.1).
-
-    With `today` a model past its end of life is not found; without, it lives on. A regional
-    prefix, which voice models do not have, is noted and refused only when `strict`.
-    """
+    """What a server asks for each stream: a service, or a refusal (see `admission.admitted`)."""
 
     def new_service(request: StreamRequest) -> SonicService | Refusal:
-        bare = request.model_id if strict else without_region(request.model_id)
-        notes: tuple[Note, ...] = ()
-        if bare != request.model_id:
-            text = f"{request.model_id}: voice models have no regional ids"
-            notes = (Note(text, "regional-id"),)
-        try:
-            model = voice_model(bare)
-            model.check_region(request.region)
-        except ConfigError as error:
-            return _not_found(error.message)
-        if today is not None and model.end_of_life is not None and today >= model.end_of_life:
-            return _not_found(f"{model.id} reached its end of life on {model.end_of_life}.")
+        admission = admitted(request, strict=strict, today=today)
+        if isinstance(admission, Refusal):
+            return admission
+        model, notes = admission
         return SonicService(
             model,
             brain,
@@ -415,10 +416,7 @@ def service_factory(
             timing=timing,
             notes=notes,
             recognizes=recognizes,
+            idle_s=idle_s,
         )
 
     return new_service
-
-
-def _not_found(message: str) -> Refusal:
-    return Refusal(404, "ResourceNotFoundException", message)

@@ -5,37 +5,34 @@ by itself: all that is due goes out at the first window boundary that the clock 
 order of its due time. So one recording gives one sequence of events, however it is chunked and
 however fast it comes.
 
-An answer is a generator over that clock. It yields the position (in milliseconds of input) that
-it waits for, or a line whose sound it needs, and goes on when the clock has passed the one or the
-host has brought the other. Sound goes out at `pace` times real time; it is taken to be *played*
-in real time from its first chunk. FINAL texts repeat what was played, at the pace of playing, and
-once the turn's sound is all out (protocol reference 3.11). An onset while something is unplayed is
-a barge-in.
+An answer is a generator over that clock (`delivery`): it goes on when the clock has passed the
+position it waits for, or the host has brought the sound it needs. An onset while something is
+unplayed is a barge-in.
+
+An answer that the host has to ask a chat endpoint for is given while it is thought of; thoughts
+come when they come, whatever the clock says. One request at a time: the next dismisses the last.
 
 When the client sends nothing the clock stands still. `flush` lets generation run on without it,
 as the real service does; FINAL texts stay behind, as they do there.
 """
 
-import json
 from collections import deque
 from typing import Any
 
 from ..catalog import VoiceModel
 from ..config import BYTES_PER_SAMPLE
-from .answers import Answer, Line, PendingCall, Script, Spoken, Timing, chunks, pcm_bytes
-from .effects import Break
+from .answers import Answer, Clock, Line, Timing, pcm_bytes
+from .delivery import Delivery
+from .effects import Dismiss, Think
 from .hearing import WINDOW_MS, Began, Ears, Ended, SpeechDetector
 from .outbox import Outbox
-from .partner import NO_WORDS, Brain, Opening, Reply
-from .usage import MS_PER_SPEECH_TOKEN, Meter, speech_tokens, whole_tokens
+from .partner import NO_WORDS, Ask, Brain, Opening, Reply
+from .usage import MS_PER_SPEECH_TOKEN, Meter, whole_tokens
 
 PREROLL_MS = 320
 """What a recogniser is given of the time before the onset: a soft consonant is heard late."""
 
 INTERRUPTED_MARKER = '{ "interrupted" : true }'
-
-GENERATED_AHEAD_MS = 20 * MS_PER_SPEECH_TOKEN
-"""Sound is generated before it is sent: a first step of usage comes before the audio block."""
 
 TYPED_AFTER_MS = 68
 """Audio that must be in before a typed turn is answered: 66 ms are not enough (2.10)."""
@@ -62,7 +59,6 @@ class Turns:
         recognizes: bool = False,
     ) -> None:
         self._model = model
-        self._brain = brain
         self._out = outbox
         self._meter = meter
         self._timing = timing
@@ -70,15 +66,16 @@ class Turns:
         self._rate_hz = rate_hz
         self._partner = brain.begin(opening)
         self._endpoint_ms = brain.endpoint_ms or timing.endpoint_ms(sensitivity)
-        self._now_ms = 0  # of all containers; offsets count from the container's beginning
+        self._clock = Clock()  # of all containers; offsets count from the container's beginning
+        self._delivery = Delivery(model, brain, outbox, meter, timing, self._clock, rate_hz)
         self._pcm = bytearray()
         self._told: deque[Began | Ended] = deque()
         self._typed: deque[tuple[int, str]] = deque()
         self._answer: Answer | None = None
-        self._queue: deque[tuple[float, Reply]] = deque()
-        self._finals: deque[tuple[Spoken, str]] = deque()
-        self._played_ms = 0.0  # when all sound so far will have been played
-        self._calls: dict[str, PendingCall] = {}
+        self._queue: deque[Answer] = deque()
+        self._asked: int | None = None  # the request under way, by its number
+        self._asks = 0
+        self._thinker: Answer | None = None  # the answer it is for
         self._speaking = 0
         self._awaited: int | None = None
         self._recognizes = recognizes
@@ -119,19 +116,42 @@ class Turns:
 
     def expects(self, call: str) -> bool:
         """Whether a result for this `toolUseId` is still to come."""
-        return call in self._calls
+        return call in self._delivery.calls
 
     def result(self, call: str, result: dict[str, Any]) -> None:
         """The result of a tool call that was expected."""
         self._flushing = False
-        pending = self._calls.pop(call)
+        pending = self._delivery.calls.pop(call)
         reply = self._partner.result(pending.number, result)
         self._note(reply)
-        if self._answer is not None and call in self._answer.calls:
-            self._answer.lines.extend(Line(line) for line in reply.say)
-        elif reply.say:
-            periods = int((self._now_ms - pending.asked_ms) // self._timing.result_ms) + 1
-            self._queue.append((pending.asked_ms + periods * self._timing.result_ms, reply))
+        if reply.say or reply.ask is not None:
+            answer = self._answer
+            if answer is None or call not in answer.calls:
+                periods = int((self._now_ms - pending.asked_ms) // self._timing.result_ms) + 1
+                due_ms = pending.asked_ms + periods * self._timing.result_ms
+                answer = self._plan(reply, due_ms + reply.delay_ms)
+            answer.lines.extend(Line(line) for line in reply.say)
+            if reply.ask is not None:
+                self._think(answer, reply.ask)
+        self._run()
+
+    def thought(self, key: int, piece: str | None) -> None:
+        """A piece of the answer to request `key`; of a dismissed one it is ignored."""
+        answer = self._thinker
+        if key != self._asked or answer is None:
+            return
+        if piece is None:
+            self._asked = None  # the host has ended it
+        reply = self._partner.thought(piece)
+        self._note(reply)
+        answer.waits = False
+        answer.lines.extend(Line(line) for line in reply.say)
+        if reply.ask is not None:
+            self._think(answer, reply.ask)
+        elif piece is None or not reply.more:
+            self._dismiss()
+        if reply.calls:  # go out before speech, so after this turn
+            self._plan(reply, self._now_ms - self._timing.tool_ms)
         self._run()
 
     def sound(self, key: int, pcm: bytes) -> None:
@@ -158,11 +178,12 @@ class Turns:
 
     def stop(self) -> None:
         """The prompt ended: what was not sent yet never comes (1.8); no block is left open."""
-        if self._answer is not None and self._answer.block:
-            self._out.end(self._answer.block, "AUDIO", "INTERRUPTED")
+        if self._answer is not None:
+            self._delivery.close(self._answer)
+        self._dismiss()
         self._answer, self._awaited, self._ears = None, None, None
         self._queue.clear()
-        self._finals.clear()
+        self._delivery.finals.clear()
         self._typed.clear()
 
     # The clock.
@@ -178,7 +199,7 @@ class Turns:
             return False
         window = bytes(self._pcm[: self._window_bytes])
         del self._pcm[: self._window_bytes]
-        self._now_ms += WINDOW_MS
+        self._clock.now_ms += WINDOW_MS
         told = self._ears.hear(self._detector.probability(window))
         self._told.extend(told)
         if self._recognizes:
@@ -215,6 +236,10 @@ class Turns:
         return False
 
     @property
+    def _now_ms(self) -> int:
+        return self._clock.now_ms
+
+    @property
     def _user_speaks(self) -> bool:
         return self._ears is not None and self._ears.speaking
 
@@ -229,25 +254,21 @@ class Turns:
         if answer is None:
             if not self._queue or self._told or self._user_speaks:
                 return False
-            due_ms, reply = self._queue[0]
-            if not self._due(due_ms):
+            if not self._due(self._queue[0].due_ms):
                 return False
-            self._queue.popleft()
-            self._begin(reply, min(due_ms, self._now_ms), of_result=True)
+            self._begin(self._queue.popleft())
             return True
-        if not self._due(answer.due_ms):
+        if answer.waits or not self._due(answer.due_ms):
             return False
         self._resume(answer, None)
         return True
 
     def _playing(self) -> bool:
         """The FINAL text of a sentence that has been played."""
-        if not self._finals or self._finals[0][0].end_ms > self._now_ms:
-            return False
-        spoken, stop = self._finals.popleft()
-        self._out.text("ASSISTANT", "FINAL", spoken.text, stop)
-        self._partner.played(spoken.text.strip())
-        return True
+        played = self._delivery.final()
+        if played is not None:
+            self._partner.played(played.strip())
+        return played is not None
 
     def _due(self, due_ms: float) -> bool:
         return self._flushing or due_ms <= self._now_ms
@@ -276,7 +297,7 @@ class Turns:
         reply = self._partner.hear(words)
         self._out.text("USER", "FINAL", self._transcript(reply.words or words or NO_WORDS))
         self._out.usage(self._meter.reply())
-        self._begin(reply, self._now_ms)
+        self._reply(reply, self._now_ms)
         self._typed = deque((max(at_ms, self._now_ms), text) for at_ms, text in self._typed)
 
     def _answer_typed(self, at_ms: int, text: str) -> None:
@@ -285,7 +306,7 @@ class Turns:
         self._out.completion_start()
         reply = self._partner.hear(text, typed=True)
         self._out.usage(self._meter.reply())
-        self._begin(reply, at_ms + self._timing.typed_ms - self._timing.text_ms)
+        self._reply(reply, at_ms + self._timing.typed_ms - self._timing.text_ms)
 
     def _transcript(self, words: str) -> str:
         """Lower-case; with punctuation, but for v1 (reference 3.6)."""
@@ -303,16 +324,12 @@ class Turns:
         An answer of which nothing has gone out is silently superseded.
         """
         answer, self._answer = self._answer, None
+        if answer is not None and answer is self._thinker:
+            self._dismiss()
         shown = answer is not None and answer.shown
-        if not shown and self._now_ms >= self._played_ms:
+        if not shown and self._now_ms >= self._delivery.played_ms:
             return
-        spoken = [final for final, _ in self._finals]
-        if answer is not None:
-            spoken += answer.spoken
-            if answer.block:
-                self._out.end(answer.block, "AUDIO", "INTERRUPTED")
-        self._finals.clear()
-        self._played_ms = self._now_ms
+        spoken = self._delivery.cut(answer)
         self._out.text("ASSISTANT", "FINAL", INTERRUPTED_MARKER, "INTERRUPTED")
         for sentence in spoken:
             if heard := sentence.heard(self._now_ms):
@@ -322,15 +339,31 @@ class Turns:
 
     # The assistant's turn.
 
-    def _begin(self, reply: Reply, from_ms: float, *, of_result: bool = False) -> None:
-        """Start the answer; that to a tool's result comes without another wait."""
+    def _reply(self, reply: Reply, from_ms: float) -> None:
+        """Begin the answer to an utterance that ended at `from_ms`."""
+        self._note(reply)
         answer = Answer(reply, deque(), from_ms)
-        if of_result:
-            answer.lines.extend(Line(line) for line in reply.say)
-            answer.script = self._speech(answer, from_ms)
+        if reply.ask is None:
+            answer.script = self._delivery.reply(answer, from_ms)
+        else:  # what was asked before, and not said yet, is asked again with it
+            self._queue = deque(planned for planned in self._queue if planned.reply.ask is None)
+            self._think(answer, reply.ask)
+            answer.script = self._delivery.thoughts(answer, from_ms + self._timing.text_ms)
+        self._begin(answer)
+
+    def _plan(self, reply: Reply, due_ms: float) -> Answer:
+        """An answer of its own, from when it is due and nobody speaks."""
+        answer = Answer(reply, deque(), due_ms)
+        if reply.calls:
+            answer.script = self._delivery.reply(answer, due_ms)
+        elif reply.ask is not None:
+            answer.script = self._delivery.thoughts(answer, due_ms)
         else:
-            self._note(reply)
-            answer.script = self._reply(answer, from_ms)
+            answer.script = self._delivery.speech(answer, due_ms)
+        self._queue.append(answer)
+        return answer
+
+    def _begin(self, answer: Answer) -> None:
         self._answer = answer
         self._resume(answer, None)
 
@@ -347,91 +380,27 @@ class Turns:
             self._speaking += 1
             self._awaited = self._speaking
             self._out.speak(self._speaking, wanted.text.strip(), self._voice, self._rate_hz)
+        elif wanted is None:
+            answer.waits = True
         else:
             answer.due_ms = wanted
 
-    def _reply(self, answer: Answer, at_ms: float) -> Script:
-        """The answer to an utterance that ended at `at_ms`."""
-        reply = answer.reply
-        at_ms += reply.delay_ms
-        texts = reply.say
-        if reply.calls:
-            yield at_ms + self._timing.tool_ms
-            for request in reply.calls:
-                text = json.dumps(request.arguments, ensure_ascii=False, separators=(",", ":"))
-                call = self._out.tool_use(request.tool, text)
-                answer.calls.add(call)
-                self._calls[call] = PendingCall(request.number, self._now_ms)
-            texts = () if self._model.silent_tools else reply.meanwhile
-        if not texts and reply.error is None and reply.broken is None:
-            return  # silent until the result
-        at_ms += self._timing.text_ms
-        yield at_ms
-        if not texts and self._fault(reply):
-            return
-        answer.lines.extendleft(Line(text, reply.wav) for text in reversed(texts))
-        yield from self._speech(answer, at_ms)
+    def _think(self, answer: Answer, ask: Ask) -> None:
+        """Have the host ask for what `answer` says next."""
+        self._dismiss()
+        self._asks += 1
+        self._asked, self._thinker = self._asks, answer
+        answer.thinking = True
+        self._out.put(Think(self._asks, ask.body_json))
+
+    def _dismiss(self) -> None:
+        """No more thoughts are waited for."""
+        if self._asked is not None:
+            self._out.put(Dismiss(self._asked))
+        if self._thinker is not None:
+            self._thinker.thinking = self._thinker.waits = False
+        self._asked = self._thinker = None
 
     def _note(self, reply: Reply) -> None:
         for rule, text in reply.notes:
             self._out.note(rule, text)
-
-    def _speech(self, answer: Answer, at_ms: float) -> Script:
-        """Say the lines of `answer`, each as text and sound, and end the turn."""
-        while answer.lines:
-            line = answer.lines.popleft()
-            text = self._show(answer, line)
-            pcm = (yield line) if line.wav is None else self._brain.sound(line.wav, self._rate_hz)
-            pcm = pcm or bytes(pcm_bytes(MS_PER_SPEECH_TOKEN, self._rate_hz))
-            sound_ms = self._ms(pcm)
-            counted = self._count(0, sound_ms, GENERATED_AHEAD_MS)
-            at_ms += self._timing.sound_ms
-            yield at_ms
-            at_ms = min(at_ms, self._now_ms)  # the clock stood still: what is flushed is now
-            answer.block = self._out.audio_block(self._rate_hz)
-            start_ms = max(at_ms, self._played_ms)
-            self._played_ms = start_ms + sound_ms
-            answer.spoken.append(Spoken(text, start_ms, self._played_ms))
-            sent = 0
-            for chunk in chunks(pcm, self._rate_hz, v1=not self._model.speech_events):
-                if not answer.lines and sent * 2 >= len(pcm) and self._fault(answer.reply):
-                    return
-                self._out.audio(answer.block, chunk)
-                sent += len(chunk)
-                ahead_ms = self._ms(pcm[:sent]) + GENERATED_AHEAD_MS
-                counted = self._count(counted, sound_ms, ahead_ms)
-                at_ms += self._ms(chunk) / self._timing.pace
-                yield at_ms
-            block, answer.block = answer.block, ""
-            self._out.end(block, "AUDIO", "PARTIAL_TURN" if answer.lines else "END_TURN")
-        self._end_turn(answer)
-
-    def _count(self, counted: int, sound_ms: float, generated_ms: float) -> int:
-        """Report sound generated up to there, of which `counted` tokens were; how many now."""
-        tokens = speech_tokens(min(sound_ms, generated_ms))
-        self._out.usage(self._meter.speech(tokens - counted))
-        return tokens
-
-    def _show(self, answer: Answer, line: Line) -> str:
-        """Send the text of `line`; a later one of a turn begins with a space (3.6)."""
-        text = f" {line.text.strip()}" if answer.shown else line.text.strip()
-        self._out.usage(self._meter.sentence(text, first=not answer.shown))
-        self._out.text("ASSISTANT", "SPECULATIVE", text)
-        answer.shown = True
-        return text
-
-    def _end_turn(self, answer: Answer) -> None:
-        self._out.usage(self._meter.end_of_turn())
-        stops = ["END_TURN"] + ["PARTIAL_TURN"] * len(answer.spoken)
-        self._finals.extend(zip(answer.spoken, stops, strict=False))
-
-    def _fault(self, reply: Reply) -> bool:
-        """The scenario's exception or break of the stream, if it has one."""
-        if reply.error is not None:
-            self._out.fail(reply.error.code, reply.error.message)
-        if reply.broken is not None:
-            self._out.put(Break(reply.broken))
-        return self._out.closed
-
-    def _ms(self, pcm: bytes) -> float:
-        return len(pcm) / pcm_bytes(1000, self._rate_hz) * 1000

@@ -176,10 +176,11 @@ class H2Connection(asyncio.Protocol):
             if self._first:
                 self._check_first(data)
             events = self._h2.receive_data(data)
-        except ProtocolError as error:
-            _log.debug("not HTTP/2: %s", error)
+        except (ProtocolError, UnicodeDecodeError) as error:
+            what = "a header is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+            _log.debug("not HTTP/2: %s", what)
             self._flush()  # h2's own GOAWAY, which names the mistake
-            lost = ConnectionLost(f"The peer does not keep to HTTP/2: {error}.", reason="cut")
+            lost = ConnectionLost(f"The peer does not keep to HTTP/2: {what}.", reason="cut")
             lost.__cause__ = error
             self.drop(lost)
             return

@@ -42,6 +42,9 @@ class Echo:
     def words(self, key: int, text: str) -> list[Effect]:
         return []
 
+    def thought(self, key: int, piece: str | None) -> list[Effect]:
+        return []
+
     def end_of_input(self) -> list[Effect]:
         return []
 

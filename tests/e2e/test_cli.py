@@ -197,7 +197,7 @@ async def test_bad_input_is_named_with_the_next_step_and_leaves_nothing(
     (tmp_path / "long.txt").write_text("x" * 200_001)
     (tmp_path / "text.wav").write_text("This is no sound.")
     (tmp_path / "tool.py").write_text(WRONG_TOOL)
-    (tmp_path / "bad.yaml").write_text("steps:\n  - user: hello\n    sey: hi\n")
+    (tmp_path / "bad.yaml").write_text("steps:\n  - user: hello\n    sai: hi\n")
     with wave.open(str(tmp_path / "silent.wav"), "wb") as silent:
         silent.setparams((1, 2, 16_000, 0, "NONE", ""))
     before = sorted(path.name for path in tmp_path.iterdir())

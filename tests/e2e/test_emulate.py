@@ -149,6 +149,7 @@ async def test_the_report_and_a_line_say_what_a_client_did_wrong(
     assert (document["streams"], document["conforming"]) == (2, 1)
     silent, good = document["results"]
     assert [found["rule"] for found in silent["broken"]] == ["audio-flow"]
+    assert silent["error"].endswith("are less than 0.5 seconds.")
     assert "audio-flow" in good["kept"]
 
 

@@ -79,6 +79,9 @@ class Obedient:
     def words(self, key: int, text: str) -> list[Effect]:
         return []
 
+    def thought(self, key: int, piece: str | None) -> list[Effect]:
+        return []
+
     def end_of_input(self) -> list[Effect]:
         return [Emit(b"end of input")]
 

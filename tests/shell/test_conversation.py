@@ -244,8 +244,9 @@ async def test_tools_run_beside_the_sound_and_in_parallel() -> None:
 async def test_an_unknown_tool_is_answered_with_an_error() -> None:
     source, notes = Speaker(10), Notes()
 
-    def script(service: Service) -> None:
+    async def script(service: Service) -> None:
         service.say(wire.ToolUse(IDS, "b", "t1", "fly", "{}"))
+        await service.until("toolResult")
         service.answer("I cannot fly.")
 
     async with conversation(script, source) as session:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import trustme
+from h2.config import H2Configuration
 from h2.connection import H2Connection as H2State
 from h2.errors import ErrorCodes
+from h2.events import RequestReceived
 from smithy_core import URI
 from smithy_core.aio.types import AsyncBytesProvider
 from smithy_core.exceptions import SmithyError
@@ -362,6 +364,30 @@ async def test_rubbish_from_the_peer_is_a_lost_connection(client: Http2Client) -
 
     server = await asyncio.get_running_loop().create_server(Rubbish, "127.0.0.1", 0)
     with pytest.raises(ConnectionLost, match="does not keep to HTTP/2"):
+        await at_once(
+            asyncio.ensure_future(client.send(request_to(server.sockets[0].getsockname()[1])))
+        )
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_header_that_is_not_utf8_is_a_lost_connection(client: Http2Client) -> None:
+    class Latin(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            self.transport = transport
+            self.h2 = H2State(H2Configuration(client_side=False, header_encoding=None))
+            self.h2.initiate_connection()
+
+        def data_received(self, data: bytes) -> None:
+            for event in self.h2.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    headers = [(b":status", b"200"), (b"x-name", "Jürgen".encode("latin-1"))]
+                    self.h2.send_headers(event.stream_id, headers)
+            self.transport.write(self.h2.data_to_send())
+
+    server = await asyncio.get_running_loop().create_server(Latin, "127.0.0.1", 0)
+    with pytest.raises(ConnectionLost, match="a header is not UTF-8"):
         await at_once(
             asyncio.ensure_future(client.send(request_to(server.sockets[0].getsockname()[1])))
         )

@@ -7,8 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from sonic_voice.catalog import voice_model
+from sonic_voice.emulator.answers import Timing
 from sonic_voice.emulator.brain import ScenarioBrain
-from sonic_voice.emulator.effects import Break, Effect, Emit, Fail, Finish, Note, Recognize, Speak
+from sonic_voice.emulator.effects import (
+    Break,
+    Dismiss,
+    Effect,
+    Emit,
+    Fail,
+    Finish,
+    Note,
+    Recognize,
+    Speak,
+    Think,
+)
 from sonic_voice.emulator.hearing import WINDOW_MS, SpeechDetector
 from sonic_voice.emulator.partner import Brain
 from sonic_voice.emulator.scenario import Scenario, Step
@@ -86,6 +98,7 @@ class Host:
         **scenario: Any,
     ) -> None:
         self.detector: SpeechDetector = ListedSpeech(speech)
+        self.model = model
         self.word_ms = word_ms
         self.rate_hz = RATE_HZ
         self.effects: list[Effect] = []
@@ -102,6 +115,7 @@ class Host:
             new_id=lambda: next(ids),
             request_id="request-1",
             recognizes=words is not None,
+            timing=Timing(medium_ms=480),
         )
         self.words = iter(words or ())
 
@@ -115,6 +129,21 @@ class Host:
             if isinstance(effect, Recognize):
                 assert effect is effects[-1], "nothing may follow a Recognize"
                 self.do(self.service.words(effect.key, next(self.words)))
+
+    def think(self, *pieces: str | None) -> None:
+        """The endpoint's answer to what it was asked last; None ends it."""
+        for piece in pieces:
+            self.do(self.service.thought(self.asked[-1].key, piece))
+
+    @property
+    def asked(self) -> list[Think]:
+        """What the chat endpoint was asked."""
+        return [effect for effect in self.effects if isinstance(effect, Think)]
+
+    @property
+    def dismissed(self) -> list[int]:
+        """The keys of requests that nobody waits for."""
+        return [effect.key for effect in self.effects if isinstance(effect, Dismiss)]
 
     def sound(self, speak: Speak) -> bytes:
         """What a synthesiser would give."""

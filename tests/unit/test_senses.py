@@ -185,7 +185,21 @@ def test_a_sentence_is_synthesised_once() -> None:
 
 
 @pico
-@pytest.mark.parametrize("text", ["", "   ", "\0", "<speed level='300'>", "日本", "a < b > c & d"])
+def test_pico_comes_back_after_its_process_died() -> None:
+    """It is C code that reads what clients make up: if that kills it, others go on to be heard."""
+    speaker = PicoSynthesizer()
+    first = speaker.speak(SENTENCE, "amy", 16_000)
+    speaker.process.kill()
+    speaker.process.wait()
+    assert speaker.speak("Something else.", "amy", 16_000)
+    assert speaker.speak(SENTENCE, "amy", 8_000)
+    assert PicoSynthesizer().speak(SENTENCE, "amy", 16_000) == first
+
+
+@pico
+@pytest.mark.parametrize(
+    "text", ["", "   ", "\ud800", "\0", "<speed level='300'>", "日本", "a < b > c & d"]
+)
 def test_pico_survives_odd_texts(text: str) -> None:
     assert len(PicoSynthesizer().speak(text, "amy", 16_000)) % 2 == 0
 

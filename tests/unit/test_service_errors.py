@@ -116,6 +116,15 @@ def test_the_factory_finds_no_other_model_and_none_elsewhere(model: str, region:
     assert (refusal.status, refusal.code) == (404, "ResourceNotFoundException")
 
 
+@pytest.mark.parametrize(("idle_s", "said"), [(None, "55"), (55.0, "55"), (2.5, "2.5")])
+def test_a_shortened_limit_stands_in_the_text(idle_s: float | None, said: str) -> None:
+    service = new_service(V2, idle_s=idle_s)
+    assert isinstance(service, SonicService)
+    (failure,) = service.expire("idle")
+    assert isinstance(failure, Fail)
+    assert failure.message.endswith(f"are less than {said} seconds.")
+
+
 def test_a_regional_id_is_noted_and_refused_only_when_strict() -> None:
     assert isinstance(new_service(f"us.{V2}", strict=True), Refusal)
     service = new_service(f"us.{V2}")

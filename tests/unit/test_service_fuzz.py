@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.emulator.effects import Break, Emit, Fail, Finish, Speak
@@ -75,7 +75,6 @@ steps = (
 )
 
 
-@settings(max_examples=300)
 @given(sent, st.sampled_from([V1, V2, V25]), st.booleans(), st.booleans())
 def test_no_input_raises(
     inputs: list[Input | bytes | str], model: str, strict: bool, begun: bool

@@ -392,7 +392,7 @@ def test_a_bad_file_is_named_with_the_reason_and_the_next_step(
         WavSource(path)
     assert str(path) in caught.value.message
     assert caught.value.hint
-    gc.collect()  # an unclosed file would be a ResourceWarning, hence an error
+    del caught  # and its frames, and with them an unclosed file: a ResourceWarning, hence an error
 
 
 def test_the_command_that_converts_never_overwrites_its_own_input(

@@ -15,7 +15,8 @@ and at whatever speed it comes.
 """
 
 from ..hearing import SpeechDetector
-from .detection import LoudnessDetector, SileroDetector, detector
+from .detection import LoudnessDetector, SileroDetector, detector, prepare
+from .installed import Quality
 from .pico import PicoSynthesizer
 from .piper import PiperSynthesizer
 from .pocketsphinx import PocketsphinxRecognizer
@@ -29,6 +30,7 @@ __all__ = [
     "PicoSynthesizer",
     "PiperSynthesizer",
     "PocketsphinxRecognizer",
+    "Quality",
     "Recognizer",
     "SileroDetector",
     "SpeechDetector",
@@ -37,6 +39,7 @@ __all__ = [
     "Utterance",
     "WhisperRecognizer",
     "detector",
+    "prepare",
     "recognizer",
     "resample",
     "synthesizer",

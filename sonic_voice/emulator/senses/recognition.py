@@ -45,13 +45,13 @@ class Recognizer(Protocol):
 def recognizer(quality: Quality = "auto", *, hints: Sequence[str] = ()) -> Recognizer | None:
     """The recogniser of this machine, loaded; takes a second or two.
 
-    `hints`: the sentences of the scenario, to be prepared for. None, with a line in the log, if
-    nothing is installed. Raises `ConfigError` if `quality` is `good` and Whisper or its weights
-    are missing, or if weights are damaged.
+    `hints`: the sentences of the scenario, to be prepared for. For `auto` None, with a line in the
+    log, if nothing is installed. Raises `ConfigError` if what `quality` asks for by name is
+    missing, or if weights are damaged.
     """
     if quality == "good" or (quality == "auto" and _whisper_installed()):
         return WhisperRecognizer()
-    if installed("pocketsphinx"):
+    if quality == "light" or installed("pocketsphinx"):
         return PocketsphinxRecognizer(hints)
     say_once(
         "No recogniser is installed: speech is heard without its words. "

@@ -10,6 +10,8 @@ from ...config import BYTES_PER_SAMPLE
 samplerate: Any = _samplerate  # it has no types
 
 FULL_SCALE = 32768.0
+FLUSH_MS = 20
+"""More than the filter of the resampler keeps back."""
 QUIET = 100
 """Samples up to this are silence, -50 dB of full scale."""
 TAIL_MS = 160
@@ -28,10 +30,22 @@ def s16(sound: Any) -> bytes:
 
 
 def resample(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
-    """The whole of `pcm` (s16le mono at `from_hz`) at `to_hz`."""
+    """The whole of `pcm` (s16le mono at `from_hz`) at `to_hz`.
+
+    In pieces, between which other threads come in: libsamplerate holds the interpreter's lock.
+    """
     if from_hz == to_hz or not pcm:
         return pcm
-    return s16(samplerate.resample(floats(pcm), to_hz / from_hz, "sinc_medium"))
+    sound = floats(pcm)
+    length = len(sound) * to_hz // from_hz
+    sound = np.pad(sound, (0, from_hz * FLUSH_MS // 1000))
+    converter: Any = samplerate.Resampler("sinc_medium")
+    # Each result is a view of the converter's own buffer.
+    pieces: list[Any] = [
+        np.array(converter.process(sound[at : at + from_hz // 5], to_hz / from_hz), np.float32)
+        for at in range(0, len(sound), from_hz // 5)
+    ]
+    return s16(np.concatenate(pieces)[:length])
 
 
 def trimmed(pcm: bytes, rate_hz: int) -> bytes:

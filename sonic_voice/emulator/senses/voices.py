@@ -46,7 +46,8 @@ PICO = {
 }
 
 PIPER = {"matthew": PiperVoice(), "arjun": PiperVoice(1.1, 0.95)}
-"""Men who speak English; a man of another language keeps Pico's speaker of that language."""
+"""Men who speak English. All others keep Pico's speakers, so the good voices are of two engines:
+better than a man's voice for everybody, or his accent in every language."""
 
 DEFAULT = "tiffany"
 """How a voice speaks that is not in the tables."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...errors import ConfigError
 from .detection import detector
-from .installed import GOOD_EXTRA
+from .installed import GOOD_EXTRA, engine
 from .mel import MEL_HZ, log_mel
 from .sound import floats, resample
 from .speculation import SpeculativeUtterance
@@ -54,26 +54,17 @@ class WhisperRecognizer:
     ) -> None:
         """Loads the model, up to some seconds. Raises `ConfigError` if it or the engine is not
         there, or is not Whisper."""
+        ctranslate2 = engine("ctranslate2", GOOD_EXTRA)
+        tokenizers = engine("tokenizers", GOOD_EXTRA)
         folder = weights(model_dir, model)
+        self._storage: Any = ctranslate2.StorageView
         try:
-            # Of the extra `speech`, which the types are checked without.
-            import ctranslate2  # pyright: ignore[reportMissingImports]
-            import tokenizers  # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise ConfigError(
-                f"Whisper needs a package that is not installed: {error.name}.",
-                hint=f"Run: {GOOD_EXTRA}",
-            ) from error
-        engine: Any = ctranslate2
-        self._storage: Any = engine.StorageView
-        try:
-            self._model: Any = engine.models.Whisper(
+            self._model: Any = ctranslate2.models.Whisper(
                 str(folder), device="cpu", compute_type="int8", intra_threads=threads
             )
         except (RuntimeError, ValueError) as error:
             raise ConfigError(f"{folder} holds no usable Whisper model: {error}.") from error
-        texts: Any = tokenizers
-        self._tokenizer: Any = texts.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._prompt = self._prompt_tokens(language)
         self._worker = ThreadPoolExecutor(1, "whisper")
         self._decode(bytes(MEL_HZ), MEL_HZ)  # the first decoding takes longer

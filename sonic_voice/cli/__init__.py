@@ -1,0 +1,18 @@
+"""The command line: a module for each group of commands, in the order of `--help`."""
+
+from .base import app
+from .emulator import emulate, scenario
+from .models import models
+from .sound import doctor, list_devices
+from .talk import demo, talk
+
+for command in (talk, demo, emulate, scenario):
+    app.command()(command)
+app.command("devices")(list_devices)
+for command in (doctor, models):
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point of `sonic-voice`."""
+    app()

