@@ -1,15 +1,23 @@
 """What a conversation felt like and what it cost: an observer of its events.
 
-*Felt latency* is the time from the end of the user's speech to the first sample of the answer.
-The end of speech is where the service heard it (`UserSpeechEnded.offset_ms`, counted from the
-first audio sent), so endpointing is in it, as it is for the person who waits. Models that do not
-tell (v1), and typed turns, are counted from the user's text, and say so.
+*Felt latency* is the time from the end of the user's speech to the first audible sample of the
+answer. The end of speech is where the service heard it (`UserSpeechEnded.offset_ms`, counted from
+the first audio sent), so endpointing is in it, as it is for the person who waits. Models that do
+not tell (v1), and typed turns, are counted from the user's text, and say so. It has three parts:
+
+    end of speech ── endpointing ──► the service notices     UserSpeechEnded.detected_ms
+                  ── answering ────► the first sound comes   the model, and the network both ways
+                  ── playout ──────► and is audible          from what the sink says it has played
+
+Nobody is told when a sound becomes audible. But a turn of which 300 ms have sounded, and which goes
+on sounding, began 300 ms ago; so it is enough to ask the sink while it plays.
 
 Source of the prices: protocol reference 9.2.
 """
 
 from dataclasses import dataclass, field
 
+from .audio import AudioSink
 from .events import (
     Audio,
     Event,
@@ -29,9 +37,16 @@ class TurnMetrics:
 
     turn: int
     felt_latency_s: float | None = None
-    """None until the answer sounds."""
+    """None until the answer comes. Without a sink to ask, or an answer too short to be asked for,
+    it ends there; else with the first audible sample."""
     since_speech_end: bool = True
     """False where the latency counts from the user's text."""
+    endpointing_s: float | None = None
+    """Of the felt latency: what the service took to notice the end of speech. None if untold."""
+    answering_s: float | None = None
+    """Of the felt latency: from there, or from the user's text, to the first sound."""
+    playout_s: float | None = None
+    """Of the felt latency: from there to the first audible sample. None until known."""
     sound_s: float = 0.0
     """Length of the answer's sound that came."""
     tool_calls: int = 0
@@ -51,12 +66,19 @@ class Snapshot:
 
 @dataclass(slots=True)
 class Metrics:
-    """Give it to `converse` as an observer; ask `snapshot` at any time."""
+    """Give it to `converse` as an observer; ask `snapshot` at any time.
+
+    `sink`, where the answer is heard, must live on the session's clock.
+    """
 
     session: Session
+    sink: AudioSink | None = None
     _turns: dict[int, TurnMetrics] = field(default_factory=dict[int, TurnMetrics])
     _speech_end_s: float | None = None
+    _endpointing_s: float = 0.0
     _asked_s: float | None = None
+    _inaudible: TurnMetrics | None = None
+    _came_s: float = 0.0
     _first_s: float | None = None
     _last_s: float = 0.0
 
@@ -64,11 +86,13 @@ class Metrics:
         """Take note of `event`, which came at `now` of the session's clock."""
         self._first_s = now if self._first_s is None else self._first_s
         self._last_s = now
+        self._listen(now)
         match event:
             case UserSpeechStarted():
                 self._speech_end_s = None
-            case UserSpeechEnded(offset_ms):
+            case UserSpeechEnded(offset_ms, detected_ms):
                 self._speech_end_s = self.session.audio_began_s + offset_ms / 1000
+                self._endpointing_s = (detected_ms - offset_ms) / 1000
             case UserText(turn, _, typed):
                 self._turn(turn).since_speech_end = self._speech_end_s is not None and not typed
                 self._asked_s = now if typed or self._speech_end_s is None else self._speech_end_s
@@ -78,6 +102,7 @@ class Metrics:
                 self._turn(turn).tool_calls += 1
             case Interrupted(turn):
                 self._turn(turn).interrupted = True
+                self._inaudible = None
             case _:
                 pass
 
@@ -88,6 +113,7 @@ class Metrics:
     @property
     def snapshot(self) -> Snapshot:
         """Everything so far."""
+        self._listen(self.session.now())
         tokens = self.session.tokens
         prices = self.session.config.voice_model.prices
         return Snapshot(
@@ -107,6 +133,22 @@ class Metrics:
 
     def _sound(self, turn: TurnMetrics, pcm_bytes: int, now: float) -> None:
         if turn.felt_latency_s is None and self._asked_s is not None:
-            turn.felt_latency_s = now - self._asked_s
+            turn.felt_latency_s = turn.answering_s = now - self._asked_s
+            if turn.since_speech_end:
+                turn.endpointing_s = self._endpointing_s
+                turn.answering_s -= self._endpointing_s
             self._asked_s = None
+            self._inaudible, self._came_s = turn, now
         turn.sound_s += self.session.config.output.seconds(pcm_bytes)
+
+    def _listen(self, now: float) -> None:
+        """Find out when the turn that came last became audible, if it has and still sounds."""
+        turn = self._inaudible
+        if self.sink is None or turn is None or turn.felt_latency_s is None:
+            return
+        played_s = self.sink.played_ms(turn.turn) / 1000
+        if played_s > 0:
+            self._inaudible = None
+            if played_s < turn.sound_s:
+                turn.playout_s = max(0.0, now - played_s - self._came_s)
+                turn.felt_latency_s += turn.playout_s

@@ -8,7 +8,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Generator
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,17 +66,25 @@ def prepared(
         typer.echo(f"Note: {warning}", err=True)
     if source.note:
         typer.echo(f"Note: {source.note}", err=True)
-    with ExitStack() as stack:
-        log = None
-        if events is not None:
-            try:
-                log = stack.enter_context(events.open("w", encoding="utf-8"))
-            except OSError as error:
-                raise AudioError(
-                    f"Cannot write events to {events}: {error.strerror}.",
-                    hint="Name a file in a folder that exists.",
-                ) from error
+    with events_file(events) as log:
         yield Run(config, source, sink, output, log, tools, as_json, where)
+
+
+@contextmanager
+def events_file(path: Path | None) -> Generator[TextIO | None]:
+    """The open file at `path`, if one is wanted. Raises `AudioError`."""
+    if path is None:
+        yield None
+        return
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise AudioError(
+            f"Cannot write events to {path}: {error.strerror}.",
+            hint="Name a file in a folder that exists.",
+        ) from error
+    with file:
+        yield file
 
 
 async def hold(run: Run, service: Service) -> None:
@@ -84,12 +92,12 @@ async def hold(run: Run, service: Service) -> None:
         stack.push_async_callback(run.source.aclose)
         transport = await stack.enter_async_context(service())
         session = Session.open(run.config, transport, clock=run.source.now)
-        metrics = Metrics(session)
+        metrics = Metrics(session, run.sink)
         try:
             async with session:
                 await _tell(run, session, metrics)
         finally:
-            _sum_up(run, metrics)
+            sum_up(run.config, metrics, as_json=run.as_json, output=run.output)
 
 
 async def _tell(run: Run, session: Session, metrics: Metrics) -> None:
@@ -110,15 +118,18 @@ async def _tell(run: Run, session: Session, metrics: Metrics) -> None:
         await sink.aclose()
 
 
-def _sum_up(run: Run, metrics: Metrics) -> None:
+def sum_up(
+    config: SessionConfig, metrics: Metrics, *, as_json: bool, output: Path | None = None
+) -> None:
+    """Print what it came to, if anybody said anything."""
     snapshot = metrics.snapshot
     if not snapshot.turns:
         return
-    if run.as_json:
-        facts = {"event": "Summary", **summary(snapshot, run.config)}
-        facts["output"] = str(run.output) if run.output else None
+    if as_json:
+        facts = {"event": "Summary", **summary(snapshot, config)}
+        facts["output"] = str(output) if output else None
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
-    typer.echo(f"\n{summary_lines(snapshot, run.config)}")
-    if run.output is not None:
-        typer.echo(f"{'Answer':<14}{run.output}")
+    typer.echo(f"\n{summary_lines(snapshot, config)}")
+    if output is not None:
+        typer.echo(f"{'Answer':<14}{output}")

@@ -20,6 +20,9 @@ MS_PER_CHARACTER = 65
 """Unhurried speech has about 15 characters a second. Used only for a block whose sound was cut
 off by the service, so that nobody knows how long it would have been."""
 
+TAIL_MS = 20
+"""A turn is heard when less than this is missing: a resampler keeps the last 3 ms for itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

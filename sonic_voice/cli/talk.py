@@ -12,10 +12,11 @@ import typer
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..errors import ConfigError, SonicError
-from ..run import Service, hold, prepared
+from ..run import Service, events_file, hold, prepared
 from ..tools import Tool, Toolbox, tool
 from ..transport import Transport
 from .base import errors, needs_emulator, until_done
+from .sound import AudioBackend, device
 
 Engine = Literal["http2", "crt"]
 
@@ -24,9 +25,13 @@ EMULATOR = "on the local emulator"
 
 def talk(
     context: typer.Context,
-    input: Annotated[Path, typer.Option("--input", "-i", help="WAV file that speaks for you.")],
+    input: Annotated[
+        Path | None,
+        typer.Option("--input", "-i", help="WAV file that speaks for you, not the microphone."),
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="WAV file for what you would have heard.")
+        Path | None,
+        typer.Option("--output", "-o", help="With --input: WAV file for what you would hear."),
     ] = None,
     local: Annotated[bool, typer.Option("--local", help="Talk to the built-in emulator.")] = False,
     scenario: Annotated[
@@ -43,7 +48,31 @@ def talk(
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
     transport: Annotated[Engine, typer.Option(help="HTTP/2: our own, or the SDK's.")] = "http2",
-    speed: Annotated[float, typer.Option(help="How many times faster than life to talk.")] = 1.0,
+    microphone: Annotated[
+        str | None, typer.Option(help="Number or part of a name; see `sonic-voice devices`.")
+    ] = None,
+    speaker: Annotated[
+        str | None, typer.Option(help="Number or part of a name; see `sonic-voice devices`.")
+    ] = None,
+    audio_backend: AudioBackend = "sounddevice",
+    latency: Annotated[
+        Literal["low", "high"], typer.Option(help="Of the devices: high if sound breaks up.")
+    ] = "low",
+    block_ms: Annotated[
+        float | None, typer.Option(min=1, help="What devices give and take at a time.")
+    ] = None,
+    aec: Annotated[
+        bool, typer.Option(help="Take the model's voice out of the microphone; not for headphones.")
+    ] = True,
+    half_duplex: Annotated[
+        bool, typer.Option("--half-duplex", help="Shut the microphone while the model speaks.")
+    ] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Plain lines, as for pipes and logs.")
+    ] = False,
+    speed: Annotated[
+        float, typer.Option(help="With --input: how many times faster than life to talk.")
+    ] = 1.0,
     events: Annotated[
         Path | None, typer.Option(help="File for every event, one JSON object a line.")
     ] = None,
@@ -51,8 +80,9 @@ def talk(
         bool, typer.Option("--json", help="Print events and summary as JSON lines.")
     ] = False,
 ) -> None:
-    """Hold a conversation: a recording asks, the model answers.
+    """Hold a conversation: you, or a recording, ask; the model answers.
 
+    [bold]sonic-voice talk --local[/bold]
     [bold]sonic-voice talk --local --input question.wav --output answer.wav[/bold]
 
     Without --local it talks to Amazon Bedrock, with your AWS credentials.
@@ -62,6 +92,8 @@ def talk(
             raise typer.BadParameter("--local has an endpoint and credentials of its own.")
         if scenario and not local:
             raise typer.BadParameter("--scenario is for the emulator: add --local.")
+        if input is None and (output or speed != 1.0):
+            raise typer.BadParameter("--output and --speed are for recordings: add --input.")
         toolbox = _tools_of(tools) if tools is not None else Toolbox()
         config = SessionConfig(
             model=model,
@@ -75,8 +107,29 @@ def talk(
         else:
             service = _bedrock(region, profile, endpoint, ca, transport)
             where = f"at {endpoint}" if endpoint else "on Amazon Bedrock"
-        with prepared(config, input, output, speed, events, toolbox, as_json, where) as run:
-            until_done(hold(run, service))
+        if input is not None:
+            with prepared(config, input, output, speed, events, toolbox, as_json, where) as run:
+                until_done(hold(run, service))
+            return
+        from ..live import Live, hold_live
+
+        with events_file(events) as log:
+            live = Live(
+                config=config,
+                tools=toolbox,
+                where=where,
+                microphone=device(microphone),
+                speaker=device(speaker),
+                backend=audio_backend,
+                latency=latency,
+                block_ms=block_ms,
+                aec=aec,
+                half_duplex=half_duplex,
+                plain=plain or bool(context.obj),  # a log would be drawn over
+                as_json=as_json,
+                events=log,
+            )
+            until_done(hold_live(live, service))
 
 
 def demo(

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -121,7 +122,7 @@ class SoundServer:
 
 def _write(speaking: "subprocess.Popen[bytes]", pcm: bytes) -> None:
     assert speaking.stdin is not None
-    with speaking.stdin as stdin:
+    with suppress(BrokenPipeError), speaking.stdin as stdin:  # it may be told to stop
         stdin.write(pcm)
 
 

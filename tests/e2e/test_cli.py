@@ -181,7 +181,7 @@ WRONG: list[tuple[str, list[str], dict[str, str], int, list[str]]] = [
     ("wrong tool", talk(*LOCAL, "--tools", "tool.py"), {}, 3, ["bytes", "size"]),
     ("speed", talk(*LOCAL, "--speed", "0"), {}, 3, ["speed"]),
     ("events", talk(*LOCAL, "--events", "no/e.jsonl"), {}, 2, ["no/e.jsonl"]),
-    ("no input", ["talk", "--local"], {}, 2, ["--input"]),
+    ("no device", ["talk", "--local"], {}, 6, ["--input"]),
 ]  # fmt: skip
 
 

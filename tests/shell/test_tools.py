@@ -155,7 +155,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize("in_loop", [False, True])
-@pytest.mark.parametrize(("error", "said"), FAILURES, ids=[said for _, said in FAILURES])
+@pytest.mark.parametrize(("error", "said"), FAILURES, ids=[type(e).__name__ for e, _ in FAILURES])
 async def test_an_exception_becomes_an_error_and_its_trace_goes_to_the_log(
     error: BaseException, said: str, in_loop: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,7 +14,8 @@ import sonic_voice
 
 PURE = (
     *("catalog", "config", "errors", "events", "history", "order", "protocol", "renewal"),
-    *("transcript", "turns", "wire"),
+    *("transcript", "turns", "wire", "echo.local_speech", "echo.path"),
+    *("terminal.line_editor", "terminal.scene"),
     *(
         f"emulator.{name}"
         for name in (

@@ -1,0 +1,158 @@
+"""Which samples of the loudspeaker belong to which of the microphone.
+
+An echo canceller compares what was played with what was heard, sample by sample and without gaps.
+The two come from two streams, in blocks of their own lengths, perhaps from two devices whose
+crystals differ by 200 ppm, and now and then one loses a block or is opened anew. What they have in
+common is the time: each block comes with the moment at which its first sample was, or will be, at
+the transducer. That moment is known to some milliseconds only, but the samples between are evenly
+spaced; so a `StreamClock` averages.
+
+`Pairing` answers each stretch of the microphone with what the loudspeaker sounded `LEAD_S` later:
+an echo can then never come before its cause, though the times be somewhat wrong. It may come late:
+the cancellers look back for hundreds of milliseconds (echo.py has the measurements).
+
+Where the clocks drift apart, the reading is stretched as much, between samples, so that a filter
+that learned the echo stays right; where a block was lost or doubled, it jumps, as the sound did.
+
+Pure: seconds and samples in, samples out. One thread at a time.
+"""
+
+from collections import deque
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pcm import Resampler, from_pcm
+
+RATE_HZ = 16_000
+
+LEAD_S = 0.01
+"""How far the loudspeaker runs ahead of the microphone. What sounds so much later must have been
+handed to the device by the time that the microphone is read: more than 10 ms might not be there."""
+
+AVERAGED_S = 6.0
+"""How long a clock remembers. At 200 ppm it is 1.2 ms late, and stays so; 10 ms blocks whose
+times are 8 ms off either way leave 0.15 ms."""
+
+STEP_S = 0.003
+"""Nearer than any block is long, and further than a good driver's times are off."""
+
+BELIEVED = 20
+"""Blocks that must agree on a step, 200 to 400 ms: by chance they do once in a million."""
+
+CAUGHT_UP_S = 3.0
+"""How long it takes to follow the clocks by stretching: slow enough to be no change of pitch."""
+
+JUMP_S = 0.002
+"""How far off the reading may be before it jumps: less than a step, more than drift leaves."""
+
+KEPT_S = 2.0
+"""Of what was played, when nobody reads the microphone. More would be no latency to talk with."""
+
+
+class StreamClock:
+    """When a stream's samples are at the transducer."""
+
+    def __init__(self) -> None:
+        self.origin_s: float | None = None
+        """The time of the stream's first sample, were its rate exact. None before any block."""
+        self._told_s = 0.0
+        self._origins: deque[float] = deque(maxlen=BELIEVED)
+
+    def tell(self, position_s: float, at_s: float) -> None:
+        """The sample at `position_s` of the stream was, or will be, sounding at `at_s`."""
+        if self.origin_s is None:
+            self.origin_s = at_s - position_s
+        self._origins.append(at_s - position_s)
+        step_s = median(self._origins) - self.origin_s
+        if abs(step_s) > STEP_S and self._agree(self.origin_s):
+            self.origin_s += step_s
+            self._origins.clear()
+        else:
+            known_s = min(position_s, AVERAGED_S)  # at first the plain mean
+            new_s = position_s - self._told_s
+            if new_s:
+                self.origin_s += (at_s - position_s - self.origin_s) * new_s / (known_s + new_s)
+        self._told_s = position_s
+
+    def _agree(self, origin_s: float) -> bool:
+        """Whether the last blocks were all late, or all early."""
+        early, late = min(self._origins), max(self._origins)
+        return len(self._origins) == BELIEVED and (early > origin_s or late < origin_s)
+
+
+class Pairing:
+    """The loudspeaker's samples, to be had in step with the microphone's."""
+
+    def __init__(self, lead_s: float = LEAD_S) -> None:
+        self._lead_s = lead_s
+        self._near = StreamClock()
+        self._near_samples = 0
+        self._far = StreamClock()
+        self._far_s = 0.0
+        self._resampler = Resampler(RATE_HZ, RATE_HZ)
+        self._resampled_hz = RATE_HZ
+        self._sound = np.zeros(0, np.float32)
+        self._first = 0  # position of _sound[0] in the far stream
+        self._read = 0.0  # position in the far stream of what is to be given next
+
+    def played(self, pcm: bytes, rate_hz: int, at_s: float) -> None:
+        """The loudspeaker's next block, silence included; it sounds from `at_s` on.
+
+        The rate may change when a device is opened anew.
+        """
+        if rate_hz != self._resampled_hz:
+            self._keep(self._resampler.finish())
+            self._resampler, self._resampled_hz = Resampler(rate_hz, RATE_HZ), rate_hz
+        self._far.tell(self._far_s, at_s)
+        self._far_s += len(pcm) / 2 / rate_hz
+        self._keep(self._resampler.feed(pcm))
+
+    def partner(self, samples: int, captured_s: float) -> NDArray[np.float32]:
+        """As many samples of the loudspeaker as the microphone's next chunk has.
+
+        `captured_s`: when the chunk's first sample was at the microphone. Zeros stand where
+        nothing was played.
+        """
+        self._near.tell(self._near_samples / RATE_HZ, captured_s)
+        taken = samples * self._stretch()
+        sound = self._between(self._read, taken / samples, samples)
+        self._near_samples += samples
+        self._read += taken
+        return sound
+
+    def _stretch(self) -> float:
+        """How many samples to take for one, to be in time `CAUGHT_UP_S` from now."""
+        if self._near.origin_s is None or self._far.origin_s is None:
+            return 1.0
+        heard_s = self._near.origin_s + self._near_samples / RATE_HZ
+        wanted = (heard_s + self._lead_s - self._far.origin_s) * RATE_HZ
+        off_s = (wanted - self._read) / RATE_HZ
+        if abs(off_s) > JUMP_S:
+            self._read = wanted
+            return 1.0
+        return 1 + off_s / CAUGHT_UP_S
+
+    def _between(self, start: float, step: float, samples: int) -> NDArray[np.float32]:
+        """`samples` of what was played, from position `start` on, `step` apart: cubic."""
+        at = start - self._first + np.arange(samples) * step
+        whole = np.floor(at).astype(np.int64)
+        part = (at - whole).astype(np.float32)
+        before, this, after, later = (self._at(whole + k) for k in (-1, 0, 1, 2))
+        slope, bend = (after - before) / 2, before - 2.5 * this + 2 * after - later / 2
+        curl = (later - before) / 2 + 1.5 * (this - after)
+        return (((curl * part + bend) * part + slope) * part + this).astype(np.float32)
+
+    def _at(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        there = (positions >= 0) & (positions < len(self._sound))
+        sound = np.zeros(len(positions), np.float32)
+        sound[there] = self._sound[positions[there]]
+        return sound
+
+    def _keep(self, pcm: bytes) -> None:
+        self._sound = np.concatenate([self._sound, from_pcm(pcm)])
+        spare = len(self._sound) - int(KEPT_S * RATE_HZ)
+        if spare > 0:
+            self._sound = self._sound[spare:]
+            self._first += spare

@@ -1,0 +1,151 @@
+"""`sonic-voice talk --local` as a person has it: spoken to a microphone, heard from a loudspeaker.
+
+The person waits until it is quiet, says the next thing, and hears the answer to its end; the last
+thing but one is said into the answer. What the loudspeaker gave is written down by Whisper.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sonic_voice.devices import BackendName
+from sonic_voice.emulator.senses import WhisperRecognizer
+
+from ..unit.word_errors import word_error_rate
+from .sounds import speech
+from .virtual import CAPTURE_HZ, Capture, SoundServer
+
+SCENARIO = """
+name: four turns
+endpoint_ms: 480
+steps:
+  - user: hello
+    say: Good morning, this is your robot speaking.
+  - user: go forward ten meters
+    say: I have gone forward, and now I am standing in front of the garden gate.
+  - user: transfer
+    say: While you are waiting, let me tell you the story of a lighthouse keeper, who counted the
+      ships each night, and wrote their names into a book, until one evening a ship came that had
+      no name at all, and he rowed out to ask for it.
+  - user: please try again
+    say: All right, I will tell it another time. Goodbye!
+"""
+QUESTIONS = ("hello", "goforward", "transfer", "please-try-again")
+SPOKEN = {
+    1: "Good morning, this is your robot speaking.",
+    2: "I have gone forward, and now I am standing in front of the garden gate.",
+    4: "All right, I will tell it another time. Goodbye!",
+}
+"""What is said to the end, by turn."""
+
+INTO_THE_STORY_S = 4.0
+PATIENCE_S = 25.0
+
+
+class Talk:
+    """The command while it runs: its events, as they come."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.events: list[tuple[float, dict[str, Any]]] = []
+        self._changed = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    async def until(self, name: str, **fields: Any) -> float:
+        """When the event came, in seconds of `time.monotonic()`; waits for it."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                for at_s, event in self.events:
+                    if event["event"] == name and fields.items() <= event.items():
+                        return at_s
+                self._changed.clear()
+                await self._changed.wait()
+
+    def all(self, name: str) -> list[dict[str, Any]]:
+        return [event for _, event in self.events if event["event"] == name]
+
+    async def leave(self) -> tuple[int, str, float]:
+        """Ctrl-C: the exit code, stderr, and the seconds that it took."""
+        began_s = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.stderr is not None
+        error = (await self.process.stderr.read()).decode()
+        code = await self.process.wait()
+        took_s = time.monotonic() - began_s
+        await self._reading
+        return code, error, took_s
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self.events.append((time.monotonic(), json.loads(line)))
+            self._changed.set()
+
+
+@asynccontextmanager
+async def talking(*arguments: str) -> AsyncGenerator[Talk]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sonic_voice", "talk", "--local", "--json", *arguments),
+        stdout=PIPE,
+        stderr=PIPE,
+        limit=1 << 22,
+    )
+    try:
+        yield Talk(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def ask(sound: SoundServer, name: str) -> None:
+    speaking = sound.say(await speech(name), 16_000)
+    assert await asyncio.to_thread(speaking.wait) == 0
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> str:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(SCENARIO)
+    return str(path)
+
+
+async def test_four_turns_are_spoken_heard_and_interrupted(
+    sound: SoundServer, backend: BackendName, scenario: str
+) -> None:
+    recognizer = WhisperRecognizer()
+    noise = np.random.default_rng(4).normal(0, 8, 16_000 * 90).astype("<i2").tobytes()
+    room = sound.say(noise, 16_000)  # no microphone gives nothing but zeros
+    with Capture() as capture:
+        async with talking("--scenario", scenario, "--audio-backend", backend) as talk:
+            spans: dict[int, tuple[int, int]] = {}
+            await asyncio.sleep(4.0)  # the room
+            for turn, question in enumerate(QUESTIONS, 1):
+                await ask(sound, question)
+                await talk.until("TurnEnded" if turn != 3 else "Audio", turn=turn)
+                began = capture.position(time.monotonic() - 1.0)
+                await asyncio.sleep(INTO_THE_STORY_S if turn == 3 else 6.0)
+                spans[turn] = began, len(capture.samples)
+            code, error, took_s = await talk.leave()
+    room.terminate()
+    room.wait()
+    assert (code, error) == (130, "")
+    assert took_s < 1.5
+    assert [event["turn"] for event in talk.all("Interrupted")] == [3]
+    pairs: list[tuple[str, str]] = []
+    for turn, text in SPOKEN.items():
+        began, ended = spans[turn]
+        utterance = recognizer.begin(CAPTURE_HZ)
+        utterance.feed(capture.samples[began:ended].tobytes())
+        pairs.append((text, utterance.finish()))
+    assert word_error_rate(pairs) < 0.15, pairs

