@@ -37,6 +37,7 @@ class PicoSynthesizer:
         """Starts the process, and does not wait until it is ready."""
         self._pico = _Pico()
         weakref.finalize(self, self._pico.end)
+        self._one_at_a_time = threading.Lock()
         self._cached = functools.lru_cache(CACHED_SENTENCES)(self._pico.speak)
 
     @property
@@ -49,7 +50,8 @@ class PicoSynthesizer:
 
         Empty for a text without anything to pronounce.
         """
-        return self._cached(text, voice, rate_hz)
+        with self._one_at_a_time:  # or many who want the same would each have it made
+            return self._cached(text, voice, rate_hz)
 
 
 class _Pico:
@@ -57,13 +59,11 @@ class _Pico:
 
     def __init__(self) -> None:
         self.process = _started()
-        self._one_at_a_time = threading.Lock()
 
     def speak(self, text: str, voice: str, rate_hz: int) -> bytes:
         plain = text.translate(_NOT_SPOKEN).encode(errors="ignore").decode()
         local = pico_voice(voice)
-        with self._one_at_a_time:
-            pcm = self._ask(plain, local.language, local.pitch, local.speed)
+        pcm = self._ask(plain, local.language, local.pitch, local.speed)
         return resample(trimmed(pcm, PICO_HZ), PICO_HZ, rate_hz)
 
     def end(self) -> None:
