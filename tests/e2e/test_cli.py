@@ -129,6 +129,21 @@ async def test_models_lists_voices_and_with_all_how_the_others_are_called(tmp_pa
         assert words in done.out
 
 
+async def test_scenarios_are_checked_and_every_mistake_has_its_place(tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text("steps: [{user: hello, say: Hi.}]")
+    (tmp_path / "bad.yaml").write_text("steps:\n  - user: hello\n    sai: hi\n  - say: hi\n")
+    done = await sonic_voice("scenario", "good.yaml", "bad.yaml", "none.yaml", cwd=tmp_path)
+    assert (done.code, done.out) == (3, "good.yaml: good\n")
+    places = [line.split(" ")[0] for line in done.err.splitlines()]
+    assert places == ["bad.yaml:3:5:", "bad.yaml:4:5:", "none.yaml:"]
+
+
+async def test_devices_are_listed_or_it_is_said_that_there_are_none(tmp_path: Path) -> None:
+    done = await sonic_voice("devices", cwd=tmp_path)
+    assert done.code == 0 or (done.code == 6 and "--input" in done.err), done
+    assert done.code == 6 or "Hz" in done.out
+
+
 async def test_v1_is_usable_with_a_warning(tmp_path: Path) -> None:
     done = await sonic_voice(
         *("talk", "--local", "--model", "amazon.nova-sonic-v1:0", "--speed", "20"),
@@ -181,7 +196,8 @@ WRONG: list[tuple[str, list[str], dict[str, str], int, list[str]]] = [
     ("wrong tool", talk(*LOCAL, "--tools", "tool.py"), {}, 3, ["bytes", "size"]),
     ("speed", talk(*LOCAL, "--speed", "0"), {}, 3, ["speed"]),
     ("events", talk(*LOCAL, "--events", "no/e.jsonl"), {}, 2, ["no/e.jsonl"]),
-    ("no device", ["talk", "--local"], {}, 6, ["--input"]),
+    ("no device", ["talk", "--local", "--microphone", "nothing"], {}, 6, ["microphone"]),
+    ("no recording", ["talk", "--local", "--speed", "2"], {}, 2, ["--input"]),
 ]  # fmt: skip
 
 
@@ -207,7 +223,8 @@ async def test_bad_input_is_named_with_the_next_step_and_leaves_nothing(
         assert word.lower() in done.err.lower(), done.err
     assert "Traceback" not in done.err
     assert "secret" not in done.err + done.out
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    left = {path.name for path in tmp_path.iterdir()} - {".config"}  # PulseAudio's client
+    assert sorted(left) == before
 
 
 async def test_a_stack_trace_comes_with_debug_alone(tmp_path: Path) -> None:

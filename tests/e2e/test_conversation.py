@@ -106,11 +106,11 @@ async def test_the_same_events_at_any_speed() -> None:
     for speed in (1, 20):
         async with LocalService(DEMO / "demo.yaml") as transport:
             events = await demo(transport, speed=speed)
-        told.append([_without_time(event) for event in events])
+        told.append([without_time(event) for event in events])
     assert told[0] == told[1]
 
 
-def _without_time(event: Event) -> tuple[Any, ...]:
+def without_time(event: Event) -> tuple[Any, ...]:
     match event:
         case Audio(turn, pcm, rate_hz):
             return ("Audio", turn, pcm, rate_hz)

@@ -183,12 +183,17 @@ def fetch(url: str) -> str:
         (["--report", "no/r.json"], 3, "no/r.json"),
         (["--ca-out", "no/ca.pem"], 3, "no/ca.pem"),
         (["--life-s", "0"], 2, "life-s"),
+        (["--brain", "openai:localhost"], 3, "openai:URL#MODEL"),
+        (["--brain", "openai:http://localhost/#m", "--scenario", "x.yaml"], 3, "a brain"),
+        (["--record", "file/below"], 3, "file/below"),
+        (["--ears", "best"], 2, "--ears"),
         (["--host", "192.0.2.1"], 3, "Cannot listen at 192.0.2.1"),
     ],
 )
 async def test_what_cannot_be_is_said_before_it_serves(
     tmp_path: Path, arguments: list[str], code: int, words: str
 ) -> None:
+    (tmp_path / "file").touch()
     async with emulate(tmp_path, "--port", "0", *arguments) as running:
         _, err = await running.process.communicate()
     assert running.process.returncode == code
