@@ -142,7 +142,9 @@ def _welcome(running: Emulator, asked: Emulation) -> Iterator[str]:
     """What is to be pasted, and where."""
     environment = running.environment()
     if asked.ca_out is not None:
-        environment |= dict.fromkeys(("SSL_CERT_FILE", "AWS_CA_BUNDLE"), str(asked.ca_out))
+        environment |= dict.fromkeys(
+            ("SSL_CERT_FILE", "AWS_CA_BUNDLE"), str(asked.ca_out.absolute())
+        )
     ca = environment["SSL_CERT_FILE"]
     yield f"Nova Sonic, emulated, at {running.endpoint}\n"
     if not is_loopback(asked.host):

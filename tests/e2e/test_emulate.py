@@ -109,6 +109,7 @@ async def test_the_ca_is_the_same_the_next_time_and_for_nobody_else_to_read(
     for _ in range(2):
         async with emulate(tmp_path, "--port", "0", "--ca-out", "ca.pem") as running:
             kept.append((tmp_path / "ca.pem").read_bytes())
+            assert running.exports["SSL_CERT_FILE"] == str(tmp_path / "ca.pem")  # from any folder
             await running.stop(signal.SIGTERM)
     assert kept[0] == kept[1]
     assert b"PRIVATE" not in kept[0]
