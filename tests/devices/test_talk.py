@@ -5,15 +5,8 @@ thing but one is said into the answer. What the loudspeaker gave is written down
 """
 
 import asyncio
-import json
-import signal
-import sys
 import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +15,7 @@ from sonic_voice.devices import BackendName
 from sonic_voice.emulator.senses import WhisperRecognizer
 
 from ..unit.word_errors import word_error_rate
+from .command import talking
 from .sounds import speech
 from .virtual import CAPTURE_HZ, Capture, SoundServer
 
@@ -49,63 +43,6 @@ SPOKEN = {
 """What is said to the end, by turn."""
 
 INTO_THE_STORY_S = 4.0
-PATIENCE_S = 25.0
-
-
-class Talk:
-    """The command while it runs: its events, as they come."""
-
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        self.events: list[tuple[float, dict[str, Any]]] = []
-        self._changed = asyncio.Event()
-        self._reading = asyncio.create_task(self._read())
-
-    async def until(self, name: str, **fields: Any) -> float:
-        """When the event came, in seconds of `time.monotonic()`; waits for it."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                for at_s, event in self.events:
-                    if event["event"] == name and fields.items() <= event.items():
-                        return at_s
-                self._changed.clear()
-                await self._changed.wait()
-
-    def all(self, name: str) -> list[dict[str, Any]]:
-        return [event for _, event in self.events if event["event"] == name]
-
-    async def leave(self) -> tuple[int, str, float]:
-        """Ctrl-C: the exit code, stderr, and the seconds that it took."""
-        began_s = time.monotonic()
-        self.process.send_signal(signal.SIGINT)
-        assert self.process.stderr is not None
-        error = (await self.process.stderr.read()).decode()
-        code = await self.process.wait()
-        took_s = time.monotonic() - began_s
-        await self._reading
-        return code, error, took_s
-
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            self.events.append((time.monotonic(), json.loads(line)))
-            self._changed.set()
-
-
-@asynccontextmanager
-async def talking(*arguments: str) -> AsyncGenerator[Talk]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sonic_voice", "talk", "--local", "--json", *arguments),
-        stdout=PIPE,
-        stderr=PIPE,
-        limit=1 << 22,
-    )
-    try:
-        yield Talk(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 async def ask(sound: SoundServer, name: str) -> None:
@@ -127,7 +64,7 @@ async def test_four_turns_are_spoken_heard_and_interrupted(
     noise = np.random.default_rng(4).normal(0, 8, 16_000 * 90).astype("<i2").tobytes()
     room = sound.say(noise, 16_000)  # no microphone gives nothing but zeros
     with Capture() as capture:
-        async with talking("--scenario", scenario, "--audio-backend", backend) as talk:
+        async with talking("--local", "--scenario", scenario, "--audio-backend", backend) as talk:
             spans: dict[int, tuple[int, int]] = {}
             await asyncio.sleep(4.0)  # the room
             for turn, question in enumerate(QUESTIONS, 1):

@@ -127,17 +127,17 @@ def _write(speaking: "subprocess.Popen[bytes]", pcm: bytes) -> None:
 
 
 class Capture:
-    """Records the loudspeaker, mono at 48 kHz, within a `with`.
+    """Records the loudspeaker, or another `device`, mono at 48 kHz, within a `with`.
 
     The time of each sample is known: no block can arrive before it sounded, so the earliest of
     all arrivals, relative to the position in the stream, is its clock. What that is late by, some
     milliseconds, counts against whoever is measured.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "spk.monitor") -> None:
         form = f"--raw --format=s16le --channels=1 --rate={CAPTURE_HZ} --latency-msec=5"
         self._process = subprocess.Popen(
-            ["parec", "--device=spk.monitor", *form.split()], stdout=subprocess.PIPE, bufsize=0
+            ["parec", f"--device={device}", *form.split()], stdout=subprocess.PIPE, bufsize=0
         )
         self._blocks: list[bytes] = []
         self._zero_s = float("inf")
@@ -168,6 +168,10 @@ class Capture:
     def position(self, at_s: float) -> int:
         """The index of the sample that sounded at `at_s` of `time.monotonic()`."""
         return max(0, round((at_s - self._zero_s) * CAPTURE_HZ))
+
+    def time_s(self, position: int) -> float:
+        """When the sample of that index sounded, in seconds of `time.monotonic()`."""
+        return self._zero_s + position / CAPTURE_HZ
 
     def _read(self) -> None:
         assert self._process.stdout is not None
