@@ -108,7 +108,7 @@ def on_path(folder: Path, environment: dict[str, str]) -> dict[str, str]:
 
 async def test_a_healthy_machine_without_sound(healthy: dict[str, str]) -> None:
     report = await examined(healthy, audio=False)
-    assert (report.code, report.failures) == (0, set())
+    assert (report.code, report.failures) == (0, set()), report.findings
     assert list(report.findings) == ["Python", "packages", *AWS, "emulator engines"]
     assert report.warnings <= {"emulator engines"}  # not all have wheels everywhere
     assert "Nova 2 Sonic" in report.words("region and model")
@@ -158,7 +158,7 @@ async def test_a_fault_of_the_aws_settings_is_the_one_failure(
 ) -> None:
     ill = {name: value for name, value in healthy.items() if name not in taken} | given
     report = await examined(ill, audio=False)
-    assert (report.code, report.failures) == (1, {failing})
+    assert (report.code, report.failures) == (1, {failing}), report.findings
     assert words in report.words(failing)
     assert report.findings[failing]["fix"]
 
@@ -166,7 +166,7 @@ async def test_a_fault_of_the_aws_settings_is_the_one_failure(
 async def test_nobody_there_and_a_proxy_that_would_not_be_used(healthy: dict[str, str]) -> None:
     ill = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "https://localhost:1", "https_proxy": "http://p:1"}
     report = await examined(healthy | ill, audio=False)
-    assert (report.code, report.failures) == (1, {"connection"})
+    assert (report.code, report.failures) == (1, {"connection"}), report.findings
     assert "Nobody listens at localhost:1." in report.words("connection")
     assert "not through it" in report.words("connection")
 
@@ -184,7 +184,7 @@ async def test_a_server_that_speaks_no_http2(healthy: dict[str, str]) -> None:
         ca = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url, "AWS_CA_BUNDLE": str(authority.ca_file)}
         report = await examined(healthy | ca, audio=False)
     authority.forget()
-    assert (report.code, report.failures) == (1, {"connection"})
+    assert (report.code, report.failures) == (1, {"connection"}), report.findings
     assert "does not speak HTTP/2" in report.words("connection")
 
 
@@ -194,7 +194,7 @@ async def test_an_old_sdk(healthy: dict[str, str], tmp_path: Path) -> None:
     metadata = "Metadata-Version: 2.1\nName: aws-sdk-bedrock-runtime\nVersion: 0.9.0\n"
     (folder / "METADATA").write_text(metadata)
     report = await examined(on_path(tmp_path, healthy), audio=False)
-    assert (report.code, report.failures) == (1, {"packages"})
+    assert (report.code, report.failures) == (1, {"packages"}), report.findings
     assert "aws-sdk-bedrock-runtime is 0.9.0" in report.words("packages")
     assert "pip install --upgrade 'aws-sdk-bedrock-runtime" in report.words("packages")
 
@@ -288,7 +288,7 @@ async def test_a_clock_that_is_off_shows_without_credentials(healthy: dict[str, 
 async def test_talk_with_the_emulator_needs_no_aws() -> None:
     bare = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     report = await examined(bare, local=True, audio=False)
-    assert (report.code, report.failures) == (0, set())
+    assert (report.code, report.failures) == (0, set()), report.findings
     assert list(report.findings) == ["Python", "packages", "emulator engines", "emulated talk"]
     assert "s of speech" in report.words("emulated talk")
 
@@ -297,7 +297,7 @@ async def test_an_emulator_without_its_packages(tmp_path: Path) -> None:
     blocked = "import sys\nsys.modules['trustme'] = None\n"
     (tmp_path / "sitecustomize.py").write_text(blocked)
     report = await examined(on_path(tmp_path, dict(os.environ)), local=True, audio=False)
-    assert (report.code, report.failures) == (1, {"emulator"})
+    assert (report.code, report.failures) == (1, {"emulator"}), report.findings
     assert "pip install 'sonic-voice[emulator]'" in report.words("emulator")
 
 
@@ -327,7 +327,7 @@ def furnished(room: SoundServer, healthy: dict[str, str]) -> dict[str, str]:
 
 async def test_a_healthy_machine(furnished: dict[str, str]) -> None:
     report = await examined(furnished)
-    assert (report.code, report.failures) == (0, set())
+    assert (report.code, report.failures) == (0, set()), report.findings
     assert list(report.findings) == ["Python", "packages", *AWS, *SOUND, "emulator engines"]
     assert "hears the loudspeaker" in report.words("echo")
     cancelled = importlib.util.find_spec("pywebrtc_audio") is not None
@@ -344,7 +344,7 @@ async def test_no_portaudio(furnished: dict[str, str], tmp_path: Path) -> None:
     )
     (tmp_path / "sitecustomize.py").write_text(blocked)
     report = await examined(on_path(tmp_path, furnished))
-    assert (report.code, report.failures) == (1, {"sound library"})
+    assert (report.code, report.failures) == (1, {"sound library"}), report.findings
     assert "PortAudio" in report.words("sound library")
     assert "install" in report.findings["sound library"]["fix"].lower()
 
@@ -352,26 +352,26 @@ async def test_no_portaudio(furnished: dict[str, str], tmp_path: Path) -> None:
 async def test_no_device(furnished: dict[str, str], tmp_path: Path) -> None:
     nowhere = {"PULSE_SERVER": f"unix:{tmp_path}/nobody", "XDG_RUNTIME_DIR": str(tmp_path)}
     report = await examined(furnished | nowhere)
-    assert (report.code, report.failures) == (1, {"microphone", "loudspeaker"})
+    assert (report.code, report.failures) == (1, {"microphone", "loudspeaker"}), report.findings
     assert "There is no microphone here." in report.words("microphone")
     assert "--input" in report.words("microphone")
 
 
 async def test_a_device_of_another_name(furnished: dict[str, str]) -> None:
     report = await examined(furnished, microphone="no such thing")
-    assert (report.code, report.failures) == (1, {"microphone"})
+    assert (report.code, report.failures) == (1, {"microphone"}), report.findings
     assert report.findings["loudspeaker"]["grade"] == "ok"
 
 
 async def test_a_mute_microphone(furnished: dict[str, str]) -> None:
     report = await examined(furnished | {"PULSE_SOURCE": "mute.monitor"})
-    assert (report.code, report.failures) == (1, {"microphone"})
+    assert (report.code, report.failures) == (1, {"microphone"}), report.findings
     assert "nothing but zeros" in report.words("microphone")
     assert "echo" not in report.findings
 
 
 async def test_a_microphone_that_does_not_hear_the_loudspeaker(furnished: dict[str, str]) -> None:
     report = await examined(furnished | {"PULSE_SOURCE": "whistle"})
-    assert (report.code, report.failures) == (0, set())
+    assert (report.code, report.failures) == (0, set()), report.findings
     assert "headphones" in report.words("echo")
     assert "echo" not in report.warnings
