@@ -1,0 +1,48 @@
+"""The bridge: a browser talks, over a WebSocket, in the same `converse` as everybody else.
+
+    browser ──► server / asgi ──► Bridge.meet ──► Visit ──► converse ──► the service
+                  Socket            who may come    source, sink and observer in one
+
+`web_client/PROTOCOL.md` describes the wire. What is decided is decided without I/O, each matter in
+a module: `access` and `tokens` who may come, `limits` how much they may have, `frames` and
+`messages` what they may say, `outbox` what is sent in which order, `site` what HTTP answers,
+`closing` with which words a connection ends. `visit` holds one conversation, `bridge` all.
+
+Only `server` needs the package `websockets`, which is the extra `bridge`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .access import Access
+from .asgi import asgi
+from .bridge import Bridge
+from .closing import Close
+from .limits import Limits
+from .site import load_pages, web_client
+from .tokens import issue_token
+from .visit import Offer
+
+if TYPE_CHECKING:
+    from .server import handler, options, served
+
+__all__ = [
+    "Access",
+    "Bridge",
+    "Close",
+    "Limits",
+    "Offer",
+    "asgi",
+    "handler",
+    "issue_token",
+    "load_pages",
+    "options",
+    "served",
+    "web_client",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("handler", "options", "served"):
+        return getattr(import_module(".server", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,153 @@
+"""The bridge: who may come in, and all the conversations that are held.
+
+    socket ──► meet ── origin ── hello ── token ── limits ──► Visit.run (a task), Visit.serve
+                         └─ resume ──► the Visit that was kept ──► Visit.serve
+
+It knows nothing of how WebSockets are served: `server` and `asgi` bring them.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from typing import Self
+
+from ..transport import Transport
+from .access import Access
+from .closing import REASONS, Close, Refusal
+from .counts import Counts
+from .limits import Census, Limits
+from .messages import SUBPROTOCOL, VERSION, Hello, read_message
+from .socket import Gone, Socket
+from .tokens import Visitor
+from .visit import Offer, Visit
+
+_log = logging.getLogger(__name__)
+
+
+class Bridge:
+    """Holds conversations for browsers. An async context manager; leaving it ends them all.
+
+    `transport` is who speaks, `offer` what a page may have of it, `access` who may come. Leaving
+    says goodbye to the service for each conversation, for `Limits.goodbye_s` at most.
+    """
+
+    def __init__(
+        self,
+        offer: Offer,
+        transport: Transport,
+        *,
+        access: Access | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.offer = offer
+        self.access = access or Access()
+        self.limits = limits or Limits()
+        self.counts = Counts()
+        self.connected = 0
+        self.stopping = False
+        self._transport = transport
+        self._strangers = 0
+        self._census = Census(self.limits)
+        self._visits: dict[bytes, tuple[Visit, asyncio.Task[None]]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop()
+        tasks = [task for _, task in self._visits.values()]
+        if not tasks:
+            return
+        await asyncio.wait(tasks, timeout=self.limits.goodbye_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def stop(self) -> None:
+        """End all conversations, and take no more. May be repeated."""
+        self.stopping = True
+        for visit, _ in self._visits.values():
+            visit.end(Close.STOPPING)
+
+    async def meet(self, socket: Socket) -> None:
+        """Serve one connection to its end. Raises nothing that a client can bring about."""
+        self.connected += 1
+        close: Close | None
+        try:
+            close = await self._meet(socket)
+        except Refusal as refusal:
+            close = refusal.close
+        except Gone:
+            close = None
+        finally:
+            self.connected -= 1
+        if close is not None:
+            self.counts.closed[close] += 1
+            await socket.close(close, REASONS[close].text)
+
+    def metrics(self) -> str:
+        """What has happened, for Prometheus."""
+        return self.counts.text(talking=self._census.talking, connected=self.connected)
+
+    async def _meet(self, socket: Socket) -> Close | None:
+        if self.stopping:
+            raise Refusal(Close.STOPPING)
+        self.access.check_origin(socket.origin)
+        if socket.subprotocol != SUBPROTOCOL:
+            raise Refusal(Close.BAD_VERSION)
+        hello = await self._hello(socket)
+        if hello.version != VERSION:
+            raise Refusal(Close.BAD_VERSION)
+        if hello.resume:
+            visit = self._kept(hello.resume)
+            self.counts.resumed += 1
+        else:
+            visitor = self.access.visitor(hello.token, now_s=time.time())
+            visit = self._begin(hello, visitor, socket.address)
+        return await visit.serve(socket, hello)
+
+    async def _hello(self, socket: Socket) -> Hello:
+        if self._strangers >= self.limits.strangers:
+            raise Refusal(Close.FULL)
+        self._strangers += 1
+        try:
+            async with asyncio.timeout(self.limits.hello_s):
+                message = await socket.receive()
+        except TimeoutError:
+            raise Refusal(Close.NO_HELLO) from None
+        finally:
+            self._strangers -= 1
+        hello = read_message(message) if isinstance(message, str) else None
+        if not isinstance(hello, Hello):
+            raise Refusal(Close.BAD_ORDER)
+        return hello
+
+    def _kept(self, resume: str) -> Visit:
+        kept = self._visits.get(_digest(resume))
+        if kept is None or kept[0].ending.done():
+            raise Refusal(Close.FORGOTTEN)
+        return kept[0]
+
+    def _begin(self, hello: Hello, visitor: Visitor, address: str) -> Visit:
+        if self.stopping:
+            raise Refusal(Close.STOPPING)
+        config = self.offer.chosen(hello, visitor)
+        self._census.admit(visitor.subject, address)
+        visit = Visit(config, self.offer, self._transport, self.limits, self.counts)
+        key = _digest(visit.resume)
+        task = asyncio.create_task(visit.run(), name="bridge conversation")
+        self._visits[key] = visit, task
+        self.counts.conversations += 1
+
+        def over(_: asyncio.Task[None]) -> None:
+            del self._visits[key]
+            self._census.leave(visitor.subject, address)
+
+        task.add_done_callback(over)
+        return visit
+
+
+def _digest(resume: str) -> bytes:
+    """What a resume token is found by: looking one up tells nothing of the others by its time."""
+    return hashlib.sha256(resume.encode("utf-8", "replace")).digest()

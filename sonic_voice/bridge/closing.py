@@ -1,0 +1,104 @@
+"""Why the bridge ends a connection: each reason has a code, a sentence and a next step.
+
+A browser shows a page nothing of a refused handshake, so the bridge takes the handshake and closes
+with a code of its own (4000 to 4999 are an application's, RFC 6455 section 7.4.2). What the page
+is told says nothing of prompts, keys, addresses or our insides.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from ..errors import ErrorKind, NetworkError, ServiceError, SonicError
+
+REASON_BYTES = 123
+"""The most that a close frame takes (RFC 6455 section 5.5)."""
+
+
+class Close(IntEnum):
+    """The codes. `web_client/PROTOCOL.md` has the same table."""
+
+    BYE = 1000
+    STOPPING = 1001
+    TOO_BIG = 1009
+    INTERNAL = 1011
+    BAD_MESSAGE = 4000
+    UNKNOWN_MESSAGE = 4001
+    BAD_FRAME = 4002
+    BAD_ORDER = 4003
+    NO_HELLO = 4004
+    BAD_VERSION = 4005
+    BAD_CHOICE = 4006
+    NO_TOKEN = 4010
+    EXPIRED = 4011
+    FORGED = 4012
+    BAD_ORIGIN = 4013
+    FORGOTTEN = 4014
+    FULL = 4020
+    TOO_MANY_OF_SUBJECT = 4021
+    TOO_MANY_OF_ADDRESS = 4022
+    FLOOD = 4023
+    TOO_SLOW = 4024
+    IDLE = 4025
+    TOO_LONG = 4026
+    REPLACED = 4027
+    SERVICE_BUSY = 4030
+    SERVICE_FAILED = 4031
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What the page may show, and whether it may begin another one without being asked."""
+
+    text: str
+    retry: bool = False
+
+
+REASONS: dict[Close, Reason] = {
+    Close.BYE: Reason("The conversation is over."),
+    Close.STOPPING: Reason("The server is stopping. Try again in a minute.", retry=True),
+    Close.TOO_BIG: Reason("A message was too big. Reload the page."),
+    Close.INTERNAL: Reason("Something went wrong on the server. Try again.", retry=True),
+    Close.BAD_MESSAGE: Reason("A message could not be read. Reload the page."),
+    Close.UNKNOWN_MESSAGE: Reason("A message is of no known type. Reload the page."),
+    Close.BAD_FRAME: Reason("A sound frame could not be read. Reload the page."),
+    Close.BAD_ORDER: Reason("A message came out of order. Reload the page."),
+    Close.NO_HELLO: Reason("No hello came in time. Reload the page.", retry=True),
+    Close.BAD_VERSION: Reason("Page and server are of different versions. Reload the page."),
+    Close.BAD_CHOICE: Reason("This voice or language is not offered here. Choose another."),
+    Close.NO_TOKEN: Reason("A token is needed. Sign in again."),
+    Close.EXPIRED: Reason("The token has expired. Sign in again."),
+    Close.FORGED: Reason("The token is not one of ours. Sign in again."),
+    Close.BAD_ORIGIN: Reason("This site may not use this server. Its owner can allow it."),
+    Close.FORGOTTEN: Reason("The conversation is no longer kept. Start a new one."),
+    Close.FULL: Reason("Too many people are talking. Try again in a minute."),
+    Close.TOO_MANY_OF_SUBJECT: Reason("You are talking already. End the other conversation."),
+    Close.TOO_MANY_OF_ADDRESS: Reason("Too many conversations from your network. Try later."),
+    Close.FLOOD: Reason("Too much came at once. Reload the page."),
+    Close.TOO_SLOW: Reason("The network is too slow for speech. Try another one.", retry=True),
+    Close.IDLE: Reason("Nobody spoke for a while. Start again to go on."),
+    Close.TOO_LONG: Reason("The time for one conversation is over. Start a new one."),
+    Close.REPLACED: Reason("The conversation goes on in another connection."),
+    Close.SERVICE_BUSY: Reason("The voice service is busy. Try again in a minute."),
+    Close.SERVICE_FAILED: Reason("The voice service failed. Try again in a minute."),
+}
+"""With each the conversation is over, too; what can be resumed has no code of ours."""
+
+
+class Refusal(SonicError):
+    """A client has to go. `close` says why, in a way that it may be told."""
+
+    def __init__(self, close: Close) -> None:
+        super().__init__(REASONS[close].text)
+        self.close = close
+
+
+def close_for(error: SonicError) -> Close:
+    """What a page is told of `error`, which ended its session."""
+    if isinstance(error, Refusal):
+        return error.close
+    busy = (ErrorKind.THROTTLED, ErrorKind.CAPACITY)
+    if isinstance(error, ServiceError) and error.kind in busy:
+        return Close.SERVICE_BUSY
+    if isinstance(error, (ServiceError, NetworkError)):
+        return Close.SERVICE_FAILED
+    return Close.INTERNAL

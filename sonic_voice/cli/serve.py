@@ -1,0 +1,192 @@
+"""`sonic-voice serve`: the page and the bridge behind it, until Ctrl-C or SIGTERM."""
+
+import asyncio
+import signal
+import ssl
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..catalog import DEFAULT_MODEL
+from ..config import DEFAULT_SYSTEM, SessionConfig
+from ..errors import ConfigError
+from ..http2.client import is_loopback
+from ..run import Service
+from ..tools import Toolbox
+from .base import errors, until_done
+from .talk import _bedrock, _local, _text, _tools_of  # pyright: ignore[reportPrivateUsage]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """Where to serve, to whom, and what."""
+
+    config: SessionConfig
+    tools: Toolbox
+    voices: tuple[str, ...]
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    origins: frozenset[str]
+    secret: bytes
+    pages: Path | None
+    max_sessions: int
+    max_minutes: float
+    idle_s: float
+
+
+def serve(
+    context: typer.Context,
+    local: Annotated[bool, typer.Option("--local", help="Talk to the built-in emulator.")] = False,
+    scenario: Annotated[
+        Path | None, typer.Option(help="What the emulator hears and answers (YAML or TOML).")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one.")] = 8080,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM file with the certificate.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file with its key.")] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="Site whose pages may talk, as https://shop.example.")
+    ] = None,
+    token_secret_file: Annotated[
+        Path | None, typer.Option(help="File with what session tokens are signed with.")
+    ] = None,
+    max_sessions: Annotated[int, typer.Option(min=1, help="Conversations at once.")] = 64,
+    max_minutes: Annotated[float, typer.Option(min=0.1, help="Longest conversation.")] = 60.0,
+    idle_s: Annotated[float, typer.Option(min=1, help="Longest silence of both.")] = 300.0,
+    model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
+    voice: Annotated[str | None, typer.Option(help="See `sonic-voice models`.")] = None,
+    offer_voice: Annotated[
+        list[str] | None, typer.Option(help="Another voice that the page may choose.")
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="System prompt, or @FILE with it.")] = None,
+    tools: Annotated[
+        Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    pages: Annotated[
+        Path | None, typer.Option(help="Folder of another page than the one that comes along.")
+    ] = None,
+) -> None:
+    """Serve a page to talk with the model, until Ctrl-C.
+
+    [bold]sonic-voice serve --local[/bold]
+
+    For others than this machine it takes --host, --allow-origin and --token-secret-file, and TLS,
+    here or before it: browsers give a microphone only to pages that came over HTTPS.
+    """
+    with errors(context):
+        if local and (endpoint or ca or profile):
+            raise typer.BadParameter("--local has an endpoint and credentials of its own.")
+        if scenario and not local:
+            raise typer.BadParameter("--scenario is for the emulator: add --local.")
+        toolbox = _tools_of(tools) if tools is not None else Toolbox()
+        config = SessionConfig(
+            model=model,
+            voice=voice,
+            region=region,
+            system=DEFAULT_SYSTEM if system is None else _text(system),
+            tools=toolbox.specs,
+        )
+        asked = _Asked(
+            config=config,
+            tools=toolbox,
+            voices=tuple(config.voice_model.voice(name).id for name in offer_voice or ()),
+            host=host,
+            port=port,
+            tls=_tls(tls_cert, tls_key),
+            origins=frozenset(allow_origin or ()),
+            secret=_secret(token_secret_file),
+            pages=pages,
+            max_sessions=max_sessions,
+            max_minutes=max_minutes,
+            idle_s=idle_s,
+        )
+        if local:
+            service = _local(scenario, "http2")
+        else:
+            service = _bedrock(region, profile, endpoint, ca, "http2")
+        _needs_websockets()
+        until_done(_serve(asked, service, token_secret_file))
+
+
+async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> None:
+    from ..bridge import Access, Bridge, Limits, Offer, load_pages, served, web_client
+
+    stop = asyncio.Event()
+    with suppress(NotImplementedError):  # Windows has no such signal
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    access = Access(origins=asked.origins, secret=asked.secret)
+    access.check_host(asked.host)
+    offer = Offer(
+        config=asked.config,
+        tools=asked.tools,
+        voices=asked.voices,
+        show_tools=is_loopback(asked.host),
+    )
+    limits = Limits(
+        sessions=asked.max_sessions, session_s=asked.max_minutes * 60, idle_s=asked.idle_s
+    )
+    if is_loopback(asked.host):  # everybody has one address: this machine's, or its proxy's
+        limits = replace(limits, of_address=asked.max_sessions)
+    pages = load_pages(asked.pages or web_client())
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(service())
+        bridge = await stack.enter_async_context(
+            Bridge(offer, transport, access=access, limits=limits)
+        )
+        serving = served(bridge, pages=pages, host=asked.host, port=asked.port, tls=asked.tls)
+        url = await stack.enter_async_context(serving)
+        typer.echo(f"Open {url}")
+        if secret_file is not None:
+            typer.echo(
+                "It asks for a token. Make one for a minute, and add it as #token=...:\n"
+                f'  curl -H "Authorization: Bearer $(cat {secret_file})" "{url}token?subject=me"'
+            )
+        await stop.wait()
+        raise typer.Exit(128 + signal.SIGTERM)
+
+
+def _needs_websockets() -> None:
+    if find_spec("websockets") is None:
+        raise ConfigError(
+            "Serving a page needs the package websockets.",
+            hint="Install it: pip install 'sonic-voice[bridge]'",
+        )
+
+
+def _secret(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    try:
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot read {path}: {error.strerror}.", hint="Name a file with a secret in it."
+        ) from error
+    if not secret:
+        raise ConfigError(f"{path} is empty.", hint="Write 32 random bytes into it, as hex.")
+    return secret
+
+
+def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if cert is None:
+        if key is not None:
+            raise typer.BadParameter("--tls-key needs --tls-cert.")
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(
+            f"{cert} and {key or 'its key'} cannot be used for TLS: {error.strerror or error}.",
+            hint="Name PEM files: the certificate with its chain, and the key.",
+        ) from error
+    return context

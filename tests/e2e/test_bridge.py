@@ -1,0 +1,208 @@
+"""The bridge over a real WebSocket, the production transport, the emulator and recorded people."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import pytest
+
+from sonic_voice import AudioFormat, LocalService, SessionConfig, Toolbox, tool
+from sonic_voice.bridge import Bridge, Limits, Offer, served
+from sonic_voice.bridge.ends import BrowserSource
+
+from .page import Page, close_of, socket, until
+
+DEMO = cast(Path, resources.files("sonic_voice.emulator"))
+SPEECH = Path(__file__).parent.parent / "speech"
+
+
+@tool
+def go(direction: Literal["forward", "backward"], meters: int) -> dict[str, Any]:
+    """Move the robot."""
+    return {"direction": direction, "meters": meters}
+
+
+TOOLS = Toolbox([go])
+OFFER = Offer(config=SessionConfig(tools=TOOLS.specs), tools=TOOLS, show_tools=True)
+
+
+@asynccontextmanager
+async def running(limits: Limits | None = None) -> AsyncGenerator[tuple[str, Bridge]]:
+    """A bridge to the emulator, and its URL."""
+    async with (
+        LocalService(DEMO / "demo.yaml") as transport,
+        Bridge(OFFER, transport, limits=limits) as bridge,
+        served(bridge, pages={}) as url,
+    ):
+        yield url, bridge
+
+
+async def test_a_page_holds_three_turns_with_a_tool_and_a_barge_in() -> None:
+    async with running() as (url, bridge), socket(url) as connection:
+        async with Page(connection) as page:
+            await page.speak(DEMO / "demo.wav")
+            await page.until("turn_ended", turn=3)
+            await page.say("bye")
+            assert (await _closed(page))[0] == 1000
+        metrics = bridge.metrics()
+    assert [(said["turn"], said["text"]) for said in page.of("user_text")] == [
+        (1, "hello."),
+        (2, "go forward ten meters."),
+        (3, "please try again."),
+    ]
+    [call], [result] = page.of("tool_call"), page.of("tool_answered")
+    assert (call["name"], call["tool_use"]) == ("go", result["tool_use"])
+    assert result["result_json"] == '{"direction": "forward", "meters": 10}'
+    _check_barge_in(page)
+    assert [said["seq"] for said in page.told] == list(range(1, len(page.told) + 1))
+    latencies = [said["felt_ms"] for said in page.of("latency")]
+    assert len(latencies) == 3
+    assert all(0 < latency < 5000 for latency in latencies)
+    assert "sonic_voice_conversations_total 1" in metrics
+    assert "sonic_voice_answer_dropped_seconds_total 0.000" in metrics
+
+
+def _check_barge_in(page: Page) -> None:
+    [interrupted], [flush] = page.of("interrupted"), page.of("flush")
+    assert (interrupted["turn"], flush["epoch"]) == (2, 1)
+    assert {answer.turn for answer in page.answers if answer.epoch == 1} == {3}
+    # Told twice at most: a guess at once, and what the page says it has played.
+    heard = page.of("heard")[-1]
+    assert heard["planned"].startswith(heard["heard"])
+    assert "lighthouse" in heard["heard"]
+    assert "rowed" not in heard["heard"]
+    for turn in (1, 2, 3):
+        frames = [answer for answer in page.answers if answer.turn == turn]
+        assert frames[0].start == 0
+        assert all(a.end == b.start for a, b in pairwise(frames))
+
+
+async def _closed(page: Page) -> tuple[int, str]:
+    async with asyncio.timeout(10):
+        await page.connection.wait_closed()
+    return page.connection.close_code or 0, page.connection.close_reason or ""
+
+
+async def test_a_lost_connection_resumes_with_every_message_and_sample() -> None:
+    async with running() as (url, bridge):
+        async with socket(url) as connection, Page(connection) as first:
+            await first.speak(SPEECH / "hello.wav")
+            await first.until("assistant_text")
+            await until(lambda: len(first.answers) > 5)
+            connection.transport.abort()
+        # What was under way is lost: as if the page had not got the last of both.
+        del first.answers[-3:], first.told[-2:]
+        first.seen = first.told[-1]["seq"]
+        back = {"resume": first.ready["resume"], "seen": first.seen, "received": first.position}
+        async with socket(url) as connection, Page(connection, hello=back) as second:
+            assert second.ready["resumed"]
+            await second.until("turn_ended", turn=1)
+            await second.speak(SPEECH / "goforward.wav")
+            await second.until("tool_answered")
+            await second.say("bye")
+        assert bridge.counts.resumed == bridge.counts.conversations == 1
+    told = [*first.told, *second.told]
+    assert [message["seq"] for message in told] == list(range(1, len(told) + 1))
+    [ended] = [m for m in told if m["type"] == "turn_ended" and m["turn"] == 1]
+    sound = [answer for answer in (*first.answers, *second.answers) if answer.turn == 1]
+    assert sound[0].start == 0
+    assert all(a.end == b.start for a, b in pairwise(sound))
+    assert sound[-1].end == ended["samples"]
+
+
+async def test_a_conversation_that_nobody_resumes_is_forgotten() -> None:
+    async with running(Limits(keep_s=0.2)) as (url, bridge):
+        async with socket(url) as connection, Page(connection) as page:
+            connection.transport.abort()
+        await until(lambda: "conversations 0" in bridge.metrics())
+        async with socket(url) as connection:
+            await connection.send(_hello(resume=page.ready["resume"]))
+            assert (await close_of(connection))[0] == 4014
+
+
+async def test_a_newer_connection_replaces_an_older_one() -> None:
+    async with running() as (url, _), socket(url) as connection, Page(connection) as old:
+        back = {"resume": old.ready["resume"]}
+        async with socket(url) as again, Page(again, hello=back) as new:
+            assert (await _closed(old))[0] == 4027
+            await new.until("listening")
+            await new.say("say", text="hello.")
+            await new.until("user_text", typed=True)
+            await new.say("bye")
+            assert (await _closed(new))[0] == 1000
+
+
+async def test_typing_and_interrupting_by_hand() -> None:
+    async with running() as (url, _), socket(url) as connection, Page(connection) as page:
+        await page.until("listening")
+        await page.say("say", text="hello.")
+        said = await page.until("user_text")
+        assert (said["text"], said["typed"]) == ("hello.", True)
+        await page.until("turn_ended", turn=1)
+        await page.say("interrupt")
+        flush = await page.until("flush")
+        assert flush["epoch"] == 1
+        heard = await page.until("heard")
+        assert heard["heard_ms"] < 2000
+        await page.say("bye")
+        assert (await _closed(page))[0] == 1000
+
+
+async def test_a_page_that_sends_nothing_is_silent_at_the_pace_of_life() -> None:
+    source = BrowserSource(AudioFormat(16_000))
+    began_s = time.monotonic()
+    quiet = [await source.read() for _ in range(3)]
+    assert time.monotonic() - began_s == pytest.approx(0.5, abs=0.1)
+    assert [len(pcm) for pcm in quiet] == [9600, 3200, 3200]
+    assert not any(b"".join(quiet))
+    source.hear(b"\1\0")
+    assert await source.read() == b"\1\0"
+    source.close()
+    assert await source.read() == b""
+
+
+async def test_of_a_page_that_sends_too_fast_the_oldest_sound_is_dropped() -> None:
+    source = BrowserSource(AudioFormat(16_000))
+    for second in range(3):
+        source.hear(bytes([second]) * 32_000)
+    assert source.dropped_s == 1.0
+    assert [(await source.read())[0] for _ in range(2)] == [1, 2]
+
+
+async def test_stopping_says_goodbye_to_page_and_service() -> None:
+    async with running() as (url, bridge):
+        async with socket(url) as connection, Page(connection) as page:
+            bridge.stop()
+            assert await _closed(page) == (1001, "The server is stopping. Try again in a minute.")
+        async with socket(url) as connection:
+            assert (await close_of(connection))[0] == 1001
+    assert "sonic_voice_conversations 0" in bridge.metrics()
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"), [(Limits(session_s=0.5), 4026), (Limits(idle_s=0.5), 4025)]
+)
+async def test_time_runs_out(limits: Limits, code: int) -> None:
+    async with running(limits) as (url, _), socket(url) as connection, Page(connection) as page:
+        assert (await _closed(page))[0] == code
+
+
+async def test_a_page_is_not_sent_more_than_five_seconds_ahead() -> None:
+    async with running() as (url, _), socket(url) as connection, Page(connection) as page:
+        await page.until("listening")
+        for text in ("hello.", "go forward ten meters."):
+            await page.say("say", text=text)
+            await page.until("user_text", text=text)
+        await page.until("turn_ended", turn=2)
+        assert 2 < page.ahead_s < 5.5
+        await page.say("bye")
+
+
+def _hello(**fields: Any) -> str:
+    return json.dumps({"type": "hello", "version": 1, **fields})

@@ -1,0 +1,279 @@
+"""Who may come in: tokens, origins, limits; and what HTTP answers to everybody."""
+
+import base64
+import hmac
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonic_voice.bridge.access import Access
+from sonic_voice.bridge.bridge import Bridge
+from sonic_voice.bridge.closing import Close, Refusal
+from sonic_voice.bridge.counts import Counts
+from sonic_voice.bridge.limits import Census, Limits, Meter
+from sonic_voice.bridge.messages import Hello
+from sonic_voice.bridge.site import Response, Site, load_pages
+from sonic_voice.bridge.tokens import Visitor, issue_token, read_token
+from sonic_voice.bridge.visit import Offer
+from sonic_voice.config import SessionConfig
+from sonic_voice.errors import ConfigError
+from sonic_voice.tools import Toolbox
+from sonic_voice.transport import MemoryTransport
+
+SECRET = b"thirty-two bytes are the least, so: more"
+OFFER = Offer(config=SessionConfig(voice="tiffany"), tools=Toolbox(), voices=("ambre", "matthew"))
+
+
+def refusal(token: str, now_s: float = 0.0) -> Close:
+    with pytest.raises(Refusal) as refused:
+        read_token(SECRET, token, now_s=now_s)
+    return refused.value.close
+
+
+def test_a_token_says_who_and_until_when_and_which_voices() -> None:
+    token = issue_token(SECRET, "alice", now_s=100, lifetime_s=60, voices=["ambre"])
+    assert read_token(SECRET, token, now_s=159) == Visitor("alice", 160, ("ambre",))
+    assert refusal(token, 160) is Close.EXPIRED
+
+
+@given(st.data())
+def test_a_token_with_one_other_character_is_forged(data: st.DataObject) -> None:
+    token = issue_token(SECRET, "alice", now_s=100)
+    place = data.draw(st.integers(0, len(token) - 1))
+    character = data.draw(st.characters(exclude_characters=token[place]))
+    assert refusal(token[:place] + character + token[place + 1 :]) is Close.FORGED
+
+
+@given(st.text())
+def test_any_text_is_no_token(text: str) -> None:
+    assert refusal(text) is Close.FORGED
+
+
+def test_claims_that_are_signed_and_senseless_are_forged() -> None:
+    for claims in (b"[]", b"{}", b"\xff", b'{"sub": "a", "exp": "x", "voices": []}', b"null"):
+        signed = "v1." + base64.urlsafe_b64encode(claims).rstrip(b"=").decode()
+        digest = hmac.digest(SECRET, signed.encode(), "sha256")
+        signature = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        assert refusal(f"{signed}.{signature}") is Close.FORGED
+
+
+def test_weak_secrets_long_lives_and_nobody_are_not_signed_for() -> None:
+    for secret, subject, lifetime_s in (
+        (b"short", "alice", 60),
+        (SECRET, "", 60),
+        (SECRET, "a" * 200, 60),
+        (SECRET, "alice", 4000),
+        (SECRET, "alice", float("nan")),
+    ):
+        with pytest.raises(ConfigError):
+            issue_token(secret, subject, now_s=0, lifetime_s=lifetime_s)
+
+
+def test_beyond_loopback_an_origin_and_a_secret_are_demanded() -> None:
+    origins = frozenset({"https://shop.example"})
+    for host in ("127.0.0.1", "::1", "localhost"):
+        Access().check_host(host)
+    for access in (Access(), Access(origins=origins), Access(secret=SECRET)):
+        with pytest.raises(ConfigError) as wrong:
+            access.check_host("0.0.0.0")
+        assert "--" in wrong.value.hint
+    Access(origins=origins, secret=SECRET).check_host("0.0.0.0")
+
+
+def test_only_whole_origins_can_be_allowed() -> None:
+    for text in ("*", "shop.example", "https://*.example", "https://shop.example/path", "null"):
+        with pytest.raises(ConfigError):
+            Access(origins=frozenset({text}))
+    assert Access(origins=frozenset({"HTTPS://Shop.example/"})).origins == {"https://shop.example"}
+
+
+def test_a_servers_own_pages_are_allowed_on_loopback_alone() -> None:
+    here = Access().served_at("127.0.0.1", 8080, tls=False)
+    here.check_origin("http://localhost:8080")
+    for origin in (
+        None,
+        "null",
+        "http://localhost:8081",
+        "https://localhost:8080",
+        "http://x:8080",
+    ):
+        with pytest.raises(Refusal) as refused:
+            here.check_origin(origin)
+        assert refused.value.close is Close.BAD_ORIGIN
+    access = Access(origins=frozenset({"https://shop.example"}), secret=SECRET)
+    assert access.served_at("192.0.2.1", 8080, tls=False) == access
+
+
+def test_a_meter_lets_a_burst_through_and_then_the_average() -> None:
+    meter = Meter(10, 2, now_s=0)
+    for _ in range(20):
+        meter.take(1, 0)
+    meter.take(1, 0.1)
+    with pytest.raises(Refusal):
+        meter.take(1, 0.1)
+
+
+def test_a_census_counts_each_of_three_and_forgets_who_left() -> None:
+    census = Census(Limits(sessions=3, of_subject=1, of_address=2))
+    census.admit("alice", "a")
+    for subject, address, close in (
+        ("alice", "b", Close.TOO_MANY_OF_SUBJECT),
+        ("bob", "a", None),
+        ("carol", "a", Close.TOO_MANY_OF_ADDRESS),
+        ("", "b", None),
+        ("", "b", Close.FULL),
+    ):
+        if close is None:
+            census.admit(subject, address)
+            continue
+        with pytest.raises(Refusal) as refused:
+            census.admit(subject, address)
+        assert refused.value.close is close
+    census.leave("alice", "a")
+    census.admit("alice", "a")
+    assert census.talking == 3
+
+
+@pytest.mark.parametrize(
+    ("voice", "language", "allowed", "chosen"),
+    [
+        ("", "", (), "tiffany"),
+        ("ambre", "", (), "ambre"),
+        ("", "fr", (), "ambre"),
+        ("", "FR-fr", (), "ambre"),
+        ("", "", ("matthew",), "matthew"),
+        ("ambre", "", ("matthew",), None),
+        ("ambre", "en", (), None),
+        ("", "f", (), None),
+        ("carlos", "", (), None),
+        ("", "", ("carlos",), None),
+    ],
+)
+def test_a_page_chooses_among_what_application_and_token_allow(
+    voice: str, language: str, allowed: tuple[str, ...], chosen: str | None
+) -> None:
+    hello = Hello(1, voice=voice, language=language)
+    visitor = Visitor("alice", voices=allowed)
+    if chosen is not None:
+        assert OFFER.chosen(hello, visitor) == replace(OFFER.config, voice=chosen)
+        return
+    with pytest.raises(Refusal) as refused:
+        OFFER.chosen(hello, visitor)
+    assert refused.value.close is Close.BAD_CHOICE
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    page = tmp_path / "page"
+    for name in ("index.html", "js/app.js", ".git/secret.js", "node_modules/x.js", "test/t.js"):
+        (page / name).parent.mkdir(parents=True, exist_ok=True)
+        (page / name).write_text(name)
+    (page / "notes.md").write_text("not for visitors")
+    (tmp_path / "outside.js").write_text("outside")
+    (page / "link.js").symlink_to(tmp_path / "outside.js")
+    return page
+
+
+def site(folder: Path, *, secret: bytes = b"", tls: bool = False) -> Site:
+    access = Access(origins=frozenset({"https://shop.example"}), secret=secret)
+    bridge = Bridge(OFFER, MemoryTransport(), access=access)
+    return Site(bridge, load_pages(folder), access, tls=tls)
+
+
+def get(site: Site, target: str, method: str = "GET", **headers: str) -> Response:
+    return site.answer(method, target, headers, 100.0)
+
+
+def test_the_pages_files_are_served_and_nothing_else(folder: Path) -> None:
+    here = site(folder)
+    assert get(here, "/").body == get(here, "/index.html?x=1").body == b"index.html"
+    assert get(here, "/js/app.js").headers["Content-Type"].startswith("text/javascript")
+    for target in (
+        *("/../outside.js", "/js/../../outside.js", "/%2e%2e/outside.js", "//outside.js"),
+        *("/link.js", "/.git/secret.js", "/node_modules/x.js", "/test/t.js", "/notes.md"),
+        *(
+            "/js",
+            "/js/",
+            str(folder / "index.html"),
+            "/js\\app.js",
+            "/token?subject=me",
+            "*",
+            "",
+            "//[",
+        ),
+    ):
+        assert get(here, target).status == HTTPStatus.NOT_FOUND, target
+
+
+@given(st.text(max_size=40))
+def test_any_target_is_answered(target: str) -> None:
+    bridge = Bridge(OFFER, MemoryTransport())
+    assert get(Site(bridge, {}, bridge.access), target).status >= 200
+
+
+def test_every_answer_is_strict(folder: Path) -> None:
+    for target in ("/", "/healthz", "/nothing", "/metrics"):
+        headers = get(site(folder, tls=True), target).headers
+        assert "default-src 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert "Strict-Transport-Security" in headers
+    assert "Strict-Transport-Security" not in get(site(folder), "/").headers
+
+
+def test_allowed_origins_may_load_the_element_and_others_may_not(folder: Path) -> None:
+    allowed = get(site(folder), "/js/app.js", origin="https://shop.example").headers
+    assert allowed["Access-Control-Allow-Origin"] == "https://shop.example"
+    other = get(site(folder), "/js/app.js", origin="https://evil.example").headers
+    assert "Access-Control-Allow-Origin" not in other
+    assert other["Vary"] == "Origin"
+
+
+def test_methods_health_and_the_path_of_the_socket(folder: Path) -> None:
+    here = site(folder)
+    assert get(here, "/", method="POST").status == HTTPStatus.METHOD_NOT_ALLOWED
+    assert get(here, "/", method="HEAD").body == b""
+    assert get(here, "/healthz").body == b"ok\n"
+    assert get(here, "/talk").status == HTTPStatus.UPGRADE_REQUIRED
+
+
+def test_numbers_and_tokens_are_for_who_has_the_secret(folder: Path) -> None:
+    here = site(folder, secret=SECRET)
+    right = f"Bearer {SECRET.decode()}"
+    for target in ("/metrics", "/token?subject=alice"):
+        for wrong in ("", "Bearer", "Bearer x", f"Basic {SECRET.decode()}", "Bearer ünï"):
+            assert get(here, target, authorization=wrong).status == HTTPStatus.UNAUTHORIZED
+        assert get(here, target, authorization=right).status == HTTPStatus.OK
+    target = "/token?subject=alice&lifetime_s=9&voice=ambre&voice=tiffany"
+    body = get(here, target, authorization=right).body.decode()
+    token = body.split('"')[3]
+    assert read_token(SECRET, token, now_s=100) == Visitor("alice", 109, ("ambre", "tiffany"))
+    for query in ("", "subject=a&lifetime_s=x", "subject=a&lifetime_s=1e9", "lifetime_s=9"):
+        answer = get(here, f"/token?{query}", authorization=right)
+        assert answer.status == HTTPStatus.BAD_REQUEST
+
+
+def test_the_numbers_are_as_prometheus_reads_them() -> None:
+    counts = Counts(conversations=2, voice_s=1.5)
+    counts.closed[Close.FLOOD] += 1
+    for latency_s in (0.2, 1.0, 9.0):
+        counts.felt(latency_s)
+    lines = counts.text(talking=1, connected=3).splitlines()
+    for line in (
+        "sonic_voice_conversations 1",
+        "sonic_voice_voice_seconds_total 1.500",
+        'sonic_voice_closed_total{code="4023"} 1',
+        'sonic_voice_felt_latency_seconds_bucket{le="1.0"} 2',
+        'sonic_voice_felt_latency_seconds_bucket{le="+Inf"} 3',
+        "sonic_voice_felt_latency_seconds_sum 10.200",
+    ):
+        assert line in lines
+    names = {line.partition(" ")[0].partition("{")[0] for line in lines if line[0] != "#"}
+    typed = {line.split()[2] for line in lines if line.startswith("# TYPE")}
+    ends = ("_bucket", "_sum", "_count")
+    assert all(name in typed or name.endswith(ends) for name in names)

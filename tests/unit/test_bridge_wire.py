@@ -1,0 +1,198 @@
+"""The wire to the page, by the examples that the page's own tests read too."""
+
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sonic_voice.bridge.closing import REASON_BYTES, REASONS, Close, Refusal, close_for
+from sonic_voice.bridge.frames import (
+    Answer,
+    answer_frame,
+    read_answer,
+    read_voice,
+    voice_frame,
+)
+from sonic_voice.bridge.messages import (
+    SUBPROTOCOL,
+    VERSION,
+    Bye,
+    Hello,
+    Interrupt,
+    Message,
+    Played,
+    Position,
+    Say,
+    read_message,
+    told,
+)
+from sonic_voice.errors import ConfigError, ConnectionLost, ErrorKind, ServiceError, SonicError
+from sonic_voice.events import (
+    AssistantText,
+    Audio,
+    Event,
+    Heard,
+    Interrupted,
+    ToolAnswered,
+    ToolCall,
+    TurnEnded,
+    UserSpeechEnded,
+    UserSpeechStarted,
+    UserText,
+)
+
+WEB_CLIENT = Path(__file__).parents[2] / "web_client"
+EXAMPLES: dict[str, Any] = json.loads((WEB_CLIENT / "protocol.json").read_text("utf-8"))
+DESCRIPTION = (WEB_CLIENT / "PROTOCOL.md").read_text("utf-8")
+
+
+def pcm(samples: list[int]) -> bytes:
+    return b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples)
+
+
+def test_the_examples_are_of_this_version() -> None:
+    assert (EXAMPLES["version"], EXAMPLES["subprotocol"]) == (VERSION, SUBPROTOCOL)
+
+
+def test_a_voice_frame_is_that_of_the_examples() -> None:
+    example = EXAMPLES["voice"]
+    assert voice_frame(pcm(example["samples"])).hex() == example["frame_hex"]
+    assert read_voice(bytes.fromhex(example["frame_hex"])) == pcm(example["samples"])
+
+
+def test_an_answer_frame_is_that_of_the_examples() -> None:
+    example = EXAMPLES["answer"]
+    answer = Answer(example["epoch"], example["turn"], example["start"], pcm(example["samples"]))
+    assert answer_frame(answer).hex() == example["frame_hex"]
+    assert read_answer(bytes.fromhex(example["frame_hex"])) == answer
+
+
+READ: list[Message] = [
+    Hello(1, token="v1.claims.signature", voice="tiffany", language="en"),
+    Hello(1, resume="word", seen=17, received=Position(2, 7200)),
+    Played(1, Position(2, 7200)),
+    Say("Hello."),
+    Interrupt(),
+    Bye(),
+]
+
+
+def test_the_page_is_read_as_the_examples_say() -> None:
+    examples = EXAMPLES["from_page"]
+    assert [read_message(json.dumps(example)) for example in examples] == READ
+    assert read_message('{"type": "bye", "mood": "good"}') == Bye(), "a later page may say more"
+
+
+TOLD: list[Event] = [
+    UserSpeechStarted(120),
+    UserSpeechEnded(900, 1500),
+    UserText(1, "hello."),
+    AssistantText(1, 0, "Hello!", "SPECULATIVE"),
+    ToolCall(2, "id", "go", '{"meters": 10}'),
+    ToolAnswered(2, "id", "go", '{"meters": 10}'),
+    Interrupted(2, "userSpeechStart"),
+    Heard(2, 1500, "Done, I went", "Done, I went forward."),
+]
+
+
+def test_events_are_told_as_the_examples_say() -> None:
+    by_type = {example["type"]: example for example in EXAMPLES["from_server"]}
+    for event in TOLD:
+        message = told(event, show_tools=True)
+        assert message is not None
+        expected = dict(by_type[message["type"]])
+        del expected["seq"]
+        assert message == expected
+    assert told(TurnEnded(3), show_tools=True) == {"type": "turn_ended", "turn": 3}
+    assert told(Audio(1, b"", 24_000), show_tools=True) is None
+
+
+def test_what_tools_say_is_told_only_where_it_is_shown() -> None:
+    for event in (ToolCall(1, "id", "pay", "secret"), ToolAnswered(1, "id", "pay", "secret")):
+        assert "secret" not in json.dumps(told(event, show_tools=False))
+
+
+@pytest.mark.parametrize("example", EXAMPLES["refused"], ids=json.dumps)
+def test_what_cannot_be_read_is_refused_with_the_code_of_the_examples(
+    example: dict[str, Any],
+) -> None:
+    with pytest.raises(Refusal) as refused:
+        if "text" in example:
+            read_message(example["text"])
+        else:
+            read_voice(bytes.fromhex(example["frame_hex"]))
+    assert refused.value.close == example["code"]
+
+
+@given(st.text() | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with suppress(Refusal):
+        read_message(text)
+
+
+_VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.dictionaries(st.text(), st.text())
+)
+_NAMES = ["version", "token", "seen", "received", "epoch", "turn", "samples", "text", "resume"]
+
+
+@given(
+    st.sampled_from(["hello", "played", "say", "interrupt", "bye"]),
+    st.dictionaries(st.sampled_from(_NAMES), _VALUES),
+)
+def test_any_field_is_read_or_refused(kind: str, fields: dict[str, Any]) -> None:
+    with suppress(Refusal):
+        read_message(json.dumps({**fields, "type": kind}))
+
+
+@given(st.binary(max_size=64))
+def test_any_frame_is_read_or_refused(frame: bytes) -> None:
+    with suppress(Refusal):
+        assert voice_frame(read_voice(frame)) == frame
+
+
+def test_deep_nesting_half_a_surrogate_and_a_long_text_are_refused() -> None:
+    for text, close in (
+        ("[" * 8000, Close.BAD_MESSAGE),
+        (r'{"type": "say", "text": "\ud800"}', Close.BAD_MESSAGE),
+        ('{"type": "say", "text": " "}', Close.BAD_MESSAGE),
+        ("é" * 5000, Close.TOO_BIG),
+    ):
+        with pytest.raises(Refusal) as refused:
+            read_message(text)
+        assert refused.value.close == close
+
+
+def test_every_code_has_a_reason_that_fits_and_stands_in_both_descriptions() -> None:
+    assert list(REASONS) == list(Close)
+    rows = re.findall(r"^\| (\d{4}) \| (.*) \| ?(again)? \|$", DESCRIPTION, re.MULTILINE)
+    for close, reason in REASONS.items():
+        assert len(reason.text.encode()) <= REASON_BYTES
+        assert (str(close.value), reason.text, "again" if reason.retry else "") in rows
+        example = {"code": close.value, "reason": reason.text, "again": reason.retry}
+        assert example in EXAMPLES["closes"]
+    assert len(rows) == len(EXAMPLES["closes"]) == len(REASONS)
+
+
+@pytest.mark.parametrize(
+    ("error", "close"),
+    [
+        (Refusal(Close.FLOOD), Close.FLOOD),
+        (ServiceError(kind=ErrorKind.CAPACITY, code="", text=""), Close.SERVICE_BUSY),
+        (ServiceError(kind=ErrorKind.FILTERED, code="", text=""), Close.SERVICE_FAILED),
+        (ConnectionLost("", reason="cut"), Close.SERVICE_FAILED),
+        (ConfigError("a secret"), Close.INTERNAL),
+    ],
+)
+def test_errors_of_a_session_have_a_code(error: SonicError, close: Close) -> None:
+    assert close_for(error) is close
