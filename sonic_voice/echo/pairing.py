@@ -35,8 +35,8 @@ AVERAGED_S = 6.0
 """How long a clock remembers. At 200 ppm it is 1.2 ms late, and stays so; 10 ms blocks whose
 times are 8 ms off either way leave 0.15 ms."""
 
-STEP_S = 0.003
-"""Nearer than any block is long, and further than a good driver's times are off."""
+STEP_S = 0.008
+"""Nearer than a block is long, and further than the times of a sound server are off."""
 
 BELIEVED = 20
 """Blocks that must agree on a step, 200 to 400 ms: by chance they do once in a million."""
@@ -44,8 +44,14 @@ BELIEVED = 20
 CAUGHT_UP_S = 3.0
 """How long it takes to follow the clocks by stretching: slow enough to be no change of pitch."""
 
-JUMP_S = 0.002
-"""How far off the reading may be before it jumps: less than a step, more than drift leaves."""
+SLACK_S = 0.003
+"""How far off the reading may be and stay so. Times wander by that much over some seconds where a
+sound server estimates them, and a filter that learned the echo minds a reading that moves, not one
+that is late."""
+
+JUMP_S = 0.006
+"""How far off the reading may be before it jumps: less than a step, more than slack and drift
+leave."""
 
 KEPT_S = 2.0
 """Of what was played, when nobody reads the microphone. More would be no latency to talk with."""
@@ -132,7 +138,7 @@ class Pairing:
         if abs(off_s) > JUMP_S:
             self._read = wanted
             return 1.0
-        return 1 + off_s / CAUGHT_UP_S
+        return 1 + (off_s - min(SLACK_S, max(-SLACK_S, off_s))) / CAUGHT_UP_S
 
     def _between(self, start: float, step: float, samples: int) -> NDArray[np.float32]:
         """`samples` of what was played, from position `start` on, `step` apart: cubic."""

@@ -16,6 +16,7 @@ from sonic_voice.emulator.senses import WhisperRecognizer
 
 from ..unit.word_errors import word_error_rate
 from .command import talking
+from .gauges import words_too_many
 from .sounds import speech
 from .virtual import CAPTURE_HZ, Capture, SoundServer
 
@@ -81,8 +82,46 @@ async def test_four_turns_are_spoken_heard_and_interrupted(
     assert [event["turn"] for event in talk.all("Interrupted")] == [3]
     pairs: list[tuple[str, str]] = []
     for turn, text in SPOKEN.items():
-        began, ended = spans[turn]
-        utterance = recognizer.begin(CAPTURE_HZ)
-        utterance.feed(capture.samples[began:ended].tobytes())
-        pairs.append((text, utterance.finish()))
+        pairs.append((text, words(recognizer, capture, *spans[turn])))
     assert word_error_rate(pairs) < 0.15, pairs
+    (heard,) = talk.all("Heard")
+    cut = capture.position(await talk.until("Interrupted") + 0.1)
+    caught = words(recognizer, capture, spans[3][0], cut)
+    assert abs(words_too_many(heard["heard"], heard["planned"], caught)) <= 1, (heard, caught)
+
+
+async def test_a_conversation_outlives_its_devices(sound: SoundServer, scenario: str) -> None:
+    """They are taken away in the middle of an answer, and the rest of it waits for them."""
+    recognizer = WhisperRecognizer()
+    async with talking("--local", "--scenario", scenario) as talk:
+        await asyncio.sleep(3.0)
+        await ask(sound, QUESTIONS[0])
+        await talk.until("TurnEnded", turn=1)
+        await asyncio.sleep(3.0)
+        await ask(sound, QUESTIONS[1])
+        await talk.until("Audio", turn=2)
+        await asyncio.sleep(1.0)
+        await asyncio.to_thread(sound.unplug)
+        await talk.until_noticed("has stopped", 2)
+        await asyncio.to_thread(sound.plug)
+        with Capture() as capture:
+            await talk.until_noticed("is back", 2)
+            await asyncio.sleep(5.0)
+            rest = words(recognizer, capture, 0, len(capture.samples))
+            began = len(capture.samples)
+            await ask(sound, QUESTIONS[3])
+            await talk.until("TurnEnded", turn=3)
+            await asyncio.sleep(4.0)
+            story = words(recognizer, capture, began, len(capture.samples))
+        code, _, took_s = await talk.leave()
+    assert code == 130
+    assert took_s < 1.5
+    assert rest.lower().rstrip(".").endswith("garden gate"), rest
+    assert "lighthouse" in story.lower(), story
+    assert not talk.all("Interrupted")
+
+
+def words(recognizer: WhisperRecognizer, capture: Capture, began: int, ended: int) -> str:
+    utterance = recognizer.begin(CAPTURE_HZ)
+    utterance.feed(capture.samples[began:ended].tobytes())
+    return utterance.finish()

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,14 @@ MODULES = (
     "module-null-sink sink_name=micfeed rate=44100 channels=1 norewinds=1",
     "module-remap-source master=micfeed.monitor source_name=vmic",
 )
+MODULES_IN_STEP = (
+    "module-null-sink sink_name=spk rate=50000 channels=2 norewinds=1",
+    "module-null-sink sink_name=micfeed rate=40000 channels=1 norewinds=1",
+    MODULES[-1],
+)
+"""The same with clocks that agree. A null sink counts time in blocks of whole microseconds, rounded
+down: at 44.1 and 48 kHz it is some 200 and 100 ppm fast. A frame of 20 or 25 us is not rounded."""
+
 DEFAULTS = ("set-default-sink spk", "set-default-source vmic")
 
 
@@ -99,9 +108,9 @@ class SoundServer:
         self.control("unload-module module-remap-source")
         self.control("unload-module module-null-sink")
 
-    def plug(self) -> None:
-        """Put them back."""
-        for module in MODULES:
+    def plug(self, modules: Sequence[str] = MODULES) -> None:
+        """Put them back, or others."""
+        for module in modules:
             self.control(f"load-module {module}")
         for command in DEFAULTS:
             self.control(command)

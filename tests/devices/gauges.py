@@ -1,0 +1,113 @@
+"""What is read off the sound that was captured: how soft it was, when it ended, whether it clicked.
+
+The capture is compared with what the service sent for the same turn, resampled as the loudspeaker
+does it. Pauses of the model's have no level; where it pauses, nothing is measured.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..unit.word_errors import plain_words, word_errors
+from .sounds import at_capture_rate
+from .virtual import CAPTURE_HZ, match
+
+WINDOW = CAPTURE_HZ // 100
+"""10 ms: the two are aligned to a sample, so the voice's period does not matter."""
+
+HOP = CAPTURE_HZ // 200
+"""5 ms, the resolution of `Gains`."""
+
+AUDIBLE = 200.0
+"""Root mean square, of 32768, below which there is no level to compare."""
+
+SOFT = 10 ** (-8 / 20)
+"""What is called ducked: 8 dB down."""
+
+SILENT = 2
+"""Steps of 16 bits."""
+
+FALL_S = 0.5
+CLICK_S = 0.01
+AROUND_S = 0.5
+
+type Captured = NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """How loud the capture was against what was sent, each `HOP`; NaN in pauses."""
+
+    first: int
+    """Position in the capture where the first window ends."""
+    values: NDArray[np.float64]
+
+    def softened_at(self, begin: int, end: int) -> int | None:
+        """Where between two positions of the capture it was first ducked."""
+        found = np.flatnonzero(self._between(begin, end) < SOFT)
+        return int(begin + found[0] * HOP) if len(found) else None
+
+    def typical(self, begin: int, end: int) -> float:
+        """The median between two positions of the capture."""
+        return float(np.nanmedian(self._between(begin, end)))
+
+    def ducks(self) -> int:
+        """How often it became soft."""
+        heard = self.values[~np.isnan(self.values)]
+        soft = heard < SOFT
+        return int(np.sum(soft[1:] & ~soft[:-1]) + soft[0]) if len(heard) else 0
+
+    def _between(self, begin: int, end: int) -> NDArray[np.float64]:
+        low, high = ((at - self.first) // HOP for at in (begin, end))
+        return self.values[max(0, low) : max(0, high)]
+
+
+def gains(sent: bytes, captured: Captured, near: int) -> Gains:
+    """The turn `sent` (24 kHz) in `captured`, found by what was captured in the second before
+    `near`, where it must have been sounding at full level."""
+    reference = at_capture_rate(sent)
+    began = max(0, near - CAPTURE_HZ)
+    _, offset = match(captured[began:near], reference)
+    start = began - offset
+    if start < 0:
+        reference, start = reference[-start:], 0
+    heard = captured[start : start + len(reference)].astype(np.float64)
+    loud = _levels(reference[: len(heard)].astype(np.float64))
+    values = _levels(heard) / np.where(loud > AUDIBLE, loud, np.nan)
+    return Gains(start + WINDOW, values)
+
+
+def silent_from(captured: Captured, signal: int) -> int | None:
+    """Where the sound ended that was there at position `signal`; None: it was silent anyway."""
+    sounding = np.abs(captured[: signal + round(FALL_S * CAPTURE_HZ)].astype(np.int32)) > SILENT
+    if not sounding[max(0, signal - WINDOW) : signal].any():
+        return None
+    return int(np.flatnonzero(sounding)[-1]) + 1
+
+
+def click(captured: Captured, end: int) -> float:
+    """The largest step between two samples where the sound ends at `end`, against the largest of
+    the speech before."""
+    steps = np.abs(np.diff(captured.astype(np.int32)))
+    last = end - round(CLICK_S * CAPTURE_HZ)
+    before = steps[last - round(AROUND_S * CAPTURE_HZ) : last]
+    return float(steps[last : end + WINDOW].max() / max(1, before.max()))
+
+
+def onset_at(said: NDArray[np.int16], captured: Captured, begin: int, end: int) -> int:
+    """Where between two positions of the microphone's capture `said` (48 kHz) begins."""
+    return begin + match(said, captured[begin:end])[1]
+
+
+def words_too_many(told: str, planned: str, caught: str) -> int:
+    """How many words `told` goes beyond what of `planned` was `caught` by a recogniser's ears."""
+    plan, found = plain_words(planned), plain_words(caught)
+    sounded = min(range(len(plan) + 1), key=lambda count: word_errors(plan[:count], found))
+    return len(plain_words(told)) - sounded
+
+
+def _levels(sound: NDArray[np.float64]) -> NDArray[np.float64]:
+    power = np.concatenate([[0.0], np.cumsum(np.square(sound))])
+    ends = np.arange(WINDOW, len(sound) + 1, HOP)
+    return np.sqrt((power[ends] - power[ends - WINDOW]) / WINDOW)
