@@ -248,10 +248,10 @@ async def serve() -> None:
 
 
 @asynccontextmanager
-async def served() -> AsyncGenerator[tuple[BedrockTransport, int]]:
-    """A transport to an emulator in a process of its own, and that process's id."""
+async def served(script: str, *arguments: str) -> AsyncGenerator[tuple[BedrockTransport, Process]]:
+    """A transport to an emulator in a process of its own, `script --serve`, and that process."""
     server: Process = await asyncio.create_subprocess_exec(
-        *(sys.executable, __file__, "--serve"), stdin=PIPE, stdout=PIPE
+        *(sys.executable, script, "--serve", *arguments), stdin=PIPE, stdout=PIPE
     )
     assert server.stdin is not None
     assert server.stdout is not None
@@ -265,7 +265,7 @@ async def served() -> AsyncGenerator[tuple[BedrockTransport, int]]:
             secret_key=LOCAL_KEYS.secret_key,
         )
         try:
-            yield transport, server.pid
+            yield transport, server
         finally:
             await transport.aclose()
     finally:
@@ -276,11 +276,11 @@ async def served() -> AsyncGenerator[tuple[BedrockTransport, int]]:
 async def bench(streams: int, minutes: float) -> int:
     met = True
     if streams:
-        async with served() as (transport, server):
-            met = await measure_lateness(transport, streams, server)
+        async with served(__file__) as (transport, server):
+            met = await measure_lateness(transport, streams, server.pid)
     if minutes:
-        async with served() as (transport, server):
-            met = await measure_memory(transport, minutes, server) and met
+        async with served(__file__) as (transport, server):
+            met = await measure_memory(transport, minutes, server.pid) and met
     return 0 if met else 1
 
 

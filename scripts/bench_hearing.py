@@ -22,21 +22,21 @@ import asyncio
 import os
 import sys
 import wave
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from asyncio.subprocess import Process
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
+from bench_emulator import served
 
 from sonic_voice import wire
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.emulator import senses
 from sonic_voice.emulator.local import Behaviour, sonic_service
-from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
+from sonic_voice.emulator.server import Emulator
 from sonic_voice.emulator.small_talk import SmallTalkBrain
 from sonic_voice.transport import Stream
 
@@ -257,36 +257,10 @@ async def _stalls(server: Process) -> tuple[float, float]:
     return float(count), float(longest_ms)
 
 
-@asynccontextmanager
-async def served(quality: Ears) -> AsyncGenerator[tuple[BedrockTransport, Process]]:
-    """A transport to an emulator in a process of its own, and that process."""
-    server: Process = await asyncio.create_subprocess_exec(
-        *(sys.executable, __file__, "--serve", "--ears", quality), stdin=PIPE, stdout=PIPE
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    try:
-        endpoint, ca_file = (await server.stdout.readline()).decode().split()
-        transport = BedrockTransport(
-            region=LOCAL_REGION,
-            endpoint=endpoint,
-            ca_file=ca_file,
-            access_key=LOCAL_KEYS.access_key,
-            secret_key=LOCAL_KEYS.secret_key,
-        )
-        try:
-            yield transport, server
-        finally:
-            await transport.aclose()
-    finally:
-        server.stdin.close()
-        await server.wait()
-
-
 async def bench(quality: Ears, streams: Sequence[int]) -> int:
     load = os.getloadavg()[0]
     print(f"{quality} ears, {os.cpu_count()} cores, load {load:.1f} before")
-    async with served(quality) as (transport, server):
+    async with served(__file__, "--ears", quality) as (transport, server):
         met = [await measure(transport, server, count) for count in streams]
     return 0 if all(met) else 1
 

@@ -1,10 +1,51 @@
-"""Whether a model can be had here: found, in this region, alive (protocol reference 1.7, 11.1)."""
+"""Who gets a stream: whether a model can be had here, and its service if so.
 
+A model must be found, in this region, and alive (protocol reference 1.7, 11.1).
+"""
+
+from collections.abc import Callable
 from datetime import date
 
 from ..catalog import VoiceModel, voice_model, without_region
 from ..errors import ConfigError
+from .answers import Timing
 from .effects import Note, Refusal, StreamRequest
+from .partner import Brain
+from .service import DetectorFactory, SonicService
+
+
+def service_factory(
+    brain: Brain,
+    detector_factory: DetectorFactory,
+    *,
+    new_id: Callable[[], str],
+    strict: bool = False,
+    today: date | None = None,
+    timing: Timing | None = None,
+    recognizes: bool = False,
+    idle_s: float | None = None,
+) -> Callable[[StreamRequest], SonicService | Refusal]:
+    """What a server asks for each stream: a service, or a refusal (see `admitted`)."""
+
+    def new_service(request: StreamRequest) -> SonicService | Refusal:
+        admission = admitted(request, strict=strict, today=today)
+        if isinstance(admission, Refusal):
+            return admission
+        model, notes = admission
+        return SonicService(
+            model,
+            brain,
+            detector_factory,
+            strict=strict,
+            new_id=new_id,
+            request_id=request.request_id,
+            timing=timing,
+            notes=notes,
+            recognizes=recognizes,
+            idle_s=idle_s,
+        )
+
+    return new_service
 
 
 def admitted(

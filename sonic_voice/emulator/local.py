@@ -20,6 +20,7 @@ from ..bedrock import BedrockTransport
 from ..catalog import voice_model, without_region
 from ..errors import ConfigError
 from . import senses
+from .admission import service_factory
 from .authority import Authority
 from .brain import ScenarioBrain, small_talk
 from .chat_endpoint import openai_brain
@@ -30,7 +31,6 @@ from .partner import Brain
 from .scenario import Scenario, load_scenario
 from .served import Pace
 from .server import LOCAL_KEYS, LOCAL_REGION, Emulator
-from .service import service_factory
 from .small_talk import SmallTalkBrain
 from .watch import Watch
 

@@ -12,7 +12,6 @@ sessions work, the deviation is noted and tolerated; in strict mode it is refuse
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from typing import Any
 
 from ..catalog import VoiceModel
@@ -34,10 +33,9 @@ from ..wire import (
     decode_input,
 )
 from . import checks
-from .admission import admitted
 from .answers import Timing
 from .blocks import Block, Blocks
-from .effects import Effect, Expiry, Fail, Finish, Note, Refusal, StreamRequest
+from .effects import Effect, Expiry, Fail, Finish, Note
 from .hearing import SpeechDetector
 from .order import INVALID, NO_AUDIO, OPEN_CONTENT, Refused, State, Tolerated, came, verdict
 from .outbox import Outbox
@@ -386,37 +384,3 @@ def _refuse(text: str | None) -> None:
 
 def _size(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
-
-
-def service_factory(
-    brain: Brain,
-    detector_factory: DetectorFactory,
-    *,
-    new_id: Callable[[], str],
-    strict: bool = False,
-    today: date | None = None,
-    timing: Timing | None = None,
-    recognizes: bool = False,
-    idle_s: float | None = None,
-) -> Callable[[StreamRequest], SonicService | Refusal]:
-    """What a server asks for each stream: a service, or a refusal (see `admission.admitted`)."""
-
-    def new_service(request: StreamRequest) -> SonicService | Refusal:
-        admission = admitted(request, strict=strict, today=today)
-        if isinstance(admission, Refusal):
-            return admission
-        model, notes = admission
-        return SonicService(
-            model,
-            brain,
-            detector_factory,
-            strict=strict,
-            new_id=new_id,
-            request_id=request.request_id,
-            timing=timing,
-            notes=notes,
-            recognizes=recognizes,
-            idle_s=idle_s,
-        )
-
-    return new_service

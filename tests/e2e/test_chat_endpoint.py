@@ -16,11 +16,11 @@ from sonic_voice import AudioFormat, NullSink, Session, SessionConfig, Toolbox, 
 from sonic_voice import tool as as_tool
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.emulator import openai, senses
+from sonic_voice.emulator.admission import service_factory
 from sonic_voice.emulator.chat_endpoint import KEY_VARIABLE, ChatEndpoint, Waits, openai_brain
 from sonic_voice.emulator.effects import Hear
 from sonic_voice.emulator.served import Pace
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
-from sonic_voice.emulator.service import service_factory
 from sonic_voice.events import AssistantText, Audio, Event, Interrupted, ToolAnswered, TurnEnded
 
 HELLO = Path(__file__).parent.parent / "speech" / "hello.wav"
