@@ -68,7 +68,6 @@ from tests.devices.room import Room  # noqa: E402
 from tests.devices.sounds import SPOKEN_HZ, at_capture_rate  # noqa: E402
 from tests.devices.virtual import (  # noqa: E402
     CAPTURE_HZ,
-    MODULES_IN_STEP,
     Capture,
     SoundServer,
     missing,
@@ -562,9 +561,7 @@ async def main() -> int:
         return 0 if await long_talk(60 * asked.simulated_minutes) else 1
     if reason := missing():
         raise SystemExit(reason)
-    ears, met, server = recogniser(), True, SoundServer()
-    server.unplug()
-    server.plug(MODULES_IN_STEP)
+    ears, met, server = recogniser(), True, SoundServer(in_step=True)
     try:
         if asked.interruptions:
             met &= await interruptions(VOICES[0], asked.interruptions, ears)

@@ -41,6 +41,9 @@ STEP_S = 0.008
 BELIEVED = 20
 """Blocks that must agree on a step, 200 to 400 ms: by chance they do once in a million."""
 
+SUSPECTED = 3
+"""Blocks that must agree for a step to be possible."""
+
 CAUGHT_UP_S = 3.0
 """How long it takes to follow the clocks by stretching: slow enough to be no change of pitch."""
 
@@ -82,6 +85,14 @@ class StreamClock:
                 self.origin_s += (at_s - position_s - self.origin_s) * new_s / (known_s + new_s)
         self._told_s = position_s
 
+    @property
+    def suspect(self) -> bool:
+        """Whether the last blocks were all a step late, or all a step early."""
+        if self.origin_s is None or len(self._origins) < SUSPECTED:
+            return False
+        last = [self._origins[-1 - k] - self.origin_s for k in range(SUSPECTED)]
+        return min(last) > STEP_S or max(last) < -STEP_S
+
     def _agree(self, origin_s: float) -> bool:
         """Whether the last blocks were all late, or all early."""
         early, late = min(self._origins), max(self._origins)
@@ -102,6 +113,9 @@ class Pairing:
         self._sound = np.zeros(0, np.float32)
         self._first = 0  # position of _sound[0] in the far stream
         self._read = 0.0  # position in the far stream of what is to be given next
+        self.slipped = False
+        """Whether the echo may come at another delay than before, since `partner` was last asked:
+        a block was lost somewhere, or seems to be, or the reading has jumped after one."""
 
     def played(self, pcm: bytes, rate_hz: int, at_s: float) -> None:
         """The loudspeaker's next block, silence included; it sounds from `at_s` on.
@@ -122,6 +136,7 @@ class Pairing:
         nothing was played.
         """
         self._near.tell(self._near_samples / RATE_HZ, captured_s)
+        self.slipped = self._near.suspect or self._far.suspect
         taken = samples * self._stretch()
         sound = self._between(self._read, taken / samples, samples)
         self._near_samples += samples
@@ -137,6 +152,7 @@ class Pairing:
         off_s = (wanted - self._read) / RATE_HZ
         if abs(off_s) > JUMP_S:
             self._read = wanted
+            self.slipped = True
             return 1.0
         return 1 + (off_s - min(SLACK_S, max(-SLACK_S, off_s))) / CAUGHT_UP_S
 

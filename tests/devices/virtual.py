@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -31,12 +30,15 @@ MODULES = (
     "module-remap-source master=micfeed.monitor source_name=vmic",
 )
 MODULES_IN_STEP = (
-    "module-null-sink sink_name=spk rate=50000 channels=2 norewinds=1",
+    "module-null-sink sink_name=spk rate=40000 channels=2 norewinds=1",
     "module-null-sink sink_name=micfeed rate=40000 channels=1 norewinds=1",
     MODULES[-1],
 )
 """The same with clocks that agree. A null sink counts time in blocks of whole microseconds, rounded
-down: at 44.1 and 48 kHz it is some 200 and 100 ppm fast. A frame of 20 or 25 us is not rounded."""
+down: at 44.1 and 48 kHz it is some 200 and 100 ppm fast. A frame of 25 us is not rounded."""
+
+SETTINGS_IN_STEP = "default-sample-rate = 40000\nalternate-sample-rate = 40000\n"
+"""With others the server would change an idle device's rate for who comes first."""
 
 DEFAULTS = ("set-default-sink spk", "set-default-source vmic")
 
@@ -52,11 +54,14 @@ def missing() -> str:
 class SoundServer:
     """PulseAudio for this process and its children, in a folder of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_step: bool = False) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="sonic-sound-"))
+        self._modules = MODULES_IN_STEP if in_step else MODULES
+        (self._folder / "daemon.conf").write_text(SETTINGS_IN_STEP if in_step else "")
         self._environment = {
             "XDG_RUNTIME_DIR": str(self._folder),
             "PULSE_SERVER": f"unix:{self._folder}/pulse/native",
+            "PULSE_CONFIG": str(self._folder / "daemon.conf"),
         }
         self._before = {name: os.environ.get(name) for name in self._environment}
         os.environ.update(self._environment)  # the sound library in this process is its client
@@ -67,7 +72,7 @@ class SoundServer:
         """Start the server with its devices; returns when it answers."""
         script = self._folder / "devices.pa"
         lines = ["load-module module-native-protocol-unix auth-anonymous=1"]
-        lines += [*(f"load-module {module}" for module in MODULES), *DEFAULTS]
+        lines += [*(f"load-module {module}" for module in self._modules), *DEFAULTS]
         script.write_text("\n".join(lines) + "\n")
         options = "--exit-idle-time=-1 --realtime=no --high-priority=no --use-pid-file=no"
         self._daemon = subprocess.Popen(
@@ -108,9 +113,9 @@ class SoundServer:
         self.control("unload-module module-remap-source")
         self.control("unload-module module-null-sink")
 
-    def plug(self, modules: Sequence[str] = MODULES) -> None:
-        """Put them back, or others."""
-        for module in modules:
+    def plug(self) -> None:
+        """Put them back."""
+        for module in self._modules:
             self.control(f"load-module {module}")
         for command in DEFAULTS:
             self.control(command)

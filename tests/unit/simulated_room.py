@@ -84,12 +84,8 @@ class SimulatedRoom:
         """Whether the loudspeaker was told to be soft."""
         self._buffer = PlayoutBuffer(HEARD)
         self._blocks: list[Block] = []
-        impulse = np.zeros(BLOCK, np.float32)
-        response = ECHO_GAIN * recording("sounds", "room-impulse")
-        late = (LATENCY_MS + delay_ms) * RATE_HZ // 1000
-        kept = min(len(response), BLOCK - late - FRAME)
-        impulse[late : late + kept] = response[:kept]
-        self._path = np.fft.rfft(impulse)
+        self._late_s = 0.0
+        self._path = _path(delay_ms)
         self._tail = np.zeros(BLOCK, np.float32)
         self._person = np.zeros(0, np.float32)
         self._random = np.random.default_rng(seed)
@@ -120,6 +116,12 @@ class SimulatedRoom:
         blocks, self._blocks = self._blocks, []
         return blocks
 
+    def slip(self, told_ms: int, delay_ms: int) -> None:
+        """The device has lost `told_ms` since the beginning, and tells; by what it tells, the echo
+        comes `delay_ms` late."""
+        self._late_s = told_ms / 1000
+        self._path = _path(told_ms + delay_ms)
+
     # -- the microphone
 
     def say(self, sound: Samples) -> None:
@@ -132,7 +134,8 @@ class SimulatedRoom:
         pcm = self._buffer.pull(FRAME)
         self.played.append(pcm)
         self.chunk_began_s = self.samples / RATE_HZ
-        self._blocks.append(Block(pcm, RATE_HZ, self.chunk_began_s + LATENCY_MS / 1000))
+        at_s = self.chunk_began_s + LATENCY_MS / 1000 + self._late_s
+        self._blocks.append(Block(pcm, RATE_HZ, at_s))
         self.samples += FRAME
         person, self._person = self._person[:FRAME], self._person[FRAME:]
         self.echo = self._echoed(from_pcm(pcm))
@@ -153,3 +156,13 @@ class SimulatedRoom:
         echo = self._tail[:FRAME].copy()
         self._tail = np.concatenate([self._tail[FRAME:], np.zeros(FRAME, np.float32)])
         return echo.astype(np.float32)
+
+
+def _path(delay_ms: int) -> NDArray[np.complex64]:
+    """What the room does to a sound, `delay_ms` after it has left the loudspeaker."""
+    impulse = np.zeros(BLOCK, np.float32)
+    response = ECHO_GAIN * recording("sounds", "room-impulse")
+    late = (LATENCY_MS + delay_ms) * RATE_HZ // 1000
+    kept = min(len(response), BLOCK - late - FRAME)
+    impulse[late : late + kept] = response[:kept]
+    return np.fft.rfft(impulse).astype(np.complex64)

@@ -91,6 +91,24 @@ async def test_the_very_first_words_in_an_unknown_room_do_not_interrupt_themselv
 
 @webrtc
 @silero
+@pytest.mark.parametrize(("told_ms", "delay_ms"), [(250, 100), (60, 60), (20, 95)])
+async def test_after_a_lost_block_the_echo_may_come_at_another_delay(
+    told_ms: int, delay_ms: int
+) -> None:
+    room, levels = SimulatedRoom(), list[Levels]()
+    speakers = open_speakers(room, room, on_levels=levels.append)
+    room.play(1, np.concatenate([MODEL, MODEL]))
+    await sent_until(speakers, room, 6)
+    room.slip(told_ms, delay_ms)
+    await sent_until(speakers, room, 10)
+    assert not any(level.speaking for level in levels)
+    room.say(PERSON)
+    await sent_until(speakers, room, 10.4 + onset(PERSON) / RATE_HZ)
+    assert levels[-1].speaking
+
+
+@webrtc
+@silero
 async def test_who_speaks_over_the_model_is_noticed_at_once_and_sent_whole() -> None:
     room, levels = SimulatedRoom(), list[Levels]()
     speakers = open_speakers(room, room, on_levels=levels.append)
@@ -204,8 +222,8 @@ async def test_chunks_of_any_length_come_through_without_a_gap(size: int, remove
     assert b"".join(read) == pcm[: len(pcm) // 320 * 320]
 
 
-class Paired:
-    """Removes nothing, and keeps what it was to remove."""
+class Paired(Headphones):
+    """Keeps what was to be removed."""
 
     def __init__(self) -> None:
         self.far = list[Samples]()

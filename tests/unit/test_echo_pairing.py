@@ -141,3 +141,26 @@ def test_one_block_that_is_out_of_step_moves_a_clock_by_next_to_nothing() -> Non
     for k in range(1000):
         clock.tell(k * FRAME_S, k * FRAME_S + (0.05 if k == 900 else 0.0))
         assert clock.origin_s == pytest.approx(0, abs=0.0001)
+
+
+@pytest.mark.parametrize("step_s", [0.02, -0.02])
+def test_three_blocks_that_are_out_of_step_make_a_clock_suspect(step_s: float) -> None:
+    clock = StreamClock()
+    told: list[bool] = []
+    for k in range(110):
+        late_s = step_s if k == 90 or k >= 105 else 0.0
+        clock.tell(k * FRAME_S, k * FRAME_S + late_s)
+        told.append(clock.suspect)
+    assert told == [False] * 107 + [True] * 3
+
+
+def test_a_pairing_that_jumped_or_is_about_to_says_so() -> None:
+    pairing = Pairing()
+    slipped: list[int] = []
+    for k in range(200):
+        late_s = 0.1 if k >= 100 else 0.0
+        pairing.played(bytes(2 * FRAME), RATE_HZ, k * FRAME_S + LATENCY_S + late_s)
+        pairing.partner(FRAME, k * FRAME_S)
+        if pairing.slipped:
+            slipped.append(k)
+    assert slipped == [0, *range(102, 120)]
