@@ -32,8 +32,9 @@ def test_all_heard_is_all() -> None:
     assert heard(answered(("One two three.", 1000)), 1000) == "One two three."
 
 
-def test_half_heard_is_cut_before_the_word_that_was_not_finished() -> None:
-    assert heard(answered(("One two three four.", 1000)), 600) == "One two"
+def test_a_word_that_was_cut_off_counts_from_its_middle_on() -> None:
+    assert heard(answered(("One two three four.", 1000)), 550) == "One two"
+    assert heard(answered(("One two three four.", 1000)), 560) == "One two three"
 
 
 def test_whole_blocks_count_by_their_sound_not_by_their_length() -> None:
@@ -44,7 +45,7 @@ def test_whole_blocks_count_by_their_sound_not_by_their_length() -> None:
 def test_a_block_whose_sound_was_cut_off_is_taken_to_be_as_long_as_its_words() -> None:
     """Its 500 ms are not the whole sentence, which the service never finished."""
     words = "Once upon a time there was a house with a red roof."
-    assert heard(answered((words, 500), cut_off=True), 500) == "Once"
+    assert heard(answered((words, 500), cut_off=True), 500) == "Once upon"
 
 
 def test_nobody_told_what_was_heard_leaves_what_the_service_says_was_spoken() -> None:
@@ -71,7 +72,7 @@ def test_lines_and_messages_hold_what_was_heard() -> None:
     transcript = answered(("One two three four.", 1000))
     transcript.user(1, "count")
     transcript.user(1, " please ")
-    heard(transcript, 600)
+    heard(transcript, 500)
     assert transcript.lines == (
         Line(1, "USER", "count please", "count please"),
         Line(1, "ASSISTANT", "One two", "One two three four.", interrupted=True),
