@@ -1,0 +1,88 @@
+/**
+ * Why there is no sound, in words for the user.
+ *
+ * Browsers tell it by a `DOMException` whose name is specified and whose text is not. The name is
+ * kept; message and hint are ours.
+ */
+
+/** `name` as the browser calls it, `message`: what happened, `hint`: what to do now. */
+export class SoundError extends Error {
+  /**
+   * @param {string} name
+   * @param {string} message
+   * @param {string} hint
+   * @param {{ cause?: unknown }} [options]
+   */
+  constructor(name, message, hint, options) {
+    super(message, options);
+    this.name = name;
+    this.hint = hint;
+  }
+}
+
+/** What `getUserMedia` throws: message and hint. @type {Record<string, [string, string]>} */
+const REFUSALS = {
+  NotAllowedError: [
+    'The microphone is not allowed for this page.',
+    'Allow it at the address bar, and for the browser in the system settings. Then start again.',
+  ],
+  SecurityError: [
+    'The microphone is not allowed for this page.',
+    'The page around this one must allow it: <iframe allow="microphone">.',
+  ],
+  NotFoundError: ['There is no microphone.', 'Connect one and start again.'],
+  OverconstrainedError: [
+    'The chosen microphone is not there any more.',
+    'Connect it again, or choose another.',
+  ],
+  NotReadableError: [
+    'The microphone cannot be read.',
+    'Close other programs that use it, or connect it again. Then start again.',
+  ],
+  AbortError: ['The microphone did not start.', 'Connect it again, or choose another.'],
+};
+
+/**
+ * @param {unknown} error of `getUserMedia`
+ */
+export function microphoneError(error) {
+  const name = error instanceof Error ? error.name : 'UnknownError';
+  const [message, hint] = REFUSALS[name] ?? [
+    'The microphone could not be opened.',
+    'Reload the page and start again.',
+  ];
+  return new SoundError(name, message, hint, { cause: error });
+}
+
+/** For a page that has no `navigator.mediaDevices`. */
+export function insecurePage() {
+  return new SoundError(
+    'SecurityError',
+    'This page may not use the microphone: it did not come over a secure connection.',
+    'Open it over https, or on the same machine as localhost.',
+  );
+}
+
+/**
+ * @param {unknown} error of `AudioContext` or its worklets
+ */
+export function soundSystemError(error) {
+  return new SoundError(
+    error instanceof Error ? error.name : 'UnknownError',
+    'The sound of this page could not be started.',
+    'Reload the page. If it stays so, update the browser, and check that a loudspeaker is there.',
+    { cause: error },
+  );
+}
+
+/**
+ * @param {unknown} error of `setSinkId`
+ */
+export function loudspeakerError(error) {
+  return new SoundError(
+    error instanceof Error ? error.name : 'UnknownError',
+    'The chosen loudspeaker cannot be used.',
+    'Connect it again, or choose another.',
+    { cause: error },
+  );
+}
