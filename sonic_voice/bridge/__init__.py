@@ -3,7 +3,7 @@
     browser ──► server / asgi ──► Bridge.meet ──► Visit ──► converse ──► the service
                   Socket            who may come    source, sink and observer in one
 
-`web_client/PROTOCOL.md` describes the wire. What is decided is decided without I/O, each matter in
+`web_client/README.md` describes the wire. What is decided is decided without I/O, each matter in
 a module: `access` and `tokens` who may come, `limits` how much they may have, `frames` and
 `messages` what they may say, `outbox` what is sent in which order, `site` what HTTP answers,
 `closing` with which words a connection ends. `visit` holds one conversation, `bridge` all.

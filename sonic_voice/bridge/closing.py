@@ -15,7 +15,7 @@ REASON_BYTES = 123
 
 
 class Close(IntEnum):
-    """The codes. `web_client/PROTOCOL.md` has the same table."""
+    """The codes. `web_client/README.md` has the same table."""
 
     BYE = 1000
     STOPPING = 1001

@@ -1,7 +1,7 @@
 """The text frames: JSON objects with a `type`, read into records, written from events.
 
 A page says little, and each word of it is checked here; unknown fields are left aside so that a
-later page can say more, an unknown type is refused. `web_client/PROTOCOL.md` describes them all.
+later page can say more, an unknown type is refused. `web_client/README.md` describes them all.
 """
 
 import json

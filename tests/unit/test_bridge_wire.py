@@ -48,7 +48,7 @@ from sonic_voice.events import (
 
 WEB_CLIENT = Path(__file__).parents[2] / "web_client"
 EXAMPLES: dict[str, Any] = json.loads((WEB_CLIENT / "protocol.json").read_text("utf-8"))
-DESCRIPTION = (WEB_CLIENT / "PROTOCOL.md").read_text("utf-8")
+DESCRIPTION = (WEB_CLIENT / "README.md").read_text("utf-8")
 
 
 def pcm(samples: list[int]) -> bytes:

@@ -1,0 +1,209 @@
+/** What a page shows of a conversation, from the messages of the server and what has played. */
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { beforeEach, test } from 'node:test';
+
+import { Conversation } from '../../web_client/conversation.js';
+
+/** @typedef {import('../../web_client/messages.js').ServerMessage} ServerMessage */
+
+const fixture = new URL('../../web_client/protocol.json', import.meta.url);
+const examples = JSON.parse(readFileSync(fixture, 'utf8'));
+
+const HEARD = 'Done, I went';
+const PLANNED = 'Done, I went forward.';
+
+let conversation = new Conversation();
+let seq = 0;
+
+beforeEach(() => {
+  conversation = new Conversation();
+  take('listening');
+});
+
+/**
+ * @param {string} type
+ * @param {object} [fields]
+ */
+function take(type, fields = {}) {
+  seq += 1;
+  conversation.take(/** @type {ServerMessage} */ ({ type, seq, ...fields }));
+}
+
+/**
+ * @param {number} turn
+ * @param {number} samples
+ */
+function plays(turn, samples, playing = true) {
+  conversation.played({ turn, samples, playing });
+}
+
+/** @param {number} turn */
+function answer(turn, text = 'Hello!', block = 0, stage = 'SPECULATIVE') {
+  take('assistant_text', { turn, block, text, stage });
+}
+
+/** @param {number} index */
+function shown(index) {
+  const found = conversation.turns.at(index);
+  assert.ok(found);
+  return found;
+}
+
+test('the examples of the server make a conversation', () => {
+  for (const message of examples.from_server) conversation.take(message);
+  assert.equal(
+    conversation.transcript(),
+    `You: hello.
+Assistant: Hello!
+Tool go {"meters": 10} answered: {"meters": 10}
+Assistant: Done, I went [forward.]
+`,
+  );
+});
+
+test('an answer is as planned, until what was spoken replaces it, block by block', () => {
+  answer(1, 'Hello! ');
+  answer(1, 'How are you?', 1);
+  answer(1, 'Hello. ', 0, 'FINAL');
+  assert.deepEqual(shown(0).parts, [
+    { text: 'Hello. ', stage: 'FINAL' },
+    { text: 'How are you?', stage: 'SPECULATIVE' },
+  ]);
+});
+
+test('the texts of one spoken turn belong together, before its answer', () => {
+  answer(1);
+  take('user_text', { turn: 1, text: 'go', typed: false });
+  take('user_text', { turn: 1, text: 'forward', typed: false });
+  assert.deepEqual(
+    conversation.turns.map(({ who, parts: [part] }) => [who, part?.text]),
+    [
+      ['user', 'go forward'],
+      ['assistant', 'Hello!'],
+    ],
+  );
+});
+
+test('what changes is replaced, so that a page may compare', () => {
+  take('user_text', { turn: 1, text: 'go', typed: true });
+  answer(1);
+  const before = conversation.turns;
+  answer(1, 'Hello.', 0, 'FINAL');
+  assert.notEqual(conversation.turns, before);
+  assert.equal(conversation.turns[0], before[0]);
+  assert.notEqual(conversation.turns[1], before[1]);
+});
+
+test('of a cut answer the tail that nobody heard is told apart', () => {
+  answer(2, PLANNED);
+  take('interrupted', { turn: 2 });
+  assert.ok(shown(0).interrupted && shown(0).over);
+  take('heard', { turn: 2, heard_ms: 900, heard: 'Done,', planned: PLANNED });
+  take('heard', { turn: 2, heard_ms: 1500, heard: HEARD, planned: PLANNED });
+  assert.deepEqual([shown(0).heard, shown(0).lost], [HEARD, ' forward.']);
+  assert.equal(conversation.transcript(), 'Assistant: Done, I went [forward.]\n');
+});
+
+test('an answer that was cut at its very end was heard whole', () => {
+  answer(2, PLANNED);
+  take('heard', { turn: 2, heard_ms: 2000, heard: PLANNED, planned: PLANNED });
+  assert.ok(!shown(0).interrupted);
+  assert.equal(conversation.transcript(), `Assistant: ${PLANNED}\n`);
+});
+
+test('an interruption of nothing shows nothing', () => {
+  take('interrupted', { turn: 3 });
+  take('heard', { turn: 3, heard_ms: 0, heard: '', planned: '' });
+  take('latency', { turn: 3, felt_ms: 900 });
+  assert.deepEqual(conversation.turns, []);
+  assert.equal(conversation.feltMs, 900);
+});
+
+test('a tool is shown with what it was asked only where the server tells it', () => {
+  take('user_text', { turn: 1, text: 'go', typed: true });
+  take('tool_call', { turn: 1, tool_use: 'a', name: 'go' });
+  assert.deepEqual(shown(-1).tools, [{ id: 'a', name: 'go', answered: false }]);
+  assert.equal(conversation.transcript(), 'You, typed: go\nTool go did not answer\n');
+  take('tool_answered', { turn: 1, tool_use: 'a', name: 'go' });
+  assert.equal(conversation.transcript(), 'You, typed: go\nTool go answered\n');
+});
+
+test('a turn is over when it has played, not when it has been sent', () => {
+  answer(1);
+  take('turn_ended', { turn: 1, samples: 4800 });
+  assert.ok(!shown(0).over);
+  plays(1, 2400);
+  assert.ok(!shown(0).over);
+  plays(1, 4800);
+  assert.ok(shown(0).over);
+});
+
+test('a turn is over, too, when the loudspeaker ran out of what had all come', () => {
+  answer(1);
+  take('turn_ended', { turn: 1, samples: 4800 });
+  conversation.came({ turn: 1, samples: 2400 });
+  plays(1, 2300);
+  plays(1, 2300, false);
+  assert.ok(!shown(0).over, 'more is to come: the network was slow');
+  conversation.came({ turn: 1, samples: 4800 });
+  plays(1, 2400);
+  plays(1, 4700, false);
+  assert.ok(shown(0).over, 'the rest is what the device is late by');
+});
+
+test('a short answer that has come whole is not over before it has begun to sound', () => {
+  answer(1);
+  conversation.came({ turn: 1, samples: 4800 });
+  take('turn_ended', { turn: 1, samples: 4800 });
+  assert.ok(!shown(0).over);
+});
+
+test('a turn of which the end is told late is over at once', () => {
+  answer(1);
+  conversation.came({ turn: 1, samples: 4800 });
+  plays(1, 4000);
+  plays(1, 4800, false);
+  assert.ok(!shown(0).over);
+  take('turn_ended', { turn: 1, samples: 4800 });
+  assert.ok(shown(0).over);
+});
+
+test('the page hears, thinks, calls a tool, speaks and listens', () => {
+  const told = new Conversation();
+  assert.equal(told.activity, 'connecting');
+  /** @type {[activity: string, step: () => void][]} */
+  const story = [
+    ['listening', () => {}],
+    ['hearing', () => take('user_speech_started', { offset_ms: 0 })],
+    ['thinking', () => take('user_speech_ended', { offset_ms: 900, detected_ms: 1500 })],
+    ['thinking', () => take('user_text', { turn: 1, text: 'go', typed: false })],
+    ['tool', () => take('tool_call', { turn: 1, tool_use: 'a', name: 'go' })],
+    ['thinking', () => take('tool_answered', { turn: 1, tool_use: 'a', name: 'go' })],
+    ['thinking', () => answer(1)],
+    ['speaking', () => plays(1, 2400)],
+    ['speaking', () => take('turn_ended', { turn: 1, samples: 4800 })],
+    ['listening', () => plays(1, 4800, false)],
+    ['thinking', () => take('user_text', { turn: 2, text: 'again', typed: true })],
+    ['listening', () => take('flush', { epoch: 1 })],
+    ['thinking', () => take('user_text', { turn: 2, text: 'again', typed: true })],
+    ['speaking', () => plays(2, 100)],
+    ['listening', () => plays(2, 100, false)],
+    ['speaking', () => plays(2, 150)],
+    ['speaking', () => take('user_speech_started', { offset_ms: 5000 })],
+    ['hearing', () => plays(2, 200, false)],
+    ['hearing', () => take('flush', { epoch: 2 })],
+    ['thinking', () => take('user_speech_ended', { offset_ms: 6000, detected_ms: 6500 })],
+    ['listening', () => take('turn_ended', { turn: 3, samples: 0 })],
+  ];
+  for (const [activity, step] of story) {
+    step();
+    assert.equal(conversation.activity, activity, String(step));
+  }
+});
+
+test('what a later server says is left aside', () => {
+  take('weather', { text: 'rain' });
+  assert.deepEqual([conversation.turns, conversation.activity], [[], 'listening']);
+});

@@ -1,0 +1,399 @@
+/**
+ * A spoken conversation in a page: joins socket, microphone and loudspeaker.
+ *
+ *     microphone ──► Link.voice ──►                 ──► Link.received ──► Conversation ──► events
+ *                                   WebSocket /talk                  └──► Loudspeaker
+ *                ◄── Link.played ◄──────────────────────────────────────────┘
+ *
+ * What is decided, `Link` and `Conversation` decide; here is what they cannot have: time, the
+ * socket and the devices. README.md shows how to use it.
+ */
+
+import { Loudspeaker } from './audio/loudspeaker.js';
+import { Microphone } from './audio/microphone.js';
+import { BROKEN, NO_TOKEN, VoiceError } from './closing.js';
+import { Conversation } from './conversation.js';
+import { Link } from './link.js';
+import { SUBPROTOCOL } from './messages.js';
+
+/** @import { Ending } from './closing.js' */
+/** @import { Activity, Turn } from './conversation.js' */
+/** @import { Answer } from './frames.js' */
+/** @import { Deed, Report } from './link.js' */
+/** @import { ServerMessage } from './messages.js' */
+
+export { VoiceError } from './closing.js';
+
+/** @typedef {'idle' | 'reconnecting' | 'ended' | Activity} State */
+
+/**
+ * See README.md. `sound`: other devices than the browser's, with the methods named here.
+ *
+ * @typedef {Pick<Microphone, 'level' | 'wave' | 'onended' | 'close'>} Input
+ * @typedef {Pick<Loudspeaker, 'level' | 'wave' | 'play' | 'flush' | 'setDevice' | 'close'>} Output
+ * @typedef {{ url?: string | URL, token?: string, voice?: string, language?: string,
+ *   fetchToken?: (() => Promise<string>) | undefined,
+ *   sound?: {
+ *     Microphone: { open(options: Parameters<typeof Microphone.open>[0]): Promise<Input> },
+ *     Loudspeaker: { open(options: Parameters<typeof Loudspeaker.open>[0]): Promise<Output> },
+ *   } }} Options
+ */
+
+/** Events: `state`, `turns`, `notice` (detail `{text}`), `ended` (`{code, reason, again}`). */
+export class VoiceClient extends EventTarget {
+  /** Send silence. */
+  muted = false;
+  /** Send silence except while `talking`. */
+  pushToTalk = false;
+  talking = false;
+
+  /** While there is a conversation: for `level()` and `wave()`. @type {Input | null} */
+  microphone = null;
+  /** @type {Output | null} */
+  loudspeaker = null;
+
+  /** The voice that speaks, and whether `sendText` is taken. */
+  voice = '';
+  typing = false;
+
+  #url;
+  #wishes;
+  #fetchToken;
+  #sound;
+  #devices = { input: '', output: '' };
+  #rates = { inputHz: 16_000, outputHz: 24_000 };
+
+  #link = new Link();
+  #conversation = new Conversation();
+  /** @type {State} */
+  #state = 'idle';
+  /** @type {readonly Turn[]} */
+  #turns = this.#conversation.turns;
+
+  /** Of a connection; it is over when this is aborted. */
+  #connection = new AbortController();
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** Of a conversation: who listens for the browser's network. */
+  #watch = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {Promise<void>} */
+  #connected = Promise.resolve();
+  /** @type {{ resolve: () => void, reject: (error: VoiceError) => void } | null} */
+  #waiting = null;
+
+  /** @param {Options} [options] */
+  constructor({ url, token = '', voice = '', language = '', fetchToken, sound } = {}) {
+    super();
+    this.#url = url ? new URL(url, globalThis.location?.href) : new URL('./talk', import.meta.url);
+    this.#url.protocol = this.#url.protocol.replace('http', 'ws');
+    this.#wishes = { voice, language };
+    this.#fetchToken = fetchToken ?? (() => token);
+    this.#sound = sound ?? { Microphone, Loudspeaker };
+  }
+
+  /**
+   * Begin a conversation: microphone, loudspeaker, socket. Call it where the user has clicked, or
+   * the browser plays nothing. While there is a conversation, does nothing.
+   *
+   * @returns {Promise<void>}  the service listens. Rejects with `VoiceError`; `ended` comes, too
+   */
+  connect() {
+    const { phase } = this.#link;
+    if (phase !== 'idle' && phase !== 'ended') return this.#connected;
+    this.#link = new Link(this.#wishes);
+    this.#connected = new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
+    this.#watchNetwork();
+    this.#do(this.#link.begin());
+    return this.#connected;
+  }
+
+  /** The goodbye: the conversation is over, and the devices are let go. */
+  close() {
+    this.#do(this.#link.leave());
+  }
+
+  /**
+   * After the end, a new conversation; while the connection is lost, try at once.
+   *
+   * @returns {Promise<void>}  as `connect`
+   */
+  reconnect() {
+    this.#do(this.#link.hurry());
+    return this.connect();
+  }
+
+  /**
+   * A typed turn. Throws `VoiceError` when it cannot be sent.
+   *
+   * @param {string} text  up to 2,000 characters
+   */
+  sendText(text) {
+    this.#do(this.#link.say(text));
+  }
+
+  /** Cut the answer off. */
+  interrupt() {
+    this.#do(this.#link.interrupt());
+  }
+
+  /**
+   * Choose devices, now or for later; `''` is the browser's choice. Rejects with `SoundError`, and
+   * then those before are kept.
+   *
+   * @param {{ input?: string, output?: string }} devices  ids of `devices()`
+   */
+  async useDevices({ input, output }) {
+    if (input !== undefined) {
+      if (this.microphone) await this.#useMicrophone(input);
+      this.#devices.input = input;
+    }
+    if (output !== undefined) {
+      await this.loudspeaker?.setDevice(output);
+      this.#devices.output = output;
+    }
+  }
+
+  /** @returns {State} */
+  get state() {
+    const { phase } = this.#link;
+    return phase === 'talking' ? this.#conversation.activity : phase;
+  }
+
+  /** What has been said, newest last. What changes is replaced, never changed. */
+  get turns() {
+    return this.#conversation.turns;
+  }
+
+  /** From the end of speech to the audible answer, of the last one. */
+  get feltMs() {
+    return this.#conversation.feltMs;
+  }
+
+  /** Frames of the user's sound that the network had no room for. */
+  get droppedFrames() {
+    return this.#link.droppedFrames;
+  }
+
+  /** The conversation as plain text. */
+  transcript() {
+    return this.#conversation.transcript();
+  }
+
+  // -- what the link wants done -----------------------------------------------------------------
+
+  /** @param {Deed[]} deeds */
+  #do(deeds) {
+    for (const deed of deeds) this.#act(deed);
+    this.#rearm();
+    this.#announce();
+  }
+
+  /** @param {Deed} deed */
+  #act(deed) {
+    if (deed.do === 'open') void this.#open(deed.fresh);
+    else if (deed.do === 'drop') this.#hangUp();
+    else if (deed.do === 'close') this.#socket?.close(1000);
+    else if (deed.do === 'send') this.#socket?.send(deed.frame);
+    else if (deed.do === 'flush') this.loudspeaker?.flush(deed.epoch);
+    else if (deed.do === 'play') this.#play(deed.answer);
+    else if (deed.do === 'tell') this.#hear(deed.message);
+    else if (deed.do === 'notice') this.#emit('notice', { text: deed.text });
+    else this.#end(deed.ending);
+  }
+
+  /** @param {boolean} fresh */
+  async #open(fresh) {
+    this.#hangUp();
+    const { signal } = (this.#connection = new AbortController());
+    try {
+      if (fresh) await this.#closeSound(); // of the conversation that this one replaces
+      await this.#openSound(signal);
+      const token = fresh && !signal.aborted ? await this.#token() : '';
+      if (!signal.aborted) this.#openSocket(token, signal);
+    } catch (error) {
+      if (!signal.aborted) this.#fail(error);
+    }
+  }
+
+  /**
+   * @param {string} token
+   * @param {AbortSignal} signal
+   */
+  #openSocket(token, signal) {
+    const socket = new WebSocket(this.#url, SUBPROTOCOL);
+    socket.binaryType = 'arraybuffer';
+    socket.onopen = () => this.#do(this.#link.opened(token));
+    socket.onmessage = ({ data }) => this.#do(this.#link.received(data));
+    socket.onclose = ({ code, reason }) =>
+      this.#do(this.#link.closed(code, reason, performance.now()));
+    signal.addEventListener('abort', () => {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    });
+    this.#socket = socket;
+    this.#link.opening(performance.now());
+    this.#rearm();
+  }
+
+  async #token() {
+    try {
+      return await this.#fetchToken();
+    } catch (cause) {
+      throw new VoiceError(NO_TOKEN, { cause });
+    }
+  }
+
+  #hangUp() {
+    this.#connection.abort();
+    this.#socket = null;
+  }
+
+  #rearm() {
+    clearTimeout(this.#timer);
+    const { dueMs } = this.#link;
+    if (dueMs === Infinity) return;
+    const tick = () => this.#do(this.#link.tick(performance.now()));
+    this.#timer = setTimeout(tick, dueMs - performance.now());
+  }
+
+  #watchNetwork() {
+    const { signal } = (this.#watch = new AbortController());
+    const lost = () => this.#do(this.#link.lost(performance.now()));
+    const back = () => this.#do(this.#link.hurry());
+    globalThis.window?.addEventListener('offline', lost, { signal });
+    globalThis.window?.addEventListener('online', back, { signal });
+  }
+
+  /** @param {unknown} cause */
+  #fail(cause) {
+    const because = endingOf(cause);
+    this.#waiting?.reject(new VoiceError(because, { cause }));
+    this.#do(this.#link.fail(because));
+  }
+
+  /** @param {Answer} answer */
+  #play(answer) {
+    this.#conversation.came({ turn: answer.turn, samples: answer.start + answer.samples.length });
+    this.loudspeaker?.play(answer);
+  }
+
+  /** @param {ServerMessage} message */
+  #hear(message) {
+    if (message.type === 'ready') {
+      if (!message.resumed) this.#conversation = new Conversation();
+      this.voice = message.voice;
+      this.typing = message.typing;
+      void this.#useRates({ inputHz: message.input.rate_hz, outputHz: message.output.rate_hz });
+    }
+    this.#conversation.take(message);
+    if (message.type === 'listening') this.#waiting?.resolve();
+  }
+
+  /** @param {Ending} ending */
+  #end(ending) {
+    this.#watch.abort();
+    void this.#closeSound();
+    this.#waiting?.reject(new VoiceError(ending));
+    this.#announce();
+    this.#emit('ended', ending);
+  }
+
+  #announce() {
+    if (this.#turns !== this.turns) {
+      this.#turns = this.turns;
+      this.#emit('turns');
+    }
+    if (this.#state !== this.state) {
+      this.#state = this.state;
+      this.#emit('state', { state: this.#state });
+    }
+  }
+
+  /** @type {(name: 'state' | 'turns' | 'notice' | 'ended', detail?: object) => void} */
+  #emit = (name, detail) => void this.dispatchEvent(new CustomEvent(name, { detail }));
+
+  // -- sound ------------------------------------------------------------------------------------
+
+  /** @param {AbortSignal} signal */
+  async #openSound(signal) {
+    if (this.loudspeaker) return; // the conversation is resumed, and sounds on
+    const microphone = await this.#openMicrophone(this.#devices.input);
+    const loudspeaker = await this.#openLoudspeaker().catch(async (error) => {
+      await microphone.close();
+      throw error;
+    });
+    if (signal.aborted) await Promise.all([microphone.close(), loudspeaker.close()]);
+    else [this.microphone, this.loudspeaker] = [microphone, loudspeaker];
+  }
+
+  async #closeSound() {
+    const open = [this.microphone, this.loudspeaker];
+    this.microphone = this.loudspeaker = null;
+    await Promise.all(open.map((device) => device?.close()));
+  }
+
+  #openLoudspeaker() {
+    const onPlayed = (/** @type {Report} */ report) => this.#played(report);
+    const deviceId = this.#devices.output;
+    return this.#sound.Loudspeaker.open({ deviceId, rateHz: this.#rates.outputHz, onPlayed });
+  }
+
+  /** @param {string} deviceId */
+  async #openMicrophone(deviceId) {
+    const onSamples = (/** @type {Int16Array} */ samples) => this.#heard(samples);
+    const rateHz = this.#rates.inputHz;
+    const microphone = await this.#sound.Microphone.open({ deviceId, rateHz, onSamples });
+    microphone.onended = () => void this.#replaceMicrophone();
+    return microphone;
+  }
+
+  /** @param {string} deviceId */
+  async #useMicrophone(deviceId) {
+    const microphone = await this.#openMicrophone(deviceId);
+    const old = this.loudspeaker ? this.microphone : microphone; // it may have ended meanwhile
+    if (this.loudspeaker) this.microphone = microphone;
+    await old?.close();
+  }
+
+  /** The microphone is gone. Without one the conversation goes on: one can listen and type. */
+  async #replaceMicrophone() {
+    try {
+      await this.useDevices({ input: '' });
+      this.#emit('notice', { text: 'The microphone is gone. The default one is used now.' });
+    } catch (error) {
+      this.microphone = null;
+      this.#emit('notice', { text: `The microphone is gone. ${endingOf(error).reason}` });
+    }
+  }
+
+  /** Hardly ever others than were opened. @param {{ inputHz: number, outputHz: number }} rates */
+  async #useRates(rates) {
+    if (rates.inputHz === this.#rates.inputHz && rates.outputHz === this.#rates.outputHz) return;
+    this.#rates = rates;
+    await this.#closeSound();
+    await this.#openSound(this.#connection.signal).catch((error) => this.#fail(error));
+  }
+
+  /** @param {Int16Array} samples */
+  #heard(samples) {
+    const silent = this.muted || (this.pushToTalk && !this.talking);
+    const sent = silent ? new Int16Array(samples.length) : samples;
+    this.#do(this.#link.voice(sent, this.#socket?.bufferedAmount ?? 0, performance.now()));
+  }
+
+  /** @param {Report} report */
+  #played(report) {
+    this.#conversation.played(report);
+    this.#do(this.#link.played(report, performance.now()));
+  }
+}
+
+/** What to say of it: errors of devices have words. @param {unknown} error @returns {Ending} */
+function endingOf(error) {
+  if (error instanceof Error && 'hint' in error) {
+    return { code: 0, reason: `${error.message} ${error.hint}`, again: true };
+  }
+  return BROKEN;
+}
