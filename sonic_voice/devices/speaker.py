@@ -47,6 +47,9 @@ class Sounded:
     at_s: float
     """When its first sample is at the loudspeaker, in seconds of `time.monotonic()`: some
     milliseconds after it was pulled."""
+    gap: bool = False
+    """The device had run dry before: by how much this sounds later, it may tell only seconds
+    afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +226,7 @@ class Speaker:
         mono = self._tap.pull(frames)
         self._pulled_until_s = at_s + frames / opening.rate_hz
         self._underruns += lapse and self._buffer.pending_samples > 0
-        self._far_end.append(Sounded(mono, opening.rate_hz, at_s))
+        self._far_end.append(Sounded(mono, opening.rate_hz, at_s, gap=lapse))
         if opening.channels == 1:
             return mono
         return np.repeat(np.frombuffer(mono, "<i2"), opening.channels).tobytes()

@@ -94,7 +94,7 @@ class TimedSource(AudioSource, Protocol):
 
 
 class SoundedBlock(Protocol):
-    """What a loudspeaker played, s16le mono, from `at_s` on."""
+    """What a loudspeaker played, s16le mono, from `at_s` on; perhaps after a `gap`."""
 
     @property
     def pcm(self) -> bytes: ...
@@ -102,6 +102,8 @@ class SoundedBlock(Protocol):
     def rate_hz(self) -> int: ...
     @property
     def at_s(self) -> float: ...
+    @property
+    def gap(self) -> bool: ...
 
 
 class TappedSink(Protocol):
@@ -306,7 +308,7 @@ class OpenSpeakers:
 
     def _hear(self, pcm: bytes, began_s: float) -> bytes:
         for block in self._speaker.sounded():
-            self._pairing.played(block.pcm, block.rate_hz, block.at_s)
+            self._pairing.played(block.pcm, block.rate_hz, block.at_s, gap=block.gap)
         near = np.concatenate([self._rest, from_pcm(pcm)])
         whole = len(near) // FRAME * FRAME
         near, rest = near[:whole], near[whole:]

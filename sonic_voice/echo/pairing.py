@@ -113,15 +113,17 @@ class Pairing:
         self._sound = np.zeros(0, np.float32)
         self._first = 0  # position of _sound[0] in the far stream
         self._read = 0.0  # position in the far stream of what is to be given next
+        self._gap = False
         self.slipped = False
-        """Whether the echo may come at another delay than before, since `partner` was last asked:
-        a block was lost somewhere, or seems to be, or the reading has jumped after one."""
+        """Whether what `partner` gave last may echo with another delay than what it gave before: a
+        block was lost somewhere, or seems to be, or the reading has jumped after one."""
 
-    def played(self, pcm: bytes, rate_hz: int, at_s: float) -> None:
+    def played(self, pcm: bytes, rate_hz: int, at_s: float, *, gap: bool = False) -> None:
         """The loudspeaker's next block, silence included; it sounds from `at_s` on.
 
-        The rate may change when a device is opened anew.
+        `gap`: the device has run dry before. The rate may change when it is opened anew.
         """
+        self._gap |= gap
         if rate_hz != self._resampled_hz:
             self._keep(self._resampler.finish())
             self._resampler, self._resampled_hz = Resampler(rate_hz, RATE_HZ), rate_hz
@@ -136,7 +138,8 @@ class Pairing:
         nothing was played.
         """
         self._near.tell(self._near_samples / RATE_HZ, captured_s)
-        self.slipped = self._near.suspect or self._far.suspect
+        self.slipped = self._gap or self._near.suspect or self._far.suspect
+        self._gap = False
         taken = samples * self._stretch()
         sound = self._between(self._read, taken / samples, samples)
         self._near_samples += samples

@@ -63,6 +63,7 @@ class Block(NamedTuple):
     pcm: bytes
     rate_hz: int
     at_s: float
+    gap: bool = False
 
 
 class SimulatedRoom:
@@ -85,6 +86,7 @@ class SimulatedRoom:
         self._buffer = PlayoutBuffer(HEARD)
         self._blocks: list[Block] = []
         self._late_s = 0.0
+        self._gap = False
         self._path = _path(delay_ms)
         self._tail = np.zeros(BLOCK, np.float32)
         self._person = np.zeros(0, np.float32)
@@ -117,8 +119,9 @@ class SimulatedRoom:
         return blocks
 
     def slip(self, told_ms: int, delay_ms: int) -> None:
-        """The device has lost `told_ms` since the beginning, and tells; by what it tells, the echo
-        comes `delay_ms` late."""
+        """The device has run dry, for `told_ms` by what it tells; by that the echo is `delay_ms`
+        late."""
+        self._gap = True
         self._late_s = told_ms / 1000
         self._path = _path(told_ms + delay_ms)
 
@@ -135,7 +138,8 @@ class SimulatedRoom:
         self.played.append(pcm)
         self.chunk_began_s = self.samples / RATE_HZ
         at_s = self.chunk_began_s + LATENCY_MS / 1000 + self._late_s
-        self._blocks.append(Block(pcm, RATE_HZ, at_s))
+        self._blocks.append(Block(pcm, RATE_HZ, at_s, self._gap))
+        self._gap = False
         self.samples += FRAME
         person, self._person = self._person[:FRAME], self._person[FRAME:]
         self.echo = self._echoed(from_pcm(pcm))
