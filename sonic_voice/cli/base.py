@@ -1,8 +1,8 @@
 """What the commands share: the application, exit codes, errors as sentences, Ctrl-C.
 
 Exit codes: 0 good, 2 usage, 3 configuration or credentials, 4 refused by the service, 5 network,
-6 microphone or loudspeaker, 130 Ctrl-C after a graceful goodbye, 143 SIGTERM to `emulate`. Errors
-go to stderr, one sentence and the next step; the conversation goes to stdout.
+6 microphone or loudspeaker, 130 Ctrl-C after a graceful goodbye, 143 SIGTERM to `emulate` and
+`serve`. Errors go to stderr, one sentence and the next step; the conversation goes to stdout.
 """
 
 import asyncio

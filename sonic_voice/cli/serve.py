@@ -14,11 +14,10 @@ import typer
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..errors import ConfigError
-from ..http2.client import is_loopback
 from ..run import Service
 from ..tools import Toolbox
 from .base import errors, until_done
-from .talk import _bedrock, _local, _text, _tools_of  # pyright: ignore[reportPrivateUsage]
+from .service import service_of, text_of, tools_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,21 +77,29 @@ def serve(
     """Serve a page to talk with the model, until Ctrl-C.
 
     [bold]sonic-voice serve --local[/bold]
+    [bold]sonic-voice serve --region us-east-1 --tools robot.py[/bold]
 
-    For others than this machine it takes --host, --allow-origin and --token-secret-file, and TLS,
-    here or before it: browsers give a microphone only to pages that came over HTTPS.
+    Open the address it prints in a browser. The same server is behind the
+    element <sonic-voice> on other pages.
+
+    It listens to this machine alone. For others name the origin of each page
+    that may talk, the own one too, a file with a secret of 32 bytes or more,
+    and a certificate, unless TLS ends before it: browsers give a microphone
+    only to pages that came over HTTPS.
+
+    [bold]sonic-voice serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+    --allow-origin https://voice.example:8080 --token-secret-file secret[/bold]
+
+    /healthz tells whether it takes conversations, /metrics how many there are.
     """
     with errors(context):
-        if local and (endpoint or ca or profile):
-            raise typer.BadParameter("--local has an endpoint and credentials of its own.")
-        if scenario and not local:
-            raise typer.BadParameter("--scenario is for the emulator: add --local.")
-        toolbox = _tools_of(tools) if tools is not None else Toolbox()
+        _needs_websockets()
+        toolbox = tools_of(tools)
         config = SessionConfig(
             model=model,
             voice=voice,
             region=region,
-            system=DEFAULT_SYSTEM if system is None else _text(system),
+            system=DEFAULT_SYSTEM if system is None else text_of(system),
             tools=toolbox.specs,
         )
         asked = _Asked(
@@ -109,16 +116,20 @@ def serve(
             max_minutes=max_minutes,
             idle_s=idle_s,
         )
-        if local:
-            service = _local(scenario, "http2")
-        else:
-            service = _bedrock(region, profile, endpoint, ca, "http2")
-        _needs_websockets()
+        service = service_of(
+            local=local,
+            scenario=scenario,
+            region=region,
+            profile=profile,
+            endpoint=endpoint,
+            ca=ca,
+        )
         until_done(_serve(asked, service, token_secret_file))
 
 
 async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> None:
     from ..bridge import Access, Bridge, Limits, Offer, load_pages, served, web_client
+    from ..http2.client import is_loopback
 
     stop = asyncio.Event()
     with suppress(NotImplementedError):  # Windows has no such signal

@@ -1,24 +1,19 @@
 """`sonic-voice talk` and `demo`: one conversation."""
 
-import runpy
-from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
-from ..errors import ConfigError, SonicError
-from ..run import Service, events_file, hold, prepared
-from ..tools import Tool, Toolbox, tool
-from ..transport import Transport
-from .base import errors, needs_emulator, until_done
+from ..run import events_file, hold, prepared
+from ..tools import Toolbox, tool
+from .base import errors, until_done
+from .service import Engine, emulated, service_of, text_of, tools_of
 from .sound import AudioBackend, device
-
-Engine = Literal["http2", "crt"]
 
 EMULATOR = "on the local emulator"
 
@@ -88,25 +83,26 @@ def talk(
     Without --local it talks to Amazon Bedrock, with your AWS credentials.
     """
     with errors(context):
-        if local and (endpoint or ca or profile):
-            raise typer.BadParameter("--local has an endpoint and credentials of its own.")
-        if scenario and not local:
-            raise typer.BadParameter("--scenario is for the emulator: add --local.")
         if input is None and (output or speed != 1.0):
             raise typer.BadParameter("--output and --speed are for recordings: add --input.")
-        toolbox = _tools_of(tools) if tools is not None else Toolbox()
+        toolbox = tools_of(tools)
         config = SessionConfig(
             model=model,
             voice=voice,
             region=region,
-            system=DEFAULT_SYSTEM if system is None else _text(system),
+            system=DEFAULT_SYSTEM if system is None else text_of(system),
             tools=toolbox.specs,
         )
-        if local:
-            service, where = _local(scenario, transport), EMULATOR
-        else:
-            service = _bedrock(region, profile, endpoint, ca, transport)
-            where = f"at {endpoint}" if endpoint else "on Amazon Bedrock"
+        service = service_of(
+            local=local,
+            scenario=scenario,
+            region=region,
+            profile=profile,
+            endpoint=endpoint,
+            ca=ca,
+            engine=transport,
+        )
+        where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if input is not None:
             with prepared(config, input, output, speed, events, toolbox, as_json, where) as run:
                 until_done(hold(run, service))
@@ -161,66 +157,4 @@ def demo(
         run = stack.enter_context(
             prepared(config, speech, output, speed, None, tools, as_json, EMULATOR)
         )
-        until_done(hold(run, _local(script, "http2")))
-
-
-def _local(scenario: Path | None, engine: Engine) -> Service:
-    needs_emulator()
-    from ..emulator.local import LocalService
-
-    service = LocalService(scenario, engine=engine)  # a scenario is read before all else
-    return lambda: service
-
-
-def _bedrock(
-    region: str | None, profile: str | None, endpoint: str | None, ca: Path | None, engine: Engine
-) -> Service:
-    from ..bedrock import BedrockTransport
-
-    transport = BedrockTransport(
-        region=region, profile=profile, endpoint=endpoint, ca_file=ca, engine=engine
-    )
-
-    @asynccontextmanager
-    async def opened() -> AsyncGenerator[Transport]:
-        try:
-            yield transport
-        finally:
-            await transport.aclose()
-
-    return opened
-
-
-def _tools_of(path: Path) -> Toolbox:
-    """The `@tool` functions of a Python file, which is run."""
-    try:
-        names = runpy.run_path(str(path))
-    except SonicError:
-        raise
-    except OSError as error:
-        raise ConfigError(
-            f"Cannot read {path}: {error.strerror}.", hint="Name a Python file."
-        ) from error
-    except Exception as error:
-        raise ConfigError(
-            f"{path} fails when it is run: {type(error).__name__}: {error}.",
-            hint="--debug shows where.",
-        ) from error
-    values = cast(dict[str, object], names).values()
-    found: list[Tool[..., Any]] = [cast(Any, v) for v in values if isinstance(v, Tool)]
-    if not found:
-        raise ConfigError(f"{path} has no tools.", hint="Decorate functions with @tool.")
-    return Toolbox(found)
-
-
-def _text(argument: str) -> str:
-    """`argument`, or what is in the file it names with an @, as curl does it."""
-    if not argument.startswith("@"):
-        return argument
-    try:
-        return Path(argument[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"Cannot read {argument[1:]}: {getattr(error, 'strerror', None) or error}.",
-            hint="Name a text file in UTF-8.",
-        ) from error
+        until_done(hold(run, emulated(script)))

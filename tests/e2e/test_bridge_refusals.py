@@ -1,14 +1,15 @@
 """Bad clients of the bridge: each is told why it has to go, and nobody else notices."""
 
 import asyncio
+import gc
 import json
 import logging
 import random
 import socket as sockets
 import ssl
 import time
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -242,22 +243,38 @@ async def test_a_flood_is_stopped(size: int) -> None:
         assert (await close_of(connection))[0] == 4023
 
 
-async def test_ten_thousand_random_frames_are_answered_or_closed() -> None:
+async def test_ten_thousand_random_frames_are_answered_or_closed_and_leave_nothing() -> None:
     chance = random.Random(5)
-    sent = 0
     async with running() as (url, bridge):
-        while sent < 10_000:
-            async with socket(url) as connection:
-                await connection.send(hello())
-                try:
-                    while sent < 10_000:
-                        sent += 1
-                        await connection.send(_random_message(chance))
-                        await asyncio.sleep(0)
-                except ConnectionClosed:
-                    assert connection.close_code in (1007, 1009, *range(4000, 4032))
-        await until(lambda: "sonic_voice_conversations 0\n" in bridge.metrics())
+
+        async def objects_after(frames: int) -> int:
+            await _pester(url, chance, frames)
+            await until(lambda: "sonic_voice_conversations 0\n" in bridge.metrics())
+            await until(lambda: "sonic_voice_connections 0\n" in bridge.metrics())
+            gc.collect()
+            return len(gc.get_objects())
+
+        before = await objects_after(2_000)
+        begun = bridge.counts.conversations
+        left = await objects_after(8_000) - before
+        begun = bridge.counts.conversations - begun
         assert 'code="1011"' not in bridge.metrics()
+    assert left < begun, "not even one object a conversation"
+
+
+async def _pester(url: str, chance: random.Random, frames: int) -> None:
+    """Send so many, in a new conversation whenever one was closed."""
+    sent = 0
+    while sent < frames:
+        async with socket(url) as connection:
+            await connection.send(hello())
+            try:
+                while sent < frames:
+                    sent += 1
+                    await connection.send(_random_message(chance))
+                    await asyncio.sleep(0)
+            except ConnectionClosed:
+                assert connection.close_code in (1007, 1009, *range(4000, 4032))
 
 
 def _random_message(chance: random.Random) -> str | bytes:
@@ -274,11 +291,21 @@ def _random_message(chance: random.Random) -> str | bytes:
 
 
 async def test_a_reader_that_does_not_read_is_cut_off() -> None:
-    """It says that it has played all, so that sound is sent, and takes nothing from its socket."""
-    async with running(Limits(stuck_s=0.5)) as (url, bridge), _raw(url) as (_, connection):
+    async with running(Limits(stuck_s=0.5)) as (url, bridge):
+        assert await _read_nothing(url, bridge) == 4024
+
+
+async def _read_nothing(url: str, bridge: Bridge) -> int:
+    """Say that all was played, so that sound is sent, and take nothing from the socket.
+
+    How the conversation ends.
+    """
+    others = set(bridge._visits)  # pyright: ignore[reportPrivateUsage]
+    async with _raw(url) as (_, connection):
         await opened(connection)
         connection.transport.pause_reading()
-        [(visit, _)] = bridge._visits.values()  # pyright: ignore[reportPrivateUsage]
+        [mine] = bridge._visits.keys() - others  # pyright: ignore[reportPrivateUsage]
+        visit, _ = bridge._visits[mine]  # pyright: ignore[reportPrivateUsage]
         for turn in range(1, 400):
             for _ in range(5):
                 visit._sink.play(turn, bytes(48_000))  # pyright: ignore[reportPrivateUsage]
@@ -287,8 +314,9 @@ async def test_a_reader_that_does_not_read_is_cut_off() -> None:
             await asyncio.sleep(0)
             if visit.ending.done():
                 break
-        assert await asyncio.wait_for(visit.ending, 5) == 4024
+        close = await asyncio.wait_for(visit.ending, 5)
         connection.transport.resume_reading()
+        return close
 
 
 @asynccontextmanager
@@ -335,12 +363,35 @@ async def test_the_refusal_of_the_service_is_told_without_its_words(
     assert "arn" not in reason
 
 
-async def test_the_others_hear_no_gap_while_one_attacks() -> None:
-    async with running() as (url, bridge), AsyncExitStack() as stack:
+async def _flood(url: str, _: Bridge) -> None:
+    async with socket(url) as connection:
+        await connection.send(hello())
+        while True:
+            await connection.send(voice_frame(bytes(32_000)))
+
+
+async def _nonsense(url: str, _: Bridge) -> None:
+    await _pester(url, random.Random(5), 100)
+
+
+async def _deafness(url: str, bridge: Bridge) -> None:
+    await _read_nothing(url, bridge)
+
+
+@pytest.mark.parametrize("attack", [_flood, _nonsense, _deafness])
+async def test_the_others_hear_no_gap_while_one_attacks(
+    attack: Callable[[str, Bridge], Coroutine[Any, Any, None]],
+) -> None:
+    async def attacks() -> None:
+        while True:
+            with suppress(ConnectionClosed):
+                await attack(url, bridge)
+
+    async with running(Limits(stuck_s=0.5)) as (url, bridge), AsyncExitStack() as stack:
         good = await stack.enter_async_context(socket(url))
         await opened(good)
         [(visit, _)] = bridge._visits.values()  # pyright: ignore[reportPrivateUsage]
-        attack = asyncio.create_task(_attack(url))
+        attacking = asyncio.create_task(attacks())
         gaps_s: list[float] = []
         last_s = time.monotonic()
         for index in range(100):
@@ -352,17 +403,7 @@ async def test_the_others_hear_no_gap_while_one_attacks() -> None:
             gaps_s.append(time.monotonic() - last_s)
             last_s = time.monotonic()
             await asyncio.sleep(0.02)
-        attack.cancel()
-        await asyncio.gather(attack, return_exceptions=True)
+        attacking.cancel()
+        await asyncio.gather(attacking, return_exceptions=True)
+        assert bridge.counts.conversations > 1
     assert max(gaps_s) < 0.25, "a page's ring holds more than that"
-
-
-async def _attack(url: str) -> None:
-    while True:
-        async with socket(url) as connection:
-            try:
-                await connection.send(hello())
-                for _ in range(500):
-                    await connection.send(voice_frame(bytes(32_000)))
-            except ConnectionClosed:
-                continue

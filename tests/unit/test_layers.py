@@ -17,6 +17,10 @@ PURE = (
     *("transcript", "turns", "wire", "echo.local_speech", "echo.path"),
     *("terminal.line_editor", "terminal.scene"),
     *(
+        f"bridge.{name}"
+        for name in ("closing", "tokens", "frames", "messages", "limits", "outbox", "counts")
+    ),
+    *(
         f"emulator.{name}"
         for name in (
             *("answers", "blocks", "brain", "checks", "conformance", "counting", "dates"),

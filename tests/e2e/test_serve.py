@@ -1,0 +1,131 @@
+"""The command `serve` as one uses it: a process, what it prints, and how it ends."""
+
+import asyncio
+import json
+import signal
+import socket as sockets
+import sys
+import urllib.request
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from .page import Page, socket
+
+PROGRAM = Path(sys.executable).with_name("sonic-voice")
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+async def started(*arguments: str) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        *(PROGRAM, "serve", *arguments), stdout=pipe, stderr=pipe
+    )
+
+
+@asynccontextmanager
+async def serving(*arguments: str) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
+    """The process and its URL, once it listens. Gone at the end, whatever happens."""
+    process = await started("--local", "--port", "0", *arguments)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            said = (await process.stdout.readline()).decode().split()
+        assert said[:1] == ["Open"], (await process.communicate())[1].decode()
+        yield process, said[1]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def fetched(url: str, secret: str = "") -> str:
+    def fetch() -> str:
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {secret}"})
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.read().decode()
+
+    return await asyncio.to_thread(fetch)
+
+
+async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, bytes, bytes]:
+    """The exit code, and what was said after the URL."""
+    async with asyncio.timeout(15):
+        out, err = await process.communicate()
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize(("told", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_it_prints_one_url_and_ends_a_conversation_well(told: int, code: int) -> None:
+    async with serving() as (process, url):
+        assert await fetched(f"{url}healthz") == "ok\n"
+        assert "<sonic-voice" in await fetched(url)
+        assert await fetched(f"{url}sonic-voice.js")
+        async with socket(url) as connection:
+            async with Page(connection) as page:
+                await page.until("listening")
+                assert "sonic_voice_conversations 1\n" in await fetched(f"{url}metrics")
+                process.send_signal(told)
+                async with asyncio.timeout(10):
+                    await connection.wait_closed()
+            assert connection.close_code == 1001
+        assert await ended(process) == (code, b"", b"")
+
+
+async def test_it_serves_the_page_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    async with serving("--pages", str(tmp_path)) as (_, url):
+        assert await fetched(url) == "<!doctype html>"
+
+
+async def test_with_a_secret_it_asks_for_tokens_and_tells_how_to_get_one(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(f"{SECRET}\n")
+    async with serving("--token-secret-file", str(secret)) as (process, url):
+        token = json.loads(await fetched(f"{url}token?subject=me", SECRET))["token"]
+        async with socket(url) as connection, Page(connection, {"token": token}) as page:
+            await page.until("listening")
+            await page.say("bye")
+        process.terminate()
+        code, out, err = await ended(process)
+    assert (code, err) == (143, b"")
+    assert f"{url}token?subject=me" in out.decode()
+    assert SECRET not in out.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--host", "0.0.0.0"), "--allow-origin"),
+        (("--host", "0.0.0.0", "--allow-origin", "https://a.example"), "--token-secret-file"),
+        (("--allow-origin", "*"), "no origin"),
+        (("--token-secret-file", "/dev/null"), "is empty"),
+        (("--tls-cert", "/dev/null"), "TLS"),
+        (("--host", "192.0.2.1", "--allow-origin", "https://a.example"), "--token-secret-file"),
+    ],
+)
+async def test_what_is_not_safe_is_refused_in_words(arguments: tuple[str, ...], says: str) -> None:
+    code, out, err = await ended(await started("--local", "--port", "0", *arguments))
+    assert (code, out) == (3, b"")
+    assert says in err.decode()
+    assert len(err.splitlines()) == 2, "a sentence and the next step"
+
+
+async def test_a_port_that_is_taken_is_named_with_the_next_step() -> None:
+    with sockets.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        code, out, err = await ended(await started("--local", "--port", port))
+    assert (code, out) == (3, b"")
+    what, next_step = err.decode().splitlines()
+    assert port in what
+    assert "--port" in next_step
+
+
+async def test_options_of_the_emulator_and_of_the_service_are_not_mixed() -> None:
+    for arguments in (("--scenario", "a.yaml"), ("--local", "--profile", "me")):
+        code, _, err = await ended(await started(*arguments))
+        assert (code, b"Traceback" in err) == (2, False)
