@@ -182,7 +182,7 @@ class Turns:
             return []
         seconds = AudioFormat(block.rate_hz).seconds(len(record.pcm))
         self._playing_until_s = max(self._playing_until_s, now) + seconds
-        self._transcript.sound(block.turn, seconds * 1000)
+        self._transcript.sound(block.turn, record.pcm, block.rate_hz)
         return [Audio(block.turn, record.pcm, block.rate_hz)]
 
     def _tool_use(self, record: wire.ToolUse, now: float) -> list[Event]:

@@ -89,7 +89,7 @@ class Scene:
             case AssistantText(number, _, text, "SPECULATIVE"):
                 self._plan(number, text)
             case Audio(number, pcm, rate_hz):
-                self._sound(number, len(pcm) / 2 / rate_hz * 1000)
+                self._sound(number, pcm, rate_hz)
             case ToolCall(number, tool_use, name, arguments):
                 self._turn(number).calls[tool_use] = Call(name, arguments, None)
             case ToolAnswered(number, tool_use, name, result):
@@ -145,12 +145,13 @@ class Scene:
         self._plans.interrupt(number)
         self._plans.plan(number, text)
 
-    def _sound(self, number: int, ms: float) -> None:
+    def _sound(self, number: int, pcm: bytes, rate_hz: int) -> None:
         self._owes_answer = False
         if turn := self._turns.get(number):
+            ms = len(pcm) / 2 / rate_hz * 1000
             turn.sound_ms += ms
             turn.block_ms += ms
-            self._plans.sound(number, ms)
+            self._plans.sound(number, pcm, rate_hz)
 
     def _end(self, number: int) -> None:
         self._owes_answer = False

@@ -77,7 +77,7 @@ class Seat:
     def answer(self, text: str) -> None:
         """A turn whose answer sounds for a second, from now on."""
         self.transcript.plan(1, text)
-        self.transcript.sound(1, 1000)
+        self.transcript.sound(1, SECOND, 24_000)
         self.transcript.sound_ended(1)
         self.tell(UserText(1, "Hello."), AssistantText(1, 0, text, "SPECULATIVE"))
         self.tell(Audio(1, SECOND, 24_000), TurnEnded(1))

@@ -140,7 +140,7 @@ def test_an_interruption_by_hand_is_told_like_the_services_own_and_cuts_the_tran
     sink = sink_at(clock)
     session = Session.open(SessionConfig(), MemoryTransport(), clock=clock)
     session.transcript.plan(1, "one two three four five six")
-    session.transcript.sound(1, 1000)
+    session.transcript.sound(1, SECOND, 24_000)
     session.transcript.sound_ended(1)
     sink.play(1, SECOND)
     clock.now_s = 0.5

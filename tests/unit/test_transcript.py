@@ -7,12 +7,17 @@ from sonic_voice.history import Message
 from sonic_voice.transcript import Line, Transcript
 
 
+def sound(ms: float, level: int = 8000) -> bytes:
+    """At 1 kHz."""
+    return level.to_bytes(2, "little") * round(ms)
+
+
 def answered(*blocks: tuple[str, float], cut_off: bool = False) -> Transcript:
     """Turn 1 with blocks of (text, ms of sound); `cut_off`: the last one's sound is not whole."""
     transcript = Transcript()
     for text, ms in blocks:
         transcript.plan(1, text)
-        transcript.sound(1, ms)
+        transcript.sound(1, sound(ms), 1000)
         if not (cut_off and text == blocks[-1][0]):
             transcript.sound_ended(1)
     return transcript
@@ -35,6 +40,17 @@ def test_all_heard_is_all() -> None:
 def test_a_word_that_was_cut_off_counts_from_its_middle_on() -> None:
     assert heard(answered(("One two three four.", 1000)), 550) == "One two"
     assert heard(answered(("One two three four.", 1000)), 560) == "One two three"
+
+
+def test_words_are_spread_over_the_sound_without_its_pauses() -> None:
+    transcript = Transcript()
+    transcript.plan(1, "One two three four.")
+    for ms, level in ((200, 0), (500, 8000), (400, 300), (500, 8000), (400, 0)):
+        transcript.sound(1, sound(ms, level), 1000)
+    transcript.sound_ended(1)
+    assert heard(transcript, 200) == ""
+    assert heard(transcript, 700) == heard(transcript, 1100) == "One two"
+    assert heard(transcript, 1600) == "One two three four."
 
 
 def test_whole_blocks_count_by_their_sound_not_by_their_length() -> None:
@@ -90,16 +106,19 @@ def test_an_answer_nobody_heard_is_no_message() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.text(max_size=30), st.integers(1, 5000)), max_size=5),
+    st.lists(
+        st.tuples(st.text(max_size=30), st.integers(1, 5000), st.sampled_from([0, 8000])),
+        max_size=5,
+    ),
     st.integers(0, 30_000),
 )
 def test_what_was_heard_begins_what_was_planned_and_grows_with_time(
-    blocks: list[tuple[str, int]], ms: int
+    blocks: list[tuple[str, int, int]], ms: int
 ) -> None:
     transcript = Transcript()
-    for text, sound_ms in blocks:
+    for text, sound_ms, level in blocks:
         transcript.plan(1, text)
-        transcript.sound(1, sound_ms)
+        transcript.sound(1, sound(sound_ms, level), 1000)
         transcript.sound_ended(1)
     transcript.interrupt(1)
     transcript.hear(1, ms)
