@@ -41,7 +41,7 @@ class Live:
     backend: BackendName = "sounddevice"
     latency: Latency = "low"
     block_ms: float | None = None
-    """What the devices give and take at a time; None: 20 ms and 10 ms."""
+    """What the devices give and take at a time; None: 15 ms and 10 ms."""
     aec: bool = True
     half_duplex: bool = False
     plain: bool = False
@@ -121,7 +121,7 @@ def _microphone(asked: Live, told: _Told) -> Microphone:
         asked.config.input,
         backend=asked.backend,
         latency=asked.latency,
-        block_ms=asked.block_ms or 20,
+        block_ms=asked.block_ms or 15,
         on_notice=told.notice,
     )
 

@@ -25,6 +25,7 @@ from smithy_http.aio.aiohttp import AIOHTTPClient
 
 from ..errors import ConfigError, CredentialsError
 from ..http2.client import is_loopback
+from .events import EventProtocol
 
 CREDENTIALS_TIMEOUT_S = 10.0
 """A credential process or an instance's metadata may take seconds; longer means it is stuck."""
@@ -157,7 +158,7 @@ async def _configure(
     endpoint: str | None,
     http: AIOHTTPClient,
 ) -> AsyncBedrockRuntimeConfig:
-    given: dict[str, Any] = {"transport": http}
+    given: dict[str, Any] = {"transport": http, "protocol": EventProtocol}
     if region is not None:
         given["region"] = region
     if endpoint is not None:

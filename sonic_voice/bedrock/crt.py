@@ -86,6 +86,9 @@ class CrtClient(AWSCRTHTTPClient):
             await self._close_body()
         return response
 
+    def new_body(self) -> None:
+        """None: the CRT takes the SDK's."""
+
     async def _send(self, request: HTTPRequest) -> "CrtResponse":
         # A task of its own, because what it waits for must not be cancelled.
         self._sending = asyncio.create_task(super().send(request), name="crt send")

@@ -1,7 +1,8 @@
 """The transport to Amazon Bedrock over the AWS SDK.
 
-The SDK signs, frames and knows the operation; the bytes go over `http2`, or over the SDK's own
-CRT client with `engine="crt"`. What it leaves to us:
+The SDK knows the operation, signs and frames, though not through its own publisher and receiver
+(`events`); the bytes go over `http2`, or over the SDK's CRT client with `engine="crt"`. What it
+leaves to us:
 
 - *Credentials first* (`credentials`): a request that fails before it is sent leaves the SDK
   waiting for ever. A stream signs with what was found at its opening.
@@ -18,22 +19,12 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, cast, get_args
 
 from aws_sdk_bedrock_runtime.client import AsyncBedrockRuntimeClient
 from aws_sdk_bedrock_runtime.config import AsyncBedrockRuntimeConfig
-from aws_sdk_bedrock_runtime.models import (
-    BidirectionalInputPayloadPart,
-    InvokeModelWithBidirectionalStreamInput,
-    InvokeModelWithBidirectionalStreamInputChunk,
-    InvokeModelWithBidirectionalStreamOperationInput,
-    InvokeModelWithBidirectionalStreamOperationOutput,
-    InvokeModelWithBidirectionalStreamOutput,
-    InvokeModelWithBidirectionalStreamOutputChunk,
-)
+from aws_sdk_bedrock_runtime.models import InvokeModelWithBidirectionalStreamOperationInput
 from smithy_aws_core.identity import AWSCredentialsIdentity, StaticCredentialsResolver
-from smithy_core.aio.eventstream import DuplexEventStream
-from smithy_core.aio.interfaces.eventstream import EventReceiver
 from smithy_core.interceptors import Interceptor, OutputContext, RequestContext
 from smithy_http.aio.interfaces import HTTPRequest, HTTPResponse
 from smithy_http.interfaces import HTTPRequestConfiguration
@@ -41,6 +32,7 @@ from smithy_http.interfaces import HTTPRequestConfiguration
 from ..errors import ConfigError, ConnectionLost, CredentialsError, DeadlineError, SonicError
 from ..http2.client import CONNECT_TIMEOUT_S, Http2Client, tls_context
 from .credentials import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
+from .events import Body, Duplex, Receiver
 from .sdk_errors import refusal, sonic_error
 
 EngineName = Literal["http2", "crt"]
@@ -49,13 +41,6 @@ _REFUSAL_S = 5.0
 """How long the body of an HTTP error may take; it comes with its headers or not at all."""
 
 _FIRST_ERROR_STATUS = 400
-
-type _Duplex = DuplexEventStream[
-    InvokeModelWithBidirectionalStreamInput,
-    InvokeModelWithBidirectionalStreamOutput,
-    InvokeModelWithBidirectionalStreamOperationOutput,
-]
-type _Receiver = EventReceiver[InvokeModelWithBidirectionalStreamOutput]
 
 
 class Engine(Protocol):
@@ -70,6 +55,10 @@ class Engine(Protocol):
         self, request: HTTPRequest, *, request_config: HTTPRequestConfiguration | None = None
     ) -> HTTPResponse:
         """The SDK's interface of an HTTP client."""
+        ...
+
+    def new_body(self) -> Body | None:
+        """What the request's body is to be in place of the SDK's, if there is something better."""
         ...
 
     def abort(self, error: SonicError) -> None:
@@ -214,11 +203,11 @@ def _keys(
 class BedrockStream:
     """One stream to a model; see `transport.Stream` for the contract."""
 
-    def __init__(self, duplex: _Duplex, line: "_Line") -> None:
+    def __init__(self, duplex: Duplex, line: "_Line") -> None:
         self._input = duplex.input_stream
         self._line = line
         self._opening = asyncio.create_task(duplex.await_output(), name="bedrock opening")
-        self._output: _Receiver | None = None
+        self._output: Receiver | None = None
         self._error: SonicError | None = None
         self._input_ended = False
         self._ended = False
@@ -229,9 +218,8 @@ class BedrockStream:
             raise self._error
         if self._input_ended:
             raise ConnectionLost("The input has ended; nothing can be sent.", reason="ended")
-        part = BidirectionalInputPayloadPart(bytes_=payload)
         try:
-            await self._input.send(InvokeModelWithBidirectionalStreamInputChunk(value=part))
+            await self._input.send(payload)
         except Exception as error:
             why = await self._why(error)
             raise why from why.__cause__
@@ -251,12 +239,9 @@ class BedrockStream:
             await self.accepted()
         assert self._output is not None
         try:
-            while not self._ended:
-                event = await self._output.receive()
-                if isinstance(event, InvokeModelWithBidirectionalStreamOutputChunk):
-                    return event.value.bytes_ or b""
-                # Members of the union that this SDK does not know are passed over.
-                self._ended = event is None
+            if not self._ended and (payload := await self._output.receive()) is not None:
+                return payload
+            self._ended = True
         except Exception as error:
             self._error = self._error or sonic_error(error)
             raise self._error from self._error.__cause__
@@ -326,6 +311,10 @@ class _Line:
         """What ended the stream, if it did not end well."""
         return self._engine.error
 
+    def new_body(self) -> Body | None:
+        """See `Engine`."""
+        return self._engine.new_body()
+
     async def send(
         self, request: HTTPRequest, *, request_config: HTTPRequestConfiguration | None = None
     ) -> HTTPResponse:
@@ -350,7 +339,7 @@ class _Line:
 
 
 class _Watch(Interceptor[Any, Any, Any, Any]):
-    """Tells a `_Line` of a request that fails before it is sent.
+    """Gives a request the body that its `_Line` likes best, and tells it of one that is never sent.
 
     The SDK's `duplex_stream` then waits for ever for a future that nobody sets, and the error
     stays in a task that nobody awaits. So the error is taken out here and a None put in its place.
@@ -359,6 +348,12 @@ class _Watch(Interceptor[Any, Any, Any, Any]):
     def __init__(self, line: _Line) -> None:
         self._line = line
         self._sent = False
+
+    def modify_before_transmit(self, context: RequestContext[Any, Any]) -> Any:
+        """The request is signed, which takes no notice of a body that is a stream."""
+        request = context.transport_request
+        request.body = self._line.new_body() or request.body
+        return request
 
     def read_before_transmit(self, context: RequestContext[Any, Any]) -> None:
         """The request goes out: from here on the SDK reports."""
@@ -378,18 +373,18 @@ class _Watch(Interceptor[Any, Any, Any, Any]):
 
 async def _invoke(
     client: AsyncBedrockRuntimeClient, model: str, line: _Line, identity: AWSCredentialsIdentity
-) -> _Duplex:
+) -> Duplex:
     def plugin(config: AsyncBedrockRuntimeConfig) -> None:
         config.transport = line
         config.aws_credentials_identity_resolver = StaticCredentialsResolver(identity)
         config.interceptors = [*config.interceptors, _Watch(line)]
 
-    return await client.invoke_model_with_bidirectional_stream(
-        InvokeModelWithBidirectionalStreamOperationInput(model_id=model), plugins=[plugin]
-    )
+    asked = InvokeModelWithBidirectionalStreamOperationInput(model_id=model)
+    duplex = await client.invoke_model_with_bidirectional_stream(asked, plugins=[plugin])
+    return cast(Duplex, duplex)  # of `EventProtocol`
 
 
-async def _abandon(invoking: asyncio.Task[_Duplex], line: _Line) -> None:
+async def _abandon(invoking: asyncio.Task[Duplex], line: _Line) -> None:
     """Clean up after an opening that nobody waits for any more, or that will never be."""
     if invoking.done() and not invoking.cancelled() and invoking.exception() is None:
         await BedrockStream(invoking.result(), line).aclose()

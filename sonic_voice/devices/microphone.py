@@ -1,10 +1,18 @@
-"""The microphone: a callback that copies, a bounded queue, a reader that converts."""
+"""The microphone: a callback that copies, a bounded queue, a reader that converts.
+
+The device gives blocks and the reader gets chunks, as different as what they cost. A short block is
+a short wait in the device, and costs little; every chunk wakes the event loop, and with it all that
+is done for a chunk up to the network. So blocks are gathered in the device's thread, and what one
+read gives is what was gathered, with nothing left over to wait for the next: a filter that holds
+back 3 ms of each chunk would else delay all by a whole block.
+"""
 
 import asyncio
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +28,9 @@ from .watch import Notice, Watch
 
 QUEUE_S = 2.0
 """What a reader may be late by. Older speech than this no answer is wanted to."""
+
+ROUNDING_S = 0.001
+"""How much a chunk may be short of its length, since blocks are whole frames."""
 
 DEAF_S = 3.0
 """Even a silent room has noise: this much of nothing but zeros is told to the user."""
@@ -54,7 +65,7 @@ class MicrophoneStats:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """What one callback brought: samples as the device gives them."""
+    """Samples as the device gives them: of one callback, or of as many as make a chunk."""
 
     opening: Opening
     pcm: bytes
@@ -62,14 +73,18 @@ class _Block:
     gap: bool = False
     """Whether there was no device."""
 
+    @property
+    def length_s(self) -> float:
+        return len(self.pcm) / (BYTES_PER_SAMPLE * self.opening.channels * self.opening.rate_hz)
+
 
 class Microphone:
     """A microphone as the user's side of a conversation, resampled to `format` and mixed to mono.
 
     `device` is a number or a part of a name from `devices()`, None the default one. `rate_hz` and
     `channels` are the device's own unless given. `block_ms` is what one callback brings, `chunk_ms`
-    what one read gives; `latency` is asked of the device. `on_notice` is told, from any thread and
-    in a sentence, when the device is lost, is back, or gives nothing but zeros.
+    what one read gives, in whole blocks; `latency` is asked of the device. `on_notice` is told,
+    from any thread and in a sentence, when the device is lost, is back, or gives nothing but zeros.
 
     The device is open from construction on, which may take a second, and heard from the first
     `read` on. `QUEUE_S` of it may wait for the next read; then the oldest is forgotten, and counted
@@ -87,8 +102,8 @@ class Microphone:
         backend: BackendName = "sounddevice",
         rate_hz: int | None = None,
         channels: int | None = None,
-        block_ms: float = 20,
-        chunk_ms: float = 20,
+        block_ms: float = 15,
+        chunk_ms: float = 30,
         latency: Latency = "low",
         on_notice: Notice | None = None,
     ) -> None:
@@ -96,14 +111,14 @@ class Microphone:
             raise ConfigError(f"A chunk of {chunk_ms:g} ms cannot be.", hint="At least 1 ms.")
         wish = Wish("input", device, rate_hz, channels, block_ms, latency)
         self.format = format
-        self._chunk_bytes = format.size(chunk_ms / 1000)
-        self._blocks: deque[_Block] = deque()
-        self._most_blocks = max(1, round(QUEUE_S * 1000 / block_ms))
+        self._chunk_s = chunk_ms / 1000
+        self._gathering = Lock()  # the device's thread and the watch's, when one follows the other
+        self._gathered: _Block | None = None
+        self._chunks: deque[_Block] = deque()
+        self._most_chunks = max(1, round(QUEUE_S / max(chunk_ms, block_ms) * 1000))
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._converter: _Converter | None = None
-        self._ready = bytearray()
-        self._ready_until_s = 0.0
         self._chunk_began_s = 0.0
         self._zeros_s = 0.0
         self._dropped_s = 0.0
@@ -148,23 +163,18 @@ class Microphone:
         return MicrophoneStats(self._dropped_s, self._overruns, self._watch.losses)
 
     async def read(self) -> bytes:
-        """The next `chunk_ms`, when they have been heard; `b""` after `aclose()`.
+        """The next chunk when it has been heard, some `chunk_ms`; `b""` after `aclose()`.
 
         Cancelling loses nothing. Belongs to one task and one event loop.
         """
         self._loop = asyncio.get_running_loop()
-        while len(self._ready) < self._chunk_bytes:
-            if self._closed:
-                return b""
-            if self._blocks:
-                self._take(self._blocks.popleft())
-            else:
+        while not self._closed:
+            if not self._chunks:
                 self._arrived.clear()
                 await self._arrived.wait()
-        self._chunk_began_s = self._ready_until_s - self.format.seconds(len(self._ready))
-        chunk = bytes(self._ready[: self._chunk_bytes])
-        del self._ready[: self._chunk_bytes]
-        return b"" if self._closed else chunk
+            elif pcm := self._take(self._chunks.popleft()):
+                return pcm
+        return b""
 
     async def aclose(self) -> None:
         """Give the device back; `read` returns `b""` from then on. Never suspends. Repeatable."""
@@ -189,42 +199,54 @@ class Microphone:
         self, opening: Opening, pcm: bytes, frames: int, offset_s: float, lapse: bool
     ) -> bytes:
         self._overruns += lapse
-        self._hand_over(_Block(opening, pcm, time.monotonic() + offset_s))
+        self._gather(_Block(opening, pcm, time.monotonic() + offset_s))
         return b""
 
     def _hear_nothing(self, gap_s: float) -> None:
         opening = self._watch.opening
         silence = bytes(round(gap_s * opening.rate_hz) * opening.channels * BYTES_PER_SAMPLE)
-        self._hand_over(_Block(opening, silence, time.monotonic() - gap_s, gap=True))
+        self._gather(_Block(opening, silence, time.monotonic() - gap_s, gap=True))
 
-    def _hand_over(self, block: _Block) -> None:
+    def _gather(self, block: _Block) -> None:
+        with self._gathering:
+            before, self._gathered = self._gathered, None
+            if before is not None and block.gap:
+                self._hand_over(before)
+            elif before is not None:
+                block = replace(before, pcm=before.pcm + block.pcm)
+            if block.gap or block.length_s >= self._chunk_s - ROUNDING_S:
+                self._hand_over(block)
+            else:
+                self._gathered = block
+
+    def _hand_over(self, chunk: _Block) -> None:
         if self._loop is not None and not self._closed:
             with suppress(RuntimeError):  # the loop is closed: nobody will read any more
-                self._loop.call_soon_threadsafe(self._queue, block)
+                self._loop.call_soon_threadsafe(self._queue, chunk)
 
     # -- the event loop --------------------------------------------------------------------------
 
-    def _queue(self, block: _Block) -> None:
-        if len(self._blocks) >= self._most_blocks:
-            oldest = self._blocks.popleft()
-            self._dropped_s += _seconds(oldest)
-        self._blocks.append(block)
+    def _queue(self, chunk: _Block) -> None:
+        if len(self._chunks) >= self._most_chunks:
+            self._dropped_s += self._chunks.popleft().length_s
+        self._chunks.append(chunk)
         self._arrived.set()
 
-    def _take(self, block: _Block) -> None:
-        opening = block.opening
-        if self._converter is None or self._converter.opening != opening:
-            self._converter = _Converter(opening, self.format)
-        self._ready += self._converter.feed(block.pcm)
-        self._ready_until_s = block.at_s + _seconds(block) - self._converter.held_s
-        if self._zeros_s < DEAF_S and not block.gap:
-            self._listen_for_zeros(block)
+    def _take(self, chunk: _Block) -> bytes:
+        if self._converter is None or self._converter.opening != chunk.opening:
+            self._converter = _Converter(chunk.opening, self.format)
+        pcm = self._converter.feed(chunk.pcm)
+        until_s = chunk.at_s + chunk.length_s - self._converter.held_s
+        self._chunk_began_s = until_s - self.format.seconds(len(pcm))
+        if self._zeros_s < DEAF_S and not chunk.gap:
+            self._listen_for_zeros(chunk)
+        return pcm
 
     def _listen_for_zeros(self, block: _Block) -> None:
         if block.pcm.count(0) < len(block.pcm):
             self._zeros_s = DEAF_S  # it hears: never asked again
             return
-        self._zeros_s += _seconds(block)
+        self._zeros_s += block.length_s
         if self._zeros_s >= DEAF_S:
             self._notice(
                 f"The microphone {block.opening.device.name!r} gives nothing but zeros. Is it "
@@ -254,11 +276,6 @@ class _Converter:
         self._frames_in += len(pcm) // BYTES_PER_SAMPLE
         self._samples_out += len(converted) // BYTES_PER_SAMPLE
         return converted
-
-
-def _seconds(block: _Block) -> float:
-    opening = block.opening
-    return len(block.pcm) / (BYTES_PER_SAMPLE * opening.channels * opening.rate_hz)
 
 
 def _keep_quiet(_: str) -> None:

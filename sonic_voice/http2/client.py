@@ -2,17 +2,17 @@
 
 The SDK's default transport cannot stream both ways, and its other one, over the AWS CRT, leaves
 Nagle's algorithm on, takes no private CA and hides a cut connection (DESIGN.md has figures).
-The interface is small: `send(request)` connects, sends the request's headers, starts one task,
-the *pump*, that carries the request's body to the wire, and returns at the response's headers
-with a body that is read while the pump goes on.
+The interface is small: `send(request)` connects, sends the request's headers, and returns at the
+response's headers with a body that is read while the request's body goes on. That is an `Uplink`,
+whose writer writes to the wire, or any body of the SDK's, carried by a task, the *pump*.
 
 One connection per stream, no pool. A voice stream lives for minutes and fills its connection;
 streams that shared one would share its losses, its flow-control window and its head-of-line
 blocking, and a stuck one could not be dropped alone. What is worth sharing, the TLS context,
 is shared.
 
-When the stream is over, for whatever reason, the pump closes the request's body, so that a
-`write` of the SDK that waits, or comes later, raises instead of waiting for ever.
+When the stream is over, for whatever reason, the request's body is closed, so that a `write` that
+waits, or comes later, raises instead of waiting for ever.
 
 Errors leave here as ours: `ConnectError` (nobody there, no TLS, no HTTP/2), `DeadlineError` (the
 connection was not up in time), `ConnectionLost` (see `stream`).
@@ -23,7 +23,7 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ from smithy_http.interfaces import HTTPRequestConfiguration
 from ..errors import ConfigError, ConnectError, ConnectionLost, DeadlineError, SonicError
 from .connection import STREAM_WINDOW_BYTES, H2Connection
 from .stream import H2Stream, Headers
+from .uplink import Uplink
 
 CONNECT_TIMEOUT_S = 10.0
 """Name, TCP and TLS together; a far region needs under a second."""
@@ -160,7 +161,7 @@ class Http2Client:
         try:
             connection = await self._dial(request.destination)
             stream = connection.open_stream(_headers(request))
-            pump = self._start_pump(stream, body)
+            stop = self._carry(body, stream)
             response = Http2Response(await stream.wait_headers(), stream)
         except BaseException:
             if stream is not None:
@@ -168,9 +169,13 @@ class Http2Client:
             await _close_body(body)
             raise
         if response.status >= _FIRST_ERROR_STATUS:
-            pump.cancel()
+            stop()
             stream.end()
         return response
+
+    def new_body(self) -> Uplink:
+        """The body of a request that goes the shortest way."""
+        return Uplink()
 
     def abort(self, error: SonicError) -> None:
         """End everything at once; whoever waits for it gets `error`."""
@@ -192,11 +197,15 @@ class Http2Client:
         if waiting:
             await asyncio.wait(waiting)
 
-    def _start_pump(self, stream: H2Stream, body: StreamingBlob) -> asyncio.Task[None]:
-        pump = asyncio.create_task(_pump(body, stream), name="http2 pump")
+    def _carry(self, body: StreamingBlob | Uplink, stream: H2Stream) -> Callable[[], object]:
+        """Have `body` carried to the wire; returns what ends that."""
+        straight = isinstance(body, Uplink)
+        carrying = body.carry_to(stream) if straight else _pump(body, stream)
+        pump = asyncio.create_task(carrying, name="http2 pump")
+        stop = body.shut if straight else pump.cancel
         self._pumps.add(pump)
         self._streams.add(stream)
-        stream.on_input_over = pump.cancel
+        stream.on_input_over = stop
 
         def done(pump: asyncio.Task[None]) -> None:
             self._pumps.discard(pump)
@@ -206,7 +215,7 @@ class Http2Client:
                 stream.abort(lost)
 
         pump.add_done_callback(done)
-        return pump
+        return stop
 
     async def _dial(self, uri: URI) -> H2Connection:
         """A connection that speaks HTTP/2, within the deadline, or `SonicError`."""
@@ -298,9 +307,11 @@ async def _pump(body: StreamingBlob, stream: H2Stream) -> None:
         await _close_body(body)
 
 
-async def _close_body(body: StreamingBlob) -> None:
+async def _close_body(body: StreamingBlob | Uplink) -> None:
     """Make the SDK's writers, those that wait and those to come, raise."""
-    if isinstance(body, AsyncBytesProvider):
+    if isinstance(body, Uplink):
+        body.shut()
+    elif isinstance(body, AsyncBytesProvider):
         await body.close(flush=False)
 
 

@@ -64,6 +64,7 @@ class H2Stream:
         self._inbox = bytearray()
         self._owed_bytes = 0  # received, no credit given for it yet
         self._discarding = False
+        self._shut = False
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
 
@@ -112,6 +113,11 @@ class H2Stream:
         if not self.output_ended and self.error is None:
             self.output_ended = True
             self._connection.end(self)
+
+    def shut_output(self) -> None:
+        """Nobody takes what is written any more: pending and later writes raise `ended`."""
+        self._shut = True
+        self.wake_writer()
 
     def reset(self, code: int = _CANCEL) -> None:
         """RST_STREAM: neither side goes on."""
@@ -185,7 +191,7 @@ class H2Stream:
     def _check_open(self) -> None:
         if self.error is not None:
             raise self.error
-        if self.output_ended:
+        if self.output_ended or self._shut:
             raise ConnectionLost("The stream has ended; nothing can be sent.", reason="ended")
 
     def _credit(self, flow_bytes: int) -> None:

@@ -38,7 +38,9 @@ async def test_devices_are_opened_as_they_prefer_and_converted(
         assert (microphone.format.rate_hz, microphone.opening.rate_hz) == (16_000, 44_100)
         assert (loudspeaker.format.rate_hz, loudspeaker.opening.rate_hz) == (24_000, 48_000)
         assert loudspeaker.opening.channels == 2
-        assert len(await microphone.read()) == 640
+        # The first are shorter: until the device begins, and by what the filter holds back.
+        chunks = [await microphone.read() for _ in range(10)]
+        assert 958 <= len(chunks[-1]) <= 962
         assert not microphone.done
 
 
@@ -150,7 +152,6 @@ async def test_a_reader_that_is_late_loses_the_oldest(
         await microphone.read()
         began_s = microphone.chunk_began_s
         await asyncio.sleep(2.4)
-        await microphone.read()  # what remained of the first block
         await microphone.read()
         forgotten_s = microphone.chunk_began_s - began_s
     assert 0.2 < microphone.stats.dropped_s < 1
@@ -161,15 +162,17 @@ async def test_a_read_that_is_cancelled_loses_nothing(
     sound: SoundServer, backend: BackendName
 ) -> None:
     async with Microphone(backend=backend) as microphone:
-        await microphone.read()
-        first_s, count = microphone.chunk_began_s, 0
-        while count < 20:
+        chunk = b""
+        for _ in range(10):  # until the device flows evenly
+            chunk = await microphone.read()
+        first_s, heard_s = microphone.chunk_began_s, 0.0
+        while heard_s < 0.5:
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.003):
-                    await microphone.read()
-                    count += 1
+                    before, chunk = chunk, await microphone.read()
+                    heard_s += microphone.format.seconds(len(before))
         elapsed_s = microphone.chunk_began_s - first_s
-    assert elapsed_s == pytest.approx(20 * 0.020, abs=0.015)
+    assert elapsed_s == pytest.approx(heard_s, abs=0.015)
 
 
 async def test_closing_twice_leaves_no_thread_and_ends_the_reading(

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -29,8 +30,13 @@ from sonic_voice.errors import (
 from sonic_voice.http2.client import Http2Client, Http2Response, is_loopback, tls_context
 from sonic_voice.http2.connection import H2Connection
 from sonic_voice.http2.stream import H2Stream
+from sonic_voice.http2.uplink import EARLY_WRITES, Uplink
+
+type Body = AsyncBytesProvider | Uplink
 
 OK = [(":status", "200"), ("x-amzn-requestid", "abc")]
+CLOSED = (SmithyError, SonicError)
+"""What a writer gets whose body takes no more: the SDK's error from its own, ours from ours."""
 PATIENCE_S = 5.0
 """What must happen at once gets this long before a test calls it a hang."""
 
@@ -101,16 +107,19 @@ async def client() -> AsyncIterator[Http2Client]:
     await client.close()
 
 
-def request_to(
-    port: int, body: AsyncBytesProvider | bytes = b"", scheme: str = "http"
-) -> HTTPRequest:
+@pytest.fixture(params=[AsyncBytesProvider, Uplink])
+async def body(request: pytest.FixtureRequest) -> Body:
+    """The SDK's pipe, and our own."""
+    return request.param()
+
+
+def request_to(port: int, body: Body | bytes = b"", scheme: str = "http") -> HTTPRequest:
     uri = URI(scheme=scheme, host="localhost", port=port, path="/x")
-    return HTTPRequest(destination=uri, method="POST", fields=Fields(), body=body)
+    anything: Any = body
+    return HTTPRequest(destination=uri, method="POST", fields=Fields(), body=anything)
 
 
-async def opened(
-    client: Http2Client, peer: Peer, body: AsyncBytesProvider
-) -> tuple[Http2Response, H2Stream]:
+async def opened(client: Http2Client, peer: Peer, body: Body) -> tuple[Http2Response, H2Stream]:
     """An exchange whose headers have gone both ways, and whose bodies are open."""
     sending = asyncio.create_task(client.send(request_to(peer.port, body)))
     theirs = await peer.streams.get()
@@ -123,7 +132,7 @@ async def at_once[T](awaitable: "asyncio.Future[T]") -> T:
         return await awaitable
 
 
-async def fill(body: AsyncBytesProvider) -> None:
+async def fill(body: Body) -> None:
     """Write until nothing more is taken, and then go on waiting."""
     while True:
         await body.write(bytes(16_384))
@@ -132,8 +141,9 @@ async def fill(body: AsyncBytesProvider) -> None:
 # --- what works
 
 
-async def test_both_bodies_stream_at_the_same_time(client: Http2Client, peer: Peer) -> None:
-    body = AsyncBytesProvider()
+async def test_both_bodies_stream_at_the_same_time(
+    client: Http2Client, peer: Peer, body: Body
+) -> None:
     response, theirs = await opened(client, peer, body)
     for word in (b"one", b"two"):
         await body.write(word)
@@ -201,8 +211,43 @@ async def test_a_cancelled_read_loses_nothing(client: Http2Client, peer: Peer) -
     assert await response.body.read(4) == b"abcd"
 
 
-async def test_a_refusal_is_read_while_the_request_is_open(client: Http2Client, peer: Peer) -> None:
-    body = AsyncBytesProvider()
+async def test_what_is_written_before_there_is_a_connection_comes_first(
+    client: Http2Client, peer: Peer
+) -> None:
+    body = Uplink()
+    for number in range(EARLY_WRITES):
+        await body.write(bytes([number]))
+    more = asyncio.create_task(body.write(b"more"))
+    await asyncio.sleep(0)
+    assert not more.done()  # a pipe has an end
+    _, theirs = await opened(client, peer, body)
+    await at_once(more)
+    await body.close()
+    assert await theirs.read() == bytes(range(EARLY_WRITES)) + b"more"
+
+
+async def test_a_body_closed_before_there_is_a_connection_is_sent_and_ended(
+    client: Http2Client, peer: Peer
+) -> None:
+    body = Uplink()
+    await body.write(b"all")
+    await body.close()
+    _, theirs = await opened(client, peer, body)
+    assert await theirs.read() == b"all"
+
+
+async def test_who_writes_while_nobody_can_be_reached_is_told(client: Http2Client) -> None:
+    body = Uplink()
+    writing = asyncio.create_task(fill(body))
+    with pytest.raises(ConnectError):
+        await client.send(request_to(1, body))
+    with pytest.raises(ConnectionLost):
+        await at_once(writing)
+
+
+async def test_a_refusal_is_read_while_the_request_is_open(
+    client: Http2Client, peer: Peer, body: Body
+) -> None:
     blocked = asyncio.create_task(fill(body))
     sending = asyncio.create_task(client.send(request_to(peer.port, body)))
     theirs = await peer.streams.get()
@@ -211,7 +256,7 @@ async def test_a_refusal_is_read_while_the_request_is_open(client: Http2Client, 
     theirs.end()
     response = await at_once(sending)
     assert (response.status, await response.body.read()) == (429, b"too many")
-    with pytest.raises(SmithyError):
+    with pytest.raises(CLOSED):
         await at_once(blocked)
 
 
@@ -229,9 +274,8 @@ FAULTS: dict[str, tuple[Fault, str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_broken_stream_ends_reader_and_writer_at_once(
-    client: Http2Client, peer: Peer, fault: str
+    client: Http2Client, peer: Peer, fault: str, body: Body
 ) -> None:
-    body = AsyncBytesProvider()
     response, theirs = await opened(client, peer, body)
     reading = asyncio.create_task(response.body.read(8))
     writing = asyncio.create_task(fill(body))
@@ -242,9 +286,9 @@ async def test_a_broken_stream_ends_reader_and_writer_at_once(
     with pytest.raises(ConnectionLost) as lost:
         await at_once(reading)
     assert lost.value.reason == reason
-    with pytest.raises(SmithyError):
+    with pytest.raises(CLOSED):
         await at_once(writing)
-    with pytest.raises(SmithyError):
+    with pytest.raises(CLOSED):
         await body.write(b"later")
 
 
@@ -261,30 +305,31 @@ async def test_what_arrived_whole_before_the_break_is_still_read(
 
 
 async def test_a_stream_broken_before_the_answer_fails_the_request(
-    client: Http2Client, peer: Peer
+    client: Http2Client, peer: Peer, body: Body
 ) -> None:
-    body = AsyncBytesProvider()
     sending = asyncio.create_task(client.send(request_to(peer.port, body)))
     theirs = await peer.streams.get()
     theirs.reset(ErrorCodes.REFUSED_STREAM)
     with pytest.raises(ConnectionLost, match="REFUSED_STREAM"):
         await at_once(sending)
-    with pytest.raises(SmithyError):
+    with pytest.raises(CLOSED):
         await body.write(b"later")
 
 
-async def test_the_peers_end_is_clean_and_ends_writing_too(client: Http2Client, peer: Peer) -> None:
-    body = AsyncBytesProvider()
+async def test_the_peers_end_is_clean_and_ends_writing_too(
+    client: Http2Client, peer: Peer, body: Body
+) -> None:
     response, theirs = await opened(client, peer, body)
     writing = asyncio.create_task(fill(body))
     theirs.end()
     assert await response.body.read(8) == b""
-    with pytest.raises(SmithyError):
+    with pytest.raises(CLOSED):
         await at_once(writing)
 
 
-async def test_a_graceful_goaway_lets_the_stream_go_on(client: Http2Client, peer: Peer) -> None:
-    body = AsyncBytesProvider()
+async def test_a_graceful_goaway_lets_the_stream_go_on(
+    client: Http2Client, peer: Peer, body: Body
+) -> None:
     response, theirs = await opened(client, peer, body)
     state: H2State = peer.connection._h2  # pyright: ignore[reportPrivateUsage]
     transport = peer.connection._transport  # pyright: ignore[reportPrivateUsage]
@@ -305,9 +350,8 @@ async def test_a_graceful_goaway_lets_the_stream_go_on(client: Http2Client, peer
 
 
 async def test_abort_ends_both_sides_with_the_callers_error(
-    client: Http2Client, peer: Peer
+    client: Http2Client, peer: Peer, body: Body
 ) -> None:
-    body = AsyncBytesProvider()
     response, theirs = await opened(client, peer, body)
     await theirs.write(b"unread")
     reading = asyncio.create_task(response.body.read(100))
@@ -317,7 +361,7 @@ async def test_abort_ends_both_sides_with_the_callers_error(
     client.abort(error)
     with pytest.raises(DeadlineError, match="too slow"):
         await at_once(reading)
-    with pytest.raises(SmithyError):
+    with pytest.raises(CLOSED):
         await at_once(writing)
     with pytest.raises(ConnectionLost) as theirs_lost:
         await at_once(asyncio.ensure_future(theirs.read()))
@@ -399,9 +443,10 @@ async def test_a_header_that_is_not_utf8_is_a_lost_connection(client: Http2Clien
 
 
 @pytest.mark.parametrize("steps", range(1, 14))
-async def test_a_request_cancelled_at_any_step_leaves_nothing(peer: Peer, steps: int) -> None:
+async def test_a_request_cancelled_at_any_step_leaves_nothing(
+    peer: Peer, steps: int, body: Body
+) -> None:
     client = Http2Client()
-    body = AsyncBytesProvider()
     sending = asyncio.create_task(client.send(request_to(peer.port, body)))
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -409,7 +454,7 @@ async def test_a_request_cancelled_at_any_step_leaves_nothing(peer: Peer, steps:
     await asyncio.wait({sending})
     await client.close()
     assert not client._connections  # pyright: ignore[reportPrivateUsage]
-    with pytest.raises(SmithyError):
+    with pytest.raises(CLOSED):
         await body.write(b"later")
 
 

@@ -1,0 +1,194 @@
+"""Our publisher and receiver beside the SDK's own: the same bytes out, the same meaning in."""
+
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aws_sdk_bedrock_runtime.models import (
+    BidirectionalInputPayloadPart,
+    InvokeModelWithBidirectionalStreamInput,
+    InvokeModelWithBidirectionalStreamInputChunk,
+    ThrottlingException,
+)
+from aws_sdk_bedrock_runtime.models import (
+    _InvokeModelWithBidirectionalStreamOutputDeserializer as OutputDeserializer,  # pyright: ignore[reportPrivateUsage]
+)
+from aws_sdk_signers import AsyncEventSigner, signers
+from smithy_aws_core.identity import AWSCredentialsIdentity, StaticCredentialsResolver
+from smithy_aws_event_stream.aio import AWSEventPublisher, SigningConfig
+from smithy_aws_event_stream.events import Event, EventHeaderEncoder, EventMessage
+from smithy_aws_event_stream.exceptions import (
+    ChecksumMismatch,
+    EventError,
+    InvalidEventBytes,
+    UnmodeledEventError,
+)
+from smithy_core.aio.types import AsyncBytesReader
+from smithy_json import JSONCodec
+
+from sonic_voice.bedrock.events import Publisher, Receiver
+
+PAYLOADS = [b"", b"{}", b'{"event":{"audioInput":{}}}', bytes(range(256)) * 37, b"x" * 200_000]
+NOON = datetime(2026, 1, 2, 12, 0, 0, 123_456, tzinfo=UTC)
+KEYS = AWSCredentialsIdentity(access_key_id="AKID", secret_access_key="secret")
+
+
+class Written:
+    """A request's body that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.closed = False
+
+    async def write(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Broken(Written):
+    async def write(self, data: bytes) -> None:
+        raise ConnectionResetError
+
+
+@pytest.fixture
+def noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is always noon for the SDK's signer, which reads the clock itself."""
+
+    def now(_: object) -> datetime:
+        return NOON
+
+    clock = SimpleNamespace(now=now)
+    monkeypatch.setattr(signers, "datetime", SimpleNamespace(datetime=clock, UTC=UTC))
+
+
+def signing() -> SigningConfig:
+    return SigningConfig(
+        signer=AsyncEventSigner(initial_signature=b"0" * 64, event_encoder_cls=EventHeaderEncoder),
+        signing_properties={"region": "us-east-1", "service": "bedrock"},
+        identity_resolver=StaticCredentialsResolver(KEYS),
+        identity_properties={},
+    )
+
+
+@pytest.mark.usefixtures("noon")
+async def test_the_bytes_are_those_of_the_sdks_own_publisher_to_the_end() -> None:
+    ours, theirs = Written(), Written()
+    publisher = Publisher(ours, signing())
+    sdk = AWSEventPublisher[InvokeModelWithBidirectionalStreamInput](JSONCodec(), theirs, signing())
+    for payload in PAYLOADS:
+        await publisher.send(payload)
+        part = BidirectionalInputPayloadPart(bytes_=payload)
+        await sdk.send(InvokeModelWithBidirectionalStreamInputChunk(value=part))
+    await publisher.close()
+    await sdk.close()
+    assert len(ours.pieces) == len(PAYLOADS) + 1
+    assert ours.pieces == theirs.pieces
+    assert ours.closed
+    assert theirs.closed
+
+
+async def test_the_body_is_closed_though_the_last_message_cannot_be_written() -> None:
+    body = Broken()
+    with pytest.raises(ConnectionResetError):
+        await Publisher(body, signing()).close()
+    assert body.closed
+
+
+def chunk(payload: bytes, **more: str) -> bytes:
+    body = {"bytes": b64encode(payload).decode(), **more}
+    return message({":event-type": "chunk"}, json.dumps(body).encode())
+
+
+def message(headers: dict[str, str], payload: bytes = b"", kind: str = "event") -> bytes:
+    headers = {":message-type": kind, ":content-type": "application/json", **headers}
+    return EventMessage(headers=headers, payload=payload).encode()
+
+
+def receiver(sent: bytes) -> Receiver:
+    return Receiver(AsyncBytesReader(sent), JSONCodec(), OutputDeserializer().deserialize)
+
+
+async def test_payloads_are_read_in_order_and_then_none() -> None:
+    reading = receiver(b"".join(map(chunk, PAYLOADS)))
+    assert [await reading.receive() for _ in PAYLOADS] == PAYLOADS
+    assert await reading.receive() is None
+
+
+async def test_a_padding_that_other_operations_have_is_ignored() -> None:
+    assert await receiver(chunk(b"{}", p="abcdef")).receive() == b"{}"
+
+
+async def test_members_that_the_sdk_does_not_know_are_passed_over() -> None:
+    sent = message({":event-type": "novelty"}, b"{}") + chunk(b"{}")
+    assert await receiver(sent).receive() == b"{}"
+
+
+async def test_an_exception_of_the_service_is_the_sdks() -> None:
+    sent = message(
+        {":exception-type": "throttlingException"}, b'{"message":"slow"}', kind="exception"
+    )
+    with pytest.raises(ThrottlingException, match="slow"):
+        await receiver(sent).receive()
+
+
+async def test_an_error_without_a_model_is_the_sdks() -> None:
+    sent = message({":error-code": "Odd", ":error-message": "very"}, kind="error")
+    with pytest.raises(UnmodeledEventError, match="very"):
+        await receiver(sent).receive()
+
+
+def torn(sent: bytes) -> bytes:
+    return sent[:-1]
+
+
+def bent(sent: bytes) -> bytes:
+    return sent[:-5] + bytes([sent[-5] ^ 1]) + sent[-4:]
+
+
+def boundless(sent: bytes) -> bytes:
+    return b"\xff" + sent[1:]
+
+
+def begun(sent: bytes) -> bytes:
+    return sent[:7]
+
+
+@pytest.mark.parametrize(("spoil", "error"), [
+    (torn, InvalidEventBytes),
+    (begun, InvalidEventBytes),
+    (bent, ChecksumMismatch),
+    (boundless, ChecksumMismatch),
+])  # fmt: skip
+async def test_what_is_no_message_is_an_error_of_the_sdks(
+    spoil: Callable[[bytes], bytes], error: type[EventError]
+) -> None:
+    sent = spoil(chunk(b"{}"))
+    with pytest.raises(error):
+        Event.decode(BytesIO(sent))
+    with pytest.raises(error):
+        await receiver(sent).receive()
+
+
+class Endless:
+    """A connection on which nothing more comes after `sent`: reading on would wait for ever."""
+
+    def __init__(self, sent: bytes) -> None:
+        self._sent = BytesIO(sent)
+
+    async def read(self, size: int = -1) -> bytes:
+        taken = self._sent.read(size)
+        assert len(taken) == size, "it waits for what does not come"
+        return taken
+
+
+async def test_a_length_that_its_checksum_belies_is_not_waited_for() -> None:
+    source: Any = Endless(boundless(chunk(b"{}")))
+    with pytest.raises(ChecksumMismatch):
+        await Receiver(source, JSONCodec(), OutputDeserializer().deserialize).receive()
