@@ -110,6 +110,7 @@ class Pairing:
         self._far_s = 0.0
         self._resampler = Resampler(RATE_HZ, RATE_HZ)
         self._resampled_hz = RATE_HZ
+        self._played = bytearray()
         self._sound = np.zeros(0, np.float32)
         self._first = 0  # position of _sound[0] in the far stream
         self._read = 0.0  # position in the far stream of what is to be given next
@@ -125,11 +126,12 @@ class Pairing:
         """
         self._gap |= gap
         if rate_hz != self._resampled_hz:
+            self._take()
             self._keep(self._resampler.finish())
             self._resampler, self._resampled_hz = Resampler(rate_hz, RATE_HZ), rate_hz
         self._far.tell(self._far_s, at_s)
         self._far_s += len(pcm) / 2 / rate_hz
-        self._keep(self._resampler.feed(pcm))
+        self._played += pcm
 
     def partner(self, samples: int, captured_s: float) -> NDArray[np.float32]:
         """As many samples of the loudspeaker as the microphone's next chunk has.
@@ -137,6 +139,7 @@ class Pairing:
         `captured_s`: when the chunk's first sample was at the microphone. Zeros stand where
         nothing was played.
         """
+        self._take()
         self._near.tell(self._near_samples / RATE_HZ, captured_s)
         self.slipped = self._gap or self._near.suspect or self._far.suspect
         self._gap = False
@@ -174,6 +177,11 @@ class Pairing:
         sound = np.zeros(len(positions), np.float32)
         sound[there] = self._sound[positions[there]]
         return sound
+
+    def _take(self) -> None:
+        """Once a chunk, not once a block: a call costs more than what it does."""
+        self._keep(self._resampler.feed(bytes(self._played)))
+        self._played.clear()
 
     def _keep(self, pcm: bytes) -> None:
         self._sound = np.concatenate([self._sound, from_pcm(pcm)])
