@@ -1,6 +1,7 @@
 """What is said, played and heard in these tests, and how one waits for it."""
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -69,14 +70,16 @@ async def listening(microphone: Microphone) -> AsyncGenerator[bytearray]:
 
 
 class Dated:
-    """Samples in chunks of one length that came with the date of their first."""
+    """Samples in chunks of any length that came with the date of their first."""
 
     def __init__(self, rate_hz: int) -> None:
         self.rate_hz = rate_hz
         self.pcm = b""
         self.dates_s: list[float] = []
+        self._starts: list[int] = []
 
     def add(self, pcm: bytes, at_s: float) -> None:
+        self._starts.append(len(self.pcm) // 2)
         self.pcm += pcm
         self.dates_s.append(at_s)
 
@@ -86,8 +89,8 @@ class Dated:
 
     def date_s(self, position: int) -> float:
         """When the sample of that number was at its transducer."""
-        chunk, rest = divmod(position, len(self.samples) // len(self.dates_s))
-        return self.dates_s[chunk] + rest / self.rate_hz
+        chunk = bisect_right(self._starts, position) - 1
+        return self.dates_s[chunk] + (position - self._starts[chunk]) / self.rate_hz
 
 
 async def until(happened: Callable[[], bool]) -> None:
