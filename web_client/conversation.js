@@ -287,9 +287,10 @@ function isReached(place, at) {
  * @returns {string[]}
  */
 function lines(turn) {
+  const [heard, lost] = [turn.heard.trim(), turn.lost.trim()];
+  const cut = [heard, lost && `[${lost}]`].filter(Boolean).join(' ');
   const said = turn.parts.map((part) => part.text).join('');
-  const isCut = turn.lost.trim() !== '';
-  const text = isCut ? `${turn.heard.trimEnd()} [${turn.lost.trim()}]`.trimStart() : said.trim();
+  const text = (turn.interrupted && cut) || said.trim();
   const who = turn.who === 'assistant' ? 'Assistant' : turn.typed ? 'You, typed' : 'You';
   return [...turn.tools.map(toolLine), ...(text ? [`${who}: ${text}`] : [])];
 }

@@ -113,6 +113,14 @@ test('an answer that was cut at its very end was heard whole', () => {
   assert.equal(conversation.transcript(), `Assistant: ${PLANNED}\n`);
 });
 
+test('what was heard of a cut answer counts, where the service tells less of it', () => {
+  answer(2, PLANNED);
+  take('interrupted', { turn: 2 });
+  answer(2, 'Done, I', 0, 'FINAL');
+  take('heard', { turn: 2, heard_ms: 1500, heard: PLANNED, planned: PLANNED });
+  assert.equal(conversation.transcript(), `Assistant: ${PLANNED}\n`);
+});
+
 test('an interruption of nothing shows nothing', () => {
   take('interrupted', { turn: 3 });
   take('heard', { turn: 3, heard_ms: 0, heard: '', planned: '' });

@@ -1,0 +1,146 @@
+/**
+ * The lower edge: what goes on, in words; the buttons of this moment; a line to type in.
+ *
+ * Buttons that mean nothing now are not there. When the one with the focus goes, the focus goes to
+ * the main one, so that a keyboard never falls off the page.
+ */
+
+import { make, setText } from './make.js';
+import { PushToTalk } from './push-to-talk.js';
+import { isAtRest, isLive, mainStep, seconds, stateInWords } from './wording.js';
+
+/** @typedef {import('./wording.js').Act} Act */
+/** @typedef {import('./wording.js').Trouble} Trouble */
+/** @typedef {import('../voice-client.js').State} State */
+
+/**
+ * @typedef {{ state: State, muted: boolean, pushToTalk: boolean, talking: boolean,
+ *   typing: boolean, feltMs: number | null, trouble: Trouble | null }} Moment
+ */
+
+/**
+ * @typedef {{ act: (act: Act) => void, mute: (muted: boolean) => void, interrupt: () => void,
+ *   end: () => void, talk: (talking: boolean) => void, say: (text: string) => void }} Wishes
+ */
+
+/** The longest typed turn that a server takes. */
+const SAID_CHARACTERS = 2000;
+
+export class Controls {
+  #state = make('p', { class: 'state', role: 'status', 'aria-live': 'polite' });
+  #felt = make('p', { class: 'felt' });
+  #trouble = make('p', { class: 'trouble', role: 'alert' });
+  #main = button('main', '');
+  #mute = button('mute', 'Mute');
+  #hold = button('hold', 'Hold to talk');
+  #interrupt = button('interrupt', 'Interrupt');
+  #end = button('end', 'End');
+  #input = make('input', {
+    type: 'text',
+    'aria-label': 'Type a message',
+    placeholder: 'Or type',
+    maxlength: String(SAID_CHARACTERS),
+    autocomplete: 'off',
+    enterkeyhint: 'send',
+  });
+  #form = make('form', { class: 'say' }, this.#input, make('button', { class: 'send' }, 'Send'));
+  #wishes;
+  /** @type {Act | null} */
+  #act = null;
+  #muted = false;
+  #live = false;
+  /** The focus is at the last button for want of a better one. */
+  #focusWaits = false;
+
+  /** @param {Wishes} wishes */
+  constructor(wishes) {
+    this.#wishes = wishes;
+    this.pushToTalk = new PushToTalk(this.#hold, wishes.talk);
+    this.#hold.title = 'The space bar does the same';
+    this.#interrupt.title = 'Escape does the same';
+    this.#main.addEventListener('click', () => this.#act && wishes.act(this.#act));
+    this.#mute.addEventListener('click', () => wishes.mute(!this.#muted));
+    this.#interrupt.addEventListener('click', () => wishes.interrupt());
+    this.#end.addEventListener('click', () => wishes.end());
+    this.#form.addEventListener('submit', (event) => this.#submit(event));
+    this.node = make(
+      'div',
+      { class: 'controls' },
+      make('div', { class: 'now' }, this.#state, this.#felt),
+      this.#trouble,
+      make(
+        'div',
+        { class: 'row' },
+        this.#main,
+        this.#mute,
+        this.#hold,
+        this.#interrupt,
+        this.#end,
+        this.#form,
+      ),
+    );
+  }
+
+  /** @param {Moment} moment */
+  show(moment) {
+    const root = /** @type {Document | ShadowRoot} */ (this.node.getRootNode());
+    const focused = root.activeElement;
+    this.#say(moment);
+    this.#offer(moment);
+    const fell = focused && this.node.contains(focused) && !focused.checkVisibility();
+    // Left there, the next key would end what it has just begun.
+    const waited = this.#focusWaits && focused === this.#end && this.#live;
+    if (fell || waited) this.#keepFocus();
+  }
+
+  /** @param {Moment} moment */
+  #say(moment) {
+    const { state, feltMs, trouble } = moment;
+    setText(this.#state, stateInWords(state, moment));
+    setText(this.#felt, feltMs === null ? '' : `answered after ${seconds(feltMs)}`);
+    setText(this.#trouble, trouble?.text ?? '');
+  }
+
+  /** @param {Moment} moment */
+  #offer({ state, muted, pushToTalk, typing, trouble }) {
+    const step = mainStep(state, trouble);
+    this.#live = isLive(state);
+    this.#muted = muted;
+    this.#act = step?.act ?? null;
+    if (step) setText(this.#main, step.label);
+    this.#main.hidden = !step && state !== 'connecting'; // until then it keeps the focus
+    this.#main.setAttribute('aria-disabled', String(!step));
+    this.#mute.hidden = !this.#live || pushToTalk;
+    this.#mute.setAttribute('aria-pressed', String(muted));
+    this.#hold.hidden = !this.#live || !pushToTalk;
+    this.pushToTalk.enabled = this.#live && pushToTalk;
+    this.#interrupt.hidden = !this.#live;
+    this.#interrupt.setAttribute('aria-disabled', String(state !== 'speaking'));
+    this.#end.hidden = isAtRest(state);
+    setText(this.#end, state === 'connecting' ? 'Cancel' : 'End');
+    this.#form.hidden = !typing || !(this.#live || state === 'reconnecting');
+  }
+
+  #keepFocus() {
+    const next = [this.#main, this.#hold, this.#mute, this.#end].find(({ hidden }) => !hidden);
+    next?.focus();
+    this.#focusWaits = next === this.#end;
+  }
+
+  /** @param {SubmitEvent} event */
+  #submit(event) {
+    event.preventDefault();
+    const text = this.#input.value.trim();
+    if (!text || !this.#live) return;
+    this.#wishes.say(text);
+    this.#input.value = '';
+  }
+}
+
+/**
+ * @param {string} name  for its looks
+ * @param {string} text
+ */
+function button(name, text) {
+  return make('button', { type: 'button', class: name }, text);
+}
