@@ -12,8 +12,8 @@
  * does what each call returns, in that order, before anything else; and calls `tick` at `dueMs`.
  *
  * A connection is taken for lost when it closes without a code of the table, when the browser says
- * it is offline, and when no byte of sound has left for `STUCK_MS`: sound flows all the time, so a
- * dead network fills the socket's buffer (after those below it, six seconds' worth in Chromium).
+ * it is offline, and when nothing at all has come for `SIGNS_MISSED` times as long as the server
+ * lets pass without a sign of life: of a network that died without a word nothing else tells.
  * Being wrong costs nothing, since a page may resume while its old connection lives.
  */
 
@@ -23,7 +23,7 @@ import { BYE, INTERRUPT, hello, helloAgain, played, readMessage, say } from './m
 
 /** @import { Ending } from './closing.js' */
 /** @import { Answer } from './frames.js' */
-/** @import { Position, Ready, ServerMessage } from './messages.js' */
+/** @import { Numbered, Position, Ready, ServerMessage } from './messages.js' */
 
 /** Before connecting again; then twice as long each time, up to the longest. */
 export const FIRST_WAIT_MS = 250;
@@ -41,8 +41,8 @@ export const VOICE_KEPT_S = 1;
 /** Unsent sound beyond which more is dropped: what comes so late helps nobody. */
 export const CONGESTED_S = 0.5;
 
-/** Without a byte leaving. Wireless stalls are shorter. */
-export const STUCK_MS = 4000;
+/** Signs of life in a row. One late by a stall of the network is no reason yet. */
+export const SIGNS_MISSED = 3;
 
 /** Between two reports of what has played: ten a second, and the jitter of who tells. */
 export const REPORT_MS = 80;
@@ -82,6 +82,8 @@ export class Link {
   #tries = 0;
   #lostMs = 0;
   #keepMs = KEEP_MS;
+  /** So long without anything that comes, and the connection is lost. */
+  #silentMs = Infinity;
   /** Why the conversation ended that this one was begun after, by itself. @type {Ending | null} */
   #instead = null;
 
@@ -95,8 +97,6 @@ export class Link {
   #reportedMs = -Infinity;
   /** @type {ArrayBuffer[]} */
   #voice = [];
-  /** Since when so much has been unsent. @type {{ bytes: number, sinceMs: number } | null} */
-  #stuck = null;
 
   /** @param {{ voice?: string, language?: string }} [wishes]  empty: the server's choice */
   constructor({ voice = '', language = '' } = {}) {
@@ -136,13 +136,16 @@ export class Link {
 
   /**
    * @param {string | ArrayBuffer} frame
+   * @param {number} nowMs
    * @returns {Deed[]}
    */
-  received(frame) {
+  received(frame, nowMs) {
     const told = typeof frame === 'string' ? readMessage(frame) : readAnswer(frame);
     if (told === null) return [{ do: 'close' }, ...this.fail(UNREADABLE)];
+    if (this.phase === 'talking') this.dueMs = nowMs + this.#silentMs;
     if (!('type' in told)) return this.#hear(told);
-    return told.type === 'ready' ? this.#ready(told) : this.#obey(told);
+    if ('seq' in told) return this.#obey(told);
+    return told.type === 'ready' ? this.#ready(told, nowMs) : [];
   }
 
   /**
@@ -188,7 +191,7 @@ export class Link {
    */
   tick(nowMs) {
     if (nowMs < this.dueMs) return [];
-    return this.#trying ? this.lost(nowMs) : this.#open();
+    return this.#trying || this.phase === 'talking' ? this.lost(nowMs) : this.#open();
   }
 
   /**
@@ -197,7 +200,8 @@ export class Link {
    * @returns {Deed[]}
    */
   hurry() {
-    return this.#trying || this.dueMs === Infinity ? [] : this.#open();
+    const isWaiting = !this.#trying && this.phase !== 'talking' && this.dueMs < Infinity;
+    return isWaiting ? this.#open() : [];
   }
 
   /**
@@ -222,23 +226,18 @@ export class Link {
    *
    * @param {Int16Array} samples
    * @param {number} unsentBytes  what waits in the socket
-   * @param {number} nowMs
    * @returns {Deed[]}
    */
-  voice(samples, unsentBytes, nowMs) {
+  voice(samples, unsentBytes) {
     if (this.phase !== 'talking') {
       if (this.phase !== 'idle' && this.phase !== 'ended') this.#keep(voiceFrame(samples));
       return [];
     }
-    if (unsentBytes <= this.#bytes(CONGESTED_S)) {
-      this.#stuck = null;
-      return [{ do: 'send', frame: voiceFrame(samples) }];
+    if (unsentBytes > this.#bytes(CONGESTED_S)) {
+      this.droppedFrames += 1;
+      return [];
     }
-    this.droppedFrames += 1;
-    if (this.#stuck === null || unsentBytes < this.#stuck.bytes) {
-      this.#stuck = { bytes: unsentBytes, sinceMs: nowMs };
-    }
-    return nowMs - this.#stuck.sinceMs < STUCK_MS ? [] : this.lost(nowMs);
+    return [{ do: 'send', frame: voiceFrame(samples) }];
   }
 
   /**
@@ -319,9 +318,10 @@ export class Link {
 
   /**
    * @param {Ready} ready
+   * @param {number} nowMs
    * @returns {Deed[]}
    */
-  #ready(ready) {
+  #ready(ready, nowMs) {
     /** @type {Deed[]} */
     const deeds = [];
     if (!ready.resumed) {
@@ -345,8 +345,8 @@ export class Link {
 
     this.phase = 'talking';
     this.#trying = false;
-    this.dueMs = Infinity;
-    this.#stuck = null;
+    this.#silentMs = SIGNS_MISSED * 1000 * (ready.alive_s ?? Infinity);
+    this.dueMs = nowMs + this.#silentMs;
     this.#resume = ready.resume;
     this.#keepMs = ready.keep_s * 1000;
     this.#inputHz = ready.input.rate_hz;
@@ -354,7 +354,7 @@ export class Link {
   }
 
   /**
-   * @param {Exclude<ServerMessage, Ready>} message
+   * @param {Numbered} message
    * @returns {Deed[]}
    */
   #obey(message) {

@@ -4,7 +4,8 @@
  *
  * What the page says is written here so that the server takes it: counts are whole, texts are well
  * formed and within bounds. What the server says is believed as it is, but for being an object with
- * a type; a type that is not known here is left aside by whoever reads it.
+ * a type; a type that is not known here is left aside by whoever reads it. `Ready` and `Alive` are
+ * of a connection, what is `Numbered` is of the conversation.
  */
 
 export const VERSION = 1;
@@ -16,8 +17,9 @@ const TEXT_BYTES = 8 * 1024;
 
 /**
  * @typedef {{ type: 'ready', version: number, resume: string, resumed: boolean, keep_s: number,
- *   epoch: number, voice: string, typing: boolean, input: { rate_hz: number },
+ *   alive_s?: number, epoch: number, voice: string, typing: boolean, input: { rate_hz: number },
  *   output: { rate_hz: number } }} Ready
+ * @typedef {{ type: 'alive' }} Alive
  * @typedef {'SPECULATIVE' | 'FINAL'} Stage
  * @typedef {{ seq: number, type: 'flush', epoch: number }} Flush
  * @typedef {{ seq: number, type: 'notice', text: string }} Notice
@@ -38,7 +40,7 @@ const TEXT_BYTES = 8 * 1024;
  *   | { seq: number, type: 'turn_ended', turn: number, samples: number }
  *   | { seq: number, type: 'latency', turn: number, felt_ms: number }
  *   | Flush | Notice | UserText | AssistantText | ToolCall | ToolAnswered | Heard} Numbered
- * @typedef {Ready | Numbered} ServerMessage
+ * @typedef {Ready | Alive | Numbered} ServerMessage
  */
 
 /**

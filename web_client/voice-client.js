@@ -5,38 +5,32 @@
  *                                   WebSocket /talk                  └──► Loudspeaker
  *                ◄── Link.played ◄──────────────────────────────────────────┘
  *
- * What is decided, `Link` and `Conversation` decide; here is what they cannot have: time, the
- * socket and the devices. README.md shows how to use it.
+ * What is decided, `Link` and `Conversation` decide; here is what they cannot have: time and the
+ * socket. `Sound` has the devices. README.md shows how to use it.
  */
 
-import { Loudspeaker } from './audio/loudspeaker.js';
-import { Microphone } from './audio/microphone.js';
 import { BROKEN, NO_TOKEN, VoiceError } from './closing.js';
 import { Conversation } from './conversation.js';
 import { Link } from './link.js';
 import { SUBPROTOCOL } from './messages.js';
+import { Sound } from './sound.js';
 
 /** @import { Ending } from './closing.js' */
 /** @import { Activity, Turn } from './conversation.js' */
 /** @import { Answer } from './frames.js' */
 /** @import { Deed, Report } from './link.js' */
 /** @import { ServerMessage } from './messages.js' */
+/** @import { Kinds } from './sound.js' */
 
 export { VoiceError } from './closing.js';
 
 /** @typedef {'idle' | 'reconnecting' | 'ended' | Activity} State */
 
 /**
- * See README.md. `sound`: other devices than the browser's, with the methods named here.
+ * See README.md.
  *
- * @typedef {Pick<Microphone, 'level' | 'wave' | 'onended' | 'close'>} Input
- * @typedef {Pick<Loudspeaker, 'level' | 'wave' | 'play' | 'flush' | 'setDevice' | 'close'>} Output
  * @typedef {{ url?: string | URL, token?: string, voice?: string, language?: string,
- *   fetchToken?: (() => Promise<string>) | undefined,
- *   sound?: {
- *     Microphone: { open(options: Parameters<typeof Microphone.open>[0]): Promise<Input> },
- *     Loudspeaker: { open(options: Parameters<typeof Loudspeaker.open>[0]): Promise<Output> },
- *   } }} Options
+ *   fetchToken?: (() => Promise<string>) | undefined, sound?: Kinds }} Options
  */
 
 /** Events: `state`, `turns`, `notice` (detail `{text}`), `ended` (`{code, reason, again}`). */
@@ -47,11 +41,6 @@ export class VoiceClient extends EventTarget {
   pushToTalk = false;
   talking = false;
 
-  /** While there is a conversation: for `level()` and `wave()`. @type {Input | null} */
-  microphone = null;
-  /** @type {Output | null} */
-  loudspeaker = null;
-
   /** The voice that speaks, and whether `sendText` is taken. */
   voice = '';
   typing = false;
@@ -60,8 +49,6 @@ export class VoiceClient extends EventTarget {
   #wishes;
   #fetchToken;
   #sound;
-  #devices = { input: '', output: '' };
-  #rates = { inputHz: 16_000, outputHz: 24_000 };
 
   #link = new Link();
   #conversation = new Conversation();
@@ -90,7 +77,14 @@ export class VoiceClient extends EventTarget {
     this.#url.protocol = this.#url.protocol.replace('http', 'ws');
     this.#wishes = { voice, language };
     this.#fetchToken = fetchToken ?? (() => token);
-    this.#sound = sound ?? { Microphone, Loudspeaker };
+    this.#sound = new Sound(
+      {
+        onSamples: (samples) => this.#heard(samples),
+        onPlayed: (report) => this.#played(report),
+        onGone: (error) => this.#missMicrophone(error),
+      },
+      sound,
+    );
   }
 
   /**
@@ -144,15 +138,17 @@ export class VoiceClient extends EventTarget {
    *
    * @param {{ input?: string, output?: string }} devices  ids of `devices()`
    */
-  async useDevices({ input, output }) {
-    if (input !== undefined) {
-      if (this.microphone) await this.#useMicrophone(input);
-      this.#devices.input = input;
-    }
-    if (output !== undefined) {
-      await this.loudspeaker?.setDevice(output);
-      this.#devices.output = output;
-    }
+  useDevices(devices) {
+    return this.#sound.use(devices);
+  }
+
+  /** While there is a conversation: for `level()` and `wave()`. */
+  get microphone() {
+    return this.#sound.microphone;
+  }
+
+  get loudspeaker() {
+    return this.#sound.loudspeaker;
   }
 
   /** @returns {State} */
@@ -208,8 +204,8 @@ export class VoiceClient extends EventTarget {
     this.#hangUp();
     const { signal } = (this.#connection = new AbortController());
     try {
-      if (fresh) await this.#closeSound(); // of the conversation that this one replaces
-      await this.#openSound(signal);
+      if (fresh) await this.#sound.close(); // of the conversation that this one replaces
+      await this.#sound.open(signal); // when resuming it is, and sounds on
       const token = fresh && !signal.aborted ? await this.#token() : '';
       if (!signal.aborted) this.#openSocket(token, signal);
     } catch (error) {
@@ -225,7 +221,7 @@ export class VoiceClient extends EventTarget {
     const socket = new WebSocket(this.#url, SUBPROTOCOL);
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => this.#do(this.#link.opened(token));
-    socket.onmessage = ({ data }) => this.#do(this.#link.received(data));
+    socket.onmessage = ({ data }) => this.#do(this.#link.received(data, performance.now()));
     socket.onclose = ({ code, reason }) =>
       this.#do(this.#link.closed(code, reason, performance.now()));
     signal.addEventListener('abort', () => {
@@ -285,7 +281,9 @@ export class VoiceClient extends EventTarget {
       if (!message.resumed) this.#conversation = new Conversation();
       this.voice = message.voice;
       this.typing = message.typing;
-      void this.#useRates({ inputHz: message.input.rate_hz, outputHz: message.output.rate_hz });
+      const rates = { inputHz: message.input.rate_hz, outputHz: message.output.rate_hz };
+      const { signal } = this.#connection;
+      this.#sound.useRates(rates, signal).catch((error) => this.#fail(error));
     }
     this.#conversation.take(message);
     if (message.type === 'listening') this.#waiting?.resolve();
@@ -294,7 +292,7 @@ export class VoiceClient extends EventTarget {
   /** @param {Ending} ending */
   #end(ending) {
     this.#watch.abort();
-    void this.#closeSound();
+    void this.#sound.close();
     this.#waiting?.reject(new VoiceError(ending));
     this.#announce();
     this.#emit('ended', ending);
@@ -316,71 +314,17 @@ export class VoiceClient extends EventTarget {
 
   // -- sound ------------------------------------------------------------------------------------
 
-  /** @param {AbortSignal} signal */
-  async #openSound(signal) {
-    if (this.loudspeaker) return; // the conversation is resumed, and sounds on
-    const microphone = await this.#openMicrophone(this.#devices.input);
-    const loudspeaker = await this.#openLoudspeaker().catch(async (error) => {
-      await microphone.close();
-      throw error;
-    });
-    if (signal.aborted) await Promise.all([microphone.close(), loudspeaker.close()]);
-    else [this.microphone, this.loudspeaker] = [microphone, loudspeaker];
-  }
-
-  async #closeSound() {
-    const open = [this.microphone, this.loudspeaker];
-    this.microphone = this.loudspeaker = null;
-    await Promise.all(open.map((device) => device?.close()));
-  }
-
-  #openLoudspeaker() {
-    const onPlayed = (/** @type {Report} */ report) => this.#played(report);
-    const deviceId = this.#devices.output;
-    return this.#sound.Loudspeaker.open({ deviceId, rateHz: this.#rates.outputHz, onPlayed });
-  }
-
-  /** @param {string} deviceId */
-  async #openMicrophone(deviceId) {
-    const onSamples = (/** @type {Int16Array} */ samples) => this.#heard(samples);
-    const rateHz = this.#rates.inputHz;
-    const microphone = await this.#sound.Microphone.open({ deviceId, rateHz, onSamples });
-    microphone.onended = () => void this.#replaceMicrophone();
-    return microphone;
-  }
-
-  /** @param {string} deviceId */
-  async #useMicrophone(deviceId) {
-    const microphone = await this.#openMicrophone(deviceId);
-    const old = this.loudspeaker ? this.microphone : microphone; // it may have ended meanwhile
-    if (this.loudspeaker) this.microphone = microphone;
-    await old?.close();
-  }
-
-  /** The microphone is gone. Without one the conversation goes on: one can listen and type. */
-  async #replaceMicrophone() {
-    try {
-      await this.useDevices({ input: '' });
-      this.#emit('notice', { text: 'The microphone is gone. The default one is used now.' });
-    } catch (error) {
-      this.microphone = null;
-      this.#emit('notice', { text: `The microphone is gone. ${endingOf(error).reason}` });
-    }
-  }
-
-  /** Hardly ever others than were opened. @param {{ inputHz: number, outputHz: number }} rates */
-  async #useRates(rates) {
-    if (rates.inputHz === this.#rates.inputHz && rates.outputHz === this.#rates.outputHz) return;
-    this.#rates = rates;
-    await this.#closeSound();
-    await this.#openSound(this.#connection.signal).catch((error) => this.#fail(error));
+  /** @param {unknown} error  there is no other */
+  #missMicrophone(error) {
+    const next = error ? endingOf(error).reason : 'The default one is used now.';
+    this.#emit('notice', { text: `The microphone is gone. ${next}` });
   }
 
   /** @param {Int16Array} samples */
   #heard(samples) {
     const silent = this.muted || (this.pushToTalk && !this.talking);
     const sent = silent ? new Int16Array(samples.length) : samples;
-    this.#do(this.#link.voice(sent, this.#socket?.bufferedAmount ?? 0, performance.now()));
+    this.#do(this.#link.voice(sent, this.#socket?.bufferedAmount ?? 0));
   }
 
   /** @param {Report} report */

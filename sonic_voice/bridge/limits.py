@@ -34,6 +34,10 @@ class Limits:
     """How long a conversation waits for a page that lost its connection."""
     stuck_s: float = 10.0
     """How long one message may take to leave; then the reader is cut off."""
+    alive_s: float = 2.0
+    """After so long without anything else a page is sent a sign of life. It takes a connection for
+    lost when three are missing: 6 s, more than wireless stalls last, and about what its ring plays
+    meanwhile. It must come from here: a page sees no pings, and nothing of a network that died."""
     ping_s: float = 10.0
     """A connection that does not answer a ping for so long is dead."""
     goodbye_s: float = 5.0

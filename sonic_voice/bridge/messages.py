@@ -32,6 +32,9 @@ TEXT_BYTES = 8 * 1024
 SAID_CHARACTERS = 2000
 """The longest typed turn."""
 
+ALIVE = json.dumps({"type": "alive"}, separators=(",", ":"))
+"""A sign of life. It has no number: it is of the connection, not of the conversation."""
+
 _MOST = 1 << 32
 
 

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 from typing import Any
 
@@ -67,6 +67,12 @@ def handler(bridge: Bridge) -> Callable[[ServerConnection], Awaitable[None]]:
 
     async def handle(connection: ServerConnection) -> None:
         await bridge.meet(_Connection(connection))
+        await connection.wait_closed()
+        # It is part of reference cycles of `websockets`: what waits in it would stay until the
+        # garbage collector comes by, most of a megabyte for each client that floods.
+        with suppress(ConnectionClosed):
+            while True:
+                await connection.recv(decode=False)
 
     return handle
 

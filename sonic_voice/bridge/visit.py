@@ -37,6 +37,7 @@ from .ends import BrowserSink, BrowserSource
 from .frames import read_voice
 from .limits import Limits, Meter
 from .messages import (
+    ALIVE,
     VERSION,
     Bye,
     Hello,
@@ -143,6 +144,7 @@ class Visit:
             dropped_s = self._config.output.seconds(2 * self._outbox.dropped)
             self._counts.answer_dropped_s += dropped_s
             self._counts.voice_dropped_s += self._source.dropped_s
+            self._controls = None  # which holds this visit: a cycle, and minutes of sound in it
 
     async def _converse(self) -> None:
         source = MutableSource(self._source)
@@ -238,14 +240,14 @@ class Visit:
         try:
             await asyncio.wait([*tasks, replaced, self.ending], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
-                task.cancel()
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            faults = await _stopped(tasks)
         if replaced.done():
             return replaced.result()
-        faults = [fault for fault in outcomes if isinstance(fault, Exception)]
-        for fault in sorted(faults, key=lambda fault: isinstance(fault, Gone)):
-            raise fault
+        try:
+            if faults:
+                raise faults[0]
+        finally:
+            del faults, tasks  # a fault holds this frame, and they it: a cycle with this visit
         with suppress(Gone):  # what was said last, by whoever said it
             while isinstance(message := self._outbox.take(), str):
                 await self._send(socket, message)
@@ -259,6 +261,7 @@ class Visit:
             "resume": self.resume,
             "resumed": bool(hello.resume),
             "keep_s": self._limits.keep_s,
+            "alive_s": self._limits.alive_s,
             "epoch": self._outbox.epoch,
             "voice": config.voice,
             "typing": config.voice_model.text_input,
@@ -270,12 +273,20 @@ class Visit:
     async def _write(self, socket: Socket, ready: str) -> None:
         await self._send(socket, ready)
         while True:
-            self._sendable.clear()
-            while (message := self._outbox.take()) is not None:
-                await self._send(socket, message)
-                if self._outbox.behind:
-                    raise Refusal(Close.TOO_SLOW)
-            await self._sendable.wait()
+            await self._send(socket, await self._next())
+            if self._outbox.behind:
+                raise Refusal(Close.TOO_SLOW)
+
+    async def _next(self) -> str | bytes:
+        """What is to be sent next; a sign of life, when nothing was for a while."""
+        try:
+            async with asyncio.timeout(self._limits.alive_s):
+                while (message := self._outbox.take()) is None:
+                    self._sendable.clear()
+                    await self._sendable.wait()
+                return message
+        except TimeoutError:
+            return ALIVE
 
     async def _send(self, socket: Socket, message: str | bytes) -> None:
         try:
@@ -325,3 +336,12 @@ class Visit:
         if turn is not None and self._controls is not None:
             session = self._controls.session
             self._observe(session.heard(turn, self._speaker.played_ms(turn)), session.now())
+
+
+async def _stopped(tasks: list[asyncio.Task[None]]) -> list[Exception]:
+    """Cancel `tasks`. The faults that they ended with; that the page is gone comes last."""
+    for task in tasks:
+        task.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    faults = [fault for fault in outcomes if isinstance(fault, Exception)]
+    return sorted(faults, key=lambda fault: isinstance(fault, Gone))

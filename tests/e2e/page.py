@@ -149,6 +149,8 @@ class Page:
             self._came.set()
 
     async def _hear(self, message: dict[str, Any]) -> None:
+        if message["type"] == "alive":
+            return
         self.told.append({**message, "at_s": time.monotonic()})
         self.seen = message["seq"]
         if message["type"] == "flush":

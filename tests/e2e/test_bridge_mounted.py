@@ -1,24 +1,15 @@
-"""The bridge inside an application's own server, by ASGI; and the command `serve`."""
+"""The bridge inside an application's own server, by ASGI."""
 
 import asyncio
 import json
-import signal
-import sys
-import urllib.request
 from collections.abc import MutableMapping
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from sonic_voice import LocalService, SessionConfig, Toolbox
 from sonic_voice.bridge import Access, Bridge, Offer, asgi
 from sonic_voice.bridge.frames import voice_frame
 from sonic_voice.bridge.messages import SUBPROTOCOL
 from sonic_voice.bridge.site import Page
-
-from .page import Page as Visitor
-from .page import socket
 
 type Message = MutableMapping[str, Any]
 ORIGIN = "https://shop.example"
@@ -102,65 +93,3 @@ async def test_an_asgi_page_that_leaves_ends_its_conversation() -> None:
 
 def _left(code: int) -> Message:
     return {"type": "websocket.disconnect", "code": code}
-
-
-COMMAND = (
-    "import typer; from sonic_voice.cli.base import app, options; "
-    "from sonic_voice.cli.serve import serve; app.command()(serve); app()"
-)
-
-
-async def run(*arguments: str) -> asyncio.subprocess.Process:
-    pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", COMMAND, "serve", *arguments), stdout=pipe, stderr=pipe
-    )
-
-
-async def test_serve_prints_where_and_ends_quietly_on_sigterm(tmp_path: Path) -> None:
-    (tmp_path / "index.html").write_text("<!doctype html>")
-    secret = tmp_path / "secret"
-    secret.write_text("0123456789abcdef0123456789abcdef\n")
-    process = await run(
-        *("--local", "--port", "0", "--pages", str(tmp_path), "--token-secret-file", str(secret))
-    )
-    assert process.stdout is not None
-    async with asyncio.timeout(20):
-        url = (await process.stdout.readline()).decode().split()[1]
-    token = await asyncio.to_thread(_fetched, f"{url}token?subject=me", secret.read_text().strip())
-    page = await asyncio.to_thread(_fetched, url, "")
-    assert page == "<!doctype html>"
-    async with socket(url) as connection:
-        async with Visitor(connection, {"token": json.loads(token)["token"]}) as visitor:
-            await visitor.until("listening")
-            process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(10):
-                await connection.wait_closed()
-        assert connection.close_code == 1001
-    out, err = await process.communicate()
-    assert (process.returncode, err) == (143, b"")
-    assert secret.read_text().strip().encode() not in out
-
-
-def _fetched(url: str, secret: str) -> str:
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {secret}"})
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return response.read().decode()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (("--host", "0.0.0.0"), "--allow-origin"),
-        (("--host", "0.0.0.0", "--allow-origin", "https://a.example"), "--token-secret-file"),
-        (("--allow-origin", "*"), "no origin"),
-        (("--token-secret-file", "/dev/null"), "is empty"),
-        (("--tls-cert", "/dev/null"), "TLS"),
-    ],
-)
-async def test_serve_refuses_what_is_not_safe(arguments: tuple[str, ...], says: str) -> None:
-    process = await run("--local", "--port", "0", *arguments)
-    out, err = await process.communicate()
-    assert (process.returncode, out) == (3, b"")
-    assert says in err.decode()
-    assert "Traceback" not in err.decode()

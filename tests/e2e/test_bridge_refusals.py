@@ -1,72 +1,23 @@
-"""Bad clients of the bridge: each is told why it has to go, and nobody else notices."""
+"""What the bridge refuses: each client is told why it has to go."""
 
 import asyncio
-import gc
 import json
 import logging
-import random
-import socket as sockets
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import pytest
 import trustme
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 
-from sonic_voice import SessionConfig, Toolbox
-from sonic_voice.bridge import Access, Bridge, Limits, Offer, issue_token, served
+from sonic_voice.bridge import Access, Bridge, Limits, issue_token, served
 from sonic_voice.bridge.frames import VOICE, voice_frame
-from sonic_voice.errors import ErrorKind, ServiceError, SonicError
-from sonic_voice.transport import MemoryStream, MemoryTransport
+from sonic_voice.errors import ErrorKind, ServiceError
 
 from .page import Page, close_of, socket, until
+from .quiet_bridge import OFFER, QuietService, hello, opened, running
 
 SECRET = b"a secret of this test, of 32 bytes and more"
-OFFER = Offer(config=SessionConfig(voice="tiffany"), tools=Toolbox(), voices=("ambre",))
-
-
-class QuietService(MemoryTransport):
-    """Takes every session, and says nothing until it is asked for its goodbye."""
-
-    refusal: SonicError | None = None
-
-    async def open(self, model: str) -> MemoryStream:
-        if self.refusal is not None:
-            raise self.refusal
-        return _Quiet()
-
-
-class _Quiet(MemoryStream):
-    async def send(self, payload: bytes) -> None:
-        if b'"sessionEnd"' in payload:
-            self.finish()
-
-
-@asynccontextmanager
-async def running(
-    limits: Limits | None = None,
-    access: Access | None = None,
-    transport: QuietService | None = None,
-) -> AsyncGenerator[tuple[str, Bridge]]:
-    async with (
-        Bridge(OFFER, transport or QuietService(), access=access, limits=limits) as bridge,
-        served(bridge, pages={}) as url,
-    ):
-        yield url, bridge
-
-
-def hello(**fields: Any) -> str:
-    return json.dumps({"type": "hello", "version": 1, **fields})
-
-
-async def opened(connection: ClientConnection, **fields: Any) -> None:
-    await connection.send(hello(**fields))
-    assert json.loads(await connection.recv())["type"] == "ready"
 
 
 @pytest.mark.parametrize(
@@ -232,124 +183,6 @@ async def test_who_says_nothing_is_sent_away_and_few_may() -> None:
         assert (await close_of(one))[0] == 4004
 
 
-@pytest.mark.parametrize("size", [2, 32_000])
-async def test_a_flood_is_stopped(size: int) -> None:
-    async with running() as (url, _), socket(url) as connection:
-        await opened(connection)
-        with pytest.raises(ConnectionClosed):
-            for _ in range(5000):
-                await connection.send(voice_frame(bytes(size)))
-                await asyncio.sleep(0)
-        assert (await close_of(connection))[0] == 4023
-
-
-async def test_ten_thousand_random_frames_are_answered_or_closed_and_leave_nothing() -> None:
-    chance = random.Random(5)
-    async with running() as (url, bridge):
-
-        async def objects_after(frames: int) -> int:
-            await _pester(url, chance, frames)
-            await until(lambda: "sonic_voice_conversations 0\n" in bridge.metrics())
-            await until(lambda: "sonic_voice_connections 0\n" in bridge.metrics())
-            gc.collect()
-            return len(gc.get_objects())
-
-        before = await objects_after(2_000)
-        begun = bridge.counts.conversations
-        left = await objects_after(8_000) - before
-        begun = bridge.counts.conversations - begun
-        assert 'code="1011"' not in bridge.metrics()
-    assert left < begun, "not even one object a conversation"
-
-
-async def _pester(url: str, chance: random.Random, frames: int) -> None:
-    """Send so many, in a new conversation whenever one was closed."""
-    sent = 0
-    while sent < frames:
-        async with socket(url) as connection:
-            await connection.send(hello())
-            try:
-                while sent < frames:
-                    sent += 1
-                    await connection.send(_random_message(chance))
-                    await asyncio.sleep(0)
-            except ConnectionClosed:
-                assert connection.close_code in (1007, 1009, *range(4000, 4032))
-
-
-def _random_message(chance: random.Random) -> str | bytes:
-    noise = chance.randbytes(chance.choice((0, 1, 2, 3, 12, 640)))
-    kind = chance.randrange(6)
-    if kind == 0:
-        return noise
-    if kind == 1:
-        return noise.decode("latin-1")
-    if kind == 2:
-        fields = {"turn": chance.randrange(-1, 3), "samples": chance.choice((0, 7, 1 << 40, ""))}
-        return json.dumps({"type": "played", "epoch": chance.randrange(3), **fields})
-    return voice_frame(bytes(chance.randrange(2, 640)))
-
-
-async def test_a_reader_that_does_not_read_is_cut_off() -> None:
-    async with running(Limits(stuck_s=0.5)) as (url, bridge):
-        assert await _read_nothing(url, bridge) == 4024
-
-
-async def _read_nothing(url: str, bridge: Bridge) -> int:
-    """Say that all was played, so that sound is sent, and take nothing from the socket.
-
-    How the conversation ends.
-    """
-    others = set(bridge._visits)  # pyright: ignore[reportPrivateUsage]
-    async with _raw(url) as (_, connection):
-        await opened(connection)
-        connection.transport.pause_reading()
-        [mine] = bridge._visits.keys() - others  # pyright: ignore[reportPrivateUsage]
-        visit, _ = bridge._visits[mine]  # pyright: ignore[reportPrivateUsage]
-        for turn in range(1, 400):
-            for _ in range(5):
-                visit._sink.play(turn, bytes(48_000))  # pyright: ignore[reportPrivateUsage]
-            report = {"type": "played", "epoch": 0, "turn": turn, "samples": 120_000}
-            await connection.send(json.dumps(report))
-            await asyncio.sleep(0)
-            if visit.ending.done():
-                break
-        close = await asyncio.wait_for(visit.ending, 5)
-        connection.transport.resume_reading()
-        return close
-
-
-@asynccontextmanager
-async def _raw(url: str) -> AsyncGenerator[tuple[sockets.socket, ClientConnection]]:
-    """A connection whose socket takes little in advance."""
-    where = urlsplit(url)
-    raw = sockets.socket()
-    raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
-    raw.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", where.port))
-    async with connect(
-        url.replace("http", "ws", 1) + "talk",
-        sock=raw,
-        origin=url.removesuffix("/"),  # pyright: ignore[reportArgumentType]
-        subprotocols=["sonic-voice.v1"],  # pyright: ignore[reportArgumentType]
-        compression=None,
-        ping_interval=None,
-        close_timeout=0.5,
-    ) as connection:
-        yield raw, connection
-
-
-async def test_a_half_open_connection_is_found_and_its_conversation_kept_for_a_while() -> None:
-    limits = Limits(ping_s=0.2, keep_s=0.5)
-    async with running(limits) as (url, bridge), _raw(url) as (_, connection):
-        await opened(connection)
-        connection.transport.pause_reading()
-        await until(lambda: "sonic_voice_connections 0\n" in bridge.metrics())
-        assert "sonic_voice_conversations 1\n" in bridge.metrics()
-        await until(lambda: "sonic_voice_conversations 0\n" in bridge.metrics())
-        connection.transport.resume_reading()
-
-
 @pytest.mark.parametrize(("kind", "code"), [(ErrorKind.THROTTLED, 4030), (ErrorKind.ACCESS, 4031)])
 async def test_the_refusal_of_the_service_is_told_without_its_words(
     kind: ErrorKind, code: int
@@ -361,49 +194,3 @@ async def test_the_refusal_of_the_service_is_told_without_its_words(
         closed, reason = await close_of(connection)
     assert closed == code
     assert "arn" not in reason
-
-
-async def _flood(url: str, _: Bridge) -> None:
-    async with socket(url) as connection:
-        await connection.send(hello())
-        while True:
-            await connection.send(voice_frame(bytes(32_000)))
-
-
-async def _nonsense(url: str, _: Bridge) -> None:
-    await _pester(url, random.Random(5), 100)
-
-
-async def _deafness(url: str, bridge: Bridge) -> None:
-    await _read_nothing(url, bridge)
-
-
-@pytest.mark.parametrize("attack", [_flood, _nonsense, _deafness])
-async def test_the_others_hear_no_gap_while_one_attacks(
-    attack: Callable[[str, Bridge], Coroutine[Any, Any, None]],
-) -> None:
-    async def attacks() -> None:
-        while True:
-            with suppress(ConnectionClosed):
-                await attack(url, bridge)
-
-    async with running(Limits(stuck_s=0.5)) as (url, bridge), AsyncExitStack() as stack:
-        good = await stack.enter_async_context(socket(url))
-        await opened(good)
-        [(visit, _)] = bridge._visits.values()  # pyright: ignore[reportPrivateUsage]
-        attacking = asyncio.create_task(attacks())
-        gaps_s: list[float] = []
-        last_s = time.monotonic()
-        for index in range(100):
-            visit._sink.play(1, bytes(960))  # pyright: ignore[reportPrivateUsage]
-            while not isinstance(await good.recv(), bytes):
-                pass
-            at = {"turn": 1, "samples": (index + 1) * 480}
-            await good.send(json.dumps({"type": "played", "epoch": 0, **at}))
-            gaps_s.append(time.monotonic() - last_s)
-            last_s = time.monotonic()
-            await asyncio.sleep(0.02)
-        attacking.cancel()
-        await asyncio.gather(attacking, return_exceptions=True)
-        assert bridge.counts.conversations > 1
-    assert max(gaps_s) < 0.25, "a page's ring holds more than that"

@@ -19,6 +19,7 @@ from sonic_voice.bridge.frames import (
     voice_frame,
 )
 from sonic_voice.bridge.messages import (
+    ALIVE,
     SUBPROTOCOL,
     VERSION,
     Bye,
@@ -110,6 +111,7 @@ def test_events_are_told_as_the_examples_say() -> None:
         assert message == expected
     assert told(TurnEnded(3), show_tools=True) == {"type": "turn_ended", "turn": 3}
     assert told(Audio(1, b"", 24_000), show_tools=True) is None
+    assert json.loads(ALIVE) == by_type["alive"]
 
 
 def test_what_tools_say_is_told_only_where_it_is_shown() -> None:

@@ -19,6 +19,7 @@ const READY = {
   resume: 'word',
   resumed: false,
   keep_s: 30,
+  alive_s: 2,
   epoch: 0,
   voice: 'tiffany',
   typing: true,
@@ -27,12 +28,15 @@ const READY = {
 };
 const RESUMED = { ...READY, resumed: true };
 
+/** Without anything coming, and the connection is lost. */
+const SILENT_MS = 1000 * READY.alive_s * limits.SIGNS_MISSED;
+
 /**
  * @param {Link} link
  * @param {object} message
  */
-function hear(link, message) {
-  return link.received(JSON.stringify(message));
+function hear(link, message, nowMs = 0) {
+  return link.received(JSON.stringify(message), nowMs);
 }
 
 /** @param {object} [ready] */
@@ -110,7 +114,7 @@ test('a conversation begins with a hello', () => {
   assert.equal(link.phase, 'connecting');
   const deeds = hear(link, READY);
   assert.deepEqual(names(deeds), ['flush', 'tell']);
-  assert.deepEqual([link.phase, link.dueMs], ['talking', Infinity]);
+  assert.deepEqual([link.phase, link.dueMs], ['talking', SILENT_MS]);
 });
 
 test('a server that cannot be reached is not tried for half a minute', () => {
@@ -134,8 +138,8 @@ test('a lost conversation is resumed where it was', () => {
   const link = talking();
   hear(link, { type: 'listening', seq: 1 });
   hear(link, { type: 'weather', seq: 2 });
-  link.received(answer({ turn: 1, start: 0 }));
-  link.received(answer({ turn: 1, start: 24 }));
+  link.received(answer({ turn: 1, start: 0 }), 0);
+  link.received(answer({ turn: 1, start: 24 }), 0);
   const lost = link.closed(1006, '', 5000);
   assert.deepEqual(notices(lost), ['The connection was lost. Trying again.']);
   assert.equal(link.phase, 'reconnecting');
@@ -232,7 +236,7 @@ test('a server that restarts is waited for', () => {
 test('a conversation that is begun again knows nothing of the one before', () => {
   const link = talking({ ...READY, epoch: 7 });
   hear(link, { type: 'listening', seq: 1 });
-  link.received(answer({ epoch: 7, turn: 4 }));
+  link.received(answer({ epoch: 7, turn: 4 }), 0);
   link.closed(1001, '', 0);
   link.tick(250);
   link.opened('');
@@ -245,16 +249,16 @@ test('a conversation that is begun again knows nothing of the one before', () =>
 
 test('the loudspeaker is flushed before anything else, and older sound is not played', () => {
   const link = talking();
-  assert.deepEqual(names(link.received(answer({}))), ['play']);
+  assert.deepEqual(names(link.received(answer({}), 0)), ['play']);
   assert.deepEqual(names(hear(link, { type: 'flush', epoch: 1, seq: 1 })), ['flush', 'tell']);
-  assert.deepEqual(link.received(answer({ start: 24 })), []);
-  assert.deepEqual(names(link.received(answer({ epoch: 1, turn: 2 }))), ['play']);
+  assert.deepEqual(link.received(answer({ start: 24 }), 0), []);
+  assert.deepEqual(names(link.received(answer({ epoch: 1, turn: 2 }), 0)), ['play']);
 });
 
 test('sound that is not played has come all the same', () => {
   const link = talking();
   hear(link, { type: 'flush', epoch: 1, seq: 1 });
-  link.received(answer({ start: 24 }));
+  link.received(answer({ start: 24 }), 0);
   link.closed(1006, '', 0);
   link.tick(250);
   assert.deepEqual(said(link.opened(''))[0].received, { turn: 1, samples: 48 });
@@ -268,7 +272,7 @@ test('a flush that was missed is made up for, and its message does not undo a la
   assert.deepEqual(deeds[0], { do: 'flush', epoch: 2 });
   assert.deepEqual(hear(link, { type: 'flush', epoch: 1, seq: 1 }), []);
   assert.deepEqual(hear(link, { type: 'flush', epoch: 2, seq: 2 }), []);
-  assert.deepEqual(names(link.received(answer({ epoch: 2 }))), ['play']);
+  assert.deepEqual(names(link.received(answer({ epoch: 2 }), 0)), ['play']);
 });
 
 test('what has played is told ten times a second, at the end, and at once after a flush', () => {
@@ -302,7 +306,7 @@ test('of what is said without a connection the last second is sent', () => {
   const link = talking();
   link.closed(1006, '', 0);
   for (let index = 0; index < 3 * FRAMES_PER_S; index += 1) {
-    assert.deepEqual(link.voice(new Int16Array(FRAME_SAMPLES).fill(index), 0, index * 20), []);
+    assert.deepEqual(link.voice(new Int16Array(FRAME_SAMPLES).fill(index), 0), []);
   }
   link.tick(250);
   const sent = hear(link, RESUMED).flatMap((deed) =>
@@ -311,44 +315,57 @@ test('of what is said without a connection the last second is sent', () => {
   assert.ok(sent.length > 45 && sent.length <= FRAMES_PER_S, String(sent.length));
   assert.equal(sent.at(-1), 3 * FRAMES_PER_S - 1);
   assert.equal(link.droppedFrames, 3 * FRAMES_PER_S - sent.length);
-  assert.deepEqual(names(link.voice(voice, 0, 4000)), ['send']);
+  assert.deepEqual(names(link.voice(voice, 0)), ['send']);
 });
 
 test('a socket that is half a second late gets no voice, but every message', () => {
   const link = talking();
-  assert.deepEqual(names(link.voice(voice, CONGESTED_BYTES, 0)), ['send']);
-  assert.deepEqual(link.voice(voice, CONGESTED_BYTES + 1, 20), []);
+  assert.deepEqual(names(link.voice(voice, CONGESTED_BYTES)), ['send']);
+  assert.deepEqual(link.voice(voice, CONGESTED_BYTES + 1), []);
   assert.equal(link.droppedFrames, 1);
   assert.deepEqual(said(link.interrupt()), [{ type: 'interrupt' }]);
-  assert.deepEqual(names(link.voice(voice, CONGESTED_BYTES, 40)), ['send']);
+  assert.deepEqual(names(link.voice(voice, CONGESTED_BYTES)), ['send']);
 });
 
-test('a connection on which no byte leaves any more is lost, without a word of the browser', () => {
+test('a connection on which nothing comes any more is lost, without a word of the browser', () => {
   const link = talking();
-  /** @type {Deed[]} */
-  let deeds = [];
-  let ms = 0;
-  while (deeds.length === 0) {
-    deeds = link.voice(voice, CONGESTED_BYTES + 100, ms);
-    ms += 20;
-  }
+  hear(link, { type: 'alive' }, 2000);
+  assert.deepEqual(link.tick(1999 + SILENT_MS), []);
+  const deeds = link.tick(2000 + SILENT_MS);
   assert.deepEqual(names(deeds), ['drop', 'notice']);
-  assert.equal(ms, limits.STUCK_MS + 20);
   assert.equal(link.phase, 'reconnecting');
+  assert.deepEqual(link.tick(link.dueMs), [{ do: 'open', fresh: false }]);
 });
 
-test('a slow connection is not a dead one', () => {
+test('whatever comes is a sign of life, even on a resumed connection', () => {
   const link = talking();
-  for (let ms = 0; ms < 60_000; ms += 20) {
-    const unsentBytes = 200_000 - Math.floor(ms / 3000);
-    assert.deepEqual(link.voice(voice, unsentBytes, ms), []);
-  }
-  assert.equal(link.phase, 'talking');
+  link.closed(1006, '', 0);
+  link.tick(250);
+  hear(link, RESUMED, 1000);
+  assert.equal(link.dueMs, 1000 + SILENT_MS);
+  link.received(answer({}), 2000);
+  assert.equal(link.dueMs, 2000 + SILENT_MS);
+});
+
+test('of a server that gives no sign of life none is missed', () => {
+  const link = talking({ ...READY, alive_s: undefined });
+  hear(link, { type: 'listening', seq: 1 }, 1000);
+  assert.equal(link.dueMs, Infinity);
+});
+
+test('what has no number is left aside, known or not, and is not what was seen', () => {
+  const link = talking();
+  hear(link, { type: 'listening', seq: 1 });
+  const unnumbered = [{ type: 'alive' }, { type: 'weather' }];
+  for (const message of unnumbered) assert.deepEqual(hear(link, message), []);
+  link.closed(1006, '', 0);
+  link.tick(250);
+  assert.equal(said(link.opened(''))[0].seen, 1);
 });
 
 test('what cannot be read ends it, and the server does not keep it', () => {
   for (const frame of ['not JSON', new ArrayBuffer(3)]) {
-    const deeds = talking().received(frame);
+    const deeds = talking().received(frame, 0);
     assert.deepEqual(names(deeds), ['close', 'drop', 'end']);
     assert.equal(ending(deeds)?.code, 4000);
   }
@@ -361,7 +378,7 @@ test('the goodbye is said where there is somebody to hear it', () => {
   assert.deepEqual(names(deeds), ['send', 'close', 'drop', 'end']);
   assert.equal(ending(deeds)?.code, 1000);
   assert.deepEqual(link.leave(), []);
-  assert.deepEqual(link.voice(voice, 0, 0), []);
+  assert.deepEqual(link.voice(voice, 0), []);
 
   const alone = talking();
   alone.lost(0);

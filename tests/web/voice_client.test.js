@@ -12,6 +12,7 @@ const READY = {
   resume: 'word',
   resumed: false,
   keep_s: 30,
+  alive_s: 2,
   epoch: 0,
   voice: 'tiffany',
   typing: true,
@@ -186,13 +187,6 @@ test('a microphone that is refused is told in words, and leaves nothing open', a
   assert.deepEqual([Device.open, Line.all], [[], []]);
 });
 
-test('a loudspeaker that fails leaves no microphone open', async () => {
-  const Loudspeaker = { open: () => Promise.reject(new Refused('There is no loudspeaker.')) };
-  const talker = client({ sound: { ...sound, Loudspeaker } });
-  await assert.rejects(talker.connect(), { hint: 'Allow it.' });
-  assert.deepEqual(Device.open, []);
-});
-
 test('who leaves before the microphone is allowed leaves nothing open', async () => {
   /** @type {(device: Device) => void} */
   let allow = () => {};
@@ -275,14 +269,6 @@ test('without any microphone the conversation goes on', async () => {
   talker.close();
 });
 
-test('a device that cannot be had leaves the one before', async () => {
-  const { talker, microphone } = await talking();
-  openMicrophone = () => Promise.reject(new Refused('The chosen microphone is gone.'));
-  await assert.rejects(talker.useDevices({ input: 'usb' }), { hint: 'Allow it.' });
-  assert.equal(talker.microphone, microphone);
-  talker.close();
-});
-
 test('a server of other rates has the devices opened in them', async () => {
   const rates = { input: { rate_hz: 8000 }, output: { rate_hz: 16_000 } };
   const { talker } = await talking({}, { ...READY, ...rates });
@@ -314,6 +300,21 @@ test('a browser that is offline is believed, and resumes as it is back', async (
   assert.equal(talker.loudspeaker, loudspeaker);
   talker.close();
   assert.deepEqual(getEventListeners(net, 'offline'), []);
+});
+
+test('a network that dies without a word is noticed, and nothing is told twice', async () => {
+  const { talker, socket } = await talking({}, { ...READY, alive_s: 0.01 });
+  const lost = new Promise((resolve) => talker.addEventListener('notice', resolve, { once: true }));
+  socket.tell({ type: 'alive' });
+  assert.equal(talker.state, 'listening');
+  const { detail } = /** @type {CustomEvent} */ (await lost);
+  assert.equal(detail.text, 'The connection was lost. Trying again.');
+  assert.ok(socket.isClosed);
+  void talker.reconnect();
+  const second = await line();
+  second.onopen();
+  assert.equal(JSON.parse(String(second.sent[0])).seen, 1);
+  talker.close();
 });
 
 test('a conversation that begins by itself has a loudspeaker that knows no other', async () => {

@@ -1,0 +1,150 @@
+/** The devices of a client: opened together, replaced one by one, and never left open. */
+
+import assert from 'node:assert/strict';
+import { beforeEach, test } from 'node:test';
+
+import { Sound } from '../../web_client/sound.js';
+
+/** A device of either kind. */
+class Device {
+  /** @type {Device[]} */
+  static open = [];
+  /** @type {(() => void) | null} */
+  onended = null;
+
+  /**
+   * @param {string} kind
+   * @param {{ deviceId?: string, rateHz?: number }} options
+   */
+  constructor(kind, { deviceId, rateHz }) {
+    this.name = `${kind} '${deviceId}' at ${rateHz} Hz`;
+    Device.open.push(this);
+  }
+
+  level() {
+    return 0;
+  }
+
+  wave() {}
+  play() {}
+  flush() {}
+  async setDevice() {}
+
+  async close() {
+    Device.open = Device.open.filter((device) => device !== this);
+  }
+}
+
+/** Who opens devices, until a test has them refused. @param {string} kind */
+function opens(kind) {
+  return { open: async (/** @type {object} */ options) => new Device(kind, options) };
+}
+
+const REFUSED = { open: () => Promise.reject(new Error('refused')) };
+const wanted = new AbortController().signal;
+
+/** @type {{ Microphone: any, Loudspeaker: any }} */
+let kinds;
+/** @type {unknown[]} */
+let gone;
+/** @type {Sound} */
+let sound;
+
+beforeEach(() => {
+  Device.open = [];
+  kinds = { Microphone: opens('microphone'), Loudspeaker: opens('loudspeaker') };
+  gone = [];
+  const onGone = (/** @type {unknown} */ error) => void gone.push(error);
+  sound = new Sound({ onSamples: () => {}, onPlayed: () => {}, onGone }, kinds);
+});
+
+function names() {
+  return Device.open.map(({ name }) => name);
+}
+
+test('both are opened once, and closed together', async () => {
+  await sound.open(wanted);
+  const { microphone } = sound;
+  await sound.open(wanted);
+  assert.equal(sound.microphone, microphone);
+  assert.deepEqual(names(), ["microphone '' at 16000 Hz", "loudspeaker '' at 24000 Hz"]);
+  await sound.close();
+  assert.deepEqual([names(), sound.microphone, sound.loudspeaker], [[], null, null]);
+});
+
+test('a loudspeaker that fails leaves no microphone open', async () => {
+  kinds.Loudspeaker = REFUSED;
+  await assert.rejects(sound.open(wanted), { message: 'refused' });
+  assert.deepEqual([names(), sound.microphone], [[], null]);
+});
+
+test('what nobody wants any more as it opens is not kept', async () => {
+  const unwanted = new AbortController();
+  const opened = sound.open(unwanted.signal);
+  unwanted.abort();
+  await opened;
+  assert.deepEqual([names(), sound.loudspeaker], [[], null]);
+});
+
+test('devices can be chosen before there are any', async () => {
+  await sound.use({ input: 'usb', output: 'hall' });
+  assert.deepEqual(names(), []);
+  await sound.open(wanted);
+  assert.deepEqual(names(), ["microphone 'usb' at 16000 Hz", "loudspeaker 'hall' at 24000 Hz"]);
+});
+
+test('another microphone takes the place of the one before', async () => {
+  await sound.open(wanted);
+  await sound.use({ input: 'usb' });
+  assert.deepEqual(names(), ["loudspeaker '' at 24000 Hz", "microphone 'usb' at 16000 Hz"]);
+});
+
+test('a device that cannot be had leaves the one before, and the choice', async () => {
+  const { Microphone } = kinds;
+  const open = (/** @type {{ deviceId: string }} */ options) =>
+    (options.deviceId === 'usb' ? REFUSED : Microphone).open(options);
+  kinds.Microphone = { open };
+  await sound.open(wanted);
+  const { microphone } = sound;
+  await assert.rejects(sound.use({ input: 'usb' }), { message: 'refused' });
+  assert.equal(sound.microphone, microphone);
+  await sound.close();
+  await sound.open(wanted);
+  assert.equal(names()[0], "microphone '' at 16000 Hz");
+});
+
+test('a microphone that is had only after the end is let go', async () => {
+  await sound.open(wanted);
+  const replaced = sound.use({ input: 'usb' });
+  await sound.close();
+  await replaced;
+  assert.deepEqual([names(), sound.microphone], [[], null]);
+});
+
+test('a microphone that vanishes is replaced by the default one', async () => {
+  await sound.use({ input: 'usb' });
+  await sound.open(wanted);
+  sound.microphone?.onended?.();
+  await new Promise(setImmediate);
+  assert.deepEqual(names(), ["loudspeaker '' at 24000 Hz", "microphone '' at 16000 Hz"]);
+  assert.deepEqual(gone, [undefined]);
+});
+
+test('without any microphone the loudspeaker sounds on', async () => {
+  await sound.open(wanted);
+  kinds.Microphone = REFUSED;
+  sound.microphone?.onended?.();
+  await new Promise(setImmediate);
+  assert.equal(sound.microphone, null);
+  assert.ok(sound.loudspeaker);
+  assert.match(String(gone), /refused/);
+});
+
+test('other rates have both opened anew, the same ones neither', async () => {
+  await sound.open(wanted);
+  const { microphone } = sound;
+  await sound.useRates({ inputHz: 16_000, outputHz: 24_000 }, wanted);
+  assert.equal(sound.microphone, microphone);
+  await sound.useRates({ inputHz: 8000, outputHz: 24_000 }, wanted);
+  assert.deepEqual(names(), ["microphone '' at 8000 Hz", "loudspeaker '' at 24000 Hz"]);
+});
