@@ -67,8 +67,14 @@ export function insecurePage() {
  * @param {unknown} error of `AudioContext` or its worklets
  */
 export function soundSystemError(error) {
+  const name = error instanceof Error ? error.name : 'UnknownError';
+  if (name === 'AbortError') {
+    // A worklet could not be fetched. It comes from where the page's modules came from.
+    const [message, hint] = ['The server cannot be reached.', 'Check the network and try again.'];
+    return new SoundError(name, message, hint, { cause: error });
+  }
   return new SoundError(
-    error instanceof Error ? error.name : 'UnknownError',
+    name,
     'The sound of this page could not be started.',
     'Reload the page. If it stays so, update the browser, and check that a loudspeaker is there.',
     { cause: error },
