@@ -1,0 +1,56 @@
+"""What goes wrong is told in words, with the next step on a button."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from ..e2e.test_serve import SECRET, fetched, serving
+from .visitor import Chromium
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+GONE = "The server cannot be reached. Check the network and try again."
+
+
+async def test_a_microphone_that_is_not_allowed(chromium: Chromium, robot: str) -> None:
+    async with chromium.visitor(permissions=[]) as visitor:
+        await visitor.page.goto(robot)
+        await visitor.button("Start talking").click()
+        await visitor.complains(
+            "The microphone is not allowed for this page. Allow it at the address bar, and for the "
+            "browser in the system settings. Then start again."
+        )
+        await visitor.page.context.grant_permissions(["microphone"])
+        await visitor.button("Try again").click()
+        await visitor.is_("listening")
+        await expect(visitor.trouble).to_be_hidden()
+
+
+async def test_no_token_where_one_is_needed(chromium: Chromium, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    async with (
+        serving("--token-secret-file", str(secret)) as (_, url),
+        chromium.visitor() as visitor,
+    ):
+        await visitor.page.goto(url)
+        await visitor.button("Start talking").click()
+        await visitor.complains("A token is needed. Sign in again.")
+        token = json.loads(await fetched(f"{url}token?subject=me", SECRET))["token"]
+        await visitor.page.goto(f"{url}#token={token}")
+        await visitor.start()
+        assert visitor.page.url == url
+
+
+async def test_a_server_that_stops_and_is_gone(chromium: Chromium) -> None:
+    async with serving() as (process, url), chromium.visitor() as visitor:
+        await visitor.page.goto(url)
+        await visitor.start()
+        process.terminate()
+        await process.wait()
+        await visitor.reads("The server is stopping. A new conversation begins.")
+        await visitor.complains(GONE)
+        await visitor.is_("ended")
+        await expect(visitor.button("Try again")).to_be_visible()
