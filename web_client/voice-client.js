@@ -9,6 +9,7 @@
  * socket. `Sound` has the devices. README.md shows how to use it.
  */
 
+import { UNREACHED } from './audio/sound-error.js';
 import { BROKEN, NO_TOKEN, VoiceError } from './closing.js';
 import { Conversation } from './conversation.js';
 import { Link } from './link.js';
@@ -209,7 +210,10 @@ export class VoiceClient extends EventTarget {
       const token = fresh && !signal.aborted ? await this.#token() : '';
       if (!signal.aborted) this.#openSocket(token, signal);
     } catch (error) {
-      if (!signal.aborted) this.#fail(error);
+      if (signal.aborted) return;
+      const unreached = error instanceof Error && error.name === UNREACHED;
+      if (unreached) this.#do(this.#link.lost(performance.now()));
+      else this.#fail(error);
     }
   }
 

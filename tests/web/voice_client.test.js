@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { beforeEach, test } from 'node:test';
 
+import { SoundError, UNREACHED } from '../../web_client/audio/sound-error.js';
 import { VoiceClient } from '../../web_client/voice-client.js';
 
 const READY = {
@@ -327,6 +328,19 @@ test('a conversation that begins by itself has a loudspeaker that knows no other
   assert.ok(talker.loudspeaker);
   assert.notEqual(talker.loudspeaker, loudspeaker);
   assert.equal(Device.open.length, 2);
+  talker.close();
+});
+
+test('a server that restarts is waited for, though the sound needs files of it', async () => {
+  const { talker, socket } = await talking();
+  openMicrophone = () => Promise.reject(new SoundError(UNREACHED, 'The server is away.', ''));
+  socket.onclose({ code: 1001, reason: '' });
+  await talker.reconnect(); // the first attempt, without the wait
+  await line();
+  assert.equal(talker.state, 'connecting');
+  openMicrophone = async (options) => new Device(options);
+  await talker.reconnect();
+  assert.notEqual(await line(), socket);
   talker.close();
 });
 

@@ -5,6 +5,9 @@
  * kept; message and hint are ours.
  */
 
+/** The name of a failure that is the network's, not the device's. */
+export const UNREACHED = 'NetworkError';
+
 /** `name` as the browser calls it, `message`: what happened, `hint`: what to do now. */
 export class SoundError extends Error {
   /**
@@ -71,7 +74,7 @@ export function soundSystemError(error) {
   if (name === 'AbortError') {
     // A worklet could not be fetched. It comes from where the page's modules came from.
     const [message, hint] = ['The server cannot be reached.', 'Check the network and try again.'];
-    return new SoundError(name, message, hint, { cause: error });
+    return new SoundError(UNREACHED, message, hint, { cause: error });
   }
   return new SoundError(
     name,
