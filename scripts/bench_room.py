@@ -127,7 +127,7 @@ class Turn:
     began_s: float = 0.0
     """When its first sound was sent, in seconds of `time.monotonic()`."""
     ended: bool = False
-    """Whether all of it was sent."""
+    """Whether all of it was sent, or it was broken off."""
 
     @property
     def sound_s(self) -> float:
@@ -175,7 +175,7 @@ class Service:
             case wire.AudioOutput(pcm=pcm):
                 self.turns[-1].began_s = self.turns[-1].began_s or time.monotonic()
                 self.turns[-1].pcm += pcm
-            case wire.BlockEnd(kind="AUDIO", stop="END_TURN"):
+            case wire.BlockEnd(kind="AUDIO", stop="END_TURN" | "INTERRUPTED"):
                 self.turns[-1].ended = True
             case _:
                 pass
