@@ -51,6 +51,9 @@ async def test_a_server_that_stops_and_is_gone(chromium: Chromium) -> None:
         process.terminate()
         await process.wait()
         await visitor.reads("The server is stopping. A new conversation begins.")
+        await visitor.is_("connecting")  # for half a minute: it may only start anew
+        await visitor.button("Cancel").click()
+        await visitor.button("Start again").click()
         await visitor.complains(GONE)
         await visitor.is_("ended")
         await expect(visitor.button("Try again")).to_be_visible()
