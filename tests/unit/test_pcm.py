@@ -1,8 +1,5 @@
 """The resampler: a stream in any pieces gives the same samples, in tune, in time, unaliased."""
 
-import gc
-import weakref
-
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -12,7 +9,8 @@ from numpy.typing import NDArray
 from sonic_voice.errors import AudioError
 from sonic_voice.pcm import Resampler, from_pcm, to_pcm
 
-RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000, 96_000)
+RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 44_056, 44_100, 48_000, 96_000)
+"""44,056 Hz, of old video recorders, is one that has no table."""
 
 
 def sine(hz: float, rate_hz: int, seconds: float, level: float = 0.5) -> bytes:
@@ -46,6 +44,7 @@ def level_db(samples: NDArray[np.floating]) -> float:
 )
 @example(48_000, 16_000, [960])
 @example(96_000, 16_000, [1])
+@example(44_056, 16_000, [1_500])
 def test_any_chunking_gives_what_one_piece_gives(
     source: int, target: int, sizes: list[int]
 ) -> None:
@@ -54,16 +53,6 @@ def test_any_chunking_gives_what_one_piece_gives(
     pieces = converted(pcm, source, target, sizes)
     assert len(pieces) == len(whole) == -(-5_000 * target // source)
     assert np.abs(pieces.astype(int) - whole).max() <= 1
-
-
-@pytest.mark.parametrize(("source", "seed"), [(96_000, 181), (96_000, 186), (48_000, 37)])
-def test_no_sample_is_lost_where_the_librarys_ring_buffer_wraps(source: int, seed: int) -> None:
-    """Chunk sizes with which `samplerate.Resampler.process` drops input."""
-    random = np.random.default_rng(seed)
-    pcm = to_pcm(random.uniform(-0.5, 0.5, 48_000).astype(np.float32))
-    sizes = random.integers(1, 700, size=300).tolist()
-    whole = converted(pcm, source, 16_000, [48_000])
-    assert np.abs(converted(pcm, source, 16_000, sizes).astype(int) - whole).max() <= 1
 
 
 @pytest.mark.parametrize("target", [16_000, 24_000, 48_000])
@@ -76,10 +65,15 @@ def test_a_tone_keeps_its_pitch_level_and_time(source: int, target: int) -> None
     assert level_db(error) < -75  # a shift of 1 us alone would be 53 dB below the tone's -9 dB
 
 
-@pytest.mark.parametrize(("source", "hz"), [(48_000, 9_200), (44_100, 15_000), (24_000, 11_000)])
+@pytest.mark.parametrize(("source", "hz"), [(48_000, 8_050), (44_100, 15_000), (44_056, 9_000)])
 def test_what_the_lower_rate_cannot_hold_is_removed_not_folded(source: int, hz: int) -> None:
     made = converted(sine(hz, source, 1.0), source, 16_000, [480])
-    assert level_db(made[1_600:-1_600].astype(np.float32) / 32_768) < -85
+    assert level_db(made[1_600:-1_600].astype(np.float32) / 32_768) < -95
+
+
+def test_what_the_lower_rate_can_hold_is_left() -> None:
+    made = converted(sine(7_200, 48_000, 1.0), 48_000, 16_000, [480])
+    assert level_db(made[1_600:-1_600].astype(np.float32) / 32_768) > -9.03 - 0.7
 
 
 @pytest.mark.parametrize(
@@ -136,17 +130,6 @@ def test_what_came_out_stays_what_it_was() -> None:
     for seed in range(20):
         resampler.feed(noise(4_800, seed))
     assert first == kept
-
-
-def test_a_resampler_goes_when_it_is_dropped() -> None:
-    resampler = Resampler(48_000, 16_000)
-    resampler.feed(noise(960))
-    gone = weakref.ref(resampler)
-    inbox = weakref.ref(resampler._inbox)  # pyright: ignore[reportPrivateUsage]  # held by C++
-    del resampler
-    gc.collect()
-    assert gone() is None
-    assert inbox() is None
 
 
 @pytest.mark.parametrize("source", [16_000, 48_000])

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from ...pcm import FULL_SCALE, Resampler, from_pcm
 from ..hearing import WINDOW_MS, SpeechDetector
 from .installed import installed, say_once
-from .sound import FULL_SCALE, floats, samplerate
 
 DETECTOR_HZ = 16_000
 
@@ -81,27 +81,23 @@ class SileroDetector:
         model_hz = _model_hz(rate_hz)
         self._vad = _free_network(model_hz)
         weakref.finalize(self, _free[model_hz].append, self._vad).atexit = False
-        self._ratio = model_hz / rate_hz
+        self._rates_hz = rate_hz, model_hz
         self._window = model_hz * WINDOW_MS // 1000
         self.reset()
 
     def reset(self) -> None:
         """Forget all that was heard."""
         self._vad.reset()
-        self._filter: Any = samplerate.Resampler("sinc_medium") if self._ratio != 1.0 else None
+        self._resampler = Resampler(*self._rates_hz)
         self._sound = np.zeros(0, np.float32)
         self._latest = 0.0
 
     def probability(self, window: bytes) -> float:
         """How likely the next 32 ms of s16le PCM hold speech."""
-        sound = floats(window)
-        if self._filter is not None:
-            # libsamplerate gives a view of its own buffer.
-            sound = np.array(self._filter.process(sound, self._ratio), np.float32)
-            self._sound = np.concatenate([self._sound, sound])
-            if len(self._sound) < self._window:
-                return self._latest
-            sound, self._sound = self._sound[: self._window].copy(), self._sound[self._window :]
+        self._sound = np.concatenate([self._sound, from_pcm(self._resampler.feed(window))])
+        if len(self._sound) < self._window:
+            return self._latest
+        sound, self._sound = self._sound[: self._window].copy(), self._sound[self._window :]
         self._latest = float(self._vad.process(memoryview(sound.data)))
         return self._latest
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ...pcm import to_pcm
 from .installed import Quality, installed, say_once
 from .pico import PicoSynthesizer
 from .piper import PiperSynthesizer
-from .sound import s16
 from .voices import LOW_PITCH, PIPER, pico_voice
 
 type Synthesize = Callable[[str, str, int], bytes]
@@ -58,7 +58,7 @@ class ToneSynthesizer:
         pitch_hz = self.LOW_HZ if pico_voice(voice).pitch < LOW_PITCH else self.HIGH_HZ
         words = text.lower().split()
         parts = [part for word in words for part in self._word(word, pitch_hz, rate_hz)]
-        return s16(np.concatenate(parts)) if parts else b""
+        return to_pcm(np.concatenate(parts)) if parts else b""
 
     def _word(self, word: str, pitch_hz: float, rate_hz: int) -> list[Any]:
         vowels = [c for c in word if c in FORMANTS_HZ] or ["e"]

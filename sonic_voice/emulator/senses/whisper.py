@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigError
+from ...pcm import from_pcm
 from .detection import detector
 from .installed import GOOD_EXTRA, engine
 from .mel import MEL_HZ, log_mel
-from .sound import floats, resample
+from .sound import resample
 from .speculation import SpeculativeUtterance
 from .weights import weights
 
@@ -83,7 +84,7 @@ class WhisperRecognizer:
         return tokens
 
     def _decode(self, pcm: bytes, rate_hz: int) -> str:
-        sound = floats(resample(pcm, rate_hz, MEL_HZ))
+        sound = from_pcm(resample(pcm, rate_hz, MEL_HZ))
         length_s = len(sound) / MEL_HZ
         most = TOKENS + int(TOKENS_PER_S * length_s)
         found = self._generate(sound, max(SHORTEST_WINDOW_S, length_s + MARGIN_S), most)
