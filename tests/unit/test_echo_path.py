@@ -21,10 +21,11 @@ def echo_of(far: Samples, delay_ms: int = 100) -> Samples:
     return at_level(echo.astype(np.float32), ECHO_LEVEL)
 
 
-def subtracted(near: Samples, far: Samples) -> Samples:
-    path = EchoPath()
-    frames = range(0, len(far) - FRAME + 1, FRAME)
-    return np.concatenate([path.subtract(near[k : k + FRAME], far[k : k + FRAME]) for k in frames])
+def subtracted(near: Samples, far: Samples, frames: int = 3) -> Samples:
+    """In chunks of so many frames."""
+    path, step, whole = EchoPath(), frames * FRAME, len(far) // FRAME * FRAME
+    chunks = [slice(k, min(k + step, whole)) for k in range(0, whole, step)]
+    return np.concatenate([path.subtract(near[chunk], far[chunk]) for chunk in chunks])
 
 
 def decibels(much: Samples, little: Samples) -> float:
@@ -51,6 +52,12 @@ def test_who_speaks_over_the_echo_stays_whole_and_does_not_spoil_what_was_learne
     assert decibels(said, left[speaking] - said) > 14  # as sent without us: 0 dB
     after = slice(speaking.stop + RATE_HZ // 10, len(left))
     assert decibels(echo[after], left[after] - person[after]) > 18
+
+
+def test_how_many_frames_come_at_a_time_makes_no_difference() -> None:
+    far = recording("speech", "transfer")
+    echo = echo_of(far)
+    assert np.allclose(subtracted(echo, far, frames=1), subtracted(echo, far, frames=4), atol=1e-6)
 
 
 def test_who_speaks_alone_passes_sample_by_sample() -> None:
