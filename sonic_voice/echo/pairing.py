@@ -143,13 +143,13 @@ class Pairing:
         self._near.tell(self._near_samples / RATE_HZ, captured_s)
         self.slipped = self._gap or self._near.suspect or self._far.suspect
         self._gap = False
-        taken = samples * self._stretch()
+        taken = samples * self._pace()
         sound = self._between(self._read, taken / samples, samples)
         self._near_samples += samples
         self._read += taken
         return sound
 
-    def _stretch(self) -> float:
+    def _pace(self) -> float:
         """How many samples to take for one, to be in time `CAUGHT_UP_S` from now."""
         if self._near.origin_s is None or self._far.origin_s is None:
             return 1.0
@@ -167,16 +167,23 @@ class Pairing:
         at = start - self._first + np.arange(samples) * step
         whole = np.floor(at).astype(np.int64)
         part = (at - whole).astype(np.float32)
-        before, this, after, later = (self._at(whole + k) for k in (-1, 0, 1, 2))
+        first = int(whole[0]) - 1
+        sound = self._stretch_from(first, int(whole[-1]) + 3 - first)
+        near = whole - whole[0]
+        before, this, after, later = (sound[near + k] for k in range(4))
         slope, bend = (after - before) / 2, before - 2.5 * this + 2 * after - later / 2
         curl = (later - before) / 2 + 1.5 * (this - after)
         return (((curl * part + bend) * part + slope) * part + this).astype(np.float32)
 
-    def _at(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        there = (positions >= 0) & (positions < len(self._sound))
-        sound = np.zeros(len(positions), np.float32)
-        sound[there] = self._sound[positions[there]]
-        return sound
+    def _stretch_from(self, first: int, samples: int) -> NDArray[np.float32]:
+        """Of `_sound`, with zeros for what is not there."""
+        start, end = max(0, first), min(len(self._sound), first + samples)
+        if end - start == samples:
+            return self._sound[start:end]
+        stretch = np.zeros(samples, np.float32)
+        if start < end:
+            stretch[start - first : end - first] = self._sound[start:end]
+        return stretch
 
     def _take(self) -> None:
         """Once a chunk, not once a block: a call costs more than what it does."""
