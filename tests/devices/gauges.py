@@ -7,6 +7,7 @@ does it. Pauses of the model's have no level; where it pauses, nothing is measur
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ..unit.word_errors import plain_words, word_errors
@@ -24,6 +25,9 @@ AUDIBLE = 200.0
 
 SOFT = 10 ** (-8 / 20)
 """What is called ducked: 8 dB down."""
+
+DUCK_S = 0.2
+"""No duck is as short."""
 
 SILENT = 2
 """Steps of 16 bits."""
@@ -53,10 +57,14 @@ class Gains:
         return float(np.nanmedian(self._between(begin, end)))
 
     def ducks(self) -> int:
-        """How often it became soft."""
+        """How often it became soft and stayed so for `DUCK_S`. (A device that slips by some
+        milliseconds is soft here and there.)"""
         heard = self.values[~np.isnan(self.values)]
-        soft = heard < SOFT
-        return int(np.sum(soft[1:] & ~soft[:-1]) + soft[0]) if len(heard) else 0
+        windows = round(DUCK_S * CAPTURE_HZ) // HOP
+        if len(heard) < windows:
+            return 0
+        soft = np.median(sliding_window_view(heard, windows), axis=1) < SOFT
+        return int(np.sum(soft[1:] & ~soft[:-1]) + soft[0])
 
     def _between(self, begin: int, end: int) -> NDArray[np.float64]:
         low, high = ((at - self.first) // HOP for at in (begin, end))
