@@ -16,9 +16,6 @@ extra `speech`). All times are of one clock. Printed are:
 - *noises*: doors and the like, 6 dB over the echo: ducked, came back, taken for a person, and the
   words of the answers, captured against sent.
 - *CPU* of the talking process, in per cent of a core, and what it complained of.
-- *long talk*, `--simulated-minutes` (60 is an hour): the same without devices, in the simulated
-  room of tests/unit, some ten times faster than life, canceller and service included: memory and
-  felt latency as it goes on.
 
 Ends with 0 if the targets are met, 1 if not.
 """
@@ -40,17 +37,13 @@ from typing import Any
 import numpy as np
 from bench_echo import ANSWERS, NOISES, PERSON, VOICES, recogniser
 
-from sonic_voice import BedrockTransport, Session, SessionConfig, converse, wire
-from sonic_voice.echo import open_speakers
+from sonic_voice import wire
 from sonic_voice.emulator.effects import Effect, Emit, Refusal
 from sonic_voice.emulator.local import Behaviour, emulator
 from sonic_voice.emulator.senses import WhisperRecognizer
 from sonic_voice.emulator.served import Pace
-from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
 from sonic_voice.emulator.watch import StreamStatistics
-from sonic_voice.events import Event
-from sonic_voice.metrics import Metrics
-from sonic_voice.pcm import from_pcm, to_pcm
+from sonic_voice.pcm import to_pcm
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -75,7 +68,6 @@ from tests.devices.virtual import (  # noqa: E402
 from tests.unit.simulated_room import (  # noqa: E402
     RATE_HZ,
     Samples,
-    SimulatedRoom,
     at_level,
     onset,
     recording,
@@ -101,14 +93,8 @@ BACK_S = (2.2, 3.2)
 LEAST_BACK = 0.9
 NOISES_MADE = 10
 ENDPOINT_MS = 800
+STEPS = 40
 LIFE_S = 7200.0
-
-SPEED = 20.0
-"""Of simulated time, at most; a busy machine is slower."""
-FRAMES = 3
-SPEAKS_EVERY_S = 20.0
-TENTHS = 10
-MOST_GROWN_MIB = 8.0
 
 LEAST_NOTICED = 0.95
 MOST_DUCK_MS = 250.0
@@ -248,12 +234,12 @@ class Cpu:
 
 
 @asynccontextmanager
-async def scene(voice: str, steps: int = 40) -> AsyncGenerator[Scene]:
-    """A conversation of `steps` long-winded answers, begun and not yet asked for."""
+async def scene(voice: str, sentences: int = len(ANSWERS)) -> AsyncGenerator[Scene]:
+    """A conversation with answers of so many sentences, begun and nothing said yet."""
     service = Service()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scenario.yaml"
-        path.write_text(scenario(voice, steps), encoding="utf-8")
+        path.write_text(scenario(voice, sentences), encoding="utf-8")
         behaviour = Behaviour(ears="auto", pace=Pace(life_s=LIFE_S))
         async with emulator(path, behaviour=behaviour, watches=[service]) as served:
             with Room() as room, Capture() as speaker, Capture("micfeed.monitor") as microphone:
@@ -262,13 +248,13 @@ async def scene(voice: str, steps: int = 40) -> AsyncGenerator[Scene]:
                     yield Scene(service, talk, room, speaker, microphone)
 
 
-def scenario(voice: str, steps: int) -> str:
-    """Each answer is all of `ANSWERS`, beginning elsewhere."""
+def scenario(voice: str, sentences: int = len(ANSWERS)) -> str:
+    """Each answer has so many of `ANSWERS`, beginning elsewhere."""
     lines = [f"name: long-winded\nvoice: {voice}\nendpoint_ms: {ENDPOINT_MS}\nloop: true\nsteps:"]
-    for step in range(steps):
+    for step in range(STEPS):
         lines.append("  - user: go on\n    say:")
-        first = step * 5 % len(ANSWERS)
-        lines += [f'      - "{text}"' for text in ANSWERS[first:] + ANSWERS[:first]]
+        told = islice(cycle(ANSWERS), step * 5, step * 5 + sentences)
+        lines += [f'      - "{text}"' for text in told]
     return "\n".join(lines) + "\n"
 
 
@@ -439,99 +425,6 @@ async def noises(voice: str, number: int, ears: WhisperRecognizer | None) -> boo
     return back >= LEAST_CAME_BACK * len(made)
 
 
-class QuickRoom(SimulatedRoom):
-    """The simulated room at `SPEED`, in which somebody says the same again and again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._began_s = time.monotonic()
-        self._sound = at_level(recording("speech", QUESTION), QUESTION_LEVEL)
-        self._speaks_s = SETTLING_S
-
-    async def read(self) -> bytes:
-        began_s = self.now()
-        pcm = b"".join([await super().read() for _ in range(FRAMES)])
-        self.chunk_began_s = began_s
-        self.played.clear()
-        if began_s >= self._speaks_s:
-            self.say(self._sound)
-            self._speaks_s += SPEAKS_EVERY_S
-        await asyncio.sleep(max(0.0, self.now() / SPEED - (time.monotonic() - self._began_s)))
-        return pcm
-
-    def played_ms(self, turn: int) -> int:
-        return self._buffer.played_ms(turn)
-
-
-class QuickSpeaker:
-    """Its loudspeaker, as an `AudioSink`."""
-
-    def __init__(self, room: QuickRoom) -> None:
-        self.format = room.format
-        self.flush, self.played_ms, self.aclose = room.flush, room.played_ms, room.aclose
-        self._room = room
-
-    def play(self, turn: int, pcm: bytes) -> None:
-        self._room.play(turn, from_pcm(pcm))
-
-    @property
-    def pending_s(self) -> float:
-        return self._room.pending_s
-
-
-async def long_talk(length_s: float) -> bool:
-    """Memory and felt latency over `length_s` of simulated talk, in tenths of it."""
-    room = QuickRoom()
-    speakers, speaker = open_speakers(room, room), QuickSpeaker(room)
-    config = SessionConfig(output=room.format)
-    marks: list[tuple[int, int]] = []  # memory in KiB, turns so far
-
-    def look(event: Event, now: float) -> None:
-        if room.now() > length_s / TENTHS * (len(marks) + 1):
-            marks.append((_resident_kib(), len(metrics.snapshot.turns)))
-        if len(marks) == TENTHS:
-            session.finish()
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "scenario.yaml"
-        path.write_text(scenario(VOICES[0], 40), encoding="utf-8")
-        behaviour = Behaviour(ears="none", pace=Pace(life_s=LIFE_S))
-        async with emulator(path, behaviour=behaviour) as served:
-            transport = BedrockTransport(
-                region=LOCAL_REGION,
-                endpoint=served.endpoint,
-                ca_file=served.ca_file,
-                access_key=LOCAL_KEYS.access_key,
-                secret_key=LOCAL_KEYS.secret_key,
-            )
-            session = Session.open(config, transport, clock=speakers.now)
-            metrics = Metrics(session, speaker)
-            began_s = time.monotonic()
-            async with session:
-                await converse(
-                    session, speakers, speaker, observers=[metrics, speakers.observe, look]
-                )
-            took_s = time.monotonic() - began_s
-            await transport.aclose()
-    turns = metrics.snapshot.turns
-    print(f"Long talk, {length_s / 60:.0f} minutes in {took_s / 60:.1f}, {len(turns)} turns")
-    first = 0
-    latencies: list[float] = []
-    for kib, last in marks:
-        felt = [t.felt_latency_s for t in turns[first:last] if t.felt_latency_s is not None]
-        latencies.append(median(felt) if felt else float("nan"))
-        first = last
-        print(f"  {kib / 1024:6.1f} MiB   felt latency {latencies[-1]:.2f} s median of {len(felt)}")
-    grown_mib = (marks[-1][0] - marks[TENTHS // 5][0]) / 1024
-    print(f"  grown                  {grown_mib:.1f} MiB in the last eight tenths")
-    return grown_mib < MOST_GROWN_MIB and latencies[-1] < latencies[0] + 0.1
-
-
-def _resident_kib() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
-
-
 def _words(ears: WhisperRecognizer, sound: Captured) -> str:
     utterance = ears.begin(CAPTURE_HZ)
     utterance.feed(sound.tobytes())
@@ -555,10 +448,7 @@ async def main() -> int:
     arguments.add_argument("--minutes", type=float, default=10.0, help="of talk alone")
     arguments.add_argument("--interruptions", type=int, default=20)
     arguments.add_argument("--noises", type=int, default=10)
-    arguments.add_argument("--simulated-minutes", type=float, default=0.0, help="of long talk")
     asked = arguments.parse_args()
-    if asked.simulated_minutes:
-        return 0 if await long_talk(60 * asked.simulated_minutes) else 1
     if reason := missing():
         raise SystemExit(reason)
     ears, met, server = recogniser(), True, SoundServer(in_step=True)
