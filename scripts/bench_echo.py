@@ -16,7 +16,8 @@ echo is at the microphone. Printed are, with echoes 80 and 220 ms later than the
 - *words*: error rate of the interruptions as sent, and of the same recordings as they are, with
   Whisper's base model (extra `speech`); without it words are not counted.
 - *noises*: recorded doors and the like (tests/sounds), which the service does not take for a user.
-  Whether the playback ducked, whether it came back, and the answers' words at the loudspeaker.
+  Whether the playback ducked, whether it came back, and the answers' words at the loudspeaker. The
+  target is that of ten noises eight did both.
 - *coughs*: the same with coughs, which are synthetic: no free recording was at hand.
 - *CPU*: of cancelling, detecting and ducking, as a share of real time on one core.
 
@@ -271,7 +272,7 @@ async def noises(
     """Noises during answers: ducked or not, back or not, and the words at the loudspeaker."""
     talk = Talk(delay_ms, spoken)
     level = await _echo_level(talk) * NOISE_OVER_ECHO
-    ducked = back = 0
+    ducked = back = both = 0
     words: list[tuple[str, str]] = []
     for sound in sounds:
         while talk.room.pending_s > 0:
@@ -282,15 +283,17 @@ async def noises(
         talk.room.say(at_level(sound, level))
         while talk.room.pending_s > 0:
             await talk.hear()
-        ducked += talk.ducks > before
+        softened = talk.ducks > before
         for _ in range(50):
             await talk.hear()
+        ducked += softened
         back += not talk.room.soft
+        both += softened and not talk.room.soft
         played = from_pcm(b"".join(talk.room.played[start:]))
         words.append((answer.text, _words(ears, played)))
     print(f"ducked {ducked} of {len(sounds)}, full level again {back} of {len(sounds)}", end="")
     print(f", answers {word_error_rate(words):.1%} wrong" if ears else "")
-    return back >= LEAST_CAME_BACK * len(sounds)
+    return both >= LEAST_CAME_BACK * len(sounds)
 
 
 async def _echo_level(talk: Talk) -> float:

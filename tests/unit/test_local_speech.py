@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 
 from sonic_voice.echo.local_speech import (
+    DECISION_S,
     ONSET_WINDOWS,
     PATIENCE_S,
     PAUSE_WINDOWS,
     SILENCE_DBFS,
+    SUDDEN_FRAMES,
+    UNMOVED_S,
     Ducking,
     SpeechSpan,
+    SuddenSound,
     dbfs,
+    decibels,
+    powers,
 )
 
 WINDOW_S = 0.032
@@ -35,49 +41,139 @@ def test_a_person_has_stopped_after_a_third_of_a_second_and_a_breath_does_not_co
     assert [span.hear(SILENCE) for _ in range(PAUSE_WINDOWS)] == [True] * 9 + [False]
 
 
+QUIET = (-62.0, -75.0)
+"""A frame as heard and as sent, in dBFS: nobody here, noise suppressed."""
+DOOR, FAN = (-17.0, -19.0), (-30.0, -32.0)
+ECHO = (-15.0, -70.0)
+LOUD_RESIDUE = (-12.0, -30.0)
+
+
+def told(sudden: SuddenSound, *frames: tuple[float, float]) -> list[bool]:
+    return [sudden.hear(*frame) for frame in frames]
+
+
+def test_a_door_is_sudden_after_sixty_milliseconds() -> None:
+    sudden = SuddenSound()
+    assert not any(told(sudden, *[QUIET] * 300))
+    assert told(sudden, *[DOOR] * 6) == [False] * 5 + [True]
+
+
+def test_typing_is_not_sudden() -> None:
+    assert not any(told(SuddenSound(), *[DOOR, DOOR, *[QUIET] * 13] * 40))
+
+
+def test_what_is_left_of_a_loud_echo_is_not_sudden() -> None:
+    sudden = SuddenSound()
+    assert not any(told(sudden, *[ECHO] * 300, *[LOUD_RESIDUE] * 100))
+
+
+def test_what_is_hardly_heard_is_not_sudden() -> None:
+    assert not any(told(SuddenSound(), *[QUIET] * 300, *[(-46.0, -46.0)] * 100))
+
+
+def test_a_fan_is_sudden_for_a_second_at_most() -> None:
+    sudden = SuddenSound()
+    assert any(told(sudden, *[FAN] * 100))
+    assert not any(told(sudden, *[FAN] * 300))
+
+
+def test_a_fan_that_the_model_has_hidden_is_not_sudden_when_the_model_pauses() -> None:
+    sudden = SuddenSound()
+    told(sudden, *[FAN] * 200)
+    assert not any(told(sudden, *[ECHO] * 500, *[FAN] * 50))
+
+
+def test_a_door_over_a_fan_is_sudden() -> None:
+    sudden = SuddenSound()
+    told(sudden, *[FAN] * 300)
+    assert any(told(sudden, *[(-9.0, -9.0)] * 10))
+
+
+def test_a_door_soon_after_the_persons_own_words_is_sudden() -> None:
+    sudden = SuddenSound()
+    told(sudden, *[DOOR] * 200, *[QUIET] * 50)
+    assert any(told(sudden, *[DOOR] * 10))
+
+
 def test_speech_over_the_model_ducks_at_once() -> None:
-    assert Ducking().hear(speaking=True, sounding=True, now=5.0)
+    assert Ducking().hear(sudden=False, speaking=True, sounding=True, now=5.0)
 
 
-def test_speech_in_silence_does_not() -> None:
+def test_speech_in_silence_does_not_nor_does_a_door() -> None:
     ducking = Ducking()
-    assert not ducking.hear(speaking=True, sounding=False, now=5.0)
-    assert not ducking.hear(speaking=False, sounding=True, now=6.0)
+    assert not ducking.hear(sudden=True, speaking=True, sounding=False, now=5.0)
+    assert not ducking.hear(sudden=False, speaking=False, sounding=True, now=6.0)
+
+
+def test_a_door_ducks_at_once_and_comes_back_when_it_is_decided() -> None:
+    ducking = Ducking()
+    assert ducking.hear(sudden=True, speaking=False, sounding=True, now=5.0)
+    assert ducking.hear(sudden=False, speaking=False, sounding=True, now=4.99 + DECISION_S)
+    assert not ducking.hear(sudden=False, speaking=False, sounding=True, now=5.01 + DECISION_S)
+
+
+def test_a_sudden_sound_that_turns_out_to_be_speech_stays_ducked_for_patience() -> None:
+    ducking = Ducking()
+    ducking.hear(sudden=True, speaking=False, sounding=True, now=5.0)
+    ducking.hear(sudden=True, speaking=True, sounding=True, now=5.0 + DECISION_S)
+    assert ducking.hear(sudden=True, speaking=True, sounding=True, now=4.99 + PATIENCE_S)
+    assert not ducking.hear(sudden=True, speaking=True, sounding=True, now=5.0 + PATIENCE_S)
+
+
+def test_hammering_ducks_once_and_again_only_after_a_pause() -> None:
+    ducking, ducks, soft = Ducking(), 0, False
+    for k in range(1000):
+        before = soft
+        soft = ducking.hear(sudden=k % 60 < 6, speaking=False, sounding=True, now=k * WINDOW_S)
+        ducks += soft and not before
+    assert ducks == 1
+    assert ducking.hear(sudden=True, speaking=False, sounding=True, now=32.0 + UNMOVED_S)
+
+
+def test_speech_ducks_also_after_hammering() -> None:
+    ducking = Ducking()
+    ducking.hear(sudden=True, speaking=False, sounding=True, now=5.0)
+    ducking.hear(sudden=False, speaking=False, sounding=True, now=5.0 + DECISION_S)
+    assert ducking.hear(sudden=True, speaking=True, sounding=True, now=5.5)
 
 
 def test_a_cough_that_nobody_confirms_comes_back_when_patience_ends() -> None:
     ducking = Ducking()
-    ducking.hear(speaking=True, sounding=True, now=5.0)
-    assert ducking.hear(speaking=False, sounding=True, now=5.0 + PATIENCE_S - 0.01)
-    assert not ducking.hear(speaking=False, sounding=True, now=5.0 + PATIENCE_S)
+    ducking.hear(sudden=False, speaking=True, sounding=True, now=5.0)
+    assert ducking.hear(sudden=False, speaking=False, sounding=True, now=4.99 + PATIENCE_S)
+    assert not ducking.hear(sudden=False, speaking=False, sounding=True, now=5.0 + PATIENCE_S)
 
 
 def test_the_slowest_confirmation_seen_comes_before_patience_ends() -> None:
-    slowest_s, quickest_duck_s = 0.856, 0.096
+    slowest_s, quickest_duck_s = 0.856, SUDDEN_FRAMES * 0.01
     assert slowest_s - quickest_duck_s < PATIENCE_S
 
 
 def test_words_for_somebody_else_duck_once_and_not_again_until_they_end() -> None:
     ducking = Ducking()
-    soft = [ducking.hear(speaking=True, sounding=True, now=k * WINDOW_S) for k in range(300)]
+    soft = [
+        ducking.hear(sudden=True, speaking=True, sounding=True, now=k * WINDOW_S)
+        for k in range(300)
+    ]
     assert soft == sorted(soft, reverse=True)
     assert sum(soft) * WINDOW_S == pytest.approx(PATIENCE_S, abs=WINDOW_S)
-    ducking.hear(speaking=False, sounding=True, now=10.0)
-    assert ducking.hear(speaking=True, sounding=True, now=10.1)
+    ducking.hear(sudden=False, speaking=False, sounding=True, now=10.0)
+    assert ducking.hear(sudden=False, speaking=True, sounding=True, now=10.1)
 
 
-def test_a_confirmed_barge_in_is_soft_no_more_for_the_next_answer() -> None:
+@pytest.mark.parametrize("speaking", [True, False])
+def test_a_confirmed_barge_in_is_soft_no_more_for_the_next_answer(speaking: bool) -> None:
     ducking = Ducking()
-    ducking.hear(speaking=True, sounding=True, now=5.0)
+    ducking.hear(sudden=True, speaking=speaking, sounding=True, now=5.0)
     ducking.confirm()
     assert not ducking.ducked
-    assert not ducking.hear(speaking=True, sounding=True, now=5.1)
+    assert not ducking.hear(sudden=True, speaking=True, sounding=True, now=5.1)
 
 
 def test_a_confirmation_that_nothing_went_before_changes_nothing() -> None:
     ducking = Ducking()
     ducking.confirm()
-    assert ducking.hear(speaking=True, sounding=True, now=1.0)
+    assert ducking.hear(sudden=False, speaking=True, sounding=True, now=1.0)
 
 
 def test_levels_are_below_full_scale_and_silence_has_one_too() -> None:
@@ -85,3 +181,10 @@ def test_levels_are_below_full_scale_and_silence_has_one_too() -> None:
     assert dbfs(sine) == pytest.approx(-3.01, abs=0.01)
     assert dbfs(sine * np.float32(0.1)) == pytest.approx(-23.01, abs=0.01)
     assert dbfs(np.zeros(800, np.float32)) == dbfs(np.zeros(0, np.float32)) == SILENCE_DBFS
+
+
+def test_each_frame_of_10_ms_has_a_power_of_its_own() -> None:
+    loud, soft = np.full(160, 0.5, np.float32), np.full(160, 0.05, np.float32)
+    levels = [decibels(power) for power in powers(np.concatenate([loud, soft, 0 * loud]))]
+    assert levels == pytest.approx([dbfs(loud), dbfs(soft), SILENCE_DBFS])
+    assert levels[0] == pytest.approx(-6.02, abs=0.01)
