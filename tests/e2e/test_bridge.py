@@ -154,6 +154,7 @@ async def test_typing_and_interrupting_by_hand() -> None:
         assert (await _closed(page))[0] == 1000
 
 
+@pytest.mark.alone
 async def test_a_page_that_sends_nothing_is_silent_at_the_pace_of_life() -> None:
     source = BrowserSource(AudioFormat(16_000))
     began_s = time.monotonic()

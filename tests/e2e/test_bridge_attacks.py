@@ -171,6 +171,7 @@ async def _deafness(url: str, bridge: Bridge) -> None:
     await _read_nothing(url, bridge)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("attack", [_flood, _nonsense, _deafness])
 async def test_the_others_hear_no_gap_while_one_attacks(
     attack: Callable[[str, Bridge], Coroutine[Any, Any, None]],

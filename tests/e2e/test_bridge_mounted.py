@@ -3,13 +3,17 @@
 import asyncio
 import json
 from collections.abc import MutableMapping
-from typing import Any
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
 
 from sonic_voice import LocalService, SessionConfig, Toolbox
 from sonic_voice.bridge import Access, Bridge, Offer, asgi
 from sonic_voice.bridge.frames import voice_frame
 from sonic_voice.bridge.messages import SUBPROTOCOL
 from sonic_voice.bridge.site import Page
+
+SCENARIO = cast(Path, resources.files("sonic_voice.emulator")) / "demo.yaml"
 
 type Message = MutableMapping[str, Any]
 ORIGIN = "https://shop.example"
@@ -51,7 +55,7 @@ async def test_an_asgi_application_holds_a_conversation_and_serves_the_page() ->
     offer = Offer(config=SessionConfig(), tools=Toolbox())
     access = Access(origins=frozenset({ORIGIN}))
     async with (
-        LocalService() as transport,
+        LocalService(SCENARIO) as transport,
         Bridge(offer, transport, access=access) as bridge,
         asyncio.TaskGroup() as tasks,
     ):
@@ -83,7 +87,10 @@ async def test_an_asgi_application_holds_a_conversation_and_serves_the_page() ->
 async def test_an_asgi_page_that_leaves_ends_its_conversation() -> None:
     access = Access(origins=frozenset({ORIGIN}))
     offer = Offer(config=SessionConfig(), tools=Toolbox())
-    async with LocalService() as transport, Bridge(offer, transport, access=access) as bridge:
+    async with (
+        LocalService(SCENARIO) as transport,
+        Bridge(offer, transport, access=access) as bridge,
+    ):
         peer = websocket("/talk")
         for message in (said(type="hello", version=1), _left(1001)):
             peer.inbox.put_nowait(message)

@@ -19,6 +19,8 @@ from sonic_voice.emulator.server import Emulator
 PROGRAM = Path(sys.executable).with_name("sonic-voice")
 DEMO = cast(Path, resources.files("sonic_voice.emulator"))
 QUESTION = str(DEMO / "demo.wav")
+SCENARIO = ("--scenario", str(DEMO / "demo.yaml"))
+"""Known words need no ears, which take a second to load."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ async def test_the_demonstration(tmp_path: Path) -> None:
 
 async def test_talk_writes_answer_and_events(tmp_path: Path) -> None:
     done = await sonic_voice(
-        *("talk", "--local", "--scenario", str(DEMO / "demo.yaml"), "--speed", "10"),
+        *("talk", "--local", *SCENARIO, "--speed", "10"),
         *("--input", QUESTION, "--output", "a.wav", "--events", "e.jsonl", "--json"),
         cwd=tmp_path,
     )
@@ -96,7 +98,7 @@ async def test_talk_calls_the_tools_of_a_file(tmp_path: Path) -> None:
         '    return {"direction": direction, "meters": 2 * meters}\n'
     )
     done = await sonic_voice(
-        *("talk", "--local", "--scenario", str(DEMO / "demo.yaml"), "--speed", "10"),
+        *("talk", "--local", *SCENARIO, "--speed", "10"),
         *("--input", QUESTION, "--tools", "robot.py"),
         cwd=tmp_path,
     )
@@ -166,7 +168,7 @@ def send(size: bytes) -> None:
     '''Send it.'''
 """
 NOBODY = "https://localhost:9"
-LOCAL = ("--local", "--output", "a.wav")
+LOCAL = ("--local", *SCENARIO, "--output", "a.wav")
 BEARER = {"AWS_BEARER_TOKEN_BEDROCK": "secret-token"}
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-key"}
 
@@ -175,7 +177,7 @@ WRONG: list[tuple[str, list[str], dict[str, str], int, list[str]]] = [
     ("empty file", talk(*LOCAL, question="empty.wav"), {}, 2, ["empty.wav", "empty"]),
     ("no sound", talk(*LOCAL, question="silent.wav"), {}, 2, ["silent.wav", "no samples"]),
     ("not a WAV", talk(*LOCAL, question="text.wav"), {}, 2, ["text.wav", "looks like text"]),
-    ("no folder", talk("--local", "--output", "no/a.wav"), {}, 2, ["folder no", "mkdir"]),
+    ("no folder", talk(*LOCAL, "--output", "no/a.wav"), {}, 2, ["folder no", "mkdir"]),
     ("unknown voice", talk(*LOCAL, "--voice", "tifany"), {}, 3, ["tifany", "tiffany"]),
     ("voice in capitals", talk(*LOCAL, "--voice", "Carlos"), {}, 3, ["carlos", "lower"]),
     ("no voice model", talk(*LOCAL, "--model", "amazon.nova-lite-v1:0"), {}, 3, ["Converse"]),
@@ -237,7 +239,7 @@ def at(running: Emulator, *more: str) -> list[str]:
 
 
 async def test_an_untrusted_certificate_is_a_network_error(tmp_path: Path) -> None:
-    async with emulator() as running:
+    async with emulator(DEMO / "demo.yaml") as running:
         done = await sonic_voice(*at(running), cwd=tmp_path, **KEYS)
     assert done.code == 5
     assert "certificate" in done.err
@@ -255,7 +257,7 @@ async def test_an_untrusted_certificate_is_a_network_error(tmp_path: Path) -> No
 async def test_credentials_the_service_refuses_are_its_refusal(
     tmp_path: Path, environment: dict[str, str], words: str
 ) -> None:
-    async with emulator() as running:
+    async with emulator(DEMO / "demo.yaml") as running:
         known: dict[str, Any] = running.environment() | environment
         ca = str(running.ca_file)
         done = await sonic_voice(*at(running, "--ca", ca, "-o", "a.wav"), cwd=tmp_path, **known)
@@ -265,7 +267,7 @@ async def test_credentials_the_service_refuses_are_its_refusal(
 
 
 async def test_emulate_prints_the_variables_that_point_an_sdk_at_it(tmp_path: Path) -> None:
-    running = await start("emulate", "--port", "0", "--ca-out", "ca.pem", cwd=tmp_path)
+    running = await start("emulate", "--port", "0", "--ca-out", "ca.pem", *SCENARIO, cwd=tmp_path)
     assert running.stdout is not None
     environment: dict[str, str] = {}
     while b"Ctrl-C" not in (line := await running.stdout.readline()):

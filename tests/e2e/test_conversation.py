@@ -62,6 +62,7 @@ def of[T](kind: type[T], events: list[Event]) -> list[T]:
     return [event for event in events if isinstance(event, kind)]
 
 
+@pytest.mark.alone
 async def test_three_turns_with_a_tool_and_an_interruption(tmp_path: Path) -> None:
     answer = tmp_path / "answer.wav"
     async with LocalService(DEMO / "demo.yaml") as transport:
@@ -171,7 +172,7 @@ async def test_history_and_typed_text() -> None:
 
 
 async def test_two_hundred_sessions_leave_nothing_behind() -> None:
-    async with LocalService() as transport:
+    async with LocalService(DEMO / "demo.yaml") as transport:
 
         async def one() -> None:
             async with Session.open(SessionConfig(), transport) as session:

@@ -325,6 +325,7 @@ def furnished(room: SoundServer, healthy: dict[str, str]) -> dict[str, str]:
     return healthy
 
 
+@pytest.mark.alone
 async def test_a_healthy_machine(furnished: dict[str, str]) -> None:
     report = await examined(furnished)
     assert (report.code, report.failures) == (0, set()), report.findings
@@ -335,6 +336,7 @@ async def test_a_healthy_machine(furnished: dict[str, str]) -> None:
     assert cancelled or "sonic-voice[echo]" in report.words("echo")
 
 
+@pytest.mark.alone
 async def test_no_portaudio(furnished: dict[str, str], tmp_path: Path) -> None:
     # Python looks for C libraries by `ctypes.util`, and there is no other way to hide one.
     blocked = (
@@ -349,6 +351,7 @@ async def test_no_portaudio(furnished: dict[str, str], tmp_path: Path) -> None:
     assert "install" in report.findings["sound library"]["fix"].lower()
 
 
+@pytest.mark.alone
 async def test_no_device(furnished: dict[str, str], tmp_path: Path) -> None:
     nowhere = {"PULSE_SERVER": f"unix:{tmp_path}/nobody", "XDG_RUNTIME_DIR": str(tmp_path)}
     report = await examined(furnished | nowhere)
@@ -357,12 +360,14 @@ async def test_no_device(furnished: dict[str, str], tmp_path: Path) -> None:
     assert "--input" in report.words("microphone")
 
 
+@pytest.mark.alone
 async def test_a_device_of_another_name(furnished: dict[str, str]) -> None:
     report = await examined(furnished, microphone="no such thing")
     assert (report.code, report.failures) == (1, {"microphone"}), report.findings
     assert report.findings["loudspeaker"]["grade"] == "ok"
 
 
+@pytest.mark.alone
 async def test_a_mute_microphone(furnished: dict[str, str]) -> None:
     report = await examined(furnished | {"PULSE_SOURCE": "mute.monitor"})
     assert (report.code, report.failures) == (1, {"microphone"}), report.findings
@@ -370,6 +375,7 @@ async def test_a_mute_microphone(furnished: dict[str, str]) -> None:
     assert "echo" not in report.findings
 
 
+@pytest.mark.alone
 async def test_a_microphone_that_does_not_hear_the_loudspeaker(furnished: dict[str, str]) -> None:
     report = await examined(furnished | {"PULSE_SOURCE": "whistle"})
     assert (report.code, report.failures) == (0, set()), report.findings

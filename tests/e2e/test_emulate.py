@@ -46,13 +46,14 @@ class Running:
 
 @asynccontextmanager
 async def emulate(home: Path, *arguments: str) -> AsyncGenerator[Running]:
+    """The program, deaf unless `arguments` say otherwise: ears take a second to load."""
     clean = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "SSL_", "XDG_"))
     }
     process = await asyncio.create_subprocess_exec(
-        *(PROGRAM, "emulate", *arguments),
+        *(PROGRAM, "emulate", "--ears", "none", *arguments),
         cwd=home,
         env=clean | {"HOME": str(home), "COLUMNS": "200"},
         stdout=asyncio.subprocess.PIPE,
@@ -157,7 +158,8 @@ async def test_the_report_and_a_line_say_what_a_client_did_wrong(
 async def test_the_status_page_shows_the_conversation(
     tmp_path: Path, use: pytest.MonkeyPatch
 ) -> None:
-    async with emulate(tmp_path, "--port", "0", "--ui", "--latency", "none") as running:
+    arguments = ("--port", "0", "--ui", "--latency", "none", "--ears", "default")
+    async with emulate(tmp_path, *arguments) as running:
         point_at(use, running.exports)
         heard = await once()
         url = next(line for line in running.lines if "Status page" in line).split()[-1]
@@ -212,16 +214,16 @@ async def heard_by(use: pytest.MonkeyPatch, behaviour: Behaviour, model: str = V
 
 
 async def test_v1_is_gone_unless_retired_models_are_allowed(use: pytest.MonkeyPatch) -> None:
-    gone = await heard_by(use, Behaviour(allow_retired=False), V1)
+    gone = await heard_by(use, Behaviour(allow_retired=False, ears="none"), V1)
     assert isinstance(gone.end, models.ResourceNotFoundException)
     assert "end of life" in gone.end.message
-    alive = await heard_by(use, Behaviour(allow_retired=True, latency="none"), V1)
+    alive = await heard_by(use, Behaviour(allow_retired=True, latency="none", ears="none"), V1)
     assert alive.end is None
     assert alive.spoke
 
 
 async def test_a_model_that_is_not_offered_is_not_found(use: pytest.MonkeyPatch) -> None:
-    heard = await heard_by(use, Behaviour(models=("amazon.nova-2-5-sonic",)))
+    heard = await heard_by(use, Behaviour(models=("amazon.nova-2-5-sonic",), ears="none"))
     assert isinstance(heard.end, models.ResourceNotFoundException)
     assert "amazon.nova-2-5-sonic" in heard.end.message
 
@@ -234,7 +236,7 @@ def test_a_model_that_there_is_not_cannot_be_offered() -> None:
 async def test_a_stream_over_the_limit_is_throttled_until_another_ends(
     use: pytest.MonkeyPatch,
 ) -> None:
-    behaviour = Behaviour(max_streams=1, latency="none")
+    behaviour = Behaviour(max_streams=1, latency="none", ears="none")
     async with emulator(behaviour=behaviour) as running:
         point_at(use, running.environment())
         first = asyncio.create_task(once())

@@ -25,6 +25,8 @@ from sonic_voice.emulator.server import Emulator
 
 HERE = Path(__file__).with_name("javascript")
 DEMO = cast(Path, resources.files("sonic_voice.emulator"))
+pytestmark = pytest.mark.xdist_group("npm")  # which two may not run in one folder
+
 SPEED = 5
 """Times faster than life: the conversation takes five seconds."""
 PATIENCE_S = 40.0

@@ -272,7 +272,7 @@ async def test_who_never_gets_to_a_request_is_let_go(
 
 
 async def test_a_handshake_that_fails_is_said_once(the_log: pytest.LogCaptureFixture) -> None:
-    async with Emulator(service(), patience=Patience(handshake_s=0.1)) as running:
+    async with Emulator(service(), patience=Patience(handshake_s=0.3)) as running:
         await exchange(running, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await exchange(running, b"\x16\x03\x01\x02\x00")  # cut off later than the first
     assert the_log.text.count("handshake failed") == 1

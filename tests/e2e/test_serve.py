@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from .page import Page, socket
 
 PROGRAM = Path(sys.executable).with_name("sonic-voice")
 SECRET = "0123456789abcdef0123456789abcdef"
+SCENARIO = resources.files("sonic_voice.emulator") / "demo.yaml"
+LOCAL = ("--local", "--scenario", str(SCENARIO), "--port", "0")
+"""With words it knows the emulator needs no ears, which take a second to load."""
 
 
 async def started(*arguments: str) -> asyncio.subprocess.Process:
@@ -28,7 +32,7 @@ async def started(*arguments: str) -> asyncio.subprocess.Process:
 @asynccontextmanager
 async def serving(*arguments: str) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
     """The process and its URL, once it listens. Gone at the end, whatever happens."""
-    process = await started("--local", "--port", "0", *arguments)
+    process = await started(*LOCAL, *arguments)
     assert process.stdout is not None
     try:
         async with asyncio.timeout(30):
@@ -107,7 +111,7 @@ async def test_with_a_secret_it_asks_for_tokens_and_tells_how_to_get_one(tmp_pat
     ],
 )
 async def test_what_is_not_safe_is_refused_in_words(arguments: tuple[str, ...], says: str) -> None:
-    code, out, err = await ended(await started("--local", "--port", "0", *arguments))
+    code, out, err = await ended(await started(*LOCAL, *arguments))
     assert (code, out) == (3, b"")
     assert says in err.decode()
     assert len(err.splitlines()) == 2, "a sentence and the next step"
@@ -118,7 +122,7 @@ async def test_a_port_that_is_taken_is_named_with_the_next_step() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = str(other.getsockname()[1])
-        code, out, err = await ended(await started("--local", "--port", port))
+        code, out, err = await ended(await started(*LOCAL, "--port", port))
     assert (code, out) == (3, b"")
     what, next_step = err.decode().splitlines()
     assert port in what

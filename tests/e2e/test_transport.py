@@ -759,6 +759,7 @@ async def test_rubbish_and_http1_on_the_port_do_no_harm(emulator: Emulator) -> N
     await transport.aclose()
 
 
+@pytest.mark.alone
 async def test_closing_the_emulator_ends_its_streams_within_a_second(engine: EngineName) -> None:
     async with Emulator(admit) as emulator:
         transport = transport_to(emulator, engine)

@@ -131,19 +131,27 @@ def test_loudness_hears_a_recording_and_no_silence() -> None:
 SENTENCE = "Hello, this is a test."
 
 
+@pytest.fixture(scope="module")
+def speaker() -> PicoSynthesizer:
+    """One for all that do not ask what a second one, or a first sentence, would say."""
+    return PicoSynthesizer()
+
+
 @pico
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 24_000])
 @pytest.mark.parametrize("voice", ["tiffany", "matthew", "amy", "tina", "carlos", "ambre", "leo"])
-def test_pico_speaks_every_voice_at_every_rate(voice: str, rate_hz: int) -> None:
-    pcm = PicoSynthesizer().speak(SENTENCE, voice, rate_hz)
+def test_pico_speaks_every_voice_at_every_rate(
+    speaker: PicoSynthesizer, voice: str, rate_hz: int
+) -> None:
+    pcm = speaker.speak(SENTENCE, voice, rate_hz)
     assert 0.8 < len(pcm) / 2 / rate_hz < 4.0
     assert np.abs(np.frombuffer(pcm, "<i2").astype(int)).max() > 2_000
 
 
 @pico
 @pytest.mark.parametrize("text", ["Hello!", "What shall I do?", "Done."])
-def test_a_sentence_ends_soon_after_its_last_sound(text: str) -> None:
-    sound = np.frombuffer(PicoSynthesizer().speak(text, "amy", 16_000), "<i2").astype(int)
+def test_a_sentence_ends_soon_after_its_last_sound(speaker: PicoSynthesizer, text: str) -> None:
+    sound = np.frombuffer(speaker.speak(text, "amy", 16_000), "<i2").astype(int)
     last = int(np.flatnonzero(np.abs(sound) > 100)[-1])
     assert len(sound) - last <= 160 * 16
 
@@ -200,8 +208,8 @@ def test_pico_comes_back_after_its_process_died() -> None:
 @pytest.mark.parametrize(
     "text", ["", "   ", "\ud800", "\0", "<speed level='300'>", "日本", "a < b > c & d"]
 )
-def test_pico_survives_odd_texts(text: str) -> None:
-    assert len(PicoSynthesizer().speak(text, "amy", 16_000)) % 2 == 0
+def test_pico_survives_odd_texts(speaker: PicoSynthesizer, text: str) -> None:
+    assert len(speaker.speak(text, "amy", 16_000)) % 2 == 0
 
 
 def test_tones_stand_in_with_sound_of_a_plausible_length() -> None:
