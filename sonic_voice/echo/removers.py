@@ -29,6 +29,11 @@ SHUT_DB = -18.0
 less than 10 dB from most frames of a person who is as loud as the echo, and more than 18 dB from
 what is echo alone."""
 
+OWN_DB = -20.0
+ECHO_DB = -26.0
+"""And how much less than the microphone heard: of a person a third as loud as the echo it leaves more
+than the first. Where a loud echo bends the loudspeaker both leave something, alike but softer."""
+
 CLOSING_FRAMES = 5
 """The gate opens within a frame, and closes within 50 ms: before a window of speech has passed."""
 
@@ -95,7 +100,7 @@ class EchoCanceller:
             return self._noise.process(near)
         strict: Samples = self._aec3.process(near, far)
         gentle: Samples = self._noise.process(self._path.subtract(near, far))
-        mixed = self._gate.mix(gentle, strict)
+        mixed = self._gate.mix(near, gentle, strict)
         if not self._unknown:
             return mixed
         sounding = sum(decibels(power) > LOUD_DBFS for power in powers(far))
@@ -109,15 +114,18 @@ class EchoCanceller:
 
 
 class _Gate:
-    """Lets the gentle sound through where the strict one has left about as much."""
+    """Lets the gentle sound through where the strict one has left about as much, and not little."""
 
     def __init__(self) -> None:
         self._open = 0.0
 
-    def mix(self, gentle: Samples, strict: Samples) -> Samples:
-        """Whole frames of either; `strict` becomes the mix."""
-        for k, (kept, left) in enumerate(zip(powers(gentle), powers(strict), strict=True)):
-            wanted = (decibels(left) - decibels(kept) - SHUT_DB) / (OPEN_DB - SHUT_DB)
+    def mix(self, near: Samples, gentle: Samples, strict: Samples) -> Samples:
+        """Whole frames of each; `strict` becomes the mix."""
+        for k, levels in enumerate(zip(powers(near), powers(gentle), powers(strict), strict=True)):
+            heard_db, kept_db, left_db = map(decibels, levels)
+            alike = (left_db - kept_db - SHUT_DB) / (OPEN_DB - SHUT_DB)
+            own = (left_db - heard_db - ECHO_DB) / (OWN_DB - ECHO_DB)
+            wanted = min(alike, own)
             before = self._open
             self._open = max(0.0, min(1.0, wanted), before - 1 / CLOSING_FRAMES)
             frame = slice(k * FRAME, (k + 1) * FRAME)

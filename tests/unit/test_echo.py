@@ -189,6 +189,17 @@ def test_who_speaks_alone_is_sent_as_recorded() -> None:
 
 
 @webrtc
+async def test_where_a_loud_loudspeaker_bends_40_db_are_taken_all_the_same() -> None:
+    room = SimulatedRoom()
+    speakers = open_speakers(room, room)
+    room.play(1, at_level(recording("speech", "jfk"), 0.2))
+    await sent_until(speakers, room, 4)
+    room.echoed_power = 0.0
+    sent = await sent_until(speakers, room, 10)
+    assert 10 * np.log10(room.echoed_power / np.sum(np.square(sent))) > 40
+
+
+@webrtc
 def test_while_the_model_is_silent_the_cancellers_rest() -> None:
     said, canceller = recording("speech", "tt-weasels")[: 2 * RATE_HZ], EchoCanceller()
     canceller.clean(np.zeros_like(said), np.zeros_like(said))
