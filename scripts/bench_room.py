@@ -14,7 +14,8 @@ extra `speech`). All times are of one clock. Printed are:
   *words*, error rate of the interruptions as the emulator heard them; *heard text*, how many words
   it is longer or shorter than what Whisper finds in the captured sound.
 - *noises*: doors and the like, 6 dB over the echo: ducked, came back, taken for a person, and the
-  words of the answers, captured against sent. The target is that of ten eight ducked and came back.
+  words of the answers that none broke off, captured against sent. The target is that of ten eight
+  ducked and came back.
 - *CPU* of the talking process, in per cent of a core, and what it complained of.
 
 Ends with 0 if the targets are met, 1 if not.
@@ -114,6 +115,8 @@ class Turn:
     """When its first sound was sent, in seconds of `time.monotonic()`."""
     ended: bool = False
     """Whether all of it was sent, or it was broken off."""
+    broken: bool = False
+    """Whether a user was heard since it began to sound."""
 
     @property
     def sound_s(self) -> float:
@@ -152,6 +155,7 @@ class Service:
         match wire.decode_output(effect.payload):
             case wire.UserSpeechStart():
                 self.onsets_s.append(time.monotonic())
+                self.turns[-1].broken |= self.turns[-1].began_s > 0
             case wire.TextBlock(role="USER"):
                 self.turns.append(Turn())
             case wire.TextBlock(role="ASSISTANT", stage=stage):
@@ -387,43 +391,56 @@ def _tell_interruptions(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """One that was made during `turn`; the service took it for a user, or did not."""
+
+    name: str
+    made_s: float
+    turn: Turn
+    believed: bool
+
+
 async def noises(voice: str, number: int, ears: WhisperRecognizer | None) -> bool:
     """Doors and the like during answers."""
     question = at_level(recording("speech", QUESTION), QUESTION_LEVEL)
-    made: list[tuple[str, float, Turn]] = []
+    made: list[Noise] = []
     async with scene(voice) as here:
         turn = await here.ask(question)
         await asyncio.sleep(LEARNING_S)
         level = here.room.echo_level * NOISE_OVER_ECHO
         for name in islice(cycle(NOISES), number):
-            if time.monotonic() > turn.began_s + turn.sound_s - NOISE_EVERY_S:
-                await here.told(turn)
+            if turn.broken or time.monotonic() > turn.began_s + turn.sound_s - NOISE_EVERY_S:
+                await here.told(here.service.turns[-1])
                 turn = await here.ask(question)
                 await asyncio.sleep(LEAD_S)
+            made_s = time.monotonic()
             here.room.say(at_level(recording("sounds", name), level))
-            made.append((name, time.monotonic(), turn))
             await asyncio.sleep(NOISE_EVERY_S)
-        await here.told(turn)
+            made.append(Noise(name, made_s, turn, turn.broken))
+        await here.told(here.service.turns[-1])
         await here.talk.leave()
     ducked = back = both = 0
-    for name, made_s, turn in made:
-        gain = here.gains(turn, made_s)
-        soft = gain.softened_at(here.position(made_s), here.position(made_s + 2.0))
-        level = gain.typical(*(here.position(made_s + after_s) for after_s in BACK_S))
-        ducked += soft is not None
-        back += level > LEAST_BACK
-        both += soft is not None and level > LEAST_BACK
-        print(f"    {name:18} {'ducked' if soft is not None else 'no duck':8} then {level:.2f}")
-    interrupted = len(here.talk.all("Interrupted"))
+    for one in made:
+        gain = here.gains(one.turn, one.made_s)
+        first, last = here.position(one.made_s), here.position(one.made_s + 2.0)
+        soft = gain.softened_at(first, last) is not None
+        level = gain.typical(*(here.position(one.made_s + after_s) for after_s in BACK_S))
+        returned = level > LEAST_BACK and not one.believed
+        ducked, back, both = ducked + soft, back + returned, both + (soft and returned)
+        told = "taken for a user" if one.believed else f"then {level:.2f}"
+        print(f"    {one.name:18} {'ducked' if soft else 'no duck':8} {told}")
     print(f"Noises, {len(made)}, {20 * np.log10(NOISE_OVER_ECHO):.0f} dB over the echo")
-    print(f"  ducked                 {ducked}, came back {back}, interrupted {interrupted}")
+    print(f"  ducked                 {ducked}, came back {back}, both {both}")
     if ears is not None:
+        broken = {id(one.turn) for one in made if one.believed}
+        whole = {id(one.turn): one.turn for one in made if id(one.turn) not in broken}.values()
         words = [
             (_words(ears, at_capture_rate(bytes(turn.pcm))), _words(ears, here.captured(turn)))
-            for turn in {id(turn): turn for _, _, turn in made}.values()
+            for turn in whole
         ]
         print(f"  answers                {word_error_rate(words):.1%} of the words sent are lost")
-    return both >= LEAST_CAME_BACK * len(made) and not interrupted
+    return both >= LEAST_CAME_BACK * len(made)
 
 
 def _words(ears: WhisperRecognizer, sound: Captured) -> str:

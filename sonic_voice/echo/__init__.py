@@ -9,9 +9,10 @@
 Two cancellers work side by side, because no one does both tasks. WebRTC's AEC3 leaves nothing of
 an echo, but of two who speak at once it takes the nearer one too. `EchoPath` takes off only what it
 has learned, and leaves the person whole; of a loud or new echo, though, a rest remains, which would
-be taken for a user. So its sound is taken where AEC3 left about as much as it did, which decides
-that a person speaks, and AEC3's elsewhere. The service gets the mix, and local speech is detected
-in it: what would interrupt the model there ducks it here.
+be taken for a user. So its sound is taken where AEC3 left about as much as it did, and not little
+of what was heard, which decides that a person speaks, and AEC3's elsewhere. The service gets the
+mix, and local speech is detected in it: what would interrupt the model there ducks it here. While
+the loudspeaker is silent both rest.
 
 Measured in a simulated room (`scripts/bench_echo.py` has it: 0.34 s of reverberation, a loudspeaker
 that distorts, the person as loud as the echo): AEC3 with its delay estimator needs no hint, and a
@@ -211,7 +212,9 @@ class OpenSpeakers:
     def _hear(self, pcm: bytes, began_s: float) -> bytes:
         for block in self._speaker.sounded():
             self._pairing.played(block.pcm, block.rate_hz, block.at_s, gap=block.gap)
-        if not self._heard_samples and len(pcm) > FRAME_BYTES:  # of whole frames none has to wait
+        if not self._heard_samples and len(pcm) > FRAME_BYTES:
+            # A resampler holds back some of the first chunk. What comes after is whole frames, and
+            # need not wait for the next if they begin with one.
             odd = len(pcm) % FRAME_BYTES
             pcm, began_s = pcm[odd:], began_s + odd / FRAME_BYTES * FRAME_S
         began_s -= len(self._rest) / FRAME_BYTES * FRAME_S

@@ -31,8 +31,9 @@ what is echo alone."""
 
 OWN_DB = -20.0
 ECHO_DB = -26.0
-"""And how much less than the microphone heard: of a person a third as loud as the echo it leaves more
-than the first. Where a loud echo bends the loudspeaker both leave something, alike but softer."""
+"""And how much less than the microphone heard: of a person a third as loud as the echo it leaves
+more than the first. Where a loud echo bends the loudspeaker both leave something, alike but softer.
+"""
 
 CLOSING_FRAMES = 5
 """The gate opens within a frame, and closes within 50 ms: before a window of speech has passed."""
