@@ -12,9 +12,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import pytest
@@ -25,8 +27,6 @@ from sonic_voice.emulator.server import Emulator
 
 HERE = Path(__file__).with_name("javascript")
 DEMO = cast(Path, resources.files("sonic_voice.emulator"))
-pytestmark = pytest.mark.xdist_group("npm")  # which two may not run in one folder
-
 SPEED = 5
 """Times faster than life: the conversation takes five seconds."""
 PATIENCE_S = 40.0
@@ -40,17 +40,28 @@ def talk(pytestconfig: pytest.Config) -> Path:
     npm = shutil.which("npm")
     if npm is None or _node_major() < OLDEST_NODE:
         pytest.skip(f"needs npm and Node.js {OLDEST_NODE} or newer")
-    lock = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
-    folder = pytestconfig.cache.mkdir(f"javascript-{lock[:12]}")
-    for name in ("package.json", "package-lock.json", ".npmrc", "talk.mjs"):
-        shutil.copy(HERE / name, folder)
-    if not (folder / "node_modules" / ".package-lock.json").exists():  # what npm writes last
-        npm_ci = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(
-            npm_ci, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False
-        )
-        assert done.returncode == 0, f"npm cannot install the SDK: {done.stderr}"
-    return folder / "talk.mjs"
+    files = [HERE / name for name in ("package.json", "package-lock.json", ".npmrc", "talk.mjs")]
+    version = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    ready = pytestconfig.cache.mkdir("javascript") / version[:12]
+    if not ready.exists():  # appears whole: another process may be here at the same time
+        with TemporaryDirectory(dir=ready.parent) as fresh:
+            installed = _install(npm, files, Path(fresh) / "talk")
+            with suppress(OSError):  # it was quicker
+                installed.rename(ready)
+    return ready / "talk.mjs"
+
+
+def _install(npm: str, files: list[Path], folder: Path) -> Path:
+    """`folder`, with `files` and the packages that they name."""
+    folder.mkdir()
+    for file in files:
+        shutil.copy(file, folder)
+    npm_ci = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+    done = subprocess.run(
+        npm_ci, cwd=folder, capture_output=True, text=True, timeout=INSTALL_S, check=False
+    )
+    assert done.returncode == 0, f"npm cannot install the SDK: {done.stderr}"
+    return folder
 
 
 def _node_major() -> int:
