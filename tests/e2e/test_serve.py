@@ -32,7 +32,7 @@ async def started(*arguments: str) -> asyncio.subprocess.Process:
 @asynccontextmanager
 async def serving(*arguments: str) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
     """The process and its URL, once it listens. Gone at the end, whatever happens."""
-    process = await started(*LOCAL, *arguments)
+    process = await started("--local", "--port", "0", *arguments)
     assert process.stdout is not None
     try:
         async with asyncio.timeout(30):
