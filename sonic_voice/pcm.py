@@ -33,9 +33,10 @@ BETA = 0.1102 * (STOP_DB - 8.7)
 CUTOFF = 0.5 - (STOP_DB - 8) / (2.285 * 2 * math.pi * 4 * HALF_WINDOW)
 """The middle of the transition, in parts of the lower rate; it ends at half that rate."""
 
-MOST_PLACES = 640
-"""From 11,025 to 16,000 Hz. Odder rates have no table: their taps are reckoned as they are needed,
-which takes a third of a core where the others take a thousandth."""
+MOST_TAPS = 400_000
+"""Of a table: 1.6 MB. From 11,025 to 16,000 Hz it has 343,040. Odder rates have none: their taps
+are reckoned as they are needed, which takes a third of a core where the others take a
+thousandth."""
 
 MOST_RATIO = 256
 
@@ -63,7 +64,8 @@ class Resampler:
         common = math.gcd(source_hz, target_hz)
         self._up, self._down = target_hz // common, source_hz // common
         self._half = _half_window(self._up, self._down)
-        self._table = _table(self._up, self._down) if self._up <= MOST_PLACES else None
+        taps = self._up * (2 * self._half + self._down + 1)
+        self._table = _table(self._up, self._down) if taps <= MOST_TAPS else None
         self._begin()
 
     @property

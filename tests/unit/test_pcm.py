@@ -1,5 +1,7 @@
 """The resampler: a stream in any pieces gives the same samples, in tune, in time, unaliased."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -88,6 +90,15 @@ def test_no_more_than_the_stated_delay_is_held_back(source: int, target: int) ->
         worst_s = max(worst_s, given_s - got_s)
     assert worst_s <= resampler.delay_s + 1 / target
     assert resampler.delay_s < 0.0065
+
+
+def test_a_rate_that_no_device_has_takes_no_memory_for_it() -> None:
+    tracemalloc.start()
+    try:
+        converted(noise(10_000), 1_000_025, 16_000, [1_000])
+        assert tracemalloc.get_traced_memory()[1] < 30e6  # a table would be of 29 million taps
+    finally:
+        tracemalloc.stop()
 
 
 def test_equal_rates_pass_through_untouched() -> None:
