@@ -121,7 +121,7 @@ def _microphone(asked: Live, told: _Told) -> Microphone:
         asked.config.input,
         backend=asked.backend,
         latency=asked.latency,
-        block_ms=asked.block_ms or 15,
+        block_ms=asked.block_ms or 20,
         on_notice=told.notice,
     )
 

@@ -77,7 +77,7 @@ class Resampler:
         """What `pcm` completes. Raises `AudioError` if it ends inside a sample."""
         if not samples_in(pcm) or self._passes:
             return pcm
-        return to_pcm(self._convert(from_pcm(pcm)))
+        return to_pcm(self.convert(from_pcm(pcm)))
 
     def finish(self) -> bytes:
         """The rest; in all ceil(samples in x target_hz / source_hz) came out.
@@ -87,7 +87,7 @@ class Resampler:
         if self._passes:
             return b""
         missing = -(-self._taken * self._up // self._down) - self._given
-        rest = self._convert(np.zeros(self._half + 1, np.float32))[:missing]
+        rest = self.convert(np.zeros(self._half + 1, np.float32))[:missing]
         self._begin()
         return to_pcm(rest)
 
@@ -99,7 +99,10 @@ class Resampler:
         self._taken = self._given = 0
         self._line = np.zeros(self._half, np.float32)  # from the next row's stretch on
 
-    def _convert(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def convert(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`feed`, for who has floats and wants floats."""
+        if self._passes:
+            return samples
         self._taken += len(samples)
         ready = -(-(self._taken - self._half) * self._up // self._down) - self._given
         line = np.concatenate([self._line, samples])
@@ -156,15 +159,18 @@ def _taps(away: NDArray[np.float64], up: int, down: int) -> NDArray[np.float32]:
     return (taps / taps.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def from_pcm(pcm: bytes | memoryview) -> NDArray[np.float32]:
+def from_pcm(pcm: bytes | bytearray | memoryview) -> NDArray[np.float32]:
     """s16le samples as floats of -1 to 1."""
-    return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(FULL_SCALE)
+    return np.frombuffer(pcm, "<i2") * np.float32(1 / FULL_SCALE)
 
 
 def to_pcm(samples: NDArray[np.float32]) -> bytes:
     """Floats of -1 to 1 as s16le. What is louder is clipped, never wrapped."""
-    scaled = np.rint(samples * np.float32(FULL_SCALE))
-    return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype("<i2").tobytes()
+    scaled = samples * np.float32(FULL_SCALE)
+    np.rint(scaled, out=scaled)
+    np.maximum(scaled, -FULL_SCALE, out=scaled)
+    np.minimum(scaled, FULL_SCALE - 1, out=scaled)
+    return scaled.astype("<i2").tobytes()
 
 
 def samples_in(pcm: bytes) -> int:

@@ -5,13 +5,17 @@ a short wait in the device, and costs little; every chunk wakes the event loop, 
 is done for a chunk up to the network. So blocks are gathered in the device's thread, and what one
 read gives is what was gathered, with nothing left over to wait for the next: a filter that holds
 back 3 ms of each chunk would else delay all by a whole block.
+
+Two blocks of 20 ms in a chunk, and not two of 15, make a conversation cost a fifth less of the
+processor, and what is said 7 ms later, where the service takes 335 ms and more to notice that
+somebody speaks. It recommends about 32 ms, and takes longer ones (protocol reference 4).
 """
 
 import asyncio
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 from types import TracebackType
 from typing import Self
@@ -52,7 +56,7 @@ class MicrophoneStats:
         """What to change, in a sentence; empty if nothing went wrong."""
         if self.overruns:
             return (
-                f"The microphone lost samples {self.overruns} times: take blocks of 20 ms or the "
+                f"The microphone lost samples {self.overruns} times: take longer blocks or the "
                 "latency high."
             )
         if self.dropped_s:
@@ -63,9 +67,9 @@ class MicrophoneStats:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Block:
-    """Samples as the device gives them: of one callback, or of as many as make a chunk."""
+    """Samples as the device gives them: of one callback, then of as many as make a chunk."""
 
     opening: Opening
     pcm: bytes
@@ -102,8 +106,8 @@ class Microphone:
         backend: BackendName = "sounddevice",
         rate_hz: int | None = None,
         channels: int | None = None,
-        block_ms: float = 15,
-        chunk_ms: float = 30,
+        block_ms: float = 20,
+        chunk_ms: float = 40,
         latency: Latency = "low",
         on_notice: Notice | None = None,
     ) -> None:
@@ -213,7 +217,8 @@ class Microphone:
             if before is not None and block.gap:
                 self._hand_over(before)
             elif before is not None:
-                block = replace(before, pcm=before.pcm + block.pcm)
+                before.pcm += block.pcm
+                block = before
             if block.gap or block.length_s >= self._chunk_s - ROUNDING_S:
                 self._hand_over(block)
             else:
@@ -270,12 +275,13 @@ class _Converter:
 
     def feed(self, pcm: bytes) -> bytes:
         channels = self.opening.channels
+        sound = from_pcm(pcm)
         if channels > 1:
-            pcm = to_pcm(from_pcm(pcm).reshape(-1, channels).mean(axis=1, dtype=np.float32))
-        converted = self._resampler.feed(pcm)
-        self._frames_in += len(pcm) // BYTES_PER_SAMPLE
-        self._samples_out += len(converted) // BYTES_PER_SAMPLE
-        return converted
+            sound = np.add.reduce(sound.reshape(-1, channels), axis=1) / channels
+        converted = self._resampler.convert(sound)
+        self._frames_in += len(sound)
+        self._samples_out += len(converted)
+        return to_pcm(converted)
 
 
 def _keep_quiet(_: str) -> None:

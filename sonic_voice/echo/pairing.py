@@ -17,6 +17,7 @@ that learned the echo stays right; where a block was lost or doubled, it jumps, 
 Pure: seconds and samples in, samples out. One thread at a time.
 """
 
+import math
 from collections import deque
 from statistics import median
 
@@ -59,6 +60,9 @@ leave."""
 KEPT_S = 2.0
 """Of what was played, when nobody reads the microphone. More would be no latency to talk with."""
 
+BEHIND_S = 0.25
+"""Of what was read, should the reading jump back."""
+
 
 class StreamClock:
     """When a stream's samples are at the transducer."""
@@ -74,8 +78,8 @@ class StreamClock:
         if self.origin_s is None:
             self.origin_s = at_s - position_s
         self._origins.append(at_s - position_s)
-        step_s = median(self._origins) - self.origin_s
-        if abs(step_s) > STEP_S and self._agree(self.origin_s):
+        step_s = median(self._origins) - self.origin_s if self._agree(self.origin_s) else 0.0
+        if abs(step_s) > STEP_S:
             self.origin_s += step_s
             self._origins.clear()
         else:
@@ -127,7 +131,7 @@ class Pairing:
         self._gap |= gap
         if rate_hz != self._resampled_hz:
             self._take()
-            self._keep(self._resampler.finish())
+            self._keep(from_pcm(self._resampler.finish()))
             self._resampler, self._resampled_hz = Resampler(rate_hz, RATE_HZ), rate_hz
         self._far.tell(self._far_s, at_s)
         self._far_s += len(pcm) / 2 / rate_hz
@@ -164,16 +168,23 @@ class Pairing:
 
     def _between(self, start: float, step: float, samples: int) -> NDArray[np.float32]:
         """`samples` of what was played, from position `start` on, `step` apart: cubic."""
-        at = start - self._first + np.arange(samples) * step
-        whole = np.floor(at).astype(np.int64)
-        part = (at - whole).astype(np.float32)
-        first = int(whole[0]) - 1
-        sound = self._stretch_from(first, int(whole[-1]) + 3 - first)
-        near = whole - whole[0]
-        before, this, after, later = (sound[near + k] for k in range(4))
-        slope, bend = (after - before) / 2, before - 2.5 * this + 2 * after - later / 2
-        curl = (later - before) / 2 + 1.5 * (this - after)
-        return (((curl * part + bend) * part + slope) * part + this).astype(np.float32)
+        drift = step - 1
+        pieces: list[NDArray[np.float32]] = []
+        while samples:
+            whole = math.floor(start)
+            part = start - whole
+            count = samples  # of which each is followed by the next sample played
+            if drift:
+                count = min(samples, 1 + int(((drift > 0) - part) / drift))
+            played = self._stretch_from(whole - 1 - self._first, count + 3)
+            weights = _weights(part + drift * np.arange(count, dtype=np.float32) if drift else part)
+            sound = weights[0] * played[:count]
+            for k in range(1, 4):
+                sound += weights[k] * played[k : k + count]
+            pieces.append(sound)
+            start += count * step
+            samples -= count
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def _stretch_from(self, first: int, samples: int) -> NDArray[np.float32]:
         """Of `_sound`, with zeros for what is not there."""
@@ -187,12 +198,27 @@ class Pairing:
 
     def _take(self) -> None:
         """Once a chunk, not once a block: a call costs more than what it does."""
-        self._keep(self._resampler.feed(bytes(self._played)))
+        self._keep(self._resampler.convert(from_pcm(self._played)))
         self._played.clear()
 
-    def _keep(self, pcm: bytes) -> None:
-        self._sound = np.concatenate([self._sound, from_pcm(pcm)])
-        spare = len(self._sound) - int(KEPT_S * RATE_HZ)
+    def _keep(self, sound: NDArray[np.float32]) -> None:
+        self._sound = np.concatenate([self._sound, sound])
+        read = min(len(self._sound), int(self._read - BEHIND_S * RATE_HZ) - self._first)
+        spare = max(read, len(self._sound) - int(KEPT_S * RATE_HZ))
         if spare > 0:
             self._sound = self._sound[spare:]
             self._first += spare
+
+
+def _weights(part: float | NDArray[np.float32]) -> tuple[float | NDArray[np.float32], ...]:
+    """What four samples in a row count in the cubic between the middle two, at `part` of the way.
+
+    Catmull and Rom's: through the samples, and as steep at each as from its neighbours.
+    """
+    square = part * part
+    return (
+        (1 - 0.5 * part) * square - 0.5 * part,
+        (1.5 * part - 2.5) * square + 1,
+        (2 - 1.5 * part) * square + 0.5 * part,
+        (0.5 * part - 0.5) * square,
+    )
