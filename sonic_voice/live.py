@@ -41,7 +41,7 @@ class Live:
     backend: BackendName = "sounddevice"
     latency: Latency = "low"
     block_ms: float | None = None
-    """What the devices give and take at a time; None: 15 ms and 10 ms."""
+    """What the devices give and take at a time; None: 20 ms and 10 ms."""
     aec: bool = True
     half_duplex: bool = False
     plain: bool = False

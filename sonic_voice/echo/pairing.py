@@ -99,8 +99,11 @@ class StreamClock:
 
     def _agree(self, origin_s: float) -> bool:
         """Whether the last blocks were all late, or all early."""
-        early, late = min(self._origins), max(self._origins)
-        return len(self._origins) == BELIEVED and (early > origin_s or late < origin_s)
+        if len(self._origins) < BELIEVED or (self._origins[0] > origin_s) != (
+            self._origins[-1] > origin_s
+        ):
+            return False
+        return min(self._origins) > origin_s or max(self._origins) < origin_s
 
 
 class Pairing:

@@ -34,7 +34,7 @@ SILENT = 2
 
 FALL_S = 0.5
 CLICK_S = 0.01
-AROUND_S = 0.5
+AROUND_S = 2.0
 
 type Captured = NDArray[np.int16]
 
