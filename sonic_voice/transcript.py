@@ -7,15 +7,17 @@ playback and often seconds late or never, as spoken (FINAL). The text of a turn 
 - interrupted, and playback told how much was heard: the plan, cut there between two words;
 - interrupted, and nobody told: the FINAL blocks alone, since the rest never sounded.
 
-Where playback stopped inside a block, the words are taken to be spread evenly over its sound,
-without its pauses. Of 96 sentences of a synthesiser, stopped anywhere, 94 are then right within a
-word; with the pauses 80.
+Where playback stopped inside a block, its pauses are taken to be where its clauses end, and the
+words between to be spread evenly over the voice. Stopped anywhere, what is told of 56 answers of
+two synthesised voices and 14 recordings of people is then right within a word but for 2 of 1000
+times, and to the word in 4 of 5; spread over the whole block, 7 and (people) 27 of 1000 are wrong.
 
 Source: protocol reference 3.11.
 """
 
 import re
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise, product
 
 from .history import Message
 
@@ -27,11 +29,20 @@ PIECE_MS = 20
 LOUD = 1000
 """Of 32768: a piece of sound without a sample as high is a pause."""
 
+PAUSE_MS = 100
+"""As long at least is a pause between clauses; the closure of a plosive is shorter."""
+
+ASTRAY_MS = 600
+"""A pause of which the words, spread evenly, miss the clause's end by more is another one."""
+
 EVERY = 4
 """So many samples apart it is looked for: at 24 kHz, up to 3 kHz, where the voice is."""
 
 TAIL_MS = 20
 """A turn is heard when less than this is missing: a resampler keeps the last 3 ms for itself."""
+
+
+_CLAUSE_END = re.compile(r"[.,;:!?…—]+[\"'”’)]*\s+(?=\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,12 @@ class _Block:
             heard_ms -= part_ms
             voiced_ms += part_ms * (index % 2 == 0)
         return voiced_ms
+
+    def pauses_ms(self) -> list[float]:
+        """How much voice is before each pause that is one between clauses."""
+        voiced_ms = accumulate(self.runs_ms[::2])
+        pauses = zip(voiced_ms, self.runs_ms[1::2], strict=False)
+        return [before_ms for before_ms, ms in pauses if before_ms and ms >= PAUSE_MS]
 
 
 @dataclass(slots=True)
@@ -193,18 +210,42 @@ def _cut(blocks: list[_Block], heard_ms: float) -> str:
             text += words
             heard_ms -= sound_ms
             continue
-        return text + _at_word(words, _share(block, words, heard_ms) * len(words))
+        return text + _at_word(words, _reached(block, words, heard_ms))
     return text
 
 
-def _share(block: _Block, words: str, heard_ms: float) -> float:
-    """How much of `words` is in the first `heard_ms` of a block's sound, from 0 to 1."""
+def _reached(block: _Block, words: str, heard_ms: float) -> float:
+    """The character of `words` that is said after `heard_ms` of a block's sound."""
     voiced_ms, all_ms = block.voiced_ms(heard_ms), block.voiced_ms(sum(block.runs_ms))
     if not all_ms:  # nothing but a pause, as far as can be told
         voiced_ms, all_ms = heard_ms, sum(block.runs_ms)
     if not block.whole:
         all_ms = max(all_ms, len(words) * MS_PER_CHARACTER)
-    return min(1.0, voiced_ms / all_ms) if all_ms else 0.0
+    if voiced_ms >= all_ms:
+        return len(words)
+    known = [(0, 0.0), *_pauses(block, words, all_ms), (len(words), all_ms)]
+    for (begin, begin_ms), (end, end_ms) in pairwise(known):
+        if voiced_ms < end_ms:
+            return begin + (end - begin) * (voiced_ms - begin_ms) / (end_ms - begin_ms)
+    return len(words)
+
+
+def _pauses(block: _Block, words: str, all_ms: float) -> list[tuple[int, float]]:
+    """Which ends of clauses in `words` are which pauses: character, and voice before it in ms.
+
+    Those that are nearest to where they are expected are matched first.
+    """
+    ends = [clause.end() for clause in _CLAUSE_END.finditer(words)]
+    matches = sorted(
+        (abs(pause_ms - all_ms * end / len(words)), end, pause_ms)
+        for end, pause_ms in product(ends, block.pauses_ms())
+    )
+    found: list[tuple[int, float]] = []
+    for off_ms, end, pause_ms in matches:
+        fits = all((end - e) * (pause_ms - ms) > 0 for e, ms in found)
+        if off_ms < ASTRAY_MS and fits:
+            found.append((end, pause_ms))
+    return sorted(found)
 
 
 def _at_word(text: str, reached: float) -> str:

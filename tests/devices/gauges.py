@@ -10,7 +10,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..unit.word_errors import plain_words, word_errors
 from .sounds import at_capture_rate
 from .virtual import CAPTURE_HZ, match
 
@@ -43,9 +42,13 @@ type Captured = NDArray[np.int16]
 class Gains:
     """How loud the capture was against what was sent, each `HOP`; NaN in pauses."""
 
-    first: int
-    """Position in the capture where the first window ends."""
+    start: int
+    """Position of the turn's first sample; it may lie before the capture's."""
     values: NDArray[np.float64]
+
+    def sounded_s(self, end: int) -> float:
+        """How much of the turn had sounded when the capture was at `end`."""
+        return (end - self.start) / CAPTURE_HZ
 
     def softened_at(self, begin: int, end: int) -> int | None:
         """Where between two positions of the capture it was first ducked."""
@@ -67,7 +70,8 @@ class Gains:
         return int(np.sum(soft[1:] & ~soft[:-1]) + soft[0])
 
     def _between(self, begin: int, end: int) -> NDArray[np.float64]:
-        low, high = ((at - self.first) // HOP for at in (begin, end))
+        first = max(0, self.start) + WINDOW  # where the first window ends
+        low, high = ((at - first) // HOP for at in (begin, end))
         return self.values[max(0, low) : max(0, high)]
 
 
@@ -78,20 +82,24 @@ def gains(sent: bytes, captured: Captured, near: int) -> Gains:
     began = max(0, near - CAPTURE_HZ)
     _, offset = match(captured[began:near], reference)
     start = began - offset
-    if start < 0:
-        reference, start = reference[-start:], 0
-    heard = captured[start : start + len(reference)].astype(np.float64)
+    reference = reference[max(0, -start) :]
+    heard = captured[max(0, start) :][: len(reference)].astype(np.float64)
     loud = _levels(reference[: len(heard)].astype(np.float64))
     values = _levels(heard) / np.where(loud > AUDIBLE, loud, np.nan)
-    return Gains(start + WINDOW, values)
+    return Gains(start, values)
 
 
 def silent_from(captured: Captured, signal: int) -> int | None:
     """Where the sound ended that was there at position `signal`; None: it was silent anyway."""
-    sounding = np.abs(captured[: signal + round(FALL_S * CAPTURE_HZ)].astype(np.int32)) > SILENT
-    if not sounding[max(0, signal - WINDOW) : signal].any():
+    if last_sound(captured, signal) <= signal - WINDOW:
         return None
-    return int(np.flatnonzero(sounding)[-1]) + 1
+    return last_sound(captured, signal + round(FALL_S * CAPTURE_HZ))
+
+
+def last_sound(captured: Captured, before: int) -> int:
+    """Where the last sound before a position ended."""
+    sounding = np.flatnonzero(np.abs(captured[:before].astype(np.int32)) > SILENT)
+    return int(sounding[-1]) + 1 if len(sounding) else 0
 
 
 def click(captured: Captured, end: int) -> float:
@@ -106,13 +114,6 @@ def click(captured: Captured, end: int) -> float:
 def onset_at(said: NDArray[np.int16], captured: Captured, begin: int, end: int) -> int:
     """Where between two positions of the microphone's capture `said` (48 kHz) begins."""
     return begin + match(said, captured[begin:end])[1]
-
-
-def words_too_many(told: str, planned: str, caught: str) -> int:
-    """How many words `told` goes beyond what of `planned` was `caught` by a recogniser's ears."""
-    plan, found = plain_words(planned), plain_words(caught)
-    sounded = min(range(len(plan) + 1), key=lambda count: word_errors(plan[:count], found))
-    return len(plain_words(told)) - sounded
 
 
 def _levels(sound: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -53,6 +53,26 @@ def test_words_are_spread_over_the_sound_without_its_pauses() -> None:
     assert heard(transcript, 1600) == "One two three four."
 
 
+def test_a_clause_ends_where_the_nearest_pause_is() -> None:
+    """Here the first is said faster than the second, which has a pause in it."""
+    transcript = Transcript()
+    transcript.plan(1, "One two three, four five seven.")
+    for ms, level in ((300, 8000), (200, 0), (900, 8000), (300, 0), (300, 8000)):
+        transcript.sound(1, sound(ms, level), 1000)
+    transcript.sound_ended(1)
+    assert heard(transcript, 280) == heard(transcript, 500) == "One two three,"
+    assert heard(transcript, 1300) == "One two three, four five"
+
+
+def test_a_pause_is_the_end_of_one_clause() -> None:
+    transcript = Transcript()
+    transcript.plan(1, "Yes, no, and three more long words.")
+    for ms, level in ((300, 8000), (200, 0), (2200, 8000)):
+        transcript.sound(1, sound(ms, level), 1000)
+    transcript.sound_ended(1)
+    assert heard(transcript, 300) == heard(transcript, 510) == "Yes,"
+
+
 def test_whole_blocks_count_by_their_sound_not_by_their_length() -> None:
     transcript = answered(("A very long sentence that was said fast.", 200), (" Slow.", 5000))
     assert heard(transcript, 300) == "A very long sentence that was said fast."
