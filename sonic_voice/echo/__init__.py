@@ -54,7 +54,7 @@ from .local_speech import (
     powers,
 )
 from .pairing import RATE_HZ, Pairing
-from .path import BLOCK
+from .path import FRAME
 from .removers import (
     EXTRA,
     TAIL_S,
@@ -79,8 +79,8 @@ __all__ = [
     "open_speakers",
 ]
 
-BLOCK_BYTES = 2 * BLOCK
-BLOCK_S = BLOCK / RATE_HZ
+FRAME_BYTES = 2 * FRAME
+FRAME_S = FRAME / RATE_HZ
 
 QUIET_DBFS = -60.0
 """Nobody speaks in a window as soft, not even far from the microphone; what is left of an echo is
@@ -136,7 +136,7 @@ class OpenSpeakers:
     """A microphone beside a loudspeaker, as the user's side of a conversation.
 
     Reads `microphone`, which must have 16 kHz, and gives it cleaned of what `speaker` sounds, some
-    20 ms at a time. Ducks `speaker` as soon as a person speaks while it sounds; let `observe` see
+    10 ms at a time. Ducks `speaker` as soon as a person speaks while it sounds; let `observe` see
     the conversation's events (it is an `Observer`), so that it knows what the service confirms.
     `on_levels` is told, twenty times a second, how loud both sides are; it must return at once.
 
@@ -191,7 +191,7 @@ class OpenSpeakers:
         return self._microphone.now()
 
     async def read(self) -> bytes:
-        """The next whole blocks of 20 ms; `b""` once the microphone is closed.
+        """The next whole frames of 10 ms; `b""` once the microphone is closed.
 
         Cancelling loses nothing.
         """
@@ -212,14 +212,14 @@ class OpenSpeakers:
     def _hear(self, pcm: bytes, began_s: float) -> bytes:
         for block in self._speaker.sounded():
             self._pairing.played(block.pcm, block.rate_hz, block.at_s, gap=block.gap)
-        if not self._heard_samples and len(pcm) > BLOCK_BYTES:
-            # A resampler holds back some of the first chunk. What comes after is whole blocks, and
+        if not self._heard_samples and len(pcm) > FRAME_BYTES:
+            # A resampler holds back some of the first chunk. What comes after is whole frames, and
             # need not wait for the next if they begin with one.
-            odd = len(pcm) % BLOCK_BYTES
-            pcm, began_s = pcm[odd:], began_s + odd / BLOCK_BYTES * BLOCK_S
-        began_s -= len(self._rest) / BLOCK_BYTES * BLOCK_S
+            odd = len(pcm) % FRAME_BYTES
+            pcm, began_s = pcm[odd:], began_s + odd / FRAME_BYTES * FRAME_S
+        began_s -= len(self._rest) / FRAME_BYTES * FRAME_S
         pcm = self._rest + pcm
-        whole = len(pcm) // BLOCK_BYTES * BLOCK_BYTES
+        whole = len(pcm) // FRAME_BYTES * FRAME_BYTES
         self._rest = pcm[whole:]
         if not whole:
             return b""

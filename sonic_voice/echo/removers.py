@@ -64,7 +64,7 @@ class Remover(Protocol):
     """Takes what the loudspeaker sounds out of what the microphone hears."""
 
     def clean(self, near: Samples, far: Samples) -> Samples:
-        """`near` without its echo of `far`; both as long, in whole blocks of 20 ms at 16 kHz."""
+        """`near` without its echo of `far`; both as long, in whole frames of 10 ms at 16 kHz."""
         ...
 
     def forget(self) -> None:

@@ -21,7 +21,6 @@ from sonic_voice.echo import (
 )
 from sonic_voice.echo.local_speech import DECISION_S, PATIENCE_S, SILENCE_DBFS, Levels
 from sonic_voice.echo.pairing import LEAD_S
-from sonic_voice.echo.path import BLOCK
 from sonic_voice.echo.removers import NOISE_LEVEL
 from sonic_voice.errors import ConfigError
 from sonic_voice.events import Interrupted
@@ -68,10 +67,13 @@ async def test_the_model_alone_is_taken_out_and_does_not_interrupt_itself() -> N
     speakers = open_speakers(room, room, on_levels=levels.append)
     assert speakers.notice == ""
     room.play(1, MODEL)
-    await sent_until(speakers, room, 4.5)  # the microphone is open by then
-    room.echoed_power = 0.0
-    left = await sent_until(speakers, room, 6)
-    assert 10 * np.log10(room.echoed_power / np.sum(np.square(left))) > 28
+    echo, sent = list[Samples](), list[Samples]()
+    while room.now() < 6:
+        sent.append(from_pcm(await speakers.read()))
+        echo.append(room.echo)
+    later = slice(450, None)  # the microphone is open by then
+    left_db = decibels(np.concatenate(sent[later]))
+    assert decibels(np.concatenate(echo[later])) - left_db > 28
     assert not any(level.speaking for level in levels)
     assert not any(level.ducked for level in levels)
     assert len(levels) == 120
@@ -297,15 +299,15 @@ async def test_chunks_of_any_length_come_through_without_a_gap(size: int, remove
     speakers = OpenSpeakers(Chunks(chunks), SimulatedRoom(), remover)
     read = list[bytes]()
     while chunk := await speakers.read():
-        assert len(chunk) % (2 * BLOCK) == 0
+        assert len(chunk) % 320 == 0
         read.append(chunk)
-    rest = pcm[2 * (size % BLOCK) :] if size > BLOCK else pcm  # without the beginning
-    assert b"".join(read) == rest[: len(rest) // (2 * BLOCK) * 2 * BLOCK]
+    spared = 2 * size % 320 if size > 160 else 0  # the beginning
+    assert b"".join(read) == pcm[spared:][: (len(pcm) - spared) // 320 * 320]
 
 
-async def test_after_an_odd_first_chunk_whole_blocks_wait_for_nothing() -> None:
-    speakers = OpenSpeakers(Chunks([bytes(866), *[bytes(1280)] * 3]), SimulatedRoom(), Headphones())
-    assert [len(await speakers.read()) for _ in range(4)] == [640, 1280, 1280, 1280]
+async def test_after_an_odd_first_chunk_whole_frames_wait_for_nothing() -> None:
+    speakers = OpenSpeakers(Chunks([bytes(866), *[bytes(960)] * 3]), SimulatedRoom(), Headphones())
+    assert [len(await speakers.read()) for _ in range(4)] == [640, 960, 960, 960]
 
 
 class Paired(Headphones):
@@ -333,7 +335,7 @@ async def test_what_is_left_of_a_chunk_keeps_its_time() -> None:
     while await speakers.read():
         pass
     latency_s, read = LATENCY_MS / 1000, np.concatenate(paired.far[4:]) * 32_768
-    first = 333 % BLOCK + sum(map(len, paired.far[:4])) + (LEAD_S - latency_s) * RATE_HZ
+    first = 333 % 160 + sum(map(len, paired.far[:4])) + (LEAD_S - latency_s) * RATE_HZ
     assert read == pytest.approx(first + np.arange(len(read)), abs=0.1)
 
 
