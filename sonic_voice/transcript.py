@@ -81,10 +81,9 @@ class _Block:
         return voiced_ms
 
     def pauses_ms(self) -> list[float]:
-        """How much voice is before each pause that is one between clauses."""
-        voiced_ms = accumulate(self.runs_ms[::2])
-        pauses = zip(voiced_ms, self.runs_ms[1::2], strict=False)
-        return [before_ms for before_ms, ms in pauses if before_ms and ms >= PAUSE_MS]
+        """How much voice is before each pause that may be one between clauses."""
+        inner = zip(accumulate(self.runs_ms[::2]), self.runs_ms[1:-1:2], strict=False)
+        return [voiced_ms for voiced_ms, ms in inner if voiced_ms and ms >= PAUSE_MS]
 
 
 @dataclass(slots=True)

@@ -22,9 +22,9 @@ from .virtual import CAPTURE_HZ, Capture, SoundServer
 from .word_times import middles_s
 
 VOICE = "matthew"
-SCENARIO = """
+SCENARIO = f"""
 name: four turns
-voice: matthew
+voice: {VOICE}
 endpoint_ms: 480
 steps:
   - user: hello

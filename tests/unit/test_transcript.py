@@ -23,6 +23,16 @@ def answered(*blocks: tuple[str, float], cut_off: bool = False) -> Transcript:
     return transcript
 
 
+def spoken(text: str, *runs: tuple[int, int]) -> Transcript:
+    """Turn 1 with one whole block, whose sound has runs of (ms, level)."""
+    transcript = Transcript()
+    transcript.plan(1, text)
+    for ms, level in runs:
+        transcript.sound(1, sound(ms, level), 1000)
+    transcript.sound_ended(1)
+    return transcript
+
+
 def heard(transcript: Transcript, ms: int) -> str:
     transcript.interrupt(1)
     transcript.hear(1, ms)
@@ -43,11 +53,8 @@ def test_a_word_that_was_cut_off_counts_from_its_middle_on() -> None:
 
 
 def test_words_are_spread_over_the_sound_without_its_pauses() -> None:
-    transcript = Transcript()
-    transcript.plan(1, "One two three four.")
-    for ms, level in ((200, 0), (500, 8000), (400, 300), (500, 8000), (400, 0)):
-        transcript.sound(1, sound(ms, level), 1000)
-    transcript.sound_ended(1)
+    runs = ((200, 0), (500, 8000), (400, 300), (500, 8000), (400, 0))
+    transcript = spoken("One two three four.", *runs)
     assert heard(transcript, 200) == ""
     assert heard(transcript, 700) == heard(transcript, 1100) == "One two"
     assert heard(transcript, 1600) == "One two three four."
@@ -55,22 +62,21 @@ def test_words_are_spread_over_the_sound_without_its_pauses() -> None:
 
 def test_a_clause_ends_where_the_nearest_pause_is() -> None:
     """Here the first is said faster than the second, which has a pause in it."""
-    transcript = Transcript()
-    transcript.plan(1, "One two three, four five seven.")
-    for ms, level in ((300, 8000), (200, 0), (900, 8000), (300, 0), (300, 8000)):
-        transcript.sound(1, sound(ms, level), 1000)
-    transcript.sound_ended(1)
+    runs = ((300, 8000), (200, 0), (900, 8000), (300, 0), (300, 8000))
+    transcript = spoken("One two three, four five seven.", *runs)
     assert heard(transcript, 280) == heard(transcript, 500) == "One two three,"
     assert heard(transcript, 1300) == "One two three, four five"
 
 
 def test_a_pause_is_the_end_of_one_clause() -> None:
-    transcript = Transcript()
-    transcript.plan(1, "Yes, no, and three more long words.")
-    for ms, level in ((300, 8000), (200, 0), (2200, 8000)):
-        transcript.sound(1, sound(ms, level), 1000)
-    transcript.sound_ended(1)
+    transcript = spoken("Yes, no, and three more long words.", (300, 8000), (200, 0), (2200, 8000))
     assert heard(transcript, 300) == heard(transcript, 510) == "Yes,"
+
+
+def test_the_silence_after_an_answer_ends_no_clause() -> None:
+    transcript = spoken("One two three, four.", (1000, 8000), (400, 0))
+    assert heard(transcript, 600) == "One two three,"
+    assert heard(transcript, 950) == "One two three, four."
 
 
 def test_whole_blocks_count_by_their_sound_not_by_their_length() -> None:
