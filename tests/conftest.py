@@ -8,7 +8,8 @@ run often; `tests/long` tries the same ones with the profile `many`.
 import asyncio
 import gc
 import inspect
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Generator
 
 import hypothesis
 import pytest
@@ -24,6 +25,15 @@ def pytest_collection_finish() -> None:
     """Spare the garbage collector, and tests that call it, the modules: they stay to the end."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With `NO_SKIPS` set, as CI does, a test that is skipped has failed."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("NO_SKIPS"):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(autouse=True)
