@@ -277,7 +277,7 @@ class _Converter:
         channels = self.opening.channels
         sound = from_pcm(pcm)
         if channels > 1:
-            sound = np.add.reduce(sound.reshape(-1, channels), axis=1) / channels
+            sound = sound.reshape(-1, channels) @ np.full(channels, 1 / channels, np.float32)
         converted = self._resampler.convert(sound)
         self._frames_in += len(sound)
         self._samples_out += len(converted)
