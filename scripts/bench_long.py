@@ -70,7 +70,8 @@ CONFIRMED_S = 1.0
 
 SPEED = 20.0
 """Of simulated time, at most; a busy machine is slower."""
-FRAMES = 3
+FRAMES = 4
+"""Of a chunk: 40 ms, as the microphone's."""
 SPEAKS_EVERY_S = 20.0
 
 
@@ -158,17 +159,15 @@ class QuickRoom(SimulatedRoom):
     """The simulated room at `SPEED`, in which somebody says the same again and again."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(frames=FRAMES)
         self._began_s = time.monotonic()
         self._sound = at_level(recording("speech", QUESTION), QUESTION_LEVEL)
         self._speaks_s = SETTLING_S
 
     async def read(self) -> bytes:
-        began_s = self.now()
-        pcm = b"".join([await super().read() for _ in range(FRAMES)])
-        self.chunk_began_s = began_s
+        pcm = await super().read()
         self.played.clear()
-        if began_s >= self._speaks_s:
+        if self.chunk_began_s >= self._speaks_s:
             self.say(self._sound)
             self._speaks_s += SPEAKS_EVERY_S
         await asyncio.sleep(max(0.0, self.now() / SPEED - (time.monotonic() - self._began_s)))

@@ -38,6 +38,16 @@ more than the first. Where a loud echo bends the loudspeaker both leave somethin
 CLOSING_FRAMES = 5
 """The gate opens within a frame, and closes within 50 ms: before a window of speech has passed."""
 
+STAYED_DB = -6.0
+KNOWN_DB = -10.0
+KNOWING = 0.03
+"""AEC3 needs 60 to 100 ms to let a person through. What of it is in the chunk that opens the gate
+is not too late yet: of its frames those are let through from which the learned path took less than
+the first, while in the last third of a second (`KNOWING`, per frame) it took more than the second
+on average. What it leaves then is no echo. One that is not known, it leaves as well. Of the words
+of 156 interruptions in the simulated room 6.1 % are wrong with it, 7.2 % without.
+"""
+
 LEARNED_FRAMES = 300
 LOUD_DBFS = -50.0
 """Three seconds of the model's voice, until then the room is unknown: of 32 rooms and voices 9 let
@@ -119,23 +129,38 @@ class _Gate:
 
     def __init__(self) -> None:
         self._open = 0.0
+        self._taken_db = 0.0
 
     def mix(self, near: Samples, gentle: Samples, strict: Samples) -> Samples:
-        """Whole frames of each; `strict` becomes the mix."""
-        for k, levels in enumerate(zip(powers(near), powers(gentle), powers(strict), strict=True)):
+        """Whole frames of each, a chunk; `strict` becomes the mix."""
+        before = self._open
+        for k, after in enumerate(self._opened(near, gentle, strict)):
+            frame = slice(k * FRAME, (k + 1) * FRAME)
+            if before == after == 1:
+                strict[frame] = gentle[frame]
+            elif before or after:
+                share = before + (after - before) * RAMP
+                strict[frame] += share * (gentle[frame] - strict[frame])
+            before = after
+        return strict
+
+    def _opened(self, near: Samples, gentle: Samples, strict: Samples) -> list[float]:
+        """How far open it is at the end of each frame."""
+        opened: list[float] = []
+        stayed: list[bool] = []
+        known = self._taken_db < KNOWN_DB
+        for levels in zip(powers(near), powers(gentle), powers(strict), strict=True):
             heard_db, kept_db, left_db = map(decibels, levels)
             alike = (left_db - kept_db - SHUT_DB) / (OPEN_DB - SHUT_DB)
             own = (left_db - heard_db - ECHO_DB) / (OWN_DB - ECHO_DB)
-            wanted = min(alike, own)
-            before = self._open
-            self._open = max(0.0, min(1.0, wanted), before - 1 / CLOSING_FRAMES)
-            frame = slice(k * FRAME, (k + 1) * FRAME)
-            if before == self._open == 1:
-                strict[frame] = gentle[frame]
-            elif before or self._open:
-                share = before + (self._open - before) * RAMP
-                strict[frame] += share * (gentle[frame] - strict[frame])
-        return strict
+            self._open = max(0.0, min(1.0, alike, own), self._open - 1 / CLOSING_FRAMES)
+            opened.append(self._open)
+            stayed.append(known and kept_db - heard_db > STAYED_DB)
+            self._taken_db += KNOWING * (kept_db - heard_db - self._taken_db)
+        for k in reversed(range(len(opened) - 1)):
+            if stayed[k]:
+                opened[k] = max(opened[k], opened[k + 1])
+        return opened
 
 
 class HalfDuplex:

@@ -1,9 +1,9 @@
 """A loudspeaker and a microphone in one room, in a time that runs as fast as it is asked for.
 
-Each read of the microphone lets 10 ms pass: the loudspeaker plays a frame of its buffer, distorts
-it as small ones do, and the room gives it back, `delay_ms` later than the devices tell, with its
-reverberation and the microphone's noise; whatever the person said comes on top. So what is done to
-the playback is heard in the next frames, as in a real room.
+Each read of the microphone lets `frames` of 10 ms pass. In each the loudspeaker plays a frame of
+its buffer, distorts it as small ones do, and the room gives it back, `delay_ms` later than the
+devices tell, with its reverberation and the microphone's noise; whatever the person said comes on
+top. So what is done to the playback is heard in the next frames, as in a real room.
 
 tests/sounds/room-impulse.wav is the way from one to the other: 4.2 x 3.6 x 2.6 m, reverberation
 0.34 s, 0.36 m apart, below 200 Hz a loudspeaker that is too small.
@@ -69,8 +69,9 @@ class Block(NamedTuple):
 class SimulatedRoom:
     """Both a `TimedSource` and a `TappedSink`."""
 
-    def __init__(self, delay_ms: int = 80, seed: int = 0) -> None:
+    def __init__(self, delay_ms: int = 80, seed: int = 0, frames: int = 1) -> None:
         self.format = HEARD
+        self._frames = frames
         self.done = False
         self.chunk_began_s = 0.0
         self.samples = 0
@@ -134,10 +135,20 @@ class SimulatedRoom:
     async def read(self) -> bytes:
         if self._closed:
             return b""
+        self.chunk_began_s = self.now()
+        return b"".join(self._pass() for _ in range(self._frames))
+
+    def now(self) -> float:
+        return self.samples / RATE_HZ
+
+    async def aclose(self) -> None:
+        self._closed = True
+
+    def _pass(self) -> bytes:
+        """10 ms; what the microphone heard."""
         pcm = self._buffer.pull(FRAME)
         self.played.append(pcm)
-        self.chunk_began_s = self.samples / RATE_HZ
-        at_s = self.chunk_began_s + LATENCY_MS / 1000 + self._late_s
+        at_s = self.now() + LATENCY_MS / 1000 + self._late_s
         self._blocks.append(Block(pcm, RATE_HZ, at_s, self._gap))
         self._gap = False
         self.samples += FRAME
@@ -147,12 +158,6 @@ class SimulatedRoom:
         heard = self.echo + 10 ** (NOISE_DBFS / 20) * self._random.standard_normal(FRAME)
         heard[: len(person)] += person
         return to_pcm(heard.astype(np.float32))
-
-    def now(self) -> float:
-        return self.samples / RATE_HZ
-
-    async def aclose(self) -> None:
-        self._closed = True
 
     def _echoed(self, played: Samples) -> Samples:
         sounding = np.tanh(DRIVE * played) / DRIVE

@@ -132,6 +132,21 @@ async def test_who_speaks_over_the_model_is_noticed_at_once_and_sent_whole() -> 
 
 
 @webrtc
+async def test_the_chunk_in_which_a_person_is_noticed_is_sent_from_its_beginning() -> None:
+    begun_db: list[float] = []
+    for frames in (1, 4):
+        room = SimulatedRoom(frames=frames)
+        speakers = open_speakers(room, room)
+        room.play(1, MODEL)
+        await sent_until(speakers, room, 9)
+        room.say(PERSON)
+        begins = onset(PERSON)
+        sent = await sent_until(speakers, room, 9 + begins / RATE_HZ + 0.1)
+        begun_db.append(decibels(sent[begins:][: RATE_HZ // 10]))
+    assert begun_db[1] > begun_db[0] + 3
+
+
+@webrtc
 @silero
 @pytest.mark.parametrize("door", ["door-close", "gate-open", "house-door-open"])
 async def test_a_door_over_the_model_ducks_and_comes_back_and_no_word_is_lost(door: str) -> None:
