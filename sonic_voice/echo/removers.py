@@ -129,7 +129,7 @@ class _Gate:
 
     def __init__(self) -> None:
         self._open = 0.0
-        self._taken_db = 0.0
+        self._stays_db = 0.0  # of what is heard, past the learned path, of late
 
     def mix(self, near: Samples, gentle: Samples, strict: Samples) -> Samples:
         """Whole frames of each, a chunk; `strict` becomes the mix."""
@@ -148,15 +148,16 @@ class _Gate:
         """How far open it is at the end of each frame."""
         opened: list[float] = []
         stayed: list[bool] = []
-        known = self._taken_db < KNOWN_DB
+        known = self._stays_db < KNOWN_DB
         for levels in zip(powers(near), powers(gentle), powers(strict), strict=True):
             heard_db, kept_db, left_db = map(decibels, levels)
             alike = (left_db - kept_db - SHUT_DB) / (OPEN_DB - SHUT_DB)
             own = (left_db - heard_db - ECHO_DB) / (OWN_DB - ECHO_DB)
             self._open = max(0.0, min(1.0, alike, own), self._open - 1 / CLOSING_FRAMES)
             opened.append(self._open)
-            stayed.append(known and kept_db - heard_db > STAYED_DB)
-            self._taken_db += KNOWING * (kept_db - heard_db - self._taken_db)
+            stays_db = kept_db - heard_db
+            stayed.append(known and stays_db > STAYED_DB)
+            self._stays_db += KNOWING * (stays_db - self._stays_db)
         for k in reversed(range(len(opened) - 1)):
             if stayed[k]:
                 opened[k] = max(opened[k], opened[k + 1])
