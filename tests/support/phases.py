@@ -1,0 +1,136 @@
+"""Faults at a chosen phase of a conversation, for the fault table and its test.
+
+    service = AtPhase(service, "answer", act)    # `act()` gives the effects that replace the rest
+
+A conversation of one spoken turn with a tool call passes through six phases, in this order:
+
+    opening       the first event of the client has come; nothing was answered
+    user-speech   the service has reported that the user began to speak
+    thinking      the user's words have been transcribed; the answer has not begun
+    tool-call     the model has called a tool, whose result has not come
+    answer        sound of the answer has been sent
+    goodbye       the client has sent `sessionEnd`
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Literal
+
+from sonic_voice.emulator.distortions import Passing
+from sonic_voice.emulator.effects import Effect, Emit, Service
+from sonic_voice.wire import AudioOutput, BlockEnd, Output, TextBlock, UserSpeechStart
+
+Phase = Literal["opening", "user-speech", "thinking", "tool-call", "answer", "goodbye"]
+
+SOUNDS_BEFORE_FAULT = 3
+"""Number of `audioOutput` events that are sent before a fault in the answer."""
+
+RELAY_READ_BYTES = 64 * 1024
+"""Maximum number of bytes that the relay reads from a socket at once."""
+
+
+class AtPhase(Passing):
+    """A service that works until `phase` begins, and then does what `act` says.
+
+    Args:
+        service: The healthy service.
+        phase: When the fault happens.
+        act: Called once, when it happens. Returns the last effects of the stream, or nothing
+            where the fault lies elsewhere, for example in the network.
+    """
+
+    def __init__(self, service: Service, phase: Phase, act: Callable[[], list[Effect]]) -> None:
+        super().__init__(service)
+        self._phase = phase
+        self._act: Callable[[], list[Effect]] | None = act
+        self._user_blocks: set[str] = set()
+        self._sounds = 0
+
+    def receive(self, payload: bytes) -> list[Effect]:
+        """Pass on one input event. See `Service`."""
+        if self._phase == "opening" or (self._phase == "goodbye" and b'"sessionEnd"' in payload):
+            fault = self._take_fault()
+            if fault:
+                return self._through(fault)
+        return super().receive(payload)
+
+    def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
+        if self._begins(record):
+            return (effect, *self._take_fault())
+        return (effect,)
+
+    def _begins(self, record: Output) -> bool:
+        match record:
+            case UserSpeechStart():
+                return self._phase == "user-speech"
+            case TextBlock(content_id=content, role="USER"):
+                self._user_blocks.add(content)
+            case BlockEnd(content_id=content) if content in self._user_blocks:
+                return self._phase == "thinking"
+            case BlockEnd(kind="TOOL"):
+                return self._phase == "tool-call"
+            case AudioOutput():
+                self._sounds += 1
+                return self._phase == "answer" and self._sounds == SOUNDS_BEFORE_FAULT
+            case _:
+                pass
+        return False
+
+    def _take_fault(self) -> list[Effect]:
+        act, self._act = self._act, None
+        return act() if act is not None else []
+
+
+class Relay:
+    """A TCP relay whose line can be frozen: connections stay open, and no byte passes any more.
+
+    Both ends keep their connections, as with a router that drops every packet. What was read
+    before the freeze has been passed on.
+    """
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.frozen_at_s: float | None = None
+        """When the line was frozen, in seconds of `time.monotonic`."""
+        self._thaw = asyncio.Event()
+        self._thaw.set()
+
+    def freeze(self) -> None:
+        """Let nothing pass from now on, in either direction."""
+        self.frozen_at_s = time.monotonic()
+        self._thaw.clear()
+
+    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry bytes from `reader` to `writer` until one of them ends."""
+        with suppress(OSError):
+            while data := await reader.read(RELAY_READ_BYTES):
+                await self._thaw.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def relay(port: int) -> AsyncGenerator[Relay]:
+    """Run a relay in front of the server at `port` of this machine, until the context ends."""
+    line = Relay()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        for source, sink in ((reader, back), (there, writer)):
+            task = asyncio.create_task(line.pass_on(source, sink))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    line.port = server.sockets[0].getsockname()[1]
+    try:
+        yield line
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
