@@ -106,6 +106,10 @@ async def hold(run: Run, service: Service) -> None:
             tell_goodbye(session, run.end)
             if missing := answers.missing(run.source.path.name, PATIENCE_S):
                 raise missing
+            if not session.transcript.lines and not run.end.as_json:
+                run.end.out.write(
+                    f"The service heard nothing to answer in {run.source.path.name}.\n"
+                )
         finally:
             sum_up(run.config, metrics, run.end, output=run.output)
             if run.end.now is not None and run.source.unspoken_s > UNSPOKEN_S:

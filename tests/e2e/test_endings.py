@@ -448,3 +448,42 @@ async def test_a_reader_that_goes_ends_the_conversation_quietly(
     last = records((tmp_path / "e.jsonl").read_text())[-1]
     assert (last["reason"], last["exit_code"]) == ("stdout-closed", 141)
     assert frames(tmp_path / "a.wav") >= 0
+
+
+IN_A_SESSION = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+async def test_a_terminal_that_is_closed_ends_the_conversation_as_sighup_does(
+    tmp_path: Path,
+) -> None:
+    """Nothing can be printed any more, and the recording and the events are kept."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_A_SESSION, str(PROGRAM), *TALK], cwd=tmp_path,
+        stdin=terminal, stdout=terminal, stderr=terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    seen = b""
+    while b"hello" not in seen:
+        seen += await asyncio.to_thread(os.read, controller, 1024)
+    os.close(controller)
+    assert await asyncio.to_thread(process.wait, 60) == 129
+    last = records((tmp_path / "e.jsonl").read_text())[-1]
+    assert (last["reason"], last["signal"]) == ("interrupted", "SIGHUP")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "e.jsonl"]
+
+
+async def test_a_recording_without_words_is_a_good_end_that_says_so(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "quiet.wav"), "wb") as quiet:
+        quiet.setparams((1, 2, 16_000, 0, "NONE", ""))
+        quiet.writeframes(bytes(32_000))
+    done = await sonic_voice(
+        *("talk", "--local", *SCENARIO, "--speed", "20", "--input", "quiet.wav"), cwd=tmp_path
+    )
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == "The service heard nothing to answer in quiet.wav."
