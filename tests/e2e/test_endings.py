@@ -463,16 +463,19 @@ async def test_a_terminal_that_is_closed_ends_the_conversation_as_sighup_does(
 ) -> None:
     """Nothing can be printed any more, and the recording and the events are kept."""
     controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", IN_A_SESSION, str(PROGRAM), *TALK], cwd=tmp_path,
-        stdin=terminal, stdout=terminal, stderr=terminal,
-    )  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", IN_A_SESSION, str(PROGRAM), *TALK),
+        cwd=tmp_path,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
     os.close(terminal)
     seen = b""
     while b"hello" not in seen:
         seen += await asyncio.to_thread(os.read, controller, 1024)
     os.close(controller)
-    assert await asyncio.to_thread(process.wait, 60) == 129
+    assert await asyncio.wait_for(process.wait(), 60) == 129
     last = records((tmp_path / "e.jsonl").read_text())[-1]
     assert (last["reason"], last["signal"]) == ("interrupted", "SIGHUP")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "e.jsonl"]
