@@ -121,7 +121,10 @@ def json_lines_only(on_failure: OnFailure) -> Generator[LineOutput]:
     sys.stdout.flush()
     kept = os.dup(1)
     lines = LineOutput(kept, on_failure)
-    os.dup2(2, 1)
+    try:
+        os.dup2(2, 1)
+    except OSError:  # there is no standard error
+        discard(sys.stdout)
     try:
         yield lines
     finally:
