@@ -25,6 +25,10 @@ LINGER_S = 2.5
 """How long it must be quiet after a source is done before the goodbye: time for the service to
 notice that the user stopped (0.3 to 2 s, reference 2.2) and to send its last FINAL texts."""
 
+FIRST_ANSWER_S = 10.0
+"""How long it must be quiet instead while the service has told of no word at all, in seconds: a
+model that does not report speech may still be at work on the first turn."""
+
 PATIENCE_S = 30.0
 """How long a done source waits for an answer that is owed, on the session's clock."""
 
@@ -73,8 +77,10 @@ async def _speak(session: Session, source: AudioSource, sink: AudioSink) -> None
         except SonicError:
             return
         quiet = session.settled and sink.pending_s <= 0
-        if source.done and farewell.is_due(source.now(), quiet):
-            break
+        if source.done:
+            rest_s = LINGER_S if session.transcript.lines else FIRST_ANSWER_S
+            if farewell.is_due(source.now(), quiet, rest_s):
+                break
     session.finish()
 
 
@@ -85,7 +91,7 @@ class _Farewell:
         self._done_since_s: float | None = None
         self._quiet_since_s: float | None = None
 
-    def is_due(self, now: float, quiet: bool) -> bool:
+    def is_due(self, now: float, quiet: bool, rest_s: float) -> bool:
         if self._done_since_s is None:
             self._done_since_s = now
         if not quiet:
@@ -93,7 +99,7 @@ class _Farewell:
         elif self._quiet_since_s is None:
             self._quiet_since_s = now
         rested_s = now - self._quiet_since_s if self._quiet_since_s is not None else 0.0
-        return rested_s > LINGER_S or now - self._done_since_s > PATIENCE_S
+        return rested_s > rest_s or now - self._done_since_s > PATIENCE_S
 
 
 async def _answer(session: Session, tools: Toolbox, call: ToolCall) -> None:

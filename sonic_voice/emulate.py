@@ -1,17 +1,16 @@
-"""`sonic-voice emulate`: the emulator for other people's clients, until Ctrl-C or SIGTERM.
+"""`sonic-voice emulate`: the emulator for other people's clients, until a signal ends it.
 
 It prints what to paste to point a client at it, then a line for each mistake of a client, with
 what the real service would have done. Told to stop it ends its streams with a GOAWAY, writes the
-report a last time, and exits with 130 (Ctrl-C) or 143 (SIGTERM).
+report a last time. `cli.signals` has the signals and their exit codes.
 """
 
 import asyncio
 import json
 import logging
-import signal
 import sys
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +32,6 @@ from .emulator.watch import StreamStatistics, Watch
 from .errors import ConfigError
 from .http2.client import is_loopback
 
-SIGTERM_EXIT = 128 + signal.SIGTERM
 _HTTPS_PORT = 443
 
 
@@ -53,13 +51,10 @@ class Emulation:
 
 
 async def serve(asked: Emulation) -> None:
-    """Serve until cancelled, or until SIGTERM, which raises `typer.Exit` in the end.
+    """Serve until cancelled.
 
     Raises `ConfigError` for what cannot be: a fault, a file, a port.
     """
-    stop = asyncio.Event()
-    with suppress(NotImplementedError):  # Windows has no such signal
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     if not asked.debug:
         _log_to_stderr()
     async with AsyncExitStack() as stack:
@@ -90,8 +85,7 @@ async def serve(asked: Emulation) -> None:
             typer.echo(f"Status page: {page.url}")
         typer.echo("Ctrl-C ends it.")
         sys.stdout.flush()
-        await stop.wait()
-    raise typer.Exit(SIGTERM_EXIT)
+        await asyncio.Event().wait()  # a signal cancels this
 
 
 def _log_to_stderr() -> None:

@@ -119,7 +119,7 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The service ended the stream after our goodbye. Always the last event."""
+    """The stream ended after our goodbye. Always the last event."""
 
 
 type Event = (

@@ -11,6 +11,9 @@ sends silence at its natural pace, since the service hears time only in samples 
 The reader is the only one to receive, and is not cancelled while the stream can still end by
 itself. When it ends, the leg is over: the writer is woken with the reason, and nobody waits.
 
+A goodbye is complete when `sessionEnd` is on the wire and no answer is owed. From then on a lost
+connection is a good end, and so is a service that does not end the stream: nothing is missing.
+
 Legs are numbered and thrown away, never reset; nothing of leg n touches leg n+1.
 """
 
@@ -65,6 +68,9 @@ class Leg:
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the stream has ended: well, or with the `SonicError` that ended it."""
         self.told = False
+        self.goodbye_timed_out = False
+        """Whether the service did not end the stream in time after a complete goodbye."""
+        self._goodbye_sent = False
         self._stream = stream
         self._deliver = deliver
         self._clock = clock
@@ -123,6 +129,23 @@ class Leg:
         self._end(error)
         self._stream.abort(error)
 
+    def give_up(self, error: SonicError) -> None:
+        """End the leg because the service did not end it in time after our goodbye.
+
+        Args:
+            error: What ends it if the goodbye is not complete.
+        """
+        if not self._goodbye_complete:
+            self.end(error)
+        elif not self.over.done():
+            self.goodbye_timed_out = True
+            self._end(None)
+            self._stream.abort(error)
+
+    @property
+    def _goodbye_complete(self) -> bool:
+        return self._goodbye_sent and not self.protocol.owes
+
     async def aclose(self) -> None:
         """Release the stream and both tasks; a goodbye only if it was said and answered before.
 
@@ -154,8 +177,13 @@ class Leg:
                 await self._deliver(self.protocol.receive(payload, self._clock()))
             self._end(None if self.protocol.finished else _hung_up())
         except Exception as error:  # a bug of ours must reach the owner like any other end
-            farewell = isinstance(error, ServiceError) and error.kind is ErrorKind.ENDED
-            self._end(None if farewell and self.protocol.finished else error)
+            self._end(None if self._is_harmless(error) else error)
+
+    def _is_harmless(self, error: Exception) -> bool:
+        """Whether nothing is missing although `error` ended the stream."""
+        if isinstance(error, ServiceError):
+            return self.protocol.finished and error.kind is ErrorKind.ENDED
+        return self._goodbye_complete and isinstance(error, ConnectionLost)
 
     def _end(self, error: Exception | None) -> None:
         if self.over.done():
@@ -178,11 +206,16 @@ class Leg:
             while (payload := await self._next()) is not None:
                 await self._send(payload)
             if not self.over.done():
+                self._goodbye_sent = True
                 await self._fenced(self._stream.end_input())
         except SonicError as error:
             # What the service said last tells more than the write that failed because of it.
             await asyncio.wait([self._reader], timeout=LAST_WORDS_S)
-            self.end(error)
+            if self._is_harmless(error):
+                self._end(None)
+                self._stream.abort(error)
+            else:
+                self.end(error)
         except Exception as error:  # a bug of ours must reach the owner like any other end
             self._end(error)
 

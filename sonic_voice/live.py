@@ -5,14 +5,14 @@ Microphone ──► OpenSpeakers ──► MutableSource ──►┐
 Speaker ◄────────── tap ◄─────── HushableSink ◄──┘
 """
 
-import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TextIO
 
-import typer
 from rich.console import Console
 
+from .answers import AnswerWatch
+from .cli.ending import Ending, print_notice
+from .cli.signals import ending_signals
 from .config import SessionConfig
 from .controls import Controls
 from .conversation import Observer, converse
@@ -21,10 +21,10 @@ from .echo import open_speakers
 from .echo.local_speech import Levels
 from .metrics import Metrics
 from .mute import HushableSink, MutableSource
-from .run import Service, sum_up
+from .run import Service, sum_up, tell_goodbye
 from .session import Session
 from .story import JsonLines, Story
-from .terminal import Screen, screen, suits
+from .terminal import Screen, restorer, screen, suits
 from .tools import Toolbox
 
 
@@ -45,17 +45,18 @@ class Live:
     aec: bool = True
     half_duplex: bool = False
     plain: bool = False
-    as_json: bool = False
-    events: TextIO | None = None
+    end: Ending
 
 
 async def hold_live(asked: Live, service: Service) -> None:
-    """Talk until the person leaves; Ctrl-C is told as a cancellation, and is a goodbye, too.
+    """Talk until the person leaves. A cancellation, as by Ctrl-C, is a goodbye, too.
 
     Raises `DeviceError` if a device does not open, and whatever ends the session.
     """
-    told = _Told()
+    told, end = _Told(), asked.end
+    end.notice = told.notice
     async with AsyncExitStack() as stack:
+        stack.enter_context(ending_signals.last_word(restorer()))
         microphone = await stack.enter_async_context(_microphone(asked, told))
         speaker = await stack.enter_async_context(_speaker(asked, told))
         near = open_speakers(
@@ -72,29 +73,33 @@ async def hold_live(asked: Live, service: Service) -> None:
         session = Session.open(asked.config, transport, clock=source.now)
         metrics = Metrics(session, sink)
         advice = (lambda: microphone.stats.advice, lambda: speaker.stats.advice)
-        observers: list[Observer] = [metrics, near.observe]
-        if asked.events is not None:
-            observers.append(JsonLines(asked.events))
+        told.watch = AnswerWatch(told.notice)
+        stack.callback(told.watch.close)
+        observers: list[Observer] = [metrics, near.observe, told.watch]
+        if end.events is not None:
+            observers.append(JsonLines(end.events))
         console = Console()
         try:
             async with session, AsyncExitStack() as scene:
-                if asked.as_json:
-                    observers.append(JsonLines(sys.stdout))
+                end.now = source.now
+                if end.as_json:
+                    observers.append(JsonLines(end.out))
                 else:
-                    typer.echo(_greeting(asked, microphone, speaker))
+                    end.out.write(_greeting(asked, microphone, speaker))
                     if asked.plain or not suits(console):
-                        observers.append(Story(sys.stdout, metrics))
+                        observers.append(Story(end.out, metrics))
                     else:
                         controls = Controls(session, source, sink, observers)
                         shown = screen(console, metrics, controls, advice=advice)
                         told.screen = await scene.enter_async_context(shown)
                         observers.append(told.screen)
                 await converse(session, source, sink, asked.tools, observers)
+            tell_goodbye(session, end)
         finally:
             told.screen = None
             for complaint in filter(None, [ask() for ask in advice]):
                 told.notice(complaint)
-            sum_up(asked.config, metrics, as_json=asked.as_json)
+            sum_up(asked.config, metrics, end)
 
 
 class _Told:
@@ -102,17 +107,20 @@ class _Told:
 
     def __init__(self) -> None:
         self.screen: Screen | None = None
+        self.watch: AnswerWatch | None = None
 
     def notice(self, text: str) -> None:
         """From any thread."""
         if self.screen is not None:
             self.screen.notice(text)
         else:
-            typer.echo(f"Note: {text}", err=True)
+            print_notice(text)
 
     def levels(self, levels: Levels) -> None:
         if self.screen is not None:
             self.screen.levels(levels)
+        if self.watch is not None and levels.speaking:
+            self.watch.spoken()
 
 
 def _microphone(asked: Live, told: _Told) -> Microphone:
@@ -142,5 +150,5 @@ def _greeting(asked: Live, microphone: Microphone, speaker: Speaker) -> str:
     return (
         f"{model.name} ({model.id}) {asked.where}, voice {asked.config.voice}\n"
         f"Microphone: {microphone.opening.device.name}. "
-        f"Loudspeaker: {speaker.opening.device.name}. Speak; Ctrl-C ends it."
+        f"Loudspeaker: {speaker.opening.device.name}. Speak; Ctrl-C ends it.\n"
     )

@@ -185,6 +185,11 @@ class SonicProtocol:
             return [Ignored(error.message)]
         return self._turns.receive(record, now)
 
+    @property
+    def owes(self) -> bool:
+        """Whether an answer is owed that has not come to its end, or a tool result."""
+        return self._turns.owes
+
     def settled(self, now: float) -> bool:
         """Nobody speaks, no tool runs, and no answer is owed."""
         return self._turns.settled(now)

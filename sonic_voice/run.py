@@ -6,20 +6,19 @@ Everything that can be wrong without a network is found before any: `prepared` o
 
 import contextlib
 import json
-import sys
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
-import typer
-
-from .audio import AudioSink, NullSink
+from .answers import Answers
+from .audio import NullSink
+from .cli.ending import Ending, print_notice
+from .cli.signals import ending_signals
 from .config import SessionConfig
-from .conversation import Observer, converse
-from .errors import AudioError
+from .conversation import PATIENCE_S, Observer, converse
+from .errors import DeadlineError
 from .metrics import Metrics
 from .session import Session
 from .story import JsonLines, Story, summary, summary_lines
@@ -30,6 +29,9 @@ from .wav import WavSink, WavSource
 type Service = Callable[[], contextlib.AbstractAsyncContextManager[Transport]]
 """Gives a transport to whom the conversation is with."""
 
+UNSPOKEN_S = 0.1
+"""Less of a recording that was not spoken is not worth a sentence, in seconds: three chunks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -37,13 +39,20 @@ class Run:
 
     config: SessionConfig
     source: WavSource
-    sink: AudioSink
+    sink: WavSink | NullSink
     output: Path | None
-    events: TextIO | None
     tools: Toolbox
-    as_json: bool
+    end: Ending
     where: str
     """The service, in words."""
+
+    def save(self) -> None:
+        """Put the recording in place at once, or remove it if no conversation was begun."""
+        if self.end.now is None and isinstance(self.sink, WavSink):
+            self.sink.discard()
+            return
+        with contextlib.suppress(StopIteration):
+            self.sink.aclose().send(None)  # a coroutine that never suspends
 
 
 @contextmanager
@@ -54,62 +63,70 @@ def prepared(
     speed: float,
     events: Path | None,
     tools: Toolbox,
-    as_json: bool,
+    end: Ending,
     where: str,
 ) -> Generator[Run]:
     """Open what the conversation reads and writes; a wrong file is found before any network."""
     source = WavSource(input, config.input, speed=speed)
-    sink: AudioSink = NullSink(config.output, now=source.now)
+    end.unspoken_s = lambda: source.unspoken_s
+    sink: WavSink | NullSink = NullSink(config.output, now=source.now)
     if output is not None:
-        sink = WavSink(output, config.output, now=source.now)
-    if warning := config.voice_model.warning(datetime.now(UTC).date()):
-        typer.echo(f"Note: {warning}", err=True)
-    if source.note:
-        typer.echo(f"Note: {source.note}", err=True)
-    with events_file(events) as log:
-        yield Run(config, source, sink, output, log, tools, as_json, where)
-
-
-@contextmanager
-def events_file(path: Path | None) -> Generator[TextIO | None]:
-    """The open file at `path`, if one is wanted. Raises `AudioError`."""
-    if path is None:
-        yield None
-        return
-    try:
-        file = path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise AudioError(
-            f"Cannot write events to {path}: {error.strerror}.",
-            hint="Name a file in a folder that exists.",
-        ) from error
-    with file:
-        yield file
+        with ending_signals.held():
+            sink = WavSink(output, config.output, now=source.now)
+    run = Run(config, source, sink, output, tools, end, where)
+    with ending_signals.last_word(run.save):
+        if warning := config.voice_model.warning(datetime.now(UTC).date()):
+            print_notice(warning)
+        if source.note:
+            print_notice(source.note)
+        end.open_events(events)
+        yield run
 
 
 async def hold(run: Run, service: Service) -> None:
+    """Hold the conversation, and print what it came to.
+
+    Raises:
+        NotAnswered: It came to its end without an answer that was owed.
+        SonicError: Whatever ended it.
+    """
     async with AsyncExitStack() as stack:
         stack.push_async_callback(run.source.aclose)
         transport = await stack.enter_async_context(service())
         session = Session.open(run.config, transport, clock=run.source.now)
         metrics = Metrics(session, run.sink)
+        answers = Answers(session)
         try:
-            async with session:
-                await _tell(run, session, metrics)
+            try:
+                async with session:
+                    run.end.now = run.source.now
+                    await _tell(run, session, metrics, answers)
+            except DeadlineError as error:
+                raise answers.missing(run.source.path.name, PATIENCE_S) or error from error
+            tell_goodbye(session, run.end)
+            if missing := answers.missing(run.source.path.name, PATIENCE_S):
+                raise missing
+            if not session.transcript.lines and not run.end.as_json:
+                run.end.out.write(
+                    f"The service heard nothing to answer in {run.source.path.name}.\n"
+                )
         finally:
-            sum_up(run.config, metrics, as_json=run.as_json, output=run.output)
+            sum_up(run.config, metrics, run.end, output=run.output)
+            if run.end.now is not None and run.source.unspoken_s > UNSPOKEN_S:
+                _tell_unspoken(run)
 
 
-async def _tell(run: Run, session: Session, metrics: Metrics) -> None:
-    observers: list[Observer] = [metrics]
-    observers.append(JsonLines(sys.stdout) if run.as_json else Story(sys.stdout, metrics))
-    if run.events is not None:
-        observers.append(JsonLines(run.events))
-    if not run.as_json:
+async def _tell(run: Run, session: Session, metrics: Metrics, answers: Answers) -> None:
+    end = run.end
+    observers: list[Observer] = [metrics, answers]
+    observers.append(JsonLines(end.out) if end.as_json else Story(end.out, metrics))
+    if end.events is not None:
+        observers.append(JsonLines(end.events))
+    if not end.as_json:
         model = run.config.voice_model
-        typer.echo(
+        end.out.write(
             f"{model.name} ({model.id}) {run.where}, voice {run.config.voice}; "
-            f"{run.source.path.name} speaks for {run.source.duration_s:.1f} s"
+            f"{run.source.path.name} speaks for {run.source.duration_s:.1f} s\n"
         )
     sink = run.sink
     try:
@@ -118,18 +135,36 @@ async def _tell(run: Run, session: Session, metrics: Metrics) -> None:
         await sink.aclose()
 
 
+def tell_goodbye(session: Session, end: Ending) -> None:
+    """Tell the person that the service did not end the stream, if that is so."""
+    if session.goodbye_timed_out:
+        waited_s = session.config.deadlines.close_s
+        end.notice(
+            f"The service did not end the stream within {waited_s:g} s of the goodbye. "
+            "All its answers had come."
+        )
+
+
+def _tell_unspoken(run: Run) -> None:
+    """Print how much of the recording was not spoken."""
+    if not run.end.as_json:
+        run.end.out.write(
+            f"The last {run.source.unspoken_s:.1f} s of {run.source.path.name} were not spoken.\n"
+        )
+
+
 def sum_up(
-    config: SessionConfig, metrics: Metrics, *, as_json: bool, output: Path | None = None
+    config: SessionConfig, metrics: Metrics, end: Ending, *, output: Path | None = None
 ) -> None:
     """Print what it came to, if anybody said anything."""
     snapshot = metrics.snapshot
     if not snapshot.turns:
         return
-    if as_json:
+    if end.as_json:
         facts = {"event": "Summary", **summary(snapshot, config)}
         facts["output"] = str(output) if output else None
-        typer.echo(json.dumps(facts, ensure_ascii=False))
+        end.out.write(json.dumps(facts, ensure_ascii=False) + "\n")
         return
-    typer.echo(f"\n{summary_lines(snapshot, config)}")
+    end.out.write(f"\n{summary_lines(snapshot, config)}\n")
     if output is not None:
-        typer.echo(f"{'Answer':<14}{output}")
+        end.out.write(f"{'Answer':<14}{output}\n")

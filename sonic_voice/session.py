@@ -165,14 +165,16 @@ class Session:
     def finish(self) -> None:
         """Say goodbye: no more input; the service's last events follow, then `Closed`.
 
-        Does nothing if it was said before.
+        Does nothing if it was said before. Once the goodbye is sent and every owed answer has come,
+        a lost connection is a good end; and so is, after `config.deadlines.close_s`, a service that
+        does not end the stream (see `goodbye_timed_out`).
         """
         leg = self._live_leg
         if leg.protocol.finished:
             return
         leg.send(leg.protocol.finish())
         self._goodbye = asyncio.get_running_loop().call_later(
-            self.config.deadlines.close_s, leg.end, _no_goodbye(self.config.deadlines.close_s)
+            self.config.deadlines.close_s, leg.give_up, _no_goodbye(self.config.deadlines.close_s)
         )
 
     # -- output --------------------------------------------------------------------------------
@@ -207,6 +209,17 @@ class Session:
     def settled(self) -> bool:
         """Nobody speaks, no tool runs, and no answer is owed."""
         return self._live_leg.protocol.settled(self.now())
+
+    @property
+    def owes_answer(self) -> bool:
+        """Whether an answer is owed that has not come to its end, or a tool result."""
+        return self._live_leg.protocol.owes
+
+    @property
+    def goodbye_timed_out(self) -> bool:
+        """Whether the service did not end the stream in time after our goodbye, although it owed
+        no answer. That is no error: nothing is missing."""
+        return self._live_leg.goodbye_timed_out
 
     @property
     def audio_began_s(self) -> float:
@@ -256,4 +269,5 @@ def _no_goodbye(waited_s: float) -> SonicError:
     return DeadlineError(
         f"The service did not end the stream within {waited_s:g} s of our goodbye.",
         waited_s=waited_s,
+        hint="The last answer may be missing: check the connection, and ask again.",
     )

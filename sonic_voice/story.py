@@ -5,7 +5,7 @@ Both are observers of `converse`. Sound is told by its length, never by its samp
 
 import json
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from .config import SessionConfig
 from .events import (
@@ -29,10 +29,22 @@ RESULT_CHARACTERS = 200
 """Longer tool results are cut in the lines for people."""
 
 
+class Output(Protocol):
+    """Where lines go: a text file, or what `cli.output` makes of one."""
+
+    def write(self, text: str, /) -> object:
+        """Write `text`."""
+        ...
+
+    def flush(self) -> None:
+        """Pass on what was written."""
+        ...
+
+
 class Story:
     """Writes who says what to `out`, with the felt latency of each answer from `metrics`."""
 
-    def __init__(self, out: TextIO, metrics: Metrics) -> None:
+    def __init__(self, out: Output, metrics: Metrics) -> None:
         self._out = out
         self._metrics = metrics
         self._answering = 0
@@ -90,7 +102,7 @@ class Story:
 class JsonLines:
     """Writes each event as one JSON object a line: `event`, `at_s`, and the event's fields."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: Output) -> None:
         self._out = out
 
     def __call__(self, event: Event, now: float) -> None:

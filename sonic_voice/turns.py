@@ -105,10 +105,14 @@ class Turns:
         """Tool calls that still owe their result."""
         return tuple(self._calls.values())
 
+    @property
+    def owes(self) -> bool:
+        """Whether an answer is owed that has not come to its end, or a tool result."""
+        return self._owes_answer or bool(self._calls)
+
     def settled(self, now: float) -> bool:
         """Nobody speaks, no tool runs, and no answer is owed."""
-        waiting = self._user_speaks or self._owes_answer or bool(self._calls)
-        return not waiting and now >= self._playing_until_s
+        return not (self._user_speaks or self.owes) and now >= self._playing_until_s
 
     # -- the user ------------------------------------------------------------------------------
 

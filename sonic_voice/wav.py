@@ -60,7 +60,8 @@ class WavSource:
         self.format = format
         self._speed = speed
         self._chunk_bytes = format.size(chunk_ms / 1000)
-        self._ready = bytearray(format.size(lead_ms / 1000))
+        self._lead_s = lead_ms / 1000
+        self._ready = bytearray(format.size(self._lead_s))
         self._file = open_wav(self.path)
         try:
             self._layout = read_layout(self._file, self.path)
@@ -80,6 +81,11 @@ class WavSource:
     def duration_s(self) -> float:
         """How long the file lasts, in seconds, `lead_ms` not counted."""
         return self._layout.frames / self._layout.rate_hz
+
+    @property
+    def unspoken_s(self) -> float:
+        """How much of the file has not been delivered yet, in seconds."""
+        return 0.0 if self.done else max(0.0, self._lead_s + self.duration_s - self.now())
 
     @property
     def done(self) -> bool:
@@ -153,8 +159,8 @@ class WavSink(VirtualSpeaker):
     `aclose()` the hidden file is removed when the sink or the interpreter goes.
 
     Raises `AudioError` at construction when nothing can be written there; no folder is made. A
-    disk that fails later is reported by one `AudioError`, of whichever call met it; then nothing
-    more is written and the hidden file is gone.
+    disk that fails later is reported by one `AudioError`, of whichever call met it. What was
+    written until then is put in place, and nothing more is written.
     """
 
     def __init__(
@@ -178,6 +184,10 @@ class WavSink(VirtualSpeaker):
         await super().aclose(drain=drain)
         self._draft.publish()
 
+    def discard(self) -> None:
+        """Remove what was written, unless it is in place already. May be repeated."""
+        self._draft.discard()
+
 
 class _Draft:
     """A WAV file in the making, under a hidden name until it is published."""
@@ -189,25 +199,33 @@ class _Draft:
         self._target = _target(path)
         self._hidden = self._target.with_name(f".sonic-voice-{secrets.token_hex(6)}.part")
         try:
-            self._file = self._hidden.open("xb")
-            self._file.write(self._header())  # with no length yet
+            self._file = self._hidden.open("xb", buffering=0)
+            self._put(self._header())  # with no length yet
+            self._bytes = 0
         except OSError as error:
+            with contextlib.suppress(OSError):
+                self._hidden.unlink(missing_ok=True)
             raise system_error("Writing", path, error) from error
 
     def write(self, pcm: bytes) -> None:
         if self._file.closed:
             return
         try:
-            self._file.write(pcm)
+            self._put(pcm)
         except OSError as error:
-            self.discard()
-            raise system_error("Writing", self._path, error) from error
-        self._bytes += len(pcm)
+            kept_s = self._format.seconds(self._bytes // 2 * 2)
+            self.publish()
+            raise AudioError(
+                f"Writing {self._path} failed: {error.strerror}. "
+                f"The first {kept_s:.1f} s are kept.",
+                hint="Make room on the disk, or name a file on another one.",
+            ) from error
 
     def publish(self) -> None:
         if self._file.closed:
             return
         try:
+            self._bytes -= self._bytes % 2  # the disk may have been full within a sample
             self._file.seek(0)
             self._file.write(self._header())
             self._file.close()
@@ -215,6 +233,14 @@ class _Draft:
         except OSError as error:
             self.discard()
             raise system_error("Writing", self._path, error) from error
+
+    def _put(self, data: bytes) -> None:
+        """Write `data`, after a failure as much of it as there is room for."""
+        view = memoryview(data)
+        while view:
+            written = self._file.write(view) or 0
+            view = view[written:]
+            self._bytes += written
 
     def discard(self) -> None:
         """Remove the hidden file, if it has not been published. May be repeated."""

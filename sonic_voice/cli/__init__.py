@@ -1,19 +1,23 @@
-"""The command line: a module for each group of commands, in the order of `--help`."""
+"""The command line: `main` is its entry point, `commands` holds what it offers.
 
-from .base import app
-from .emulator import emulate, scenario
-from .models import models
-from .serve import serve
-from .sound import doctor, list_devices
-from .talk import demo, talk
-
-for command in (talk, serve, demo, emulate, scenario):
-    app.command()(command)
-app.command("devices")(list_devices)
-for command in (doctor, models):
-    app.command()(command)
+Importing this package is cheap, so that `main` can take over the signals before the commands and
+what they need are imported, which takes up to a second.
+"""
 
 
 def main() -> None:
-    """Entry point of `sonic-voice`."""
-    app()
+    """Run `sonic-voice` with the arguments of this process, and end the process.
+
+    Raises:
+        SystemExit: With the exit code, see `base`.
+    """
+    from .signals import ending_signals
+
+    ending_signals.install()
+    from .commands import app
+
+    ending_signals.importing = False
+    try:
+        app()
+    finally:
+        ending_signals.finished()

@@ -1,13 +1,15 @@
-"""What the commands share: the application, exit codes, errors as sentences, Ctrl-C.
+"""What the commands share: the application, exit codes, errors as sentences, signals.
 
-Exit codes: 0 good, 2 usage, 3 configuration or credentials, 4 refused by the service, 5 network,
-6 microphone or loudspeaker, 130 Ctrl-C after a graceful goodbye, 143 SIGTERM to `emulate` and
-`serve`. Errors go to stderr, one sentence and the next step; the conversation goes to stdout.
+Exit codes: 0 good, 2 usage or files, 3 configuration or credentials, 4 refused by the service,
+5 network, or no answer in time, 6 microphone or loudspeaker, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP
+(each after a graceful end, see `signals`), 141 the reader of standard output has gone. Errors go to
+stderr, one sentence and the next step; the conversation goes to stdout.
 """
 
 import asyncio
 import logging
 import sys
+import traceback
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -22,6 +24,7 @@ from ..errors import (
     ServiceError,
     SonicError,
 )
+from .signals import ending_signals
 
 app = typer.Typer(
     help="Spoken conversations with Amazon Nova Sonic, and a local emulator of the service.",
@@ -39,6 +42,10 @@ EXIT_CODES: tuple[tuple[type[SonicError], int], ...] = (
     (DeviceError, 6),
     (SonicError, 1),
 )
+
+CLOSED_OUTPUT_EXIT = 141
+"""The exit code when the reader of standard output has gone: 128 plus SIGPIPE, what a shell reports
+of programs that this signal ended."""
 
 
 @app.callback()
@@ -66,23 +73,44 @@ def needs_emulator() -> None:
 
 
 def until_done(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work`. Ctrl-C cancels it, which says goodbye, and gives the exit code 130."""
-    try:
-        asyncio.run(work)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    """Run `work` in an event loop. A signal cancels it, which says goodbye.
+
+    Raises:
+        typer.Exit: With the exit code of the signal, once `work` has ended.
+    """
+    with ending_signals.cancelling() as begin:
+
+        async def run() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            if begin(task):
+                await work
+            else:
+                work.close()
+
+        try:
+            asyncio.run(run())
+        except asyncio.CancelledError:
+            if ending_signals.exit_code is None:
+                raise
+    if ending_signals.exit_code is not None:
+        raise typer.Exit(ending_signals.exit_code)
+
+
+def exit_code_of(error: SonicError) -> int:
+    """Return the exit code for `error`."""
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 
 @contextmanager
 def errors(context: typer.Context) -> Generator[None]:
-    """Errors of ours as one message and an exit code; stack traces with --debug alone."""
+    """Print an error of ours as a sentence, with --debug after its stack trace, and exit."""
     try:
         yield
     except SonicError as error:
         if context.obj:
-            raise
+            traceback.print_exc()
         typer.echo(f"sonic-voice: {error.message}", err=True)
         if error.hint:
             typer.echo(f"  {error.hint}", err=True)
-        code = next(code for kind, code in EXIT_CODES if isinstance(error, kind))
-        raise typer.Exit(code) from None
+        raise typer.Exit(exit_code_of(error)) from None

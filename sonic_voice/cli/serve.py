@@ -1,9 +1,8 @@
-"""`sonic-voice serve`: the page and the bridge behind it, until Ctrl-C or SIGTERM."""
+"""`sonic-voice serve`: the page and the bridge behind it, until a signal ends it."""
 
 import asyncio
-import signal
 import ssl
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -131,9 +130,6 @@ async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> N
     from ..bridge import Access, Bridge, Limits, Offer, load_pages, served, web_client
     from ..http2.client import is_loopback
 
-    stop = asyncio.Event()
-    with suppress(NotImplementedError):  # Windows has no such signal
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     access = Access(origins=asked.origins, secret=asked.secret)
     access.check_host(asked.host)
     offer = Offer(
@@ -161,8 +157,7 @@ async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> N
                 "It asks for a token. Make one for a minute, and add it as #token=...:\n"
                 f'  curl -H "Authorization: Bearer $(cat {secret_file})" "{url}token?subject=me"'
             )
-        await stop.wait()
-        raise typer.Exit(128 + signal.SIGTERM)
+        await asyncio.Event().wait()  # a signal cancels this
 
 
 def _needs_websockets() -> None:

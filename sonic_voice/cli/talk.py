@@ -9,9 +9,10 @@ import typer
 
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
-from ..run import events_file, hold, prepared
+from ..run import hold, prepared
 from ..tools import Toolbox, tool
 from .base import errors, until_done
+from .ending import ending
 from .service import Engine, emulated, service_of, text_of, tools_of
 from .sound import AudioBackend, device
 
@@ -82,7 +83,7 @@ def talk(
 
     Without --local it talks to Amazon Bedrock, with your AWS credentials.
     """
-    with errors(context):
+    with errors(context), ending(as_json) as end:
         if input is None and (output or speed != 1.0):
             raise typer.BadParameter("--output and --speed are for recordings: add --input.")
         toolbox = tools_of(tools)
@@ -104,28 +105,27 @@ def talk(
         )
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if input is not None:
-            with prepared(config, input, output, speed, events, toolbox, as_json, where) as run:
+            with prepared(config, input, output, speed, events, toolbox, end, where) as run:
                 until_done(hold(run, service))
             return
         from ..live import Live, hold_live
 
-        with events_file(events) as log:
-            live = Live(
-                config=config,
-                tools=toolbox,
-                where=where,
-                microphone=device(microphone),
-                speaker=device(speaker),
-                backend=audio_backend,
-                latency=latency,
-                block_ms=block_ms,
-                aec=aec,
-                half_duplex=half_duplex,
-                plain=plain or bool(context.obj),  # a log would be drawn over
-                as_json=as_json,
-                events=log,
-            )
-            until_done(hold_live(live, service))
+        end.open_events(events)
+        live = Live(
+            config=config,
+            tools=toolbox,
+            where=where,
+            microphone=device(microphone),
+            speaker=device(speaker),
+            backend=audio_backend,
+            latency=latency,
+            block_ms=block_ms,
+            aec=aec,
+            half_duplex=half_duplex,
+            plain=plain or bool(context.obj),  # a log would be drawn over
+            end=end,
+        )
+        until_done(hold_live(live, service))
 
 
 def demo(
@@ -148,13 +148,13 @@ def demo(
         """Move the robot."""
         return {"direction": direction, "meters": meters}
 
-    with errors(context), ExitStack() as stack:
+    with errors(context), ending(as_json) as end, ExitStack() as stack:
         folder = resources.files("sonic_voice.emulator")
         script = stack.enter_context(resources.as_file(folder / "demo.yaml"))
         speech = stack.enter_context(resources.as_file(folder / "demo.wav"))
         tools = Toolbox([go])
         config = SessionConfig(tools=tools.specs, system="You steer a small robot.")
         run = stack.enter_context(
-            prepared(config, speech, output, speed, None, tools, as_json, EMULATOR)
+            prepared(config, speech, output, speed, None, tools, end, EMULATOR)
         )
         until_done(hold(run, emulated(script)))

@@ -35,7 +35,7 @@ from ..wire import (
     decode_output,
     encode_output,
 )
-from .effects import Break, Effect, Emit, Expiry, Fail, Finish, Service
+from .effects import Break, Breakage, Effect, Emit, Expiry, Fail, Finish, Service
 from .turns import INTERRUPTED_MARKER
 from .usage import MS_PER_SPEECH_TOKEN
 
@@ -192,6 +192,46 @@ class Unheard(Passing):
     def receive(self, payload: bytes) -> list[Effect]:
         """See `Service`."""
         return [Break("mute")]
+
+
+class WithoutEvents(Passing):
+    """Sends no event; the stream is accepted, and ends as it should."""
+
+    def _effect(self, effect: Effect) -> Iterable[Effect]:
+        return () if isinstance(effect, Emit) else (effect,)
+
+
+class Unanswered(Passing):
+    """Tells what the user said, and never begins an answer."""
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
+        self._dropped: set[str] = set()
+
+    def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
+        match record:
+            case TextBlock(content_id=content_id, role="ASSISTANT"):
+                self._dropped.add(content_id)
+            case AudioBlock(content_id=content_id) | ToolBlock(content_id=content_id):
+                self._dropped.add(content_id)
+            case _:
+                pass
+        return () if getattr(record, "content_id", None) in self._dropped else (effect,)
+
+
+class BrokenGoodbye(Passing):
+    """Breaks the stream instead of ending it after the client's goodbye."""
+
+    def __init__(self, service: Service, how: Breakage) -> None:
+        super().__init__(service)
+        self._how: Breakage = how
+
+    def end_of_input(self) -> list[Effect]:
+        """See `Service`."""
+        return super().end_of_input() + self._through([Finish()])
+
+    def _effect(self, effect: Effect) -> Iterable[Effect]:
+        return (Break(self._how),) if isinstance(effect, Finish) else super()._effect(effect)
 
 
 def _is_final(record: Output) -> bool:

@@ -17,10 +17,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import cast
 
 from ..errors import ConfigError
 from .checks import IDLE
 from .distortions import (
+    BrokenGoodbye,
     CutAnswer,
     DoubleEncoded,
     EndTurnOnAudioOnly,
@@ -30,9 +32,11 @@ from .distortions import (
     OtherExpiry,
     SpuriousInterruption,
     TwoCalls,
+    Unanswered,
     Unheard,
     UnknownEvent,
     Unstable,
+    WithoutEvents,
 )
 from .effects import Break, Breakage, Fail, Refusal, Service, ServiceFactory, StreamRequest
 from .scenario import EXCEPTIONS
@@ -196,6 +200,16 @@ FAULTS: Mapping[str, Kind] = MappingProxyType(
         ),
         "goaway": Kind("GOAWAY in the sound of this turn", _TURN, "1", _in_answer("goaway")),
         "mute": Kind("nothing is ever answered", "", "", _plain(Unheard)),
+        "no-events": Kind(
+            "the stream is accepted, and no event is ever sent", "", "", _plain(WithoutEvents)
+        ),
+        "no-answer": Kind("what is said is heard and never answered", "", "", _plain(Unanswered)),
+        "goodbye": Kind(
+            "after the client's goodbye the stream does not end, but breaks like this",
+            "cut|reset|goaway|mute",
+            "mute",
+            lambda service, _, how: BrokenGoodbye(service, cast(Breakage, how)),
+        ),
         "late-final": Kind("FINAL texts come so many seconds late", _SECONDS, "5", _late),
         "no-final": Kind("FINAL texts of the answer never come", "", "", _plain(NoFinals)),
         "no-marker": Kind("a barge-in has no marker", "", "", _plain(NoMarker)),

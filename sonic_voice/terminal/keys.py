@@ -2,7 +2,8 @@
 
 A terminal gives its input by lines and shows what is typed. Here neither is wanted, so its mode is
 changed, and changed back in every case: at the end, after an error, before the program is stopped
-by Ctrl-Z (and changed anew when it goes on) or ended by SIGTERM. Ctrl-C stays what it is.
+by Ctrl-Z (and changed anew when it goes on) or ended by SIGTERM or SIGHUP, unless the program
+handles these itself. Ctrl-C stays what it is.
 
 A key is a string: the character itself, or a name: Enter, Escape, Backspace, Delete, Left, Right,
 Up, Down, Home, End, Ctrl-A to Ctrl-Z. Keys with other sequences are none.
@@ -18,6 +19,7 @@ import re
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TextIO
 
 POLL_S = 0.05
@@ -158,26 +160,33 @@ else:
             _single_keys(fd)
             continued()
 
-        def end() -> None:
+        def end(number: signal.Signals) -> None:
             stopping()
             restore()
-            loop.remove_signal_handler(signal.SIGTERM)
-            os.kill(os.getpid(), signal.SIGTERM)
+            loop.remove_signal_handler(number)
+            os.kill(os.getpid(), number)
+
+        actions: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGTSTP: stop,
+            signal.SIGCONT: go_on,
+        }
+        actions |= {number: partial(end, number) for number in _unhandled()}
 
         with ExitStack() as undo:
             undo.callback(restore)
             _single_keys(fd)
             loop.add_reader(fd, read)
             undo.callback(loop.remove_reader, fd)
-            for number, act in (
-                (signal.SIGTSTP, stop),
-                (signal.SIGCONT, go_on),
-                (signal.SIGTERM, end),
-            ):
+            for number, act in actions.items():
                 with suppress(ValueError, RuntimeError):  # signals belong to the main thread
                     loop.add_signal_handler(number, act)
                     undo.callback(loop.remove_signal_handler, number)
             yield True
+
+    def _unhandled() -> list[signal.Signals]:
+        """Return the signals that would end the program without a clean-up."""
+        ending = (signal.SIGTERM, signal.SIGHUP)
+        return [number for number in ending if signal.getsignal(number) is signal.SIG_DFL]
 
     def _single_keys(fd: int) -> None:
         """Neither lines nor echo; and Ctrl-S is a key, lest a stopped terminal stop us."""

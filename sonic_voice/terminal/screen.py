@@ -21,7 +21,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import (
+    asynccontextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from dataclasses import replace
 from typing import TextIO
 
@@ -291,8 +297,9 @@ class _LiveArea:
         encoding = self._console.encoding
         if not encoding.startswith("utf"):
             text = text.translate(ASCII)
-        self._out.write(text.encode(encoding, "replace").decode(encoding))
-        self._out.flush()
+        with suppress(OSError):  # the terminal was closed; the signal for that ends the program
+            self._out.write(text.encode(encoding, "replace").decode(encoding))
+            self._out.flush()
 
 
 class _Printed(io.TextIOBase):

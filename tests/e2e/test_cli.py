@@ -79,8 +79,9 @@ async def test_talk_writes_answer_and_events(tmp_path: Path) -> None:
     )
     assert (done.code, done.err) == (0, "")
     printed = [json.loads(line) for line in done.out.splitlines()]
-    summary = printed.pop()
+    summary = printed.pop(-2)
     assert summary["event"] == "Summary"
+    assert printed[-1]["event"] == "Ended"
     assert summary["output"] == "a.wav"
     assert summary["tokens"]["speech_in"] > 150
     assert summary["felt_latency_s"]["mean"] > 0
@@ -116,7 +117,7 @@ async def test_ctrl_c_says_goodbye_and_keeps_what_was_heard(tmp_path: Path) -> N
     out = await asyncio.wait_for(running.stdout.read(), 20)
     assert await running.wait() == 130
     assert await running.stderr.read() == b""
-    assert json.loads(out.splitlines()[-1])["event"] == "Summary"
+    assert [json.loads(line)["event"] for line in out.splitlines()][-2:] == ["Summary", "Ended"]
     assert (tmp_path / "sonic-voice-demo.wav").exists()
 
 

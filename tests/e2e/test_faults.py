@@ -150,6 +150,33 @@ def only_audio_ends_turns(heard: Heard) -> None:
     assert ends == ["AUDIO"]
 
 
+def nothing(heard: Heard) -> None:
+    assert heard.outputs == []
+    says(models.ValidationException, IDLE.format(0.3))(heard)
+
+
+def heard_in_vain(heard: Heard) -> None:
+    assert heard.texts("USER", "FINAL") == ["go forward ten meters"]
+    assert heard.texts("ASSISTANT", "SPECULATIVE") == heard.texts("ASSISTANT", "FINAL") == []
+    assert not heard.spoke
+
+
+def lost_at_the_end(reason: str) -> Check:
+    """The network ended the stream after a whole answer."""
+
+    def check(heard: Heard) -> None:
+        assert [b.stop for b in heard.of(wire.BlockEnd) if b.kind == "AUDIO"][-1:] == ["END_TURN"]
+        chain: list[BaseException] = []
+        link: BaseException | None = heard.end
+        while link is not None and link not in chain:
+            chain.append(link)
+            link = link.__cause__ or link.__context__
+        found = [link for link in chain if isinstance(link, ConnectionLost)]
+        assert [link.reason for link in found[:1]] == [reason], chain
+
+    return check
+
+
 SENTENCES = ["I will go forward now.", "Please wait until I am there."]
 QUICK_IDLE = Pace(idle_s=0.3)
 QUICK_LIFE = Pace(life_s=1.0)
@@ -200,6 +227,9 @@ CASES = [
     Case("cut-mid-frame", lost("cut")),
     Case("reset", lost("reset")),
     Case("goaway", lost("goaway")),
+    Case("no-events", nothing, QUICK_IDLE, pause=True),
+    Case("no-answer", heard_in_vain, QUICK_IDLE, pause=True),
+    Case("goodbye:reset", lost_at_the_end("reset")),
     Case("late-final:30", ended_well(late)),
     Case("no-final", ended_well(no_final)),
     Case("no-marker", ended_well(lambda heard: None)),

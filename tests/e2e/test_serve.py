@@ -61,7 +61,9 @@ async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, bytes,
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize(("told", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("told", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 async def test_it_prints_one_url_and_ends_a_conversation_well(told: int, code: int) -> None:
     async with serving() as (process, url):
         assert await fetched(f"{url}healthz") == "ok\n"

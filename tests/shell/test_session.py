@@ -177,12 +177,74 @@ async def test_no_events_to_transform_is_harmless_after_the_goodbye(
         assert [event async for event in session] == [Closed()]
 
 
-async def test_a_service_that_never_ends_the_stream_is_a_deadline_error(
+def hears_hello(stream: MemoryStream) -> None:
+    """Have the service tell that it heard a word, to which an answer is owed."""
+    for record in (
+        wire.TextBlock(IDS, "u", "USER", "FINAL"),
+        wire.TextOutput(IDS, "u", "hello"),
+        wire.BlockEnd(IDS, "u", "TEXT", "PARTIAL_TURN"),
+    ):
+        stream.deliver(wire.encode_output(record))
+
+
+async def test_a_service_that_never_ends_the_stream_is_a_good_end_if_it_owes_nothing(
+    transport: MemoryTransport,
+) -> None:
+    async with Session.open(config(deadlines=QUICK), transport) as session:
+        session.finish()
+        assert [event async for event in session] == [Closed()]
+    assert session.goodbye_timed_out
+
+
+async def test_a_service_that_never_ends_the_stream_and_owes_an_answer_is_a_deadline_error(
     transport: MemoryTransport,
 ) -> None:
     with pytest.raises(DeadlineError, match="goodbye"):
         async with Session.open(config(deadlines=QUICK), transport):
-            pass
+            hears_hello(transport.streams[0])
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+
+LOST = [ConnectionLost("The connection was lost.", reason=r) for r in ("cut", "reset", "goaway")]
+
+
+@pytest.mark.parametrize("error", LOST, ids=lambda error: error.reason)
+async def test_a_connection_that_is_lost_after_a_complete_goodbye_is_a_good_end(
+    transport: MemoryTransport, error: ConnectionLost
+) -> None:
+    async with Session.open(config(), transport) as session:
+        stream = transport.streams[0]
+        session.finish()
+        await sent(stream, "end of input")
+        stream.finish(error)
+        assert [event async for event in session] == [Closed()]
+    assert not session.goodbye_timed_out
+
+
+@pytest.mark.parametrize("error", LOST, ids=lambda error: error.reason)
+async def test_a_connection_that_is_lost_while_an_answer_is_owed_is_an_error(
+    transport: MemoryTransport, error: ConnectionLost
+) -> None:
+    with pytest.raises(ConnectionLost):
+        async with Session.open(config(), transport) as session:
+            stream = transport.streams[0]
+            hears_hello(stream)
+            session.finish()
+            await sent(stream, "end of input")
+            stream.finish(error)
+            async for _ in session:
+                pass
+
+
+async def test_a_connection_that_is_lost_before_the_goodbye_is_an_error(
+    transport: MemoryTransport,
+) -> None:
+    with pytest.raises(ConnectionLost):
+        async with Session.open(config(), transport) as session:
+            transport.streams[0].finish(LOST[0])
+            async for _ in session:
+                pass
 
 
 async def test_a_network_that_takes_nothing_is_a_deadline_error(

@@ -553,19 +553,36 @@ def test_what_cannot_be_written_is_refused_before_anything_is_made(tmp_path: Pat
     assert names(tmp_path) == ["pipe"]
 
 
-async def test_a_full_disk_is_reported_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("limit_bytes", [44, 60_044, 60_045])
+async def test_a_full_disk_is_reported_once_and_what_was_written_is_kept(
+    tmp_path: Path, limit_bytes: int
+) -> None:
     clock = Clock()
     sink = WavSink(tmp_path / "out.wav", now=clock)
+    sink.play(1, pcm_of(48_000))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
     try:
         clock.now_s = 10.0
-        with pytest.raises(AudioError, match=r"Writing .*out\.wav failed: File too large"):
+        with pytest.raises(
+            AudioError, match=r"Writing .*out\.wav failed: File too large"
+        ) as caught:
             sink.play(1, pcm_of(100))
         sink.play(1, pcm_of(100))
         await sink.aclose()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    kept = (limit_bytes - 44) // 2
+    assert f"The first {kept / 24_000:.1f} s are kept." in caught.value.message
+    assert names(tmp_path) == ["out.wav"]
+    with wave.open(str(tmp_path / "out.wav")) as written:
+        assert written.getnframes() == kept
+
+
+async def test_a_discarded_recording_leaves_nothing(tmp_path: Path) -> None:
+    sink = WavSink(tmp_path / "out.wav", now=Clock())
+    sink.discard()
+    await sink.aclose()
     assert names(tmp_path) == []
 
 

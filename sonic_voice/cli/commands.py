@@ -1,0 +1,16 @@
+"""The commands of `sonic-voice`: a module for each group, in the order of `--help`."""
+
+from .base import app
+from .emulator import emulate, scenario
+from .models import models
+from .serve import serve
+from .sound import doctor, list_devices
+from .talk import demo, talk
+
+for command in (talk, serve, demo, emulate, scenario):
+    app.command()(command)
+app.command("devices")(list_devices)
+for command in (doctor, models):
+    app.command()(command)
+
+__all__ = ["app"]

@@ -1,0 +1,220 @@
+"""How one conversation ended: the last record of `--json` and `--events`, and the exit code.
+
+The last line of both is always this record, whatever happened:
+
+    {"event": "Ended", "at_s": 12.4, "reason": "network", "signal": null,
+     "error": {"type": "ConnectionLost", "kind": "cut", "message": "...", "hint": "...",
+               "request_id": ""},
+     "unspoken_s": 3.2, "exit_code": 5}
+
+`at_s` is on the clock of the other records, null if the conversation did not begin. `unspoken_s` is
+how much of the recording was not spoken, in seconds; null without a recording. `reason` is
+
+    goodbye         it came to its end
+    interrupted     a signal ended it, `signal` says which: SIGINT, SIGTERM or SIGHUP
+    stdout-closed   nobody reads what is printed any more
+    unanswered      the service did not answer
+    service, network, device, audio, config, usage, internal      `error` says what went wrong
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ..answers import NotAnswered
+from ..errors import (
+    AudioError,
+    ConfigError,
+    ConnectionLost,
+    DeviceError,
+    NetworkError,
+    ServiceError,
+    SonicError,
+)
+from ..story import Output
+from .base import CLOSED_OUTPUT_EXIT, exit_code_of
+from .output import READER_GONE, LineOutput, PrintOutput, json_lines_only
+from .signals import ending_signals
+
+REASONS: tuple[tuple[type[SonicError], str], ...] = (
+    (NotAnswered, "unanswered"),
+    (AudioError, "audio"),
+    (ConfigError, "config"),
+    (ServiceError, "service"),
+    (NetworkError, "network"),
+    (DeviceError, "device"),
+)
+"""The `reason` for each kind of error; the first that matches. All others are `internal`."""
+
+
+class Ending:
+    """The outputs of one conversation, and its last record. Made by `ending`."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.out: Output = PrintOutput(self._stdout_failed)
+        """Standard output: JSON lines with `--json`, lines for people without."""
+        self.events: LineOutput | None = None
+        """The file of `--events`."""
+        self.notice: Callable[[str], None] = print_notice
+        """Tells the person a sentence, while the conversation goes on."""
+        self.now: Callable[[], float] | None = None
+        """The conversation's clock, in seconds; None before it began."""
+        self.unspoken_s: Callable[[], float] | None = None
+        """How much of the recording was not spoken; None without a recording."""
+        self._recorded = False
+
+    def open_events(self, path: Path | None) -> None:
+        """Create the file of `--events`, if one is wanted.
+
+        Raises:
+            AudioError: It cannot be created.
+        """
+        if path is None:
+            return
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        except OSError as error:
+            raise AudioError(
+                f"Cannot write events to {path}: {error.strerror}.",
+                hint="Name a file in a folder that exists.",
+            ) from error
+
+        def failed(error: OSError) -> None:
+            self.notice(
+                f"Writing events to {path} failed: {error.strerror}. The conversation goes on "
+                "without them."
+            )
+
+        self.events = LineOutput(fd, failed)
+
+    def record(self, error: BaseException | None) -> None:
+        """Write the last record, once.
+
+        Args:
+            error: What ended the conversation; None for a goodbye.
+        """
+        if self._recorded:
+            return
+        self._recorded = True
+        facts = {
+            "event": "Ended",
+            "at_s": round(self.now(), 3) if self.now else None,
+            **cause(error),
+            "unspoken_s": round(self.unspoken_s(), 3) if self.unspoken_s else None,
+            "exit_code": _exit_code(error),
+        }
+        line = json.dumps(facts, ensure_ascii=False) + "\n"
+        if self.as_json:
+            self.out.write(line)
+        if self.events is not None:
+            self.events.write(line, retry=True)
+
+    def _stdout_failed(self, error: OSError) -> None:
+        if error.errno in READER_GONE:
+            ending_signals.stop(CLOSED_OUTPUT_EXIT)
+        else:
+            self.notice(
+                f"Writing to standard output failed: {error.strerror}. The conversation goes on "
+                "without it."
+            )
+
+
+@contextmanager
+def ending(as_json: bool) -> Generator[Ending]:
+    """Record how the conversation of this block ends.
+
+    Args:
+        as_json: Whether standard output holds JSON lines only.
+    """
+    end = Ending(as_json)
+    with _json_output(end), ending_signals.last_word(lambda: end.record(None)):
+        try:
+            yield end
+        except BaseException as error:
+            end.record(error)
+            raise
+        else:
+            end.record(None)
+        finally:
+            if end.events is not None:
+                end.events.close()
+
+
+@contextmanager
+def _json_output(end: Ending) -> Generator[None]:
+    if not end.as_json:
+        yield
+        return
+    with json_lines_only(end._stdout_failed) as lines:  # pyright: ignore[reportPrivateUsage]
+        end.out = lines
+        yield
+
+
+def cause(error: BaseException | None) -> dict[str, Any]:
+    """Return the record's fields about why the conversation ended."""
+    facts: dict[str, Any] = {"reason": "goodbye", "signal": None, "error": None}
+    if isinstance(error, SonicError):
+        matching = (reason for kind, reason in REASONS if isinstance(error, kind))
+        facts["reason"] = next(matching, "internal")
+        facts["error"] = facts_of(error)
+    elif ending_signals.signal_name is not None:
+        facts |= {"reason": "interrupted", "signal": ending_signals.signal_name}
+    elif ending_signals.exit_code == CLOSED_OUTPUT_EXIT:
+        facts["reason"] = "stdout-closed"
+    elif error is not None and not isinstance(error, typer.Exit):
+        facts["reason"] = "usage" if isinstance(error, typer.BadParameter) else "internal"
+        facts["error"] = {
+            "type": type(error).__name__, "kind": None, "message": str(error), "hint": "",
+            "request_id": "",
+        }  # fmt: skip
+    return facts
+
+
+def facts_of(error: SonicError) -> dict[str, Any]:
+    """Return what is known of `error`, as JSON has it.
+
+    `kind` is the meaning of a refusal of the service, how an open connection ended, or null.
+    """
+    kind: str | None = None
+    if isinstance(error, ServiceError):
+        kind = str(error.kind)
+    elif isinstance(error, ConnectionLost):
+        kind = error.reason
+    return {
+        "type": type(error).__name__,
+        "kind": kind,
+        "message": error.message,
+        "hint": error.hint,
+        "request_id": error.request_id if isinstance(error, ServiceError) else "",
+    }
+
+
+def _exit_code(error: BaseException | None) -> int:
+    match error:
+        case SonicError():
+            return exit_code_of(error)
+        case typer.BadParameter():
+            return 2
+        case _ if ending_signals.exit_code is not None:
+            return ending_signals.exit_code
+        case None:
+            return 0
+        case typer.Exit():
+            return error.exit_code
+        case _:
+            return 1
+
+
+def print_notice(text: str) -> None:
+    """Print a sentence to standard error."""
+    try:
+        typer.echo(f"Note: {text}", err=True)
+    except OSError:  # the terminal was closed: nobody is left to be told
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
