@@ -80,7 +80,7 @@ class SessionConfig:
 
     model: str = DEFAULT_MODEL
     region: str | None = None
-    """Checked against the model's regions when given; the transport connects to its own."""
+    """Must offer the model when given. `BedrockTransport` checks the region it connects to."""
     voice: str | None = None
     """None: the model's first voice."""
     system: str = DEFAULT_SYSTEM

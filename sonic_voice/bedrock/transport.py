@@ -29,6 +29,7 @@ from smithy_core.interceptors import Interceptor, OutputContext, RequestContext
 from smithy_http.aio.interfaces import HTTPRequest, HTTPResponse
 from smithy_http.interfaces import HTTPRequestConfiguration
 
+from ..catalog import check_offered
 from ..errors import ConfigError, ConnectionLost, CredentialsError, DeadlineError, SonicError
 from ..http2.client import CONNECT_TIMEOUT_S, Http2Client, tls_context
 from .credentials import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
@@ -121,6 +122,7 @@ class BedrockTransport:
         of the network come from the stream. Cancelled, it leaves nothing behind.
         """
         setup = await self._ready()
+        check_offered(model, setup.account.config.region)
         identity = await setup.account.identity()
         line = _Line(setup.new_engine())
         invoking = asyncio.create_task(_invoke(setup.client, model, line, identity))
@@ -141,6 +143,14 @@ class BedrockTransport:
             meant = sonic_error(error)
             raise meant from meant.__cause__
         return BedrockStream(duplex, line)
+
+    async def check_region(self, model: str) -> None:
+        """Raise `ConfigError` if no region is set, or the region does not offer `model`.
+
+        Reads the environment and the shared AWS files and touches no network. `open` checks the
+        same; a server that waits for its first conversation finds it at its start with this.
+        """
+        check_offered(model, (await self._ready()).account.config.region)
 
     async def aclose(self) -> None:
         """Close what the streams share. The streams themselves are their owners'."""

@@ -123,6 +123,7 @@ def serve(
             profile=profile,
             endpoint=endpoint,
             ca=ca,
+            model=model,
         )
         until_done(_serve(asked, service, token_secret_file))
 

@@ -25,16 +25,20 @@ def service_of(
     profile: str | None,
     endpoint: str | None,
     ca: Path | None,
+    model: str,
     engine: Engine = "http2",
 ) -> Service:
-    """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other."""
+    """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other.
+
+    A region without `model` is a `ConfigError` when the service is entered.
+    """
     if local:
         if endpoint or ca or profile:
             raise typer.BadParameter("--local has an endpoint and credentials of its own.")
         return emulated(scenario, engine)
     if scenario:
         raise typer.BadParameter("--scenario is for the emulator: add --local.")
-    return _bedrock(region, profile, endpoint, ca, engine)
+    return _bedrock(region, profile, endpoint, ca, model, engine)
 
 
 def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
@@ -47,7 +51,12 @@ def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
 
 
 def _bedrock(
-    region: str | None, profile: str | None, endpoint: str | None, ca: Path | None, engine: Engine
+    region: str | None,
+    profile: str | None,
+    endpoint: str | None,
+    ca: Path | None,
+    model: str,
+    engine: Engine,
 ) -> Service:
     from ..bedrock import BedrockTransport
 
@@ -58,6 +67,7 @@ def _bedrock(
     @asynccontextmanager
     async def opened() -> AsyncGenerator[Transport]:
         try:
+            await transport.check_region(model)
             yield transport
         finally:
             await transport.aclose()

@@ -100,6 +100,7 @@ def talk(
             profile=profile,
             endpoint=endpoint,
             ca=ca,
+            model=model,
             engine=transport,
         )
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
