@@ -55,6 +55,7 @@ async def hold_live(asked: Live, service: Service) -> None:
     Raises `DeviceError` if a device does not open, and whatever ends the session.
     """
     told = _Told()
+    asked.tools.on_notice = told.notice
     async with AsyncExitStack() as stack:
         microphone = await stack.enter_async_context(_microphone(asked, told))
         speaker = await stack.enter_async_context(_speaker(asked, told))

@@ -63,11 +63,16 @@ def prepared(
     if output is not None:
         sink = WavSink(output, config.output, now=source.now)
     if warning := config.voice_model.warning(datetime.now(UTC).date()):
-        typer.echo(f"Note: {warning}", err=True)
+        noted(warning)
     if source.note:
-        typer.echo(f"Note: {source.note}", err=True)
+        noted(source.note)
     with events_file(events) as log:
         yield Run(config, source, sink, output, log, tools, as_json, where)
+
+
+def noted(text: str) -> None:
+    """Show a sentence for the person beside the conversation."""
+    typer.echo(f"Note: {text}", err=True)
 
 
 @contextmanager
@@ -88,6 +93,7 @@ def events_file(path: Path | None) -> Generator[TextIO | None]:
 
 
 async def hold(run: Run, service: Service) -> None:
+    run.tools.on_notice = noted
     async with AsyncExitStack() as stack:
         stack.push_async_callback(run.source.aclose)
         transport = await stack.enter_async_context(service())

@@ -14,10 +14,11 @@ import typer
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..errors import ConfigError
-from ..run import Service
+from ..run import Service, noted
 from ..tools import Toolbox
 from .base import errors, until_done
-from .service import service_of, text_of, tools_of
+from .service import service_of, text_of
+from .tools_file import tools_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +126,7 @@ def serve(
             ca=ca,
             model=model,
         )
+        toolbox.on_notice = noted
         until_done(_serve(asked, service, token_secret_file))
 
 

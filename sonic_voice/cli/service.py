@@ -1,16 +1,14 @@
-"""What `talk` and `serve` are asked alike: who answers, with which words, and with which tools."""
+"""What `talk` and `serve` are asked alike: who answers, and with which words."""
 
-import runpy
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 import typer
 
-from ..errors import ConfigError, SonicError
+from ..errors import ConfigError
 from ..run import Service
-from ..tools import Tool, Toolbox
 from ..transport import Transport
 from .base import needs_emulator
 
@@ -73,30 +71,6 @@ def _bedrock(
             await transport.aclose()
 
     return opened
-
-
-def tools_of(path: Path | None) -> Toolbox:
-    """The `@tool` functions of a Python file, which is run; none without a file."""
-    if path is None:
-        return Toolbox()
-    try:
-        names = runpy.run_path(str(path))
-    except SonicError:
-        raise
-    except OSError as error:
-        raise ConfigError(
-            f"Cannot read {path}: {error.strerror}.", hint="Name a Python file."
-        ) from error
-    except Exception as error:
-        raise ConfigError(
-            f"{path} fails when it is run: {type(error).__name__}: {error}.",
-            hint="--debug shows where.",
-        ) from error
-    values = cast(dict[str, object], names).values()
-    found: list[Tool[..., Any]] = [cast(Any, v) for v in values if isinstance(v, Tool)]
-    if not found:
-        raise ConfigError(f"{path} has no tools.", hint="Decorate functions with @tool.")
-    return Toolbox(found)
 
 
 def text_of(argument: str) -> str:

@@ -12,8 +12,9 @@ from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..run import events_file, hold, prepared
 from ..tools import Toolbox, tool
 from .base import errors, until_done
-from .service import Engine, emulated, service_of, text_of, tools_of
+from .service import Engine, emulated, service_of, text_of
 from .sound import AudioBackend, device
+from .tools_file import tools_of
 
 EMULATOR = "on the local emulator"
 
