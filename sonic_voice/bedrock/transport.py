@@ -31,6 +31,7 @@ from smithy_http.interfaces import HTTPRequestConfiguration
 
 from ..catalog import check_offered
 from ..errors import ConfigError, ConnectionLost, CredentialsError, DeadlineError, SonicError
+from ..extras import install_command
 from ..http2.client import CONNECT_TIMEOUT_S, Http2Client, tls_context
 from .credentials import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
 from .events import Body, Duplex, Receiver
@@ -190,7 +191,7 @@ def _engines(name: EngineName, ca_file: str | None, timeout_s: float) -> Callabl
         from .crt import CrtClient, CrtShared
     except ImportError as error:
         raise ConfigError(
-            "The engine crt needs the package awscrt.", hint="pip install 'sonic-voice[crt]'"
+            "The engine crt needs the package awscrt.", hint=f"Run: {install_command('crt')}"
         ) from error
     shared = CrtShared(
         ca_file or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")

@@ -14,6 +14,7 @@ import typer
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..errors import ConfigError
+from ..extras import install_command
 from ..run import Service, noted
 from ..tools import Toolbox
 from .base import errors, until_done
@@ -172,7 +173,7 @@ def _needs_websockets() -> None:
     if find_spec("websockets") is None:
         raise ConfigError(
             "Serving a page needs the package websockets.",
-            hint="Install it: pip install 'sonic-voice[bridge]'",
+            hint=f"Install it: {install_command('bridge')}",
         )
 
 
