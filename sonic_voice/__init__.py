@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .catalog import DEFAULT_MODEL, VOICE_MODELS, VoiceModel, voice_model
     from .config import AudioFormat, Deadlines, SessionConfig, ToolChoice, ToolSpec
     from .conversation import Observer, converse
+    from .demo import DEMO_SCENARIO, DEMO_WAV
     from .devices import Microphone, Speaker
     from .emulator.local import LocalService
     from .errors import (
@@ -73,6 +74,7 @@ _MODULE_OF = {
         "catalog": "DEFAULT_MODEL VOICE_MODELS VoiceModel voice_model",
         "config": "AudioFormat Deadlines SessionConfig ToolChoice ToolSpec",
         "conversation": "Observer converse",
+        "demo": "DEMO_SCENARIO DEMO_WAV",
         "devices": "Microphone Speaker",
         "emulator.local": "LocalService",
         "errors": (
@@ -99,6 +101,8 @@ _MODULE_OF = {
 
 __all__ = [
     "DEFAULT_MODEL",
+    "DEMO_SCENARIO",
+    "DEMO_WAV",
     "VOICE_MODELS",
     "AssistantText",
     "Audio",

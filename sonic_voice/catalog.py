@@ -19,6 +19,7 @@ from datetime import date
 from typing import Literal
 
 from .errors import ConfigError
+from .regions import suggestion
 
 DEFAULT_MODEL = "amazon.nova-2-sonic-v1:0"
 
@@ -146,10 +147,10 @@ class VoiceModel:
     def check_region(self, region: str | None) -> None:
         """Raise `ConfigError` if the model is not served in `region`; None is no region yet."""
         if region is not None and region not in self.regions:
+            available = f"It is available in: {', '.join(self.regions)}."
             raise ConfigError(
                 f"{self.name} is not available in region {region!r}.",
-                hint=f"{_did_you_mean(region, self.regions)}"
-                f"It is available in: {', '.join(self.regions)}.",
+                hint=f"{suggestion(region, self.regions)} {available}".lstrip(),
             )
 
     def warning(self, today: date) -> str | None:
@@ -205,6 +206,17 @@ def voice_model(id: str) -> VoiceModel:
         f"{id!r} is not a known voice model.",
         hint=f"{nearest}The voice models are: {', '.join(_BY_ID)}.",
     )
+
+
+def check_offered(id: str, region: str | None) -> None:
+    """Raise `ConfigError` if `region` does not offer the model; ids not in the catalog pass.
+
+    This holds behind any endpoint: a request is signed for its region, a proxy of AWS's endpoint
+    cannot change that, and the emulator answers 404 as the service does (reference 1.7).
+    """
+    model = _BY_ID.get(id)
+    if model is not None:
+        model.check_region(region)
 
 
 def other_model(id: str) -> OtherModel | None:
@@ -323,7 +335,7 @@ NOVA_2_5_SONIC = VoiceModel(
     name="Nova 2.5 Sonic",
     voices=_V2_VOICES,
     languages=_V2_LANGUAGES,
-    regions=("us-east-1", "eu-north-1", "ap-northeast-1"),
+    regions=("us-east-1", "us-west-2", "eu-north-1", "ap-northeast-1"),
     prices=Prices(speech_in=3.00, speech_out=12.00, text_in=0.33, text_out=2.75),
     limits=_V2_LIMITS,
     turn_detection=True,
@@ -333,7 +345,7 @@ NOVA_2_5_SONIC = VoiceModel(
     silent_tools=True,
 )
 """It has no model card. Voices, languages and limits are taken to be those of Nova 2 Sonic,
-which is unknown officially; the regions are those it has been seen in; the output prices come
+which is unknown officially; the regions are those of its announcement; the output prices come
 from an aggregator; that it is silent during a tool call is one measurement (reference 8.5)."""
 
 VOICE_MODELS: tuple[VoiceModel, ...] = (NOVA_2_SONIC, NOVA_2_5_SONIC, NOVA_SONIC)

@@ -48,6 +48,12 @@ class ToolSpec:
     name: str
     description: str
     schema: dict[str, Any]
+    """Without `$schema` at its top, which generators of schemas write and nobody needs."""
+
+    def __post_init__(self) -> None:
+        if "$schema" in self.schema:
+            plain = {key: value for key, value in self.schema.items() if key != "$schema"}
+            object.__setattr__(self, "schema", plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ class SessionConfig:
 
     model: str = DEFAULT_MODEL
     region: str | None = None
-    """Checked against the model's regions when given; the transport connects to its own."""
+    """Must offer the model when given. `BedrockTransport` checks the region it connects to."""
     voice: str | None = None
     """None: the model's first voice."""
     system: str = DEFAULT_SYSTEM
@@ -201,7 +207,7 @@ def _check_tools(config: SessionConfig) -> None:
 def check_schema(tool: str, schema: dict[str, Any]) -> None:
     """Raise `ConfigError` if the service would answer `schema` with "Invalid input request".
 
-    Source: protocol reference 8.1.
+    `$schema` at the top passes, as it does at the service. Source: protocol reference 8.1.
     """
     if schema.get("type") != "object":
         raise ConfigError(f"The schema of tool {tool!r} must be an object at its top.")
@@ -221,7 +227,7 @@ def _check_schema_part(tool: str, part: Any, path: str, *, names: bool) -> None:
         return
     for key, value in cast(dict[str, Any], part).items():
         here = f"{path}/{key}"
-        if not names and key in _REFUSED_IN_SCHEMAS:
+        if not names and key in _REFUSED_IN_SCHEMAS and here != "/$schema":
             raise ConfigError(
                 f"The schema of tool {tool!r} uses {key} at {here}; the service refuses it.",
                 hint="Write the type out, without alternatives and references.",

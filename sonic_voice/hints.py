@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from decimal import Decimal
 from enum import Enum
 from types import NoneType, UnionType
 from typing import (
@@ -22,6 +23,7 @@ from typing import (
     Required,
     TypeAliasType,
     Union,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -98,6 +100,31 @@ def _wrong(at: str, expected: str, value: object) -> ArgumentsError:
     return ArgumentsError(f"{at} must be {expected}, not {json.dumps(value)[:80]}")
 
 
+def _unquoted(value: Any) -> Any:
+    """Return the JSON value that a string holds, if the string says it without loss; else `value`.
+
+    Models quote numbers, booleans and lists at times. A number is taken if it can be written
+    back: "5", "-0.25" and "1e3", but neither "05" nor more digits than a float keeps.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        held: Any = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    lossless = isinstance(held, list | dict)
+    match held:
+        case bool():
+            lossless = value == json.dumps(held)
+        case int():
+            lossless = value == str(held)
+        case float():
+            lossless = value == value.strip() and Decimal(value) == Decimal(repr(held))
+        case _:
+            pass
+    return cast(Any, held) if lossless else value
+
+
 def _read_str(value: Any, at: str) -> str:
     if not isinstance(value, str):
         raise _wrong(at, "a string", value)
@@ -105,22 +132,27 @@ def _read_str(value: Any, at: str) -> str:
 
 
 def _read_bool(value: Any, at: str) -> bool:
-    if not isinstance(value, bool):
+    held = _unquoted(value)
+    if not isinstance(held, bool):
         raise _wrong(at, "true or false", value)
-    return value
+    return held
 
 
 def _read_int(value: Any, at: str) -> int:
-    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if isinstance(value, bool) or not whole:
+    held = _unquoted(value)
+    whole = isinstance(held, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(held, bool) or not whole:
         raise _wrong(at, "a whole number", value)
-    return int(value)
+    return int(held)
 
 
 def _read_float(value: Any, at: str) -> float:
+    held = _unquoted(value)
     try:
-        if not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
+        number = float(held) if not isinstance(held, bool | str) else math.nan
+        exact = held is value or number == held  # a quoted integer may have too many digits
+        if math.isfinite(number) and exact:
+            return number
     except (TypeError, OverflowError):
         raise _wrong(at, "a number", value) from None
     raise _wrong(at, "a number", value)
@@ -294,9 +326,10 @@ def _choice(values: Sequence[Any], make: Callable[[Any], Any], where: str) -> _S
 
 def _list(item: _Shape) -> _Shape:
     def read(value: Any, at: str) -> list[Any]:
-        if not isinstance(value, list):
+        items: Any = _unquoted(value)
+        if not isinstance(items, list):
             raise _wrong(at, "a list", value)
-        items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+        items = cast("list[Any]", items)
         return [item.read(one, f"{at}[{index}]") for index, one in enumerate(items)]
 
     return _Shape({"type": "array", "items": item.schema}, read)
@@ -304,9 +337,10 @@ def _list(item: _Shape) -> _Shape:
 
 def _dict(item: _Shape) -> _Shape:
     def read(value: Any, at: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
+        items: Any = _unquoted(value)
+        if not isinstance(items, dict):
             raise _wrong(at, "an object", value)
-        items: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        items = cast("dict[str, Any]", items)
         return {key: item.read(one, f"{at}.{key}") for key, one in items.items()}
 
     return _Shape({"type": "object", "additionalProperties": item.schema}, read)
@@ -329,7 +363,7 @@ def _object(cls: Any, where: str) -> _Shape:
     record = _record(fields, inspect.getdoc(cls) or "", of, nested=True)
 
     def read(value: Any, at: str) -> Any:
-        values = record.read(value, at)
+        values = record.read(_unquoted(value), at)
         try:
             return cls(**values)
         except (TypeError, ValueError) as error:  # its own __post_init__ refuses them

@@ -54,7 +54,7 @@ async def hold_live(asked: Live, service: Service) -> None:
     Raises `DeviceError` if a device does not open, and whatever ends the session.
     """
     told, end = _Told(), asked.end
-    end.notice = told.notice
+    end.notice = asked.tools.on_notice = told.notice
     async with AsyncExitStack() as stack:
         stack.enter_context(ending_signals.last_word(restorer()))
         microphone = await stack.enter_async_context(_microphone(asked, told))

@@ -90,6 +90,7 @@ async def hold(run: Run, service: Service) -> None:
         NotAnswered: It came to its end without an answer that was owed.
         SonicError: Whatever ended it.
     """
+    run.tools.on_notice = print_notice
     async with AsyncExitStack() as stack:
         stack.push_async_callback(run.source.aclose)
         transport = await stack.enter_async_context(service())

@@ -34,10 +34,13 @@ import inspect
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
 from datetime import date, time
 from enum import Enum
+from functools import partial
+from time import perf_counter
 from typing import (
     Any,
     cast,
@@ -60,6 +63,10 @@ MAX_THREADS = 32
 RESULT_BYTES = 100_000
 """Largest result. Some 25,000 tokens, more than a spoken answer can use, and a tenth of a chunk,
 so that escaped as JSON within JSON it still fits."""
+
+BLOCKING_S = 0.1
+"""Longest step of an async tool that is not reported, in seconds. It is five chunks of sound: a
+shorter pause is covered by what the loudspeaker and the service have buffered."""
 
 _ERROR_CHARACTERS = 1_000
 """Enough of an exception's message for the model."""
@@ -141,7 +148,14 @@ class Toolbox:
     Raises `ConfigError` for two tools of one name. One toolbox may serve several sessions.
     """
 
+    on_notice: Callable[[str], None]
+    """Told sentences for the person who runs the program, such as that a tool blocks the event
+    loop. Given as a `RuntimeWarning` unless something else is put here."""
+
     def __init__(self, tools: Iterable[Tool[..., Any] | Callable[..., Any]] = ()) -> None:
+        self.on_notice = _warn
+        self._blocking: set[str] = set()
+        """Names of the tools whose blocking has been told."""
         self._tools: dict[str, Tool[..., Any]] = {}
         for item in tools:
             made = cast(Tool[..., Any], item) if isinstance(item, Tool) else tool(item)
@@ -172,7 +186,7 @@ class Toolbox:
             known = ", ".join(self._tools) or "none"
             return error_result(f"There is no tool {name!r}. Tools: {known}.")
         if found.is_async:
-            work: asyncio.Future[str] = asyncio.ensure_future(_run_in_loop(found, arguments))
+            work: asyncio.Future[str] = asyncio.ensure_future(self._run_in_loop(found, arguments))
         elif self._free_threads.acquire(blocking=False):
             work = self._run_in_thread(found, arguments)
         else:
@@ -187,6 +201,26 @@ class Toolbox:
             _log.warning("tool %s: no result within %g s", name, limit_s)
             return error_result(f"{name} gave no result within {limit_s:g} s.")
         return cancelled_result() if work.cancelled() else work.result()
+
+    async def _run_in_loop(self, tool: Tool[..., Any], arguments: str) -> str:
+        name = tool.spec.name
+        try:
+            values = tool.parameters.read_json(arguments)
+            value = await _Stepped(_called(tool.fn, values), lambda s: self._held(name, s))
+            return _to_json(value)
+        except (Exception, SystemExit) as error:
+            return _failure(name, error)
+
+    def _held(self, name: str, held_s: float) -> None:
+        """Tell, once for each tool, that it kept the event loop for too long at a time."""
+        if held_s < BLOCKING_S or name in self._blocking:
+            return
+        self._blocking.add(name)
+        self.on_notice(
+            f"The tool {name} blocked the event loop for {held_s:.2f} s, in which no sound is "
+            "sent or received. Await what it waits for, or write it with a plain `def`: such "
+            "tools run in a thread."
+        )
 
     def _run_in_thread(self, tool: Tool[..., Any], arguments: str) -> asyncio.Future[str]:
         loop = asyncio.get_running_loop()
@@ -233,13 +267,50 @@ def cancelled_result() -> str:
     return error_result("The call was cancelled.")
 
 
-async def _run_in_loop(tool: Tool[..., Any], arguments: str) -> str:
+def _warn(text: str) -> None:
     try:
-        value: Any = tool.fn(**tool.parameters.read_json(arguments))
-        # A decorator may have made a plain function of an async one.
-        return _to_json(await value if inspect.isawaitable(value) else value)
-    except (Exception, SystemExit) as error:
-        return _failure(tool.spec.name, error)
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    except RuntimeWarning:  # warnings are errors here; a tool's call must be answered all the same
+        _log.warning("%s", text)
+
+
+async def _called(fn: Callable[..., Any], values: dict[str, Any]) -> Any:
+    value = fn(**values)
+    # A decorator may have made a plain function of an async one.
+    return await value if inspect.isawaitable(value) else value
+
+
+class _Stepped:
+    """An awaitable that runs a coroutine and measures how long each of its steps takes.
+
+    A step is what the coroutine does between two awaits that really wait. While it lasts nothing
+    else runs in the event loop; what the coroutine waits for is not measured, and neither are the
+    tasks that it starts.
+    """
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, Any], on_step: Callable[[float], None]
+    ) -> None:
+        self._coroutine = coroutine
+        self._on_step = on_step
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        step: Callable[[], Any] = partial(self._coroutine.send, None)
+        while True:
+            began = perf_counter()
+            try:
+                waited_for = step()
+            except StopIteration as end:
+                return end.value
+            finally:
+                self._on_step(perf_counter() - began)
+            try:
+                step = partial(self._coroutine.send, (yield waited_for))
+            except GeneratorExit:
+                self._coroutine.close()
+                raise
+            except BaseException as error:
+                step = partial(self._coroutine.throw, error)
 
 
 def _run_here(tool: Tool[..., Any], arguments: str) -> str:

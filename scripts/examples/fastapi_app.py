@@ -1,6 +1,6 @@
 """The bridge inside a FastAPI application, at /voice, for users whom the application knows.
 
-    pip install 'sonic-voice[emulator]' fastapi uvicorn websockets
+    pip install '.[emulator]' fastapi uvicorn websockets
     python scripts/examples/fastapi_app.py
 
 A page of the application's asks /token for a token, good for a minute, and gives it to

@@ -1,6 +1,6 @@
 """The bridge and its page inside a Starlette application, at /voice.
 
-    pip install 'sonic-voice[emulator]' starlette uvicorn websockets
+    pip install '.[emulator]' starlette uvicorn websockets
     python scripts/examples/starlette_app.py
 
 Then open http://localhost:8080/voice/. `BedrockTransport()` in the place of `LocalService()` talks

@@ -1,6 +1,6 @@
 """The bridge on an application's own `websockets` server: conversations alone, no page.
 
-    pip install 'sonic-voice[bridge,emulator]'
+    pip install '.[bridge,emulator]'
     python scripts/examples/websockets_server.py
 
 Pages of http://localhost:8000 may talk with it: `<sonic-voice src="ws://localhost:8080/talk">`.

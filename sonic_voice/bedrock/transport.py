@@ -29,7 +29,9 @@ from smithy_core.interceptors import Interceptor, OutputContext, RequestContext
 from smithy_http.aio.interfaces import HTTPRequest, HTTPResponse
 from smithy_http.interfaces import HTTPRequestConfiguration
 
+from ..catalog import check_offered
 from ..errors import ConfigError, ConnectionLost, CredentialsError, DeadlineError, SonicError
+from ..extras import install_command
 from ..http2.client import CONNECT_TIMEOUT_S, Http2Client, tls_context
 from .credentials import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
 from .events import Body, Duplex, Receiver
@@ -121,6 +123,7 @@ class BedrockTransport:
         of the network come from the stream. Cancelled, it leaves nothing behind.
         """
         setup = await self._ready()
+        check_offered(model, setup.account.config.region)
         identity = await setup.account.identity()
         line = _Line(setup.new_engine())
         invoking = asyncio.create_task(_invoke(setup.client, model, line, identity))
@@ -141,6 +144,14 @@ class BedrockTransport:
             meant = sonic_error(error)
             raise meant from meant.__cause__
         return BedrockStream(duplex, line)
+
+    async def check_region(self, model: str) -> None:
+        """Raise `ConfigError` if no region is set, or the region does not offer `model`.
+
+        Reads the environment and the shared AWS files and touches no network. `open` checks the
+        same; a server that waits for its first conversation finds it at its start with this.
+        """
+        check_offered(model, (await self._ready()).account.config.region)
 
     async def aclose(self) -> None:
         """Close what the streams share. The streams themselves are their owners'."""
@@ -180,7 +191,7 @@ def _engines(name: EngineName, ca_file: str | None, timeout_s: float) -> Callabl
         from .crt import CrtClient, CrtShared
     except ImportError as error:
         raise ConfigError(
-            "The engine crt needs the package awscrt.", hint="pip install 'sonic-voice[crt]'"
+            "The engine crt needs the package awscrt.", hint=f"Run: {install_command('crt')}"
         ) from error
     shared = CrtShared(
         ca_file or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,7 @@ from ..errors import (
     SonicError,
 )
 from .signals import ending_signals
+from ..extras import install_command
 
 app = typer.Typer(
     help="Spoken conversations with Amazon Nova Sonic, and a local emulator of the service.",
@@ -61,15 +63,12 @@ def options(
 
 def needs_emulator() -> None:
     """Say what is missing where the emulator's packages are not installed."""
-    try:
-        from ..emulator import local  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("sonic_voice"):
-            raise
-        raise ConfigError(
-            f"The emulator needs the package {error.name}.",
-            hint="Install it: pip install 'sonic-voice[emulator]'",
-        ) from error
+    for package in ("trustme", "yaml"):
+        if find_spec(package) is None:
+            raise ConfigError(
+                f"The emulator needs the package {package}.",
+                hint=f"Install it: {install_command('emulator')}",
+            )
 
 
 def until_done(work: Coroutine[Any, Any, None]) -> None:

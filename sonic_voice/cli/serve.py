@@ -13,10 +13,12 @@ import typer
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..errors import ConfigError
-from ..run import Service
+from ..extras import install_command
+from ..run import Service, noted
 from ..tools import Toolbox
 from .base import errors, until_done
-from .service import service_of, text_of, tools_of
+from .service import service_of, text_of
+from .tools_file import tools_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +124,9 @@ def serve(
             profile=profile,
             endpoint=endpoint,
             ca=ca,
+            model=model,
         )
+        toolbox.on_notice = noted
         until_done(_serve(asked, service, token_secret_file))
 
 
@@ -164,7 +168,7 @@ def _needs_websockets() -> None:
     if find_spec("websockets") is None:
         raise ConfigError(
             "Serving a page needs the package websockets.",
-            hint="Install it: pip install 'sonic-voice[bridge]'",
+            hint=f"Install it: {install_command('bridge')}",
         )
 
 

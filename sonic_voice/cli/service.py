@@ -1,16 +1,14 @@
-"""What `talk` and `serve` are asked alike: who answers, with which words, and with which tools."""
+"""What `talk` and `serve` are asked alike: who answers, and with which words."""
 
-import runpy
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 import typer
 
-from ..errors import ConfigError, SonicError
+from ..errors import ConfigError
 from ..run import Service
-from ..tools import Tool, Toolbox
 from ..transport import Transport
 from .base import needs_emulator
 
@@ -25,16 +23,20 @@ def service_of(
     profile: str | None,
     endpoint: str | None,
     ca: Path | None,
+    model: str,
     engine: Engine = "http2",
 ) -> Service:
-    """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other."""
+    """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other.
+
+    A region without `model` is a `ConfigError` when the service is entered.
+    """
     if local:
         if endpoint or ca or profile:
             raise typer.BadParameter("--local has an endpoint and credentials of its own.")
         return emulated(scenario, engine)
     if scenario:
         raise typer.BadParameter("--scenario is for the emulator: add --local.")
-    return _bedrock(region, profile, endpoint, ca, engine)
+    return _bedrock(region, profile, endpoint, ca, model, engine)
 
 
 def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
@@ -47,7 +49,12 @@ def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
 
 
 def _bedrock(
-    region: str | None, profile: str | None, endpoint: str | None, ca: Path | None, engine: Engine
+    region: str | None,
+    profile: str | None,
+    endpoint: str | None,
+    ca: Path | None,
+    model: str,
+    engine: Engine,
 ) -> Service:
     from ..bedrock import BedrockTransport
 
@@ -58,35 +65,12 @@ def _bedrock(
     @asynccontextmanager
     async def opened() -> AsyncGenerator[Transport]:
         try:
+            await transport.check_region(model)
             yield transport
         finally:
             await transport.aclose()
 
     return opened
-
-
-def tools_of(path: Path | None) -> Toolbox:
-    """The `@tool` functions of a Python file, which is run; none without a file."""
-    if path is None:
-        return Toolbox()
-    try:
-        names = runpy.run_path(str(path))
-    except SonicError:
-        raise
-    except OSError as error:
-        raise ConfigError(
-            f"Cannot read {path}: {error.strerror}.", hint="Name a Python file."
-        ) from error
-    except Exception as error:
-        raise ConfigError(
-            f"{path} fails when it is run: {type(error).__name__}: {error}.",
-            hint="--debug shows where.",
-        ) from error
-    values = cast(dict[str, object], names).values()
-    found: list[Tool[..., Any]] = [cast(Any, v) for v in values if isinstance(v, Tool)]
-    if not found:
-        raise ConfigError(f"{path} has no tools.", hint="Decorate functions with @tool.")
-    return Toolbox(found)
 
 
 def text_of(argument: str) -> str:

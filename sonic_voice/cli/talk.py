@@ -13,8 +13,9 @@ from ..run import hold, prepared
 from ..tools import Toolbox, tool
 from .base import errors, until_done
 from .ending import ending
-from .service import Engine, emulated, service_of, text_of, tools_of
+from .service import Engine, emulated, service_of, text_of
 from .sound import AudioBackend, device
+from .tools_file import tools_of
 
 EMULATOR = "on the local emulator"
 
@@ -101,6 +102,7 @@ def talk(
             profile=profile,
             endpoint=endpoint,
             ca=ca,
+            model=model,
             engine=transport,
         )
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"

@@ -18,6 +18,7 @@ from threading import Condition, Event
 from typing import Literal, get_args
 
 from ..errors import ConfigError, DeviceError
+from ..extras import install_command
 from .listing import found, refusal, ways
 from .port import Backend, Device, DeviceStream, Direction, Exchange, Latency, Opening
 from .quiet import QUIET
@@ -178,9 +179,7 @@ def sound_library(name: BackendName) -> Library:
 def _missing(name: str, error: Exception) -> DeviceError:
     if isinstance(error, ModuleNotFoundError):
         extra = "devices" if name == "sounddevice" else "pyaudio"
-        return DeviceError(
-            f"{name} is not installed.", hint=f"Run: pip install 'sonic-voice[{extra}]'"
-        )
+        return DeviceError(f"{name} is not installed.", hint=f"Run: {install_command(extra)}")
     return DeviceError(
         f"{name} does not find the PortAudio library ({error}).", hint=portaudio_hint()
     )

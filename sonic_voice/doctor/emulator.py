@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from ..config import SessionConfig
 from ..events import Audio, Event, TurnEnded, UserText
+from ..extras import install_command
 from .finding import Finding
 from .options import Options
 from .thread import in_thread
@@ -25,7 +26,7 @@ async def emulator(options: Options) -> AsyncIterator[Finding]:
             "emulator",
             "failure" if options.local else "warning",
             f"the emulator cannot run without {', '.join(missing)}.",
-            "Run: pip install 'sonic-voice[emulator]'",
+            f"Run: {install_command('emulator')}",
         )
         return
     yield _engines()
@@ -49,12 +50,12 @@ def _engines() -> Finding:
         f"speaks by {voice or 'tones'}"
     )
     if not words:
-        fix = f"To be understood: {LIGHT_EXTRA}; better: {GOOD_EXTRA}"
+        light, good = install_command(LIGHT_EXTRA), install_command(GOOD_EXTRA)
+        fix = f"To be understood: {light}; better: {good}"
         return Finding("emulator engines", "warning", text, fix)
     if not (speech and voice):
-        return Finding(
-            "emulator engines", "warning", text, f"Where there are wheels: {LIGHT_EXTRA}"
-        )
+        fix = f"Where there are wheels: {install_command(LIGHT_EXTRA)}"
+        return Finding("emulator engines", "warning", text, fix)
     return Finding("emulator engines", "ok", text)
 
 

@@ -9,10 +9,10 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from importlib import metadata
 
+from ..extras import DISTRIBUTION, pip_install
 from .finding import Finding
 from .options import Options
 
-_OURS = "sonic-voice"
 _SDK = ("aws-sdk-", "smithy-")
 
 _REQUIREMENT = re.compile(
@@ -26,7 +26,7 @@ async def installation(options: Options) -> AsyncIterator[Finding]:
     """The versions of Python, of the SDK and of what else must be there."""
     yield Finding("Python", "ok", f"{platform.python_version()} on {platform.system()}")
     try:
-        found = list(_unmet(_OURS))
+        found = list(_unmet(DISTRIBUTION))
     except metadata.PackageNotFoundError:
         text = "sonic-voice runs from its folder: what it needs is written where it is installed."
         yield Finding("packages", "warning", text, "Run there: pip install -e .")
@@ -37,7 +37,7 @@ async def installation(options: Options) -> AsyncIterator[Finding]:
             "packages",
             "failure",
             f"{name} {is_or_not}; {wanted or 'it'} is needed.",
-            f"Run: pip install --upgrade '{name}{wanted}'",
+            f"Run: {pip_install()} --upgrade '{name}{wanted}'",
         )
     if not found:
         sdk = metadata.version("aws-sdk-bedrock-runtime")

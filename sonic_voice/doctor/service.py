@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from ..catalog import check_offered
 from ..errors import ConfigError, ErrorKind, NetworkError, ServiceError, SonicError
 from .account import resolve
 from .finding import Finding, failure
@@ -73,9 +74,10 @@ async def _endpoint(options: Options) -> str | None:
     """Where a conversation would go; None where `account` says why it cannot."""
     try:
         account = await resolve(options)
+        await account.aclose()
+        check_offered(options.model, account.config.region)
     except ConfigError:
         return None
-    await account.aclose()
     uri = account.config.endpoint_uri
     if uri is not None:
         return str(uri)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ..errors import DeviceError
+from ..extras import install_command
 from .finding import Finding, failure
 from .options import Options
 from .thread import in_thread
@@ -173,7 +174,7 @@ def _echo(heard: bytes, room: bytes, rate_hz: int) -> Finding:
         return Finding("echo", "ok", text)
     text = f"the microphone hears the loudspeaker, at {round(20 * math.log10(echo))} dB"
     if find_spec(AEC_ENGINE) is None:
-        fix = "Run: pip install 'sonic-voice[echo]', or wear headphones"
+        fix = f"Run: {install_command('echo')}, or wear headphones"
         text += "; without echo cancellation it is shut while the model speaks."
         return Finding("echo", "warning", text, fix)
     return Finding("echo", "ok", f"{text}; echo cancellation is installed: leave it on")

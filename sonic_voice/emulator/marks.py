@@ -44,7 +44,7 @@ def read_yaml(text: str, path: str) -> Document:
         raise ScenarioError(
             "PyYAML is not installed.",
             path=path,
-            hint="Install sonic-voice[emulator], or use TOML.",
+            hint="Install the extra `emulator` of sonic-voice, or use TOML.",
         ) from error
 
     reader = _YamlReader(path)

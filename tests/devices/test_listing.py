@@ -105,7 +105,7 @@ def test_of_many_channels_two_are_taken_first() -> None:
 @pytest.mark.parametrize(
     ("trouble", "said"),
     [
-        ("ModuleNotFoundError('not there')", "is not installed. Run: pip install 'sonic-voice["),
+        ("ModuleNotFoundError('not there')", "is not installed. Run: "),
         ("OSError('PortAudio library not found')", "does not find the PortAudio library"),
         ("ImportError('libportaudio.so.2: cannot open')", "does not find the PortAudio library"),
     ],

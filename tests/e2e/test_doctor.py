@@ -23,6 +23,7 @@ from sonic_voice.emulator.authority import Authority
 from sonic_voice.emulator.local import Behaviour, emulator
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
 from sonic_voice.emulator.sigv4 import AuthError, HttpRequest, verify_request
+from sonic_voice.extras import install_command
 from sonic_voice.http2.connection import H2Connection
 from sonic_voice.http2.stream import H2Stream
 
@@ -298,7 +299,7 @@ async def test_an_emulator_without_its_packages(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(blocked)
     report = await examined(on_path(tmp_path, dict(os.environ)), local=True, audio=False)
     assert (report.code, report.failures) == (1, {"emulator"}), report.findings
-    assert "pip install 'sonic-voice[emulator]'" in report.words("emulator")
+    assert install_command("emulator") in report.words("emulator")
 
 
 # --- sound
@@ -333,7 +334,7 @@ async def test_a_healthy_machine(furnished: dict[str, str]) -> None:
     assert "hears the loudspeaker" in report.words("echo")
     cancelled = importlib.util.find_spec("pywebrtc_audio") is not None
     assert ("echo" in report.warnings) is not cancelled
-    assert cancelled or "sonic-voice[echo]" in report.words("echo")
+    assert cancelled or "[echo]" in report.words("echo")
 
 
 @pytest.mark.alone

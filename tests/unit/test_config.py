@@ -124,6 +124,16 @@ def test_a_schema_with_alternatives_or_references_is_refused_where_they_stand(pa
     assert f"/properties/x/items/{part}" in caught.value.message
 
 
+def test_a_dialect_named_at_the_top_of_a_schema_is_dropped() -> None:
+    plain: dict[str, Any] = {"type": "object", "properties": {}}
+    written = {"$schema": "http://json-schema.org/draft-07/schema#", **plain}
+    spec = ToolSpec("go", "Go.", written)
+    assert spec.schema == plain
+    assert "$schema" in written
+    assert SessionConfig(tools=(spec,)).tools[0].schema == plain
+    check_schema("go", written)
+
+
 @pytest.mark.parametrize("type_", ["null", ["string", "null"], ["string"]])
 def test_a_schema_with_null_or_several_types_is_refused(type_: object) -> None:
     with pytest.raises(ConfigError, match="/properties/x/type"):

@@ -21,7 +21,7 @@ from .test_import import HEAVY, loaded_by
 RATE_HZ = 16_000
 
 OK = Finding("microphone", "ok", "the room is at -50 dB")
-WARNING = Finding("echo", "warning", "heard.", "Run: pip install 'sonic-voice[echo]'")
+WARNING = Finding("echo", "warning", "heard.", "Run: pip install '.[echo]'")
 FAILURE = Finding("credentials", "failure", "none.", "Set some.")
 
 

@@ -267,7 +267,7 @@ async def test_without_the_engine_the_microphone_is_shut_and_the_user_told_what_
     monkeypatch.setitem(sys.modules, "pywebrtc_audio", None)  # as if it were not installed
     room = SimulatedRoom()
     speakers = open_speakers(room, room)
-    assert "sonic-voice[echo]" in speakers.notice
+    assert "[echo]" in speakers.notice
     assert "headphones" in speakers.notice
     room.play(1, MODEL[:RATE_HZ])
     sent = await sent_until(speakers, room, 1)

@@ -14,7 +14,7 @@ import sonic_voice
 
 PURE = (
     *("catalog", "config", "errors", "events", "history", "order", "protocol", "renewal"),
-    *("transcript", "turns", "wire", "echo.local_speech", "echo.path"),
+    *("regions", "transcript", "turns", "wire", "echo.local_speech", "echo.path"),
     *("terminal.line_editor", "terminal.scene"),
     *(
         f"bridge.{name}"

@@ -371,6 +371,19 @@ def test_a_deviation_of_real_clients_is_noted_and_refused_only_when_strict(case:
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
+def test_a_dialect_at_the_top_of_a_schema_is_taken_and_nowhere_else(strict: bool) -> None:
+    named = '"$schema":"http://json-schema.org/draft-07/schema#"'
+    host = host_for(strict)
+    session(host)
+    host.send(prompt(tools=tool(schema=f'{{{named},"type":"object"}}')))
+    assert (host.failure, host.notes) == (None, [])
+    deeper = host_for(strict)
+    session(deeper)
+    deeper.send(prompt(tools=tool(schema=property_schema(f'{{{named},"type":"string"}}'))))
+    assert deeper.failure == INVALID
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
 def test_a_container_without_audio_is_open_first_and_empty_then(strict: bool) -> None:
     host = host_for(strict)
     prompted(host)

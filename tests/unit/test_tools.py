@@ -4,13 +4,17 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict, Union
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sonic_voice.config import SessionConfig, check_schema
 from sonic_voice.errors import ConfigError
+from sonic_voice.hints import ArgumentsError
 from sonic_voice.tools import Tool, Toolbox, tool
 
 UTC_TEN = datetime.fromisoformat("2026-03-14T10:00:00+00:00")
@@ -351,6 +355,21 @@ def test_an_annotation_counts_more_than_the_docstring() -> None:
         (Point, {"x": 1, "y": 2, "name": None}, Point(1.0, 2.0)),
         (list[Point], [{"x": 1, "y": 2, "tags": ["t"]}], [Point(1.0, 2.0, tags=["t"])]),
         (Guest, {"name": "Ada"}, {"name": "Ada"}),
+        (int, "5", 5),
+        (int, "-12", -12),
+        (float, "5", 5.0),
+        (float, "1.50", 1.5),
+        (float, "-2.5e-3", -0.0025),
+        (bool, "true", True),
+        (bool, "false", False),
+        (Gear, "2", Gear.SECOND),
+        (list[str], '["a"]', ["a"]),
+        (list[int], '[1, "2"]', [1, 2]),
+        (dict[str, int], '{"k": "1"}', {"k": 1}),
+        (Point, '{"x": "1", "y": 2}', Point(1.0, 2.0)),
+        (str, "5", "5"),
+        (str, "true", "true"),
+        (list[str], ["5", "[]"], ["5", "[]"]),
     ],
     ids=str,
 )
@@ -364,20 +383,45 @@ def test_an_argument_is_converted_to_its_hint(hint: Any, sent: Any, value: Any) 
     ("hint", "sent", "said"),
     [
         (int, 3.5, "x must be a whole number, not 3.5"),
-        (int, "3", 'x must be a whole number, not "3"'),
+        (int, "3.0", 'x must be a whole number, not "3.0"'),
+        (int, "03", 'x must be a whole number, not "03"'),
+        (int, " 3", "x must be a whole number"),
+        (int, "+3", "x must be a whole number"),
+        (int, "-0", "x must be a whole number"),
+        (int, "3 metres", "x must be a whole number"),
+        (int, "true", "x must be a whole number"),
+        (int, '"3"', "x must be a whole number"),
+        (int, "9" * 5_000, "x must be a whole number"),
+        (int, "", 'x must be a whole number, not ""'),
         (int, True, "x must be a whole number, not true"),
         (int, float("inf"), "x must be a whole number"),
-        (float, "1", "x must be a number"),
+        (float, "0.10000000000000000555", "x must be a number"),
+        (float, str(2**53 + 1), "x must be a number"),
+        (float, "1e999", "x must be a number"),
+        (float, "NaN", "x must be a number"),
+        (float, "Infinity", "x must be a number"),
+        (float, "1,5", "x must be a number"),
+        (float, "false", "x must be a number"),
         (float, True, "x must be a number"),
         (float, float("nan"), "x must be a number"),
         (float, 10**400, "x must be a number"),
         (str, 1, "x must be a string, not 1"),
         (str, None, "x must be a string, not null"),
         (bool, 1, "x must be true or false"),
+        (bool, "1", "x must be true or false"),
+        (bool, "yes", "x must be true or false"),
+        (bool, "null", "x must be true or false"),
         (Direction, "up", 'x must be one of ["left", "right"], not "up"'),
         (Gear, 3, "x must be one of [1, 2], not 3"),
+        (Gear, "3", 'x must be one of [1, 2], not "3"'),
+        (Literal["5"], 5, "x must be a string, not 5"),
         (list[int], "1,2", "x must be a list"),
-        (list[int], [1, "2"], "x[1] must be a whole number"),
+        (list[int], "1", "x must be a list"),
+        (list[int], "{}", "x must be a list"),
+        (list[int], '"[1]"', "x must be a list"),
+        (list[int], "[" * 100_000, "x must be a list"),
+        (list[int], "[1, null]", "x[1] must be a whole number"),
+        (list[int], [1, "two"], "x[1] must be a whole number"),
         (dict[str, int], [], "x must be an object"),
         (dict[str, int], {"k": None}, "x.k must be a whole number"),
         (date, "14 March", "x must be a date in ISO 8601, such as 2026-03-14"),
@@ -386,7 +430,8 @@ def test_an_argument_is_converted_to_its_hint(hint: Any, sent: Any, value: Any) 
         (Point, {"x": 1, "y": 2, "z": 3}, "x.z is not a parameter (they are: x, y, name, tags)"),
         (Point, {"x": -1, "y": 2}, "x: x must not be negative"),
         (Point, "here", "x must be a JSON object"),
-        (list[Point], [{"x": 1, "y": "2"}], "x[0].y must be a number"),
+        (Point, "[]", "x must be a JSON object"),
+        (list[Point], [{"x": 1, "y": "two"}], "x[0].y must be a number"),
         (Guest, {}, "x.name is missing"),
     ],
     ids=str,
@@ -402,10 +447,46 @@ async def test_a_wrong_argument_tells_the_model_what_to_send(
 async def test_all_that_is_wrong_is_said_at_once() -> None:
     def go(a: int, b: int, c: int = 0) -> None: ...
 
-    result = json.loads(await Toolbox([go]).run("go", '{"b": "2", "d": 1}'))
+    result = json.loads(await Toolbox([go]).run("go", '{"b": "two", "d": 1}'))
     assert result["error"] == (
-        'a is missing; b must be a whole number, not "2"; d is not a parameter (they are: a, b, c)'
+        'a is missing; b must be a whole number, not "two"; '
+        "d is not a parameter (they are: a, b, c)"
     )
+
+
+QUOTABLE: tuple[tuple[Any, st.SearchStrategy[Any]], ...] = (
+    (int, st.integers()),
+    (float, st.floats(allow_nan=False, allow_infinity=False)),
+    (bool, st.booleans()),
+    (list[str], st.lists(st.text())),
+    (list[int], st.lists(st.integers())),
+)
+
+
+@given(st.sampled_from(QUOTABLE).flatmap(lambda pair: st.tuples(st.just(pair[0]), pair[1])))
+def test_what_json_writes_of_a_value_is_read_from_a_string_as_that_value(
+    case: tuple[Any, Any],
+) -> None:
+    hint, value = case
+    read = reads(hint, json.dumps(value))
+    assert (type(read), read) == (type(value), value)
+
+
+def numeric_text() -> st.SearchStrategy[str]:
+    return st.text("0123456789+-.eE _", max_size=24) | st.decimals().map(str)
+
+
+@given(st.sampled_from([int, float, bool]), st.text(max_size=8) | numeric_text())
+def test_a_quoted_value_is_read_only_if_it_says_the_same_number(hint: Any, text: str) -> None:
+    try:
+        read = reads(hint, text)
+    except ArgumentsError:
+        return
+    assert type(read) is hint
+    if hint is bool:
+        assert text == json.dumps(read)
+    else:
+        assert Decimal(text) == Decimal(repr(read))
 
 
 @pytest.mark.parametrize("times", [0, 1, 2])

@@ -7,14 +7,17 @@ import logging
 from typing import Any, Literal
 
 from ...errors import ConfigError
+from ...extras import install_command
 
 log = logging.getLogger("sonic_voice.emulator")
 
 type Quality = Literal["light", "good", "auto"]
 """`light`: small and quick. `good`: large, or `ConfigError`. `auto`: good where installed."""
 
-LIGHT_EXTRA = "pip install 'sonic-voice[emulator]'"
-GOOD_EXTRA = "pip install 'sonic-voice[speech]'"
+LIGHT_EXTRA = "emulator"
+"""The extra of this package with the light engines."""
+GOOD_EXTRA = "speech"
+"""The extra of this package with the good engines."""
 
 
 def installed(*packages: str) -> bool:
@@ -24,11 +27,12 @@ def installed(*packages: str) -> bool:
 
 def engine(package: str, extra: str) -> Any:
     """The module `package`, imported. By name: none has types, and a check of types must not
-    depend on what is installed. Raises `ConfigError` with the command `extra` if it is not."""
+    depend on what is installed. Raises `ConfigError` with the command for `extra` if it is not."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise ConfigError(f"{error.name} is not installed.", hint=f"Run: {extra}") from error
+        hint = f"Run: {install_command(extra)}"
+        raise ConfigError(f"{error.name} is not installed.", hint=hint) from error
 
 
 @functools.cache

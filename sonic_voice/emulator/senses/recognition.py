@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from ...extras import install_command
 from .installed import GOOD_EXTRA, LIGHT_EXTRA, Quality, installed, say_once
 from .pocketsphinx import PocketsphinxRecognizer
 from .weights import any_installed
@@ -53,9 +54,10 @@ def recognizer(quality: Quality = "auto", *, hints: Sequence[str] = ()) -> Recog
         return WhisperRecognizer()
     if quality == "light" or installed("pocketsphinx"):
         return PocketsphinxRecognizer(hints)
+    light, good = install_command(LIGHT_EXTRA), install_command(GOOD_EXTRA)
     say_once(
         "No recogniser is installed: speech is heard without its words. "
-        f"For a light one: {LIGHT_EXTRA}; for a good one: {GOOD_EXTRA}."
+        f"For a light one: {light}; for a good one: {good}."
     )
     return None
 

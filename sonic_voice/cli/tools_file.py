@@ -1,0 +1,117 @@
+"""The Python file of `--tools`: run as a module, its `@tool` functions taken.
+
+The file becomes a module of its own name, registered in `sys.modules`, so that dataclasses, pickle
+and `typing.get_type_hints` find it. It is not `__main__`.
+
+While it runs, its folder comes first on `sys.path`, as that of a script does, and it imports the
+modules beside it. Then the folder goes to the end of the path: an import inside a tool still
+works, and a file there named like an installed module cannot take that module's place.
+"""
+
+import re
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+from ..errors import ConfigError, SonicError
+from ..tools import Tool, Toolbox
+
+
+def tools_of(path: Path | None) -> Toolbox:
+    """Run a Python file and return its tools, those it imports included; none without a file.
+
+    Raises:
+        ConfigError: The file cannot be read, fails, or has no tools.
+    """
+    if path is None:
+        return Toolbox()
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot read {path}: {error.strerror}.", hint="Name a Python file."
+        ) from error
+    path = path.absolute()
+    module = _new_module(path)
+    sys.modules[module.__name__] = module
+    try:
+        with _imports_from(path.parent):
+            exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+    except BaseException as error:
+        del sys.modules[module.__name__]
+        if isinstance(error, SonicError) or not isinstance(error, Exception | SystemExit):
+            raise
+        raise _explained(path, error) from error
+    found: list[Tool[..., Any]] = []
+    for value in vars(module).values():
+        if isinstance(value, Tool) and value not in found:  # it may have a second name there
+            found.append(cast(Any, value))
+    if not found:
+        raise ConfigError(f"{path.name} has no tools.", hint="Decorate functions with @tool.")
+    return Toolbox(found)
+
+
+def _new_module(path: Path) -> ModuleType:
+    """Return an empty module for the file, under its own name unless another module has that."""
+    name = path.stem
+    if not name.isidentifier() or name in sys.modules or _is_taken(name, path):
+        name = re.sub(r"\W", "_", f"tools_file_{name}")
+        while name in sys.modules:
+            name += "_"
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    module.__spec__ = ModuleSpec(name, None, origin=str(path))
+    return module
+
+
+def _is_taken(name: str, path: Path) -> bool:
+    found = find_spec(name)
+    return found is not None and found.origin != str(path)
+
+
+@contextmanager
+def _imports_from(folder: Path) -> Generator[None]:
+    """Put `folder` first on the path of imports, and last when the body is done."""
+    entry = str(folder)
+    if entry in sys.path:
+        yield
+        return
+    sys.path.insert(0, entry)
+    try:
+        yield
+    except BaseException:
+        sys.path.remove(entry)
+        raise
+    if entry in sys.path:  # the file may have taken it away
+        sys.path.remove(entry)
+    sys.path.append(entry)
+
+
+def _explained(path: Path, error: BaseException) -> ConfigError:
+    """Return what happened when the file ran, with the next step."""
+    if isinstance(error, ImportError) and "relative import" in str(error):
+        return ConfigError(
+            f"{path.name} has a relative import, which only a module of a package can have.",
+            hint="Name the module without the dot: modules beside the file are found.",
+        )
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        top = error.name.partition(".")[0]
+        if PathFinder.find_spec(top, [str(path.parent)]) is None:
+            return ConfigError(
+                f"{path.name} needs the module {error.name}, which cannot be found.",
+                hint=f"Install it with pip, or put {top}.py beside {path.name}.",
+            )
+    if isinstance(error, SystemExit):
+        return ConfigError(
+            f"{path.name} exits when it is run.",
+            hint='Put what is for the command line below `if __name__ == "__main__":`.',
+        )
+    return ConfigError(
+        f"{path.name} fails when it is run: {type(error).__name__}: {error}.",
+        hint="--debug shows where.",
+    )
