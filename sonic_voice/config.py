@@ -85,9 +85,10 @@ class SessionConfig:
     """None: the model's first voice."""
     system: str = DEFAULT_SYSTEM
     history: tuple[Message, ...] = ()
-    """Earlier conversation; normalised when built (USER first, neighbours merged)."""
+    """Earlier conversation, the oldest first; brought into the service's order when built: see
+    `history`, also for what happens when the assistant speaks first."""
     history_policy: HistoryPolicy = "error"
-    """What to do with a history over the limits: `error`, or `trim` the oldest."""
+    """What to do with a history over the limits: `error` raises, `trim` drops the oldest."""
     script: Script | None = None
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
