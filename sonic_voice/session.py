@@ -203,6 +203,23 @@ class Session:
             turn, heard_ms, self.transcript.heard(turn), planned=self.transcript.planned(turn)
         )
 
+    def stop_playback(self, played_ms: Callable[[int], int]) -> list[Heard]:
+        """Cut each answer that was not heard to its end: nothing more of it will sound.
+
+        To be called by whoever plays the sound, when playback ends before the answers do. What the
+        service tells afterwards is in no transcript. Repeating it changes nothing.
+
+        Args:
+            played_ms: Returns how many milliseconds of a turn have sounded.
+
+        Returns:
+            What was heard of each answer that was cut.
+        """
+        return [
+            Heard(turn, ms, self.transcript.heard(turn), self.transcript.planned(turn))
+            for turn, ms in self.transcript.stop_playback(played_ms).items()
+        ]
+
     @property
     def settled(self) -> bool:
         """Nobody speaks, no tool runs, and no answer is owed."""

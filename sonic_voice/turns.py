@@ -225,6 +225,7 @@ class Turns:
         if record.stop != "END_TURN":
             return []
         self._owes_answer = False
+        self._transcript.answer_ended(block.turn)
         if block.turn == self._turn.number:
             self._turn.over = True
         return [TurnEnded(block.turn)]

@@ -296,6 +296,7 @@ export class VoiceClient extends EventTarget {
   /** @param {Ending} ending */
   #end(ending) {
     this.#watch.abort();
+    this.#conversation.end();
     void this.#sound.close();
     this.#waiting?.reject(new VoiceError(ending));
     this.#announce();

@@ -23,7 +23,7 @@ from typing import Any
 
 from ..config import SessionConfig
 from ..controls import Controls
-from ..conversation import converse
+from ..conversation import converse, stop_playback
 from ..errors import OrderError, SonicError
 from ..events import AssistantText, Audio, Event, Interrupted, ToolCall, TurnEnded, UserText
 from ..metrics import Metrics
@@ -160,10 +160,13 @@ class Visit:
         match event:
             case Audio(_, pcm):
                 self._counts.answer_s += self._config.output.seconds(len(pcm))
-            case UserText() | AssistantText() | ToolCall():
-                self._arm(Close.IDLE, self._limits.idle_s)
             case TurnEnded(turn) if message:
                 message["samples"] = self._outbox.end(turn)
+            case AssistantText(turn, _, _, "SPECULATIVE") if message:
+                self._arm(Close.IDLE, self._limits.idle_s)
+                message["starts_at"] = self._outbox.end(turn)
+            case UserText() | AssistantText() | ToolCall():
+                self._arm(Close.IDLE, self._limits.idle_s)
             case _:
                 pass
         if message:
@@ -185,9 +188,14 @@ class Visit:
         self._sendable.set()
 
     def end(self, close: Close) -> None:
-        """It is over, because of `close`, unless it was before."""
+        """It is over, because of `close`, unless it was before.
+
+        The page is told what was heard of an answer that ends here, before it is closed.
+        """
         if self.ending.done():
             return
+        if self._controls is not None:
+            stop_playback(self._controls.session, self._sink, [self._observe])
         self.ending.set_result(close)
         for timer in self._timers.values():
             timer.cancel()

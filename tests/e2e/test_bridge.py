@@ -69,11 +69,11 @@ async def test_a_page_holds_three_turns_with_a_tool_and_a_barge_in() -> None:
 
 
 def _check_barge_in(page: Page) -> None:
-    [interrupted], [flush] = page.of("interrupted"), page.of("flush")
+    [interrupted], flush = page.of("interrupted"), page.of("flush")[0]
     assert (interrupted["turn"], flush["epoch"]) == (2, 1)
     assert {answer.turn for answer in page.answers if answer.epoch == 1} == {3}
     # Told twice at most: a guess at once, and what the page says it has played.
-    heard = page.of("heard")[-1]
+    heard = [message for message in page.of("heard") if message["turn"] == 2][-1]
     assert heard["planned"].startswith(heard["heard"])
     assert "lighthouse" in heard["heard"]
     assert "rowed" not in heard["heard"]
@@ -124,6 +124,31 @@ async def test_a_conversation_that_nobody_resumes_is_forgotten() -> None:
         async with socket(url) as connection:
             await connection.send(_hello(resume=page.ready["resume"]))
             assert (await close_of(connection))[0] == 4014
+
+
+@pytest.mark.parametrize("leave", ["bye", "stop", "time"])
+async def test_a_conversation_that_ends_in_an_answer_tells_what_was_heard(leave: str) -> None:
+    limits = Limits(session_s=4) if leave == "time" else None
+    async with running(limits) as (url, bridge), socket(url) as connection:
+        async with Page(connection) as page:
+            await page.until("listening")
+            await page.say("say", text="hello.")
+            await page.until("turn_ended", turn=1)
+            await page.say("say", text="go forward ten meters.")
+            texts = [await page.until("assistant_text", turn=2, block=block) for block in (0, 1)]
+            await until(lambda: page.played_samples(2) > 12_000)
+            if leave == "bye":
+                await page.say("bye")
+            elif leave == "stop":
+                bridge.stop()
+            code, _ = await _closed(page)
+            assert code == {"bye": 1000, "stop": 1001, "time": 4026}[leave]
+    heard = page.of("heard")[-1]
+    assert heard["turn"] == 2
+    assert heard["planned"].startswith(heard["heard"])
+    assert 0 < len(heard["heard"]) < len(heard["planned"])
+    starts = [text["starts_at"] for text in texts]
+    assert starts[0] == 0 < starts[1]
 
 
 async def test_a_newer_connection_replaces_an_older_one() -> None:
