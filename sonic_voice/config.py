@@ -100,6 +100,10 @@ class SessionConfig:
     input: AudioFormat = AudioFormat(16_000)
     output: AudioFormat = AudioFormat(24_000)
     deadlines: Deadlines = field(default_factory=Deadlines)
+    stream_s: float | None = None
+    """Wall-clock life of a stream, in seconds. None: the model's 8 minutes, at which the service
+    ends it (reference 0.4). It changes only what is announced: set it for an emulator that ends
+    streams earlier."""
 
     def __post_init__(self) -> None:
         model = voice_model(self.model)
@@ -113,6 +117,11 @@ class SessionConfig:
         _check_rates(self, model)
         _check_system(self, model)
         _check_tools(self)
+
+    @property
+    def stream_life_s(self) -> float:
+        """Wall-clock life of a stream, in seconds."""
+        return self.stream_s or self.voice_model.limits.stream_s
 
     @property
     def voice_model(self) -> VoiceModel:
@@ -143,6 +152,8 @@ def _check_numbers(config: SessionConfig) -> None:
     deadlines = config.deadlines
     if min(deadlines.open_s, deadlines.send_s, deadlines.close_s) <= 0:
         raise ConfigError("Deadlines must be more than 0 s.")
+    if config.stream_s is not None and config.stream_s <= 0:
+        raise ConfigError(f"stream_s must be more than 0 s, not {config.stream_s}.")
     for name, value in (("top_p", config.top_p), ("temperature", config.temperature)):
         if not 0.0 <= value <= 1.0:
             raise ConfigError(f"{name} must be 0 to 1, not {value}.")
