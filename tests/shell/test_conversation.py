@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import sonic_voice.conversation
 from sonic_voice import wire
@@ -31,6 +33,8 @@ from sonic_voice.session import Session
 from sonic_voice.story import JsonLines, Story
 from sonic_voice.tools import Toolbox, tool
 from sonic_voice.transport import MemoryStream, MemoryTransport
+
+from ..unit.test_protocol_nonsense import events
 
 IDS = wire.Ids("s", "p", "c")
 IN, OUT = AudioFormat(16_000), AudioFormat(24_000)
@@ -367,6 +371,28 @@ async def test_events_that_make_no_sense_do_not_end_a_conversation() -> None:
     assert notes.of(TurnEnded)
     assert len(notes.of(Ignored)) >= 8
     assert session.transcript.messages[-1] == Message("ASSISTANT", "Hi.")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(events(), max_size=40))
+def test_no_events_of_any_kind_end_a_conversation(payloads: list[bytes]) -> None:
+    async def talk() -> None:
+        source, notes = Speaker(10), Notes()
+        lines = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+
+        def script(service: Service) -> None:
+            for payload in payloads:
+                service.stream.deliver(payload)
+
+        async with conversation(script, source) as session:
+            sink = Speakers(session)
+            metrics = Metrics(session, sink)
+            observers = [notes, metrics, JsonLines(lines), Story(lines, metrics)]
+            await converse(session, source, sink, observers=observers)
+            assert metrics.snapshot.cost_usd is not None
+        assert notes.events[-1] == Closed()
+
+    asyncio.run(talk())
 
 
 async def test_tools_run_beside_the_sound_and_in_parallel() -> None:
