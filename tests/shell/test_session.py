@@ -88,7 +88,9 @@ async def test_leaving_says_goodbye_by_itself(transport: MemoryTransport) -> Non
 
 async def test_the_end_of_the_stream_s_life_is_announced_once(transport: MemoryTransport) -> None:
     async with Session.open(config(stream_s=0.08), transport, clock=lambda: 0.0) as session:
-        assert await anext(session) == StreamExpiring(left_s=pytest.approx(0.01), life_s=0.08)
+        expiring = await anext(session)
+        assert isinstance(expiring, StreamExpiring)
+        assert (expiring.left_s, expiring.life_s) == (pytest.approx(0.01), 0.08)
         session.finish()
         transport.streams[0].finish()
         assert [event async for event in session] == [Closed()]
