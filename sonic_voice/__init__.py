@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Heard,
         Ignored,
         Interrupted,
+        StreamExpiring,
         ToolAnswered,
         ToolCall,
         TurnEnded,
@@ -83,8 +84,8 @@ _MODULE_OF = {
             "WireError"
         ),
         "events": (
-            "AssistantText Audio Closed Event Heard Ignored Interrupted ToolAnswered ToolCall "
-            "TurnEnded Usage UserSpeechEnded UserSpeechStarted UserText"
+            "AssistantText Audio Closed Event Heard Ignored Interrupted StreamExpiring "
+            "ToolAnswered ToolCall TurnEnded Usage UserSpeechEnded UserSpeechStarted UserText"
         ),
         "history": "Message",
         "metrics": "Metrics",
@@ -142,6 +143,7 @@ __all__ = [
     "SonicError",
     "Speaker",
     "Stream",
+    "StreamExpiring",
     "Tokens",
     "Tool",
     "ToolAnswered",

@@ -91,9 +91,10 @@ class SessionConfig:
     """None: the model's first voice."""
     system: str = DEFAULT_SYSTEM
     history: tuple[Message, ...] = ()
-    """Earlier conversation; normalised when built (USER first, neighbours merged)."""
+    """Earlier conversation, the oldest first; brought into the service's order when built: see
+    `history`, also for what happens when the assistant speaks first."""
     history_policy: HistoryPolicy = "error"
-    """What to do with a history over the limits: `error`, or `trim` the oldest."""
+    """What to do with a history over the limits: `error` raises, `trim` drops the oldest."""
     script: Script | None = None
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
@@ -105,6 +106,10 @@ class SessionConfig:
     input: AudioFormat = AudioFormat(16_000)
     output: AudioFormat = AudioFormat(24_000)
     deadlines: Deadlines = field(default_factory=Deadlines)
+    stream_s: float | None = None
+    """Wall-clock life of a stream, in seconds. None: the model's 8 minutes, at which the service
+    ends it (reference 0.4). It changes only what is announced: set it for an emulator that ends
+    streams earlier."""
 
     def __post_init__(self) -> None:
         model = voice_model(self.model)
@@ -118,6 +123,11 @@ class SessionConfig:
         _check_rates(self, model)
         _check_system(self, model)
         _check_tools(self)
+
+    @property
+    def stream_life_s(self) -> float:
+        """Wall-clock life of a stream, in seconds."""
+        return self.stream_s or self.voice_model.limits.stream_s
 
     @property
     def voice_model(self) -> VoiceModel:
@@ -148,6 +158,8 @@ def _check_numbers(config: SessionConfig) -> None:
     deadlines = config.deadlines
     if min(deadlines.open_s, deadlines.send_s, deadlines.close_s) <= 0:
         raise ConfigError("Deadlines must be more than 0 s.")
+    if config.stream_s is not None and config.stream_s <= 0:
+        raise ConfigError(f"stream_s must be more than 0 s, not {config.stream_s}.")
     for name, value in (("top_p", config.top_p), ("temperature", config.temperature)):
         if not 0.0 <= value <= 1.0:
             raise ConfigError(f"{name} must be 0 to 1, not {value}.")

@@ -8,6 +8,9 @@
 
 The conversation ends when the source is done and everything was answered, when the source is
 closed, or with the session. A source that is done delivers silence until then.
+
+Whatever ends it, an answer that was not heard to its end is cut where playback stopped, as by an
+interruption: `stop_playback`. The transcript never holds a word that nobody heard.
 """
 
 from asyncio import TaskGroup
@@ -17,7 +20,7 @@ from typing import Any, cast
 
 from .audio import AudioSink, AudioSource
 from .errors import ConfigError, SonicError
-from .events import Audio, Event, Interrupted, ToolCall
+from .events import Audio, Closed, Event, Interrupted, ToolCall, TurnEnded
 from .session import Session
 from .tools import Toolbox
 
@@ -46,26 +49,48 @@ async def converse(
     """Hold the conversation until it is over. The session must be entered; it is left finished.
 
     Raises `ConfigError` if source or sink are not in the session's formats, and whatever ends
-    the session. Cancelling it leaves no task; leave the session for a graceful goodbye.
+    the session. Cancelling it leaves no task; leave the session for a graceful goodbye. However it
+    ends, nothing waits in the sink afterwards, and the transcript is what was heard.
     """
     _check_formats(session, source, sink)
     with _one_error():
         async with TaskGroup() as tasks:
             uplink = tasks.create_task(_speak(session, source, sink), name="sonic uplink")
-            async for event in session:
-                _tell(observers, event, session.now())
-                match event:
-                    case Audio(turn, pcm):
-                        sink.play(turn, pcm)
-                    case Interrupted(turn):
-                        sink.flush()
-                        heard = session.heard(turn, sink.played_ms(turn))
-                        _tell(observers, heard, session.now())
-                    case ToolCall():
-                        tasks.create_task(_answer(session, tools or Toolbox(), event))
-                    case _:
-                        pass
+            try:
+                async for event in session:
+                    if isinstance(event, Closed):  # always the last that observers are told
+                        stop_playback(session, sink, observers)
+                    _tell(observers, event, session.now())
+                    match event:
+                        case Audio(turn, pcm):
+                            sink.play(turn, pcm)
+                        case Interrupted(turn):
+                            sink.flush()
+                            heard = session.heard(turn, sink.played_ms(turn))
+                            _tell(observers, heard, session.now())
+                        case TurnEnded():
+                            session.transcript.follow_playback(sink.played_ms)
+                        case ToolCall():
+                            tasks.create_task(_answer(session, tools or Toolbox(), event))
+                        case _:
+                            pass
+            finally:
+                stop_playback(session, sink, observers)
             uplink.cancel()
+
+
+def stop_playback(session: Session, sink: AudioSink, observers: Sequence[Observer]) -> None:
+    """Cut off here each answer of `session` that `sink` has not played to its end.
+
+    The sink is silenced, the transcript cut, and `observers` are told what was heard. Repeating it
+    changes nothing. `converse` does it on its way out; an owner who ends the conversation in
+    another way, before `converse` knows, does it first.
+    """
+    cut = session.stop_playback(sink.played_ms)
+    if cut:
+        sink.flush()
+    for heard in cut:
+        _tell(observers, heard, session.now())
 
 
 async def _speak(session: Session, source: AudioSource, sink: AudioSink) -> None:

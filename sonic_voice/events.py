@@ -118,6 +118,35 @@ class Ignored:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamExpiring:
+    """The service will end the stream, and with it this conversation, in about `left_s` seconds.
+
+    Told once, after seven eighths of the stream's life: at seven of eight minutes.
+    """
+
+    left_s: float
+    life_s: float
+    """Wall-clock life of a stream, in seconds (reference 0.4)."""
+
+    @property
+    def notice(self) -> str:
+        """The sentence for the person who talks."""
+        left = duration(self.left_s)
+        verb = "is" if left.startswith("1 ") else "are"
+        return (
+            f"The service ends every conversation after {duration(self.life_s)}; "
+            f"{left} {verb} left."
+        )
+
+
+def duration(seconds: float) -> str:
+    """Return `seconds` in words: in minutes where they are whole ones, else in seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    number, unit = (minutes, "minute") if minutes and not rest else (round(seconds), "second")
+    return f"{number} {unit}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The stream ended after our goodbye. Always the last event."""
 
@@ -135,5 +164,6 @@ type Event = (
     | TurnEnded
     | Usage
     | Ignored
+    | StreamExpiring
     | Closed
 )

@@ -4,11 +4,25 @@ The rules (protocol reference 2.9, 0.4): history is sent once, whole, before any
 with the user; roles alternate; one `textInput` and the whole have limits. Text is cut at 1,000
 bytes on UTF-8 boundaries, which every version of the service takes; the pieces of one message
 go into one content block and are joined there.
+
+A history in which the assistant speaks first, as one who greets does, keeps its first words: the
+USER message `ASSISTANT_FIRST` is put before them. Without the greeting, what the user answered to
+it makes no sense. Other ways were not taken. In the system prompt the words would be an instruction
+and not something that was said. An error would refuse the most usual beginning of a telephone call.
+LiveKit's client sends a USER message of this kind, too (reference 7).
+
+The policy `"trim"` never raises because of a size. What was said first goes first:
+
+1. A message over its own limit loses its beginning, up to a sentence where one begins soon enough,
+   else up to a word. The rest is as it was said, after an ellipsis.
+2. The oldest messages go until the rest fits, and with them an answer whose question has gone.
+3. One message that alone is over the limit of the whole is shortened as in 1.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from .catalog import Limits
 from .errors import ConfigError
@@ -28,36 +42,51 @@ class Message:
     text: str
 
 
+ASSISTANT_FIRST = "[The assistant speaks first.]"
+"""The USER message before a history that begins with the assistant. In brackets, since nobody
+said it. It is English whatever is spoken, as a stage direction that no one hears."""
+
+ELLIPSIS = "\N{HORIZONTAL ELLIPSIS} "
+"""Stands before the rest of a message whose beginning was cut off."""
+
+_SENTENCE_START = re.compile(r"(?:[.!?…][\"'”’)]*\s+|\n\s*)(?=\S)")
+_WORD_START = re.compile(r"\s+(?=\S)")
+
+
 def normalise(
     history: Iterable[Message], limits: Limits, policy: HistoryPolicy = "error"
 ) -> tuple[Message, ...]:
-    """`history` as the service takes it: USER first, neighbours merged, blanks gone, in limits.
+    """Return `history` as the service takes it; the module says what is changed.
 
-    With `policy` `"trim"` the oldest messages go until the rest fits; with `"error"` a history
-    over the limits raises `ConfigError`. One message alone over its own limit always raises:
-    cutting what somebody said would change it.
+    Args:
+        history: Messages, the oldest first. Blank ones are left out, neighbours of one role merged.
+        limits: Those of the model, in bytes of UTF-8 and in messages.
+        policy: What to do with a history over a limit: raise (`"error"`), or shorten it (`"trim"`).
+
+    Raises:
+        ConfigError: Something in `history` is no `Message` of text, or the policy is unknown, or
+            the policy is `"error"` and a message or the whole is over a limit.
     """
     if policy not in ("error", "trim"):
         raise ConfigError(f"history_policy is error or trim, not {policy!r}.")
-    merged = _merge(history)
+    merged = _begun_by_user(_merge(_checked(history)))
+    if policy == "trim":
+        return tuple(_trimmed(merged, limits))
     for message in merged:
-        size = len(encoded(message.text, "A message of the history"))
+        size = len(message.text.encode())
         if size > limits.history_message_bytes:
             raise ConfigError(
                 f"A message of the history has {size} bytes ({message.text[:40]!r}...); "
                 f"{limits.history_message_bytes} are the limit.",
-                hint="Summarise it. Neighbours of one role count as one message.",
+                hint='Summarise it, or set history_policy="trim" to cut off its beginning. '
+                "Neighbours of one role count as one message.",
             )
-    if fits(merged, limits):
-        return tuple(merged)
-    if policy == "error":
+    if not fits(merged, limits):
         raise ConfigError(
             f"The history has {len(merged)} messages and {total_bytes(merged)} bytes; "
             f"{limits.history_messages} and {limits.history_bytes} are the limits.",
             hint='Send less of it, or set history_policy="trim" to drop the oldest.',
         )
-    while not fits(merged, limits):
-        merged = _merge(merged[1:])
     return tuple(merged)
 
 
@@ -82,20 +111,86 @@ def fits(history: list[Message], limits: Limits) -> bool:
     return len(history) <= limits.history_messages and total_bytes(history) <= limits.history_bytes
 
 
+def _checked(history: Iterable[Message]) -> Iterator[Message]:
+    """Yield each message of `history`. Raises `ConfigError` for what is none."""
+    given: object = history  # whatever the type says, applications are not all type-checked
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+        raise ConfigError(
+            f"The history is a {type(given).__name__}, not a sequence of messages.",
+            hint=_WRITE_MESSAGES,
+        )
+    for number, item in enumerate(cast(Iterable[object], given), 1):
+        if not isinstance(item, Message):
+            raise ConfigError(
+                f"Message {number} of the history is a {type(item).__name__}: {_short(item)}.",
+                hint=_WRITE_MESSAGES,
+            )
+        if item.role not in ("USER", "ASSISTANT"):
+            raise ConfigError(
+                f"Message {number} of the history has the role {item.role!r}.",
+                hint="USER or ASSISTANT.",
+            )
+        if not isinstance(cast(object, item.text), str):
+            raise ConfigError(
+                f"The text of message {number} of the history is a {type(item.text).__name__}.",
+                hint=_WRITE_MESSAGES,
+            )
+        encoded(item.text, "A message of the history")
+        yield item
+
+
+_WRITE_MESSAGES = 'Write it as [Message("USER", "Hello."), Message("ASSISTANT", "Hi!")].'
+
+
+def _short(item: object) -> str:
+    text = repr(item)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
 def _merge(history: Iterable[Message]) -> list[Message]:
     merged: list[Message] = []
     for message in history:
-        if message.role not in ("USER", "ASSISTANT"):
-            raise ConfigError(
-                f"The history has the role {message.role!r}.", hint="USER or ASSISTANT."
-            )
         if not message.text.strip():
             continue
         if merged and merged[-1].role == message.role:
             merged[-1] = Message(message.role, f"{merged[-1].text}\n{message.text}")
-        elif merged or message.role == "USER":
+        else:
             merged.append(message)
     return merged
+
+
+def _begun_by_user(merged: list[Message]) -> list[Message]:
+    if merged and merged[0].role == "ASSISTANT":
+        return [Message("USER", ASSISTANT_FIRST), *merged]
+    return merged
+
+
+def _trimmed(merged: list[Message], limits: Limits) -> list[Message]:
+    most = limits.history_message_bytes
+    kept = [Message(message.role, _shortened(message.text, most)) for message in merged]
+    while len(kept) > 1 and not fits(kept, limits):
+        gone = 2 if len(kept) > 2 and kept[1].role == "ASSISTANT" else 1
+        kept = kept[gone:]
+    kept = _begun_by_user(kept)
+    if not fits(kept, limits):
+        most = limits.history_bytes - total_bytes(kept[:-1])
+        kept[-1] = Message(kept[-1].role, _shortened(kept[-1].text, most))
+    return kept
+
+
+def _shortened(text: str, limit_bytes: int) -> str:
+    """Return the end of `text` in at most `limit_bytes` of UTF-8, an ellipsis included."""
+    if len(text.encode()) <= limit_bytes:
+        return text
+    text = text.strip()
+    room = max(0, limit_bytes - len(ELLIPSIS.encode()))
+    tail = text.encode()[-room:] if room else b""
+    rest = tail.decode(errors="ignore")  # a character that was cut is left out
+    for begin in (_SENTENCE_START, _WORD_START):
+        found = begin.search(rest)
+        if found is not None and found.end() <= len(rest) / 2:
+            return ELLIPSIS + rest[found.end() :]
+    return ELLIPSIS + rest.lstrip()
 
 
 def chunks(text: str, limit_bytes: int = CHUNK_BYTES) -> Iterator[str]:

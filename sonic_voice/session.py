@@ -21,7 +21,7 @@ from typing import Self
 
 from .config import SessionConfig
 from .errors import DeadlineError, OrderError, SonicError
-from .events import Closed, Event, Heard, ToolAnswered, Usage
+from .events import Closed, Event, Heard, StreamExpiring, ToolAnswered, Usage
 from .leg import Leg
 from .protocol import SonicProtocol
 from .transcript import Transcript
@@ -34,6 +34,10 @@ EVENTS_WAITING = 1024
 MAX_FRAME_BYTES = 32_000
 """One second of 16 kHz audio. Larger pieces are cut, well below the service's 1,000,000 bytes a
 chunk (reference 0.4), so that a tool result never waits behind a long one."""
+
+
+EXPIRY_NOTICE_AT = 7 / 8
+"""Share of a stream's life after which its end is announced: 7 of 8 minutes."""
 
 
 class Session:
@@ -74,12 +78,15 @@ class Session:
         self._room = asyncio.Event()
         self._closed = False
         self._goodbye: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.TimerHandle | None = None
         self._audio_began_s: float | None = None
 
     async def __aenter__(self) -> Self:
         if self._leg is not None:
             raise OrderError("A session is entered once.", hint="Open another one.")
         deadline_s = self.config.deadlines.open_s
+        loop = asyncio.get_running_loop()
+        opened_s = loop.time()  # wall-clock time, as the stream's life, whatever our own clock is
         try:
             async with asyncio.timeout(deadline_s):
                 self._leg = await self._open_leg(1)
@@ -90,7 +97,14 @@ class Session:
             if isinstance(error, TimeoutError):
                 raise _no_answer(deadline_s) from error
             raise
+        expiring_s = opened_s + EXPIRY_NOTICE_AT * self.config.stream_life_s
+        self._expiry = loop.call_at(expiring_s, self._announce_expiry)
         return self
+
+    def _announce_expiry(self) -> None:
+        if not self._live_leg.protocol.finished:
+            life_s = self.config.stream_life_s
+            self._push([StreamExpiring((1 - EXPIRY_NOTICE_AT) * life_s, life_s)])
 
     async def _open_leg(self, number: int) -> Leg:
         protocol = SonicProtocol(self.config, self.transcript)
@@ -122,8 +136,9 @@ class Session:
             if error is None and not leg.told:
                 leg.outcome()
         finally:
-            if self._goodbye is not None:
-                self._goodbye.cancel()
+            for timer in (self._goodbye, self._expiry):
+                if timer is not None:
+                    timer.cancel()
             await leg.aclose()
 
     # -- input ---------------------------------------------------------------------------------
@@ -204,6 +219,23 @@ class Session:
         return Heard(
             turn, heard_ms, self.transcript.heard(turn), planned=self.transcript.planned(turn)
         )
+
+    def stop_playback(self, played_ms: Callable[[int], int]) -> list[Heard]:
+        """Cut each answer that was not heard to its end: nothing more of it will sound.
+
+        To be called by whoever plays the sound, when playback ends before the answers do. What the
+        service tells afterwards is in no transcript. Repeating it changes nothing.
+
+        Args:
+            played_ms: Returns how many milliseconds of a turn have sounded.
+
+        Returns:
+            What was heard of each answer that was cut.
+        """
+        return [
+            Heard(turn, ms, self.transcript.heard(turn), self.transcript.planned(turn))
+            for turn, ms in self.transcript.stop_playback(played_ms).items()
+        ]
 
     @property
     def settled(self) -> bool:

@@ -15,6 +15,7 @@ from .events import (
     Event,
     Heard,
     Interrupted,
+    StreamExpiring,
     ToolAnswered,
     ToolCall,
     TurnEnded,
@@ -62,7 +63,11 @@ class Story:
             case ToolAnswered(_, _, name, result):
                 self._line("", f"{name} -> {_shortened(result)}")
             case Heard(_, heard_ms, heard, _):
-                self._line("", f"interrupted after {heard_ms / 1000:.1f} s, heard: {heard}")
+                self._line(
+                    "", f"interrupted after {heard_ms / 1000:.1f} s, heard: {heard or 'nothing'}"
+                )
+            case StreamExpiring():
+                self._line("note", event.notice)
             case TurnEnded(turn) | Interrupted(turn):
                 self._time(turn)
                 self._end_line()

@@ -7,6 +7,11 @@ playback and often seconds late or never, as spoken (FINAL). The text of a turn 
 - interrupted, and playback told how much was heard: the plan, cut there between two words;
 - interrupted, and nobody told: the FINAL blocks alone, since the rest never sounded.
 
+A conversation that ends in the middle of an answer interrupts it: `stop_playback` cuts each answer
+that was not heard to its end where playback stopped, and nothing that comes later is taken for
+heard. An answer without any sound is then its FINAL blocks, or nothing. (The service has no answers
+of text alone, reference 2.3.)
+
 Where playback stopped inside a block, its pauses are taken to be where its clauses end, and the
 words between to be spread evenly over the voice. Stopped anywhere, what is told of 56 answers of
 two synthesised voices and 14 recordings of people is then right within a word but for 2 of 1000
@@ -16,6 +21,7 @@ Source: protocol reference 3.11.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise, product
 
@@ -92,6 +98,14 @@ class _Turn:
     blocks: list[_Block] = field(default_factory=list[_Block])
     interrupted: bool = False
     heard_ms: int | None = None
+    complete: bool = False
+    """Whether all sound of the answer has come."""
+    played_ms: int = 0
+    """The most that playback said of this turn; a sink forgets old turns."""
+
+    @property
+    def sound_ms(self) -> float:
+        return sum(sum(block.runs_ms) for block in self.blocks)
 
 
 class Transcript:
@@ -99,6 +113,9 @@ class Transcript:
 
     def __init__(self) -> None:
         self._turns: dict[int, _Turn] = {}
+        self._unsettled: set[int] = set()
+        """Turns whose answer may still be cut: begun, and neither heard to the end nor cut."""
+        self._stopped = False
 
     def user(self, turn: int, text: str) -> None:
         """Words of the user; several pieces of one turn belong together."""
@@ -106,7 +123,9 @@ class Transcript:
 
     def plan(self, turn: int, text: str) -> int:
         """A block of the answer as planned; returns its number within the turn."""
-        blocks = self._turn(turn).blocks
+        if self._stopped:
+            return 0
+        blocks = self._answer(turn).blocks
         blocks.append(_Block(text))
         return len(blocks) - 1
 
@@ -116,7 +135,9 @@ class Transcript:
 
     def sound(self, turn: int, pcm: bytes, rate_hz: int) -> None:
         """More of the sound of the turn's newest block, s16le mono."""
-        blocks = self._turn(turn).blocks
+        if self._stopped:
+            return
+        blocks = self._answer(turn).blocks
         if not blocks:
             blocks.append(_Block(""))
         samples = memoryview(pcm)[: len(pcm) // 2 * 2].cast("h")
@@ -130,8 +151,12 @@ class Transcript:
     def sound_ended(self, turn: int) -> None:
         """The newest block's sound is complete."""
         blocks = self._turn(turn).blocks
-        if blocks:
+        if blocks and not self._stopped:
             blocks[-1].whole = True
+
+    def answer_ended(self, turn: int) -> None:
+        """All sound of the turn's answer has come."""
+        self._turn(turn).complete = not self._stopped
 
     def final(self, text: str, current: int) -> tuple[int, int]:
         """A FINAL block; returns the turn and the block it speaks of.
@@ -149,7 +174,9 @@ class Transcript:
                 if block.final is None and block.planned.strip().startswith(spoken):
                     block.final = text
                     return number, index
-        blocks = self._turn(current).blocks
+        if self._stopped:
+            return current, 0
+        blocks = self._answer(current).blocks
         blocks.append(_Block(planned="", final=text, whole=True))
         return current, len(blocks) - 1
 
@@ -160,6 +187,40 @@ class Transcript:
     def hear(self, turn: int, heard_ms: int) -> None:
         """Playback stopped after `heard_ms` of the turn's sound."""
         self._turn(turn).heard_ms = heard_ms
+
+    def follow_playback(self, played_ms: Callable[[int], int]) -> None:
+        """Note which answers have been heard to their end: they are cut no more.
+
+        Args:
+            played_ms: Returns how many milliseconds of a turn have sounded. It need not know turns
+                that it called heard before.
+        """
+        for number in sorted(self._unsettled):
+            turn = self._turns[number]
+            turn.played_ms = max(turn.played_ms, played_ms(number))
+            heard = turn.complete and turn.played_ms + TAIL_MS >= turn.sound_ms
+            dropped = not turn.blocks  # its plans, before any sound
+            if dropped or turn.heard_ms is not None or (heard and not turn.interrupted):
+                self._unsettled.discard(number)
+
+    def stop_playback(self, played_ms: Callable[[int], int]) -> dict[int, int]:
+        """Cut each answer that was not heard to its end; nothing sounds any more.
+
+        What the service still tells of answers is not taken. Repeating it changes nothing.
+
+        Returns:
+            For each turn that was cut, how many milliseconds of it were heard.
+        """
+        self.follow_playback(played_ms)
+        cut = {number: self._turns[number].played_ms for number in sorted(self._unsettled)}
+        for number, heard_ms in cut.items():
+            turn = self._turns[number]
+            turn.interrupted = True
+            if turn.sound_ms:
+                turn.heard_ms = heard_ms
+        self._unsettled.clear()
+        self._stopped = True
+        return cut
 
     def planned(self, turn: int) -> str:
         """The whole answer as it was meant."""
@@ -176,7 +237,10 @@ class Transcript:
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """The conversation so far, one line for each side of each turn."""
+        """The conversation so far, one line for each side of each turn.
+
+        An answer that was cut before a word of it was heard has none.
+        """
         lines: list[Line] = []
         for number, turn in sorted(self._turns.items()):
             if turn.user:
@@ -184,7 +248,8 @@ class Transcript:
                 lines.append(Line(number, "USER", said, said))
             if turn.blocks:
                 heard, planned = self.heard(number), self.planned(number)
-                lines.append(Line(number, "ASSISTANT", heard, planned, turn.interrupted))
+                if heard or not turn.interrupted:
+                    lines.append(Line(number, "ASSISTANT", heard, planned, turn.interrupted))
         return tuple(lines)
 
     @property
@@ -198,6 +263,13 @@ class Transcript:
 
     def _turn(self, number: int) -> _Turn:
         return self._turns.setdefault(number, _Turn())
+
+    def _answer(self, number: int) -> _Turn:
+        """The turn `number`, whose answer goes on."""
+        turn = self._turn(number)
+        if turn.heard_ms is None:
+            self._unsettled.add(number)
+        return turn
 
 
 def _cut(blocks: list[_Block], heard_ms: float) -> str:

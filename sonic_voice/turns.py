@@ -15,6 +15,9 @@ that moment is dead: what still comes of it is dropped, whatever its name promis
 
 Whether an answer is still playing is judged from when its sound came and how long it lasts.
 
+An event that makes no sense where it comes, such as sound in a text block, becomes `Ignored` with
+the reason. No event raises: one that is wrong is no reason to hang up.
+
 Source: protocol reference 3.3 to 3.11, 11.4.
 """
 
@@ -24,7 +27,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import wire
-from .config import AudioFormat
+from .config import BYTES_PER_SAMPLE, AudioFormat
 from .events import (
     AssistantText,
     Audio,
@@ -40,12 +43,17 @@ from .events import (
 )
 from .transcript import Transcript
 
+RATES_HZ = range(1_000, 192_001)
+"""Sample rates, in Hz, that sound can have. Outside of them no device plays and no time passes."""
+
 
 @dataclass(slots=True)
 class _Block:
     """A content block of the service's that has begun."""
 
     turn: int
+    kind: str = "text"
+    """`text`, `audio` or `tool`."""
     role: str = ""
     stage: wire.Stage | None = None
     rate_hz: int = 0
@@ -147,19 +155,22 @@ class Turns:
     def _text_block(self, record: wire.TextBlock, now: float) -> list[Event]:
         if record.role == "ASSISTANT" and record.stage != "FINAL":
             self._open_answer()
-        self._begin(record.content_id, _Block(self._turn.number, record.role, record.stage))
+        self._begin(record.content_id, _Block(self._turn.number, "text", record.role, record.stage))
         return []
 
     def _audio_block(self, record: wire.AudioBlock, now: float) -> list[Event]:
         self._open_answer()
+        block = _Block(self._turn.number, "audio", rate_hz=record.rate_hz)
+        self._begin(record.content_id, block)
+        if record.rate_hz not in RATES_HZ:
+            return [Ignored(f"a block of sound at {record.rate_hz} Hz")]
         self._turn.sounded = True
         self._sounding = self._turn.number
-        self._begin(record.content_id, _Block(self._turn.number, rate_hz=record.rate_hz))
         return []
 
     def _tool_block(self, record: wire.ToolBlock, now: float) -> list[Event]:
         self._open_answer()
-        self._begin(record.content_id, _Block(self._turn.number, "TOOL"))
+        self._begin(record.content_id, _Block(self._turn.number, "tool", "TOOL"))
         return []
 
     def _text_output(self, record: wire.TextOutput, now: float) -> list[Event]:
@@ -168,6 +179,8 @@ class Turns:
             return self._interrupt(self._answering, "marker", now)
         if block is None:
             return [Ignored(f"text of the unknown block {record.content_id}")]
+        if block.kind != "text":
+            return [Ignored(f"text in the {block.kind} block {record.content_id}")]
         if block.role == "USER":
             return self._user_text(record.text)
         if block.stage == "FINAL":
@@ -182,14 +195,24 @@ class Turns:
         block = self._blocks.get(record.content_id)
         if block is None:
             return [Ignored(f"sound of the unknown block {record.content_id}")]
+        if block.kind != "audio":
+            return [Ignored(f"sound in the {block.kind} block {record.content_id}")]
         if block.dead:
             return []
+        if block.rate_hz not in RATES_HZ:
+            return [Ignored(f"sound at {block.rate_hz} Hz")]
+        if len(record.pcm) % BYTES_PER_SAMPLE:
+            return [Ignored(f"sound of {len(record.pcm)} bytes, no whole number of samples")]
         seconds = AudioFormat(block.rate_hz).seconds(len(record.pcm))
         self._playing_until_s = max(self._playing_until_s, now) + seconds
         self._transcript.sound(block.turn, record.pcm, block.rate_hz)
         return [Audio(block.turn, record.pcm, block.rate_hz)]
 
     def _tool_use(self, record: wire.ToolUse, now: float) -> list[Event]:
+        if record.tool_use in self._calls:
+            return [Ignored(f"a second tool call {record.tool_use}, before the first was answered")]
+        if record.content_id not in self._blocks:
+            self._open_answer()
         self._turn.called = True
         call = ToolCall(self._turn.number, record.tool_use, record.name, record.arguments_json)
         self._calls[record.tool_use] = call
@@ -198,14 +221,15 @@ class Turns:
     def _block_end(self, record: wire.BlockEnd, now: float) -> list[Event]:
         block = self._blocks.pop(record.content_id, None)
         if record.stop == "INTERRUPTED":
-            turn = block.turn if block is not None and block.rate_hz else self._answering
+            turn = block.turn if block is not None and block.kind == "audio" else self._answering
             return self._interrupt(turn, "contentEnd", now)
-        if block is None or block.dead or not block.rate_hz:
+        if block is None or block.dead or block.kind != "audio":
             return []
         self._transcript.sound_ended(block.turn)
         if record.stop != "END_TURN":
             return []
         self._owes_answer = False
+        self._transcript.answer_ended(block.turn)
         if block.turn == self._turn.number:
             self._turn.over = True
         return [TurnEnded(block.turn)]

@@ -2,13 +2,19 @@
  * What is said in one conversation: messages go in, turns and what is going on come out. Pure.
  *
  * Messages overtake sound, so a turn is over not when the server says that all of it has been sent,
- * but when that much has played.
+ * but when that much has played. For the same reason `end` cuts an answer that the end of the
+ * conversation left unheard: its words came before its sound.
  */
+
+/** Unhurried speech has 15 characters a second. Only for a block whose sound has not all come. */
+const MS_PER_CHARACTER = 65;
 
 /** @import { Position, ServerMessage, Stage } from './messages.js' */
 
 /**
- * @typedef {{ text: string, stage: Stage }} Part
+ * `startsAt`: samples of the turn before the sound of this block; missing where nobody told.
+ *
+ * @typedef {{ text: string, stage: Stage, startsAt?: number }} Part
  * @typedef {{ id: string, name: string, argumentsJson?: string, resultJson?: string,
  *   answered: boolean }} Tool
  */
@@ -48,6 +54,7 @@ export class Conversation {
   #ends = new Map();
   #came = /** @type {Position} */ ({ turn: 0, samples: 0 });
   #played = /** @type {Position} */ ({ turn: 0, samples: 0 });
+  #outputHz = 24_000;
 
   /** What is going on. @returns {Activity} */
   get activity() {
@@ -90,12 +97,26 @@ export class Conversation {
   }
 
   /**
-   * Who said what, as plain text: what was cut off in brackets, and what tools did.
+   * The conversation is over: cut each answer that has not played to its end where playback is.
+   */
+  end() {
+    this.#playing = false;
+    for (const turn of this.turns) {
+      const isUntold = turn.interrupted && !turn.heard && !turn.lost;
+      if (turn.who === 'assistant' && (!turn.over || isUntold)) this.#cut(turn);
+    }
+  }
+
+  /**
+   * Who said what, as plain text: only what was heard, and what tools did.
    *
    * @returns {string}
    */
   transcript() {
-    return this.turns.flatMap(lines).join('\n') + (this.turns.length ? '\n' : '');
+    return this.turns
+      .flatMap(lines)
+      .map((line) => `${line}\n`)
+      .join('');
   }
 
   /**
@@ -105,6 +126,9 @@ export class Conversation {
    */
   #follow(message) {
     switch (message.type) {
+      case 'ready':
+        this.#outputHz = message.output.rate_hz;
+        break;
       case 'listening':
         this.#listening = true;
         break;
@@ -157,7 +181,8 @@ export class Conversation {
         this.#answer(message.turn, ({ parts }) => {
           const grown = [...parts];
           while (grown.length < block) grown.push({ text: '', stage });
-          grown[block] = { text, stage };
+          const startsAt = message.starts_at ?? grown[block]?.startsAt;
+          grown[block] = startsAt === undefined ? { text, stage } : { text, stage, startsAt };
           return { parts: grown };
         });
         break;
@@ -210,6 +235,48 @@ export class Conversation {
         this.#amend(turn, () => ({ over: true }));
       }
     }
+  }
+
+  /**
+   * Cut an answer where playback is. Words are taken to be spread evenly over their block.
+   *
+   * @param {Turn} turn
+   */
+  #cut({ number, parts }) {
+    if (this.#played.turn > number) {
+      this.#amend(number, () => ({ over: true })); // what plays is in order: it was heard
+      return;
+    }
+    const played = this.#played.turn === number ? this.#played.samples : 0;
+    const said = parts.map(({ text }) => text).join('');
+    let length = 0;
+    let begin = 0;
+    for (const [index, { text, startsAt = begin }] of parts.entries()) {
+      const end = parts[index + 1]?.startsAt ?? this.#endOf(number, startsAt, text);
+      begin = end;
+      if (played < end || end <= startsAt) {
+        length += wordsBefore(text, (text.length * (played - startsAt)) / (end - startsAt));
+        break;
+      }
+      length += text.length;
+    }
+    const [heard, lost] = [said.slice(0, length), said.slice(length)];
+    const interrupted = lost.trim() !== '';
+    this.#amend(number, () => ({ interrupted, heard, lost, over: true }));
+  }
+
+  /**
+   * Where the sound of the last block that was told ends, in samples of its turn.
+   *
+   * @param {number} turn
+   * @param {number} startsAt
+   * @param {string} text
+   */
+  #endOf(turn, startsAt, text) {
+    const told = this.#ends.get(turn);
+    if (told !== undefined) return told;
+    const guess = startsAt + (text.length * MS_PER_CHARACTER * this.#outputHz) / 1000;
+    return Math.max(guess, this.#came.turn === turn ? this.#came.samples : 0);
   }
 
   /**
@@ -283,14 +350,29 @@ function isReached(place, at) {
 }
 
 /**
+ * How much of `text` is its words whose middle is before the character `reached`.
+ *
+ * @param {string} text
+ * @param {number} reached
+ */
+function wordsBefore(text, reached) {
+  let end = 0;
+  for (const { 0: word, index } of text.matchAll(/\S+/g)) {
+    if (!(index + word.length / 2 <= reached)) break;
+    end = index + word.length;
+  }
+  return end;
+}
+
+/**
  * @param {Turn} turn
  * @returns {string[]}
  */
 function lines(turn) {
-  const [heard, lost] = [turn.heard.trim(), turn.lost.trim()];
-  const cut = [heard, lost && `[${lost}]`].filter(Boolean).join(' ');
   const said = turn.parts.map((part) => part.text).join('');
-  const text = (turn.interrupted && cut) || said.trim();
+  const isCut = turn.interrupted && (turn.heard || turn.lost);
+  const heard = turn.heard.trim();
+  const text = isCut ? heard && `${heard}${turn.lost.trim() && ' [cut off]'}` : said.trim();
   const who = turn.who === 'assistant' ? 'Assistant' : turn.typed ? 'You, typed' : 'You';
   return [...turn.tools.map(toolLine), ...(text ? [`${who}: ${text}`] : [])];
 }

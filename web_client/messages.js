@@ -26,7 +26,7 @@ const TEXT_BYTES = 8 * 1024;
  * @typedef {{ seq: number, type: 'user_text', turn: number, text: string,
  *   typed: boolean }} UserText
  * @typedef {{ seq: number, type: 'assistant_text', turn: number, block: number, text: string,
- *   stage: Stage }} AssistantText
+ *   stage: Stage, starts_at?: number }} AssistantText
  * @typedef {{ seq: number, type: 'tool_call', turn: number, tool_use: string, name: string,
  *   arguments_json?: string }} ToolCall
  * @typedef {{ seq: number, type: 'tool_answered', turn: number, tool_use: string, name: string,

@@ -67,6 +67,7 @@ export class SonicVoice extends HTMLElement {
     { class: 'opening' },
     make('p', { class: 'large' }, 'Say something.'),
     make('p', {}, 'You are heard, and answered aloud. Talk over the answer whenever you like.'),
+    make('p', {}, 'A conversation lasts up to 8 minutes; you are told when one is left.'),
   );
   #transcript = new Transcript();
   #waveform = new Waveform();

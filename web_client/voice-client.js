@@ -204,6 +204,7 @@ export class VoiceClient extends EventTarget {
   async #open(fresh) {
     this.#hangUp();
     const { signal } = (this.#connection = new AbortController());
+    if (fresh) this.#conversation.end();
     try {
       if (fresh) await this.#sound.close(); // of the conversation that this one replaces
       await this.#sound.open(signal); // when resuming it is, and sounds on
@@ -296,6 +297,7 @@ export class VoiceClient extends EventTarget {
   /** @param {Ending} ending */
   #end(ending) {
     this.#watch.abort();
+    this.#conversation.end();
     void this.#sound.close();
     this.#waiting?.reject(new VoiceError(ending));
     this.#announce();

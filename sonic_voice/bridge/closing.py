@@ -43,6 +43,7 @@ class Close(IntEnum):
     REPLACED = 4027
     SERVICE_BUSY = 4030
     SERVICE_FAILED = 4031
+    SERVICE_LIFETIME = 4032
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,9 @@ REASONS: dict[Close, Reason] = {
     Close.REPLACED: Reason("The conversation goes on in another connection."),
     Close.SERVICE_BUSY: Reason("The voice service is busy. Try again in a minute."),
     Close.SERVICE_FAILED: Reason("The voice service failed. Try again in a minute."),
+    Close.SERVICE_LIFETIME: Reason(
+        "The voice service ends each conversation after 8 minutes. Start a new one."
+    ),
 }
 """With each the conversation is over, too; what can be resumed has no code of ours."""
 
@@ -92,13 +96,19 @@ class Refusal(SonicError):
         self.close = close
 
 
-def close_for(error: SonicError) -> Close:
-    """What a page is told of `error`, which ended its session."""
+def close_for(error: SonicError, *, old: bool = False) -> Close:
+    """Return what a page is told of `error`, which ended its session.
+
+    `old`: the stream was near the end of its life. The service uses the same exceptions for a model
+    that does not answer and for a connection that was reset.
+    """
     if isinstance(error, Refusal):
         return error.close
     busy = (ErrorKind.THROTTLED, ErrorKind.CAPACITY)
     if isinstance(error, ServiceError) and error.kind in busy:
         return Close.SERVICE_BUSY
+    if old and isinstance(error, ServiceError) and error.kind is ErrorKind.LIFETIME:
+        return Close.SERVICE_LIFETIME
     if isinstance(error, (ServiceError, NetworkError)):
         return Close.SERVICE_FAILED
     return Close.INTERNAL

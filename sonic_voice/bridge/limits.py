@@ -26,8 +26,9 @@ class Limits:
     """Seconds of sound a second, on average."""
     burst_s: float = 10.0
     """How much of both may come at once, after a stall of the network."""
-    session_s: float = 3600.0
-    """The longest conversation."""
+    session_s: float = 480.0
+    """The longest conversation. The service ends each stream after 8 minutes, and with it the
+    conversation; more has no effect."""
     idle_s: float = 300.0
     """Longest time in which nobody says anything."""
     keep_s: float = 30.0

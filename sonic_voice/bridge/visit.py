@@ -23,12 +23,12 @@ from typing import Any
 
 from ..config import SessionConfig
 from ..controls import Controls
-from ..conversation import converse
+from ..conversation import converse, stop_playback
 from ..errors import OrderError, SonicError
 from ..events import AssistantText, Audio, Event, Interrupted, ToolCall, TurnEnded, UserText
 from ..metrics import Metrics
 from ..mute import HushableSink, MutableSource
-from ..session import Session
+from ..session import EXPIRY_NOTICE_AT, Session
 from ..tools import Toolbox
 from ..transport import Transport
 from .closing import Close, Refusal, close_for
@@ -53,6 +53,10 @@ from .socket import Gone, Socket
 from .tokens import Visitor
 
 _log = logging.getLogger(__name__)
+
+OVERDUE_S = 30.0
+"""How much longer than a stream's life a conversation may last, in seconds, before the bridge ends
+it itself. Opening the stream, which its life does not include, can take 20 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,14 +132,18 @@ class Visit:
 
     async def run(self) -> None:
         """Hold it, until it is over. Never raises but when cancelled."""
-        self._arm(Close.TOO_LONG, self._limits.session_s)
+        began_s, life_s = time.monotonic(), self._config.stream_life_s
+        if self._limits.session_s < life_s:
+            self._arm(Close.TOO_LONG, self._limits.session_s)
+        else:  # the service ends it, and says so; unless it lets us wait
+            self._arm(Close.SERVICE_LIFETIME, life_s + OVERDUE_S)
         self._arm(Close.IDLE, self._limits.idle_s)
         try:
             await self._converse()
             self.end(Close.BYE)
         except SonicError as error:
             _log.info("a conversation ended: %s", type(error).__name__)
-            self.end(close_for(error))
+            self.end(close_for(error, old=time.monotonic() - began_s > EXPIRY_NOTICE_AT * life_s))
         except Exception:
             _log.exception("a conversation failed")
             self.end(Close.INTERNAL)
@@ -160,10 +168,13 @@ class Visit:
         match event:
             case Audio(_, pcm):
                 self._counts.answer_s += self._config.output.seconds(len(pcm))
-            case UserText() | AssistantText() | ToolCall():
-                self._arm(Close.IDLE, self._limits.idle_s)
             case TurnEnded(turn) if message:
                 message["samples"] = self._outbox.end(turn)
+            case AssistantText(turn, _, _, "SPECULATIVE") if message:
+                self._arm(Close.IDLE, self._limits.idle_s)
+                message["starts_at"] = self._outbox.end(turn)
+            case UserText() | AssistantText() | ToolCall():
+                self._arm(Close.IDLE, self._limits.idle_s)
             case _:
                 pass
         if message:
@@ -185,9 +196,14 @@ class Visit:
         self._sendable.set()
 
     def end(self, close: Close) -> None:
-        """It is over, because of `close`, unless it was before."""
+        """It is over, because of `close`, unless it was before.
+
+        The page is told what was heard of an answer that ends here, before it is closed.
+        """
         if self.ending.done():
             return
+        if self._controls is not None:
+            stop_playback(self._controls.session, self._sink, [self._observe])
         self.ending.set_result(close)
         for timer in self._timers.values():
             timer.cancel()

@@ -25,8 +25,8 @@ from ..errors import (
     ServiceError,
     SonicError,
 )
-from .signals import ending_signals
 from ..extras import install_command
+from .signals import ending_signals
 
 app = typer.Typer(
     help="Spoken conversations with Amazon Nova Sonic, and a local emulator of the service.",

@@ -13,10 +13,12 @@ import typer
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..errors import ConfigError
+from ..events import duration
 from ..extras import install_command
-from ..run import Service, noted
+from ..run import Service
 from ..tools import Toolbox
 from .base import errors, until_done
+from .ending import print_notice
 from .service import service_of, text_of
 from .tools_file import tools_of
 
@@ -56,7 +58,10 @@ def serve(
         Path | None, typer.Option(help="File with what session tokens are signed with.")
     ] = None,
     max_sessions: Annotated[int, typer.Option(min=1, help="Conversations at once.")] = 64,
-    max_minutes: Annotated[float, typer.Option(min=0.1, help="Longest conversation.")] = 60.0,
+    max_minutes: Annotated[
+        float,
+        typer.Option(min=0.1, help="Longest conversation. The service ends each after 8 minutes."),
+    ] = 8.0,
     idle_s: Annotated[float, typer.Option(min=1, help="Longest silence of both.")] = 300.0,
     model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
     voice: Annotated[str | None, typer.Option(help="See `sonic-voice models`.")] = None,
@@ -117,6 +122,12 @@ def serve(
             max_minutes=max_minutes,
             idle_s=idle_s,
         )
+        if max_minutes * 60 > config.stream_life_s:
+            typer.echo(
+                f"Note: --max-minutes {max_minutes:g} has no effect: the service ends every "
+                f"conversation after {duration(config.stream_life_s)}.",
+                err=True,
+            )
         service = service_of(
             local=local,
             scenario=scenario,
@@ -126,7 +137,7 @@ def serve(
             ca=ca,
             model=model,
         )
-        toolbox.on_notice = noted
+        toolbox.on_notice = print_notice
         until_done(_serve(asked, service, token_secret_file))
 
 

@@ -5,7 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from .payload import JSON, PCM, TEXT, Body, base64, decoded, event, payload, pcm, text
+from .payload import (
+    JSON,
+    PCM,
+    TEXT,
+    Body,
+    base64,
+    decoded,
+    event,
+    payload,
+    pcm,
+    readable,
+    text,
+    whole,
+)
 
 type Stage = Literal["SPECULATIVE", "FINAL"]
 
@@ -113,7 +126,7 @@ class TextOutput:
             return False
         try:
             found = json.loads(self.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         return isinstance(found, dict) and cast(Body, found).get("interrupted") is True
 
@@ -290,10 +303,10 @@ def _ids(b: Body) -> Ids:
 def _tokens(b: Body) -> Tokens:
     come, go = b.get("input", {}), b.get("output", {})
     return Tokens(
-        int(come.get("speechTokens", 0)),
-        int(come.get("textTokens", 0)),
-        int(go.get("speechTokens", 0)),
-        int(go.get("textTokens", 0)),
+        whole(come.get("speechTokens", 0)),
+        whole(come.get("textTokens", 0)),
+        whole(go.get("speechTokens", 0)),
+        whole(go.get("textTokens", 0)),
     )
 
 
@@ -308,7 +321,7 @@ def _decode_block(b: Body) -> Output:
             return TextBlock(_ids(b), text(b, "contentId"), text(b, "role"), _stage(b))
         case "AUDIO":
             rate = b.get("audioOutputConfiguration", {}).get("sampleRateHertz", 0)
-            return AudioBlock(_ids(b), text(b, "contentId"), int(rate))
+            return AudioBlock(_ids(b), text(b, "contentId"), whole(rate))
         case "TOOL":
             return ToolBlock(_ids(b), text(b, "contentId"))
         case _:
@@ -319,7 +332,7 @@ def _stage(b: Body) -> Stage | None:
     """`additionalModelFields` is a string that holds JSON (reference 3.5)."""
     try:
         stage = json.loads(b.get("additionalModelFields") or "{}").get("generationStage")
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return None
     return stage if stage in ("SPECULATIVE", "FINAL") else None
 
@@ -327,13 +340,13 @@ def _stage(b: Body) -> Stage | None:
 _DECODE_OUTPUT: dict[str, Callable[[Body], Output]] = {
     "usageEvent": _decode_usage,
     "completionStart": lambda b: CompletionStart(_ids(b)),
-    "userSpeechStart": lambda b: UserSpeechStart(_ids(b), int(b["inputAudioOffsetMs"])),
+    "userSpeechStart": lambda b: UserSpeechStart(_ids(b), whole(b["inputAudioOffsetMs"])),
     "userSpeechEnd": lambda b: UserSpeechEnd(
-        _ids(b), int(b["inputAudioOffsetMs"]), int(b["inputAudioDetectionOffsetMs"])
+        _ids(b), whole(b["inputAudioOffsetMs"]), whole(b["inputAudioDetectionOffsetMs"])
     ),
     "contentStart": _decode_block,
     "textOutput": lambda b: TextOutput(
-        _ids(b), text(b, "contentId"), text(b, "content"), str(b.get("role", ""))
+        _ids(b), text(b, "contentId"), text(b, "content"), readable(str(b.get("role", "")))
     ),
     "audioOutput": lambda b: AudioOutput(_ids(b), text(b, "contentId"), pcm(b)),
     "toolUse": lambda b: ToolUse(

@@ -12,6 +12,9 @@ PCM = "audio/lpcm"
 TEXT = "text/plain"
 JSON = "application/json"
 
+LARGEST = 2**53
+"""Largest magnitude of a number that is taken from an event: what every JSON reader can hold."""
+
 type Body = dict[str, Any]
 
 
@@ -31,6 +34,7 @@ def event(payload: bytes) -> tuple[str, Body]:
     if not isinstance(event, dict) or len(cast(Body, event)) != 1:
         raise NoEventError(f"payload holds no event: {payload[:80]!r}")
     name, body = next(iter(cast(Body, event).items()))
+    name = readable(name)
     if not isinstance(body, dict):
         raise WireError(f"{name} is not an object")
     return name, cast(Body, body)
@@ -44,14 +48,39 @@ def decoded[T](name: str, body: Body, decode: Callable[[Body], T]) -> T:
     try:
         return decode(body)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise WireError(f"{name} cannot be read: {type(error).__name__}: {error}") from error
+        reason = readable(f"{type(error).__name__}: {error}")
+        raise WireError(f"{name} cannot be read: {reason}") from error
+
+
+def readable(text: str) -> str:
+    """Return `text` with U+FFFD in place of each half of a surrogate pair.
+
+    JSON can spell such halves; UTF-8 cannot, so a log or a terminal would refuse the whole line.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 def text(body: Body, key: str) -> str:
+    """Return the string `key` of `body`. Raises `KeyError` or `TypeError`."""
     value = body[key]
     if not isinstance(value, str):
         raise TypeError(f"{key} is not a string")
-    return value
+    return readable(value)
+
+
+def whole(value: Any) -> int:
+    """Return a number of the service's as an int. Raises for one no count or offset can have.
+
+    JSON numbers have no limit here, and above 1e308 one cannot even be compared with seconds.
+    """
+    number = int(value)
+    if abs(number) > LARGEST:
+        raise ValueError(f"a number of {number.bit_length()} bits")
+    return number
 
 
 def base64(pcm: bytes) -> str:

@@ -7,6 +7,7 @@ the tests look at what the page showed and what it played.
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,3 +159,27 @@ async def test_the_page_is_silent_soon_after_a_flush_and_without_a_click(held: H
     silent_s = end / played.rate_hz - flush["atS"] + flush["latencyS"]
     assert silent_s < SILENCE_S
     assert played.click(end) < 1.0
+
+
+async def test_the_saved_text_of_a_conversation_that_ends_in_an_answer_is_what_was_heard(
+    chromium: Chromium, robot: str
+) -> None:
+    async with chromium.visitor() as visitor:
+        await visitor.page.goto(robot)
+        await visitor.start()
+        for said in ("hello.", "go forward ten meters."):
+            await visitor.says(said)
+            await visitor.reads(said)
+        await visitor.reads("stay at home.")
+        await visitor.is_("speaking")
+        await visitor.button("End").click()
+        await visitor.is_("ended")
+        async with visitor.page.expect_download() as saving:
+            await visitor.button("Save transcript").click()
+        saved = Path(await (await saving.value).path()).read_text().splitlines()
+        story = (await visitor.turns())[-1]
+    assert story["lost"].endswith("and they had to stay at home.")
+    assert saved[-1] == f"Assistant: {story['spoken'].rstrip()} [cut off]" or (
+        not story["spoken"] and "Assistant" not in saved[-1]
+    )
+    assert "stay at home" not in "\n".join(saved)

@@ -130,6 +130,10 @@ class Page:
             return {}
         return {"turn": self.answers[-1].turn, "samples": self.answers[-1].end}
 
+    def played_samples(self, turn: int) -> int:
+        """How much of `turn`, the newest, has sounded."""
+        return self._at[1] if self._at[0] == turn else 0
+
     @property
     def ahead_s(self) -> float:
         """Seconds that have come and not sounded."""

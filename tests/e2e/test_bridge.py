@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from sonic_voice import AudioFormat, LocalService, SessionConfig, Toolbox, tool
 from sonic_voice.bridge import Bridge, Limits, Offer, served
 from sonic_voice.bridge.ends import BrowserSource
+from sonic_voice.emulator.local import Behaviour, emulator
+from sonic_voice.emulator.served import Pace
 
 from .page import Page, close_of, socket, until
 
@@ -69,11 +72,11 @@ async def test_a_page_holds_three_turns_with_a_tool_and_a_barge_in() -> None:
 
 
 def _check_barge_in(page: Page) -> None:
-    [interrupted], [flush] = page.of("interrupted"), page.of("flush")
+    [interrupted], flush = page.of("interrupted"), page.of("flush")[0]
     assert (interrupted["turn"], flush["epoch"]) == (2, 1)
     assert {answer.turn for answer in page.answers if answer.epoch == 1} == {3}
     # Told twice at most: a guess at once, and what the page says it has played.
-    heard = page.of("heard")[-1]
+    heard = [message for message in page.of("heard") if message["turn"] == 2][-1]
     assert heard["planned"].startswith(heard["heard"])
     assert "lighthouse" in heard["heard"]
     assert "rowed" not in heard["heard"]
@@ -124,6 +127,34 @@ async def test_a_conversation_that_nobody_resumes_is_forgotten() -> None:
         async with socket(url) as connection:
             await connection.send(_hello(resume=page.ready["resume"]))
             assert (await close_of(connection))[0] == 4014
+
+
+@pytest.mark.parametrize("leave", ["bye", "stop", "time"])
+async def test_a_conversation_that_ends_in_an_answer_tells_what_was_heard(leave: str) -> None:
+    limits = Limits(session_s=6) if leave == "time" else None
+    async with (
+        running(limits) as (url, bridge),
+        socket(url) as connection,
+        Page(connection) as page,
+    ):
+        await page.until("listening")
+        await page.say("say", text="hello.")
+        await page.until("turn_ended", turn=1)
+        await page.say("say", text="go forward ten meters.")
+        texts = [await page.until("assistant_text", turn=2, block=block) for block in (0, 1)]
+        await until(lambda: page.played_samples(2) > 12_000)
+        if leave == "bye":
+            await page.say("bye")
+        elif leave == "stop":
+            bridge.stop()
+        code, _ = await _closed(page)
+        assert code == {"bye": 1000, "stop": 1001, "time": 4026}[leave]
+    heard = page.of("heard")[-1]
+    assert heard["turn"] == 2
+    assert heard["planned"].startswith(heard["heard"])
+    assert 0 < len(heard["heard"]) < len(heard["planned"])
+    starts = [text["starts_at"] for text in texts]
+    assert starts[0] == 0 < starts[1]
 
 
 async def test_a_newer_connection_replaces_an_older_one() -> None:
@@ -192,6 +223,27 @@ async def test_stopping_says_goodbye_to_page_and_service() -> None:
 async def test_time_runs_out(limits: Limits, code: int) -> None:
     async with running(limits) as (url, _), socket(url) as connection, Page(connection) as page:
         assert (await _closed(page))[0] == code
+
+
+async def test_the_end_of_the_service_s_stream_is_announced_and_has_its_own_code() -> None:
+    life_s = 4.0
+    local = LocalService(DEMO / "demo.yaml")
+    local.emulator = emulator(
+        DEMO / "demo.yaml", behaviour=Behaviour(pace=Pace(life_s=life_s), latency="none")
+    )
+    offer = replace(OFFER, config=replace(OFFER.config, stream_s=life_s))
+    async with (
+        local as transport,
+        Bridge(offer, transport) as bridge,
+        served(bridge, pages={}) as url,
+        socket(url) as connection,
+        Page(connection) as page,
+    ):
+        code, reason = await _closed(page)
+    assert code == 4032
+    assert reason == "The voice service ends each conversation after 8 minutes. Start a new one."
+    [notice] = page.of("notice")
+    assert notice["text"].startswith("The service ends every conversation after 4 seconds")
 
 
 async def test_a_page_is_not_sent_more_than_five_seconds_ahead() -> None:

@@ -22,6 +22,8 @@ QUESTION = str(DEMO / "demo.wav")
 SCENARIO = ("--scenario", str(DEMO / "demo.yaml"))
 """Known words need no ears, which take a second to load."""
 
+STORY = "This is a very long story about a house that nobody ever lived in."
+
 
 @dataclass(frozen=True)
 class Done:
@@ -49,6 +51,35 @@ async def start(*arguments: str, cwd: Path, **environment: str) -> asyncio.subpr
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+BREAKS = [
+    ("break: cut", 5),
+    ('error: {code: modelTimeoutException, message: "Model has timed out"}', 4),
+]
+
+
+@pytest.mark.parametrize(("how", "code"), BREAKS)
+async def test_a_fault_in_mid_answer_leaves_only_what_was_heard(
+    how: str, code: int, tmp_path: Path
+) -> None:
+    """In the events, and in the recording of what one would have heard."""
+    steps = f"steps:\n  - {{user: hello, say: [One two three., {STORY}], {how}}}\n"
+    (tmp_path / "s.yaml").write_text(steps)
+    arguments = ("--scenario", "s.yaml", "--input", QUESTION, "--output", "heard.wav", "--json")
+    done = await sonic_voice("talk", "--local", *arguments, cwd=tmp_path)
+    assert done.code == code, done.err
+    events = [json.loads(line) for line in done.out.splitlines()]
+    [heard] = [event for event in events if event["event"] == "Heard"]
+    assert STORY in heard["planned"]
+    assert heard["planned"].startswith(heard["heard"])
+    assert STORY not in heard["heard"]
+    with wave.open(str(tmp_path / "heard.wav")) as file:
+        samples = memoryview(file.readframes(file.getnframes())).cast("h").tolist()
+        rate_hz = file.getframerate()
+    sounding = [index for index, sample in enumerate(samples) if sample]
+    sounded_ms = 1000 * (len(samples) - sounding[0]) / rate_hz if sounding else 0.0
+    assert sounded_ms == pytest.approx(heard["heard_ms"], abs=80)
 
 
 async def test_the_demonstration(tmp_path: Path) -> None:

@@ -135,3 +135,21 @@ async def test_options_of_the_emulator_and_of_the_service_are_not_mixed() -> Non
     for arguments in (("--scenario", "a.yaml"), ("--local", "--profile", "me")):
         code, _, err = await ended(await started(*arguments))
         assert (code, b"Traceback" in err) == (2, False)
+
+
+async def test_it_promises_no_more_than_the_eight_minutes_of_the_service() -> None:
+    process = await started("--help")
+    out, _ = await process.communicate()
+    said = " ".join(out.decode().replace("\u2502", " ").split())
+    assert "The service ends each after 8 minutes." in said
+    assert "[default: 8.0]" in said
+    process = await started(*LOCAL, "--max-minutes", "60")
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        await process.stdout.readline()
+    process.terminate()
+    _, _, err = await ended(process)
+    assert err.decode() == (
+        "Note: --max-minutes 60 has no effect: the service ends every conversation after "
+        "8 minutes.\n"
+    )

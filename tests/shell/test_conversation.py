@@ -1,21 +1,40 @@
 """converse() between a scripted service on an in-memory stream and a listener that keeps notes."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import sonic_voice.conversation
 from sonic_voice import wire
+from sonic_voice.audio import NullSink
 from sonic_voice.config import AudioFormat, Deadlines, SessionConfig
 from sonic_voice.conversation import LINGER_S, converse
 from sonic_voice.errors import ConfigError, ConnectionLost, ServiceError, service_error
-from sonic_voice.events import Closed, Event, Heard, Interrupted, ToolAnswered, TurnEnded
+from sonic_voice.events import (
+    AssistantText,
+    Closed,
+    Event,
+    Heard,
+    Ignored,
+    Interrupted,
+    ToolAnswered,
+    TurnEnded,
+)
+from sonic_voice.history import Message
+from sonic_voice.metrics import Metrics
 from sonic_voice.session import Session
+from sonic_voice.story import JsonLines, Story
 from sonic_voice.tools import Toolbox, tool
 from sonic_voice.transport import MemoryStream, MemoryTransport
+
+from ..unit.test_protocol_nonsense import events
 
 IDS = wire.Ids("s", "p", "c")
 IN, OUT = AudioFormat(16_000), AudioFormat(24_000)
@@ -52,9 +71,10 @@ class Speaker:
 
 
 class Listener:
-    """A sink that has heard half of whatever it was given when it is flushed."""
+    """A sink that has heard a share, half at first, of whatever it was given."""
 
     format = OUT
+    share = 0.5
 
     def __init__(self) -> None:
         self.heard: dict[int, float] = {}
@@ -67,13 +87,27 @@ class Listener:
         self.flushed += 1
 
     def played_ms(self, turn: int) -> int:
-        return round(self.heard.get(turn, 0.0) * 500)
+        return round(self.heard.get(turn, 0.0) * 1000 * self.share)
 
     @property
     def pending_s(self) -> float:
         return 0.0
 
     async def aclose(self) -> None: ...
+
+
+class Speakers(NullSink):
+    """A sink that takes only what a real one takes."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(OUT, now=session.now)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the other tasks run until it holds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 class Service:
@@ -207,6 +241,158 @@ async def test_barge_in_flushes_once_and_tells_what_was_heard() -> None:
     assert notes.of(Heard) == [
         Heard(1, 1000, "Once upon a time", "Once upon a time there was a house.")
     ]
+
+
+STORY = "Once upon a time there was a house."
+
+
+def _fails(service: Service, _: Speaker) -> None:
+    service.stream.finish(service_error("modelTimeoutException", "Model has timed out"))
+
+
+def _is_cut(service: Service, _: Speaker) -> None:
+    service.stream.finish(ConnectionLost("cut", reason="cut"))
+
+
+async def _leaves(_: Service, source: Speaker) -> None:
+    await source.aclose()
+
+
+@pytest.mark.parametrize(
+    ("end", "raised"), [(_fails, ServiceError), (_is_cut, ConnectionLost), (_leaves, None)]
+)
+async def test_a_conversation_that_ends_in_an_answer_keeps_only_what_was_heard(
+    end: Callable[[Service, Speaker], Any], raised: type[Exception] | None
+) -> None:
+    source, sink, notes = Speaker(10**9), Listener(), Notes()
+
+    async def script(service: Service) -> None:
+        service.text("USER", "tell me a story")
+        service.answer(STORY, 2.0, end=False)
+        service.text("ASSISTANT", " Nobody lived there.", "SPECULATIVE")
+        await until(lambda: len(notes.of(AssistantText)) == 2)
+        ended = end(service, source)
+        if asyncio.iscoroutine(ended):
+            await ended
+
+    async with conversation(script, source) as session:
+        with pytest.raises(raised) if raised else nullcontext():
+            await converse(session, source, sink, observers=[notes])
+        assert sink.flushed == 1, "nothing waits to be played"
+    [heard] = notes.of(Heard)
+    assert heard == Heard(1, 1000, "Once upon a time", f"{STORY} Nobody lived there.")
+    assert session.transcript.messages == (
+        Message("USER", "tell me a story"),
+        Message("ASSISTANT", "Once upon a time"),
+    )
+    assert raised or notes.events[-1] == Closed()
+
+
+async def test_a_conversation_that_is_cancelled_keeps_only_what_was_heard() -> None:
+    """What the service still tells while we say goodbye is not heard, either."""
+    source, sink, notes = Speaker(10**9), Listener(), Notes()
+
+    async def script(service: Service) -> None:
+        service.text("USER", "tell me a story")
+        service.answer(STORY, 2.0)
+        await service.until("promptEnd")
+        service.answer("A late answer.")
+        service.text("ASSISTANT", STORY)
+
+    async with conversation(script, source) as session:
+        talking = asyncio.create_task(converse(session, source, sink, observers=[notes]))
+        await until(lambda: bool(notes.of(TurnEnded)))
+        talking.cancel()
+        await asyncio.wait([talking])
+        assert talking.cancelled()
+    assert [line.text for line in session.transcript.lines] == [
+        "tell me a story",
+        "Once upon a time",
+    ]
+    assert [heard.heard for heard in notes.of(Heard)] == ["Once upon a time"]
+
+
+async def test_an_answer_of_which_no_sound_came_is_not_in_the_transcript() -> None:
+    source, notes = Speaker(10**9), Notes()
+
+    async def script(service: Service) -> None:
+        service.text("USER", "hello")
+        service.text("ASSISTANT", "Hi.", "SPECULATIVE")
+        await until(lambda: bool(notes.of(AssistantText)))
+        _is_cut(service, source)
+
+    async with conversation(script, source) as session:
+        with pytest.raises(ConnectionLost):
+            await converse(session, source, Listener(), observers=[notes])
+    assert [line.role for line in session.transcript.lines] == ["USER"]
+    assert notes.of(Heard) == [Heard(1, 0, "", "Hi.")]
+
+
+async def test_an_answer_that_was_heard_to_its_end_is_told_whole() -> None:
+    source, sink, notes = Speaker(10), Listener(), Notes()
+    sink.share = 1.0
+
+    def script(service: Service) -> None:
+        service.text("USER", "hello")
+        service.answer("Hi.")
+
+    async with conversation(script, source) as session:
+        await converse(session, source, sink, observers=[notes])
+    assert session.transcript.messages[-1] == Message("ASSISTANT", "Hi.")
+    assert not notes.of(Heard)
+    assert sink.flushed == 0
+
+
+async def test_events_that_make_no_sense_do_not_end_a_conversation() -> None:
+    source, notes = Speaker(10), Notes()
+    lines = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+
+    def script(service: Service) -> None:
+        service.text("USER", "hello")
+        service.say(
+            wire.TextBlock(IDS, "t", "ASSISTANT", "SPECULATIVE"),
+            wire.AudioOutput(IDS, "t", bytes(480)),
+            wire.AudioBlock(IDS, "zero", 0),
+            wire.AudioOutput(IDS, "zero", bytes(480)),
+            wire.AudioBlock(IDS, "odd", OUT.rate_hz),
+            wire.AudioOutput(IDS, "odd", bytes(3)),
+            wire.UserSpeechStart(IDS, 10**400),
+            wire.UsageEvent(IDS, wire.Tokens(10**400), wire.Tokens(10**400)),
+        )
+        service.stream.deliver(b"[" * 100_000)
+        service.stream.deliver(b'{"event":{"odd\\ud800":{}}}')
+        service.answer("Hi.")
+
+    async with conversation(script, source) as session:
+        sink = Speakers(session)
+        metrics = Metrics(session, sink)
+        observers = [notes, metrics, JsonLines(lines), Story(lines, metrics)]
+        await converse(session, source, sink, observers=observers)
+    assert notes.of(TurnEnded)
+    assert len(notes.of(Ignored)) >= 8
+    assert session.transcript.messages[-1] == Message("ASSISTANT", "Hi.")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(events(), max_size=40))
+def test_no_events_of_any_kind_end_a_conversation(payloads: list[bytes]) -> None:
+    async def talk() -> None:
+        source, notes = Speaker(10), Notes()
+        lines = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+
+        def script(service: Service) -> None:
+            for payload in payloads:
+                service.stream.deliver(payload)
+
+        async with conversation(script, source) as session:
+            sink = Speakers(session)
+            metrics = Metrics(session, sink)
+            observers = [notes, metrics, JsonLines(lines), Story(lines, metrics)]
+            await converse(session, source, sink, observers=observers)
+            assert metrics.snapshot.cost_usd is not None
+        assert notes.events[-1] == Closed()
+
+    asyncio.run(talk())
 
 
 async def test_tools_run_beside_the_sound_and_in_parallel() -> None:

@@ -10,6 +10,7 @@ import pytest
 from sonic_voice import wire
 from sonic_voice.config import Deadlines, SessionConfig, ToolSpec
 from sonic_voice.errors import (
+    ConfigError,
     ConnectionLost,
     DeadlineError,
     ErrorKind,
@@ -17,8 +18,8 @@ from sonic_voice.errors import (
     ServiceError,
     service_error,
 )
-from sonic_voice.events import Closed, Ignored, ToolCall, UserText
-from sonic_voice.session import EVENTS_WAITING, Session
+from sonic_voice.events import Closed, Ignored, StreamExpiring, ToolCall, UserText
+from sonic_voice.session import EVENTS_WAITING, EXPIRY_NOTICE_AT, Session
 from sonic_voice.transport import MemoryStream, MemoryTransport
 
 IDS = wire.Ids("s", "p", "c")
@@ -83,6 +84,30 @@ async def test_phases_follow_each_other_to_a_clean_end(transport: MemoryTranspor
 async def test_leaving_says_goodbye_by_itself(transport: MemoryTransport) -> None:
     async with Session.open(config(), transport):
         pass
+
+
+async def test_the_end_of_the_stream_s_life_is_announced_once(transport: MemoryTransport) -> None:
+    async with Session.open(config(stream_s=0.08), transport, clock=lambda: 0.0) as session:
+        expiring = await anext(session)
+        assert isinstance(expiring, StreamExpiring)
+        assert (expiring.left_s, expiring.life_s) == (pytest.approx(0.01), 0.08)
+        session.finish()
+        transport.streams[0].finish()
+        assert [event async for event in session] == [Closed()]
+
+
+async def test_after_the_goodbye_no_end_is_announced(transport: MemoryTransport) -> None:
+    async with Session.open(config(stream_s=0.08), transport) as session:
+        session.finish()
+        asyncio.get_running_loop().call_later(0.1, transport.streams[0].finish)
+        assert [event async for event in session] == [Closed()]
+
+
+def test_a_stream_lives_for_eight_minutes_unless_an_emulator_ends_it_earlier() -> None:
+    assert config().stream_life_s == 480
+    assert EXPIRY_NOTICE_AT * config().stream_life_s == 7 * 60
+    with pytest.raises(ConfigError, match="stream_s"):
+        config(stream_s=0.0)
 
 
 async def test_silence_flows_while_nobody_sends(transport: MemoryTransport) -> None:

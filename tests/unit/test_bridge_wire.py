@@ -32,13 +32,21 @@ from sonic_voice.bridge.messages import (
     read_message,
     told,
 )
-from sonic_voice.errors import ConfigError, ConnectionLost, ErrorKind, ServiceError, SonicError
+from sonic_voice.errors import (
+    ConfigError,
+    ConnectionLost,
+    ErrorKind,
+    ServiceError,
+    SonicError,
+    service_error,
+)
 from sonic_voice.events import (
     AssistantText,
     Audio,
     Event,
     Heard,
     Interrupted,
+    StreamExpiring,
     ToolAnswered,
     ToolCall,
     TurnEnded,
@@ -108,6 +116,7 @@ def test_events_are_told_as_the_examples_say() -> None:
         assert message is not None
         expected = dict(by_type[message["type"]])
         del expected["seq"]
+        expected.pop("starts_at", None)  # known to the outbox
         assert message == expected
     assert told(TurnEnded(3), show_tools=True) == {"type": "turn_ended", "turn": 3}
     assert told(Audio(1, b"", 24_000), show_tools=True) is None
@@ -184,6 +193,22 @@ def test_every_code_has_a_reason_that_fits_and_stands_in_both_descriptions() -> 
         example = {"code": close.value, "reason": reason.text, "again": reason.retry}
         assert example in EXAMPLES["closes"]
     assert len(rows) == len(EXAMPLES["closes"]) == len(REASONS)
+
+
+def test_the_end_of_a_stream_s_life_has_a_code_of_its_own() -> None:
+    for error in (
+        service_error("modelTimeoutException", "Model has timed out in processing the request."),
+        service_error("validationException", "InternalErrorCode=531::RST_STREAM closed stream."),
+    ):
+        assert close_for(error, old=True) is Close.SERVICE_LIFETIME
+        assert close_for(error, old=False) is Close.SERVICE_FAILED, "it was not the 8 minutes"
+
+
+def test_the_end_to_come_is_a_notice() -> None:
+    text = "The service ends every conversation after 8 minutes; 1 minute is left."
+    expected = {"type": "notice", "text": text}
+    assert told(StreamExpiring(left_s=60, life_s=480), show_tools=False) == expected
+    assert "after 90 seconds; 11 seconds are left" in StreamExpiring(left_s=11, life_s=90).notice
 
 
 @pytest.mark.parametrize(

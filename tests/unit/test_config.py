@@ -99,7 +99,7 @@ def test_what_the_service_takes_is_taken(right: dict[str, Any]) -> None:
 
 
 def test_the_history_is_put_in_order_when_built() -> None:
-    given = (Message("ASSISTANT", "Hello."), Message("USER", "a"), Message("USER", "b"))
+    given = (Message("USER", " "), Message("USER", "a"), Message("USER", "b"))
     assert SessionConfig(history=given).history == (Message("USER", "a\nb"),)
 
 

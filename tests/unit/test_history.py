@@ -1,14 +1,25 @@
 """Chat history: the order and the sizes the service takes (reference 2.9, 0.4)."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.catalog import DEFAULT_MODEL, voice_model
+from sonic_voice.config import SessionConfig
 from sonic_voice.errors import ConfigError
-from sonic_voice.history import CHUNK_BYTES, Message, chunks, fits, normalise, total_bytes
+from sonic_voice.history import (
+    ASSISTANT_FIRST,
+    CHUNK_BYTES,
+    ELLIPSIS,
+    Message,
+    chunks,
+    fits,
+    normalise,
+    total_bytes,
+)
 
 LIMITS = voice_model(DEFAULT_MODEL).limits
 SMALL = replace(LIMITS, history_bytes=60, history_message_bytes=1_000, history_messages=4)
@@ -54,12 +65,19 @@ def test_a_history_begins_with_the_user_and_alternates(history: list[Message]) -
 
 
 @given(histories)
-def test_a_history_keeps_every_word_from_the_first_of_the_user(history: list[Message]) -> None:
-    spoken = [message for message in history if message.text.strip()]
-    first = next((i for i, message in enumerate(spoken) if message.role == "USER"), len(spoken))
-    kept = normalise(history, LIMITS)
-    assert "\n".join(m.text for m in kept) == "\n".join(m.text for m in spoken[first:])
-    assert all(message.text.strip() for message in kept)
+def test_a_history_keeps_every_word(history: list[Message]) -> None:
+    spoken = [message.text for message in history if message.text.strip()]
+    kept = [message.text for message in normalise(history, LIMITS)]
+    if kept[:1] == [ASSISTANT_FIRST]:
+        kept = kept[1:]
+    assert "\n".join(kept) == "\n".join(spoken)
+    assert all(text.strip() for text in kept)
+
+
+def test_a_greeting_that_comes_first_is_kept_behind_a_message_that_says_so() -> None:
+    said = (Message("ASSISTANT", "Hello! May I record this?"), Message("USER", "Yes."))
+    assert normalise(said, LIMITS) == (Message("USER", ASSISTANT_FIRST), *said)
+    assert normalise(said, LIMITS, "trim") == (Message("USER", ASSISTANT_FIRST), *said)
 
 
 @given(histories)
@@ -74,9 +92,62 @@ def test_trimming_keeps_the_newest_and_no_fewer_than_fit(history: list[Message])
     whole = normalise(history, LIMITS)
     kept = normalise(history, SMALL, "trim")
     assert fits(list(kept), SMALL)
-    assert whole[len(whole) - len(kept) :] == kept
-    longer = whole[-len(kept) - 2 :]
-    assert longer == kept or longer[0].role != "USER" or not fits(list(longer), SMALL)
+    assert bool(kept) == bool(whole)
+    if kept != whole and kept[0].text != ASSISTANT_FIRST and not kept[-1].text.startswith(ELLIPSIS):
+        assert whole[len(whole) - len(kept) :] == kept
+        longer = whole[-len(kept) - 2 :]
+        assert longer[0].role != "USER" or not fits(list(longer), SMALL)
+
+
+sizes = st.integers(40, 200)
+
+
+@given(histories, sizes, sizes, st.integers(2, 6))
+def test_trimming_never_raises_whatever_the_sizes(
+    history: list[Message], one_bytes: int, all_bytes: int, messages: int
+) -> None:
+    limits = replace(
+        LIMITS,
+        history_message_bytes=one_bytes,
+        history_bytes=all_bytes,
+        history_messages=messages,
+    )
+    kept = normalise(history, limits, "trim")
+    assert normalise(kept, limits, "error") == kept
+    said = "\n".join(message.text for message in history if message.text.strip())
+    for message in kept:
+        cut = message.text.startswith(ELLIPSIS)
+        words = message.text.removeprefix(ELLIPSIS).strip()
+        assert message.text == ASSISTANT_FIRST or (words if cut else message.text) in said
+
+
+def test_a_message_over_its_limit_loses_its_beginning_up_to_a_sentence_or_a_word() -> None:
+    limits = replace(LIMITS, history_message_bytes=32)
+    for text, kept in (
+        ("It was late. We went home. Nobody spoke.", "… We went home. Nobody spoke."),
+        ("one two three four five six seven eight nine", "… five six seven eight nine"),
+        ("donaudampfschifffahrtsgesellschaftskapitaen", ELLIPSIS),
+    ):
+        [message] = normalise([Message("USER", text)], limits, "trim")
+        assert len(message.text.encode()) <= 32
+        assert message.text.startswith(kept)
+        assert text.endswith(message.text.removeprefix(ELLIPSIS))
+
+
+def test_neighbours_merged_past_the_limit_are_trimmed_from_the_oldest() -> None:
+    limits = replace(LIMITS, history_message_bytes=40)
+    said = [Message("USER", f"This is sentence number {n}.") for n in range(3)]
+    assert normalise(said, limits, "trim") == (Message("USER", "… This is sentence number 2."),)
+
+
+def test_an_oldest_message_over_the_limit_is_trimmed_and_the_newer_ones_stay() -> None:
+    limits = voice_model("amazon.nova-sonic-v1:0").limits
+    said = [Message("USER", "word " * 20_000), Message("ASSISTANT", "Yes."), Message("USER", "Go.")]
+    kept = normalise(said, limits, "trim")
+    assert fits(list(kept), limits)
+    assert kept[-1] == Message("USER", "Go.")
+    with pytest.raises(ConfigError, match="100000 bytes"):
+        normalise(said, limits, "error")
 
 
 @given(histories)
@@ -89,12 +160,35 @@ def test_a_history_over_the_limits_is_an_error_and_not_cut_unasked(history: list
             normalise(history, SMALL, "error")
 
 
-@pytest.mark.parametrize("policy", ["error", "trim"])
-def test_a_message_over_its_own_limit_is_refused_whatever_the_policy(policy: str) -> None:
+def test_a_message_over_its_own_limit_is_refused_under_the_policy_error() -> None:
     limits = replace(LIMITS, history_message_bytes=4)
     assert normalise([Message("USER", "éé")], limits)
     with pytest.raises(ConfigError, match="5 bytes"):
-        normalise([Message("USER", "ééa")], limits, "trim" if policy == "trim" else "error")
+        normalise([Message("USER", "ééa")], limits)
+
+
+@pytest.mark.parametrize("policy", ["error", "trim"])
+@pytest.mark.parametrize(
+    ("history", "says"),
+    [
+        ("hello", "is a str, not"),
+        (b"hello", "is a bytes, not"),
+        (None, "is a NoneType, not"),
+        (7, "is a int, not"),
+        (Message("USER", "hello"), "is a Message, not"),
+        ({"role": "USER", "text": "hello"}, "Message 1 of the history is a str"),
+        ([{"role": "USER", "text": "hello"}], "Message 1 of the history is a dict"),
+        ([Message("USER", "hello"), ("ASSISTANT", "hi")], "Message 2 of the history is a tuple"),
+        ([None], "Message 1 of the history is a NoneType"),
+        ([Message("USER", None)], "text of message 1 of the history is a NoneType"),  # type: ignore[arg-type]
+        ([Message("USER", ["hi"])], "text of message 1 of the history is a list"),  # type: ignore[arg-type]
+        ([Message(["USER"], "hi")], "has the role"),  # type: ignore[arg-type]
+        ([Message("USER", "\ud800")], "no valid Unicode"),
+    ],
+)
+def test_what_is_no_message_gets_a_sentence(history: Any, says: str, policy: Any) -> None:
+    with pytest.raises(ConfigError, match=says):
+        SessionConfig(history=history, history_policy=policy)
 
 
 def test_the_number_of_messages_is_limited_too() -> None:

@@ -9,7 +9,14 @@ from sonic_voice.config import SessionConfig
 from sonic_voice.controls import Controls
 from sonic_voice.conversation import Observer
 from sonic_voice.echo.local_speech import Levels
-from sonic_voice.events import AssistantText, Audio, Event, TurnEnded, UserText
+from sonic_voice.events import (
+    AssistantText,
+    Audio,
+    Event,
+    StreamExpiring,
+    TurnEnded,
+    UserText,
+)
 from sonic_voice.metrics import Metrics
 from sonic_voice.mute import Gate, HushableSink, MutableSource
 from sonic_voice.session import Session
@@ -133,6 +140,12 @@ def test_an_error_of_a_key_is_a_notice() -> None:
     for key in ("t", "h", "i", "Enter"):
         seat.screen.press(key)
     assert "The session is not open." in seat.written()
+
+
+def test_that_the_service_will_end_the_stream_is_a_notice() -> None:
+    seat = Seat()
+    seat.screen(StreamExpiring(left_s=60, life_s=480), 0.0)
+    assert "1 minute is left." in seat.refreshed()
 
 
 def test_a_notice_is_live_first_and_written_where_it_stays_when_the_next_one_comes() -> None:

@@ -13,6 +13,7 @@ from sonic_voice.events import (
     Event,
     Heard,
     Interrupted,
+    StreamExpiring,
     ToolAnswered,
     ToolCall,
     TurnEnded,
@@ -46,6 +47,7 @@ TOLD: list[tuple[Event, float]] = [
     (Interrupted(2, "marker"), 15.2),
     (Heard(2, 300, "I stop", "I stop here and now."), 15.2),
     (AssistantText(2, 0, "I stop", "FINAL"), 15.3),
+    (StreamExpiring(60, 480), 15.5),
     (Closed(), 16.0),
 ]
 
@@ -95,6 +97,7 @@ def test_the_story_has_a_line_for_each_who_speaks() -> None:
         "  2  you  stop (typed)\n"
         "    nova  I stop here and now.  [0.90 s]\n"
         "          interrupted after 0.3 s, heard: I stop\n"
+        "    note  The service ends every conversation after 8 minutes; 1 minute is left.\n"
     )
 
 

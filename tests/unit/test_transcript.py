@@ -152,3 +152,124 @@ def test_what_was_heard_begins_what_was_planned_and_grows_with_time(
     assert transcript.planned(1).startswith(first)
     transcript.hear(1, ms + 100)
     assert transcript.heard(1).startswith(first)
+
+
+def stopped(transcript: Transcript, **played_ms: int) -> dict[int, int]:
+    """Playback stops: of turn 1 `t1` milliseconds were played, and so on."""
+    return transcript.stop_playback(lambda turn: played_ms.get(f"t{turn}", 0))
+
+
+def test_an_answer_that_playback_did_not_finish_is_cut_there() -> None:
+    transcript = answered(("One two three four.", 1000))
+    transcript.answer_ended(1)
+    assert stopped(transcript, t1=550) == {1: 550}
+    assert transcript.lines == (Line(1, "ASSISTANT", "One two", "One two three four.", True),)
+    assert transcript.messages == (Message("ASSISTANT", "One two"),)
+
+
+def test_an_answer_that_was_heard_stays_whole_though_a_resampler_keeps_its_tail() -> None:
+    transcript = answered(("One two three four.", 1000))
+    transcript.answer_ended(1)
+    assert stopped(transcript, t1=985) == {}
+    assert transcript.lines == (Line(1, "ASSISTANT", "One two three four.", "One two three four."),)
+
+
+def test_of_an_answer_without_any_sound_nothing_is_left() -> None:
+    transcript = Transcript()
+    transcript.user(1, "hello")
+    transcript.plan(1, "Hi there.")
+    assert stopped(transcript) == {1: 0}
+    assert [line.role for line in transcript.lines] == ["USER"]
+    assert transcript.messages == (Message("USER", "hello"),)
+
+
+def test_blocks_whose_sound_never_came_are_not_heard() -> None:
+    transcript = answered(("One two. ", 500))
+    transcript.plan(1, "Three four.")
+    assert stopped(transcript, t1=500) == {1: 500}
+    assert transcript.heard(1) == "One two."
+
+
+def test_a_spoken_text_that_came_early_is_cut_too() -> None:
+    transcript = answered(("One two three four.", 1000))
+    transcript.final("One two three four.", 1)
+    assert stopped(transcript, t1=550) == {1: 550}
+    assert transcript.heard(1) == "One two"
+
+
+def test_each_of_several_unfinished_answers_is_cut() -> None:
+    transcript = answered(("One two.", 1000))
+    transcript.plan(2, "Three four.")
+    transcript.sound(2, sound(1000), 1000)
+    transcript.plan(3, "Five six.")
+    assert stopped(transcript, t1=1000, t2=600) == {1: 1000, 2: 600, 3: 0}
+    assert [(line.turn, line.text) for line in transcript.lines] == [(1, "One two."), (2, "Three")]
+
+
+def test_an_interruption_that_was_told_is_left_as_it_is() -> None:
+    transcript = answered(("One two three four.", 1000))
+    heard(transcript, 550)
+    assert stopped(transcript, t1=1000) == {}
+    assert transcript.heard(1) == "One two"
+
+
+def test_an_interruption_of_which_nobody_told_what_was_heard_is_cut_where_playback_was() -> None:
+    transcript = answered(("One two three four.", 1000))
+    transcript.answer_ended(1)
+    transcript.interrupt(1)
+    assert stopped(transcript, t1=550) == {1: 550}
+    assert transcript.heard(1) == "One two"
+
+
+def test_what_the_service_tells_after_playback_stopped_was_not_heard() -> None:
+    transcript = answered(("One two.", 1000))
+    assert stopped(transcript, t1=1000) == {1: 1000}
+    transcript.plan(1, " Three.")
+    transcript.plan(2, "Four.")
+    transcript.sound(2, sound(500), 1000)
+    transcript.sound_ended(2)
+    transcript.answer_ended(2)
+    transcript.final("Something else.", 2)
+    transcript.user(2, "goodbye")
+    assert [line.text for line in transcript.lines] == ["One two.", "goodbye"]
+    assert stopped(transcript, t2=500) == {}
+
+
+def test_old_answers_stay_whole_when_a_sink_has_forgotten_them() -> None:
+    transcript = Transcript()
+    for turn in range(1, 101):
+        transcript.plan(turn, "One two.")
+        transcript.sound(turn, sound(500), 1000)
+        transcript.sound_ended(turn)
+        transcript.answer_ended(turn)
+        transcript.follow_playback(lambda asked, newest=turn: 500 if asked >= newest - 3 else 0)
+    assert transcript.stop_playback(lambda turn: 0) == {}
+    assert len(transcript.lines) == 100
+    assert not any(line.interrupted for line in transcript.lines)
+
+
+def test_plans_that_the_user_talked_over_are_nobody_s_answer() -> None:
+    transcript = Transcript()
+    transcript.user(1, "go")
+    transcript.plan(1, "Where to?")
+    transcript.drop_plans(1)
+    assert stopped(transcript) == {}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1500)), min_size=1, max_size=4))
+def test_no_word_is_kept_that_was_not_played(turns: list[tuple[int, int]]) -> None:
+    """Each turn: how many blocks of 10 words and 1 s have sound, and how much was played."""
+    transcript = Transcript()
+    words = "aa bb cc dd ee ff gg hh ii jj "
+    for turn, (blocks, _) in enumerate(turns, 1):
+        for block in range(3):
+            transcript.plan(turn, words)
+            if block < blocks:
+                transcript.sound(turn, sound(1000), 1000)
+                transcript.sound_ended(turn)
+        if blocks == 3:
+            transcript.answer_ended(turn)
+    played = {turn: min(1000 * n, ms * 2) for turn, (n, ms) in enumerate(turns, 1)}
+    transcript.stop_playback(played.__getitem__)
+    for line in transcript.lines:
+        assert len(line.text.split()) <= played[line.turn] / 100 + 1

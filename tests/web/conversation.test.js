@@ -58,7 +58,7 @@ test('the examples of the server make a conversation', () => {
     `You: hello.
 Assistant: Hello!
 Tool go {"meters": 10} answered: {"meters": 10}
-Assistant: Done, I went [forward.]
+Assistant: Done, I went [cut off]
 `,
   );
 });
@@ -103,7 +103,7 @@ test('of a cut answer the tail that nobody heard is told apart', () => {
   take('heard', { turn: 2, heard_ms: 900, heard: 'Done,', planned: PLANNED });
   take('heard', { turn: 2, heard_ms: 1500, heard: HEARD, planned: PLANNED });
   assert.deepEqual([shown(0).heard, shown(0).lost], [HEARD, ' forward.']);
-  assert.equal(conversation.transcript(), 'Assistant: Done, I went [forward.]\n');
+  assert.equal(conversation.transcript(), 'Assistant: Done, I went [cut off]\n');
 });
 
 test('an answer that was cut at its very end was heard whole', () => {
@@ -214,4 +214,74 @@ test('the page hears, thinks, calls a tool, speaks and listens', () => {
 test('what a later server says is left aside', () => {
   take('weather', { text: 'rain' });
   assert.deepEqual([conversation.turns, conversation.activity], [[], 'listening']);
+});
+
+/**
+ * An answer of two blocks, a second each at 1 kHz.
+ *
+ * @param {number} turn
+ */
+function answersTwice(turn) {
+  const output = { rate_hz: 1000 };
+  conversation.take(/** @type {any} */ ({ type: 'ready', output }));
+  take('assistant_text', { turn, block: 0, text: 'One two. ', stage: 'SPECULATIVE', starts_at: 0 });
+  take('assistant_text', {
+    ...{ turn, block: 1, stage: 'SPECULATIVE', starts_at: 1000 },
+    text: 'Three four five six.',
+  });
+}
+
+/** @type {[name: string, samples: number, text: string][]} */
+const ENDS = [
+  ['before its first sound', 0, ''],
+  ['in its first block', 500, 'Assistant: One [cut off]\n'],
+  ['between two blocks', 1000, 'Assistant: One two. [cut off]\n'],
+  ['in its second block', 1550, 'Assistant: One two. Three four [cut off]\n'],
+  ['at its end', 2000, 'Assistant: One two. Three four five six.\n'],
+];
+
+for (const [name, samples, text] of ENDS) {
+  test(`a conversation that ends ${name} keeps the words of an answer that were heard`, () => {
+    answersTwice(1);
+    conversation.came({ turn: 1, samples: 2000 });
+    take('turn_ended', { turn: 1, samples: 2000 });
+    if (samples) plays(1, samples);
+    conversation.end();
+    assert.equal(conversation.transcript(), text);
+    assert.equal(conversation.activity, 'listening');
+    const { heard, lost, interrupted } = shown(0);
+    assert.equal(interrupted, samples < 2000);
+    if (interrupted) assert.equal(heard + lost, 'One two. Three four five six.');
+  });
+}
+
+test('an answer whose sound has not all come is cut by the pace of speech', () => {
+  answersTwice(1);
+  conversation.came({ turn: 1, samples: 1400 });
+  plays(1, 1400); // of 20 characters in 1.3 s
+  conversation.end();
+  assert.equal(conversation.transcript(), 'Assistant: One two. Three [cut off]\n');
+});
+
+test('the end leaves alone what was heard, and what the server has cut', () => {
+  answer(1, 'Hello!');
+  take('turn_ended', { turn: 1, samples: 100 });
+  plays(1, 100, false);
+  answer(2, PLANNED);
+  take('heard', { turn: 2, heard_ms: 1500, heard: HEARD, planned: PLANNED });
+  answer(3, 'Never heard.');
+  conversation.end();
+  conversation.end();
+  assert.equal(
+    conversation.transcript(),
+    'Assistant: Hello!\nAssistant: Done, I went [cut off]\n',
+  );
+});
+
+test('an interruption of which nobody told what was heard is cut at the end', () => {
+  answersTwice(1);
+  plays(1, 500);
+  take('interrupted', { turn: 1 });
+  conversation.end();
+  assert.equal(conversation.transcript(), 'Assistant: One [cut off]\n');
 });

@@ -361,3 +361,26 @@ test('what was said stays until another conversation has begun', async () => {
   second.onclose({ code: 4030, reason: '' });
   await assert.rejects(connected, { code: 4030, hint: 'Try again in a minute.' });
 });
+
+/** @type {Record<string, (talker: VoiceClient, socket: Line) => void>} */
+const ENDS = {
+  'the goodbye': (talker) => talker.close(),
+  'the end of the service': (_, socket) => socket.onclose({ code: 4031, reason: '' }),
+  'the end of its time': (_, socket) => socket.onclose({ code: 4026, reason: '' }),
+};
+
+for (const [name, end] of Object.entries(ENDS)) {
+  test(`after ${name} in the middle of an answer only what was heard is left of it`, async () => {
+    const { talker, socket, loudspeaker } = await talking();
+    const told = { type: 'assistant_text', turn: 1, stage: 'SPECULATIVE' };
+    socket.tell({ ...told, block: 0, text: 'One two. ', starts_at: 0, seq: 2 });
+    socket.tell({ ...told, block: 1, text: 'Three four.', starts_at: 24_000, seq: 3 });
+    socket.tell({ type: 'turn_ended', turn: 1, samples: 48_000, seq: 4 });
+    loudspeaker?.options.onPlayed({ epoch: 0, turn: 1, samples: 25_000, playing: true });
+    let turnsTold = false;
+    talker.addEventListener('turns', () => (turnsTold = true));
+    end(talker, socket);
+    assert.equal(talker.transcript(), 'Assistant: One two. [cut off]\n');
+    assert.ok(turnsTold);
+  });
+}

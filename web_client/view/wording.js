@@ -84,6 +84,7 @@ const STEPS = new Map([
   [4023, RELOAD],
   [4025, START_AGAIN],
   [4026, START_AGAIN],
+  [4032, START_AGAIN],
   [4027, /** @type {Step} */ ({ label: 'Talk here instead', act: 'start' })],
 ]);
 
