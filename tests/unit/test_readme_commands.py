@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from sonic_voice.cli import app
+from sonic_voice.cli.commands import app
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 PROGRAM = "sonic-voice"
