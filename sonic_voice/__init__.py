@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         Heard,
         Ignored,
         Interrupted,
+        NetworkSlow,
         ToolAnswered,
         ToolCall,
         TurnEnded,
@@ -81,8 +82,8 @@ _MODULE_OF = {
             "WireError"
         ),
         "events": (
-            "AssistantText Audio Closed Event Heard Ignored Interrupted ToolAnswered ToolCall "
-            "TurnEnded Usage UserSpeechEnded UserSpeechStarted UserText"
+            "AssistantText Audio Closed Event Heard Ignored Interrupted NetworkSlow ToolAnswered "
+            "ToolCall TurnEnded Usage UserSpeechEnded UserSpeechStarted UserText"
         ),
         "history": "Message",
         "metrics": "Metrics",
@@ -127,6 +128,7 @@ __all__ = [
     "Metrics",
     "Microphone",
     "NetworkError",
+    "NetworkSlow",
     "NullSink",
     "Observer",
     "OrderError",

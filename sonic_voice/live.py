@@ -19,6 +19,7 @@ from .conversation import Observer, converse
 from .devices import BackendName, Latency, Microphone, Speaker
 from .echo import open_speakers
 from .echo.local_speech import Levels
+from .events import Event, NetworkSlow
 from .metrics import Metrics
 from .mute import HushableSink, MutableSource
 from .run import Service, sum_up
@@ -88,7 +89,7 @@ async def hold_live(asked: Live, service: Service) -> None:
                         controls = Controls(session, source, sink, observers)
                         shown = screen(console, metrics, controls, advice=advice)
                         told.screen = await scene.enter_async_context(shown)
-                        observers.append(told.screen)
+                        observers += [told.screen, told.slow]
                 await converse(session, source, sink, asked.tools, observers)
         finally:
             told.screen = None
@@ -109,6 +110,11 @@ class _Told:
             self.screen.notice(text)
         else:
             typer.echo(f"Note: {text}", err=True)
+
+    def slow(self, event: Event, now: float) -> None:
+        """An observer: tell that the network is too slow."""
+        if isinstance(event, NetworkSlow):
+            self.notice(event.text)
 
     def levels(self, levels: Levels) -> None:
         if self.screen is not None:

@@ -15,6 +15,7 @@ from .events import (
     Event,
     Heard,
     Interrupted,
+    NetworkSlow,
     ToolAnswered,
     ToolCall,
     TurnEnded,
@@ -51,6 +52,8 @@ class Story:
                 self._line("", f"{name} -> {_shortened(result)}")
             case Heard(_, heard_ms, heard, _):
                 self._line("", f"interrupted after {heard_ms / 1000:.1f} s, heard: {heard}")
+            case NetworkSlow():
+                self._line("", event.text)
             case TurnEnded(turn) | Interrupted(turn):
                 self._time(turn)
                 self._end_line()

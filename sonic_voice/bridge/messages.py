@@ -14,6 +14,7 @@ from ..events import (
     Event,
     Heard,
     Interrupted,
+    NetworkSlow,
     ToolAnswered,
     ToolCall,
     TurnEnded,
@@ -205,5 +206,7 @@ def told(event: Event, *, show_tools: bool) -> dict[str, Any] | None:
             return {"type": "tool_answered", **facts, **shown}
         case TurnEnded(turn):
             return {"type": "turn_ended", "turn": turn}
+        case NetworkSlow():
+            return {"type": "notice", "text": event.text}
         case _:
             return None
