@@ -315,6 +315,9 @@ async def test_a_company_ca_that_the_user_names_is_accepted_under_python_3_13(
         await connection.closed
 
 
-def test_cas_that_nobody_named_are_checked_as_this_python_does() -> None:
+def test_cas_that_nobody_named_are_checked_as_this_python_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
     strict = tls.tls_context().verify_flags & ssl.VERIFY_X509_STRICT
     assert bool(strict) is bool(ssl.create_default_context().verify_flags & ssl.VERIFY_X509_STRICT)
