@@ -184,9 +184,7 @@ def _engines(name: EngineName, ca_file: str | None, timeout_s: float) -> Callabl
         raise ConfigError(
             "The engine crt needs the package awscrt.", hint="pip install 'sonic-voice[crt]'"
         ) from error
-    shared = CrtShared(
-        ca_file or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    )
+    shared = CrtShared(tls_context(ca_file))
     return lambda: CrtClient(shared, connect_timeout_s=timeout_s)
 
 

@@ -75,6 +75,11 @@ class TrustedCas:
         """Whether the user named the file to us: then it is trusted alone, and not strictly."""
         return self.named_by in {"--ca", "AWS_CA_BUNDLE"}
 
+    @property
+    def fault(self) -> str:
+        """Why the file that was named cannot be used; empty if it can, or if none was named."""
+        return _fault_of_file(self.file) if self.file else ""
+
     def __str__(self) -> str:
         if not self.file:
             return "the system's"
@@ -106,7 +111,7 @@ def tls_context(
     context.cas = cas
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if cas.explicit:
-        if fault := _fault_of_file(cas.file):
+        if fault := cas.fault:
             raise ConfigError(
                 f"The CA file {cas.file!r} ({cas.named_by}) cannot be used: {fault}.",
                 hint="It must hold certificates in PEM form.",

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import trustme
 
-from sonic_voice.bedrock import BedrockTransport
+from sonic_voice.bedrock import BedrockTransport, EngineName
 from sonic_voice.config import SessionConfig
 from sonic_voice.doctor import Options
 from sonic_voice.doctor.service import service
@@ -262,9 +262,9 @@ async def nothing_is_said_behind_our_back() -> AsyncIterator[None]:
     assert not [c for c in said if "incoming connection" not in c["message"]]
 
 
-async def talked(endpoint: str) -> tuple[str, str]:
+async def talked(endpoint: str, engine: EngineName = "http2") -> tuple[str, str]:
     """What a conversation ends with: its sentence and its hint."""
-    transport = BedrockTransport(endpoint=endpoint)
+    transport = BedrockTransport(endpoint=endpoint, engine=engine)
     try:
         with pytest.raises(SonicError) as failed:
             async with Session.open(SessionConfig(), transport):
@@ -299,6 +299,28 @@ async def test_a_conversation_and_the_doctor_name_the_same_cause(
         assert words in message
     for words in fault.hints:
         assert words in hint
+
+
+SEEN_AT_ONCE_BY_CRT = (
+    *("AWS_CA_BUNDLE is missing", "HTTP/1.1 in clear", "closed at accept", "nobody listens"),
+    "no such host",
+)
+"""The faults that the CRT sees at once. It delays those of certificates by 10 s and more."""
+
+
+@pytest.mark.parametrize("name", SEEN_AT_ONCE_BY_CRT)
+async def test_the_crt_engine_names_the_cause_of_a_failed_connection_too(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pytest.importorskip("awscrt")
+    fault = FAULTS[name]
+    settings = fault.environment or {"AWS_CA_BUNDLE": machine.ca_file}
+    for variable, value in settings.items():
+        monkeypatch.setenv(variable, value)
+    async with fault.serve(machine) as port:
+        message, hint = await talked(f"{fault.scheme}://{fault.host}:{port}", "crt")
+    assert all(words in message for words in fault.says)
+    assert all(words in hint for words in fault.hints)
 
 
 @pytest.mark.parametrize("named_by", ["--ca", "AWS_CA_BUNDLE"])
