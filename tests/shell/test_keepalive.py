@@ -2,10 +2,14 @@
 
 import asyncio
 import gc
+import socket
+import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import trustme
 
 from sonic_voice.errors import ConnectionLost
 from sonic_voice.http2 import keepalive
@@ -137,4 +141,38 @@ async def test_the_watch_ends_with_its_connection_and_prints_nothing(
     server.close()
     theirs.transport.abort()
     await server.wait_closed()
+    assert said == []
+
+
+async def test_no_ping_is_sent_behind_a_goodbye_that_tls_leaves_unanswered(
+    said: list[dict[str, Any]],
+) -> None:
+    """The connection then lives on for a second, and h2 allows no PING after a GOAWAY."""
+    authority = trustme.CA()
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(theirs)  # pyright: ignore[reportUnknownMemberType]
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    over = threading.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def stay() -> None:
+        accepted, _ = listener.accept()
+        with theirs.wrap_socket(accepted, server_side=True):
+            over.wait(10)
+
+    thread = threading.Thread(target=stay)
+    thread.start()
+    loop = asyncio.get_running_loop()
+    _, ours = await loop.create_connection(
+        lambda: H2Connection(ping_s=0.02, ping_deadline_s=5),
+        *listener.getsockname(),
+        ssl=trust,
+        server_hostname="localhost",
+    )
+    ours.close()
+    await asyncio.wait_for(ours.closed, 5)
+    over.set()
+    await asyncio.to_thread(thread.join)
+    listener.close()
     assert said == []
