@@ -23,6 +23,7 @@ from sonic_voice.bedrock import BedrockTransport, EngineName
 from sonic_voice.config import SessionConfig
 from sonic_voice.doctor import Options
 from sonic_voice.doctor.service import service
+from sonic_voice.emulator.local import Behaviour, emulator
 from sonic_voice.errors import SonicError
 from sonic_voice.http2 import tls
 from sonic_voice.http2.connection import H2Connection
@@ -40,6 +41,7 @@ from .faulty_servers import (
     openssl_server,
     saying,
 )
+from .test_cli import DEMO, at, sonic_voice, talk
 
 AT_ONCE_S = 5.0
 """How long a fault may take that shows at once, in seconds, on a busy machine."""
@@ -343,3 +345,38 @@ def test_cas_that_nobody_named_are_checked_as_this_python_does(
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
     strict = tls.tls_context().verify_flags & ssl.VERIFY_X509_STRICT
     assert bool(strict) is bool(ssl.create_default_context().verify_flags & ssl.VERIFY_X509_STRICT)
+
+
+async def test_the_commands_talk_and_doctor_print_the_same_cause_and_no_stack_trace(
+    machine: Machine,
+) -> None:
+    """Through the programs themselves: an expired certificate."""
+    fault = FAULTS["expired"]
+    async with fault.serve(machine) as port:
+        where = ("--region", "us-east-1", "--endpoint", f"https://localhost:{port}")
+        trust = ("--ca", machine.ca_file)
+        keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "x"}
+        talked, examined = await asyncio.gather(
+            sonic_voice(*talk(*where, *trust), cwd=machine.folder, **keys),
+            sonic_voice("doctor", "--no-audio", *where, *trust, cwd=machine.folder, **keys),
+        )
+    sentence, hint = talked.err.splitlines()
+    assert talked.code == 5
+    assert sentence.startswith("sonic-voice: The certificate of localhost")
+    assert sentence.removeprefix("sonic-voice: ") in examined.out
+    # The hint holds the time of day to a minute.
+    assert hint.strip().partition(" It says")[0] in examined.out
+
+
+@pytest.mark.parametrize("fault", ["cut", "cut-mid-frame", "reset", "goaway"])
+async def test_a_network_error_in_the_middle_is_a_sentence_and_no_stack_trace(
+    tmp_path: Path, fault: str
+) -> None:
+    behaviour = Behaviour(faults=(fault,), latency="none")
+    async with emulator(DEMO / "demo.yaml", behaviour=behaviour) as running:
+        known = running.environment()
+        done = await sonic_voice(*at(running, "--speed", "4"), cwd=tmp_path, **known)
+    assert done.code == 5
+    sentence, hint = done.err.splitlines()
+    assert sentence.startswith("sonic-voice: The ")
+    assert "Open a new session to go on." in hint
