@@ -83,6 +83,8 @@ class TrustedCas:
     def __str__(self) -> str:
         if not self.file:
             return "the system's"
+        if not self.explicit and (fault := self.fault):
+            return f"the system's, without {self.file} ({self.named_by}): {fault}"
         return f"those of {self.file} ({self.named_by})"
 
 

@@ -339,6 +339,15 @@ async def test_a_company_ca_that_the_user_names_is_accepted_under_python_3_13(
         await connection.closed
 
 
+def test_a_ca_file_that_openssl_ignores_is_not_said_to_be_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such.pem")
+    said = str(tls.tls_context().cas)
+    assert said == "the system's, without /no/such.pem (SSL_CERT_FILE): No such file or directory"
+
+
 def test_cas_that_nobody_named_are_checked_as_this_python_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -152,7 +152,7 @@ async def test_no_ping_is_sent_behind_a_goodbye_that_tls_leaves_unanswered(
     theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(theirs)  # pyright: ignore[reportUnknownMemberType]
     trust = ssl.create_default_context()
-    authority.configure_trust(trust)
+    authority.configure_trust(trust)  # pyright: ignore[reportUnknownMemberType]
     over = threading.Event()
     listener = socket.create_server(("127.0.0.1", 0))
 
