@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Heard,
         Ignored,
         Interrupted,
+        NetworkSlow,
         StreamExpiring,
         ToolAnswered,
         ToolCall,
@@ -84,7 +85,7 @@ _MODULE_OF = {
             "WireError"
         ),
         "events": (
-            "AssistantText Audio Closed Event Heard Ignored Interrupted StreamExpiring "
+            "AssistantText Audio Closed Event Heard Ignored Interrupted NetworkSlow StreamExpiring "
             "ToolAnswered ToolCall TurnEnded Usage UserSpeechEnded UserSpeechStarted UserText"
         ),
         "history": "Message",
@@ -132,6 +133,7 @@ __all__ = [
     "Metrics",
     "Microphone",
     "NetworkError",
+    "NetworkSlow",
     "NullSink",
     "Observer",
     "OrderError",

@@ -170,6 +170,10 @@ _BY_TEXT: tuple[tuple[str, ErrorKind], ...] = (
 
 _BY_CODE: dict[str, ErrorKind] = {
     "accessdenied": ErrorKind.ACCESS,
+    "notauthorized": ErrorKind.ACCESS,
+    "invalidclienttokenid": ErrorKind.ACCESS,
+    "signaturedoesnotmatch": ErrorKind.ACCESS,
+    "requestexpired": ErrorKind.ACCESS,
     "unrecognizedclient": ErrorKind.ACCESS,
     "invalidsignature": ErrorKind.ACCESS,
     "incompletesignature": ErrorKind.ACCESS,
@@ -177,11 +181,14 @@ _BY_CODE: dict[str, ErrorKind] = {
     "expiredtoken": ErrorKind.ACCESS,
     "resourcenotfound": ErrorKind.NOT_FOUND,
     "throttling": ErrorKind.THROTTLED,
+    "throttled": ErrorKind.THROTTLED,
+    "toomanyrequests": ErrorKind.THROTTLED,
     "servicequotaexceeded": ErrorKind.THROTTLED,
     "modelnotready": ErrorKind.CAPACITY,
     "modelerror": ErrorKind.CAPACITY,
     "modelstreamerror": ErrorKind.CAPACITY,
     "internalserver": ErrorKind.CAPACITY,
+    "internalfailure": ErrorKind.CAPACITY,
     "serviceunavailable": ErrorKind.CAPACITY,
     "modeltimeout": ErrorKind.LIFETIME,
     "validation": ErrorKind.REQUEST,
@@ -220,6 +227,8 @@ _NEXT_STEP: dict[ErrorKind, str] = {
     ErrorKind.UNKNOWN: "See the message.",
 }
 
+_TOO_MANY_REQUESTS = 429
+_FIRST_SERVER_ERROR = 500
 _REQUEST_ID = re.compile(r"^RequestId=(?P<id>[0-9a-fA-F-]+)\s*:\s*")
 
 
@@ -237,7 +246,19 @@ def service_error(
         request_id = found["id"]
     kind = next((k for p, k in _BY_TEXT if re.search(p, text, re.IGNORECASE)), None)
     # `x-amzn-errortype` may carry a namespace before the name and an address after it.
-    code = code.rpartition("#")[2].partition(":")[0]
-    name = code.lower().removesuffix("exception")
-    kind = kind or _BY_CODE.get(name, ErrorKind.UNKNOWN)
+    code = code.partition(":")[0].rpartition("#")[2]
+    kind = kind or _by_code(code) or _by_status(status)
     return ServiceError(kind=kind, code=code, text=text, request_id=request_id, status=status)
+
+
+def _by_code(code: str) -> ErrorKind | None:
+    """Return what the name of an exception means, whether it ends in `Exception` or not."""
+    name = "".join(filter(str.isalnum, code.lower())).removesuffix("exception")
+    return _BY_CODE.get(name) or _BY_CODE.get(name.removesuffix("error"))
+
+
+def _by_status(status: int) -> ErrorKind:
+    """Return what an HTTP status means where nothing else is known, as from a load balancer."""
+    if status == _TOO_MANY_REQUESTS:
+        return ErrorKind.THROTTLED
+    return ErrorKind.CAPACITY if status >= _FIRST_SERVER_ERROR else ErrorKind.UNKNOWN

@@ -111,6 +111,27 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkSlow:
+    """The network takes the user's speech more slowly than it is spoken; told while it lasts.
+
+    It does not end the session. A network that takes nothing at all does, with an error.
+    """
+
+    late_s: float
+    """How long the speech that was sent last had waited for the network, in seconds."""
+    speech_per_s: float
+    """Seconds of speech that the network takes in a second; below 1 it cannot keep up."""
+
+    @property
+    def notice(self) -> str:
+        """The sentence for the person who talks."""
+        return (
+            f"The network is too slow for speech: it takes {self.speech_per_s:.2f} s of it a "
+            f"second, and what you say is sent {self.late_s:.1f} s late."
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """A payload that was left aside: an unknown event name, or one that cannot be read."""
 
@@ -163,6 +184,7 @@ type Event = (
     | ToolAnswered
     | TurnEnded
     | Usage
+    | NetworkSlow
     | Ignored
     | StreamExpiring
     | Closed

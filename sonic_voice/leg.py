@@ -20,6 +20,7 @@ Legs are numbered and thrown away, never reset; nothing of leg n touches leg n+1
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from .errors import (
     ConnectionLost,
@@ -29,10 +30,11 @@ from .errors import (
     ServiceError,
     SonicError,
 )
-from .events import Event
+from .events import Event, NetworkSlow
 from .order import State
 from .protocol import SonicProtocol
 from .transport import Stream
+from .uplink_lag import UplinkLag
 
 OUTBOX_FRAMES = 16
 """Audio frames that may wait for the wire: half a second of the usual 32 ms. When they do,
@@ -46,6 +48,16 @@ SILENCE_FRAME_S = 0.032
 
 LAST_WORDS_S = 1.0
 """How long the other task may take to come to its end by itself once the stream is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """A payload in the outbox, with the loop's time at which it came and its length of speech."""
+
+    payload: bytes
+    at_s: float
+    speech_s: float
+
 
 type Deliver = Callable[[Sequence[Event]], Awaitable[None]]
 
@@ -62,6 +74,7 @@ class Leg:
         *,
         clock: Callable[[], float],
         send_deadline_s: float,
+        on_slow: Callable[[NetworkSlow], object],
     ) -> None:
         self.number = number
         self.protocol = protocol
@@ -75,8 +88,11 @@ class Leg:
         self._deliver = deliver
         self._clock = clock
         self._send_deadline_s = send_deadline_s
+        self._on_slow = on_slow
+        self._lag = UplinkLag()
         self._urgent: deque[bytes] = deque()
-        self._audio: deque[bytes] = deque()
+        self._audio: deque[_Queued] = deque()
+        self._sending: _Queued | None = None
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -93,9 +109,13 @@ class Leg:
         """Wait until the service took the stream; raises what it refused it with."""
         await asyncio.shield(self._accepted)
 
-    def send(self, payloads: Sequence[bytes]) -> None:
-        """Queue payloads in order: initialization, audio, goodbye. Never waits; see `room`."""
-        self._audio.extend(payloads)
+    def send(self, payloads: Sequence[bytes], *, speech_s: float = 0.0) -> None:
+        """Queue payloads in order: initialization, audio, goodbye. Never waits; see `room`.
+
+        `speech_s` is the length of speech in each; how late it is sent is then measured.
+        """
+        now = asyncio.get_running_loop().time()
+        self._audio.extend(_Queued(payload, now, speech_s) for payload in payloads)
         if len(self._audio) >= OUTBOX_FRAMES:
             self._room.clear()
         self._filled.set()
@@ -205,6 +225,7 @@ class Leg:
         try:
             while (payload := await self._next()) is not None:
                 await self._send(payload)
+                self._measure()
             if not self.over.done():
                 self._goodbye_sent = True
                 await self._fenced(self._stream.end_input())
@@ -221,6 +242,14 @@ class Leg:
 
     async def _send(self, payload: bytes) -> None:
         await self._fenced(self._stream.send(payload))
+
+    def _measure(self) -> None:
+        """Tell the owner if the speech just sent was late, as on a network that is too slow."""
+        sent, self._sending = self._sending, None
+        if sent is not None and sent.speech_s and not self.over.done():
+            now = asyncio.get_running_loop().time()
+            if slow := self._lag.sent(sent.at_s, sent.speech_s, now):
+                self._on_slow(slow)
 
     async def _fenced(self, sending: Awaitable[None]) -> None:
         """Await `sending`, but no longer than the deadline, nor than the leg lasts."""
@@ -261,11 +290,11 @@ class Leg:
     def _take(self) -> bytes:
         if self._urgent:
             return self._urgent.popleft()
-        payload = self._audio.popleft()
+        self._sending = self._audio.popleft()
         self._patience_s = SILENCE_AFTER_S
         if len(self._audio) < OUTBOX_FRAMES:
             self._room.set()
-        return payload
+        return self._sending.payload
 
 
 def _hung_up() -> ConnectionLost:

@@ -115,6 +115,7 @@ class Session:
             self._deliver,
             clock=self.now,
             send_deadline_s=self.config.deadlines.send_s,
+            on_slow=lambda slow: self._push([slow]),
         )
         leg.over.add_done_callback(lambda _: self._arrived.set())
         leg.send(protocol.begin() + protocol.go_live(self.config.history))
@@ -154,9 +155,10 @@ class Session:
         for start in range(0, len(pcm), MAX_FRAME_BYTES):
             frame = pcm[start : start + MAX_FRAME_BYTES]
             await leg.room()
-            leg.send([leg.protocol.audio(frame)])
+            speech_s = self.config.input.seconds(len(frame))
+            leg.send([leg.protocol.audio(frame)], speech_s=speech_s)
             if self._audio_began_s is None:
-                self._audio_began_s = self.now() - self.config.input.seconds(len(frame))
+                self._audio_began_s = self.now() - speech_s
 
     def send_text(self, text: str) -> None:
         """Type a turn of the user's; the model answers by voice. Nova 2 Sonic and later.

@@ -15,6 +15,7 @@ from .events import (
     Event,
     Heard,
     Interrupted,
+    NetworkSlow,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
@@ -66,7 +67,7 @@ class Story:
                 self._line(
                     "", f"interrupted after {heard_ms / 1000:.1f} s, heard: {heard or 'nothing'}"
                 )
-            case StreamExpiring():
+            case StreamExpiring() | NetworkSlow():
                 self._line("note", event.notice)
             case TurnEnded(turn) | Interrupted(turn):
                 self._time(turn)

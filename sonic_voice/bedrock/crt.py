@@ -11,9 +11,14 @@ no private CA. All that is mended here, and that takes private names of smithy-h
 - `_completion_future`, `_remote_completion_future` and `_writer` of the CRT's stream, because
   only they tell a cut from a clean end, and because the writer's exception must be taken.
 
-What cannot be mended: a certificate that is not trusted shows as a `DeadlineError`, because the
-CRT's TLS delays its errors by 10 s and more; a connection attempt cannot be called off, and may
-outlive its stream by as much; a GOAWAY shows as the cut that follows it.
+The CRT names no cause of a failed connection, and tells of a certificate that is not trusted after
+10 s and more. So when it fails, or is too late, `dial` of `http2` tries the same, and what it finds
+is the error.
+
+What cannot be mended: a connection attempt cannot be called off, and may outlive its stream by
+10 s; a GOAWAY shows as the cut that follows it; there are no pings, so that a dead network is
+noticed only when the operating system or a deadline of the session does; and how much may wait in
+the kernel cannot be set, so that a network too slow for speech is noticed late.
 
 The versions are pinned by smithy-http's extra `awscrt`.
 """
@@ -29,23 +34,30 @@ from awscrt import io as crt_io
 from smithy_core.aio.types import AsyncBytesProvider
 from smithy_core.interfaces import URI
 from smithy_http import Fields, tuples_to_fields
-from smithy_http.aio.crt import AWSCRTHTTPClient, _AWSCRTEventLoop
+from smithy_http.aio.crt import AWSCRTHTTPClient, _AWSCRTEventLoop, _CRTTimeoutError
 from smithy_http.aio.interfaces import HTTPRequest
 from smithy_http.interfaces import HTTPRequestConfiguration
 
 from ..errors import ConnectError, ConnectionLost, DeadlineError, NetworkError, SonicError
+from ..http2.connection import H2Connection
+from ..http2.dialing import dial
+from ..http2.tls import TlsContext
 
 _CLOSE_S = 1.0
+_CAUSE_S = 1.5
+"""How long it may take to find out why there is no connection, in seconds."""
 _FIRST_ERROR_STATUS = 400
+_GO_ON = "Open a new session to go on."
 
 
 class CrtShared:
     """What the streams of one transport share: the CRT's thread, and what to trust."""
 
-    def __init__(self, ca_file: str | None) -> None:
+    def __init__(self, trust: TlsContext) -> None:
         options = crt_io.TlsContextOptions()
-        if ca_file is not None:
-            options.override_default_trust_store_from_path(ca_filepath=ca_file)
+        self.trust = trust
+        if trust.cas.file and not trust.cas.fault:
+            options.override_default_trust_store_from_path(ca_filepath=trust.cas.file)
         self.tls = crt_io.ClientTlsContext(options)
         self.loop = _AWSCRTEventLoop()
 
@@ -58,6 +70,7 @@ class CrtClient(AWSCRTHTTPClient):
     def __init__(self, shared: CrtShared, *, connect_timeout_s: float) -> None:
         super().__init__(eventloop=shared.loop)
         self._tls_ctx = shared.tls
+        self._trust = shared.trust
         self.error: SonicError | None = None
         self._connect_timeout_s = connect_timeout_s
         self._body: AsyncBytesProvider | None = None
@@ -79,9 +92,11 @@ class CrtClient(AWSCRTHTTPClient):
         except SonicError:
             await self._close_body()
             raise
-        except crt_exceptions.AwsCrtError as error:
+        except (crt_exceptions.AwsCrtError, _CRTTimeoutError) as error:
             await self._close_body()
-            raise self._fail(crt_error(error, request.destination)) from error
+            crt = error if isinstance(error, crt_exceptions.AwsCrtError) else error.__cause__
+            cause = await self._cause(request.destination) if self._stream is None else None
+            raise self._fail(cause or crt_error(crt, request.destination)) from error
         if response.status >= _FIRST_ERROR_STATUS:
             await self._close_body()
         return response
@@ -107,9 +122,10 @@ class CrtClient(AWSCRTHTTPClient):
         done, _ = await asyncio.wait({connecting}, timeout=self._connect_timeout_s)
         if not done:
             connecting.add_done_callback(_take_exception)
-            raise DeadlineError(
+            raise await self._cause(url) or DeadlineError(
                 f"No connection to {url.netloc} after {self._connect_timeout_s:g} s.",
                 waited_s=self._connect_timeout_s,
+                hint="Check the network, the endpoint and the region.",
             )
         connection = connecting.result()
         if self._over.is_set():
@@ -117,13 +133,28 @@ class CrtClient(AWSCRTHTTPClient):
             raise self.error or ConnectionLost("The stream was closed.", reason="ended")
         return connection
 
+    async def _cause(self, url: URI) -> NetworkError | None:
+        """Return why there is no connection, as `http2` finds it; None if it finds nothing."""
+        secure = url.scheme == "https"
+        host = url.host.strip("[]")
+        port = url.port or (self._HTTPS_PORT if secure else self._HTTP_PORT)
+        try:
+            connection = await dial(
+                host, port, H2Connection, tls=self._trust if secure else None, timeout_s=_CAUSE_S
+            )
+        except NetworkError as error:
+            return error if isinstance(error, ConnectError) else None
+        connection.cut()
+        await connection.closed
+        return None
+
     async def _await_response(self, stream: Any) -> "CrtResponse":  # pyright: ignore[reportIncompatibleMethodOverride]
         self._stream = stream
         self._watching = asyncio.create_task(self._watch(), name="crt watch")
         status = asyncio.wrap_future(stream._response_status_future)
         await asyncio.wait({status, self._watching}, return_when=asyncio.FIRST_COMPLETED)
         if not status.done():
-            raise self.error or ConnectionLost("No answer came.", reason="cut")
+            raise self.error or ConnectionLost("No answer came.", reason="cut", hint=_GO_ON)
         headers = await asyncio.wrap_future(stream._response_headers_future)
         return CrtResponse(status.result(), headers, CrtBody(self))
 
@@ -153,7 +184,7 @@ class CrtClient(AWSCRTHTTPClient):
         if not self._stream._remote_completion_future.done():
             if self._watching is not None:
                 await asyncio.wait({self._watching})
-            raise self.error or ConnectionLost("The connection ended.", reason="cut")
+            raise self.error or ConnectionLost("The connection ended.", reason="cut", hint=_GO_ON)
         await self._close_body()
         return b""
 
@@ -228,24 +259,24 @@ class CrtResponse:
         raise TypeError("the body of this response is asynchronous")
 
 
-def crt_error(error: crt_exceptions.AwsCrtError, uri: URI | None) -> NetworkError:
-    """What an error of the CRT means here, by its name."""
-    name = str(error.name)
+def crt_error(error: BaseException | None, uri: URI | None) -> NetworkError:
+    """Return what an error of the CRT means here, by its name."""
+    name, text = str(getattr(error, "name", "")), str(getattr(error, "message", error))
     place = uri.netloc if uri is not None else "the service"
     if "RST_STREAM" in name:
-        return ConnectionLost("The peer reset the stream.", reason="reset")
+        return ConnectionLost("The peer reset the stream.", reason="reset", hint=_GO_ON)
     if "GOAWAY" in name:
-        return ConnectionLost("The peer ended the connection.", reason="goaway")
+        return ConnectionLost("The peer ended the connection.", reason="goaway", hint=_GO_ON)
     if "DNS" in name:
         return ConnectError(f"There is no host {place}.", hint="Check the region and endpoint.")
     if "REFUSED" in name:
         return ConnectError(f"Nobody listens at {place}.", hint="Check the endpoint.")
     if "TLS" in name:
         return ConnectError(
-            f"TLS with {place} failed: {error.message}",
+            f"TLS with {place} failed: {text}",
             hint="For a private CA name its file by `ca_file` (--ca) or SSL_CERT_FILE.",
         )
-    return ConnectionLost(f"The connection ended: {error.message} ({name}).", reason="cut")
+    return ConnectionLost(f"The connection ended: {text} ({name}).", reason="cut", hint=_GO_ON)
 
 
 def _take_exception(task: "asyncio.Task[Any]") -> None:

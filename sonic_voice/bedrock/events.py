@@ -6,17 +6,18 @@ of this operation is a blob in the one member `chunk`, so what it looks like is 
 never change, and base64 in `{"bytes":"..."}` (protocol reference 1.4).
 
 What is the SDK's own stays its own: SigV4 with its chain of signatures, messages with their
-checksums, and whatever comes that is no chunk. tests/unit/test_bedrock_events.py compares the
-bytes with those of the SDK's own publisher.
+checksums, and members of its model other than chunks. tests/unit/test_bedrock_events.py compares
+the bytes with those of the SDK's own publisher. Exceptions are read here: the SDK loses the text of
+those that its model does not know, such as `expiredTokenException`.
 """
 
 import json
 from base64 import b64decode, b64encode
 from binascii import crc32
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from struct import Struct
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from smithy_aws_core.aio.protocols import RestJsonClientProtocol
 from smithy_aws_event_stream.aio import AWSEventReceiver, SigningConfig
@@ -24,6 +25,8 @@ from smithy_aws_event_stream.events import Event, EventMessage
 from smithy_core.aio.interfaces.auth import AuthScheme
 from smithy_core.aio.types import AsyncBytesReader
 from smithy_core.codecs import Codec
+
+from ..errors import ServiceError, service_error
 
 _CHUNK = {":message-type": "event", ":event-type": "chunk", ":content-type": "application/json"}
 _PRELUDE = Struct("!III")  # lengths of the message and of its headers, checksum of both
@@ -81,7 +84,7 @@ class Publisher:
 
 
 class Receiver:
-    """Reads payloads from `source`; what is no chunk, the SDK's own receiver judges."""
+    """Reads payloads from `source`; the SDK's own receiver judges events that are no chunk."""
 
     def __init__(self, source: Source, codec: Codec, deserializer: Callable[..., Any]) -> None:
         self._source = source
@@ -91,16 +94,18 @@ class Receiver:
     async def receive(self) -> bytes | None:
         """The next payload, None at the end. Cancelling it may lose a part of one.
 
-        Raises what the service sent as an exception, the SDK's `EventError` for what is no
-        message, and what the source raises.
+        Raises `ServiceError` for what the service sent as an exception, modelled or not, the
+        SDK's `EventError` for what is no message, and what the source raises.
         """
         while message := await self._message():
             event = Event.decode(BytesIO(message))
             assert event is not None
             if event.message.headers.get(":event-type") == "chunk":
                 return b64decode(json.loads(event.message.payload).get("bytes") or b"")
+            if event.message.headers.get(":message-type") in {"exception", "error"}:
+                raise _sent_error(event.message.headers, event.message.payload)
             sdk = AWSEventReceiver[Any](self._codec, AsyncBytesReader(message), self._deserializer)
-            await sdk.receive()  # raises, but for members of the union that it does not know
+            await sdk.receive()  # judges it, and passes over members that it does not know
         return None
 
     async def _message(self) -> bytes:
@@ -111,6 +116,26 @@ class Receiver:
         if crc32(prelude[:_CHECKED_BYTES]) != checksum:
             return prelude  # the decoder says so; a length that is wrong is not waited for
         return prelude + await self._source.read(length_bytes - _PRELUDE.size)
+
+
+def _sent_error(headers: Mapping[str, object], payload: bytes) -> ServiceError:
+    """Return the error of an exception frame or an error frame (protocol reference 1.7).
+
+    An exception has its name in `:exception-type` and its text as JSON in the payload, an error
+    both in headers. Whatever is missing, the text that there is stays.
+    """
+    code = headers.get(":exception-type") or headers.get(":error-code") or "exception"
+    text = headers.get(":error-message") or ""
+    try:
+        document = json.loads(payload)
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        found = cast(dict[str, object], document)
+        text = found.get("message") or found.get("Message") or text
+    if not isinstance(text, str) or not text:
+        text = payload.decode("utf-8", "replace")
+    return service_error(str(code), text)
 
 
 class Duplex(Protocol):

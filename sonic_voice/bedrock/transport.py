@@ -32,7 +32,9 @@ from smithy_http.interfaces import HTTPRequestConfiguration
 from ..catalog import check_offered
 from ..errors import ConfigError, ConnectionLost, CredentialsError, DeadlineError, SonicError
 from ..extras import install_command
-from ..http2.client import CONNECT_TIMEOUT_S, Http2Client, tls_context
+from ..http2.client import Http2Client
+from ..http2.dialing import CONNECT_TIMEOUT_S
+from ..http2.tls import tls_context
 from .credentials import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
 from .events import Body, Duplex, Receiver
 from .sdk_errors import refusal, sonic_error
@@ -193,9 +195,7 @@ def _engines(name: EngineName, ca_file: str | None, timeout_s: float) -> Callabl
         raise ConfigError(
             "The engine crt needs the package awscrt.", hint=f"Run: {install_command('crt')}"
         ) from error
-    shared = CrtShared(
-        ca_file or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
-    )
+    shared = CrtShared(tls_context(ca_file))
     return lambda: CrtClient(shared, connect_timeout_s=timeout_s)
 
 

@@ -14,6 +14,7 @@ from ..events import (
     Event,
     Heard,
     Interrupted,
+    NetworkSlow,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
@@ -206,7 +207,7 @@ def told(event: Event, *, show_tools: bool) -> dict[str, Any] | None:
             return {"type": "tool_answered", **facts, **shown}
         case TurnEnded(turn):
             return {"type": "turn_ended", "turn": turn}
-        case StreamExpiring():
+        case StreamExpiring() | NetworkSlow():
             return {"type": "notice", "text": event.notice}
         case _:
             return None

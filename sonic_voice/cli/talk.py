@@ -44,7 +44,13 @@ def talk(
     ] = None,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
-    transport: Annotated[Engine, typer.Option(help="HTTP/2: our own, or the SDK's.")] = "http2",
+    transport: Annotated[
+        Engine,
+        typer.Option(
+            help="HTTP/2: our own, or the SDK's (crt). That one has no pings: it notices a network "
+            "that is dead or too slow after a minute, and names fewer causes."
+        ),
+    ] = "http2",
     microphone: Annotated[
         str | None, typer.Option(help="Number or part of a name; see `sonic-voice devices`.")
     ] = None,

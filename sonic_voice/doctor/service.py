@@ -20,9 +20,10 @@ from datetime import UTC, datetime, timedelta
 
 from ..catalog import check_offered
 from ..errors import ConfigError, ErrorKind, NetworkError, ServiceError, SonicError
+from ..http2.tls import CertificateError, tls_context
 from .account import resolve
 from .finding import Finding, failure
-from .knock import CertificateError, knock, place, trusted
+from .knock import knock, place
 from .options import Options
 
 NO_MODEL = "sonic-voice.doctor-was-here"
@@ -39,16 +40,14 @@ _SET_CLOCK = "Set the clock, and let it be kept by NTP; on Linux: timedatectl se
 
 async def service(options: Options) -> AsyncIterator[Finding]:
     """Connection, proxies, clock and signature."""
-    from ..http2.client import tls_context
-
     endpoint = await _endpoint(options)
     if endpoint is None:
         return
-    at, trust = place(endpoint), trusted(options)
+    at = place(endpoint)
     proxy = _proxy(at.host)
     try:
-        tls = tls_context(str(options.ca_file) if options.ca_file else None)
-        answer = await knock(at, tls if at.scheme == "https" else None, trust)
+        tls = tls_context(options.ca_file)
+        answer = await knock(at, tls if at.scheme == "https" else None)
     except (ConfigError, CertificateError) as error:
         yield failure("CA", error)
         return
@@ -56,7 +55,7 @@ async def service(options: Options) -> AsyncIterator[Finding]:
         yield Finding("connection", "failure", error.message, f"{error.hint} {proxy}".rstrip())
         return
     if at.scheme == "https":
-        yield Finding("CA", "ok", f"the certificate of {at} is trusted; CAs: {trust}")
+        yield Finding("CA", "ok", f"the certificate of {at} is trusted; CAs: {tls.cas}")
     how = f"{answer.security} and HTTP/2 with {at} after {answer.connected_ms:.0f} ms"
     yield Finding("connection", "ok", how)
     if proxy:

@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import cast
 
-from ..errors import ConnectionLost
+from ..errors import ConnectionLost, NetworkError
 from ..http2.connection import H2Connection
 from ..http2.stream import H2Stream
 
@@ -185,7 +185,7 @@ class DoorConnection(H2Connection):
         self._door.inside.discard(self)
         super().connection_lost(exc)
 
-    def drop(self, error: ConnectionLost) -> None:
+    def drop(self, error: NetworkError) -> None:
         """See `H2Connection`."""
         _log.info("%s is cut off: %s", self._who, error.message)
         super().drop(error)

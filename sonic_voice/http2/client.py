@@ -20,11 +20,7 @@ connection was not up in time), `ConnectionLost` (see `stream`).
 
 import asyncio
 import ipaddress
-import os
-import socket
-import ssl
 from collections.abc import AsyncIterable, Callable
-from pathlib import Path
 from typing import Any, Literal
 
 from smithy_core.aio.interfaces import StreamingBlob
@@ -35,41 +31,18 @@ from smithy_http import Fields, tuples_to_fields
 from smithy_http.aio.interfaces import HTTPRequest
 from smithy_http.interfaces import HTTPRequestConfiguration
 
-from ..errors import ConfigError, ConnectError, ConnectionLost, DeadlineError, SonicError
+from ..errors import ConnectError, ConnectionLost, DeadlineError, SonicError
 from .connection import STREAM_WINDOW_BYTES, H2Connection
+from .dialing import CONNECT_TIMEOUT_S, dial
+from .keepalive import PING_DEADLINE_S, PING_S
 from .stream import H2Stream, Headers
+from .tls import TlsContext, tls_context
 from .uplink import Uplink
-
-CONNECT_TIMEOUT_S = 10.0
-"""Name, TCP and TLS together; a far region needs under a second."""
-
-PING_S = 20.0
-"""Silence of the peer after which it is asked whether it is there. The service may say nothing
-for as long as the user listens to a pause; home routers forget a silent connection after 60 s."""
 
 _FIRST_ERROR_STATUS = 400
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # Headers of HTTP/1.1 that HTTP/2 says otherwise or forbids (RFC 9113, 8.2.2).
 _NOT_IN_HTTP2 = frozenset({"host", "connection", "transfer-encoding", "upgrade", "keep-alive"})
-
-
-def tls_context(ca_file: str | Path | None = None) -> ssl.SSLContext:
-    """A client's TLS context: the system's CAs, or those of a file alone.
-
-    `ca_file` goes before `AWS_CA_BUNDLE`; with neither, OpenSSL's own default holds, which reads
-    `SSL_CERT_FILE`. Building one takes tens of milliseconds: build it once. Raises `ConfigError`.
-    """
-    named = ca_file or os.environ.get("AWS_CA_BUNDLE") or None
-    try:
-        context = ssl.create_default_context(cafile=named)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            f"The CA file {str(named)!r} cannot be used: {error.strerror or error}.",
-            hint="It must hold certificates in PEM form.",
-        ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2"])
-    return context
 
 
 def is_loopback(host: str) -> bool:
@@ -116,10 +89,10 @@ class Http2Client:
     def __init__(
         self,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsContext | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         ping_s: float | None = PING_S,
-        ping_deadline_s: float = 10.0,
+        ping_deadline_s: float = PING_DEADLINE_S,
         window_bytes: int = STREAM_WINDOW_BYTES,
     ) -> None:
         self._tls = tls
@@ -228,11 +201,11 @@ class Http2Client:
                 f"{host} is not this machine: speech and credentials do not go there in clear.",
                 hint="Use https://.",
             )
-        # A task, so that `abort` and the deadline end it without cancelling our caller.
+        # A task, so that `abort` ends it without cancelling our caller.
         dialing = asyncio.create_task(self._connect(host, port, uri.scheme), name="http2 dial")
         self._dialing.add(dialing)
         try:
-            await asyncio.wait({dialing}, timeout=self._connect_timeout_s)
+            await asyncio.wait({dialing})
         except asyncio.CancelledError:
             dialing.add_done_callback(_drop_connection)
             raise
@@ -243,45 +216,29 @@ class Http2Client:
                 await asyncio.wait({dialing})
         if not dialing.cancelled():
             return dialing.result()
-        raise self._over or DeadlineError(
-            f"No connection to {host}:{port} after {self._connect_timeout_s:g} s.",
-            waited_s=self._connect_timeout_s,
-            hint="Check the network, the endpoint and the region.",
-        )
+        raise self._over or ConnectionLost("The HTTP client has been closed.", reason="ended")
 
     async def _connect(self, host: str, port: int, scheme: str) -> H2Connection:
         secure = scheme == "https"
         if secure and self._tls is None:
             self._tls = tls_context()
-        loop = asyncio.get_running_loop()
-        try:
-            transport, connection = await loop.create_connection(
-                self._new_connection,
-                host,
-                port,
-                ssl=self._tls if secure else None,
-                server_hostname=host if secure else None,
-                ssl_handshake_timeout=self._connect_timeout_s if secure else None,
-                ssl_shutdown_timeout=1.0 if secure else None,
-            )
-        except OSError as error:
-            raise _connect_error(host, port, error) from error
+        connection = await dial(
+            host,
+            port,
+            lambda: self._new_connection(f"{host}:{port}"),
+            tls=self._tls if secure else None,
+            timeout_s=self._connect_timeout_s,
+        )
         self._connections.add(connection)
         connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
-        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() != "h2":
-            connection.cut()
-            raise ConnectError(
-                f"{host}:{port} does not speak HTTP/2: it did not choose it in the TLS handshake.",
-                hint="Check the endpoint; a proxy in between may take HTTP/1.1 only.",
-            )
         return connection
 
-    def _new_connection(self) -> H2Connection:
+    def _new_connection(self, peer: str) -> H2Connection:
         return H2Connection(
             window_bytes=self._window_bytes,
             ping_s=self._ping_s,
             ping_deadline_s=self._ping_deadline_s,
+            peer=peer,
         )
 
 
@@ -332,23 +289,3 @@ def _headers(request: HTTPRequest) -> Headers:
         if field.kind == "header" and name not in _NOT_IN_HTTP2:
             headers += [(name, value) for value in field.values]
     return headers
-
-
-def _connect_error(host: str, port: int, error: OSError) -> ConnectError:
-    """What kept us from connecting, in words."""
-    place = f"{host}:{port}"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return ConnectError(
-            f"The certificate of {place} is not trusted: {error.verify_message}.",
-            hint="For a private CA name its file by `ca_file` (--ca) or SSL_CERT_FILE.",
-        )
-    if isinstance(error, ssl.SSLError):
-        return ConnectError(f"TLS with {place} failed: {error.reason or error}.")
-    if isinstance(error, socket.gaierror):
-        return ConnectError(
-            f"There is no host {host!r}: {error.strerror}.",
-            hint="Check the region, the endpoint and the network.",
-        )
-    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
-        return ConnectError(f"Nobody listens at {place}.", hint="Check the endpoint.")
-    return ConnectError(f"No connection to {place}: {error.strerror or error}.")

@@ -17,6 +17,7 @@ the stream goes on, and when the connection then ends, `goaway` is the reason.
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from typing import cast
 
@@ -38,7 +39,10 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
-from ..errors import ConnectionLost
+from ..errors import ConnectionLost, NetworkError
+from .first_words import FirstWords
+from .keepalive import PING_DEADLINE_S, Keepalive
+from .send_buffers import keep_little_unsent
 from .stream import H2Stream, Headers
 
 _log = logging.getLogger(__name__)
@@ -50,50 +54,12 @@ _STREAMS_PER_CONNECTION = 100
 _FIRST_WINDOW_BYTES = 65_535  # a connection's window before any WINDOW_UPDATE, by the RFC
 
 _WRITE_AHEAD_BYTES = 64 * 1024
-"""What may wait for the socket before `write` waits: about a second of audio going up."""
-
-_TYPE_AT = 3  # where a frame's header names its type
-_SETTINGS = 4
+"""What may wait for a server's socket before `write` waits: 0.8 s of an answer's audio."""
 
 _GO_ON = "Open a new session to go on."
 
 _CLOSE_S = 1.0
 """How long a peer may take to answer our goodbye before the socket is dropped."""
-
-
-class _Keepalive:
-    """A PING when nothing was heard for `interval_s`, and the end if still nothing comes."""
-
-    def __init__(self, connection: "H2Connection", interval_s: float, deadline_s: float) -> None:
-        self._connection = connection
-        self._interval_s = interval_s
-        self._deadline_s = deadline_s
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(interval_s, self._look)
-
-    def _look(self) -> None:
-        silent_s = self._loop.time() - self._connection.heard_at_s
-        if silent_s < self._interval_s:
-            self._timer = self._loop.call_later(self._interval_s - silent_s, self._look)
-            return
-        self._connection.ping()
-        self._timer = self._loop.call_later(self._deadline_s, self._judge, self._loop.time())
-
-    def _judge(self, pinged_at_s: float) -> None:
-        if self._connection.heard_at_s > pinged_at_s:
-            self._look()
-            return
-        silent_s = self._loop.time() - self._connection.heard_at_s
-        self._connection.drop(
-            ConnectionLost(
-                f"The peer has answered nothing for {silent_s:.0f} s, not even a ping.",
-                reason="cut",
-                hint=_GO_ON,
-            )
-        )
-
-    def stop(self) -> None:
-        self._timer.cancel()
 
 
 class _StateMachine(H2ConnectionStateMachine):
@@ -112,6 +78,7 @@ class H2Connection(asyncio.Protocol):
     """One connection. A client's closes by itself when its stream is over; see the module.
 
     `on_stream` makes it a server: called, from `data_received`, with each new request.
+    `peer` names the other side in messages.
     """
 
     def __init__(
@@ -120,9 +87,13 @@ class H2Connection(asyncio.Protocol):
         on_stream: Callable[[H2Stream], None] | None = None,
         window_bytes: int = STREAM_WINDOW_BYTES,
         ping_s: float | None = None,
-        ping_deadline_s: float = 10.0,
+        ping_deadline_s: float = PING_DEADLINE_S,
+        peer: str = "The peer",
     ) -> None:
         self.heard_at_s = 0.0
+        """When the peer was heard last, on the loop's clock."""
+        self.drained_at_s = 0.0
+        """When a full write buffer drained last, on the loop's clock: the peer takes data."""
         self.credit_step_bytes = max(1, window_bytes // 8)
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the socket is gone."""
@@ -135,25 +106,29 @@ class H2Connection(asyncio.Protocol):
         self._streams: dict[int, H2Stream] = {}
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
-        self._keepalive: _Keepalive | None = None
+        self._keepalive: Keepalive | None = None
         self._closer: asyncio.TimerHandle | None = None
         self._paused = False
         self._goaway = False
-        self._lost: ConnectionLost | None = None
-        self._first = True
+        self._lost: NetworkError | None = None
+        self._peer = peer
+        self._first_words = FirstWords(peer) if on_stream is None else None
 
     # --- what asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)
+        client = self._on_stream is None
         self._transport.set_write_buffer_limits(high=_WRITE_AHEAD_BYTES)
         sock = transport.get_extra_info("socket")
         if sock is not None:
             # Audio is small packets that must not wait for each other's acknowledgement.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if client:
+            keep_little_unsent(self._transport)
         self._h2.local_settings = Settings(
-            client=self._on_stream is None,
+            client=client,
             initial_values={
                 SettingCodes.ENABLE_PUSH: 0,
                 SettingCodes.INITIAL_WINDOW_SIZE: self._window_bytes,
@@ -167,14 +142,15 @@ class H2Connection(asyncio.Protocol):
         self._flush()
         self.heard_at_s = self._loop.time()
         if self._ping_s is not None:
-            self._keepalive = _Keepalive(self, self._ping_s, self._ping_deadline_s)
+            self._keepalive = Keepalive(self, self._ping_s, self._ping_deadline_s)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         self.heard_at_s = self._loop.time()
+        if self._first_words is not None and (wrong := self._first_words.judge(data)):
+            self.drop(wrong)
+            return
         try:
-            if self._first:
-                self._check_first(data)
             events = self._h2.receive_data(data)
         except (ProtocolError, UnicodeDecodeError) as error:
             what = "a header is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
@@ -188,12 +164,6 @@ class H2Connection(asyncio.Protocol):
             self._receive(event)
         self._flush()
 
-    def _check_first(self, data: bytes) -> None:
-        """Tell an HTTP/1.1 answer for what it is: h2 takes it for a frame of 4 MB still to come."""
-        self._first = False
-        if self._on_stream is None and len(data) > _TYPE_AT and data[_TYPE_AT] != _SETTINGS:
-            raise ProtocolError("its first words are not a SETTINGS frame")
-
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
         self._paused = True
@@ -201,18 +171,21 @@ class H2Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
         self._paused = False
+        self.drained_at_s = self._loop.time()
         self._wake_writers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        reason = "goaway" if self._goaway else "cut"
-        lost = ConnectionLost(
-            "The connection ended in the middle of the stream.", reason=reason, hint=_GO_ON
+        lost: NetworkError = ConnectionLost(
+            "The connection ended in the middle of the stream.",
+            reason="goaway" if self._goaway else "cut",
+            hint=_GO_ON,
         )
+        if self._first_words is not None and not self._first_words.done:
+            lost = self._first_words.closed(exc, secure=self.tls_version is not None)
         lost.__cause__ = exc
         self._fail_all(lost)
-        if self._keepalive is not None:
-            self._keepalive.stop()
+        self._stop_watch()
         if self._closer is not None:
             self._closer.cancel()
         if not self.closed.done():
@@ -269,10 +242,31 @@ class H2Connection(asyncio.Protocol):
             self._h2.acknowledge_received_data(flow_bytes, stream_id)
             self._flush()
 
+    @property
+    def tls_version(self) -> str | None:
+        """The version of TLS that was agreed on; None without TLS."""
+        tls: ssl.SSLObject | None = None
+        if self._transport is not None:
+            tls = self._transport.get_extra_info("ssl_object")
+        return tls.version() if tls is not None else None
+
     def ping(self) -> None:
-        """Ask whether the peer is there."""
+        """Ask whether the peer is there. Quiet once the connection is ending."""
+        if self._h2.state_machine.state is ConnectionState.CLOSED:
+            self._stop_watch()
+            return
         self._h2.ping(b"sonic---")
         self._flush()
+
+    def silent(self, silent_s: float) -> None:
+        """End the connection: the peer has said nothing for `silent_s`, not even to a PING."""
+        self.drop(
+            ConnectionLost(
+                f"{self._peer} has answered nothing for {silent_s:.0f} s, not even a ping.",
+                reason="cut",
+                hint=f"Check the network. {_GO_ON}",
+            )
+        )
 
     def close(self) -> None:
         """GOAWAY, then the end of the connection; await `closed` for its completion."""
@@ -280,6 +274,7 @@ class H2Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         self._fail_all(ConnectionLost("This side closed the connection.", reason="ended"))
+        self._stop_watch()
         if self._h2.state_machine.state is not ConnectionState.CLOSED:
             self._h2.close_connection()
         self._flush()
@@ -289,10 +284,11 @@ class H2Connection(asyncio.Protocol):
 
     def cut(self) -> None:
         """Drop the connection without a word, as a broken network does."""
+        self._stop_watch()
         if self._transport is not None:
             self._transport.abort()
 
-    def drop(self, error: ConnectionLost) -> None:
+    def drop(self, error: NetworkError) -> None:
         """Fail every stream with `error` and drop the connection."""
         self._fail_all(error)
         self.cut()
@@ -370,7 +366,11 @@ class H2Connection(asyncio.Protocol):
         if not self._streams and (self._on_stream is None or self._goaway):
             self.close()
 
-    def _fail_all(self, error: ConnectionLost) -> None:
+    def _stop_watch(self) -> None:
+        if self._keepalive is not None:
+            self._keepalive.stop()
+
+    def _fail_all(self, error: NetworkError) -> None:
         self._lost = self._lost or error
         streams, self._streams = self._streams, {}
         for stream in streams.values():

@@ -37,7 +37,7 @@ from rich.text import Text
 from ..controls import Controls
 from ..echo.local_speech import Levels
 from ..errors import SonicError
-from ..events import Closed, Event, StreamExpiring
+from ..events import Closed, Event, NetworkSlow, StreamExpiring
 from ..metrics import Metrics, Snapshot
 from ..mute import SHUT, Gate
 from .drawing import Frame, help_lines, live_lines, paragraph, plain, steps, turn_lines
@@ -124,7 +124,7 @@ class Screen:
     def __call__(self, event: Event, now: float) -> None:
         """Show `event` at the next refresh."""
         self._leaving = self._leaving or isinstance(event, Closed)
-        if isinstance(event, StreamExpiring):
+        if isinstance(event, (StreamExpiring, NetworkSlow)):
             self.notice(event.notice)
         self._scene.tell(event)
 

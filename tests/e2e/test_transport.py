@@ -65,6 +65,7 @@ class Obedient:
             "emit": lambda: [Emit(rest.encode())],
             "mute": list,
             "fail": lambda: [Fail("validationException", rest)],
+            "raise": lambda: [Fail(rest, f"The text of {rest}.")],
             "break": lambda: [Emit(b"last words"), Break(cast(How, rest))],
             "finish": lambda: [Finish()],
             "note": lambda: [Note(rest, "a-rule")],
@@ -96,6 +97,9 @@ def admit(request: StreamRequest) -> Service | Refusal:
     """What stands in the model id decides."""
     if request.model_id == "busy":
         return Refusal(429, "ThrottlingException", "Too many streams, please wait.")
+    if request.model_id.startswith("refuse."):
+        code = request.model_id.removeprefix("refuse.")
+        return Refusal(400, code, f"The text of {code}.")
     return Obedient()
 
 
@@ -322,6 +326,36 @@ async def test_an_exception_in_the_stream_is_the_services_own(stream: BedrockStr
     assert failed.value.request_id == "0ab1"
     with pytest.raises(ServiceError):
         await at_once(asyncio.ensure_future(stream.send(b"emit:b")))
+
+
+UNMODELLED = {
+    "expiredToken": ErrorKind.ACCESS,
+    "accessDenied": ErrorKind.ACCESS,
+    "serviceQuotaExceeded": ErrorKind.THROTTLED,
+    "modelError": ErrorKind.CAPACITY,
+    "resourceNotFound": ErrorKind.NOT_FOUND,
+}
+"""Exceptions that the SDK's model does not know, of a stream or at all."""
+
+
+@pytest.mark.parametrize("suffix", ["", "Exception"])
+@pytest.mark.parametrize("name", UNMODELLED)
+async def test_exceptions_that_the_sdk_does_not_know_keep_their_text_and_get_their_kind(
+    transport: BedrockTransport, name: str, suffix: str
+) -> None:
+    code = name + suffix
+    refused_code = code[0].upper() + code[1:]
+    ways = [(MODEL, f"raise:{code}", code), (f"refuse.{code}", "", code)]
+    ways += [(f"refuse.{refused_code}", "", refused_code)]
+    for model, order, sent in ways:
+        stream = await transport.open(model)
+        if order:
+            await stream.send(order.encode())
+        with pytest.raises(ServiceError) as failed:
+            await at_once(asyncio.ensure_future(stream.receive()))
+        assert failed.value.kind is UNMODELLED[name]
+        assert failed.value.text == f"The text of {sent}."
+        await stream.aclose()
 
 
 # --- faults

@@ -27,9 +27,10 @@ from sonic_voice.errors import (
     DeadlineError,
     SonicError,
 )
-from sonic_voice.http2.client import Http2Client, Http2Response, is_loopback, tls_context
+from sonic_voice.http2.client import Http2Client, Http2Response, is_loopback
 from sonic_voice.http2.connection import H2Connection
 from sonic_voice.http2.stream import H2Stream
+from sonic_voice.http2.tls import tls_context
 from sonic_voice.http2.uplink import EARLY_WRITES, Uplink
 
 type Body = AsyncBytesProvider | Uplink
@@ -400,14 +401,14 @@ async def test_a_peer_that_answers_pings_is_kept(peer: Peer) -> None:
     await client.close()
 
 
-async def test_rubbish_from_the_peer_is_a_lost_connection(client: Http2Client) -> None:
+async def test_a_peer_that_speaks_http1_is_no_connection(client: Http2Client) -> None:
     class Rubbish(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             assert isinstance(transport, asyncio.Transport)
             transport.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     server = await asyncio.get_running_loop().create_server(Rubbish, "127.0.0.1", 0)
-    with pytest.raises(ConnectionLost, match="does not keep to HTTP/2"):
+    with pytest.raises(ConnectError, match=r"answers in HTTP/1\.1"):
         await at_once(
             asyncio.ensure_future(client.send(request_to(server.sockets[0].getsockname()[1])))
         )

@@ -13,7 +13,6 @@ from aws_sdk_bedrock_runtime.models import (
     BidirectionalInputPayloadPart,
     InvokeModelWithBidirectionalStreamInput,
     InvokeModelWithBidirectionalStreamInputChunk,
-    ThrottlingException,
 )
 from aws_sdk_bedrock_runtime.models import (
     _InvokeModelWithBidirectionalStreamOutputDeserializer as OutputDeserializer,  # pyright: ignore[reportPrivateUsage]
@@ -26,12 +25,12 @@ from smithy_aws_event_stream.exceptions import (
     ChecksumMismatch,
     EventError,
     InvalidEventBytes,
-    UnmodeledEventError,
 )
 from smithy_core.aio.types import AsyncBytesReader
 from smithy_json import JSONCodec
 
 from sonic_voice.bedrock.events import Publisher, Receiver
+from sonic_voice.errors import ErrorKind, ServiceError
 
 PAYLOADS = [b"", b"{}", b'{"event":{"audioInput":{}}}', bytes(range(256)) * 37, b"x" * 200_000]
 NOON = datetime(2026, 1, 2, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -130,18 +129,54 @@ async def test_members_that_the_sdk_does_not_know_are_passed_over() -> None:
     assert await receiver(sent).receive() == b"{}"
 
 
-async def test_an_exception_of_the_service_is_the_sdks() -> None:
-    sent = message(
-        {":exception-type": "throttlingException"}, b'{"message":"slow"}', kind="exception"
-    )
-    with pytest.raises(ThrottlingException, match="slow"):
-        await receiver(sent).receive()
+K = ErrorKind
+EXCEPTIONS = {
+    "throttling": K.THROTTLED,  # one that the SDK's model knows; the others it does not
+    "expiredToken": K.ACCESS,
+    "accessDenied": K.ACCESS,
+    "unrecognizedClient": K.ACCESS,
+    "serviceQuotaExceeded": K.THROTTLED,
+    "modelError": K.CAPACITY,
+    "modelNotReady": K.CAPACITY,
+    "resourceNotFound": K.NOT_FOUND,
+    "novelty": K.UNKNOWN,
+}
 
 
-async def test_an_error_without_a_model_is_the_sdks() -> None:
-    sent = message({":error-code": "Odd", ":error-message": "very"}, kind="error")
-    with pytest.raises(UnmodeledEventError, match="very"):
+@pytest.mark.parametrize("payload", [
+    b'{"message":"The text."}', b'{"Message":"The text."}', b"The text.", b'"The text."',
+    b'{"message":"The text.","originalStatusCode":500}',
+])  # fmt: skip
+@pytest.mark.parametrize("spelling", ["{}", "{}Exception"])
+@pytest.mark.parametrize("name", EXCEPTIONS)
+async def test_an_exception_keeps_its_text_and_gets_its_kind_modelled_or_not(
+    name: str, spelling: str, payload: bytes
+) -> None:
+    for code in (name, name[0].upper() + name[1:]):
+        sent = message({":exception-type": spelling.format(code)}, payload, kind="exception")
+        with pytest.raises(ServiceError) as failed:
+            await receiver(sent).receive()
+        assert failed.value.kind is EXCEPTIONS[name]
+        assert failed.value.code == spelling.format(code)
+        assert "The text." in failed.value.text
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"[1]", b"null", b"\xff", b'{"message":7}'])
+async def test_an_exception_without_a_text_is_one_all_the_same(payload: bytes) -> None:
+    sent = message({":exception-type": "modelErrorException"}, payload, kind="exception")
+    with pytest.raises(ServiceError) as failed:
         await receiver(sent).receive()
+    assert failed.value.kind is K.CAPACITY
+
+
+@pytest.mark.parametrize("headers", [
+    {":error-code": "expiredToken", ":error-message": "very"}, {":error-code": "expiredToken"},
+])  # fmt: skip
+async def test_an_error_frame_is_an_error_of_the_service(headers: dict[str, str]) -> None:
+    with pytest.raises(ServiceError) as failed:
+        await receiver(message(headers, kind="error")).receive()
+    assert failed.value.kind is K.ACCESS
+    assert failed.value.text == headers.get(":error-message", "")
 
 
 def torn(sent: bytes) -> bytes:

@@ -46,6 +46,7 @@ from sonic_voice.events import (
     Event,
     Heard,
     Interrupted,
+    NetworkSlow,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
@@ -120,6 +121,8 @@ def test_events_are_told_as_the_examples_say() -> None:
         assert message == expected
     assert told(TurnEnded(3), show_tools=True) == {"type": "turn_ended", "turn": 3}
     assert told(Audio(1, b"", 24_000), show_tools=True) is None
+    slow = NetworkSlow(late_s=4.5, speech_per_s=0.14)
+    assert told(slow, show_tools=True) == {"type": "notice", "text": slow.notice}
     assert json.loads(ALIVE) == by_type["alive"]
 
 

@@ -102,7 +102,15 @@ BEFORE = [
     ("InternalServerException", 500, K.CAPACITY),
     ("ServiceUnavailableException", 503, K.CAPACITY),
     ("SomethingNewException", 418, K.UNKNOWN),
+    ("ExpiredToken", 403, K.ACCESS),
+    ("InternalServerError", 500, K.CAPACITY),
+    ("HTTP 502", 502, K.CAPACITY),
+    ("HTTP 429", 429, K.THROTTLED),
+    ("HTTP 403", 403, K.UNKNOWN),
 ]
+
+NAMED = {code.removesuffix("Exception"): kind for code, _, kind in BEFORE if "HTTP" not in code}
+SPELLINGS = ["{}", "{}Exception", "com.amazon.coral.service#{}Exception", "{}:http://a.b/c#d/"]
 
 
 @pytest.mark.parametrize("prefix", ["", f"RequestId={ID} : "])
@@ -122,7 +130,18 @@ def test_a_refusal_before_the_stream_goes_by_its_name(
 ) -> None:
     error = service_error(code, "No.", status=status, request_id=ID)
     assert (error.kind, error.status, error.request_id) == (kind, status, ID)
-    assert service_error(code[0].lower() + code[1:], "No.").kind is kind
+    again = service_error(code[0].lower() + code[1:], "No.", status=status)
+    assert again.kind is kind
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("name", NAMED)
+def test_a_code_means_the_same_in_every_spelling(name: str, spelling: str) -> None:
+    for first in (name[0], name[0].lower()):
+        error = service_error(spelling.format(first + name[1:]), "The text.")
+        assert (error.kind, error.text) == (NAMED[name], "The text.")
+        assert "#" not in error.code
+        assert "http" not in error.code
 
 
 def test_the_message_counts_more_than_the_name() -> None:

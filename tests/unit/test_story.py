@@ -13,6 +13,7 @@ from sonic_voice.events import (
     Event,
     Heard,
     Interrupted,
+    NetworkSlow,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
@@ -118,3 +119,11 @@ def test_the_summary_is_there_before_anything_happened() -> None:
     snapshot = metrics().snapshot
     assert summary(snapshot, SessionConfig())["felt_latency_s"] is None
     assert "no answer" in summary_lines(snapshot, SessionConfig())
+
+
+def test_a_slow_network_is_a_line_with_figures_and_an_event() -> None:
+    out, slow = io.StringIO(), NetworkSlow(late_s=4.5, speech_per_s=0.14)
+    Story(out, metrics())(slow, 20.0)
+    assert "takes 0.14 s of it a second" in out.getvalue()
+    assert "4.5 s late" in out.getvalue()
+    assert as_json(slow) == {"late_s": 4.5, "speech_per_s": 0.14}

@@ -1,0 +1,53 @@
+"""How late the user's speech is when the network takes it: a measure of the outbox.
+
+Speech is queued as it is spoken and sent as the network takes it. On a good line it waits for some
+milliseconds. On a line that is slower than speech the outbox is always full, and the wait of each
+frame says how late the service hears. The buffers below the outbox are small (`http2`), so that
+most of what waits does so here.
+
+A line that stalls for a moment and catches up is not told: only lateness that lasts.
+"""
+
+from .events import NetworkSlow
+
+LATE_S = 1.0
+"""Lateness from which a line counts as too slow, in seconds: more than an outbox of speech, and
+more than a lost packet costs."""
+
+LASTING_S = 1.0
+"""How long it must be that late before it is told, in seconds."""
+
+AGAIN_S = 10.0
+"""When it is told again while it lasts, in seconds."""
+
+
+class UplinkLag:
+    """The measure of one service stream."""
+
+    def __init__(self) -> None:
+        self._late_since_s: float | None = None
+        self._told_at_s: float | None = None
+        self._speech_s = 0.0
+
+    def sent(self, queued_at_s: float, speech_s: float, now: float) -> NetworkSlow | None:
+        """Take note that a frame was sent; return what the user is to be told, if anything.
+
+        Args:
+            queued_at_s: When it was given to us, in seconds of the clock of `now`.
+            speech_s: Length of the frame, in seconds.
+            now: When the network had taken it, in seconds.
+        """
+        late_s = now - queued_at_s
+        if late_s < LATE_S:
+            self._late_since_s = self._told_at_s = None
+            return None
+        if self._late_since_s is None:
+            self._late_since_s, self._speech_s = now, 0.0
+            return None
+        self._speech_s += speech_s
+        lasted_s = now - (self._told_at_s or self._late_since_s)
+        if lasted_s < (LASTING_S if self._told_at_s is None else AGAIN_S):
+            return None
+        told = NetworkSlow(round(late_s, 1), round(self._speech_s / lasted_s, 2))
+        self._told_at_s, self._speech_s = now, 0.0
+        return told
