@@ -31,7 +31,7 @@ from smithy_http.interfaces import HTTPRequestConfiguration
 
 from ..errors import ConfigError, ConnectionLost, CredentialsError, DeadlineError, SonicError
 from ..http2.client import CONNECT_TIMEOUT_S, Http2Client, tls_context
-from .credentials import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
+from .account import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
 from .events import Body, Duplex, Receiver
 from .sdk_errors import refusal, sonic_error
 
