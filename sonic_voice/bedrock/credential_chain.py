@@ -35,7 +35,6 @@ from botocore.credentials import (
     ProfileProviderBuilder,
     create_credential_resolver,
 )
-from botocore.exceptions import RefreshWithMFAUnsupportedError
 from botocore.session import Session
 from botocore.utils import JSONFileCache, create_nested_client, get_login_token_cache_directory
 
@@ -46,6 +45,9 @@ from .credential_lookup import Found, Progress
 
 _ANSWER_S = 5
 """Time limit in seconds for a connection to STS, SSO or sign-in, and for its answer."""
+
+_READ_AGAIN = ("env", "shared-credentials-file", "config-file")
+"""Sources without an expiry, read each time: other programs rewrite them when keys expire."""
 
 _TERMINAL = ("CONIN$", "CONOUT$") if os.name == "nt" else ("/dev/tty", "/dev/tty")
 
@@ -59,9 +61,7 @@ class CredentialChain:
     """
 
     def __init__(self, files: AwsFiles, profile: str, only_profile: bool, region: str) -> None:
-        self._files = files
-        self._profile = profile
-        self._only_profile = only_profile
+        self._setup = Setup(files, profile, only_profile)
         self._region = region
         self._credentials: Any = None
         self._progress = Progress()
@@ -74,25 +74,20 @@ class CredentialChain:
             ConfigError: An AWS file cannot be parsed.
         """
         self._progress = progress
-        setup = Setup(self._files, self._profile, self._only_profile)
         try:
-            try:
-                return self._valid(setup)
-            except RefreshWithMFAUnsupportedError:  # the role has expired: another code is due
-                self._credentials = None
-                return self._valid(setup)
+            return self._valid()
         except SonicError:
             raise
         except Exception as error:
-            raise explained(error, progress.source, setup) from error
+            raise explained(error, progress.source, self._setup) from error
 
-    def _valid(self, setup: Setup) -> Found | None:
+    def _valid(self) -> Found | None:
         if self._credentials is None:
-            self._credentials = self._load(setup)
+            self._credentials = self._load()
         if self._credentials is None:
             return None
         credentials = self._credentials
-        self._progress.source = source_name(credentials.method, setup)
+        self._progress.source = source_name(credentials.method, self._setup)
         try:
             frozen = credentials.get_frozen_credentials()
         except RuntimeError as error:  # refreshed, and expired all the same
@@ -105,28 +100,30 @@ class CredentialChain:
             origin=self._progress.source,
         )
         _check_characters(found)
+        if credentials.method in _READ_AGAIN:
+            self._credentials = None
         return found
 
-    def _load(self, setup: Setup) -> Any:
+    def _load(self) -> Any:
         """Return the first source's credentials, which may still have to be fetched."""
         session = self._session()
-        setup.profiles = session.full_config.get("profiles", {})
-        for provider in self._providers(session, setup):
-            self._progress.source = source_name(provider.METHOD, setup)
+        self._setup.profiles = session.full_config.get("profiles", {})
+        for provider in self._providers(session):
+            self._progress.source = source_name(provider.METHOD, self._setup)
             if (credentials := provider.load()) is not None:
                 return credentials
         return None
 
     def _session(self) -> Any:
-        session = Session(profile=self._profile if self._only_profile else None)
-        if not self._only_profile:
+        session = Session(profile=self._setup.profile if self._setup.only_profile else None)
+        if not self._setup.only_profile:
             # The name alone: as an instance variable it would rule out keys in the environment.
             store = session.get_component("config_store")
-            store.set_config_variable("profile", self._profile)
-            session.get_scoped_config = lambda: _scoped(session, self._profile)
+            store.set_config_variable("profile", self._setup.profile)
+            session.get_scoped_config = lambda: _scoped(session, self._setup.profile)
         session.set_config_variable("region", self._region)
-        session.set_config_variable("config_file", self._files.config)
-        session.set_config_variable("credentials_file", self._files.credentials)
+        session.set_config_variable("config_file", self._setup.files.config)
+        session.set_config_variable("credentials_file", self._setup.files.credentials)
         if not session.get_config_variable("ca_bundle") and (ca := os.environ.get("SSL_CERT_FILE")):
             session.set_config_variable("ca_bundle", ca)
         session.set_default_client_config(
@@ -138,18 +135,18 @@ class CredentialChain:
         )
         return session
 
-    def _providers(self, session: Any, setup: Setup) -> list[Any]:
+    def _providers(self, session: Any) -> list[Any]:
         """botocore's own chain, with ours in the place of those that prompt or start processes."""
         chain = create_credential_resolver(session)
         roles: Any = {}
-        if self._files.folder is not None and setup.needs_mfa:
-            roles = _RoleCache(self._files.folder / "cli" / "cache")
-        builder = _Profiles(session, self._files.folder, self._start)
+        if self._setup.files.folder is not None and self._setup.needs_mfa:
+            roles = _RoleCache(self._setup.files.folder / "cli" / "cache")
+        builder = _Profiles(session, self._setup.files.folder, self._start)
         role = AssumeRoleProvider(
             load_config=lambda: session.full_config,
             client_creator=partial(create_nested_client, session),
             cache=roles,
-            profile_name=self._profile,
+            profile_name=self._setup.profile,
             prompter=self._ask,
             credential_sourcer=CanonicalNameCredentialSourcer(
                 [
@@ -160,10 +157,7 @@ class CredentialChain:
             ),
             profile_provider_builder=builder,
         )
-        own = {
-            provider.METHOD: provider
-            for provider in (role, *builder.providers(self._profile, self._only_profile))
-        }
+        own = {p.METHOD: p for p in (role, *builder.providers(*self._setup.asked))}
         return [own.get(provider.METHOD, provider) for provider in chain.providers]
 
     def _start(self, command: list[str], stdout: int, stderr: int) -> subprocess.Popen[bytes]:
@@ -198,7 +192,7 @@ class CredentialChain:
                 "type it on.",
                 hint=(
                     "Run this in a terminal, or run there first: "
-                    f"aws sts get-caller-identity --profile {self._profile}"
+                    f"aws sts get-caller-identity --profile {self._setup.profile}"
                 ),
             ) from error
         if not code:

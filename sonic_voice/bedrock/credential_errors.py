@@ -36,6 +36,11 @@ class Setup:
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """All profiles of the AWS files, by name."""
 
+    @property
+    def asked(self) -> tuple[str, bool]:
+        """The profile, and whether the environment does not count."""
+        return self.profile, self.only_profile
+
     def sources(self) -> Iterator[str]:
         """Yield the profile and those that it takes credentials from, by `source_profile`."""
         seen: set[str] = set()
@@ -129,7 +134,7 @@ def _file_error(error: Exception, source: str, setup: Setup) -> ConfigError | No
     """Files that cannot be parsed or are not there, and programs that cannot be started."""
     if isinstance(error, aws.ConfigParseError):
         # The parser's own text quotes lines, which may be secrets.
-        line = re.search(r"line:?\s*(\d+)", str(error), re.IGNORECASE)
+        line = re.search(r"line:?\s*(\d+)", str(error.kwargs.get("error")), re.IGNORECASE)
         place = f" (line {line[1]})" if line else ""
         return ConfigError(
             f"The AWS file {error.kwargs.get('path')} cannot be parsed{place}.",

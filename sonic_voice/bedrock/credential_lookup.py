@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from smithy_aws_core.identity import AWSCredentialsIdentity
 
 from ..daemon_thread import start_in_thread
-from ..errors import CredentialsError
+from ..errors import CredentialsError, SonicError
 from .aws_files import AwsFiles
 
 if TYPE_CHECKING:
@@ -159,21 +159,24 @@ class CredentialLookup:
         )
 
     def _look_up(self) -> Found:
-        """Runs in the thread. A failure is not kept: what the user mends counts from then on."""
+        """Look up in the thread; a chain that failed is replaced, as its files may have changed."""
         from .credential_chain import CredentialChain
 
-        if self._chain is None:
-            self._chain = CredentialChain(*self._arguments)
-        try:
-            found = self._chain.look_up(self._progress)
-        except BaseException:
-            self._chain = None
-            raise
-        if found is not None:
-            return found
-        self._chain = None
-        _, profile, only_profile, _ = self._arguments
-        raise none_found(profile, only_profile=only_profile)
+        known, self._chain = self._chain, None
+        found = None
+        if known is not None:
+            try:
+                found = known.look_up(self._progress)
+            except SonicError:
+                known = None
+        if known is None:
+            known = CredentialChain(*self._arguments)
+            found = known.look_up(self._progress)
+        if found is None:
+            _, profile, only_profile, _ = self._arguments
+            raise none_found(profile, only_profile=only_profile)
+        self._chain = known
+        return found
 
 
 def none_found(profile: str, *, only_profile: bool) -> CredentialsError:

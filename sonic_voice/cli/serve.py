@@ -123,6 +123,7 @@ def serve(
             profile=profile,
             endpoint=endpoint,
             ca=ca,
+            authenticated=False,  # a page that is up says what is wrong
         )
         until_done(_serve(asked, service, token_secret_file))
 

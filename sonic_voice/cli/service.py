@@ -26,15 +26,21 @@ def service_of(
     endpoint: str | None,
     ca: Path | None,
     engine: Engine = "http2",
+    authenticated: bool = True,
 ) -> Service:
-    """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other."""
+    """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other.
+
+    Args:
+        authenticated: Whether credentials are looked up, and a person asked for an MFA code, when
+            the service is entered; else at the first stream.
+    """
     if local:
         if endpoint or ca or profile:
             raise typer.BadParameter("--local has an endpoint and credentials of its own.")
         return emulated(scenario, engine)
     if scenario:
         raise typer.BadParameter("--scenario is for the emulator: add --local.")
-    return _bedrock(region, profile, endpoint, ca, engine)
+    return _bedrock(region, profile, endpoint, ca, engine, authenticated)
 
 
 def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
@@ -47,7 +53,12 @@ def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
 
 
 def _bedrock(
-    region: str | None, profile: str | None, endpoint: str | None, ca: Path | None, engine: Engine
+    region: str | None,
+    profile: str | None,
+    endpoint: str | None,
+    ca: Path | None,
+    engine: Engine,
+    authenticated: bool,
 ) -> Service:
     from ..bedrock import BedrockTransport
 
@@ -58,6 +69,8 @@ def _bedrock(
     @asynccontextmanager
     async def opened() -> AsyncGenerator[Transport]:
         try:
+            if authenticated:
+                await transport.authenticate()
             yield transport
         finally:
             await transport.aclose()
