@@ -92,7 +92,7 @@ async def hold_live(asked: Live, service: Service) -> None:
                         controls = Controls(session, source, sink, observers)
                         shown = screen(console, metrics, controls, advice=advice)
                         told.screen = await scene.enter_async_context(shown)
-                        observers += [told.screen]
+                        observers.append(told.screen)
                 await converse(session, source, sink, asked.tools, observers)
             tell_goodbye(session, end)
         finally:

@@ -1,7 +1,8 @@
 """Streams to models on Amazon Bedrock, over the AWS SDK; nothing else imports it.
 
-`transport` opens streams, `credentials` finds what signs them, `crt` is the SDK's own HTTP client
-as the other engine, `sdk_errors` turns whatever these raise into errors of ours.
+`transport` opens streams, `account` finds region and endpoint, `credential_lookup` what signs
+them, `crt` is the SDK's own HTTP client as the other engine, `sdk_errors` turns whatever these
+raise into errors of ours.
 """
 
 from .transport import BedrockStream, BedrockTransport, EngineName

@@ -4,7 +4,7 @@ The SDK knows the operation, signs and frames, though not through its own publis
 (`events`); the bytes go over `http2`, or over the SDK's CRT client with `engine="crt"`. What it
 leaves to us:
 
-- *Credentials first* (`credentials`): a request that fails before it is sent leaves the SDK
+- *Credentials first* (`account`): a request that fails before it is sent leaves the SDK
   waiting for ever. A stream signs with what was found at its opening.
 - *One HTTP client per stream*, put in place by a plugin of the call. A stream can then be aborted
   and closed without its neighbours.
@@ -35,7 +35,7 @@ from ..extras import install_command
 from ..http2.client import Http2Client
 from ..http2.dialing import CONNECT_TIMEOUT_S
 from ..http2.tls import tls_context
-from .credentials import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
+from .account import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
 from .events import Body, Duplex, Receiver
 from .sdk_errors import refusal, sonic_error
 
@@ -78,8 +78,9 @@ class BedrockTransport:
     """Opens streams to models on Amazon Bedrock; see `transport.Transport`.
 
     `region`, `profile` and `endpoint` default to what the environment and the shared AWS files
-    say; keys to the SDK's credential chain. `ca_file`: a PEM file with the CAs to trust, instead
-    of `AWS_CA_BUNDLE`, `SSL_CERT_FILE` or the system's. `engine="crt"` needs the extra `crt`.
+    say; without keys, credentials come from every source that the AWS CLI supports. `ca_file`: a
+    PEM file with the CAs to trust, instead of `AWS_CA_BUNDLE`, `SSL_CERT_FILE` or the system's.
+    `engine="crt"` needs the extra `crt`.
     Raises `ConfigError` for what can be seen to be wrong at once.
     """
 
@@ -154,6 +155,14 @@ class BedrockTransport:
         same; a server that waits for its first conversation finds it at its start with this.
         """
         check_offered(model, (await self._ready()).account.config.region)
+
+    async def authenticate(self) -> None:
+        """Look up credentials ahead of the first stream, which then finds them at hand.
+
+        Useful where a person may have to type an MFA code, which takes longer than a session waits
+        for its opening. Raises what `open` raises.
+        """
+        await (await self._ready()).account.identity()
 
     async def aclose(self) -> None:
         """Close what the streams share. The streams themselves are their owners'."""

@@ -59,6 +59,8 @@ def options(
     context.obj = debug
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+        # At DEBUG botocore logs the answers of STS and SSO, which are credentials.
+        logging.getLogger("botocore").setLevel(logging.INFO)
 
 
 def needs_emulator() -> None:

@@ -136,6 +136,7 @@ def serve(
             endpoint=endpoint,
             ca=ca,
             model=model,
+            authenticated=False,  # a page that is up says what is wrong
         )
         toolbox.on_notice = print_notice
         until_done(_serve(asked, service, token_secret_file))

@@ -25,10 +25,15 @@ def service_of(
     ca: Path | None,
     model: str,
     engine: Engine = "http2",
+    authenticated: bool = True,
 ) -> Service:
     """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other.
 
     A region without `model` is a `ConfigError` when the service is entered.
+
+    Args:
+        authenticated: Whether credentials are looked up, and a person asked for an MFA code, when
+            the service is entered; else at the first stream.
     """
     if local:
         if endpoint or ca or profile:
@@ -36,7 +41,7 @@ def service_of(
         return emulated(scenario, engine)
     if scenario:
         raise typer.BadParameter("--scenario is for the emulator: add --local.")
-    return _bedrock(region, profile, endpoint, ca, model, engine)
+    return _bedrock(region, profile, endpoint, ca, model, engine, authenticated)
 
 
 def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
@@ -55,6 +60,7 @@ def _bedrock(
     ca: Path | None,
     model: str,
     engine: Engine,
+    authenticated: bool,
 ) -> Service:
     from ..bedrock import BedrockTransport
 
@@ -66,6 +72,8 @@ def _bedrock(
     async def opened() -> AsyncGenerator[Transport]:
         try:
             await transport.check_region(model)
+            if authenticated:
+                await transport.authenticate()
             yield transport
         finally:
             await transport.aclose()

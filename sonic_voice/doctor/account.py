@@ -1,7 +1,6 @@
 """Who we are to AWS, as the SDK would find out: region, model, credentials. No network but that
 of a credential provider."""
 
-import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from .finding import Finding, failure
 from .options import Options
 
 if TYPE_CHECKING:
-    from ..bedrock.credentials import Account
+    from ..bedrock.account import Account
 
 SHORT = timedelta(minutes=10)
 """A stream lives for 8 minutes and is signed to its end by the credentials it began with."""
@@ -42,8 +41,8 @@ async def account(options: Options) -> AsyncIterator[Finding]:
     else:
         yield _region(options.model, found)
     try:
-        yield await _credentials(options, found)
-    except CredentialsError as error:
+        yield await _credentials(found)
+    except ConfigError as error:
         yield failure("credentials", error)
     finally:
         await found.aclose()
@@ -51,7 +50,7 @@ async def account(options: Options) -> AsyncIterator[Finding]:
 
 async def resolve(options: Options, region: str | None = None) -> "Account":
     """The account that a conversation would use; to be closed. Raises `ConfigError`."""
-    from ..bedrock.credentials import CREDENTIALS_TIMEOUT_S, Account
+    from ..bedrock.account import CREDENTIALS_TIMEOUT_S, Account
 
     return await Account.resolve(
         region=region or options.region,
@@ -80,26 +79,13 @@ def _region(model_id: str, account: "Account") -> Finding:
     return Finding("region and model", "ok", f"{text}, set by {set_by}" if set_by else text)
 
 
-async def _credentials(options: Options, account: "Account") -> Finding:
-    """Raises `CredentialsError`."""
+async def _credentials(account: "Account") -> Finding:
+    """Look the credentials up. Raises `ConfigError`."""
     identity = await account.identity()
-    text = f"...{identity.access_key_id[-_SHOWN:]} from {await _origin(options, account)}"
+    text = f"...{identity.access_key_id[-_SHOWN:]} from {account.origin}"
     if identity.expiration is None:
         return Finding("credentials", "ok", f"{text}; they do not expire")
-    text += f", until {identity.expiration:%Y-%m-%d %H:%M} UTC"
+    text += f", until {identity.expiration.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if identity.expiration - datetime.now(UTC) < SHORT:
         return Finding("credentials", "warning", text, "Log in again: they are about to expire.")
     return Finding("credentials", "ok", text)
-
-
-async def _origin(options: Options, account: "Account") -> str:
-    """Where the SDK's chain finds credentials, told by its rules: it does not say itself."""
-    in_environment = os.environ.get("AWS_ACCESS_KEY_ID") and os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if options.profile is None and in_environment:
-        return "the environment"
-    context = account.config.resolution_context()
-    if context is not None:
-        profiles = await context.parsed_profiles()
-        if profiles.get_profile(context.profile_name) is not None:
-            return f"profile {context.profile_name!r} of the AWS files"
-    return "the container or instance this runs on"

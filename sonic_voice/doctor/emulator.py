@@ -5,11 +5,11 @@ from importlib import resources
 from importlib.util import find_spec
 
 from ..config import SessionConfig
+from ..daemon_thread import in_thread
 from ..events import Audio, Event, TurnEnded, UserText
 from ..extras import install_command
 from .finding import Finding
 from .options import Options
-from .thread import in_thread
 
 NEEDED = ("trustme", "yaml", "cryptography")
 """Packages of the extra `emulator` that there is no doing without."""

@@ -24,7 +24,7 @@ class Check:
 
 
 INSTALLATION = Check("installation", installation, 10)
-ACCOUNT = Check("account", account, 25)  # a credential process may take 10 s, and expire
+ACCOUNT = Check("account", account, 150)  # files and credentials 10 s each, an MFA code 120 s
 SERVICE = Check("service", service, 45)  # credentials once more, a connection, an answer
 SOUND = Check("sound", sound, 20)
 EMULATOR = Check("emulator", emulator, 40)  # Whisper is loaded, on a slow machine
@@ -33,7 +33,8 @@ EMULATOR = Check("emulator", emulator, 40)  # Whisper is loaded, on a slow machi
 async def examine(options: Options) -> AsyncGenerator[Finding]:
     """Look at everything that `options` need; findings come as soon as those before them have.
 
-    Takes some 5 s, a minute at the very most. Raises nothing; to be read to its end or closed.
+    Takes some 5 s, two minutes at the very most, and two more where an MFA code is to be typed.
+    Raises nothing; to be read to its end or closed.
     """
     groups = [asyncio.create_task(_all(group, options)) for group in _groups(options)]
     try:
@@ -50,8 +51,7 @@ def _groups(options: Options) -> Iterator[list[Check]]:
     """Checks that may run side by side; within a group they follow each other."""
     yield [INSTALLATION]
     if not options.local:
-        yield [ACCOUNT]
-        yield [SERVICE]
+        yield [ACCOUNT, SERVICE]  # one after the other, so that one MFA code does for both
     # The emulator keeps the machine busy, and measured sound does not like that.
     yield [SOUND, EMULATOR] if options.audio else [EMULATOR]
 

@@ -12,11 +12,11 @@ from contextlib import AsyncExitStack
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from ..daemon_thread import in_thread
 from ..errors import DeviceError
 from ..extras import install_command
 from .finding import Finding, failure
 from .options import Options
-from .thread import in_thread
 
 if TYPE_CHECKING:
     import numpy as np

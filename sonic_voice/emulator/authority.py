@@ -49,14 +49,24 @@ _OTHERS = 0o077
 
 
 def user_folder() -> Path:
-    """Where this user's CA is kept: the data folder of the system, or `XDG_DATA_HOME`."""
+    """Where this user's CA is kept: the data folder of the system, or `XDG_DATA_HOME`.
+
+    Raises `ConfigError` for a user without a home directory.
+    """
     if named := os.environ.get("XDG_DATA_HOME"):
         return Path(named) / "sonic-voice"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "sonic-voice"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise ConfigError(
+            "The emulator's CA has no place: this user has no home directory.",
+            hint="Set HOME, or XDG_DATA_HOME to a folder that you can write to.",
+        ) from error
     if sys.platform == "darwin":
-        return Path.home() / "Library/Application Support/sonic-voice"
-    return Path.home() / ".local/share/sonic-voice"
+        return home / "Library/Application Support/sonic-voice"
+    return home / ".local/share/sonic-voice"
 
 
 def server_names(host: str) -> list[str]:

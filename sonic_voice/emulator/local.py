@@ -31,6 +31,7 @@ from .partner import Brain
 from .scenario import Scenario, load_scenario
 from .served import Pace
 from .server import LOCAL_KEYS, LOCAL_REGION, Emulator
+from .sigv4 import Keys
 from .small_talk import SmallTalkBrain
 from .watch import Watch
 
@@ -78,6 +79,7 @@ def emulator(
     port: int = 0,
     strict: bool = False,
     behaviour: Behaviour | None = None,
+    keys: Keys | Sequence[Keys] = LOCAL_KEYS,
     authority: Authority | None = None,
     watches: Sequence[Watch] = (),
     on_note: OnNote | None = None,
@@ -85,7 +87,7 @@ def emulator(
     """An emulator that plays `scenario`, or its built-in dialogue; to be entered.
 
     `strict` refuses what real clients are known to do wrong; otherwise `on_note` hears of it. It
-    is short for a `behaviour` of that. `authority` and `watches`: see `Emulator`.
+    is short for a `behaviour` of that. `keys`, `authority` and `watches`: see `Emulator`.
     Raises `ScenarioError` for a scenario that cannot be read, `ConfigError` for an unknown model,
     latency, fault or brain, and for an engine that is not installed.
     """
@@ -106,6 +108,7 @@ def emulator(
         strict=behaviour.strict,
         pace=behaviour.pace,
         max_streams=behaviour.max_streams,
+        keys=keys,
         authority=authority,
         watches=watches,
         on_note=on_note,

@@ -64,7 +64,8 @@ class Emulator:
     before each stream, how many there will be. `port` 0 takes a free one.
     `tls=False` is HTTP/2 by prior knowledge, for own tests. `strict` refuses what real clients are
     known to do wrong; else `on_note` hears of it. At most `max_streams` at once, further ones are
-    throttled; None: any number. `authority` signs the certificate; None: one for this run alone.
+    throttled; None: any number. `keys` are accepted, and read at each request, so that a list may
+    change. `authority` signs the certificate; None: one for this run alone.
     `watches` look on.
     """
 
@@ -79,7 +80,7 @@ class Emulator:
         host: str = "127.0.0.1",
         port: int = 0,
         tls: bool = True,
-        keys: Keys = LOCAL_KEYS,
+        keys: Keys | Sequence[Keys] = LOCAL_KEYS,
         region: str = LOCAL_REGION,
         pace: Pace | None = None,
         strict: bool = False,
@@ -134,10 +135,11 @@ class Emulator:
 
     def environment(self) -> dict[str, str]:
         """The variables that point any AWS SDK at this emulator."""
+        keys = self._keys if isinstance(self._keys, Keys) else self._keys[0]
         variables = {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint,
-            "AWS_ACCESS_KEY_ID": self._keys.access_key,
-            "AWS_SECRET_ACCESS_KEY": self._keys.secret_key,
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
             "AWS_REGION": self._region,
         }
         if self._tls:

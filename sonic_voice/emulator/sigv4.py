@@ -12,7 +12,7 @@ Source: protocol reference 1.1 and 1.5.
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -83,8 +83,14 @@ class SignedRequest:
     signing_key: bytes = field(repr=False)
 
 
-def verify_request(request: HttpRequest, keys: Keys, now: datetime) -> SignedRequest:
-    """Check who sends `request`, and that nobody changed it. Raises `AuthError`."""
+def verify_request(
+    request: HttpRequest, keys: Keys | Sequence[Keys], now: datetime
+) -> SignedRequest:
+    """Check who sends `request`, and that nobody changed it. Raises `AuthError`.
+
+    Args:
+        keys: The credentials that are accepted.
+    """
     authorization = request.headers.get("authorization", "")
     if not authorization:
         raise AuthError("MissingAuthenticationTokenException", "Missing Authentication Token")
@@ -99,7 +105,9 @@ def verify_request(request: HttpRequest, keys: Keys, now: datetime) -> SignedReq
             "IncompleteSignatureException",
             "Authorization header requires Credential, SignedHeaders and Signature.",
         )
-    if found["key"] != keys.access_key:
+    accepted = (keys,) if isinstance(keys, Keys) else keys
+    own = next((known for known in accepted if known.access_key == found["key"]), None)
+    if own is None:
         raise AuthError(
             "UnrecognizedClientException", "The security token included in the request is invalid."
         )
@@ -111,7 +119,7 @@ def verify_request(request: HttpRequest, keys: Keys, now: datetime) -> SignedReq
         raise AuthError(
             "InvalidSignatureException", f"Credential should be scoped to service: '{SERVICE}'."
         )
-    return _verify_signature(request, found, keys, now)
+    return _verify_signature(request, found, own, now)
 
 
 def _verify_signature(

