@@ -30,8 +30,10 @@ from smithy_http.aio.interfaces import HTTPRequest, HTTPResponse
 from smithy_http.interfaces import HTTPRequestConfiguration
 
 from ..errors import ConfigError, ConnectionLost, CredentialsError, DeadlineError, SonicError
-from ..http2.client import CONNECT_TIMEOUT_S, Http2Client, tls_context
+from ..http2.client import CONNECT_TIMEOUT_S, Http2Client, proxy_tls_context, tls_context
+from ..http2.proxies import Proxy, ProxySettings
 from .credentials import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
+from .endpoint import Route, route_to
 from .events import Body, Duplex, Receiver
 from .sdk_errors import refusal, sonic_error
 
@@ -75,7 +77,9 @@ class BedrockTransport:
 
     `region`, `profile` and `endpoint` default to what the environment and the shared AWS files
     say; keys to the SDK's credential chain. `ca_file`: a PEM file with the CAs to trust, instead
-    of `AWS_CA_BUNDLE`, `SSL_CERT_FILE` or the system's. `engine="crt"` needs the extra `crt`.
+    of `AWS_CA_BUNDLE`, `SSL_CERT_FILE` or the system's. `proxy`: the URL of a proxy for every
+    endpoint, empty for none at all; None: what `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+    `engine="crt"` needs the extra `crt`.
     Raises `ConfigError` for what can be seen to be wrong at once.
     """
 
@@ -86,6 +90,7 @@ class BedrockTransport:
         profile: str | None = None,
         endpoint: str | None = None,
         ca_file: str | os.PathLike[str] | None = None,
+        proxy: str | None = None,
         access_key: str | None = None,
         secret_key: str | None = None,
         session_token: str | None = None,
@@ -104,6 +109,7 @@ class BedrockTransport:
         }
         self._keys = _keys(access_key, secret_key, session_token)
         self._ca_file = os.fspath(ca_file) if ca_file is not None else None
+        self._proxies = ProxySettings.read(proxy)
         self._engine: EngineName = engine
         self._connect_timeout_s = connect_timeout_s
         self._credentials_timeout_s = credentials_timeout_s
@@ -142,6 +148,14 @@ class BedrockTransport:
             raise meant from meant.__cause__
         return BedrockStream(duplex, line)
 
+    async def route(self) -> Route:
+        """Return the way that streams go. Touches no network.
+
+        Raises:
+            ConfigError: the settings of AWS or of the proxy cannot be used.
+        """
+        return (await self._ready()).route
+
     async def aclose(self) -> None:
         """Close what the streams share. The streams themselves are their owners'."""
         self._closed = True
@@ -154,11 +168,19 @@ class BedrockTransport:
             raise ConfigError("This transport has been closed.", hint="Make a new one.")
         async with self._setting_up:
             if self._setup is None:
-                new_engine = _engines(self._engine, self._ca_file, self._connect_timeout_s)
                 account = await Account.resolve(
                     **self._where, keys=self._keys, timeout_s=self._credentials_timeout_s
                 )
-                self._setup = _Setup(account, AsyncBedrockRuntimeClient(account.config), new_engine)
+                try:
+                    route = route_to(account.endpoint, self._proxies)
+                    new_engine = _engines(
+                        self._engine, self._ca_file, self._connect_timeout_s, route.proxy
+                    )
+                except BaseException:
+                    await account.aclose()
+                    raise
+                client = AsyncBedrockRuntimeClient(account.config)
+                self._setup = _Setup(account, client, new_engine, route)
             return self._setup
 
 
@@ -169,13 +191,20 @@ class _Setup:
     account: Account
     client: AsyncBedrockRuntimeClient
     new_engine: Callable[[], Engine]
+    route: Route
 
 
-def _engines(name: EngineName, ca_file: str | None, timeout_s: float) -> Callable[[], Engine]:
+def _engines(
+    name: EngineName, ca_file: str | None, timeout_s: float, proxy: Proxy | None
+) -> Callable[[], Engine]:
     """What makes the HTTP client of each stream; what they share is made here, once."""
     if name == "http2":
         tls = tls_context(ca_file)
-        return lambda: Http2Client(tls=tls, connect_timeout_s=timeout_s)
+        secure = proxy is not None and proxy.scheme == "https"
+        proxy_tls = proxy_tls_context(ca_file) if secure else None
+        return lambda: Http2Client(
+            tls=tls, proxy=proxy, proxy_tls=proxy_tls, connect_timeout_s=timeout_s
+        )
     try:
         from .crt import CrtClient, CrtShared
     except ImportError as error:
@@ -183,7 +212,7 @@ def _engines(name: EngineName, ca_file: str | None, timeout_s: float) -> Callabl
             "The engine crt needs the package awscrt.", hint="pip install 'sonic-voice[crt]'"
         ) from error
     shared = CrtShared(
-        ca_file or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+        ca_file or os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE"), proxy
     )
     return lambda: CrtClient(shared, connect_timeout_s=timeout_s)
 

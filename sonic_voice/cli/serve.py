@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..run import Service
 from ..tools import Toolbox
 from .base import errors, until_done
-from .service import service_of, text_of, tools_of
+from .service import ProxyUrl, service_of, text_of, tools_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,7 @@ def serve(
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
     ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    proxy: ProxyUrl = None,
     pages: Annotated[
         Path | None, typer.Option(help="Folder of another page than the one that comes along.")
     ] = None,
@@ -123,6 +124,7 @@ def serve(
             profile=profile,
             endpoint=endpoint,
             ca=ca,
+            proxy=proxy,
         )
         until_done(_serve(asked, service, token_secret_file))
 

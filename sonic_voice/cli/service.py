@@ -4,7 +4,7 @@ import runpy
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -16,6 +16,13 @@ from .base import needs_emulator
 
 Engine = Literal["http2", "crt"]
 
+ProxyUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="URL of a proxy for every endpoint, not that of HTTPS_PROXY or ALL_PROXY; '': none."
+    ),
+]
+
 
 def service_of(
     *,
@@ -25,16 +32,21 @@ def service_of(
     profile: str | None,
     endpoint: str | None,
     ca: Path | None,
+    proxy: str | None = None,
     engine: Engine = "http2",
+    quiet: bool = False,
 ) -> Service:
-    """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other."""
+    """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other.
+
+    `quiet`: print nothing about a proxy on the way; stdout has JSON lines alone.
+    """
     if local:
-        if endpoint or ca or profile:
+        if endpoint or ca or profile or proxy:
             raise typer.BadParameter("--local has an endpoint and credentials of its own.")
         return emulated(scenario, engine)
     if scenario:
         raise typer.BadParameter("--scenario is for the emulator: add --local.")
-    return _bedrock(region, profile, endpoint, ca, engine)
+    return _bedrock(region, profile, endpoint, ca, proxy, engine, quiet=quiet)
 
 
 def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
@@ -47,17 +59,29 @@ def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
 
 
 def _bedrock(
-    region: str | None, profile: str | None, endpoint: str | None, ca: Path | None, engine: Engine
+    region: str | None,
+    profile: str | None,
+    endpoint: str | None,
+    ca: Path | None,
+    proxy: str | None,
+    engine: Engine,
+    *,
+    quiet: bool,
 ) -> Service:
     from ..bedrock import BedrockTransport
 
     transport = BedrockTransport(
-        region=region, profile=profile, endpoint=endpoint, ca_file=ca, engine=engine
+        region=region, profile=profile, endpoint=endpoint, ca_file=ca, proxy=proxy, engine=engine
     )
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[Transport]:
         try:
+            route = await transport.route()
+            if route.endpoint.note:
+                typer.echo(f"Note: {route.endpoint.note}", err=True)
+            if route.proxy is not None and not quiet:
+                typer.echo(f"Through the proxy {route.proxy} ({route.proxy.source}).")
             yield transport
         finally:
             await transport.aclose()

@@ -12,7 +12,7 @@ from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..run import events_file, hold, prepared
 from ..tools import Toolbox, tool
 from .base import errors, until_done
-from .service import Engine, emulated, service_of, text_of, tools_of
+from .service import Engine, ProxyUrl, emulated, service_of, text_of, tools_of
 from .sound import AudioBackend, device
 
 EMULATOR = "on the local emulator"
@@ -34,6 +34,7 @@ def talk(
     ] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
     ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    proxy: ProxyUrl = None,
     model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
     voice: Annotated[str | None, typer.Option(help="See `sonic-voice models`.")] = None,
     system: Annotated[str | None, typer.Option(help="System prompt, or @FILE with it.")] = None,
@@ -42,7 +43,9 @@ def talk(
     ] = None,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
-    transport: Annotated[Engine, typer.Option(help="HTTP/2: our own, or the SDK's.")] = "http2",
+    transport: Annotated[
+        Engine, typer.Option(help="HTTP/2: our own, or the SDK's (no SOCKS).")
+    ] = "http2",
     microphone: Annotated[
         str | None, typer.Option(help="Number or part of a name; see `sonic-voice devices`.")
     ] = None,
@@ -100,7 +103,9 @@ def talk(
             profile=profile,
             endpoint=endpoint,
             ca=ca,
+            proxy=proxy,
             engine=transport,
+            quiet=as_json,
         )
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if input is not None:

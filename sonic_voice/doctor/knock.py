@@ -19,6 +19,7 @@ from .options import Options
 
 if TYPE_CHECKING:
     from ..http2.connection import H2Connection
+    from ..http2.tunnel import Tunnel
 
 DEADLINE_S = 10.0
 """Name, TCP, TLS and an answer; a far region needs under a second."""
@@ -54,7 +55,7 @@ class Answer:
     """What came of a knock."""
 
     connected_ms: float
-    """From the first look for its name to the end of the TLS handshake."""
+    """From the first look for its name, or its proxy's, to the end of the TLS handshake."""
     security: str
     """The version of TLS; "no TLS" on loopback."""
     ahead: timedelta | None
@@ -77,12 +78,17 @@ def trusted(options: Options) -> str:
     return "the system's"
 
 
-async def knock(at: Place, tls: ssl.SSLContext | None, trust: str) -> Answer:
-    """Connect, ask, and hang up. `tls` None: in clear. Raises `NetworkError`."""
+async def knock(
+    at: Place, tls: ssl.SSLContext | None, trust: str, tunnel: "Tunnel | None" = None
+) -> Answer:
+    """Connect, ask, and hang up. `tls` None: in clear. Raises `NetworkError`.
+
+    `tunnel`: the way through a proxy; None: directly.
+    """
     began_s = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(DEADLINE_S):
-            connection, security = await _connect(at, tls, trust)
+            connection, security = await _connect(at, tls, trust, tunnel)
             connected_s = asyncio.get_running_loop().time()
             try:
                 asked = datetime.now(UTC)
@@ -92,6 +98,8 @@ async def knock(at: Place, tls: ssl.SSLContext | None, trust: str) -> Answer:
                 connection.close()
                 await connection.closed
     except TimeoutError as error:
+        if tunnel is not None:
+            raise tunnel.deadline_error(DEADLINE_S) from error
         raise DeadlineError(
             f"{at} did not answer within {DEADLINE_S:g} s.",
             waited_s=DEADLINE_S,
@@ -101,18 +109,15 @@ async def knock(at: Place, tls: ssl.SSLContext | None, trust: str) -> Answer:
     return Answer((connected_s - began_s) * 1000, security, ahead)
 
 
-async def _connect(at: Place, tls: ssl.SSLContext | None, trust: str) -> tuple["H2Connection", str]:
+async def _connect(
+    at: Place, tls: ssl.SSLContext | None, trust: str, tunnel: "Tunnel | None"
+) -> tuple["H2Connection", str]:
     from ..http2.connection import H2Connection
+    from ..http2.tunnel import connect
 
     try:
-        transport, connection = await asyncio.get_running_loop().create_connection(
-            H2Connection,
-            at.host,
-            at.port,
-            ssl=tls,
-            server_hostname=at.host if tls is not None else None,
-            ssl_handshake_timeout=DEADLINE_S if tls is not None else None,
-            ssl_shutdown_timeout=1.0 if tls is not None else None,
+        transport, connection = await connect(
+            H2Connection, at.host, at.port, tls=tls, timeout_s=DEADLINE_S, tunnel=tunnel
         )
     except OSError as error:
         raise _connect_error(at, error, trust) from error

@@ -13,16 +13,21 @@ Signatures are dated. One that is five minutes off is refused, in words that tel
 """
 
 import re
-import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, ErrorKind, NetworkError, ServiceError, SonicError
 from .account import resolve
 from .finding import Finding, failure
-from .knock import CertificateError, knock, place, trusted
+from .knock import CertificateError, Place, knock, place, trusted
 from .options import Options
+
+if TYPE_CHECKING:
+    from ..bedrock.endpoint import Endpoint, Route
+    from ..http2.proxies import Proxy
+    from ..http2.tunnel import Tunnel
 
 NO_MODEL = "sonic-voice.doctor-was-here"
 """The id of no model, of a form that ids have."""
@@ -37,29 +42,43 @@ _SET_CLOCK = "Set the clock, and let it be kept by NTP; on Linux: timedatectl se
 
 
 async def service(options: Options) -> AsyncIterator[Finding]:
-    """Connection, proxies, clock and signature."""
+    """Endpoint, proxy, connection, clock and signature."""
     from ..http2.client import tls_context
+    from ..http2.tunnel import ProxyError
 
-    endpoint = await _endpoint(options)
-    if endpoint is None:
+    try:
+        route = await _route(options)
+    except ConfigError as error:
+        yield failure("proxy", error)
         return
-    at, trust = place(endpoint), trusted(options)
-    proxy = _proxy(at.host)
+    if route is None:
+        return
+    at, trust = place(route.endpoint.url), trusted(options)
+    if finding := _endpoint(route.endpoint):
+        yield finding
     try:
         tls = tls_context(str(options.ca_file) if options.ca_file else None)
-        answer = await knock(at, tls if at.scheme == "https" else None, trust)
+        tunnel = _tunnel(route.proxy, at, options)
+        answer = await knock(at, tls if at.scheme == "https" else None, trust, tunnel)
+    except ProxyError as error:
+        yield failure("proxy", error)
+        return
     except (ConfigError, CertificateError) as error:
         yield failure("CA", error)
         return
     except NetworkError as error:
-        yield Finding("connection", "failure", error.message, f"{error.hint} {proxy}".rstrip())
+        yield Finding(
+            "connection", "failure", error.message, f"{error.hint} {route.proxies.bypass}".rstrip()
+        )
         return
+    if route.proxy is not None:
+        yield Finding("proxy", "ok", f"{route.proxy} ({route.proxy.source}) connects to {at}")
+    elif route.proxies.bypass:
+        yield Finding("proxy", "ok", route.proxies.bypass)
     if at.scheme == "https":
         yield Finding("CA", "ok", f"the certificate of {at} is trusted; CAs: {trust}")
     how = f"{answer.security} and HTTP/2 with {at} after {answer.connected_ms:.0f} ms"
     yield Finding("connection", "ok", how)
-    if proxy:
-        yield Finding("proxy", "warning", proxy, f"None is needed while {at} is reached.")
     signed = await _signed(options)
     ahead = answer.ahead
     if signed is not None and signed.ahead is not None:
@@ -69,27 +88,43 @@ async def service(options: Options) -> AsyncIterator[Finding]:
         yield _signature(signed)
 
 
-async def _endpoint(options: Options) -> str | None:
-    """Where a conversation would go; None where `account` says why it cannot."""
+async def _route(options: Options) -> "Route | None":
+    """Return the way that a conversation would go; None where `account` says why there is none.
+
+    Raises:
+        ConfigError: the proxy's URL cannot be used.
+    """
+    from ..bedrock.endpoint import route_to
+    from ..http2.proxies import ProxySettings
+
     try:
         account = await resolve(options)
     except ConfigError:
         return None
     await account.aclose()
-    uri = account.config.endpoint_uri
-    if uri is not None:
-        return str(uri)
-    return f"https://bedrock-runtime.{account.config.region}.amazonaws.com"
+    return route_to(account.endpoint, ProxySettings.read(options.proxy))
 
 
-def _proxy(host: str) -> str:
-    """What is to be said of proxies that are set for `host`; empty if none is. Not their URLs,
-    which may hold a password."""
-    names = [name for name in ("https", "all") if name in urllib.request.getproxies()]
-    if not names or urllib.request.proxy_bypass(host):
-        return ""
-    variables = " and ".join(f"{name.upper()}_PROXY" for name in names)
-    return f"A proxy is set ({variables}), but streams go to {host} directly, not through it."
+def _endpoint(endpoint: "Endpoint") -> Finding | None:
+    """Return what is to be said of settings that change the endpoint; None if there are none."""
+    if endpoint.ignored:
+        return Finding("endpoint", "warning", endpoint.note, "Keep one of the two.")
+    if endpoint.variants:
+        host = place(endpoint.url).host
+        return Finding("endpoint", "ok", f"{host}, by {' and '.join(endpoint.variants)}")
+    return None
+
+
+def _tunnel(proxy: "Proxy | None", at: Place, options: Options) -> "Tunnel | None":
+    """Return the way through `proxy`. Raises `ConfigError` for a CA file that cannot be used."""
+    from ..http2.client import proxy_tls_context
+    from ..http2.tunnel import Tunnel
+
+    if proxy is None:
+        return None
+    ca_file = str(options.ca_file) if options.ca_file else None
+    tls = proxy_tls_context(ca_file) if proxy.scheme == "https" else None
+    return Tunnel(proxy, at.host, at.port, tls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +161,7 @@ async def _signed(options: Options) -> Signed | None:
         profile=options.profile,
         endpoint=options.endpoint,
         ca_file=options.ca_file,
+        proxy=options.proxy,
     )
     try:
         stream = await transport.open(NO_MODEL)

@@ -19,7 +19,6 @@ connection was not up in time), `ConnectionLost` (see `stream`).
 """
 
 import asyncio
-import ipaddress
 import os
 import socket
 import ssl
@@ -37,7 +36,9 @@ from smithy_http.interfaces import HTTPRequestConfiguration
 
 from ..errors import ConfigError, ConnectError, ConnectionLost, DeadlineError, SonicError
 from .connection import STREAM_WINDOW_BYTES, H2Connection
+from .proxies import Proxy, is_loopback
 from .stream import H2Stream, Headers
+from .tunnel import Tunnel, connect
 from .uplink import Uplink
 
 CONNECT_TIMEOUT_S = 10.0
@@ -72,12 +73,20 @@ def tls_context(ca_file: str | Path | None = None) -> ssl.SSLContext:
     return context
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine, by its name or address; nothing is looked up."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+def proxy_tls_context(ca_file: str | Path | None = None) -> ssl.SSLContext:
+    """Return a TLS context for connections to a proxy.
+
+    Args:
+        ca_file: PEM file with further CAs, as for `tls_context`. The system's count as well: a
+            file that is named for the service need not have the CA of the proxy.
+
+    Raises:
+        ConfigError: the file cannot be used.
+    """
+    context = tls_context(ca_file)
+    context.load_default_certs()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 class Http2Response:
@@ -107,6 +116,8 @@ class Http2Client:
     """Sends requests of the SDK over HTTP/2, each on a connection of its own.
 
     `tls`: what to trust, from `tls_context`; None builds the default when first needed.
+    `proxy`: what every connection goes through; None: none does, whatever the environment says.
+    `proxy_tls`: what to trust there if it is an `https` proxy, from `proxy_tls_context`.
     Plain `http://` is HTTP/2 by prior knowledge, and on loopback only.
     """
 
@@ -117,12 +128,16 @@ class Http2Client:
         self,
         *,
         tls: ssl.SSLContext | None = None,
+        proxy: Proxy | None = None,
+        proxy_tls: ssl.SSLContext | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         ping_s: float | None = PING_S,
         ping_deadline_s: float = 10.0,
         window_bytes: int = STREAM_WINDOW_BYTES,
     ) -> None:
         self._tls = tls
+        self._proxy = proxy
+        self._proxy_tls = proxy_tls
         self._connect_timeout_s = connect_timeout_s
         self._ping_s = ping_s
         self._ping_deadline_s = ping_deadline_s
@@ -137,6 +152,8 @@ class Http2Client:
         """The SDK copies its configuration per client; connections are not part of that."""
         return Http2Client(
             tls=self._tls,
+            proxy=self._proxy,
+            proxy_tls=self._proxy_tls,
             connect_timeout_s=self._connect_timeout_s,
             ping_s=self._ping_s,
             ping_deadline_s=self._ping_deadline_s,
@@ -228,8 +245,10 @@ class Http2Client:
                 f"{host} is not this machine: speech and credentials do not go there in clear.",
                 hint="Use https://.",
             )
+        tunnel = Tunnel(self._proxy, host, port, self._proxy_tls) if self._proxy else None
         # A task, so that `abort` and the deadline end it without cancelling our caller.
-        dialing = asyncio.create_task(self._connect(host, port, uri.scheme), name="http2 dial")
+        connecting = self._connect(host, port, uri.scheme, tunnel)
+        dialing = asyncio.create_task(connecting, name="http2 dial")
         self._dialing.add(dialing)
         try:
             await asyncio.wait({dialing}, timeout=self._connect_timeout_s)
@@ -243,26 +262,28 @@ class Http2Client:
                 await asyncio.wait({dialing})
         if not dialing.cancelled():
             return dialing.result()
+        if tunnel is not None:
+            raise self._over or tunnel.deadline_error(self._connect_timeout_s)
         raise self._over or DeadlineError(
             f"No connection to {host}:{port} after {self._connect_timeout_s:g} s.",
             waited_s=self._connect_timeout_s,
             hint="Check the network, the endpoint and the region.",
         )
 
-    async def _connect(self, host: str, port: int, scheme: str) -> H2Connection:
+    async def _connect(
+        self, host: str, port: int, scheme: str, tunnel: Tunnel | None
+    ) -> H2Connection:
         secure = scheme == "https"
         if secure and self._tls is None:
             self._tls = tls_context()
-        loop = asyncio.get_running_loop()
         try:
-            transport, connection = await loop.create_connection(
+            transport, connection = await connect(
                 self._new_connection,
                 host,
                 port,
-                ssl=self._tls if secure else None,
-                server_hostname=host if secure else None,
-                ssl_handshake_timeout=self._connect_timeout_s if secure else None,
-                ssl_shutdown_timeout=1.0 if secure else None,
+                tls=self._tls if secure else None,
+                timeout_s=self._connect_timeout_s,
+                tunnel=tunnel,
             )
         except OSError as error:
             raise _connect_error(host, port, error) from error

