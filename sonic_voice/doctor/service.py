@@ -56,20 +56,20 @@ async def service(options: Options) -> AsyncIterator[Finding]:
     at, trust = place(route.endpoint.url), trusted(options)
     if finding := _endpoint(route.endpoint):
         yield finding
+    tunnel = None
     try:
         tls = tls_context(str(options.ca_file) if options.ca_file else None)
         tunnel = _tunnel(route.proxy, at, options)
         answer = await knock(at, tls if at.scheme == "https" else None, trust, tunnel)
-    except ProxyError as error:
-        yield failure("proxy", error)
-        return
     except (ConfigError, CertificateError) as error:
         yield failure("CA", error)
         return
     except NetworkError as error:
-        yield Finding(
-            "connection", "failure", error.message, f"{error.hint} {route.proxies.bypass}".rstrip()
-        )
+        if isinstance(error, ProxyError) or (tunnel is not None and not tunnel.is_open):
+            yield failure("proxy", error)
+            return
+        fix = f"{error.hint} {route.proxies.bypass}".rstrip()
+        yield Finding("connection", "failure", error.message, fix)
         return
     if route.proxy is not None:
         yield Finding("proxy", "ok", f"{route.proxy} ({route.proxy.source}) connects to {at}")

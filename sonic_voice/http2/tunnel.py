@@ -16,8 +16,10 @@ import asyncio
 import re
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from http import HTTPStatus
+from inspect import signature
 from typing import Any, Literal, cast
 
 from ..errors import ConnectError, DeadlineError
@@ -38,6 +40,12 @@ _SHUTDOWN_S = 1.0
 """How long the service may take to answer the goodbye of TLS."""
 
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+
+_UNKNOWN_USER = frozenset({HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED})
+"""What proxies answer to a missing or wrong password; tinyproxy says 401 to a wrong one."""
+
+_GATEWAY_ERRORS = range(500, 600)
+"""What HTTP proxies answer when the destination is at fault: most say 502 or 504, tinyproxy 500."""
 
 _SOCKS_FORBIDDEN = 2
 _SOCKS_UNREACHABLE = frozenset({1, 3, 4, 5, 6})
@@ -104,6 +112,11 @@ class Tunnel:
         self._step: Literal["reach", "ask", "use"] = "reach"
 
     @property
+    def is_open(self) -> bool:
+        """Whether the proxy has done its part: what fails from then on is the service's."""
+        return self._step == "use"
+
+    @property
     def _where(self) -> str:
         source = f" ({self._proxy.source})" if self._proxy.source else ""
         return f"{self._proxy}{source}"
@@ -137,6 +150,8 @@ class Tunnel:
                 hint="Check that it is a proxy, and of this kind.",
             )
         inner = _Wire()
+        if self._proxy.scheme == "https":
+            _mend_force_close(wire.transport)
         transport = await asyncio.get_running_loop().start_tls(
             wire.transport,
             inner,
@@ -151,10 +166,16 @@ class Tunnel:
     def deadline_error(self, waited_s: float) -> DeadlineError:
         """Return what is to be said if the attempt has not come to an end by now."""
         service = f"{self._host}:{self._port}"
+        # A proxy that expects a line of HTTP waits for more when it gets TLS.
+        no_tls = (
+            " If it does not speak TLS itself, write http:// in place of https://."
+            if self._proxy.scheme == "https"
+            else ""
+        )
         message, hint = {
             "reach": (
                 f"The proxy {self._where} could not be reached within {waited_s:g} s.",
-                "Check the proxy's address and the network; the service was not tried.",
+                f"Check the proxy's address and the network; the service was not tried.{no_tls}",
             ),
             "ask": (
                 f"The proxy {self._where} did not connect to {service} within {waited_s:g} s.",
@@ -250,8 +271,8 @@ class Tunnel:
         name, service = f"The proxy {self._where}", f"{self._host}:{self._port}"
         socks = self._proxy.is_socks
         words = "".join(c for c in text if c.isprintable())[:_SHOWN_REASON]
-        if code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and not socks:
-            return self._unknown_user("407")
+        if code in _UNKNOWN_USER and not socks:
+            return self._unknown_user(words[:3])
         if socks and code is None and "uthentication" in text:
             return self._unknown_user("SOCKS5")
         if code == (_SOCKS_FORBIDDEN if socks else HTTPStatus.FORBIDDEN):
@@ -260,7 +281,9 @@ class Tunnel:
                 hint="Ask for it to be allowed; if it can be reached directly, add it to NO_PROXY.",
             )
         unreachable = socks and code in _SOCKS_UNREACHABLE
-        if unreachable or (not socks and code is not None and code >= HTTPStatus.BAD_GATEWAY):
+        if unreachable or (
+            not socks and code is not None and code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        ):
             return ProxyError(
                 f"{name} could not connect to {service} ({words}).",
                 hint="Check the endpoint and the region; the proxy itself answers.",
@@ -290,6 +313,20 @@ class Tunnel:
             if not proxy.is_socks
             else "Correct them in its URL, special characters percent-encoded.",
         )
+
+
+def _mend_force_close(transport: asyncio.Transport) -> None:
+    """Let a TLS transport be dropped by TLS above it.
+
+    In Python 3.12.0 and 3.12.1 `_force_close`, which TLS calls to drop the transport below it,
+    calls `_abort` with an argument that it does not take, and asyncio prints the `TypeError`.
+    """
+    if "exc" not in signature(SSLProtocol._abort).parameters:
+
+        def force_close(_: Exception | None) -> None:
+            transport.abort()
+
+        cast(Any, transport)._force_close = force_close
 
 
 class _Wire(asyncio.Protocol):
