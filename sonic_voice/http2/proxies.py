@@ -68,7 +68,7 @@ class Proxy:
 
     @classmethod
     def parse(cls, url: str, source: str) -> Self:
-        """Read a proxy's URL as curl does: the scheme may be missing, and so may the port.
+        """Read a proxy's URL. The scheme may be missing (`http`), and so may the port.
 
         Args:
             url: for example `http://user:password@proxy.example:3128`.

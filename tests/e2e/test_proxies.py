@@ -219,6 +219,16 @@ async def test_json_lines_stay_alone_on_stdout(service: Emulator, tmp_path: Path
     assert all(line.startswith("{") for line in done.out.splitlines())
 
 
+async def test_talk_says_that_a_named_endpoint_overrides_a_setting(
+    service: Emulator, tmp_path: Path
+) -> None:
+    environment = service.environment() | {"AWS_USE_FIPS_ENDPOINT": "true"}
+    done = await sonic_voice(*talk(), cwd=tmp_path, **environment)
+    assert done.code == 0
+    said = f"The endpoint {service.endpoint} is named, so AWS_USE_FIPS_ENDPOINT has no effect."
+    assert done.err == f"Note: {said}\n"
+
+
 @pytest.mark.parametrize("no_proxy", [NAME, "*", ".emulator.invalid"])
 async def test_a_host_in_no_proxy_is_tried_directly(
     service: Emulator, tmp_path: Path, no_proxy: str
