@@ -25,7 +25,6 @@ from smithy_http.aio.aiohttp import AIOHTTPClient
 
 from ..errors import ConfigError, CredentialsError
 from ..http2.client import is_loopback
-from .endpoint import Endpoint, resolve_endpoint
 from .events import EventProtocol
 
 CREDENTIALS_TIMEOUT_S = 10.0
@@ -62,13 +61,11 @@ class Account:
     def __init__(
         self,
         config: AsyncBedrockRuntimeConfig,
-        endpoint: Endpoint,
         identities: _Identities,
         http: AIOHTTPClient,
         timeout_s: float,
     ) -> None:
         self.config = config
-        self.endpoint = endpoint
         self._identities = identities
         self._http = http
         self._timeout_s = timeout_s
@@ -88,9 +85,6 @@ class Account:
         http = AIOHTTPClient()
         try:
             config = await _configure(region, profile, endpoint, http)
-            reached = await resolve_endpoint(config)
-            if reached.variants:
-                config.endpoint_uri = reached.url
             identities: _Identities
             if keys is not None:
                 identities = StaticCredentialsResolver(keys)
@@ -100,7 +94,7 @@ class Account:
         except BaseException:
             await http.close()
             raise
-        return cls(config, reached, identities, http, timeout_s)
+        return cls(config, identities, http, timeout_s)
 
     async def aclose(self) -> None:
         """Release what the credential chain used. Idempotent."""

@@ -33,7 +33,7 @@ from ..errors import ConfigError, ConnectionLost, CredentialsError, DeadlineErro
 from ..http2.client import CONNECT_TIMEOUT_S, Http2Client, proxy_tls_context, tls_context
 from ..http2.proxies import Proxy, ProxySettings
 from .credentials import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
-from .endpoint import Route, route_to
+from .endpoint import Route, resolve_endpoint, route_to
 from .events import Body, Duplex, Receiver
 from .sdk_errors import refusal, sonic_error
 
@@ -172,7 +172,10 @@ class BedrockTransport:
                     **self._where, keys=self._keys, timeout_s=self._credentials_timeout_s
                 )
                 try:
-                    route = route_to(account.endpoint, self._proxies)
+                    endpoint = await resolve_endpoint(account.config)
+                    if endpoint.variants:
+                        account.config.endpoint_uri = endpoint.url
+                    route = route_to(endpoint, self._proxies)
                     new_engine = _engines(
                         self._engine, self._ca_file, self._connect_timeout_s, route.proxy
                     )

@@ -43,18 +43,25 @@ _SET_CLOCK = "Set the clock, and let it be kept by NTP; on Linux: timedatectl se
 
 async def service(options: Options) -> AsyncIterator[Finding]:
     """Endpoint, proxy, connection, clock and signature."""
+    from ..bedrock.endpoint import route_to
     from ..http2.client import tls_context
+    from ..http2.proxies import ProxySettings
     from ..http2.tunnel import ProxyError
 
     try:
-        route = await _route(options)
+        endpoint = await _endpoint(options)
+    except ConfigError as error:
+        yield failure("AWS settings", error)
+        return
+    if endpoint is None:
+        return
+    try:
+        route = route_to(endpoint, ProxySettings.read(options.proxy))
     except ConfigError as error:
         yield failure("proxy", error)
         return
-    if route is None:
-        return
-    at, trust = place(route.endpoint.url), trusted(options)
-    if finding := _endpoint(route.endpoint):
+    at, trust = place(endpoint.url), trusted(options)
+    if finding := _variant(endpoint):
         yield finding
     tunnel = None
     try:
@@ -71,10 +78,8 @@ async def service(options: Options) -> AsyncIterator[Finding]:
         fix = f"{error.hint} {route.proxies.bypass}".rstrip()
         yield Finding("connection", "failure", error.message, fix)
         return
-    if route.proxy is not None:
-        yield Finding("proxy", "ok", f"{route.proxy} ({route.proxy.source}) connects to {at}")
-    elif route.proxies.bypass:
-        yield Finding("proxy", "ok", route.proxies.bypass)
+    if finding := _proxy(route, at):
+        yield finding
     if at.scheme == "https":
         yield Finding("CA", "ok", f"the certificate of {at} is trusted; CAs: {trust}")
     how = f"{answer.security} and HTTP/2 with {at} after {answer.connected_ms:.0f} ms"
@@ -88,24 +93,25 @@ async def service(options: Options) -> AsyncIterator[Finding]:
         yield _signature(signed)
 
 
-async def _route(options: Options) -> "Route | None":
-    """Return the way that a conversation would go; None where `account` says why there is none.
+async def _endpoint(options: Options) -> "Endpoint | None":
+    """Return where a conversation would go; None where `account` says why it cannot.
 
     Raises:
-        ConfigError: the proxy's URL cannot be used.
+        ConfigError: a setting for the endpoint is neither true nor false.
     """
-    from ..bedrock.endpoint import route_to
-    from ..http2.proxies import ProxySettings
+    from ..bedrock.endpoint import resolve_endpoint
 
     try:
         account = await resolve(options)
     except ConfigError:
         return None
-    await account.aclose()
-    return route_to(account.endpoint, ProxySettings.read(options.proxy))
+    try:
+        return await resolve_endpoint(account.config)
+    finally:
+        await account.aclose()
 
 
-def _endpoint(endpoint: "Endpoint") -> Finding | None:
+def _variant(endpoint: "Endpoint") -> Finding | None:
     """Return what is to be said of settings that change the endpoint; None if there are none."""
     if endpoint.ignored:
         return Finding("endpoint", "warning", endpoint.note, "Keep one of the two.")
@@ -113,6 +119,13 @@ def _endpoint(endpoint: "Endpoint") -> Finding | None:
         host = place(endpoint.url).host
         return Finding("endpoint", "ok", f"{host}, by {' and '.join(endpoint.variants)}")
     return None
+
+
+def _proxy(route: "Route", at: Place) -> Finding | None:
+    """Return what is to be said of proxies on a way that works; None if none is set."""
+    if route.proxy is not None:
+        return Finding("proxy", "ok", f"{route.proxy} ({route.proxy.source}) connects to {at}")
+    return Finding("proxy", "ok", route.proxies.bypass) if route.proxies.bypass else None
 
 
 def _tunnel(proxy: "Proxy | None", at: Place, options: Options) -> "Tunnel | None":

@@ -143,10 +143,12 @@ NO_CA = ("AWS_CA_BUNDLE", "SSL_CERT_FILE")
         ((), {"AWS_CA_BUNDLE": "/no/such.pem"}, "CA", "/no/such.pem"),
         ((), {"AWS_SECRET_ACCESS_KEY": "wrong"}, "signature", "refused the credentials"),
         ((), {"AWS_PROFILE": "nobody"}, "AWS settings", "nobody"),
+        ((), {"AWS_USE_FIPS_ENDPOINT": "yes"}, "AWS settings", "AWS_USE_FIPS_ENDPOINT is 'yes'"),
     ],
     ids=[
         *("no credentials", "bearer token only", "region without the model", "no region"),
         *("CA not trusted", "CA file missing", "wrong secret", "no such profile"),
+        "a setting that is neither true nor false",
     ],
 )
 async def test_a_fault_of_the_aws_settings_is_the_one_failure(
