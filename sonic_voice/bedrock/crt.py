@@ -18,7 +18,8 @@ is the error.
 What cannot be mended: a connection attempt cannot be called off, and may outlive its stream by
 10 s; a GOAWAY shows as the cut that follows it; there are no pings, so that a dead network is
 noticed only when the operating system or a deadline of the session does; and how much may wait in
-the kernel cannot be set, so that a network too slow for speech is noticed late.
+the kernel cannot be set, so that a network too slow for speech is noticed late. Of proxies it takes
+those that speak HTTP (CONNECT, also over TLS, with basic authentication), not SOCKS.
 
 The versions are pinned by smithy-http's extra `awscrt`.
 """
@@ -30,7 +31,9 @@ import asyncio
 from typing import Any, Literal
 
 from awscrt import exceptions as crt_exceptions
+from awscrt import http as crt_http
 from awscrt import io as crt_io
+from awscrt.aio.http import AIOHttpClientConnectionUnified
 from smithy_core.aio.types import AsyncBytesProvider
 from smithy_core.interfaces import URI
 from smithy_http import Fields, tuples_to_fields
@@ -38,10 +41,19 @@ from smithy_http.aio.crt import AWSCRTHTTPClient, _AWSCRTEventLoop, _CRTTimeoutE
 from smithy_http.aio.interfaces import HTTPRequest
 from smithy_http.interfaces import HTTPRequestConfiguration
 
-from ..errors import ConnectError, ConnectionLost, DeadlineError, NetworkError, SonicError
+from ..errors import (
+    ConfigError,
+    ConnectError,
+    ConnectionLost,
+    DeadlineError,
+    NetworkError,
+    SonicError,
+)
 from ..http2.connection import H2Connection
 from ..http2.dialing import dial
+from ..http2.proxies import Proxy
 from ..http2.tls import TlsContext
+from ..http2.tunnel import ProxyError, Tunnel
 
 _CLOSE_S = 1.0
 _CAUSE_S = 1.5
@@ -51,9 +63,25 @@ _GO_ON = "Open a new session to go on."
 
 
 class CrtShared:
-    """What the streams of one transport share: the CRT's thread, and what to trust."""
+    """What the streams of one transport share: the CRT's thread, what to trust, and the proxy.
 
-    def __init__(self, trust: TlsContext) -> None:
+    Raises `ConfigError` for a proxy of a kind that the CRT does not take.
+    """
+
+    def __init__(
+        self,
+        trust: TlsContext,
+        proxy: Proxy | None = None,
+        proxy_trust: TlsContext | None = None,
+    ) -> None:
+        if proxy is not None and proxy.is_socks:
+            raise ConfigError(
+                f"The engine crt takes no SOCKS proxy, and one is needed here: {proxy} "
+                f"({proxy.source}).",
+                hint="Use the engine http2 (--transport http2).",
+            )
+        self.proxy = proxy
+        self.proxy_trust = proxy_trust
         options = crt_io.TlsContextOptions()
         self.trust = trust
         if trust.cas.file and not trust.cas.fault:
@@ -71,6 +99,8 @@ class CrtClient(AWSCRTHTTPClient):
         super().__init__(eventloop=shared.loop)
         self._tls_ctx = shared.tls
         self._trust = shared.trust
+        self._proxy = shared.proxy
+        self._proxy_trust = shared.proxy_trust
         self.error: SonicError | None = None
         self._connect_timeout_s = connect_timeout_s
         self._body: AsyncBytesProvider | None = None
@@ -118,7 +148,7 @@ class CrtClient(AWSCRTHTTPClient):
         raise self.error or ConnectionLost("The stream was closed.", reason="ended")
 
     async def _build_new_connection(self, url: URI) -> Any:
-        connecting = asyncio.ensure_future(super()._build_new_connection(url))
+        connecting = asyncio.ensure_future(self._connect(url))
         done, _ = await asyncio.wait({connecting}, timeout=self._connect_timeout_s)
         if not done:
             connecting.add_done_callback(_take_exception)
@@ -138,15 +168,80 @@ class CrtClient(AWSCRTHTTPClient):
         secure = url.scheme == "https"
         host = url.host.strip("[]")
         port = url.port or (self._HTTPS_PORT if secure else self._HTTP_PORT)
+        proxy = self._proxy
         try:
             connection = await dial(
-                host, port, H2Connection, tls=self._trust if secure else None, timeout_s=_CAUSE_S
+                host,
+                port,
+                H2Connection,
+                tls=self._trust if secure else None,
+                timeout_s=_CAUSE_S,
+                tunnel=Tunnel(proxy, host, port, self._proxy_trust) if proxy else None,
             )
         except NetworkError as error:
             return error if isinstance(error, ConnectError) else None
         connection.cut()
         await connection.closed
         return None
+
+    async def _connect(self, url: URI) -> Any:
+        """Connect, through the proxy if there is one, for which the SDK's client has no option."""
+        if self._proxy is None:
+            return await super()._build_new_connection(url)
+        tls = None
+        if url.scheme == "https":
+            tls = self._tls_ctx.new_connection_options()
+            tls.set_server_name(url.host)
+            tls.set_alpn_list(["h2"])
+        try:
+            return await AIOHttpClientConnectionUnified.new(
+                bootstrap=self._client_bootstrap,
+                host_name=url.host,
+                port=url.port or (443 if url.scheme == "https" else 80),
+                socket_options=self._socket_options,
+                tls_connection_options=tls,
+                proxy_options=self._proxy_options(self._proxy),
+            )
+        except crt_exceptions.AwsCrtError as error:
+            cause = await self._cause(url)
+            raise cause or self._proxy_error(self._proxy, url, error) from error
+
+    def _proxy_options(self, proxy: Proxy) -> crt_http.HttpProxyOptions:
+        tls = None
+        if proxy.scheme == "https":
+            tls = self._tls_ctx.new_connection_options()
+            tls.set_server_name(proxy.host)
+        basic = crt_http.HttpProxyAuthenticationType.Basic
+        return crt_http.HttpProxyOptions(
+            proxy.host,
+            proxy.port,
+            tls_connection_options=tls,
+            auth_type=basic if proxy.user else crt_http.HttpProxyAuthenticationType.Nothing,
+            auth_username=proxy.user or None,
+            auth_password=proxy.password if proxy.user else None,
+            connection_type=crt_http.HttpProxyConnectionType.Tunneling,
+        )
+
+    def _proxy_error(
+        self, proxy: Proxy, url: URI, error: crt_exceptions.AwsCrtError
+    ) -> ConnectError:
+        """Return what the CRT's error means when there is a proxy. It does not tell the status."""
+        name, where = str(error.name), f"the proxy {proxy} ({proxy.source})"
+        if "PROXY" in name:
+            return ProxyError(
+                f"T{where[1:]} did not open a tunnel to {url.netloc} ({name}).",
+                hint="Check user and password in its URL, and that it allows this host. The "
+                "engine http2 (--transport http2) tells what it answered.",
+            )
+        if "TLS" in name:
+            return ConnectError(
+                f"TLS with {url.netloc} or with {where} failed: {error.message}",
+                hint="For a private CA name its file by `ca_file` (--ca) or SSL_CERT_FILE.",
+            )
+        return ProxyError(
+            f"No connection to {where}: {error.message} ({name}).",
+            hint="Check the proxy's URL. The service itself was not tried.",
+        )
 
     async def _await_response(self, stream: Any) -> "CrtResponse":  # pyright: ignore[reportIncompatibleMethodOverride]
         self._stream = stream

@@ -34,8 +34,10 @@ from ..errors import ConfigError, ConnectionLost, CredentialsError, DeadlineErro
 from ..extras import install_command
 from ..http2.client import Http2Client
 from ..http2.dialing import CONNECT_TIMEOUT_S
-from ..http2.tls import tls_context
+from ..http2.proxies import Proxy, ProxySettings
+from ..http2.tls import proxy_tls_context, tls_context
 from .account import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
+from .endpoint import Route, resolve_endpoint, route_to
 from .events import Body, Duplex, Receiver
 from .sdk_errors import refusal, sonic_error
 
@@ -80,6 +82,8 @@ class BedrockTransport:
     `region`, `profile` and `endpoint` default to what the environment and the shared AWS files
     say; without keys, credentials come from every source that the AWS CLI supports. `ca_file`: a
     PEM file with the CAs to trust, instead of `AWS_CA_BUNDLE`, `SSL_CERT_FILE` or the system's.
+    `proxy`: the URL of a proxy for every
+    endpoint, empty for none at all; None: what `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
     `engine="crt"` needs the extra `crt`.
     Raises `ConfigError` for what can be seen to be wrong at once.
     """
@@ -91,6 +95,7 @@ class BedrockTransport:
         profile: str | None = None,
         endpoint: str | None = None,
         ca_file: str | os.PathLike[str] | None = None,
+        proxy: str | None = None,
         access_key: str | None = None,
         secret_key: str | None = None,
         session_token: str | None = None,
@@ -109,6 +114,7 @@ class BedrockTransport:
         }
         self._keys = _keys(access_key, secret_key, session_token)
         self._ca_file = os.fspath(ca_file) if ca_file is not None else None
+        self._proxies = ProxySettings.read(proxy)
         self._engine: EngineName = engine
         self._connect_timeout_s = connect_timeout_s
         self._credentials_timeout_s = credentials_timeout_s
@@ -164,6 +170,14 @@ class BedrockTransport:
         """
         await (await self._ready()).account.identity()
 
+    async def route(self) -> Route:
+        """Return the way that streams go. Touches no network.
+
+        Raises:
+            ConfigError: the settings of AWS or of the proxy cannot be used.
+        """
+        return (await self._ready()).route
+
     async def aclose(self) -> None:
         """Close what the streams share. The streams themselves are their owners'."""
         self._closed = True
@@ -176,11 +190,22 @@ class BedrockTransport:
             raise ConfigError("This transport has been closed.", hint="Make a new one.")
         async with self._setting_up:
             if self._setup is None:
-                new_engine = _engines(self._engine, self._ca_file, self._connect_timeout_s)
                 account = await Account.resolve(
                     **self._where, keys=self._keys, timeout_s=self._credentials_timeout_s
                 )
-                self._setup = _Setup(account, AsyncBedrockRuntimeClient(account.config), new_engine)
+                try:
+                    endpoint = await resolve_endpoint(account.config)
+                    if endpoint.variants:
+                        account.config.endpoint_uri = endpoint.url
+                    route = route_to(endpoint, self._proxies)
+                    new_engine = _engines(
+                        self._engine, self._ca_file, self._connect_timeout_s, route.proxy
+                    )
+                except BaseException:
+                    await account.aclose()
+                    raise
+                client = AsyncBedrockRuntimeClient(account.config)
+                self._setup = _Setup(account, client, new_engine, route)
             return self._setup
 
 
@@ -191,20 +216,27 @@ class _Setup:
     account: Account
     client: AsyncBedrockRuntimeClient
     new_engine: Callable[[], Engine]
+    route: Route
 
 
-def _engines(name: EngineName, ca_file: str | None, timeout_s: float) -> Callable[[], Engine]:
+def _engines(
+    name: EngineName, ca_file: str | None, timeout_s: float, proxy: Proxy | None
+) -> Callable[[], Engine]:
     """What makes the HTTP client of each stream; what they share is made here, once."""
+    tls = tls_context(ca_file)
+    secure = proxy is not None and proxy.scheme == "https"
+    proxy_tls = proxy_tls_context(ca_file) if secure else None
     if name == "http2":
-        tls = tls_context(ca_file)
-        return lambda: Http2Client(tls=tls, connect_timeout_s=timeout_s)
+        return lambda: Http2Client(
+            tls=tls, proxy=proxy, proxy_tls=proxy_tls, connect_timeout_s=timeout_s
+        )
     try:
         from .crt import CrtClient, CrtShared
     except ImportError as error:
         raise ConfigError(
             "The engine crt needs the package awscrt.", hint=f"Run: {install_command('crt')}"
         ) from error
-    shared = CrtShared(tls_context(ca_file))
+    shared = CrtShared(tls, proxy, proxy_tls)
     return lambda: CrtClient(shared, connect_timeout_s=timeout_s)
 
 

@@ -19,7 +19,7 @@ from ..run import Service
 from ..tools import Toolbox
 from .base import errors, until_done
 from .ending import print_notice
-from .service import service_of, text_of
+from .service import ProxyUrl, service_of, text_of
 from .tools_file import tools_of
 
 
@@ -76,6 +76,7 @@ def serve(
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
     ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    proxy: ProxyUrl = None,
     pages: Annotated[
         Path | None, typer.Option(help="Folder of another page than the one that comes along.")
     ] = None,
@@ -137,6 +138,7 @@ def serve(
             ca=ca,
             model=model,
             authenticated=False,  # a page that is up says what is wrong
+            proxy=proxy,
         )
         toolbox.on_notice = print_notice
         until_done(_serve(asked, service, token_secret_file))

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,8 +11,16 @@ from ..errors import ConfigError
 from ..run import Service
 from ..transport import Transport
 from .base import needs_emulator
+from .ending import print_notice
 
 Engine = Literal["http2", "crt"]
+
+ProxyUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="URL of a proxy for every endpoint, not that of HTTPS_PROXY or ALL_PROXY; '': none."
+    ),
+]
 
 
 def service_of(
@@ -24,8 +32,10 @@ def service_of(
     endpoint: str | None,
     ca: Path | None,
     model: str,
+    proxy: str | None = None,
     engine: Engine = "http2",
     authenticated: bool = True,
+    quiet: bool = False,
 ) -> Service:
     """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other.
 
@@ -34,14 +44,25 @@ def service_of(
     Args:
         authenticated: Whether credentials are looked up, and a person asked for an MFA code, when
             the service is entered; else at the first stream.
+        quiet: Whether nothing is printed about a proxy on the way; stdout has JSON lines alone.
     """
     if local:
-        if endpoint or ca or profile:
+        if endpoint or ca or profile or proxy:
             raise typer.BadParameter("--local has an endpoint and credentials of its own.")
         return emulated(scenario, engine)
     if scenario:
         raise typer.BadParameter("--scenario is for the emulator: add --local.")
-    return _bedrock(region, profile, endpoint, ca, model, engine, authenticated)
+    return _bedrock(
+        region,
+        profile,
+        endpoint,
+        ca,
+        proxy,
+        engine,
+        model,
+        authenticated=authenticated,
+        quiet=quiet,
+    )
 
 
 def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
@@ -58,20 +79,28 @@ def _bedrock(
     profile: str | None,
     endpoint: str | None,
     ca: Path | None,
-    model: str,
+    proxy: str | None,
     engine: Engine,
+    model: str,
+    *,
     authenticated: bool,
+    quiet: bool,
 ) -> Service:
     from ..bedrock import BedrockTransport
 
     transport = BedrockTransport(
-        region=region, profile=profile, endpoint=endpoint, ca_file=ca, engine=engine
+        region=region, profile=profile, endpoint=endpoint, ca_file=ca, proxy=proxy, engine=engine
     )
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[Transport]:
         try:
             await transport.check_region(model)
+            route = await transport.route()
+            if route.endpoint.note:
+                print_notice(route.endpoint.note)
+            if route.proxy is not None and not quiet:
+                typer.echo(f"Through the proxy {route.proxy} ({route.proxy.source}).")
             if authenticated:
                 await transport.authenticate()
             yield transport

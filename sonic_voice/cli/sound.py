@@ -13,6 +13,7 @@ from ..devices import BackendName, devices
 from ..doctor import Finding, Options, as_json, examine, lines, talking_works
 from ..errors import DeviceError
 from .base import errors, until_done
+from .service import ProxyUrl
 
 AudioBackend = Annotated[BackendName, typer.Option(help="The library that opens devices.")]
 
@@ -52,6 +53,7 @@ def doctor(
     ] = True,
     endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
     ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    proxy: ProxyUrl = None,
     model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
@@ -71,6 +73,7 @@ def doctor(
         profile=profile,
         endpoint=endpoint,
         ca_file=ca,
+        proxy=proxy,
         local=local,
         audio=audio,
         backend=audio_backend,

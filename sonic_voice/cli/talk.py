@@ -13,7 +13,7 @@ from ..run import hold, prepared
 from ..tools import Toolbox, tool
 from .base import errors, until_done
 from .ending import ending
-from .service import Engine, emulated, service_of, text_of
+from .service import Engine, ProxyUrl, emulated, service_of, text_of
 from .sound import AudioBackend, device
 from .tools_file import tools_of
 
@@ -36,6 +36,7 @@ def talk(
     ] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
     ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    proxy: ProxyUrl = None,
     model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
     voice: Annotated[str | None, typer.Option(help="See `sonic-voice models`.")] = None,
     system: Annotated[str | None, typer.Option(help="System prompt, or @FILE with it.")] = None,
@@ -48,7 +49,7 @@ def talk(
         Engine,
         typer.Option(
             help="HTTP/2: our own, or the SDK's (crt). That one has no pings: it notices a network "
-            "that is dead or too slow after a minute, and names fewer causes."
+            "that is dead or too slow after a minute, names fewer causes, and takes no SOCKS proxy."
         ),
     ] = "http2",
     microphone: Annotated[
@@ -109,7 +110,9 @@ def talk(
             endpoint=endpoint,
             ca=ca,
             model=model,
+            proxy=proxy,
             engine=transport,
+            quiet=as_json,
         )
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if input is not None:

@@ -16,6 +16,7 @@ from ..http2.tls import TlsContext
 
 if TYPE_CHECKING:
     from ..http2.connection import H2Connection
+    from ..http2.tunnel import Tunnel
 
 DEADLINE_S = 10.0
 """How long the answer may take, in seconds; a far region needs under one."""
@@ -45,7 +46,7 @@ class Answer:
     """What came of a knock."""
 
     connected_ms: float
-    """From the first look for its name to the end of the TLS handshake."""
+    """From the first look for its name, or its proxy's, to the end of the TLS handshake."""
     security: str
     """The version of TLS; "no TLS" on loopback."""
     ahead: timedelta | None
@@ -58,15 +59,20 @@ def place(endpoint: str) -> Place:
     return Place(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
 
 
-async def knock(at: Place, tls: TlsContext | None) -> Answer:
-    """Connect, ask, and hang up. `tls` None: in clear. Raises `NetworkError`.
+async def knock(at: Place, tls: TlsContext | None, tunnel: "Tunnel | None" = None) -> Answer:
+    """Connect, ask, and hang up. Raises `NetworkError`.
+
+    Args:
+        at: Where the service listens.
+        tls: What to trust there; None: in clear.
+        tunnel: The way through a proxy; None: directly.
 
     It connects and waits as a conversation does, so that both report a fault in the same words.
     """
     from ..http2.dialing import dial
 
     began_s = asyncio.get_running_loop().time()
-    connection = await dial(at.host, at.port, lambda: _connection(at), tls=tls)
+    connection = await dial(at.host, at.port, lambda: _connection(at), tls=tls, tunnel=tunnel)
     connected_s = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(DEADLINE_S):

@@ -19,6 +19,8 @@ class Options:
     """The URL of another service, such as an emulator's."""
     ca_file: str | os.PathLike[str] | None = None
     """PEM file with the CAs to trust, instead of the environment's or the system's."""
+    proxy: str | None = None
+    """URL of a proxy for every endpoint, empty for none; None: what the environment says."""
     local: bool = False
     """Talk to the built-in emulator: then it must work, and AWS is not looked at."""
     audio: bool = True

@@ -13,18 +13,23 @@ Signatures are dated. One that is five minutes off is refused, in words that tel
 """
 
 import re
-import urllib.request
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from ..catalog import check_offered
 from ..errors import ConfigError, ErrorKind, NetworkError, ServiceError, SonicError
-from ..http2.tls import CertificateError, tls_context
+from ..http2.tls import CertificateError, proxy_tls_context, tls_context
 from .account import resolve
 from .finding import Finding, failure
-from .knock import knock, place
+from .knock import Place, knock, place
 from .options import Options
+
+if TYPE_CHECKING:
+    from ..bedrock.endpoint import Endpoint, Route
+    from ..http2.proxies import Proxy
+    from ..http2.tunnel import Tunnel
 
 NO_MODEL = "sonic-voice.doctor-was-here"
 """The id of no model, of a form that ids have."""
@@ -39,27 +44,47 @@ _SET_CLOCK = "Set the clock, and let it be kept by NTP; on Linux: timedatectl se
 
 
 async def service(options: Options) -> AsyncIterator[Finding]:
-    """Connection, proxies, clock and signature."""
-    endpoint = await _endpoint(options)
+    """Endpoint, proxy, connection, clock and signature."""
+    from ..bedrock.endpoint import route_to
+    from ..http2.proxies import ProxySettings
+    from ..http2.tunnel import ProxyError
+
+    try:
+        endpoint = await _endpoint(options)
+    except ConfigError as error:
+        yield failure("AWS settings", error)
+        return
     if endpoint is None:
         return
-    at = place(endpoint)
-    proxy = _proxy(at.host)
+    try:
+        route = route_to(endpoint, ProxySettings.read(options.proxy))
+    except ConfigError as error:
+        yield failure("proxy", error)
+        return
+    at = place(endpoint.url)
+    if finding := _variant(endpoint):
+        yield finding
+    tunnel = None
     try:
         tls = tls_context(options.ca_file)
-        answer = await knock(at, tls if at.scheme == "https" else None)
+        tunnel = _tunnel(route.proxy, at, options)
+        answer = await knock(at, tls if at.scheme == "https" else None, tunnel)
     except (ConfigError, CertificateError) as error:
         yield failure("CA", error)
         return
     except NetworkError as error:
-        yield Finding("connection", "failure", error.message, f"{error.hint} {proxy}".rstrip())
+        if isinstance(error, ProxyError) or (tunnel is not None and not tunnel.is_open):
+            yield failure("proxy", error)
+            return
+        fix = f"{error.hint} {route.proxies.bypass}".rstrip()
+        yield Finding("connection", "failure", error.message, fix)
         return
+    if finding := _proxy(route, at):
+        yield finding
     if at.scheme == "https":
         yield Finding("CA", "ok", f"the certificate of {at} is trusted; CAs: {tls.cas}")
     how = f"{answer.security} and HTTP/2 with {at} after {answer.connected_ms:.0f} ms"
     yield Finding("connection", "ok", how)
-    if proxy:
-        yield Finding("proxy", "warning", proxy, f"None is needed while {at} is reached.")
     signed = await _signed(options)
     ahead = answer.ahead
     if signed is not None and signed.ahead is not None:
@@ -69,28 +94,54 @@ async def service(options: Options) -> AsyncIterator[Finding]:
         yield _signature(signed)
 
 
-async def _endpoint(options: Options) -> str | None:
-    """Where a conversation would go; None where `account` says why it cannot."""
+async def _endpoint(options: Options) -> "Endpoint | None":
+    """Return where a conversation would go; None where `account` says why it cannot.
+
+    Raises:
+        ConfigError: a setting for the endpoint is neither true nor false.
+    """
+    from ..bedrock.endpoint import resolve_endpoint
+
     try:
         account = await resolve(options)
-        await account.aclose()
-        check_offered(options.model, account.config.region)
     except ConfigError:
         return None
-    uri = account.config.endpoint_uri
-    if uri is not None:
-        return str(uri)
-    return f"https://bedrock-runtime.{account.config.region}.amazonaws.com"
+    try:
+        check_offered(options.model, account.config.region)
+    except ConfigError:
+        await account.aclose()
+        return None
+    try:
+        return await resolve_endpoint(account.config)
+    finally:
+        await account.aclose()
 
 
-def _proxy(host: str) -> str:
-    """What is to be said of proxies that are set for `host`; empty if none is. Not their URLs,
-    which may hold a password."""
-    names = [name for name in ("https", "all") if name in urllib.request.getproxies()]
-    if not names or urllib.request.proxy_bypass(host):
-        return ""
-    variables = " and ".join(f"{name.upper()}_PROXY" for name in names)
-    return f"A proxy is set ({variables}), but streams go to {host} directly, not through it."
+def _variant(endpoint: "Endpoint") -> Finding | None:
+    """Return what is to be said of settings that change the endpoint; None if there are none."""
+    if endpoint.ignored:
+        return Finding("endpoint", "warning", endpoint.note, "Keep one of the two.")
+    if endpoint.variants:
+        host = place(endpoint.url).host
+        return Finding("endpoint", "ok", f"{host}, by {' and '.join(endpoint.variants)}")
+    return None
+
+
+def _proxy(route: "Route", at: Place) -> Finding | None:
+    """Return what is to be said of proxies on a way that works; None if none is set."""
+    if route.proxy is not None:
+        return Finding("proxy", "ok", f"{route.proxy} ({route.proxy.source}) connects to {at}")
+    return Finding("proxy", "ok", route.proxies.bypass) if route.proxies.bypass else None
+
+
+def _tunnel(proxy: "Proxy | None", at: Place, options: Options) -> "Tunnel | None":
+    """Return the way through `proxy`. Raises `ConfigError` for a CA file that cannot be used."""
+    from ..http2.tunnel import Tunnel
+
+    if proxy is None:
+        return None
+    tls = proxy_tls_context(options.ca_file) if proxy.scheme == "https" else None
+    return Tunnel(proxy, at.host, at.port, tls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +178,7 @@ async def _signed(options: Options) -> Signed | None:
         profile=options.profile,
         endpoint=options.endpoint,
         ca_file=options.ca_file,
+        proxy=options.proxy,
     )
     try:
         stream = await transport.open(NO_MODEL)

@@ -19,7 +19,6 @@ connection was not up in time), `ConnectionLost` (see `stream`).
 """
 
 import asyncio
-import ipaddress
 from collections.abc import AsyncIterable, Callable
 from typing import Any, Literal
 
@@ -35,22 +34,16 @@ from ..errors import ConnectError, ConnectionLost, DeadlineError, SonicError
 from .connection import STREAM_WINDOW_BYTES, H2Connection
 from .dialing import CONNECT_TIMEOUT_S, dial
 from .keepalive import PING_DEADLINE_S, PING_S
+from .proxies import Proxy, is_loopback
 from .stream import H2Stream, Headers
 from .tls import TlsContext, tls_context
+from .tunnel import Tunnel
 from .uplink import Uplink
 
 _FIRST_ERROR_STATUS = 400
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # Headers of HTTP/1.1 that HTTP/2 says otherwise or forbids (RFC 9113, 8.2.2).
 _NOT_IN_HTTP2 = frozenset({"host", "connection", "transfer-encoding", "upgrade", "keep-alive"})
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine, by its name or address; nothing is looked up."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 class Http2Response:
@@ -80,6 +73,8 @@ class Http2Client:
     """Sends requests of the SDK over HTTP/2, each on a connection of its own.
 
     `tls`: what to trust, from `tls_context`; None builds the default when first needed.
+    `proxy`: what every connection goes through; None: none does, whatever the environment says.
+    `proxy_tls`: what to trust there if it is an `https` proxy, from `proxy_tls_context`.
     Plain `http://` is HTTP/2 by prior knowledge, and on loopback only.
     """
 
@@ -90,12 +85,16 @@ class Http2Client:
         self,
         *,
         tls: TlsContext | None = None,
+        proxy: Proxy | None = None,
+        proxy_tls: TlsContext | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         ping_s: float | None = PING_S,
         ping_deadline_s: float = PING_DEADLINE_S,
         window_bytes: int = STREAM_WINDOW_BYTES,
     ) -> None:
         self._tls = tls
+        self._proxy = proxy
+        self._proxy_tls = proxy_tls
         self._connect_timeout_s = connect_timeout_s
         self._ping_s = ping_s
         self._ping_deadline_s = ping_deadline_s
@@ -110,6 +109,8 @@ class Http2Client:
         """The SDK copies its configuration per client; connections are not part of that."""
         return Http2Client(
             tls=self._tls,
+            proxy=self._proxy,
+            proxy_tls=self._proxy_tls,
             connect_timeout_s=self._connect_timeout_s,
             ping_s=self._ping_s,
             ping_deadline_s=self._ping_deadline_s,
@@ -222,12 +223,14 @@ class Http2Client:
         secure = scheme == "https"
         if secure and self._tls is None:
             self._tls = tls_context()
+        proxy = self._proxy
         connection = await dial(
             host,
             port,
             lambda: self._new_connection(f"{host}:{port}"),
             tls=self._tls if secure else None,
             timeout_s=self._connect_timeout_s,
+            tunnel=Tunnel(proxy, host, port, self._proxy_tls) if proxy is not None else None,
         )
         self._connections.add(connection)
         connection.closed.add_done_callback(lambda _: self._connections.discard(connection))

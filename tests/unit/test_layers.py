@@ -40,6 +40,7 @@ ONLY_IN = {
     AWS: ("bedrock", "http2.client"),
     ("botocore",): ("bedrock.credential_chain", "bedrock.credential_errors"),
     ("h2",): ("http2.connection",),
+    ("python_socks",): ("http2.tunnel",),
     ("aiohttp",): ("emulator.chat_endpoint",),
     ("sounddevice", "pyaudio"): ("devices",),
     ("websockets",): ("bridge",),

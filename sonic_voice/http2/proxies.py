@@ -1,0 +1,223 @@
+"""Which proxy a connection to the service goes through, by option, environment and `NO_PROXY`.
+
+    ProxySettings.read(explicit)     what the caller, the environment or the system asks for
+        .choose(host, port)  ->  Choice(proxy, reason)
+
+An explicit URL wins and is used for every host; an explicit empty URL means no proxy at all.
+Otherwise `HTTPS_PROXY` comes before `ALL_PROXY`, a lower-case name before an upper-case one, and
+where the environment names none, the settings of macOS and Windows count. Hosts in `NO_PROXY` and
+this machine itself are connected to directly.
+
+User names and passwords occur in no message, `str` or `repr` of these classes.
+"""
+
+import ipaddress
+import urllib.request
+from dataclasses import dataclass, field
+from typing import Literal, Self, cast, get_args
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from ..errors import ConfigError
+
+Scheme = Literal["http", "https", "socks5", "socks5h"]
+
+_DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+"""Port of a proxy whose URL names none, by scheme."""
+
+_ALIASES = {"socks": "socks5h"}
+"""GNOME sets `ALL_PROXY=socks://...`."""
+
+_FORMS = (
+    "Write http://HOST:PORT, https://HOST:PORT, socks5h://HOST:PORT or socks5://HOST:PORT, with "
+    "USER:PASSWORD@ before the host if needed; special characters there are percent-encoded."
+)
+
+_SOCKS_FIELD_BYTES = 255
+"""Maximum length of a SOCKS5 user name or password (RFC 1929)."""
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host` names this machine; nothing is looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy server and how to authenticate to it. `str` gives its URL without the user."""
+
+    scheme: Scheme
+    host: str
+    """Name or address, without brackets."""
+    port: int
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    source: str = ""
+    """What named this proxy, such as `HTTPS_PROXY`."""
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def is_socks(self) -> bool:
+        """Whether it speaks SOCKS5, not HTTP."""
+        return self.scheme.startswith("socks")
+
+    @classmethod
+    def parse(cls, url: str, source: str) -> Self:
+        """Read a proxy's URL. The scheme may be missing (`http`), and so may the port.
+
+        Args:
+            url: for example `http://user:password@proxy.example:3128`.
+            source: what `url` was read from, for messages.
+
+        Raises:
+            ConfigError: it is no URL of a proxy. The message does not repeat the URL, which may
+                contain a password.
+        """
+        url = url.strip()
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            port, host = parts.port, parts.hostname
+        except ValueError:  # a port that is no number, brackets that do not match
+            port, host, parts = None, None, SplitResult("http", "", "", "", "")
+        name = _ALIASES.get(parts.scheme, parts.scheme)
+        if name not in get_args(Scheme):
+            raise ConfigError(
+                f"{source} names a proxy of a kind that is not supported: {parts.scheme}.",
+                hint=_FORMS,
+            )
+        if not host or any(character.isspace() for character in url):
+            raise ConfigError(f"The URL in {source} is not one of a proxy.", hint=_FORMS)
+        scheme = cast(Scheme, name)
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        proxy = cls(scheme, host, port or _DEFAULT_PORTS[scheme], user, password, source)
+        proxy._check_user()
+        return proxy
+
+    def _check_user(self) -> None:
+        """Raise `ConfigError` for a user or password that the proxy's protocol cannot carry."""
+        if self.is_socks:
+            for text in (self.user, self.password):
+                if not text.isascii() or len(text) > _SOCKS_FIELD_BYTES:
+                    raise ConfigError(
+                        f"The user name or the password in {self.source} is not one for SOCKS5.",
+                        hint=f"Each is at most {_SOCKS_FIELD_BYTES} ASCII characters.",
+                    )
+        elif ":" in self.user:
+            raise ConfigError(
+                f"The user name in {self.source} contains a colon, which basic authentication "
+                "cannot carry.",
+                hint="Use another user name.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The way to one host: through `proxy`, or directly."""
+
+    proxy: Proxy | None
+    bypass: str = ""
+    """Why a proxy that is set is not used for this host; empty if none is set or it is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """What was said about proxies. URLs are read when a host is to be reached through them."""
+
+    explicit: Proxy | None = None
+    """Used for every host."""
+    direct: bool = False
+    """Whether the caller asked for no proxy at all."""
+    url: str = field(default="", repr=False)
+    """The URL of the environment or the system; empty if there is none."""
+    source: str = ""
+    """What `url` was read from."""
+    no_proxy: str = ""
+
+    @classmethod
+    def read(cls, explicit: str | None = None) -> Self:
+        """Read the environment and, on macOS and Windows, the system's settings.
+
+        Args:
+            explicit: URL of a proxy to use whatever the environment says; empty: use none.
+
+        Raises:
+            ConfigError: `explicit` is no URL of a proxy.
+        """
+        if explicit is not None:
+            if not explicit.strip():
+                return cls(direct=True)
+            return cls(explicit=Proxy.parse(explicit, "--proxy"))
+        found = urllib.request.getproxies_environment()
+        sources = {"https": "HTTPS_PROXY", "all": "ALL_PROXY"}
+        if not found:
+            found = urllib.request.getproxies()
+            sources = dict.fromkeys(sources, "the system's settings")
+        key = next((key for key in ("https", "all") if found.get(key)), None)
+        if key is None:
+            return cls()
+        return cls(url=found[key], source=sources[key], no_proxy=found.get("no", ""))
+
+    def choose(self, host: str, port: int) -> Choice:
+        """Return how `host` is reached. Raises `ConfigError` for a URL that is not one."""
+        if self.explicit is not None:
+            return Choice(self.explicit)
+        if self.direct or not self.url:
+            return Choice(None)
+        if is_loopback(host):
+            return Choice(None, f"{self.source} is set, but not used for this machine.")
+        if is_excepted(host, port, self.no_proxy):
+            return Choice(None, f"{self.source} is set, but NO_PROXY excepts {host}.")
+        from_system = self.source not in {"HTTPS_PROXY", "ALL_PROXY"}
+        if from_system and urllib.request.proxy_bypass(host):
+            return Choice(None, f"{self.source} except {host} from the proxy.")
+        return Choice(Proxy.parse(self.url, self.source))
+
+
+def is_excepted(host: str, port: int, no_proxy: str) -> bool:
+    """Return whether `NO_PROXY` excepts a host from the proxy.
+
+    Entries are separated by commas or spaces: `*`, a name (and with it all names below, with or
+    without a leading dot or `*.`), an address, a network such as `10.0.0.0/8`; each of the names
+    and addresses with `:PORT` for that port alone. Names are compared without case.
+    """
+    host = host.strip("[]").rstrip(".").lower()
+    return any(_matches(host, port, entry) for entry in no_proxy.replace(",", " ").split())
+
+
+def _matches(host: str, port: int, entry: str) -> bool:
+    if entry == "*":
+        return True
+    address = _address(host)
+    if "/" in entry:
+        try:
+            return address is not None and address in ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            return False
+    name, wanted_port = _split_port(entry)
+    if wanted_port not in {None, port}:
+        return False
+    if address is not None:
+        return address == _address(name)
+    name = name.removeprefix("*").lstrip(".").rstrip(".").lower()
+    return bool(name) and f".{host}".endswith(f".{name}")
+
+
+def _split_port(entry: str) -> tuple[str, int | None]:
+    """Split `name:port` and `[address]:port`; an address of IPv6 without brackets has no port."""
+    if _address(entry) is None:
+        name, colon, digits = entry.rpartition(":")
+        if colon and digits.isdecimal():
+            return name.strip("[]"), int(digits)
+    return entry.strip("[]"), None
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
