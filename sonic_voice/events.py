@@ -126,8 +126,8 @@ class NetworkSlow:
     def notice(self) -> str:
         """The sentence for the person who talks."""
         return (
-            f"The network is too slow for speech: it takes {self.speech_per_s:.2f} s of it a "
-            f"second, and what you say is sent {self.late_s:.1f} s late."
+            f"Slow network: your speech is sent {self.late_s:.1f} s late "
+            f"({self.speech_per_s:.2f} s of it a second)."
         )
 
 

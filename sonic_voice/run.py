@@ -103,6 +103,8 @@ async def hold(run: Run, service: Service) -> None:
                     run.end.now = run.source.now
                     await _tell(run, session, metrics, answers)
             except DeadlineError as error:
+                if not session.finished:  # it was not the goodbye that came too late
+                    raise
                 raise answers.missing(run.source.path.name, PATIENCE_S) or error from error
             tell_goodbye(session, run.end)
             if missing := answers.missing(run.source.path.name, PATIENCE_S):

@@ -250,6 +250,11 @@ class Session:
         return self._live_leg.protocol.owes
 
     @property
+    def finished(self) -> bool:
+        """Whether the goodbye was said."""
+        return self._leg is not None and self._leg.protocol.finished
+
+    @property
     def goodbye_timed_out(self) -> bool:
         """Whether the service did not end the stream in time after our goodbye, although it owed
         no answer. That is no error: nothing is missing."""

@@ -31,6 +31,12 @@ class Limits:
     conversation; more has no effect."""
     idle_s: float = 300.0
     """Longest time in which nobody says anything."""
+    answer_s: float = 30.0
+    """Maximum time that a service which owes an answer may stay silent, in seconds. The slowest
+    answers known take 10 s; a running tool does not count."""
+    utterance_s: float = 120.0
+    """Maximum time from the report that the user began to speak to the next event of the service,
+    in seconds. It is long because nobody is to be cut off in a monologue."""
     keep_s: float = 30.0
     """How long a conversation waits for a page that lost its connection."""
     stuck_s: float = 10.0

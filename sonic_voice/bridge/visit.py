@@ -25,7 +25,18 @@ from ..config import SessionConfig
 from ..controls import Controls
 from ..conversation import converse, stop_playback
 from ..errors import OrderError, SonicError
-from ..events import AssistantText, Audio, Event, Interrupted, ToolCall, TurnEnded, UserText
+from ..events import (
+    AssistantText,
+    Audio,
+    Event,
+    Interrupted,
+    ToolAnswered,
+    ToolCall,
+    TurnEnded,
+    UserSpeechEnded,
+    UserSpeechStarted,
+    UserText,
+)
 from ..metrics import Metrics
 from ..mute import HushableSink, MutableSource
 from ..session import EXPIRY_NOTICE_AT, Session
@@ -177,10 +188,30 @@ class Visit:
                 self._arm(Close.IDLE, self._limits.idle_s)
             case _:
                 pass
+        self._expect_answer(event)
         if message:
             self._tell(message)
         if isinstance(event, (TurnEnded, Interrupted)):
             self._tell_latency(event.turn)
+
+    def _expect_answer(self, event: Event) -> None:
+        """End the conversation if a service that stays connected does not answer in time."""
+        match event:
+            case UserText() | ToolAnswered():
+                self._arm(Close.SERVICE_FAILED, self._limits.answer_s)
+            case UserSpeechStarted():
+                self._arm(Close.SERVICE_FAILED, self._limits.utterance_s)
+            case (
+                UserSpeechEnded()
+                | AssistantText()
+                | Audio()
+                | Interrupted()
+                | ToolCall()
+                | TurnEnded()
+            ):
+                self._disarm(Close.SERVICE_FAILED)
+            case _:
+                pass
 
     def _tell_latency(self, turn: int) -> None:
         felt = self._metrics.turn(turn) if self._metrics else None
@@ -211,11 +242,14 @@ class Visit:
 
     def _arm(self, close: Close, after_s: float) -> None:
         """End with `close` in `after_s`, unless it is armed again."""
-        if close in self._timers:
-            self._timers[close].cancel()
+        self._disarm(close)
         if not self.ending.done():
             loop = asyncio.get_running_loop()
             self._timers[close] = loop.call_later(after_s, self.end, close)
+
+    def _disarm(self, close: Close) -> None:
+        if timer := self._timers.pop(close, None):
+            timer.cancel()
 
     # -- one connection ------------------------------------------------------------------------
 
@@ -231,8 +265,7 @@ class Visit:
             async with self._outgoing:  # the older one has let go of the outbox
                 if mine.done():
                     return Close.REPLACED
-                if kept := self._timers.pop(Close.FORGOTTEN, None):
-                    kept.cancel()
+                self._disarm(Close.FORGOTTEN)
                 if hello.resume:
                     self._outbox.rewind(hello.seen, hello.received)
                 return await self._exchange(socket, self._ready(hello), mine)

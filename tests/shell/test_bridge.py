@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sonic_voice.bridge import Access, Bridge, Limits
+from sonic_voice.bridge import Access, Bridge, Close, Limits
 from sonic_voice.bridge.messages import SUBPROTOCOL
 
 from ..e2e.quiet_bridge import OFFER, QuietService, uncollected
@@ -27,6 +27,7 @@ class MemorySocket:
 
     def __init__(self) -> None:
         self.closed: int | None = None
+        self.over = asyncio.Event()
         self._from_page: asyncio.Queue[str] = asyncio.Queue()
         self._to_page: asyncio.Queue[str | bytes] = asyncio.Queue()
 
@@ -48,6 +49,7 @@ class MemorySocket:
 
     async def close(self, code: int, reason: str) -> None:
         self.closed = code
+        self.over.set()
 
 
 @asynccontextmanager
@@ -90,6 +92,17 @@ async def test_a_page_that_reports_all_the_time_is_told_all_the_same() -> None:
             page.say("played", epoch=0, turn=0, samples=0)
             await asyncio.wait([alive], timeout=0.02)
         assert await alive == ALIVE
+
+
+async def test_a_page_whose_service_owes_an_answer_and_is_silent_is_told() -> None:
+    async with meeting(Limits(answer_s=0.1)) as (page, bridge):
+        assert (await page.next())["type"] == "ready"
+        assert (await page.next())["type"] == "listening"
+        page.say("say", text="Are you there?")
+        assert (await page.next())["type"] == "user_text"
+        await page.over.wait()
+        assert bridge.counts.closed == {Close.SERVICE_FAILED: 1}
+    assert page.closed == Close.SERVICE_FAILED
 
 
 async def test_a_conversation_that_is_refused_leaves_nothing_to_the_collector() -> None:

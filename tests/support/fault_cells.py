@@ -28,9 +28,9 @@ from .phases import Phase
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
-End = Literal["clean", "network", "deadline", "unanswered"] | str
-"""How a conversation ends: `clean`, an error of the network or of a deadline, `unanswered` where
-nothing failed but an answer that is owed never came, else the `ErrorKind` of a `ServiceError`."""
+End = Literal["clean", "network", "deadline"] | str
+"""How a conversation ends: `clean`, an error of the network, a deadline that nobody kept, else the
+`ErrorKind` of a `ServiceError`."""
 
 Surface = Literal["library", "command line", "page"]
 """Where a user meets the end of a conversation."""
@@ -45,6 +45,9 @@ BLACK_HOLE_S = 13.0
 SILENCE_S = 45.0
 """Limit for a service that stays connected and says nothing: the time that an owed answer is
 waited for, 30 s, and the goodbye."""
+
+UTTERANCE_S = 125.0
+"""Limit for a page whose user may still be speaking, as far as the silent service has told."""
 
 CLOSE_S = 12.0
 """Limit for a goodbye that nobody answers: `Deadlines.close_s`, and the end of the program."""
@@ -107,7 +110,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "cut in a frame": Fault("network", lambda: [Break("cut-mid-frame")]),
         "reset": Fault("network", lambda: [Break("reset")]),
         "goaway": Fault("network", lambda: [Break("goaway")]),
-        "service silent": Fault("unanswered", lambda: [Break("mute")], within_s=SILENCE_S),
+        "service silent": Fault("deadline", lambda: [Break("mute")], within_s=SILENCE_S),
         "black hole": Fault("network", list, freezes=True, within_s=BLACK_HOLE_S),
     }
 )
@@ -118,17 +121,18 @@ def expected_end(fault: Fault, phase: Phase, surface: Surface) -> End:
     """Return how a conversation with this fault in this phase must end, as `surface` shows it.
 
     After our `sessionEnd`, with every answer heard, a lost network is not the user's concern; an
-    exception of the service is still reported, except on the page, which has left by then. A
-    service that is silent from the beginning never takes the stream.
+    exception of the service is still reported, except on the page, which has left by then.
     """
-    if phase == "goodbye" and (surface == "page" or fault.end in ("network", "unanswered")):
+    if phase == "goodbye" and (surface == "page" or fault.end in ("network", "deadline")):
         return "clean"
-    if phase == "opening" and fault.end == "unanswered":
-        return "deadline"
     return fault.end
 
 
-def time_limit_s(fault: Fault, phase: Phase) -> float:
+def time_limit_s(fault: Fault, phase: Phase, surface: Surface) -> float:
     """Return the time from the fault to its report, at most, in seconds."""
-    silent = fault.freezes or fault.end == "unanswered"
-    return CLOSE_S if phase == "goodbye" and silent else fault.within_s
+    silent = fault.end == "deadline"
+    if phase == "goodbye" and (fault.freezes or silent):
+        return CLOSE_S
+    if surface == "page" and phase == "user-speech" and silent:
+        return UTTERANCE_S
+    return fault.within_s

@@ -57,14 +57,14 @@ def go(direction: Literal["forward", "backward"], meters: int) -> dict[str, Any]
     """Move the robot."""
     return {"direction": direction, "meters": meters}
 '''
-EXIT_CODES: dict[str, int] = {"clean": 0, "network": 5, "deadline": 5, "unanswered": 5}
+EXIT_CODES: dict[str, int] = {"clean": 0, "network": 5, "deadline": 5}
 """Exit code of the command line for each end that is not an error of the service."""
 
 SERVICE_ERROR_EXIT = 4
 NOISE = re.compile(r"Traceback|Task exception|never retrieved|RuntimeWarning|Exception ignored")
 """What only a program that failed prints."""
 
-GIVE_UP_S = 100.0
+GIVE_UP_S = 150.0
 """Time after which a conversation that does not end is stopped and counts as hung."""
 
 
@@ -183,7 +183,7 @@ def _judge(cell: Cell, fault: Fault, seen: Seen) -> None:
     end = expected_end(fault, cell.phase, cell.surface)
     if cell.surface != "page" and seen.end != end:
         seen.wrong.append(f"ended as {seen.end}, not {end}")
-    limit_s = time_limit_s(fault, cell.phase)
+    limit_s = time_limit_s(fault, cell.phase, cell.surface)
     if seen.waited_s > limit_s:
         seen.wrong.append(f"reported after {seen.waited_s:.1f} s, not {limit_s:g}")
     if NOISE.search(seen.told):
@@ -312,9 +312,9 @@ def _end_of_record(ended: dict[str, Any]) -> End:
     error = ended.get("error")
     if not error:
         return "clean"
-    if error.get("kind"):
+    if error.get("type") == "ServiceError":
         return str(error["kind"])
-    return "deadline" if error.get("type") == "DeadlineError" else "network"
+    return "deadline" if error.get("type") in ("DeadlineError", "NotAnswered") else "network"
 
 
 def _heard(records: list[dict[str, Any]]) -> str:

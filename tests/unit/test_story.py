@@ -124,6 +124,6 @@ def test_the_summary_is_there_before_anything_happened() -> None:
 def test_a_slow_network_is_a_line_with_figures_and_an_event() -> None:
     out, slow = io.StringIO(), NetworkSlow(late_s=4.5, speech_per_s=0.14)
     Story(out, metrics())(slow, 20.0)
-    assert "takes 0.14 s of it a second" in out.getvalue()
+    assert "0.14 s of it a second" in out.getvalue()
     assert "4.5 s late" in out.getvalue()
     assert as_json(slow) == {"late_s": 4.5, "speech_per_s": 0.14}
