@@ -6,7 +6,8 @@ as a date and "nan" as a number. `prepare` walks through the arguments beside th
 model was told, and leaves to pydantic only what both read alike:
 
     boolean or a number that is not finite, where a number is wanted      refused
-    number, where a boolean, a date or a time is wanted                   refused
+    number, where a boolean or text is wanted, dates and times included    refused
+    text of a number, where a date or a time is wanted                    refused
     property that the schema does not have                                refused
     null, where a property may be left out                                left out
     text with a JSON list or object, where one is wanted                  decoded
@@ -110,18 +111,16 @@ def _prepare_object(
 
 def _is_refused(schema: Mapping[str, Any], value: Any) -> bool:
     """Whether `value` is one that pydantic would read as something else."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    match schema.get("type"):
-        case "integer" | "number" as kind:
-            return isinstance(value, bool) or not _is_finite(value, whole=kind == "integer")
-        case "boolean":
-            return number
-        case "string" if schema.get("format") in _ISO_READERS:
-            return number or (isinstance(value, str) and bool(_NUMBER_TEXT.fullmatch(value)))
-        case "string":
-            return schema.get("format") == "duration" and isinstance(value, bool)
-        case _:
-            return False
+    kind = schema.get("type")
+    if isinstance(value, bool):
+        return kind in ("integer", "number", "string")
+    if kind in ("integer", "number"):
+        return not _is_finite(value, whole=kind == "integer")
+    if isinstance(value, (int, float)):
+        return kind in ("boolean", "string")
+    if isinstance(value, str) and schema.get("format") in _ISO_READERS:
+        return bool(_NUMBER_TEXT.fullmatch(value))
+    return False
 
 
 def _is_finite(value: Any, *, whole: bool) -> bool:

@@ -170,9 +170,13 @@ class _Flattener:
             return _Part({})
         self._depth += 1
         try:
-            return self._mapping(cast(Mapping[str, Any], part), place)
+            flat = self._mapping(cast(Mapping[str, Any], part), place)
         finally:
             self._depth -= 1
+        if "type" in flat.schema:
+            return flat
+        said = {k: v for k, v in flat.schema.items() if k == "description"}
+        return _Part(said, flat.nullable)
 
     def _mapping(self, part: Mapping[str, Any], place: str) -> _Part:
         if "$ref" in part:
@@ -237,14 +241,14 @@ class _Flattener:
                 different.append(option)
         if len(different) < 2:
             return different[0] if different else {}
-        types = _unique(str(option.get("type", "any value")) for option in different)
+        types = _unique(map(_form, different))
         if set(types) == {"integer", "number"}:
             return {"type": "number"}
         if len(types) > 1:
             self.lose(place, "types", " or ".join(types))
-            chosen = [o for o in different if o.get("type", "any value") == _preferred(types)]
+            chosen = [option for option in different if _form(option) == _preferred(types)]
             return self._union(chosen, place)
-        match types[0]:
+        match different[0].get("type"):
             case "object":
                 return self._union_of_objects(different, place)
             case "array":
@@ -361,6 +365,12 @@ def _below(place: str, name: str) -> str:
 def _unique[T](values: Iterable[T]) -> list[T]:
     """Return `values` without repetition; `1`, `1.0` and `true` are different."""
     return list({(type(value), value): value for value in values}.values())
+
+
+def _form(schema: Schema) -> str:
+    """Return the type of a flat schema for a loss's detail, and the format of a string."""
+    kind = str(schema.get("type", "any value"))
+    return f"{kind} ({schema['format']})" if kind == "string" and "format" in schema else kind
 
 
 def _preferred(kinds: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ methods, partial functions and callable objects are all alike.
 import dataclasses
 import enum
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -61,7 +62,8 @@ class Parameters:
         arguments = prepare(self.schema, decode(text), faults)
         values: dict[str, Any] = {}
         try:
-            values = self._adapter.validate_python(arguments)
+            # As JSON: pydantic then takes text for enums, dates and sets even in strict types.
+            values = self._adapter.validate_json(json.dumps(arguments))
         except ValidationError as error:
             details = error.errors(include_url=False)
             said = [message(detail, self.schema, arguments) for detail in details]
@@ -109,7 +111,7 @@ def parameters_of(fn: Callable[..., Any], tool: str, doc: str) -> Parameters:
     adapter, raw = _read_hints(signature, fields, tool)
     schema, losses = flatten(raw)
     _check_losses(losses, tool)
-    schema.pop("additionalProperties", None)  # true of every function, and not worth telling
+    schema.pop("additionalProperties", None)  # it is false for every function
     documented = parameter_descriptions(doc, set(fields))
     for name, parameter in signature.parameters.items():
         alias = fields[name].validation_alias
@@ -196,6 +198,13 @@ class _SchemaGenerator(GenerateJsonSchema):
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
         """Tell a decimal as a number; its text is accepted, too."""
         return {"type": "number"}
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        """Refuse a literal that pydantic cannot read from JSON."""
+        for value in schema["expected"]:
+            if isinstance(value, enum.Enum) and not isinstance(value, (str, int)):
+                raise TypeError(f"{value} in a Literal cannot be sent as text")
+        return super().literal_schema(schema)
 
 
 _HINT_ERRORS = (

@@ -102,6 +102,11 @@ LOSSES: list[tuple[Any, Any, list[tuple[str, str]]]] = [
     ({"anyOf": [INTEGER, BOOLEAN, NULL]}, INTEGER, [("x", "types")]),
     ({"type": "array", "prefixItems": [INTEGER, STRING]},
      {"type": "array", "items": STRING}, [("x[]", "types")]),
+    (
+        {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "object"}]},
+        {"type": "string", "format": "date"},
+        [("x", "types")],
+    ),
     ({"enum": ["a", 2]}, {"type": "string", "enum": ["a"]}, [("x", "choices")]),
     ({"enum": [None, {}]}, {}, [("x", "choices")]),
     ({"enum": [1, True, 1.0]}, {"type": "integer", "enum": [1]}, [("x", "choices")]),

@@ -31,6 +31,10 @@ class Gear(IntEnum):
     SECOND = 2
 
 
+class Wind(Enum):
+    WEST = "west"
+
+
 class Mixed(Enum):
     A = "a"
     B = 2
@@ -113,6 +117,10 @@ class Cat(BaseModel):
 class Dog(BaseModel):
     kind: Literal["dog"]
     tricks: list[str] = []
+
+
+def broken(value: int) -> int:
+    raise RuntimeError("a bug")
 
 
 def even(value: int) -> int:
@@ -252,6 +260,9 @@ class Opaque:
         Mixed,
         tuple[int, str],
         list[int | str],
+        date | datetime,
+        str | date,
+        Literal[Wind.WEST],
         Tree,
         list[Tree],
         Node,
@@ -604,6 +615,9 @@ def test_hints_that_pydantic_adds_are_told_and_read(
         (Gear, "2", Gear.SECOND),
         (Literal[1, 2], "2", 2),
         (Literal[1, 2], 2.0, 2),
+        (Literal[Direction.LEFT], "left", Direction.LEFT),
+        (Annotated[date, Field(strict=True)], "2026-03-14", date(2026, 3, 14)),
+        (Annotated[set[int], Field(strict=True)], [1], {1}),
         (list[str], '["a"]', ["a"]),
         (list[int], '["1", 2]', [1, 2]),
         (dict[str, int], '{"a": "1"}', {"a": 1}),
@@ -656,6 +670,8 @@ def test_an_argument_in_another_form_is_accepted_where_nothing_is_lost(
         (datetime, "1773446400", 'not "1773446400"'),
         (timedelta, "soon", "x must be a duration in ISO 8601, such as PT1H30M, not"),
         (timedelta, True, "x must be a duration in ISO 8601"),
+        (timedelta, 90, "x must be a duration in ISO 8601, such as PT1H30M, not 90"),
+        (Annotated[int, AfterValidator(broken)], 3, "RuntimeError: a bug"),
         (UUID, "abc", "x must be a valid UUID"),
         (Line, {"start": {"x": 1}}, "x.start.y is missing"),
         (Table, {"guests": [{"name": 1}]}, "x.guests[0].name must be a string, not 1"),
@@ -675,6 +691,8 @@ def test_an_argument_in_another_form_is_accepted_where_nothing_is_lost(
         (Cat | Dog, {"kind": "cat"}, "x.lives is missing"),
         (Annotated[Cat | Dog, Field(discriminator="kind")], {"kind": "cat"}, "x.lives is missing"),
         (Annotated[Cat | Dog, Field(discriminator="kind")], {"kind": "cow"}, "x: Input tag 'cow'"),
+        (Annotated[int, Field(strict=True)], "5", 'x must be a whole number, not "5"'),
+        (str, "\ud800", "The arguments: Invalid JSON"),
         (Annotated[int, Field(ge=1)], 0, "x must be greater than or equal to 1, not 0"),
         (Annotated[int, AfterValidator(even)], 3, "x: only even numbers"),
         (Annotated[str, Field(pattern="^[A-Z]")], "a", "x must match pattern '^[A-Z]', not \"a\""),
