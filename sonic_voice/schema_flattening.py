@@ -230,6 +230,10 @@ class _Flattener:
         union = self._union([part.schema for part in parts], place)
         if _says_a_type(rest):  # properties that all alternatives have, for example
             base = self.part(rest, place).schema
+            kinds = base.get("type"), union.get("type")
+            if None not in kinds and kinds[0] != kinds[1]:
+                self.lose(place, "types", f"{kinds[0]} and {kinds[1]} at once")
+                union = base
             union = {**union, **base, **_joined(base, union)}
         return _Part(union | _simple(rest), nullable)
 

@@ -115,6 +115,7 @@ LOSSES: list[tuple[Any, Any, list[tuple[str, str]]]] = [
     ({"type": "object", "properties": {"a": {"type": ["string", "null"]}}, "required": ["a"]},
      {"type": "object", "properties": {"a": STRING}, "required": ["a"]}, [("x.a", "null")]),
     ({"allOf": [INTEGER, STRING]}, INTEGER, [("x", "types")]),
+    ({**INTEGER, "anyOf": [STRING, NULL]}, INTEGER, [("x", "types")]),
     ({**STRING, "not": {"const": "a"}}, STRING, [("x", "constraint")]),
     ({"anyOf": [{**STRING, "minLength": 1}, {**STRING, "maxLength": 9}]},
      STRING, [("x", "constraint")]),
