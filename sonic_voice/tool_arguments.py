@@ -199,6 +199,14 @@ class _SchemaGenerator(GenerateJsonSchema):
         """Tell a decimal as a number; its text is accepted, too."""
         return {"type": "number"}
 
+    def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
+        """Refuse bytes: a model sends text."""
+        raise TypeError("bytes cannot be sent as text")
+
+    def complex_schema(self, schema: core_schema.ComplexSchema) -> JsonSchemaValue:
+        """Refuse complex numbers: no format tells the model how to write one."""
+        raise TypeError("complex numbers cannot be sent as text")
+
     def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
         """Refuse a literal that pydantic cannot read from JSON."""
         for value in schema["expected"]:

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -132,6 +133,11 @@ def even(value: int) -> int:
 type Meters = Annotated[float, "In meters."]
 
 
+def stable(value: object) -> str:
+    """The id of a test case: a text that is the same in each process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
+
+
 def made(hint: Any) -> Tool[..., Any]:
     """A tool with one parameter `x` of the type `hint`."""
 
@@ -199,7 +205,7 @@ def reads(hint: Any, value: Any) -> Any:
             },
         ),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_a_type_hint_becomes_a_schema_the_service_takes(hint: Any, schema: dict[str, Any]) -> None:
     whole = made(hint).spec.schema
@@ -262,13 +268,15 @@ class Opaque:
         list[int | str],
         date | datetime,
         str | date,
+        bytes,
+        complex,
         Literal[Wind.WEST],
         Tree,
         list[Tree],
         Node,
         Annotated[int, PlainValidator(int)],
     ],
-    ids=str,
+    ids=stable,
 )
 def test_an_unsupported_type_is_refused_with_its_place_and_a_way_out(hint: Any) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -422,7 +430,7 @@ def test_an_annotation_counts_more_than_the_docstring() -> None:
         (list[Point], [{"x": 1, "y": 2, "tags": ["t"]}], [Point(1.0, 2.0, tags=["t"])]),
         (Guest, {"name": "Ada"}, {"name": "Ada"}),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_an_argument_is_converted_to_its_hint(hint: Any, sent: Any, value: Any) -> None:
     read = reads(hint, sent)
@@ -459,7 +467,7 @@ def test_an_argument_is_converted_to_its_hint(hint: Any, sent: Any, value: Any) 
         (list[Point], [{"x": 1, "y": "two"}], "x[0].y must be a number"),
         (Guest, {}, "x.name is missing"),
     ],
-    ids=str,
+    ids=stable,
 )
 async def test_a_wrong_argument_tells_the_model_what_to_send(
     hint: Any, sent: Any, said: str
@@ -556,7 +564,6 @@ HERE = Point(1.0, 2.0)
         (int | float, {"type": "number"}, 2, 2),
         (Decimal, {"type": "number"}, "1.50", Decimal("1.50")),
         (UUID, {"type": "string", "format": "uuid"}, str(UUID(int=1)), UUID(int=1)),
-        (bytes, {"type": "string", "format": "binary"}, "a", b"a"),
         (Annotated[timedelta, "How long."],
          {"type": "string", "format": "duration", "description": "How long."},
          "PT1H30M", timedelta(hours=1, minutes=30)),
@@ -589,7 +596,7 @@ HERE = Point(1.0, 2.0)
         (Annotated[list[str], Field(min_length=1)],
          {"type": "array", "items": STRING, "minItems": 1}, ["a"], ["a"]),
     ],
-    ids=str,
+    ids=stable,
 )  # fmt: skip
 def test_hints_that_pydantic_adds_are_told_and_read(
     hint: Any, schema: dict[str, Any], sent: Any, value: Any
@@ -632,7 +639,7 @@ def test_hints_that_pydantic_adds_are_told_and_read(
         (datetime, "20260314T100000Z", UTC_TEN),
         (datetime, "2026-03-14", datetime(2026, 3, 14)),  # noqa: DTZ001
     ],
-    ids=str,
+    ids=stable,
 )
 def test_an_argument_in_another_form_is_accepted_where_nothing_is_lost(
     hint: Any, sent: Any, value: Any
@@ -698,7 +705,7 @@ def test_an_argument_in_another_form_is_accepted_where_nothing_is_lost(
         (Annotated[str, Field(pattern="^[A-Z]")], "a", "x must match pattern '^[A-Z]', not \"a\""),
         (Annotated[list[str], Field(min_length=1)], [], "x must have at least 1 item after"),
     ],
-    ids=str,
+    ids=stable,
 )
 async def test_the_words_for_each_kind_of_error(hint: Any, sent: Any, said: str) -> None:
     result = json.loads(await Toolbox([made(hint)]).run("go", json.dumps({"x": sent})))
