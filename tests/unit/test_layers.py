@@ -14,6 +14,7 @@ import sonic_voice
 
 PURE = (
     *("catalog", "config", "errors", "events", "history", "order", "protocol", "renewal"),
+    *("argument_errors", "lenient_arguments", "schema_flattening", "tool_docstrings"),
     *("regions", "transcript", "turns", "wire", "echo.local_speech", "echo.path"),
     *("terminal.line_editor", "terminal.scene"),
     *(
@@ -41,6 +42,7 @@ ONLY_IN = {
     ("botocore",): ("bedrock.credential_chain", "bedrock.credential_errors"),
     ("h2",): ("http2.connection",),
     ("python_socks",): ("http2.tunnel",),
+    ("pydantic", "pydantic_core"): ("tool_arguments", "tool_descriptions"),
     ("aiohttp",): ("emulator.chat_endpoint",),
     ("sounddevice", "pyaudio"): ("devices",),
     ("websockets",): ("bridge",),

@@ -1,0 +1,127 @@
+"""Word the errors in a tool's arguments for the model, so that it can correct them.
+
+The words for a value of the wrong type come from the schema that the model was told; those for a
+limit or a validator come from pydantic. A place is a tuple of property names and list indexes.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from .schema_flattening import Schema
+
+type Place = tuple[str | int, ...]
+
+ISO_FORMATS = {
+    "date": "a date in ISO 8601, such as 2026-03-14",
+    "time": "a time in ISO 8601, such as 15:09:26",
+    "date-time": "a date-time in ISO 8601, such as 2026-03-14T15:09:26",
+    "duration": "a duration in ISO 8601, such as PT1H30M",
+}
+"""What the model is told of each string format that it has to write exactly."""
+
+_EXPECTED = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "a string",
+    "array": "a list",
+}
+
+_VALUE_CHARACTERS = 80
+"""Maximum length of a wrong value that an error message repeats, in characters."""
+
+_MISSING = (
+    *("missing", "missing_argument"),
+    *("missing_keyword_only_argument", "missing_positional_only_argument"),
+)
+_WRONG_TYPE = re.compile(
+    r".*(_type|_parsing|_parsing_size|_from_float|_inexact|_object_invalid)"
+    r"|finite_number|literal_error|enum"
+)
+"""Pydantic's errors for a value that is not of the type the schema gives; other errors are about
+limits and validators, and their messages say which."""
+_SUBJECT = re.compile(r"^(?:[A-Z]\w*(?: \w+)?) should ")
+
+
+class ArgumentsError(Exception):
+    """An error in a tool's arguments that the model can correct; its message is for the model."""
+
+
+def message(
+    error: Mapping[str, Any], schema: Schema, arguments: Mapping[str, Any]
+) -> tuple[Place, str]:
+    """Return the place of one of pydantic's errors, and what the model is told of it."""
+    place, part = _located(error, schema, arguments)
+    kind, value = error["type"], error["input"]
+    if kind in _MISSING:
+        return place, f"{path(place)} is missing"
+    if kind in ("value_error", "assertion_error"):
+        return place, f"{path(place)}: {error.get('ctx', {}).get('error', error['msg'])}"
+    wanted = expected(part)
+    text_in_wrong_form = wanted == expected({"type": "string"}) and isinstance(value, str)
+    if _WRONG_TYPE.fullmatch(kind) and wanted and not text_in_wrong_form:
+        return place, wrong(place, wanted, value)
+    text = error["msg"]
+    if not _SUBJECT.match(text):
+        return place, f"{path(place)}: {text}"
+    limit = _SUBJECT.sub("must ", text)
+    given = "" if ", not " in limit else f", not {shown(value)}"
+    return place, f"{path(place)} {limit}{given}"
+
+
+def _located(
+    error: Mapping[str, Any], schema: Schema, arguments: Mapping[str, Any]
+) -> tuple[Place, Schema]:
+    """Return where an error is, and the schema there.
+
+    Pydantic's locations also name alternatives and validators. They are recognised by the value,
+    which has no such property.
+    """
+    place: list[str | int] = []
+    value: Any = arguments
+    for left, step in zip(range(len(error["loc"]))[::-1], error["loc"], strict=True):
+        missing = error["type"] in _MISSING and not left
+        if isinstance(value, dict) and (step in value or missing):
+            value = cast(dict[str, Any], value).get(str(step))
+            schema = _property(schema, step)
+        elif isinstance(value, list) and isinstance(step, int):
+            items = cast(list[Any], value)
+            value = items[step] if step < len(items) else None
+            schema = schema.get("items", {})
+        else:
+            continue
+        place.append(step)
+    return tuple(place), schema
+
+
+def _property(schema: Schema, name: str | int) -> Schema:
+    extra = schema.get("additionalProperties")
+    known: Schema = schema.get("properties", {})
+    return known.get(str(name)) or (cast(Schema, extra) if isinstance(extra, dict) else {})
+
+
+def expected(schema: Mapping[str, Any]) -> str:
+    """Return what a schema wants, in words for the model; empty if it wants nothing particular."""
+    if "enum" in schema:
+        return f"one of {json.dumps(schema['enum'])}"
+    if schema.get("type") == "object":
+        return "a JSON object" if "properties" in schema else "an object"
+    return ISO_FORMATS.get(schema.get("format", "")) or _EXPECTED.get(schema.get("type", ""), "")
+
+
+def wrong(place: Place, wanted: str, value: Any) -> str:
+    """Return the message for a value of the wrong type."""
+    return f"{path(place)} must be {wanted}, not {shown(value)}"
+
+
+def shown(value: Any) -> str:
+    """Return a value as JSON, shortened."""
+    return json.dumps(value, default=str)[:_VALUE_CHARACTERS]
+
+
+def path(place: Place) -> str:
+    """Return a place as text, such as `points[0].name`."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+    return text.removeprefix(".") or "The arguments"
