@@ -130,6 +130,7 @@ class RemoteKeys:
             _log.exception("keys could not be fetched")
 
     async def _download(self) -> KeySet:
+        """Return the keys at the URL. Raises `ConfigError`, and nothing else, if that fails."""
         import aiohttp
 
         named = _shown(self._url)
@@ -140,17 +141,26 @@ class RemoteKeys:
                 session.get(self._url, allow_redirects=False) as response,
             ):
                 if response.status != HTTPStatus.OK:
-                    raise ConfigError(f"Cannot fetch {named}: HTTP status {response.status}.")
+                    raise _failure(named, f"HTTP status {response.status}")
                 document = bytearray()
                 async for part in response.content.iter_any():
                     document += part
                     if len(document) > SET_BYTES:
-                        raise ConfigError(f"{named} has more than {SET_BYTES} bytes.")
+                        raise _failure(named, f"it has more than {SET_BYTES} bytes")
         except TimeoutError as error:
-            raise ConfigError(f"Cannot fetch {named}: no answer within {FETCH_S:g} s.") from error
+            raise _failure(named, f"no answer within {FETCH_S:g} s") from error
+        except aiohttp.ClientConnectorError as error:  # names host and port
+            raise _failure(named, str(error)) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ConfigError(f"Cannot fetch {named}: {type(error).__name__}.") from error
+            raise _failure(named, type(error).__name__) from error
         return read_keys(bytes(document), named=named)
+
+
+def _failure(named: str, reason: str) -> ConfigError:
+    return ConfigError(
+        f"Cannot fetch {named}: {reason}.",
+        hint="It is to be the https URL of a JSON Web Key Set, which this machine can reach.",
+    )
 
 
 def _shown(url: str) -> str:

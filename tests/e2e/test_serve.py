@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket as sockets
+import subprocess
 import sys
 import time
 import urllib.request
@@ -16,6 +18,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from sonic_voice.bridge.tokens import read_token
 
 from .page import Page, close_of, socket
 
@@ -127,7 +131,7 @@ async def test_it_takes_tokens_of_an_issuer_whose_keys_it_is_given(tmp_path: Pat
     ("arguments", "says"),
     [
         (("--token-jwks", "/nowhere.json"), "Cannot read /nowhere.json"),
-        (("--token-jwks", "/dev/null"), "no public key"),
+        (("--token-jwks", "/dev/null"), "neither"),
         (("--token-jwks", "http://a.example/jwks"), "https"),
         (("--token-jwks", "https://127.0.0.1:1/jwks"), "--token-audience"),
         (("--token-jwks", "https://127.0.0.1:1/jwks", "--token-audience", "a"), "Cannot fetch"),
@@ -162,3 +166,13 @@ async def test_options_of_the_emulator_and_of_the_service_are_not_mixed() -> Non
     for arguments in (("--scenario", "a.yaml"), ("--local", "--profile", "me")):
         code, _, err = await ended(await started(*arguments))
         assert (code, b"Traceback" in err) == (2, False)
+
+
+def test_the_token_that_the_readme_makes_in_javascript_is_taken() -> None:
+    text = (Path(__file__).parents[2] / "web_client" / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"```js\n(const \{ createHmac.*?)```", text, re.DOTALL)
+    assert found is not None
+    script = f"const user = 'alice', secret = '{SECRET}';\n{found[1]}\nconsole.log(token);"
+    done = subprocess.run(["node", "-e", script], check=True, capture_output=True, text=True)
+    visitor = read_token(SECRET.encode(), done.stdout.strip(), now_s=time.time())
+    assert visitor.subject == "alice"
