@@ -6,11 +6,12 @@ tells. So the origin is checked always, on loopback too, and a client that sends
 
 import logging
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..errors import ConfigError
 from ..http2.client import is_loopback
 from .closing import Close, Refusal
+from .jwks import RemoteKeys
 from .keys import KeySource, PublicKey, load_jwt
 from .tokens import Header, Visitor, check_secret, read_header, read_token
 
@@ -27,24 +28,31 @@ class Access:
     With both, a token of either is taken.
 
     Raises:
-        ConfigError: For an origin that is none, and for a weak secret.
+        ConfigError: For an origin that is none, a weak secret, and keys at a URL without an
+            audience.
     """
 
     origins: frozenset[str] = frozenset()
     """Allowed besides the server's own on loopback, such as `https://shop.example`."""
-    secret: bytes = b""
+    secret: bytes = field(default=b"", repr=False)
     """What HS256 tokens are signed with, and what `/token` and `/metrics` ask for."""
     keys: KeySource | None = None
     """The public keys of RS256 and ES256 tokens; see `key_source`."""
     issuer: str = ""
     """The `iss` that every token must have; empty: any, or none."""
     audience: str = ""
-    """The `aud` that every token must have; empty: tokens with one are refused."""
+    """The `aud` that every token must have; empty: tokens with one are refused. Required with keys
+    at a URL, which may sign tokens for other applications, too."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origins", frozenset(map(_origin, self.origins)))
         if self.secret:
             check_secret(self.secret)
+        if isinstance(self.keys, RemoteKeys) and not self.audience:
+            raise ConfigError(
+                "Keys at a URL may sign tokens for other applications, too.",
+                hint="Name this one's: --token-audience NAME; for Cognito the app client's id.",
+            )
         if self.asks_for_tokens:
             load_jwt()
 
@@ -84,7 +92,7 @@ class Access:
             raise Refusal(Close.BAD_ORIGIN)
 
     async def visitor(self, token: str, *, now_s: float) -> Visitor:
-        """Return who comes with `token`. May wait for a fetch of the issuer's keys.
+        """Check a token, and return what it says. May wait for a fetch of the issuer's keys.
 
         Args:
             token: The token as the page sent it; empty if it sent none.

@@ -47,7 +47,7 @@ class Exposition:
 
 
 class _Numbers(Collector):
-    """Reads `Counts` into metric families whenever the registry is read."""
+    """A collector that reads `Counts` whenever its registry is read."""
 
     def __init__(
         self, counts: Counts, talking: Callable[[], int], connected: Callable[[], int]

@@ -57,7 +57,7 @@ SUBJECT_CHARACTERS = 128
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """What a token says."""
+    """The claims of a token that was verified."""
 
     subject: str
     """Who talks, in the application's words; empty where no token is asked for."""
@@ -69,7 +69,7 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a token says of its key. Not verified yet."""
+    """The part of a token's header that names its key. It is not verified."""
 
     algorithm: Algorithm
     key_id: str
@@ -138,7 +138,7 @@ def issue_token(
 
 
 def read_header(token: str) -> Header:
-    """Return what `token` says of its key.
+    """Return which key `token` names.
 
     Raises:
         Refusal: `FORGED`, if it is too long, no JSON Web Token, or of another algorithm.
@@ -162,7 +162,7 @@ def read_header(token: str) -> Header:
 def read_token(
     key: bytes | PublicKey, token: str, *, now_s: float, issuer: str = "", audience: str = ""
 ) -> Visitor:
-    """Return what `token` says, after verifying it.
+    """Verify a token, and return its claims.
 
     Args:
         key: The secret, for HS256, or the public key that the token's header names.

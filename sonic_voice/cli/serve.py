@@ -118,6 +118,10 @@ def serve(
     """
     with errors(context):
         _needs_packages()
+        if (token_issuer or token_audience) and not (token_jwks or token_secret_file):
+            raise typer.BadParameter(
+                "--token-issuer and --token-audience need --token-jwks or --token-secret-file."
+            )
         toolbox = tools_of(tools)
         config = SessionConfig(
             model=model,
@@ -197,8 +201,6 @@ async def _access(asked: _Asked) -> "Access":
     """Return who may come; the keys of an issuer are fetched, so that a wrong URL is noticed."""
     from ..bridge import Access, RemoteKeys, key_source
 
-    if (asked.issuer or asked.audience) and not (asked.secret or asked.jwks):
-        raise typer.BadParameter("--token-issuer and --token-audience need --token-jwks.")
     access = Access(
         origins=asked.origins,
         secret=asked.secret,
@@ -208,11 +210,6 @@ async def _access(asked: _Asked) -> "Access":
     )
     access.check_host(asked.host)
     if isinstance(access.keys, RemoteKeys):
-        if not asked.audience:
-            raise ConfigError(
-                "Keys at a URL may sign tokens for other applications, too.",
-                hint="Name this one's: --token-audience NAME, for Cognito the app client's id.",
-            )
         await access.keys.fetch()
     return access
 

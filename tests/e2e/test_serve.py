@@ -163,7 +163,11 @@ async def test_a_port_that_is_taken_is_named_with_the_next_step() -> None:
 
 
 async def test_options_of_the_emulator_and_of_the_service_are_not_mixed() -> None:
-    for arguments in (("--scenario", "a.yaml"), ("--local", "--profile", "me")):
+    for arguments in (
+        ("--scenario", "a.yaml"),
+        ("--local", "--profile", "me"),
+        ("--local", "--token-audience", "a"),
+    ):
         code, _, err = await ended(await started(*arguments))
         assert (code, b"Traceback" in err) == (2, False)
 

@@ -151,23 +151,34 @@ async def endless(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
+def first(answer: Answer, later: Answer) -> Answer:
+    """`answer` to the first request, `later` to the others."""
+    answers = [answer]
+
+    async def write(writer: asyncio.StreamWriter) -> None:
+        await (answers.pop() if answers else later)(writer)
+
+    return write
+
+
+GOOD = answer(key_set(old=OLD))
+LONG = key_set(old=OLD) + b" " * SET_BYTES
+
 BAD: dict[str, Answer] = {
     "hangs": hang,
     "drips": drip,
     "never ends": endless,
     "is no HTTP": answer(b"", "no status"),
     "fails": answer(b"", "500 Internal Server Error"),
-    "redirects": answer(b"", "302 Found", "Location: http://127.0.0.1:1/"),
+    "redirects": first(answer(b"", "302 Found", "Location: /other"), GOOD),
     "says HTML": answer(b"<!doctype html>"),
     "says no UTF-8": answer(b"\xff\xfe{}"),
     "says depth": answer(b"[" * 100_000),
     "says nothing": answer(b""),
     "says no keys": answer(b'{"keys": []}'),
     "says a secret": answer(b'{"keys": [{"kty": "oct", "k": "AAAA", "kid": "old"}]}'),
-    "says too much": answer(b" " * (SET_BYTES + 1)),
-    "unpacks to too much": answer(
-        gzip.compress(b" " * 50_000_000), "200 OK", "Content-Encoding: gzip"
-    ),
+    "says too much": answer(LONG),
+    "unpacks to too much": answer(gzip.compress(LONG), "200 OK", "Content-Encoding: gzip"),
     "is not packed": answer(key_set(old=OLD), "200 OK", "Content-Encoding: gzip"),
 }
 
@@ -266,7 +277,11 @@ async def test_a_url_must_be_secure_unless_it_is_of_this_machine() -> None:
         with pytest.raises(ConfigError):
             key_source(url)
     for url in ("https://keys.example/jwks.json", "http://localhost:8080/jwks.json"):
-        assert isinstance(key_source(url), RemoteKeys)
+        keys = key_source(url)
+        assert isinstance(keys, RemoteKeys)
+        with pytest.raises(ConfigError) as wrong:
+            Access(keys=keys)
+        assert "--token-audience" in wrong.value.hint
 
 
 async def test_a_key_file_is_read_at_once(tmp_path: Any) -> None:

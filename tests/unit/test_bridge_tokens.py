@@ -219,6 +219,23 @@ async def test_no_token_chooses_its_algorithm_or_key(kind: str) -> None:
         assert await close_of(CONFUSED[kind](), access) is Close.FORGED
 
 
+def test_a_key_verifies_one_algorithm() -> None:
+    rsa_key, ec_key = KEYS.keys
+    secret = SECRET * 2  # long enough for each HMAC
+    for key, token in (
+        (secret, signed(secret, "HS512")),
+        (secret, signed(secret, "HS384")),
+        (secret, hmac_with(pem(RSA))),
+        (rsa_key, signed(RSA, "RS512")),
+        (rsa_key, signed(RSA, "PS256")),
+        (rsa_key, signed(EC, "ES256")),
+        (rsa_key, hmac_with(pem(RSA))),
+        (rsa_key, signed("", "none")),
+        (ec_key, signed(RSA, "RS256")),
+    ):
+        assert refusal(token, key=key) is Close.FORGED
+
+
 async def test_a_token_without_its_kind_of_key_here_is_forged() -> None:
     assert await close_of(signed(RSA, "RS256", "r"), Access(secret=SECRET)) is Close.FORGED
     assert await close_of(signed(), Access(keys=KEYS)) is Close.FORGED
@@ -290,6 +307,10 @@ async def test_why_a_token_was_refused_is_logged_without_the_token(
     assert "another audience" in caplog.text
     assert token not in caplog.text
     assert "shop" not in caplog.text
+
+
+def test_the_secret_is_not_shown() -> None:
+    assert SECRET.decode() not in repr(Access(secret=SECRET))
 
 
 # -- keys ----------------------------------------------------------------------------------------
