@@ -48,7 +48,7 @@ LATENCY_MS = 30.0
 GAP_MS = 250.0
 """The target for the largest gap while others attack: a page's ring holds more than that."""
 
-_BEGUN = "sonic_voice_conversations_total"
+_BEGUN = "sonic_voice_conversations_started_total"
 _PAGES = Path(__file__).with_name("bench_pages.py")
 
 
@@ -175,7 +175,7 @@ def _begun(url: str) -> int:
     """How many conversations the bridge has begun so far, by its own metrics."""
     with urllib.request.urlopen(f"{url}metrics", timeout=10) as response:
         lines: list[str] = response.read().decode().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(_BEGUN))
+    return next(int(float(line.split()[1])) for line in lines if line.startswith(_BEGUN))
 
 
 async def bench(sessions: int, seconds: float, *, attacks: bool) -> bool:

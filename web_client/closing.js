@@ -35,6 +35,7 @@ const TABLE = [
   [4012, 'The token is not one of ours. Sign in again.'],
   [4013, 'This site may not use this server. Its owner can allow it.'],
   [4014, 'The conversation is no longer kept. Start a new one.'],
+  [4015, 'Tokens cannot be checked just now. Try again in a minute.'],
   [4020, 'Too many people are talking. Try again in a minute.'],
   [4021, 'You are talking already. End the other conversation.'],
   [4022, 'Too many conversations from your network. Try later.'],

@@ -4,7 +4,7 @@
                   Socket            who may come    source, sink and observer in one
 
 `web_client/README.md` describes the wire. What is decided is decided without I/O, each matter in
-a module: `access` and `tokens` who may come, `limits` how much they may have, `frames` and
+a module: `access`, `tokens` and `keys` who may come, `limits` how much they may have, `frames` and
 `messages` what they may say, `outbox` what is sent in which order, `site` what HTTP answers,
 `closing` with which words a connection ends. `visit` holds one conversation, `bridge` all.
 
@@ -18,6 +18,7 @@ from .access import Access
 from .asgi import asgi
 from .bridge import Bridge
 from .closing import Close
+from .jwks import RemoteKeys, key_source
 from .limits import Limits
 from .site import load_pages, web_client
 from .tokens import issue_token
@@ -32,9 +33,11 @@ __all__ = [
     "Close",
     "Limits",
     "Offer",
+    "RemoteKeys",
     "asgi",
     "handler",
     "issue_token",
+    "key_source",
     "load_pages",
     "options",
     "served",

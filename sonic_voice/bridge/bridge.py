@@ -10,8 +10,10 @@ import asyncio
 import hashlib
 import logging
 import time
-from typing import Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self
 
+from ..errors import ConfigError
 from ..transport import Transport
 from .access import Access
 from .closing import REASONS, Close, Refusal
@@ -22,6 +24,9 @@ from .socket import Gone, Socket
 from .tokens import Visitor
 from .visit import Offer, Visit
 
+if TYPE_CHECKING:
+    from .exposition import Exposition
+
 _log = logging.getLogger(__name__)
 
 
@@ -30,6 +35,9 @@ class Bridge:
 
     `transport` is who speaks, `offer` what a page may have of it, `access` who may come. Leaving
     says goodbye to the service for each conversation, for `Limits.goodbye_s` at most.
+
+    Raises:
+        ConfigError: If a package of the extra `bridge` is missing.
     """
 
     def __init__(
@@ -50,12 +58,15 @@ class Bridge:
         self._strangers = 0
         self._census = Census(self.limits)
         self._visits: dict[bytes, tuple[Visit, asyncio.Task[None]]] = {}
+        self.exposition = _exposition(self.counts, self._census, lambda: self.connected)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.stop()
+        if self.access.keys is not None:
+            await self.access.keys.aclose()
         tasks = [task for _, task in self._visits.values()]
         if not tasks:
             return
@@ -87,8 +98,8 @@ class Bridge:
             await socket.close(close, REASONS[close].text)
 
     def metrics(self) -> str:
-        """What has happened, for Prometheus."""
-        return self.counts.text(talking=self._census.talking, connected=self.connected)
+        """Return the page of `/metrics`, in the text format of Prometheus."""
+        return self.exposition.page().decode()
 
     async def _meet(self, socket: Socket) -> Close | None:
         if self.stopping:
@@ -96,31 +107,34 @@ class Bridge:
         self.access.check_origin(socket.origin)
         if socket.subprotocol != SUBPROTOCOL:
             raise Refusal(Close.BAD_VERSION)
-        hello = await self._hello(socket)
-        if hello.version != VERSION:
-            raise Refusal(Close.BAD_VERSION)
-        if hello.resume:
+        if self._strangers >= self.limits.strangers:
+            raise Refusal(Close.FULL)
+        self._strangers += 1
+        try:
+            hello = await self._hello(socket)
+            visitor = None
+            if not hello.resume:  # its key may have to be fetched first
+                visitor = await self.access.visitor(hello.token, now_s=time.time())
+        finally:
+            self._strangers -= 1
+        if visitor is None:
             visit = self._kept(hello.resume)
             self.counts.resumed += 1
         else:
-            visitor = self.access.visitor(hello.token, now_s=time.time())
             visit = self._begin(hello, visitor, socket.address)
         return await visit.serve(socket, hello)
 
     async def _hello(self, socket: Socket) -> Hello:
-        if self._strangers >= self.limits.strangers:
-            raise Refusal(Close.FULL)
-        self._strangers += 1
         try:
             async with asyncio.timeout(self.limits.hello_s):
                 message = await socket.receive()
         except TimeoutError:
             raise Refusal(Close.NO_HELLO) from None
-        finally:
-            self._strangers -= 1
         hello = read_message(message) if isinstance(message, str) else None
         if not isinstance(hello, Hello):
             raise Refusal(Close.BAD_ORDER)
+        if hello.version != VERSION:
+            raise Refusal(Close.BAD_VERSION)
         return hello
 
     def _kept(self, resume: str) -> Visit:
@@ -146,6 +160,18 @@ class Bridge:
 
         task.add_done_callback(over)
         return visit
+
+
+def _exposition(counts: Counts, census: Census, connected: Callable[[], int]) -> "Exposition":
+    """Import `prometheus_client` now rather than with the package, or when a page is asked for."""
+    try:
+        from .exposition import Exposition
+    except ImportError as error:
+        raise ConfigError(
+            "The bridge needs the package prometheus_client.",
+            hint="Install it: pip install 'sonic-voice[bridge]'",
+        ) from error
+    return Exposition(counts, talking=lambda: census.talking, connected=connected)
 
 
 def _digest(resume: str) -> bytes:

@@ -33,6 +33,7 @@ class Close(IntEnum):
     FORGED = 4012
     BAD_ORIGIN = 4013
     FORGOTTEN = 4014
+    KEYS_UNAVAILABLE = 4015
     FULL = 4020
     TOO_MANY_OF_SUBJECT = 4021
     TOO_MANY_OF_ADDRESS = 4022
@@ -71,6 +72,7 @@ REASONS: dict[Close, Reason] = {
     Close.FORGED: Reason("The token is not one of ours. Sign in again."),
     Close.BAD_ORIGIN: Reason("This site may not use this server. Its owner can allow it."),
     Close.FORGOTTEN: Reason("The conversation is no longer kept. Start a new one."),
+    Close.KEYS_UNAVAILABLE: Reason("Tokens cannot be checked just now. Try again in a minute."),
     Close.FULL: Reason("Too many people are talking. Try again in a minute."),
     Close.TOO_MANY_OF_SUBJECT: Reason("You are talking already. End the other conversation."),
     Close.TOO_MANY_OF_ADDRESS: Reason("Too many conversations from your network. Try later."),

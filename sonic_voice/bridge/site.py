@@ -2,7 +2,7 @@
 
     /            index.html, and every other file of the page by its path
     /healthz     200 while conversations are taken, else 503
-    /metrics     Prometheus text; with the secret as bearer token where there is one
+    /metrics     Prometheus text; with the secret as bearer token where tokens are asked for
     /token       ?subject=NAME[&lifetime_s=60][&voice=ID]: a session token; the same
 
 All files are read at the start into one table, and a path is looked up there as it is: nothing that
@@ -142,10 +142,11 @@ class Site:
         return self._text(HTTPStatus.OK, "ok")
 
     def _metrics(self, headers: Mapping[str, str]) -> Response:
-        if self._access.secret and not self._is_application(headers):
+        if self._access.asks_for_tokens and not self._is_application(headers):
             return self._text(HTTPStatus.UNAUTHORIZED, "The secret is asked for.")
-        kind = "text/plain; version=0.0.4; charset=utf-8"
-        return self._response(HTTPStatus.OK, kind, self._bridge.metrics().encode())
+        from .exposition import CONTENT_TYPE  # loaded by the bridge
+
+        return self._response(HTTPStatus.OK, CONTENT_TYPE, self._bridge.metrics().encode())
 
     def _token(self, query: str, headers: Mapping[str, str], now_s: float) -> Response:
         if not self._is_application(headers):
@@ -158,6 +159,8 @@ class Site:
                 now_s=now_s,
                 lifetime_s=float(asked.get("lifetime_s", [LIFETIME_S])[0]),
                 voices=asked.get("voice", ()),
+                issuer=self._access.issuer,
+                audience=self._access.audience,
             )
         except ConfigError as error:
             return self._text(HTTPStatus.BAD_REQUEST, error.message)
@@ -170,8 +173,10 @@ class Site:
     def _is_application(self, headers: Mapping[str, str]) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         expected = self._access.secret
-        return scheme.lower() == "bearer" and hmac.compare_digest(
-            given.strip().encode("utf-8", "replace"), expected
+        return (
+            bool(expected)
+            and scheme.lower() == "bearer"
+            and hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
         )
 
     def _file(self, page: Page, origin: str | None) -> Response:

@@ -218,7 +218,7 @@ class Visit:
         # A turn that has ended, as all its sound has come, may be interrupted while it sounds.
         if turn > self._timed and felt is not None and felt.felt_latency_s is not None:
             self._timed = turn
-            self._counts.felt(felt.felt_latency_s)
+            self._counts.add_response_latency(felt.felt_latency_s)
             latency_ms = round(felt.felt_latency_s * 1000)
             self._tell({"type": "latency", "turn": turn, "felt_ms": latency_ms})
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,12 @@ from .ending import print_notice
 from .service import ProxyUrl, service_of, text_of
 from .tools_file import tools_of
 
+if TYPE_CHECKING:
+    from ..bridge import Access
+
+_PACKAGES = {"websockets": "websockets", "prometheus_client": "prometheus_client", "PyJWT": "jwt"}
+"""The packages of the extra `bridge`, and the module of each."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
@@ -35,6 +41,9 @@ class _Asked:
     tls: ssl.SSLContext | None
     origins: frozenset[str]
     secret: bytes
+    jwks: str | None
+    issuer: str
+    audience: str
     pages: Path | None
     max_sessions: int
     max_minutes: float
@@ -57,6 +66,14 @@ def serve(
     token_secret_file: Annotated[
         Path | None, typer.Option(help="File with what session tokens are signed with.")
     ] = None,
+    token_jwks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL|FILE", help="Public keys of another issuer of tokens: JWKS, or PEM file."
+        ),
+    ] = None,
+    token_issuer: Annotated[str, typer.Option(help="What tokens must have as iss.")] = "",
+    token_audience: Annotated[str, typer.Option(help="What tokens must have as aud.")] = "",
     max_sessions: Annotated[int, typer.Option(min=1, help="Conversations at once.")] = 64,
     max_minutes: Annotated[
         float,
@@ -97,10 +114,21 @@ def serve(
     [bold]sonic-voice serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
     --allow-origin https://voice.example:8080 --token-secret-file secret[/bold]
 
+    Tokens are JSON Web Tokens: signed by your application with that secret
+    (HS256), or with a key that you publish (RS256, ES256), as Cognito does:
+
+    [bold]--token-jwks https://cognito-idp.us-east-1.amazonaws.com/POOL/.well-known/jwks.json
+    --token-issuer https://cognito-idp.us-east-1.amazonaws.com/POOL
+    --token-audience APP_CLIENT_ID[/bold]
+
     /healthz tells whether it takes conversations, /metrics how many there are.
     """
     with errors(context):
-        _needs_websockets()
+        _needs_packages()
+        if (token_issuer or token_audience) and not (token_jwks or token_secret_file):
+            raise typer.BadParameter(
+                "--token-issuer and --token-audience need --token-jwks or --token-secret-file."
+            )
         toolbox = tools_of(tools)
         config = SessionConfig(
             model=model,
@@ -118,6 +146,9 @@ def serve(
             tls=_tls(tls_cert, tls_key),
             origins=frozenset(allow_origin or ()),
             secret=_secret(token_secret_file),
+            jwks=token_jwks,
+            issuer=token_issuer,
+            audience=token_audience,
             pages=pages,
             max_sessions=max_sessions,
             max_minutes=max_minutes,
@@ -145,11 +176,10 @@ def serve(
 
 
 async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> None:
-    from ..bridge import Access, Bridge, Limits, Offer, load_pages, served, web_client
+    from ..bridge import Bridge, Limits, Offer, load_pages, served, web_client
     from ..http2.client import is_loopback
 
-    access = Access(origins=asked.origins, secret=asked.secret)
-    access.check_host(asked.host)
+    access = await _access(asked)
     offer = Offer(
         config=asked.config,
         tools=asked.tools,
@@ -170,6 +200,8 @@ async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> N
         serving = served(bridge, pages=pages, host=asked.host, port=asked.port, tls=asked.tls)
         url = await stack.enter_async_context(serving)
         typer.echo(f"Open {url}")
+        if asked.jwks is not None:
+            typer.echo(f"It takes tokens that are signed with a key of {asked.jwks}.")
         if secret_file is not None:
             typer.echo(
                 "It asks for a token. Make one for a minute, and add it as #token=...:\n"
@@ -178,12 +210,30 @@ async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> N
         await asyncio.Event().wait()  # a signal cancels this
 
 
-def _needs_websockets() -> None:
-    if find_spec("websockets") is None:
-        raise ConfigError(
-            "Serving a page needs the package websockets.",
-            hint=f"Install it: {install_command('bridge')}",
-        )
+async def _access(asked: _Asked) -> "Access":
+    """Return who may come; the keys of an issuer are fetched, so that a wrong URL is noticed."""
+    from ..bridge import Access, RemoteKeys, key_source
+
+    access = Access(
+        origins=asked.origins,
+        secret=asked.secret,
+        keys=None if asked.jwks is None else key_source(asked.jwks),
+        issuer=asked.issuer,
+        audience=asked.audience,
+    )
+    access.check_host(asked.host)
+    if isinstance(access.keys, RemoteKeys):
+        await access.keys.fetch()
+    return access
+
+
+def _needs_packages() -> None:
+    for package, module in _PACKAGES.items():
+        if find_spec(module) is None:
+            raise ConfigError(
+                f"Serving a page needs the package {package}.",
+                hint=f"Install it: {install_command('bridge')}",
+            )
 
 
 def _secret(path: Path | None) -> bytes:

@@ -38,5 +38,5 @@ async def test_a_conversation_goes_on_after_five_seconds_without_network(
             said = [turn["spoken"] for turn in await visitor.turns()]
             assert said[:2] == ["My name is Peter.", "Nice to meet you, Peter."]
             metrics = await fetched(f"{url}metrics")
-    assert "sonic_voice_conversations_total 1\n" in metrics
-    assert "sonic_voice_resumed_total 1\n" in metrics
+    assert "sonic_voice_conversations_started_total 1.0\n" in metrics
+    assert "sonic_voice_resumed_total 1.0\n" in metrics

@@ -67,8 +67,8 @@ async def test_a_page_holds_three_turns_with_a_tool_and_a_barge_in() -> None:
     latencies = [said["felt_ms"] for said in page.of("latency")]
     assert len(latencies) == 3
     assert all(0 < latency < 5000 for latency in latencies)
-    assert "sonic_voice_conversations_total 1" in metrics
-    assert "sonic_voice_answer_dropped_seconds_total 0.000" in metrics
+    assert "sonic_voice_conversations_started_total 1.0" in metrics
+    assert "sonic_voice_answer_dropped_seconds_total 0.0" in metrics
 
 
 def _check_barge_in(page: Page) -> None:
@@ -214,7 +214,7 @@ async def test_stopping_says_goodbye_to_page_and_service() -> None:
             assert await _closed(page) == (1001, "The server is stopping. Try again in a minute.")
         async with socket(url) as connection:
             assert (await close_of(connection))[0] == 1001
-    assert "sonic_voice_conversations 0" in bridge.metrics()
+    assert "sonic_voice_conversations 0.0" in bridge.metrics()
 
 
 @pytest.mark.parametrize(

@@ -53,8 +53,8 @@ async def test_ten_thousand_random_frames_are_answered_or_closed_and_leave_nothi
 
         async def objects_after(frames: int) -> int:
             await _pester(url, chance, frames)
-            await until(lambda: "sonic_voice_conversations 0\n" in bridge.metrics())
-            await until(lambda: "sonic_voice_connections 0\n" in bridge.metrics())
+            await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics())
+            await until(lambda: "sonic_voice_connections 0.0\n" in bridge.metrics())
             gc.collect()
             return len(gc.get_objects())
 
@@ -150,9 +150,9 @@ async def test_a_half_open_connection_is_found_and_its_conversation_kept_for_a_w
     async with running(limits) as (url, bridge), _raw(url) as connection:
         await opened(connection)
         connection.transport.pause_reading()
-        await until(lambda: "sonic_voice_connections 0\n" in bridge.metrics())
-        assert "sonic_voice_conversations 1\n" in bridge.metrics()
-        await until(lambda: "sonic_voice_conversations 0\n" in bridge.metrics())
+        await until(lambda: "sonic_voice_connections 0.0\n" in bridge.metrics())
+        assert "sonic_voice_conversations 1.0\n" in bridge.metrics()
+        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics())
         connection.transport.resume_reading()
 
 

@@ -95,7 +95,7 @@ async def test_an_asgi_page_that_leaves_ends_its_conversation() -> None:
         for message in (said(type="hello", version=1), _left(1001)):
             peer.inbox.put_nowait(message)
         await asgi(bridge)(peer.scope, peer.inbox.get, peer.outbox.put)
-    assert "sonic_voice_conversations 0" in bridge.metrics()
+    assert "sonic_voice_conversations 0.0" in bridge.metrics()
 
 
 def _left(code: int) -> Message:

@@ -62,8 +62,8 @@ async def test_a_wrong_message_ends_the_conversation(second: str | bytes, code: 
         await opened(connection)
         await connection.send(second)
         assert (await close_of(connection))[0] == code
-        await until(lambda: "sonic_voice_conversations 0\n" in bridge.metrics())
-        assert f'closed_total{{code="{code}"}} 1' in bridge.metrics()
+        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics())
+        assert f'closed_total{{code="{code}"}} 1.0' in bridge.metrics()
 
 
 async def test_text_that_is_no_utf8_is_refused() -> None:
@@ -101,7 +101,7 @@ async def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Non
         resume = json.loads(await connection.recv())["resume"]
         await connection.send("no JSON")
         await close_of(connection)
-        await until(lambda: "sonic_voice_conversations 0\n" in bridge.metrics())
+        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics())
     for secret in (token, token.rpartition(".")[2], resume, SECRET.decode(), OFFER.config.system):
         assert secret not in caplog.text
 
@@ -129,7 +129,7 @@ async def test_a_task_that_is_cancelled_by_its_server_leaves_no_conversation_beh
             [task] = [task for task in asyncio.all_tasks() if "protocol_handler" in repr(task)]
             task.cancel()
             await close_of(connection)
-        await until(lambda: "sonic_voice_conversations 0\n" in bridge.metrics())
+        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics())
 
 
 async def test_tokens_are_asked_for_and_checked() -> None:
@@ -171,7 +171,7 @@ async def test_the_third_conversation_is_one_too_many(limits: Limits, code: int)
             assert (await close_of(three))[0] == code
         await one.send(json.dumps({"type": "bye"}))
         assert (await close_of(one))[0] == 1000
-        await until(lambda: "sonic_voice_conversations 1\n" in bridge.metrics())
+        await until(lambda: "sonic_voice_conversations 1.0\n" in bridge.metrics())
         async with socket(url) as three:
             await opened(three, token=token)
 

@@ -2,18 +2,26 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket as sockets
+import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from .page import Page, socket
+from sonic_voice.bridge.tokens import read_token
+
+from .page import Page, close_of, socket
 
 PROGRAM = Path(sys.executable).with_name("sonic-voice")
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -72,7 +80,7 @@ async def test_it_prints_one_url_and_ends_a_conversation_well(told: int, code: i
         async with socket(url) as connection:
             async with Page(connection) as page:
                 await page.until("listening")
-                assert "sonic_voice_conversations 1\n" in await fetched(f"{url}metrics")
+                assert "sonic_voice_conversations 1.0\n" in await fetched(f"{url}metrics")
                 process.send_signal(told)
                 async with asyncio.timeout(10):
                     await connection.wait_closed()
@@ -101,9 +109,34 @@ async def test_with_a_secret_it_asks_for_tokens_and_tells_how_to_get_one(tmp_pat
     assert SECRET not in out.decode()
 
 
+async def test_it_takes_tokens_of_an_issuer_whose_keys_it_is_given(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    file = tmp_path / "key.pem"
+    file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    claims = {"sub": "me", "exp": time.time() + 60, "iss": "https://a.example", "aud": "voice"}
+    token = jwt.encode(claims, key, algorithm="ES256")
+    issuer = ("--token-jwks", str(file), "--token-issuer", "https://a.example")
+    async with serving(*issuer, "--token-audience", "voice") as (process, url):
+        async with socket(url) as connection, Page(connection, {"token": token}) as page:
+            await page.until("listening")
+            await page.say("bye")
+        async with socket(url) as connection:
+            await connection.send('{"type": "hello", "version": 1, "token": ""}')
+            assert (await close_of(connection))[0] == 4010
+        process.terminate()
+        code, out, err = await ended(process)
+    assert (code, err) == (143, b"")
+    assert str(file) in out.decode()
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("--token-jwks", "/nowhere.json"), "Cannot read /nowhere.json"),
+        (("--token-jwks", "/dev/null"), "neither"),
+        (("--token-jwks", "http://a.example/jwks"), "https"),
+        (("--token-jwks", "https://127.0.0.1:1/jwks"), "--token-audience"),
+        (("--token-jwks", "https://127.0.0.1:1/jwks", "--token-audience", "a"), "Cannot fetch"),
         (("--host", "0.0.0.0"), "--allow-origin"),
         (("--host", "0.0.0.0", "--allow-origin", "https://a.example"), "--token-secret-file"),
         (("--allow-origin", "*"), "no origin"),
@@ -132,7 +165,11 @@ async def test_a_port_that_is_taken_is_named_with_the_next_step() -> None:
 
 
 async def test_options_of_the_emulator_and_of_the_service_are_not_mixed() -> None:
-    for arguments in (("--scenario", "a.yaml"), ("--local", "--profile", "me")):
+    for arguments in (
+        ("--scenario", "a.yaml"),
+        ("--local", "--profile", "me"),
+        ("--local", "--token-audience", "a"),
+    ):
         code, _, err = await ended(await started(*arguments))
         assert (code, b"Traceback" in err) == (2, False)
 
@@ -153,3 +190,13 @@ async def test_it_promises_no_more_than_the_eight_minutes_of_the_service() -> No
         "Note: --max-minutes 60 has no effect: the service ends every conversation after "
         "8 minutes.\n"
     )
+
+
+def test_the_token_that_the_readme_makes_in_javascript_is_taken() -> None:
+    text = (Path(__file__).parents[2] / "web_client" / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"```js\n(const \{ createHmac.*?)```", text, re.DOTALL)
+    assert found is not None
+    script = f"const user = 'alice', secret = '{SECRET}';\n{found[1]}\nconsole.log(token);"
+    done = subprocess.run(["node", "-e", script], check=True, capture_output=True, text=True)
+    visitor = read_token(SECRET.encode(), done.stdout.strip(), now_s=time.time())
+    assert visitor.subject == "alice"

@@ -1,7 +1,6 @@
-"""Who may come in: tokens, origins, limits; and what HTTP answers to everybody."""
+"""Who may come in: origins, limits; and what HTTP answers to everybody."""
 
-import base64
-import hmac
+import json
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
@@ -9,15 +8,19 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from sonic_voice.bridge.access import Access
 from sonic_voice.bridge.bridge import Bridge
 from sonic_voice.bridge.closing import Close, Refusal
 from sonic_voice.bridge.counts import Counts
+from sonic_voice.bridge.exposition import Exposition
+from sonic_voice.bridge.keys import KeySet
 from sonic_voice.bridge.limits import Census, Limits, Meter
 from sonic_voice.bridge.messages import Hello
 from sonic_voice.bridge.site import Response, Site, load_pages
-from sonic_voice.bridge.tokens import Visitor, issue_token, read_token
+from sonic_voice.bridge.tokens import Visitor, read_token
 from sonic_voice.bridge.visit import Offer
 from sonic_voice.config import SessionConfig
 from sonic_voice.errors import ConfigError
@@ -26,51 +29,6 @@ from sonic_voice.transport import MemoryTransport
 
 SECRET = b"thirty-two bytes are the least, so: more"
 OFFER = Offer(config=SessionConfig(voice="tiffany"), tools=Toolbox(), voices=("ambre", "matthew"))
-
-
-def refusal(token: str, now_s: float = 0.0) -> Close:
-    with pytest.raises(Refusal) as refused:
-        read_token(SECRET, token, now_s=now_s)
-    return refused.value.close
-
-
-def test_a_token_says_who_and_until_when_and_which_voices() -> None:
-    token = issue_token(SECRET, "alice", now_s=100, lifetime_s=60, voices=["ambre"])
-    assert read_token(SECRET, token, now_s=159) == Visitor("alice", 160, ("ambre",))
-    assert refusal(token, 160) is Close.EXPIRED
-
-
-@given(st.data())
-def test_a_token_with_one_other_character_is_forged(data: st.DataObject) -> None:
-    token = issue_token(SECRET, "alice", now_s=100)
-    place = data.draw(st.integers(0, len(token) - 1))
-    character = data.draw(st.characters(exclude_characters=token[place]))
-    assert refusal(token[:place] + character + token[place + 1 :]) is Close.FORGED
-
-
-@given(st.text())
-def test_any_text_is_no_token(text: str) -> None:
-    assert refusal(text) is Close.FORGED
-
-
-def test_claims_that_are_signed_and_senseless_are_forged() -> None:
-    for claims in (b"[]", b"{}", b"\xff", b'{"sub": "a", "exp": "x", "voices": []}', b"null"):
-        signed = "v1." + base64.urlsafe_b64encode(claims).rstrip(b"=").decode()
-        digest = hmac.digest(SECRET, signed.encode(), "sha256")
-        signature = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        assert refusal(f"{signed}.{signature}") is Close.FORGED
-
-
-def test_weak_secrets_long_lives_and_nobody_are_not_signed_for() -> None:
-    for secret, subject, lifetime_s in (
-        (b"short", "alice", 60),
-        (SECRET, "", 60),
-        (SECRET, "a" * 200, 60),
-        (SECRET, "alice", 4000),
-        (SECRET, "alice", float("nan")),
-    ):
-        with pytest.raises(ConfigError):
-            issue_token(secret, subject, now_s=0, lifetime_s=lifetime_s)
 
 
 def test_beyond_loopback_an_origin_and_a_secret_are_demanded() -> None:
@@ -82,6 +40,7 @@ def test_beyond_loopback_an_origin_and_a_secret_are_demanded() -> None:
             access.check_host("0.0.0.0")
         assert "--" in wrong.value.hint
     Access(origins=origins, secret=SECRET).check_host("0.0.0.0")
+    Access(origins=origins, keys=KeySet(())).check_host("0.0.0.0")
 
 
 def test_only_whole_origins_can_be_allowed() -> None:
@@ -106,6 +65,9 @@ def test_a_servers_own_pages_are_allowed_on_loopback_alone() -> None:
         assert refused.value.close is Close.BAD_ORIGIN
     access = Access(origins=frozenset({"https://shop.example"}), secret=SECRET)
     assert access.served_at("192.0.2.1", 8080, tls=False) == access
+    named = Access(keys=KeySet(()), issuer="i", audience="a")
+    here = named.served_at("127.0.0.1", 8080, tls=False)
+    assert (here.keys, here.issuer, here.audience) == (named.keys, "i", "a")
 
 
 def test_a_meter_lets_a_burst_through_and_then_the_average() -> None:
@@ -188,6 +150,24 @@ def get(site: Site, target: str, method: str = "GET", **headers: str) -> Respons
     return site.answer(method, target, headers, 100.0)
 
 
+def test_without_a_secret_nobody_gets_tokens_nor_numbers_where_tokens_are_asked_for() -> None:
+    access = Access(keys=KeySet(()))
+    here = Site(Bridge(OFFER, MemoryTransport(), access=access), {}, access)
+    for authorization in ("", "Bearer", "Bearer ", "Bearer x"):
+        answer = get(here, "/metrics", authorization=authorization)
+        assert answer.status == HTTPStatus.UNAUTHORIZED
+        answer = get(here, "/token?subject=alice", authorization=authorization)
+        assert answer.status == HTTPStatus.NOT_FOUND
+
+
+def test_issued_tokens_name_the_issuer_and_audience_that_are_asked_for() -> None:
+    access = Access(secret=SECRET, issuer="i", audience="a")
+    here = Site(Bridge(OFFER, MemoryTransport(), access=access), {}, access)
+    answer = get(here, "/token?subject=alice", authorization=f"Bearer {SECRET.decode()}")
+    token = json.loads(answer.body)["token"]
+    assert read_token(SECRET, token, now_s=100, issuer="i", audience="a").subject == "alice"
+
+
 def test_the_pages_files_are_served_and_nothing_else(folder: Path) -> None:
     here = site(folder)
     assert get(here, "/").body == get(here, "/index.html?x=1").body == b"index.html"
@@ -258,22 +238,49 @@ def test_numbers_and_tokens_are_for_who_has_the_secret(folder: Path) -> None:
         assert answer.status == HTTPStatus.BAD_REQUEST
 
 
-def test_the_numbers_are_as_prometheus_reads_them() -> None:
+def counted() -> Exposition:
     counts = Counts(conversations=2, voice_s=1.5)
     counts.closed[Close.FLOOD] += 1
     for latency_s in (0.2, 1.0, 9.0):
-        counts.felt(latency_s)
-    lines = counts.text(talking=1, connected=3).splitlines()
+        counts.add_response_latency(latency_s)
+    return Exposition(counts, talking=lambda: 1, connected=lambda: 3)
+
+
+def test_the_numbers_are_as_prometheus_reads_them() -> None:
+    lines = counted().page().decode().splitlines()
     for line in (
-        "sonic_voice_conversations 1",
-        "sonic_voice_voice_seconds_total 1.500",
-        'sonic_voice_closed_total{code="4023"} 1',
-        'sonic_voice_felt_latency_seconds_bucket{le="1.0"} 2',
-        'sonic_voice_felt_latency_seconds_bucket{le="+Inf"} 3',
-        "sonic_voice_felt_latency_seconds_sum 10.200",
+        "sonic_voice_conversations 1.0",
+        "sonic_voice_conversations_started_total 2.0",
+        "sonic_voice_voice_seconds_total 1.5",
+        'sonic_voice_closed_total{code="4023"} 1.0',
+        'sonic_voice_response_latency_seconds_bucket{le="1.0"} 2.0',
+        'sonic_voice_response_latency_seconds_bucket{le="+Inf"} 3.0',
+        "sonic_voice_response_latency_seconds_count 3.0",
+        "sonic_voice_response_latency_seconds_sum 10.2",
     ):
         assert line in lines
-    names = {line.partition(" ")[0].partition("{")[0] for line in lines if line[0] != "#"}
-    typed = {line.split()[2] for line in lines if line.startswith("# TYPE")}
-    ends = ("_bucket", "_sum", "_count")
-    assert all(name in typed or name.endswith(ends) for name in names)
+    assert not [line for line in lines if "_created" in line]
+
+
+def test_names_of_metrics_follow_the_conventions_and_are_unique() -> None:
+    families = list(counted().registry.collect())
+    names = [family.name for family in families]
+    assert len(set(names)) == len(names)
+    assert names == [name for name in names if name.startswith("sonic_voice_")]
+    parsed = text_string_to_metric_families(counted().page().decode())
+    assert [(family.name, family.type) for family in parsed] == [
+        (family.name, family.type) for family in families
+    ]
+    for family in families:
+        assert family.documentation.endswith(".")
+        assert ("seconds" in family.name) == family.name.endswith("_seconds")
+
+
+def test_the_numbers_of_two_bridges_are_apart_and_can_join_an_applications_page() -> None:
+    one, two = Bridge(OFFER, MemoryTransport()), Bridge(OFFER, MemoryTransport())
+    one.counts.resumed += 1
+    assert "sonic_voice_resumed_total 1.0\n" in one.metrics()
+    assert "sonic_voice_resumed_total 0.0\n" in two.metrics()
+    page = CollectorRegistry()
+    page.register(one.exposition.registry)
+    assert b"sonic_voice_resumed_total 1.0\n" in generate_latest(page)

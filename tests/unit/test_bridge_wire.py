@@ -83,7 +83,7 @@ def test_an_answer_frame_is_that_of_the_examples() -> None:
 
 
 READ: list[Message] = [
-    Hello(1, token="v1.claims.signature", voice="tiffany", language="en"),
+    Hello(1, token="header.claims.signature", voice="tiffany", language="en"),
     Hello(1, resume="word", seen=17, received=Position(2, 7200)),
     Played(1, Position(2, 7200)),
     Say("Hello."),

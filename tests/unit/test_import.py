@@ -40,6 +40,11 @@ def test_importing_the_devices_loads_no_sound_library() -> None:
     assert loaded_by("import sonic_voice.devices") & {"sounddevice", "pyaudio"} == set()
 
 
+def test_importing_the_bridge_loads_nothing_that_only_a_server_needs() -> None:
+    server_only = {"websockets", "prometheus_client", "jwt", "cryptography", "aiohttp"}
+    assert loaded_by("import sonic_voice.bridge") & server_only == set()
+
+
 def test_the_look_at_loaded_modules_sees_one_that_is_heavy() -> None:
     assert loaded_by("import numpy") & set(HEAVY) == {"numpy"}
 

@@ -19,7 +19,9 @@ PURE = (
     *("terminal.line_editor", "terminal.scene"),
     *(
         f"bridge.{name}"
-        for name in ("closing", "tokens", "frames", "messages", "limits", "outbox", "counts")
+        for name in (
+            *("closing", "counts", "frames", "keys", "limits", "messages", "outbox", "tokens"),
+        )
     ),
     *(
         f"emulator.{name}"
@@ -43,7 +45,9 @@ ONLY_IN = {
     ("h2",): ("http2.connection",),
     ("python_socks",): ("http2.tunnel",),
     ("pydantic", "pydantic_core"): ("tool_arguments", "tool_descriptions"),
-    ("aiohttp",): ("emulator.chat_endpoint",),
+    ("aiohttp",): ("bridge.jwks", "emulator.chat_endpoint"),
+    ("jwt", "cryptography"): ("bridge.keys", "bridge.tokens", "emulator.authority"),
+    ("prometheus_client",): ("bridge.exposition",),
     ("sounddevice", "pyaudio"): ("devices",),
     ("websockets",): ("bridge",),
     SPEECH: ("emulator.senses", "echo"),
