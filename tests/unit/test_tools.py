@@ -565,7 +565,7 @@ def test_a_quoted_value_is_read_only_if_it_says_the_same_number(hint: Any, text:
     if hint is bool:
         assert text == json.dumps(read)
     else:
-        assert Decimal(text) == Decimal(repr(read))
+        assert Decimal(text) in (Decimal(repr(read)), Decimal(read))
 
 
 @pytest.mark.parametrize("times", [0, 1, 2])
