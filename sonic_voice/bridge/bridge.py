@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from ..errors import ConfigError
+from ..extras import install_command
 from ..transport import Transport
 from .access import Access
 from .closing import REASONS, Close, Refusal
@@ -169,7 +170,7 @@ def _exposition(counts: Counts, census: Census, connected: Callable[[], int]) ->
     except ImportError as error:
         raise ConfigError(
             "The bridge needs the package prometheus_client.",
-            hint="Install it: pip install 'sonic-voice[bridge]'",
+            hint=f"Install it: {install_command('bridge')}",
         ) from error
     return Exposition(counts, talking=lambda: census.talking, connected=connected)
 

@@ -130,7 +130,7 @@ def load_cryptography() -> None:
 def _missing(package: str) -> ConfigError:
     return ConfigError(
         f"Session tokens need the package {package}.",
-        hint="Install it: pip install 'sonic-voice[bridge]'",
+        hint="Install the extra `bridge` of sonic-voice.",
     )
 
 
