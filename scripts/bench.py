@@ -40,10 +40,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from bench_client import SPOKEN, ClientReport, Kind, Stamp
+from bench_client import OUTPUT_FORMAT, ClientReport, Kind, Stamp
 
 from sonic_voice import wire
-from sonic_voice.emulator.effects import Effect, Emit, Expiry, Finish
+from sonic_voice.emulator.service.effects import Effect, Emit, Expiry, Finish
 
 POINTS = (1, 10, 30)
 ROUNDS = 2
@@ -146,7 +146,7 @@ class Echo:
     def _sound(self, kind: int) -> list[Effect]:
         stamp = Stamp(kind, self._sounds, time.monotonic_ns(), self._marker_ns)
         self._sounds, self._marker_ns = self._sounds + 1, 0
-        return _emit(wire.AudioOutput(self._ids, self._block, stamp.frame(SPOKEN)))
+        return _emit(wire.AudioOutput(self._ids, self._block, stamp.frame(OUTPUT_FORMAT)))
 
     def _interrupt(self) -> list[Effect]:
         self._marker_ns = time.monotonic_ns()
@@ -162,7 +162,7 @@ class Echo:
         heard = self._text("USER", "FINAL", "Say that again.", "PARTIAL_TURN")
         planned = self._text("ASSISTANT", "SPECULATIVE", "As you like.", "PARTIAL_TURN")
         self._block = next(self._names)
-        return [*heard, *planned, wire.AudioBlock(self._ids, self._block, SPOKEN.rate_hz)]
+        return [*heard, *planned, wire.AudioBlock(self._ids, self._block, OUTPUT_FORMAT.rate_hz)]
 
     def _text(self, role: str, stage: wire.Stage, text: str, stop: str) -> list[wire.Output]:
         block = next(self._names)

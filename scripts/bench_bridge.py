@@ -38,7 +38,7 @@ from pathlib import Path
 from bench import BenchError, Echo, ServiceReport, child
 from bench_pages import ATTACKERS, ATTACKS, FRAME_SIZE, PagesReport
 
-from sonic_voice.emulator.effects import Effect
+from sonic_voice.emulator.service.effects import Effect
 
 SESSIONS = 40
 WINDOW_S = 20.0

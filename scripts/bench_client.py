@@ -49,8 +49,8 @@ if TYPE_CHECKING:
         InvokeModelWithBidirectionalStreamOperationOutput,
     ]
 
-HEARD = AudioFormat(16_000)
-SPOKEN = AudioFormat(24_000)
+INPUT_FORMAT = AudioFormat(16_000)
+OUTPUT_FORMAT = AudioFormat(24_000)
 FRAME_S = 0.032
 """The frame the service's documentation recommends: 512 samples, 1,024 bytes at 16 kHz."""
 
@@ -154,7 +154,7 @@ class Microphone:
     done = False
 
     def __init__(self, window: Window, phase: float) -> None:
-        self.format = HEARD
+        self.format = INPUT_FORMAT
         self.speaking = asyncio.Event()
         """Set once the first frame has been sent."""
         self._window = window
@@ -173,13 +173,13 @@ class Microphone:
         self._number += 1
         if number == 0:
             self._tick_s = self._phase_s + FRAME_S * math.ceil(time.monotonic() / FRAME_S)
-            return Stamp(self._window.first, 0, self._opened_ns).frame(HEARD)
+            return Stamp(self._window.first, 0, self._opened_ns).frame(INPUT_FORMAT)
         self.speaking.set()
         await asyncio.sleep(self._tick_s - time.monotonic())
         self._tick_s += FRAME_S
         if self._window.over:
             return b""
-        return Stamp(self._window.others, number, time.monotonic_ns()).frame(HEARD)
+        return Stamp(self._window.others, number, time.monotonic_ns()).frame(INPUT_FORMAT)
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -195,7 +195,7 @@ class Ear:
     pending_s = 0.0
 
     def __init__(self, window: Window) -> None:
-        self.format = SPOKEN
+        self.format = OUTPUT_FORMAT
         self._window = window
         self._flushed_ns = 0
 
@@ -285,13 +285,13 @@ async def _send_bare(stream: "SdkStream", microphone: Microphone) -> None:
     text = {"mediaType": "text/plain"}
     sound = {
         "mediaType": "audio/lpcm",
-        "sampleRateHertz": HEARD.rate_hz,
+        "sampleRateHertz": INPUT_FORMAT.rate_hz,
         "sampleSizeBits": 16,
         "channelCount": 1,
         "encoding": "base64",
         "audioType": "SPEECH",
     }
-    voice = sound | {"sampleRateHertz": SPOKEN.rate_hz, "voiceId": "matthew"}
+    voice = sound | {"sampleRateHertz": OUTPUT_FORMAT.rate_hz, "voiceId": "matthew"}
     inference = {"maxTokens": 1024, "topP": 0.9, "temperature": 0.7}
     kind = {"type": "TEXT", "role": "SYSTEM", "interactive": False}
     speech = {"type": "AUDIO", "role": "USER", "interactive": True}

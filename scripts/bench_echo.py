@@ -37,16 +37,16 @@ from typing import Any
 
 import numpy as np
 
-from sonic_voice.echo import OpenSpeakers, open_speakers
+from sonic_voice.audio.pcm import from_pcm, to_pcm
+from sonic_voice.echo import EchoCancelledMicrophone, echo_cancelled
 from sonic_voice.echo.local_speech import ONSET_WINDOWS, SPEECH_OVER, WINDOW
-from sonic_voice.emulator.senses import WhisperRecognizer, synthesizer
+from sonic_voice.emulator.speech import WhisperRecognizer, synthesizer
 from sonic_voice.errors import ConfigError
 from sonic_voice.events import Interrupted
-from sonic_voice.pcm import from_pcm, to_pcm
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-from tests.unit.simulated_room import (  # noqa: E402
+from tests.support.simulated_room import (  # noqa: E402
     RATE_HZ,
     Samples,
     SimulatedRoom,
@@ -55,7 +55,7 @@ from tests.unit.simulated_room import (  # noqa: E402
     onset,
     recording,
 )
-from tests.unit.word_errors import word_error_rate  # noqa: E402
+from tests.support.word_errors import word_error_rate  # noqa: E402
 
 DELAYS_MS = (80, 220)
 TALK_S = 600.0
@@ -145,7 +145,7 @@ class Talk:
 
     def __init__(self, delay_ms: int, answers: Sequence[Spoken]) -> None:
         self.room = MeteredRoom(delay_ms)
-        self.speakers: OpenSpeakers = open_speakers(self.room, self.room)
+        self.speakers: EchoCancelledMicrophone = echo_cancelled(self.room, self.room)
         if self.speakers.notice:
             raise SystemExit(self.speakers.notice)
         self.ducks = 0

@@ -31,12 +31,12 @@ from typing import cast
 
 from sonic_voice import wire
 from sonic_voice.bedrock import BedrockTransport
-from sonic_voice.emulator import senses
-from sonic_voice.emulator.brain import ScenarioBrain
-from sonic_voice.emulator.effects import Effect, Emit, Refusal, Speak, StreamRequest
-from sonic_voice.emulator.local import emulator, sonic_service
+from sonic_voice.emulator import speech
+from sonic_voice.emulator.assembly import emulator, sonic_service
+from sonic_voice.emulator.brains.scripted import ScenarioBrain
 from sonic_voice.emulator.scenario import load_scenario
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
+from sonic_voice.emulator.service.effects import Effect, Emit, Refusal, Speak, StreamRequest
 from sonic_voice.transport import Stream
 
 MODEL = "amazon.nova-2-sonic-v1:0"
@@ -69,7 +69,7 @@ def frames() -> list[bytes]:
     """What the person says, in frames."""
     with wave.open(str(FOLDER / "demo.wav")) as recording:
         pcm = recording.readframes(recording.getnframes())
-        pcm = senses.resample(pcm, recording.getframerate(), RATE_HZ)
+        pcm = speech.resample(pcm, recording.getframerate(), RATE_HZ)
     pcm += bytes(int(TAIL_S * RATE_HZ) * 2)
     return [pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm), FRAME_BYTES)]
 
@@ -89,10 +89,10 @@ def answer(call: wire.ToolUse) -> tuple[wire.Input, ...]:
 def expected(spoken: list[bytes]) -> list[int]:
     """For each chunk of sound, in order, the number of the frame that brings it about."""
     request = StreamRequest(MODEL, LOCAL_REGION, "reference")
-    brain = ScenarioBrain(load_scenario(FOLDER / "demo.yaml"), senses.resample)
+    brain = ScenarioBrain(load_scenario(FOLDER / "demo.yaml"), speech.resample)
     service = sonic_service(brain)(request)
     assert not isinstance(service, Refusal)
-    speak = senses.synthesizer("light")
+    speak = speech.synthesizer("light")
     due: list[int] = []
 
     def do(effects: list[Effect], frame: int) -> None:

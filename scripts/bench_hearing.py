@@ -34,15 +34,15 @@ from bench_emulator import served
 
 from sonic_voice import wire
 from sonic_voice.bedrock import BedrockTransport
-from sonic_voice.emulator import senses
-from sonic_voice.emulator.local import Behaviour, sonic_service
+from sonic_voice.emulator import speech
+from sonic_voice.emulator.assembly import Behaviour, sonic_service
+from sonic_voice.emulator.brains.small_talk import SmallTalkBrain
 from sonic_voice.emulator.server import Emulator
-from sonic_voice.emulator.small_talk import SmallTalkBrain
 from sonic_voice.transport import Stream
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-from tests.unit.word_errors import word_error_rate  # noqa: E402
+from tests.support.word_errors import word_error_rate  # noqa: E402
 
 RECORDINGS = (
     "hello please-try-again transfer tt-weasels vm-sorry agent-newlocation demo-thanks goodbye"
@@ -229,13 +229,13 @@ class Naps:
 
 async def serve(quality: Ears) -> None:
     """Says where it is; then, for each line of its input, the stalls since the last."""
-    recognizer = senses.recognizer(quality)
+    recognizer = speech.recognizer(quality)
     assert recognizer is not None
-    senses.prepare(RATE_HZ, 8)
-    brain = SmallTalkBrain(lambda: datetime.now().astimezone(), senses.resample)
+    speech.prepare(RATE_HZ, 8)
+    brain = SmallTalkBrain(lambda: datetime.now().astimezone(), speech.resample)
     async with Emulator(
         sonic_service(brain, recognizer.begin, behaviour=Behaviour(latency="typical")),
-        synthesize=senses.synthesizer("light" if quality == "light" else "auto"),
+        synthesize=speech.synthesizer("light" if quality == "light" else "auto"),
         hear=recognizer.begin,
     ) as running:
         print(running.endpoint, running.ca_file, flush=True)

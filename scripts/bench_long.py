@@ -2,12 +2,12 @@
 
 - *Real*, `--minutes`: the whole command on real devices in the room of `bench_room.py`. A person
   (tests/speech) asks, the model answers with two sentences, a second of silence follows, and so on.
-  Per tenth: memory and CPU of the talking process, and the felt latency, from the end of the
+  Per tenth: memory and CPU of the talking process, and the response latency, from the end of the
   question to the first sound that is given to the loudspeaker. Then what it complained of: sound
   dropped, devices that ran dry.
 - *Simulated*, `--simulated-minutes`: without devices, in the simulated room of tests/unit, some
   ten times faster than life; canceller, session, network and service (in the same process)
-  included. Memory and felt latency.
+  included. Memory and response latency.
 
 CPU is that of one conversation with echo cancellation, in per cent of a core. `bench_room.py` has
 it for a model that speaks all the time.
@@ -41,22 +41,22 @@ from bench_room import (
 )
 
 from sonic_voice import BedrockTransport, Session, SessionConfig, converse
-from sonic_voice.echo import open_speakers
-from sonic_voice.emulator.local import Behaviour, emulator
-from sonic_voice.emulator.served import Pace
+from sonic_voice.audio.pcm import from_pcm
+from sonic_voice.echo import echo_cancelled
+from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
+from sonic_voice.emulator.server.stream_handler import Pace
 from sonic_voice.events import Event
 from sonic_voice.metrics import Metrics
-from sonic_voice.pcm import from_pcm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.devices.virtual import SoundServer, missing
-from tests.unit.simulated_room import (
+from tests.support.simulated_room import (
     RATE_HZ,
     SimulatedRoom,
     at_level,
     recording,
 )
+from tests.support.virtual import SoundServer, missing
 
 TENTHS = 10
 SENTENCES = 2
@@ -92,7 +92,7 @@ def _steady(tenths: Sequence[Tenth]) -> bool:
     """Tells the tenths, and whether nothing has grown; the first two are for warming up."""
     for tenth in tenths:
         print(
-            f"  {tenth.resident_kib / 1024:6.1f} MiB   felt latency {tenth.latency_s:.2f} s median "
+            f"  {tenth.resident_kib / 1024:6.1f} MiB   latency {tenth.latency_s:.2f} s median "
             f"of {len(tenth.latencies_s)}" + (f"   CPU {tenth.cpu:.1%}" if tenth.cpu else "")
         )
     grown_mib = (tenths[-1].resident_kib - tenths[TENTHS // 5].resident_kib) / 1024
@@ -113,7 +113,7 @@ class Course:
     """Interruptions when nobody spoke. Who pauses in a question may be answered too early."""
 
     async def go_on(self, name: str) -> float:
-        """A question and all of its answer; the felt latency."""
+        """A question and all of its answer; the response latency."""
         sound = at_level(recording("speech", name), QUESTION_LEVEL)
         spoken_s = time.monotonic() + len(sound) / RATE_HZ
         turn = await self.here.ask(sound)
@@ -195,7 +195,7 @@ class QuickSpeaker:
 
 async def simulated_talk(length_s: float) -> bool:
     room = QuickRoom()
-    speakers, speaker = open_speakers(room, room), QuickSpeaker(room)
+    speakers, speaker = echo_cancelled(room, room), QuickSpeaker(room)
     config = SessionConfig(output=room.format)
     tenths: list[Tenth] = []
     told = 0
@@ -205,7 +205,7 @@ async def simulated_talk(length_s: float) -> bool:
         if room.now() < length_s / TENTHS * (len(tenths) + 1):
             return
         turns = metrics.snapshot.turns
-        felt = [turn.felt_latency_s for turn in turns[told:]]
+        felt = [turn.response_latency_s for turn in turns[told:]]
         tenths.append(Tenth(_resident_kib(), [s for s in felt if s is not None]))
         told = len(turns)
         if len(tenths) == TENTHS:

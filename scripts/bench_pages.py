@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench_client import HEARD, Kind, Stamp
+from bench_client import INPUT_FORMAT, Kind, Stamp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Origin, Subprotocol
@@ -37,7 +37,7 @@ SETTLE_S = 2.0
 WARM_UP_S = 1.0
 
 FRAME_S = 0.02
-FRAME_SIZE = HEARD.size(FRAME_S)
+FRAME_SIZE = INPUT_FORMAT.size(FRAME_S)
 REPORT_EVERY = 5
 """Frames from one `played` to the next: 100 ms."""
 
@@ -101,7 +101,7 @@ class BenchPage:
             await asyncio.sleep(tick_s - time.monotonic())
             tick_s += FRAME_S
             stamp = Stamp(self.kind, number, time.monotonic_ns())
-            await self._connection.send(voice_frame(stamp.frame(HEARD)[:FRAME_SIZE]))
+            await self._connection.send(voice_frame(stamp.frame(INPUT_FORMAT)[:FRAME_SIZE]))
             number += 1
             if number % REPORT_EVERY == 0:
                 await self._say("played", epoch=self._epoch, **self._at)
@@ -226,7 +226,9 @@ async def deafness(url: str) -> None:
         socket.transport.pause_reading()
         number = 0
         while True:
-            await socket.send(voice_frame(Stamp(Kind.WARM, number, 0).frame(HEARD)[:FRAME_SIZE]))
+            await socket.send(
+                voice_frame(Stamp(Kind.WARM, number, 0).frame(INPUT_FORMAT)[:FRAME_SIZE])
+            )
             number += 1
             await asyncio.sleep(FRAME_S)
 

@@ -40,17 +40,17 @@ import numpy as np
 from bench_echo import ANSWERS, NOISES, PERSON, VOICES, recogniser
 
 from sonic_voice import wire
-from sonic_voice.emulator.effects import Effect, Emit, Refusal
-from sonic_voice.emulator.local import Behaviour, emulator
-from sonic_voice.emulator.senses import WhisperRecognizer, synthesizer
-from sonic_voice.emulator.served import Pace
-from sonic_voice.emulator.watch import StreamStatistics
-from sonic_voice.pcm import to_pcm
+from sonic_voice.audio.pcm import to_pcm
+from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.observers import StreamStatistics
+from sonic_voice.emulator.server.stream_handler import Pace
+from sonic_voice.emulator.service.effects import Effect, Emit, Refusal
+from sonic_voice.emulator.speech import WhisperRecognizer, synthesizer
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-from tests.devices.command import Talk, talking  # noqa: E402
-from tests.devices.gauges import (  # noqa: E402
+from tests.support.device_sounds import SPOKEN_HZ, at_capture_rate  # noqa: E402
+from tests.support.gauges import (  # noqa: E402
     Captured,
     Gains,
     click,
@@ -59,23 +59,23 @@ from tests.devices.gauges import (  # noqa: E402
     onset_at,
     silent_from,
 )
-from tests.devices.room import Room  # noqa: E402
-from tests.devices.sounds import SPOKEN_HZ, at_capture_rate  # noqa: E402
-from tests.devices.virtual import (  # noqa: E402
-    CAPTURE_HZ,
-    Capture,
-    SoundServer,
-    missing,
-)
-from tests.devices.word_times import middles_s  # noqa: E402
-from tests.unit.simulated_room import (  # noqa: E402
+from tests.support.room import Room  # noqa: E402
+from tests.support.simulated_room import (  # noqa: E402
     RATE_HZ,
     Samples,
     at_level,
     onset,
     recording,
 )
-from tests.unit.word_errors import word_error_rate  # noqa: E402
+from tests.support.talk_command import Talk, talking  # noqa: E402
+from tests.support.virtual import (  # noqa: E402
+    CAPTURE_HZ,
+    Capture,
+    SoundServer,
+    missing,
+)
+from tests.support.word_errors import word_error_rate  # noqa: E402
+from tests.support.word_times import middles_s  # noqa: E402
 
 SETTLING_S = 3.0
 """Before anybody speaks: the devices, and the command's session."""

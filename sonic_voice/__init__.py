@@ -16,14 +16,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .audio import AudioSink, AudioSource, NullSink
+    from .audio.playout import PlayoutBuffer
+    from .audio.ports import AudioSink, AudioSource, NullSink
+    from .audio.wav import WavSink, WavSource
     from .bedrock import BedrockTransport
     from .catalog import DEFAULT_MODEL, VOICE_MODELS, VoiceModel, voice_model
     from .config import AudioFormat, Deadlines, SessionConfig, ToolChoice, ToolSpec
     from .conversation import Observer, converse
     from .demo import DEMO_SCENARIO, DEMO_WAV
     from .devices import Microphone, Speaker
-    from .emulator.local import LocalService
     from .errors import (
         AudioError,
         ConfigError,
@@ -59,26 +60,25 @@ if TYPE_CHECKING:
         UserText,
     )
     from .history import Message
+    from .local_service import LocalService
     from .metrics import Metrics
-    from .playout import PlayoutBuffer
     from .session import Session
-    from .tools import Tool, Toolbox, tool
+    from .tools.toolbox import Tool, Toolbox, tool
     from .transcript import Line, Transcript
     from .transport import MemoryTransport, Stream, Transport
-    from .wav import WavSink, WavSource
     from .wire import Tokens
 
 _MODULE_OF = {
     name: module
     for module, names in {
-        "audio": "AudioSink AudioSource NullSink",
+        "audio.ports": "AudioSink AudioSource NullSink",
         "bedrock": "BedrockTransport",
         "catalog": "DEFAULT_MODEL VOICE_MODELS VoiceModel voice_model",
         "config": "AudioFormat Deadlines SessionConfig ToolChoice ToolSpec",
         "conversation": "Observer converse",
         "demo": "DEMO_SCENARIO DEMO_WAV",
         "devices": "Microphone Speaker",
-        "emulator.local": "LocalService",
+        "local_service": "LocalService",
         "errors": (
             "AudioError ConfigError ConnectError ConnectionLost CredentialsError DeadlineError "
             "DeviceError ErrorKind NetworkError OrderError ScenarioError ServiceError SonicError "
@@ -90,12 +90,12 @@ _MODULE_OF = {
         ),
         "history": "Message",
         "metrics": "Metrics",
-        "playout": "PlayoutBuffer",
+        "audio.playout": "PlayoutBuffer",
         "session": "Session",
         "tools": "Tool Toolbox tool",
         "transcript": "Line Transcript",
         "transport": "MemoryTransport Stream Transport",
-        "wav": "WavSink WavSource",
+        "audio.wav": "WavSink WavSource",
         "wire": "Tokens",
     }.items()
     for name in names.split()

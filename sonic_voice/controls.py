@@ -12,8 +12,8 @@ the history that a renewed session begins with.
 
 from collections.abc import Sequence
 
+from .audio.mute import HushableSink, MutableSource
 from .conversation import Observer
-from .mute import HushableSink, MutableSource
 from .session import Session
 
 

@@ -18,11 +18,11 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
-from .audio import AudioSink, AudioSource
+from .audio.ports import AudioSink, AudioSource
 from .errors import ConfigError, SonicError
 from .events import Audio, Closed, Event, Interrupted, ToolCall, TurnEnded
 from .session import Session
-from .tools import Toolbox
+from .tools.toolbox import Toolbox
 
 LINGER_S = 2.5
 """How long it must be quiet after a source is done before the goodbye: time for the service to

@@ -1,6 +1,6 @@
 """What a conversation felt like and what it cost: an observer of its events.
 
-*Felt latency* is the time from the end of the user's speech to the first audible sample of the
+*Response latency* is the time from the end of the user's speech to the first audible sample of the
 answer. The end of speech is where the service heard it (`UserSpeechEnded.offset_ms`, counted from
 the first audio sent), so endpointing is in it, as it is for the person who waits. Models that do
 not tell (v1), and typed turns, are counted from the user's text, and say so. It has three parts:
@@ -17,7 +17,7 @@ Source of the prices: protocol reference 9.2.
 
 from dataclasses import dataclass, field
 
-from .audio import AudioSink
+from .audio.ports import AudioSink
 from .events import (
     Audio,
     Event,
@@ -36,17 +36,17 @@ class TurnMetrics:
     """One turn, as far as it has come."""
 
     turn: int
-    felt_latency_s: float | None = None
+    response_latency_s: float | None = None
     """None until the answer comes. Without a sink to ask, or an answer too short to be asked for,
     it ends there; else with the first audible sample."""
     since_speech_end: bool = True
     """False where the latency counts from the user's text."""
     endpointing_s: float | None = None
-    """Of the felt latency: what the service took to notice the end of speech. None if untold."""
+    """Part of the response latency until the service noticed the end of speech; None if untold."""
     answering_s: float | None = None
-    """Of the felt latency: from there, or from the user's text, to the first sound."""
+    """Of the response latency: from there, or from the user's text, to the first sound."""
     playout_s: float | None = None
-    """Of the felt latency: from there to the first audible sample. None until known."""
+    """Of the response latency: from there to the first audible sample. None until known."""
     sound_s: float = 0.0
     """Length of the answer's sound that came."""
     tool_calls: int = 0
@@ -132,8 +132,8 @@ class Metrics:
         return self._turns.setdefault(number, TurnMetrics(number))
 
     def _sound(self, turn: TurnMetrics, pcm_bytes: int, now: float) -> None:
-        if turn.felt_latency_s is None and self._asked_s is not None:
-            turn.felt_latency_s = turn.answering_s = now - self._asked_s
+        if turn.response_latency_s is None and self._asked_s is not None:
+            turn.response_latency_s = turn.answering_s = now - self._asked_s
             if turn.since_speech_end:
                 turn.endpointing_s = self._endpointing_s
                 turn.answering_s -= self._endpointing_s
@@ -144,11 +144,11 @@ class Metrics:
     def _listen(self, now: float) -> None:
         """Find out when the turn that came last became audible, if it has and still sounds."""
         turn = self._inaudible
-        if self.sink is None or turn is None or turn.felt_latency_s is None:
+        if self.sink is None or turn is None or turn.response_latency_s is None:
             return
         played_s = self.sink.played_ms(turn.turn) / 1000
         if played_s > 0:
             self._inaudible = None
             if played_s < turn.sound_s:
                 turn.playout_s = max(0.0, now - played_s - self._came_s)
-                turn.felt_latency_s += turn.playout_s
+                turn.response_latency_s += turn.playout_s

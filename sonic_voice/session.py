@@ -22,8 +22,8 @@ from typing import Self
 from .config import SessionConfig
 from .errors import DeadlineError, OrderError, SonicError
 from .events import Closed, Event, Heard, StreamExpiring, ToolAnswered, Usage
-from .leg import Leg
 from .protocol import SonicProtocol
+from .service_stream import ServiceStream
 from .transcript import Transcript
 from .transport import Transport
 from .wire import Tokens
@@ -72,7 +72,7 @@ class Session:
         self.tokens = Tokens()
         self.now = clock
         self._transport = transport
-        self._leg: Leg | None = None
+        self._stream: ServiceStream | None = None
         self._events: deque[Event] = deque()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
@@ -82,18 +82,18 @@ class Session:
         self._audio_began_s: float | None = None
 
     async def __aenter__(self) -> Self:
-        if self._leg is not None:
+        if self._stream is not None:
             raise OrderError("A session is entered once.", hint="Open another one.")
         deadline_s = self.config.deadlines.open_s
         loop = asyncio.get_running_loop()
         opened_s = loop.time()  # wall-clock time, as the stream's life, whatever our own clock is
         try:
             async with asyncio.timeout(deadline_s):
-                self._leg = await self._open_leg(1)
-                await self._leg.accepted()
+                self._stream = await self._open_stream(1)
+                await self._stream.accepted()
         except BaseException as error:
-            if self._leg is not None:
-                await self._leg.aclose()
+            if self._stream is not None:
+                await self._stream.aclose()
             if isinstance(error, TimeoutError):
                 raise _no_answer(deadline_s) from error
             raise
@@ -102,13 +102,13 @@ class Session:
         return self
 
     def _announce_expiry(self) -> None:
-        if not self._live_leg.protocol.finished:
+        if not self._live_stream.protocol.finished:
             life_s = self.config.stream_life_s
             self._push([StreamExpiring((1 - EXPIRY_NOTICE_AT) * life_s, life_s)])
 
-    async def _open_leg(self, number: int) -> Leg:
+    async def _open_stream(self, number: int) -> ServiceStream:
         protocol = SonicProtocol(self.config, self.transcript)
-        leg = Leg(
+        leg = ServiceStream(
             number,
             await self._transport.open(self.config.model),
             protocol,
@@ -127,7 +127,7 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        leg = self._live_leg
+        leg = self._live_stream
         self._closed = True  # nobody reads on: the reader must not wait for room
         self._room.set()
         try:
@@ -151,7 +151,7 @@ class Session:
         of `pcm` not yet taken, and breaks nothing. Raises `OrderError` after `finish`, and what
         ended the session, if it ended.
         """
-        leg = self._live_leg
+        leg = self._live_stream
         for start in range(0, len(pcm), MAX_FRAME_BYTES):
             frame = pcm[start : start + MAX_FRAME_BYTES]
             await leg.room()
@@ -165,7 +165,7 @@ class Session:
 
         While the model speaks, this interrupts it (reference 2.10).
         """
-        leg = self._live_leg
+        leg = self._live_stream
         leg.check()
         payloads, event = leg.protocol.text(text)
         leg.send_urgent(payloads)
@@ -173,7 +173,7 @@ class Session:
 
     def send_tool_result(self, tool_use: str, result_json: str) -> None:
         """Answer the tool call `tool_use`, once, with a JSON object as a string."""
-        leg = self._live_leg
+        leg = self._live_stream
         leg.check()
         payloads, call = leg.protocol.tool_result(tool_use, result_json)
         leg.send_urgent(payloads)
@@ -186,7 +186,7 @@ class Session:
         a lost connection is a good end; and so is, after `config.deadlines.close_s`, a service that
         does not end the stream (see `goodbye_timed_out`).
         """
-        leg = self._live_leg
+        leg = self._live_stream
         if leg.protocol.finished:
             return
         leg.send(leg.protocol.finish())
@@ -204,7 +204,7 @@ class Session:
 
         Raises what ended the session, unless it was our goodbye.
         """
-        leg = self._live_leg
+        leg = self._live_stream
         while not self._events:
             if leg.over.done():
                 return self._end_of(leg)
@@ -242,23 +242,23 @@ class Session:
     @property
     def settled(self) -> bool:
         """Nobody speaks, no tool runs, and no answer is owed."""
-        return self._live_leg.protocol.settled(self.now())
+        return self._live_stream.protocol.settled(self.now())
 
     @property
     def owes_answer(self) -> bool:
         """Whether an answer is owed that has not come to its end, or a tool result."""
-        return self._live_leg.protocol.owes
+        return self._live_stream.protocol.owes
 
     @property
     def finished(self) -> bool:
         """Whether the goodbye was said."""
-        return self._leg is not None and self._leg.protocol.finished
+        return self._stream is not None and self._stream.protocol.finished
 
     @property
     def goodbye_timed_out(self) -> bool:
         """Whether the service did not end the stream in time after our goodbye, although it owed
         no answer. That is no error: nothing is missing."""
-        return self._live_leg.goodbye_timed_out
+        return self._live_stream.goodbye_timed_out
 
     @property
     def audio_began_s(self) -> float:
@@ -268,10 +268,10 @@ class Session:
     # ------------------------------------------------------------------------------------------
 
     @property
-    def _live_leg(self) -> Leg:
-        if self._leg is None:
+    def _live_stream(self) -> ServiceStream:
+        if self._stream is None:
             raise OrderError("The session is not open.", hint="Enter it with `async with`.")
-        return self._leg
+        return self._stream
 
     async def _deliver(self, events: Sequence[Event]) -> None:
         self._push(events)
@@ -287,7 +287,7 @@ class Session:
             self._events.extend(events)
             self._arrived.set()
 
-    def _end_of(self, leg: Leg) -> Closed:
+    def _end_of(self, leg: ServiceStream) -> Closed:
         """What comes after the last event: the error that ended the leg, or once `Closed`."""
         already_told = leg.told
         leg.outcome()

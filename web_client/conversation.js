@@ -23,12 +23,12 @@ const MS_PER_CHARACTER = 65;
  * What the user said, or the answer to it; both have the number of the turn.
  *
  * `parts`: of the user one, of an answer one a block, which join without separators. `interrupted`:
- * it was cut; what was `heard` of it, and the tail that was `lost`, come a moment later. `feltMs`:
+ * it was cut; what was `heard` of it, and the tail that was `lost`, come a moment later. `responseMs`:
  * from the end of speech to the audible answer. `over`: nothing more of it will sound.
  *
  * @typedef {Readonly<{ number: number, who: 'user' | 'assistant', typed: boolean,
  *   parts: readonly Part[], tools: readonly Tool[], interrupted: boolean, heard: string,
- *   lost: string, feltMs: number | null, over: boolean }>} Turn
+ *   lost: string, responseMs: number | null, over: boolean }>} Turn
  */
 
 /** @typedef {'connecting' | 'listening' | 'hearing' | 'thinking' | 'tool' | 'speaking'} Activity */
@@ -41,7 +41,7 @@ export class Conversation {
    */
   turns = [];
   /** Of the last answer. @type {number | null} */
-  feltMs = null;
+  responseMs = null;
 
   #listening = false;
   #hearing = false;
@@ -218,8 +218,8 @@ export class Conversation {
         break;
       }
       case 'latency':
-        this.feltMs = message.felt_ms;
-        this.#amend(message.turn, () => ({ feltMs: message.felt_ms }));
+        this.responseMs = message.response_ms;
+        this.#amend(message.turn, () => ({ responseMs: message.response_ms }));
         break;
     }
   }
@@ -326,7 +326,7 @@ export class Conversation {
  * @returns {Turn}
  */
 function begun(number, who) {
-  const nothing = { parts: [], tools: [], heard: '', lost: '', feltMs: null };
+  const nothing = { parts: [], tools: [], heard: '', lost: '', responseMs: null };
   return { number, who, typed: false, interrupted: false, over: false, ...nothing };
 }
 

@@ -38,7 +38,7 @@ const TEXT_BYTES = 8 * 1024;
  *   | { seq: number, type: 'user_speech_ended', offset_ms: number, detected_ms: number }
  *   | { seq: number, type: 'interrupted', turn: number }
  *   | { seq: number, type: 'turn_ended', turn: number, samples: number }
- *   | { seq: number, type: 'latency', turn: number, felt_ms: number }
+ *   | { seq: number, type: 'latency', turn: number, response_ms: number }
  *   | Flush | Notice | UserText | AssistantText | ToolCall | ToolAnswered | Heard} Numbered
  * @typedef {Ready | Alive | Numbered} ServerMessage
  */

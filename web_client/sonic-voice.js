@@ -39,7 +39,7 @@ const BEFORE = {
   pushToTalk: false,
   talking: false,
   typing: false,
-  feltMs: null,
+  responseMs: null,
 };
 
 export class SonicVoice extends HTMLElement {
@@ -318,8 +318,8 @@ function holdToTalk(client, on) {
  */
 function momentOf(client) {
   if (!client) return BEFORE;
-  const { state, muted, pushToTalk, talking, typing, feltMs } = client;
-  return { state, muted, pushToTalk, talking, typing, feltMs };
+  const { state, muted, pushToTalk, talking, typing, responseMs } = client;
+  return { state, muted, pushToTalk, talking, typing, responseMs };
 }
 
 /**

@@ -164,8 +164,8 @@ export class VoiceClient extends EventTarget {
   }
 
   /** From the end of speech to the audible answer, of the last one. */
-  get feltMs() {
-    return this.#conversation.feltMs;
+  get responseMs() {
+    return this.#conversation.responseMs;
   }
 
   /** Frames of the user's sound that the network had no room for. */

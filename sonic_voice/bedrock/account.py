@@ -25,7 +25,7 @@ from smithy_http.aio.aiohttp import AIOHTTPClient
 
 from ..daemon_thread import in_thread
 from ..errors import ConfigError
-from ..http2.client import is_loopback
+from ..http2.loopback import is_loopback
 from .aws_files import AwsFiles, check_environment, profile_name
 from .credential_lookup import CREDENTIALS_TIMEOUT_S, CredentialLookup
 from .events import EventProtocol

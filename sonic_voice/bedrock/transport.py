@@ -12,7 +12,7 @@ leaves to us:
   waits, or comes later, raises what ended the stream. Every task the SDK starts for a stream is
   seen to its end.
 
-Source: protocol reference 1; the traps are those of FIELD.md 1.0 and 3.3.
+Source: protocol reference 1.
 """
 
 import asyncio

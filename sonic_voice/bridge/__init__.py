@@ -1,6 +1,6 @@
 """The bridge: a browser talks, over a WebSocket, in the same `converse` as everybody else.
 
-    browser ──► server / asgi ──► Bridge.meet ──► Visit ──► converse ──► the service
+    browser ──► server / asgi ──► Bridge.meet ──► BrowserSession ──► converse ──► the service
                   Socket            who may come    source, sink and observer in one
 
 `web_client/README.md` describes the wire. What is decided is decided without I/O, each matter in
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from .access import Access
 from .asgi import asgi
 from .bridge import Bridge
+from .browser_session import Offer
 from .closing import Close
 from .jwks import RemoteKeys, key_source
 from .limits import Limits
 from .site import load_pages, web_client
 from .tokens import issue_token
-from .visit import Offer
 
 if TYPE_CHECKING:
     from .server import handler, options, served

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from ..errors import ConfigError
-from ..http2.client import is_loopback
+from ..http2.loopback import is_loopback
 from .closing import Close, Refusal
 from .jwks import RemoteKeys
 from .keys import KeySource, PublicKey, load_jwt

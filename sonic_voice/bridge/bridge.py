@@ -1,7 +1,7 @@
 """The bridge: who may come in, and all the conversations that are held.
 
-    socket ──► meet ── origin ── hello ── token ── limits ──► Visit.run (a task), Visit.serve
-                         └─ resume ──► the Visit that was kept ──► Visit.serve
+    socket ──► meet ── origin ── hello ── token ── limits ──► BrowserSession.run (a task), .serve
+                         └─ resume ──► the BrowserSession that was kept ──► BrowserSession.serve
 
 It knows nothing of how WebSockets are served: `server` and `asgi` bring them.
 """
@@ -17,13 +17,13 @@ from ..errors import ConfigError
 from ..extras import install_command
 from ..transport import Transport
 from .access import Access
+from .browser_session import BrowserSession, Offer
 from .closing import REASONS, Close, Refusal
-from .counts import Counts
-from .limits import Census, Limits
+from .limits import ConcurrencyLimit, Limits
 from .messages import SUBPROTOCOL, VERSION, Hello, read_message
+from .metrics import BridgeMetrics
 from .socket import Gone, Socket
 from .tokens import Visitor
-from .visit import Offer, Visit
 
 if TYPE_CHECKING:
     from .exposition import Exposition
@@ -52,14 +52,14 @@ class Bridge:
         self.offer = offer
         self.access = access or Access()
         self.limits = limits or Limits()
-        self.counts = Counts()
+        self.counts = BridgeMetrics()
         self.connected = 0
         self.stopping = False
         self._transport = transport
         self._strangers = 0
-        self._census = Census(self.limits)
-        self._visits: dict[bytes, tuple[Visit, asyncio.Task[None]]] = {}
-        self.exposition = _exposition(self.counts, self._census, lambda: self.connected)
+        self._concurrency = ConcurrencyLimit(self.limits)
+        self._visits: dict[bytes, tuple[BrowserSession, asyncio.Task[None]]] = {}
+        self.exposition = _exposition(self.counts, self._concurrency, lambda: self.connected)
 
     async def __aenter__(self) -> Self:
         return self
@@ -108,7 +108,7 @@ class Bridge:
         self.access.check_origin(socket.origin)
         if socket.subprotocol != SUBPROTOCOL:
             raise Refusal(Close.BAD_VERSION)
-        if self._strangers >= self.limits.strangers:
+        if self._strangers >= self.limits.unauthenticated:
             raise Refusal(Close.FULL)
         self._strangers += 1
         try:
@@ -138,18 +138,18 @@ class Bridge:
             raise Refusal(Close.BAD_VERSION)
         return hello
 
-    def _kept(self, resume: str) -> Visit:
+    def _kept(self, resume: str) -> BrowserSession:
         kept = self._visits.get(_digest(resume))
         if kept is None or kept[0].ending.done():
             raise Refusal(Close.FORGOTTEN)
         return kept[0]
 
-    def _begin(self, hello: Hello, visitor: Visitor, address: str) -> Visit:
+    def _begin(self, hello: Hello, visitor: Visitor, address: str) -> BrowserSession:
         if self.stopping:
             raise Refusal(Close.STOPPING)
         config = self.offer.chosen(hello, visitor)
-        self._census.admit(visitor.subject, address)
-        visit = Visit(config, self.offer, self._transport, self.limits, self.counts)
+        self._concurrency.admit(visitor.subject, address)
+        visit = BrowserSession(config, self.offer, self._transport, self.limits, self.counts)
         key = _digest(visit.resume)
         task = asyncio.create_task(visit.run(), name="bridge conversation")
         self._visits[key] = visit, task
@@ -157,13 +157,15 @@ class Bridge:
 
         def over(_: asyncio.Task[None]) -> None:
             del self._visits[key]
-            self._census.leave(visitor.subject, address)
+            self._concurrency.leave(visitor.subject, address)
 
         task.add_done_callback(over)
         return visit
 
 
-def _exposition(counts: Counts, census: Census, connected: Callable[[], int]) -> "Exposition":
+def _exposition(
+    counts: BridgeMetrics, census: ConcurrencyLimit, connected: Callable[[], int]
+) -> "Exposition":
     """Import `prometheus_client` now rather than with the package, or when a page is asked for."""
     try:
         from .exposition import Exposition

@@ -2,7 +2,7 @@
 
 Each bridge has a registry of its own: two in one process do not collide, and an application can
 add one to its own page, `prometheus_client.REGISTRY.register(bridge.exposition.registry)`. The
-numbers are read from `Counts` when the page is asked for. No `_created` series are written.
+numbers are read from `BridgeMetrics` when the page is asked for. No `_created` series are written.
 
 Importing this module takes 0.2 s, for `prometheus_client`; a `Bridge` does so when it is made.
 """
@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from .counts import LATENCY_BOUNDS_S, Counts
+from .metrics import LATENCY_BOUNDS_S, BridgeMetrics
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 """The type of the page over HTTP."""
@@ -36,7 +36,7 @@ class Exposition:
     """
 
     def __init__(
-        self, counts: Counts, *, talking: Callable[[], int], connected: Callable[[], int]
+        self, counts: BridgeMetrics, *, talking: Callable[[], int], connected: Callable[[], int]
     ) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_Numbers(counts, talking, connected))
@@ -47,10 +47,10 @@ class Exposition:
 
 
 class _Numbers(Collector):
-    """A collector that reads `Counts` whenever its registry is read."""
+    """A collector that reads `BridgeMetrics` whenever its registry is read."""
 
     def __init__(
-        self, counts: Counts, talking: Callable[[], int], connected: Callable[[], int]
+        self, counts: BridgeMetrics, talking: Callable[[], int], connected: Callable[[], int]
     ) -> None:
         self._counts = counts
         self._talking = talking

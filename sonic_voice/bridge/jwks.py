@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import ConfigError
-from ..http2.client import is_loopback
+from ..http2.loopback import is_loopback
 from .closing import Close, Refusal
 from .keys import COOLDOWN_S, KeyCache, KeySet, KeySource, PublicKey, load_cryptography, read_keys
 

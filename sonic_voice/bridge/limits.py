@@ -16,7 +16,7 @@ class Limits:
     """At once of one subject of tokens: one, and one that a reloaded page left behind."""
     of_address: int = 16
     """At once from one address: a household, an office. Behind a proxy all have the proxy's."""
-    strangers: int = 64
+    unauthenticated: int = 64
     """Connections that have not said hello."""
     hello_s: float = 5.0
     """From the connection to the hello."""
@@ -51,7 +51,7 @@ class Limits:
     """At shutdown, for the goodbyes to the service."""
 
 
-class Meter:
+class TokenBucket:
     """A token bucket: `per_s` on average, `burst_s` times as much at once."""
 
     def __init__(self, per_s: float, burst_s: float, *, now_s: float) -> None:
@@ -68,7 +68,7 @@ class Meter:
             raise Refusal(Close.FLOOD)
 
 
-class Census:
+class ConcurrencyLimit:
     """Who talks. `admit` before a conversation, `leave` after it, with the same words."""
 
     def __init__(self, limits: Limits) -> None:

@@ -175,7 +175,7 @@ _READERS: dict[str, Callable[[_Fields], Message]] = {
 }
 
 
-def told(event: Event, *, show_tools: bool) -> dict[str, Any] | None:
+def encode_event(event: Event, *, show_tools: bool) -> dict[str, Any] | None:
     """What a page is told of `event`; None: nothing.
 
     What a tool was asked and what it answered is the application's, and told only with

@@ -1,7 +1,7 @@
 """The commands of `sonic-voice`: a module for each group, in the order of `--help`."""
 
 from .base import app
-from .emulator import emulate, scenario
+from .emulate import emulate, scenario
 from .models import models
 from .serve import serve
 from .sound import doctor, list_devices

@@ -27,7 +27,6 @@ from typing import Any
 
 import typer
 
-from ..answers import NotAnswered
 from ..errors import (
     AudioError,
     ConfigError,
@@ -37,10 +36,11 @@ from ..errors import (
     ServiceError,
     SonicError,
 )
-from ..story import Output
+from .answers import NotAnswered
 from .base import CLOSED_OUTPUT_EXIT, exit_code_of
 from .output import READER_GONE, LineOutput, PrintOutput, json_lines_only
 from .signals import ending_signals
+from .story import Output
 
 REASONS: tuple[tuple[type[SonicError], str], ...] = (
     (NotAnswered, "unanswered"),

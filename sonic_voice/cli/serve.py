@@ -15,10 +15,10 @@ from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..errors import ConfigError
 from ..events import duration
 from ..extras import install_command
-from ..run import Service
-from ..tools import Toolbox
+from ..tools.toolbox import Toolbox
 from .base import errors, until_done
 from .ending import print_notice
+from .recorded import Service
 from .service import ProxyUrl, service_of, text_of
 from .tools_file import tools_of
 
@@ -177,7 +177,7 @@ def serve(
 
 async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> None:
     from ..bridge import Bridge, Limits, Offer, load_pages, served, web_client
-    from ..http2.client import is_loopback
+    from ..http2.loopback import is_loopback
 
     access = await _access(asked)
     offer = Offer(

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import ConfigError
-from ..run import Service
 from ..transport import Transport
 from .base import needs_emulator
 from .ending import print_notice
+from .recorded import Service
 
 Engine = Literal["http2", "crt"]
 
@@ -68,7 +68,7 @@ def service_of(
 def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
     """The emulator, in this process. Raises `ConfigError` where it is not installed."""
     needs_emulator()
-    from ..emulator.local import LocalService
+    from ..local_service import LocalService
 
     service = LocalService(scenario, engine=engine)  # a scenario is read before all else
     return lambda: service

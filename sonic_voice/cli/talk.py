@@ -9,10 +9,10 @@ import typer
 
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
-from ..run import hold, prepared
-from ..tools import Toolbox, tool
+from ..tools.toolbox import Toolbox, tool
 from .base import errors, until_done
 from .ending import ending
+from .recorded import hold, prepared
 from .service import Engine, ProxyUrl, emulated, service_of, text_of
 from .sound import AudioBackend, device
 from .tools_file import tools_of
@@ -119,7 +119,7 @@ def talk(
             with prepared(config, input, output, speed, events, toolbox, end, where) as run:
                 until_done(hold(run, service))
             return
-        from ..live import Live, hold_live
+        from .live import Live, hold_live
 
         end.open_events(events)
         live = Live(

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from ..errors import ConfigError, SonicError
-from ..tools import Tool, Toolbox
+from ..tools.toolbox import Tool, Toolbox
 
 
 def tools_of(path: Path | None) -> Toolbox:

@@ -21,7 +21,7 @@ from ..errors import ConfigError, DeviceError
 from ..extras import install_command
 from .listing import found, refusal, ways
 from .port import Backend, Device, DeviceStream, Direction, Exchange, Latency, Opening
-from .quiet import QUIET
+from .stderr_silencer import QUIET
 
 BackendName = Literal["sounddevice", "pyaudio"]
 
@@ -166,10 +166,10 @@ def sound_library(name: BackendName) -> Library:
     with QUIET:
         try:
             if name == "pyaudio":
-                from .over_pyaudio import PyAudio
+                from .pyaudio_backend import PyAudio
 
                 return Library(PyAudio())
-            from .over_sounddevice import SoundDevice
+            from .sounddevice_backend import SoundDevice
 
             return Library(SoundDevice())
         except (ImportError, OSError) as error:

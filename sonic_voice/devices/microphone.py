@@ -22,13 +22,13 @@ from typing import Self
 
 import numpy as np
 
-from ..audio import HEARD
+from ..audio.pcm import Resampler, from_pcm, to_pcm
+from ..audio.ports import INPUT_FORMAT
 from ..config import BYTES_PER_SAMPLE, AudioFormat
 from ..errors import ConfigError
-from ..pcm import Resampler, from_pcm, to_pcm
 from .library import BackendName, Wish, sound_library
 from .port import Latency, Opening
-from .watch import Notice, Watch
+from .supervisor import Notice, Watch
 
 QUEUE_S = 2.0
 """What a reader may be late by. Older speech than this no answer is wanted to."""
@@ -101,7 +101,7 @@ class Microphone:
     def __init__(
         self,
         device: int | str | None = None,
-        format: AudioFormat = HEARD,
+        format: AudioFormat = INPUT_FORMAT,
         *,
         backend: BackendName = "sounddevice",
         rate_hz: int | None = None,

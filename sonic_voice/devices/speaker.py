@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from ..audio import SPOKEN
+from ..audio.pcm import Resampler
+from ..audio.playout import PlayoutBuffer, PlayoutStats, Prebuffer
+from ..audio.ports import OUTPUT_FORMAT
 from ..config import BYTES_PER_SAMPLE, AudioFormat
 from ..errors import OrderError
-from ..pcm import Resampler
-from ..playout import PlayoutBuffer, PlayoutStats, Prebuffer
 from .library import BackendName, Wish, sound_library
 from .port import Latency, Opening
-from .watch import Notice, Watch
+from .supervisor import Notice, Watch
 
 FAR_END_S = 2.0
 """What may wait in `sounded`. Older sound has no echo left in the room."""
@@ -93,7 +93,7 @@ class Speaker:
     def __init__(
         self,
         device: int | str | None = None,
-        format: AudioFormat = SPOKEN,
+        format: AudioFormat = OUTPUT_FORMAT,
         *,
         backend: BackendName = "sounddevice",
         rate_hz: int | None = None,

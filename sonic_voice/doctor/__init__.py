@@ -18,8 +18,8 @@ Nothing here opens a stream to a model of the service, so nothing costs money (s
 of credentials no more is ever shown than the last four letters of the key's id.
 """
 
-from .examination import examine
 from .finding import Finding, Grade, as_json, lines, talking_works
 from .options import Options
+from .runner import examine
 
 __all__ = ["Finding", "Grade", "Options", "as_json", "examine", "lines", "talking_works"]

@@ -36,8 +36,8 @@ async def emulator(options: Options) -> AsyncIterator[Finding]:
 
 def _engines() -> Finding:
     """What there is to hear and to speak with."""
-    from ..emulator.senses.installed import GOOD_EXTRA, LIGHT_EXTRA, installed
-    from ..emulator.senses.weights import any_installed
+    from ..emulator.speech.installed import GOOD_EXTRA, LIGHT_EXTRA, installed
+    from ..emulator.speech.weights import any_installed
 
     if any_installed() and installed("ctranslate2", "tokenizers"):
         words = "Whisper"
@@ -62,7 +62,7 @@ def _engines() -> Finding:
 async def _turn() -> Finding:
     """Say hello, and see what comes back."""
     from .. import LocalService, Session, WavSource, converse
-    from ..audio import NullSink
+    from ..audio.ports import NullSink
 
     local = await in_thread(LocalService)  # loads a recogniser
     texts: list[str] = []

@@ -22,8 +22,8 @@ from ..catalog import check_offered
 from ..errors import ConfigError, ErrorKind, NetworkError, ServiceError, SonicError
 from ..http2.tls import CertificateError, proxy_tls_context, tls_context
 from .account import resolve
+from .connection_probe import Place, knock, place
 from .finding import Finding, failure
-from .knock import Place, knock, place
 from .options import Options
 
 if TYPE_CHECKING:

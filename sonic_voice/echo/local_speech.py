@@ -31,7 +31,7 @@ from enum import Enum, auto
 import numpy as np
 from numpy.typing import NDArray
 
-from .path import FRAME
+from .echo_path import FRAME
 
 WINDOW = 512
 """Samples of a window of the detector: 32 ms at 16 kHz."""

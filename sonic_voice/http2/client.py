@@ -1,7 +1,7 @@
 """The SDK's HTTP client interface over our own HTTP/2: full duplex, low latency, honest ends.
 
 The SDK's default transport cannot stream both ways, and its other one, over the AWS CRT, leaves
-Nagle's algorithm on, takes no private CA and hides a cut connection (DESIGN.md has figures).
+Nagle's algorithm on, takes no private CA and hides a cut connection.
 The interface is small: `send(request)` connects, sends the request's headers, and returns at the
 response's headers with a body that is read while the request's body goes on. That is an `Uplink`,
 whose writer writes to the wire, or any body of the SDK's, carried by a task, the *pump*.
@@ -34,7 +34,8 @@ from ..errors import ConnectError, ConnectionLost, DeadlineError, SonicError
 from .connection import STREAM_WINDOW_BYTES, H2Connection
 from .dialing import CONNECT_TIMEOUT_S, dial
 from .keepalive import PING_DEADLINE_S, PING_S
-from .proxies import Proxy, is_loopback
+from .loopback import is_loopback
+from .proxies import Proxy
 from .stream import H2Stream, Headers
 from .tls import TlsContext, tls_context
 from .tunnel import Tunnel

@@ -18,6 +18,7 @@ from typing import Literal, Self, cast, get_args
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ..errors import ConfigError
+from .loopback import is_loopback
 
 Scheme = Literal["http", "https", "socks5", "socks5h"]
 
@@ -34,14 +35,6 @@ _FORMS = (
 
 _SOCKS_FIELD_BYTES = 255
 """Maximum length of a SOCKS5 user name or password (RFC 1929)."""
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether `host` names this machine; nothing is looked up."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 @dataclass(frozen=True, slots=True)

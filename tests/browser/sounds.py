@@ -10,7 +10,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from sonic_voice.pcm import Resampler
+from sonic_voice.audio.pcm import Resampler
 
 SPEECH = Path(__file__).parents[1] / "speech"
 MICROPHONE_HZ = 16_000

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from ..unit.word_errors import word_error_rate
+from ..support.word_errors import word_error_rate
 from .sounds import ANSWER_HZ, MICROPHONE_HZ, Played, script
 from .visitor import Chromium, Flush, Shown
 
@@ -39,7 +39,7 @@ class Held:
     turns: list[Shown]
     read_aloud: str
     """The transcript as a screen reader has it."""
-    felt: str
+    latency: str
     messages: list[dict[str, Any]]
     sent: dict[int, bytes]
     """Sound of each turn, as it came to the page: 24 kHz."""
@@ -72,7 +72,7 @@ async def held(chromium: Chromium, robot: str) -> AsyncIterator[Held]:
         yield Held(
             turns=await visitor.turns(),
             read_aloud=await visitor.log.aria_snapshot(),
-            felt=await visitor.page.locator(".felt").inner_text(),
+            latency=await visitor.page.locator(".latency").inner_text(),
             messages=visitor.messages,
             sent={turn: visitor.sound_of(turn) for turn in (1, 2, 3)},
             played=await visitor.played(),
@@ -117,11 +117,11 @@ async def test_what_was_cut_off_is_struck_through_and_named_to_those_who_cannot_
     assert f"(not heard:) {story['lost'].split()[0]}" in held.read_aloud
 
 
-async def test_the_felt_latency_is_shown_for_each_answer(held: Held) -> None:
-    felt_s = [message["felt_ms"] / 1000 for message in held.of("latency")]
+async def test_the_response_latency_is_shown_for_each_answer(held: Held) -> None:
+    latency_counts = [message["response_ms"] / 1000 for message in held.of("latency")]
     shown_s = [_seconds(turn["margin"]) for turn in held.turns if turn["who"] != "You"]
-    assert shown_s == pytest.approx(felt_s, abs=0.051)
-    assert _seconds(held.felt.removeprefix("answered after ")) == shown_s[-1]
+    assert shown_s == pytest.approx(latency_counts, abs=0.051)
+    assert _seconds(held.latency.removeprefix("answered after ")) == shown_s[-1]
 
 
 def _seconds(shown: str) -> float:
@@ -137,7 +137,7 @@ async def test_every_sample_of_the_answers_was_played_once_and_in_order(held: He
 
 async def test_the_answers_are_understood_by_who_only_listens(held: Held) -> None:
     pytest.importorskip("ctranslate2", reason="Whisper is of the extra `speech`")
-    from sonic_voice.emulator.senses import WhisperRecognizer
+    from sonic_voice.emulator.speech import WhisperRecognizer
 
     recognizer = WhisperRecognizer(model="tiny.en")
     pairs: list[tuple[str, str]] = []

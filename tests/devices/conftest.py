@@ -10,7 +10,7 @@ import pytest
 
 from sonic_voice.devices import BackendName
 
-from .virtual import SoundServer, missing
+from ..support.virtual import SoundServer, missing
 
 
 @pytest.fixture(scope="session")

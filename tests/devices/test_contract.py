@@ -11,11 +11,11 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from sonic_voice.audio.pcm import Resampler
 from sonic_voice.devices import BackendName, Microphone, Speaker, devices
 from sonic_voice.errors import ConfigError, DeviceError, OrderError
-from sonic_voice.pcm import Resampler
 
-from .sounds import (
+from ..support.device_sounds import (
     LEVEL,
     SPOKEN_HZ,
     TONE_HZ,
@@ -28,7 +28,7 @@ from .sounds import (
     speech,
     tone,
 )
-from .virtual import CAPTURE_HZ, Capture, SoundServer, likeness, match
+from ..support.virtual import CAPTURE_HZ, Capture, SoundServer, likeness, match
 
 
 async def test_devices_are_opened_as_they_prefer_and_converted(

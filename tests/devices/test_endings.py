@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .virtual import SoundServer
+from ..support.virtual import SoundServer
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 SCENARIO = "steps: [{user: hello, say: Good morning.}]"

@@ -10,8 +10,16 @@ import pytest
 from sonic_voice.devices import BackendName, Microphone, Speaker
 from sonic_voice.errors import DeviceError
 
-from .sounds import SPOKEN_HZ, at_capture_rate, listening, quiet, samples, speech, until
-from .virtual import SoundServer, likeness
+from ..support.device_sounds import (
+    SPOKEN_HZ,
+    at_capture_rate,
+    listening,
+    quiet,
+    samples,
+    speech,
+    until,
+)
+from ..support.virtual import SoundServer, likeness
 
 SCRIPT = """
 import asyncio, sys

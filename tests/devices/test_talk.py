@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from sonic_voice.devices import BackendName
-from sonic_voice.emulator.senses import WhisperRecognizer, synthesizer
+from sonic_voice.emulator.speech import WhisperRecognizer, synthesizer
 
-from ..unit.word_errors import word_error_rate
-from .command import talking
-from .gauges import gains, last_sound
-from .sounds import SPOKEN_HZ, speech
-from .virtual import CAPTURE_HZ, Capture, SoundServer
-from .word_times import middles_s
+from ..support.device_sounds import SPOKEN_HZ, speech
+from ..support.gauges import gains, last_sound
+from ..support.talk_command import talking
+from ..support.virtual import CAPTURE_HZ, Capture, SoundServer
+from ..support.word_errors import word_error_rate
+from ..support.word_times import middles_s
 
 VOICE = "matthew"
 SCENARIO = f"""
@@ -39,7 +39,7 @@ steps:
     say: All right, I will tell it another time. Goodbye!
 """
 QUESTIONS = ("hello", "goforward", "transfer", "please-try-again")
-SPOKEN = {
+OUTPUT_FORMAT = {
     1: "Good morning, this is your robot speaking.",
     2: "I have gone forward, and now I am standing in front of the garden gate.",
     4: "All right, I will tell it another time. Goodbye!",
@@ -84,7 +84,7 @@ async def test_four_turns_are_spoken_heard_and_interrupted(
     assert took_s < 1.5
     assert [event["turn"] for event in talk.all("Interrupted")] == [3]
     pairs: list[tuple[str, str]] = []
-    for turn, text in SPOKEN.items():
+    for turn, text in OUTPUT_FORMAT.items():
         pairs.append((text, words(recognizer, capture, *spans[turn])))
     assert word_error_rate(pairs) < 0.15, pairs
     (heard,) = talk.all("Heard")

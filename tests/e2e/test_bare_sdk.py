@@ -23,8 +23,8 @@ from aws_sdk_signers import AsyncEventSigner
 from smithy_aws_event_stream.aio import AWSEventPublisher
 from smithy_aws_event_stream.events import EventMessage
 
-from sonic_voice.emulator.effects import Effect, Emit, Expiry
 from sonic_voice.emulator.server import Emulator
+from sonic_voice.emulator.service.effects import Effect, Emit, Expiry
 from sonic_voice.http2.client import Http2Client
 
 PATIENCE_S = 5.0

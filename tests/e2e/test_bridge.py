@@ -15,11 +15,11 @@ import pytest
 
 from sonic_voice import AudioFormat, LocalService, SessionConfig, Toolbox, tool
 from sonic_voice.bridge import Bridge, Limits, Offer, served
-from sonic_voice.bridge.ends import BrowserSource
-from sonic_voice.emulator.local import Behaviour, emulator
-from sonic_voice.emulator.served import Pace
+from sonic_voice.bridge.browser_audio import BrowserSource
+from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.server.stream_handler import Pace
 
-from .page import Page, close_of, socket, until
+from ..support.page import Page, close_of, socket, until
 
 DEMO = cast(Path, resources.files("sonic_voice.emulator"))
 SPEECH = Path(__file__).parent.parent / "speech"
@@ -64,7 +64,7 @@ async def test_a_page_holds_three_turns_with_a_tool_and_a_barge_in() -> None:
     assert result["result_json"] == '{"direction": "forward", "meters": 10}'
     _check_barge_in(page)
     assert [said["seq"] for said in page.told] == list(range(1, len(page.told) + 1))
-    latencies = [said["felt_ms"] for said in page.of("latency")]
+    latencies = [said["response_ms"] for said in page.of("latency")]
     assert len(latencies) == 3
     assert all(0 < latency < 5000 for latency in latencies)
     assert "sonic_voice_conversations_started_total 1.0" in metrics

@@ -19,8 +19,8 @@ from websockets.frames import Frame
 from sonic_voice.bridge import Bridge, Limits
 from sonic_voice.bridge.frames import voice_frame
 
-from .page import close_of, socket, until
-from .quiet_bridge import hello, opened, running, uncollected
+from ..support.page import close_of, socket, until
+from ..support.quiet_bridge import hello, opened, running, uncollected
 
 
 @pytest.mark.parametrize("size", [2, 32_000])

@@ -14,8 +14,8 @@ from sonic_voice.bridge import Access, Bridge, Limits, issue_token, served
 from sonic_voice.bridge.frames import VOICE, voice_frame
 from sonic_voice.errors import ErrorKind, ServiceError
 
-from .page import Page, close_of, socket, until
-from .quiet_bridge import OFFER, QuietService, hello, opened, running
+from ..support.page import Page, close_of, socket, until
+from ..support.quiet_bridge import OFFER, QuietService, hello, opened, running
 
 SECRET = b"a secret of this test, of 32 bytes and more"
 
@@ -177,7 +177,7 @@ async def test_the_third_conversation_is_one_too_many(limits: Limits, code: int)
 
 
 async def test_who_says_nothing_is_sent_away_and_few_may() -> None:
-    async with running(Limits(strangers=1, hello_s=0.3)) as (url, _), socket(url) as one:
+    async with running(Limits(unauthenticated=1, hello_s=0.3)) as (url, _), socket(url) as one:
         async with socket(url) as two:
             assert (await close_of(two))[0] == 4020
         assert (await close_of(one))[0] == 4004

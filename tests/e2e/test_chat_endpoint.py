@@ -15,12 +15,18 @@ from aiohttp import web
 from sonic_voice import AudioFormat, NullSink, Session, SessionConfig, Toolbox, WavSource, converse
 from sonic_voice import tool as as_tool
 from sonic_voice.bedrock import BedrockTransport
-from sonic_voice.emulator import openai, senses
-from sonic_voice.emulator.admission import service_factory
-from sonic_voice.emulator.chat_endpoint import KEY_VARIABLE, ChatEndpoint, Waits, openai_brain
-from sonic_voice.emulator.effects import Hear
-from sonic_voice.emulator.served import Pace
+from sonic_voice.emulator import speech
+from sonic_voice.emulator.brains import chat_completions as openai
+from sonic_voice.emulator.brains.chat_endpoint import (
+    KEY_VARIABLE,
+    ChatEndpoint,
+    Waits,
+    openai_brain,
+)
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
+from sonic_voice.emulator.server.stream_handler import Pace
+from sonic_voice.emulator.service.admission import service_factory
+from sonic_voice.emulator.service.effects import Hear
 from sonic_voice.events import AssistantText, Audio, Event, Interrupted, ToolAnswered, TurnEnded
 
 HELLO = Path(__file__).parent.parent / "speech" / "hello.wav"
@@ -138,11 +144,11 @@ async def emulated(
     server: Server, *, waits: Waits | None = None, hear: Hear | None = None
 ) -> AsyncGenerator[BedrockTransport]:
     """A transport to an emulator whose brain is `server`."""
-    brain, endpoint = openai_brain(f"openai:{server.url}#tiny", senses.resample)
+    brain, endpoint = openai_brain(f"openai:{server.url}#tiny", speech.resample)
     if waits is not None:
         endpoint = ChatEndpoint(endpoint.url, key=SECRET, waits=waits)
     factory = service_factory(
-        brain, senses.detector, new_id=lambda: str(uuid4()), recognizes=hear is not None
+        brain, speech.detector, new_id=lambda: str(uuid4()), recognizes=hear is not None
     )
     emulator = Emulator(factory, hear=hear, consult=endpoint.consult, pace=Pace(stall_s=0.05))
     async with asyncio.timeout(PATIENCE_S), emulator:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from sonic_voice.emulator.local import emulator
+from sonic_voice.emulator.assembly import emulator
 from sonic_voice.emulator.server import Emulator
 
 PROGRAM = Path(sys.executable).with_name("sonic-voice")
@@ -92,7 +92,7 @@ async def test_the_demonstration(tmp_path: Path) -> None:
         'go -> {"direction": "forward", "meters": 10}',
         "interrupted after",
         "you  please try again.",
-        "Felt latency",
+        "Response latency",
         "USD",
         "sonic-voice-demo.wav",
     ):
@@ -115,7 +115,7 @@ async def test_talk_writes_answer_and_events(tmp_path: Path) -> None:
     assert printed[-1]["event"] == "Ended"
     assert summary["output"] == "a.wav"
     assert summary["tokens"]["speech_in"] > 150
-    assert summary["felt_latency_s"]["mean"] > 0
+    assert summary["response_latency_s"]["mean"] > 0
     written = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert written == printed
     assert (tmp_path / "a.wav").stat().st_size > 100_000

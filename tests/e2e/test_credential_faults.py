@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from sonic_voice import LocalService
 from sonic_voice.cli.commands import app
-from sonic_voice.emulator.local import Behaviour, emulator
+from sonic_voice.emulator.assembly import Behaviour, emulator
 
 from ..support.aws_profiles import (
     BASE,

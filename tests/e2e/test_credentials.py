@@ -26,7 +26,7 @@ from sonic_voice import (
     converse,
 )
 from sonic_voice.bedrock import BedrockTransport
-from sonic_voice.emulator.local import Behaviour, emulator
+from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.server import Emulator
 from sonic_voice.errors import ConfigError, CredentialsError
 from sonic_voice.events import Event, TurnEnded, UserText

@@ -19,15 +19,15 @@ from pathlib import Path
 
 import pytest
 
-from sonic_voice.emulator.authority import Authority
-from sonic_voice.emulator.local import Behaviour, emulator
+from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
-from sonic_voice.emulator.sigv4 import AuthError, HttpRequest, verify_request
+from sonic_voice.emulator.server.certificates import Authority
+from sonic_voice.emulator.server.sigv4 import AuthError, HttpRequest, verify_request
 from sonic_voice.extras import install_command
 from sonic_voice.http2.connection import H2Connection
 from sonic_voice.http2.stream import H2Stream
 
-from ..devices.virtual import SoundServer, missing
+from ..support.virtual import SoundServer, missing
 
 PROGRAM = """
 import asyncio, json, sys

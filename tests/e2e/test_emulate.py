@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from aws_sdk_bedrock_runtime import models
 
-from sonic_voice.emulator.local import Behaviour, emulator
+from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.errors import ConfigError
 
-from .sdk_talk import Heard, once
+from ..support.sdk_talk import Heard, once
 
 PROGRAM = Path(sys.executable).with_name("sonic-voice")
 V1 = "amazon.nova-sonic-v1:0"

@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from sonic_voice.emulator.effects import Effect, Refusal
-from sonic_voice.emulator.local import Behaviour, emulator
-from sonic_voice.emulator.watch import StreamStatistics
+from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.observers import StreamStatistics
+from sonic_voice.emulator.service.effects import Effect, Refusal
 
 from .test_cli import KEYS, PROGRAM, QUESTION, SCENARIO, Done, sonic_voice, start
 
@@ -217,7 +217,7 @@ async def test_a_second_signal_ends_a_process_that_a_tool_blocks(tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "e.jsonl", "tool.py"]
 
 
-@pytest.mark.parametrize("module", ["typer", "asyncio", "numpy", "sonic_voice.run"])
+@pytest.mark.parametrize("module", ["typer", "asyncio", "numpy", "sonic_voice.cli.recorded"])
 async def test_ctrl_c_while_the_program_is_imported_prints_nothing(
     tmp_path: Path, module: str
 ) -> None:
@@ -281,8 +281,8 @@ import asyncio, sys
 from sonic_voice.cli.signals import ending_signals
 ending_signals.install()
 from sonic_voice.cli.base import until_done
-from sonic_voice.terminal import restorer
-from sonic_voice.terminal.keys import keyboard
+from sonic_voice.cli.terminal import restorer
+from sonic_voice.cli.terminal.keys import keyboard
 ending_signals.importing = False
 
 async def work():

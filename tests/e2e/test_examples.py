@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .page import Page, socket
+from ..support.page import Page, socket
 
 EXAMPLES = Path(__file__).parents[2] / "scripts" / "examples"
 SPEECH = Path(__file__).parent.parent / "speech"

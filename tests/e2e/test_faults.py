@@ -10,12 +10,12 @@ from aws_sdk_bedrock_runtime import models
 from smithy_aws_event_stream.exceptions import UnmodeledEventError
 
 from sonic_voice import wire
+from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.faults import FAULTS
-from sonic_voice.emulator.local import Behaviour, emulator
-from sonic_voice.emulator.served import Pace
+from sonic_voice.emulator.server.stream_handler import Pace
 from sonic_voice.errors import ConnectionLost
 
-from .sdk_talk import Heard, once
+from ..support.sdk_talk import Heard, once
 
 SCENARIO = """
 steps:

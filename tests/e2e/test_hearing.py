@@ -29,9 +29,10 @@ from sonic_voice import (
     converse,
     tool,
 )
-from sonic_voice.emulator.hearing import WINDOW_MS
-from sonic_voice.emulator.local import Behaviour, emulator
-from sonic_voice.emulator.senses import (
+from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
+from sonic_voice.emulator.service.endpointing import WINDOW_MS
+from sonic_voice.emulator.speech import (
     PicoSynthesizer,
     PiperSynthesizer,
     PocketsphinxRecognizer,
@@ -39,10 +40,9 @@ from sonic_voice.emulator.senses import (
     WhisperRecognizer,
     resample,
 )
-from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
 from sonic_voice.events import AssistantText, Event, ToolAnswered, UserText
 
-from ..unit.word_errors import plain_words, word_error_rate
+from ..support.word_errors import plain_words, word_error_rate
 
 SPEECH = Path(__file__).parent.parent / "speech"
 RATE_HZ = 16_000

@@ -21,9 +21,9 @@ from typing import Any, cast
 
 import pytest
 
-from sonic_voice.emulator.effects import Note
-from sonic_voice.emulator.local import emulator
+from sonic_voice.emulator.assembly import emulator
 from sonic_voice.emulator.server import Emulator
+from sonic_voice.emulator.service.effects import Note
 
 HERE = Path(__file__).with_name("javascript")
 DEMO = cast(Path, resources.files("sonic_voice.emulator"))

@@ -23,14 +23,14 @@ from sonic_voice.bedrock import BedrockTransport, EngineName
 from sonic_voice.config import SessionConfig
 from sonic_voice.doctor import Options
 from sonic_voice.doctor.service import service
-from sonic_voice.emulator.local import Behaviour, emulator
+from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.errors import SonicError
 from sonic_voice.http2 import tls
 from sonic_voice.http2.connection import H2Connection
 from sonic_voice.http2.dialing import dial
 from sonic_voice.session import Session
 
-from .faulty_servers import (
+from ..support.faulty_servers import (
     HTTP1_ANSWER,
     CompanyCa,
     answering,

@@ -15,13 +15,13 @@ import pytest
 
 from sonic_voice import NullSink, Session, SessionConfig, TurnEnded, WavSource, converse
 from sonic_voice.bedrock import BedrockTransport, EngineName
-from sonic_voice.emulator.authority import Authority
-from sonic_voice.emulator.local import emulator
+from sonic_voice.emulator.assembly import emulator
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
+from sonic_voice.emulator.server.certificates import Authority
 from sonic_voice.errors import ConfigError, ConnectError, DeadlineError
 
-from .page import Page, socket
-from .real_proxies import (
+from ..support.page import Page, socket
+from ..support.real_proxies import (
     IN_URL,
     NAME,
     NamedAuthority,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sonic_voice import wire
-from sonic_voice.emulator.local import Behaviour, emulator
-from sonic_voice.emulator.record import Recorder
+from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.observers.recorder import Recorder
 
-from .sdk_talk import frames, once
+from ..support.sdk_talk import frames, once
 
 
 async def test_a_recording_holds_what_the_client_sent_and_got(

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 
 from sonic_voice import wire
 from sonic_voice.bedrock import BedrockStream, BedrockTransport
-from sonic_voice.emulator import senses
-from sonic_voice.emulator.brain import ScenarioBrain, small_talk
-from sonic_voice.emulator.door import Patience
-from sonic_voice.emulator.effects import ServiceFactory
-from sonic_voice.emulator.local import emulator as local_emulator
-from sonic_voice.emulator.local import sonic_service
-from sonic_voice.emulator.served import Pace
+from sonic_voice.emulator import speech
+from sonic_voice.emulator.assembly import emulator as local_emulator
+from sonic_voice.emulator.assembly import sonic_service
+from sonic_voice.emulator.brains.scripted import ScenarioBrain, small_talk
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
+from sonic_voice.emulator.server.connection_limits import Patience
+from sonic_voice.emulator.server.stream_handler import Pace
+from sonic_voice.emulator.service.effects import ServiceFactory
 
 MODEL = "amazon.nova-2-sonic-v1:0"
 PATIENCE_S = 10.0
@@ -49,7 +49,7 @@ def transport_to(running: Emulator, endpoint: str = "") -> BedrockTransport:
 
 
 def service() -> ServiceFactory:
-    return sonic_service(ScenarioBrain(small_talk(), senses.resample))
+    return sonic_service(ScenarioBrain(small_talk(), speech.resample))
 
 
 class Witness:

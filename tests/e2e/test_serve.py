@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sonic_voice.bridge.tokens import read_token
 
-from .page import Page, close_of, socket
+from ..support.page import Page, close_of, socket
 
 PROGRAM = Path(sys.executable).with_name("sonic-voice")
 SECRET = "0123456789abcdef0123456789abcdef"

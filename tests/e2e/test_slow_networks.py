@@ -15,14 +15,14 @@ from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.config import SessionConfig
 from sonic_voice.doctor import Options
 from sonic_voice.doctor.service import service
-from sonic_voice.emulator.local import Behaviour, emulator
+from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
 from sonic_voice.errors import ConnectionLost, SonicError
 from sonic_voice.events import NetworkSlow
 from sonic_voice.session import Session
 
-from .faulty_servers import listening, nothing
-from .relay import Relay, Way, relayed
+from ..support.faulty_servers import listening, nothing
+from ..support.relay import Relay, Way, relayed
 
 REPORTED_S = 10.0
 """When a dead network must have been reported, in seconds."""

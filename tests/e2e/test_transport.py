@@ -19,7 +19,9 @@ from typing import Any, Literal, cast
 import pytest
 
 from sonic_voice.bedrock import BedrockStream, BedrockTransport, EngineName
-from sonic_voice.emulator.effects import (
+from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
+from sonic_voice.emulator.server.stream_handler import Pace
+from sonic_voice.emulator.service.effects import (
     Break,
     Effect,
     Emit,
@@ -32,8 +34,6 @@ from sonic_voice.emulator.effects import (
     Speak,
     StreamRequest,
 )
-from sonic_voice.emulator.served import Pace
-from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
 from sonic_voice.errors import (
     ConfigError,
     ConnectError,

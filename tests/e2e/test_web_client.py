@@ -23,7 +23,7 @@ import pytest
 from sonic_voice import LocalService, SessionConfig, Toolbox, tool
 from sonic_voice.bridge import Access, Bridge, Offer, issue_token, served, web_client
 
-from .page import until
+from ..support.page import until
 
 DEMO = cast(Path, resources.files("sonic_voice.emulator"))
 SCRIPT = Path(__file__).with_name("web_client.mjs")

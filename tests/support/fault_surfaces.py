@@ -19,12 +19,12 @@ from playwright.async_api import async_playwright
 from sonic_voice import Session, SessionConfig, Toolbox, WavSink, WavSource, converse, tool
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.bridge import Bridge, Close, Offer, load_pages, served, web_client
-from sonic_voice.emulator import senses
-from sonic_voice.emulator.brain import ScenarioBrain
-from sonic_voice.emulator.effects import Refusal, Service, StreamRequest
-from sonic_voice.emulator.local import Behaviour, sonic_service
+from sonic_voice.emulator import speech
+from sonic_voice.emulator.assembly import Behaviour, sonic_service
+from sonic_voice.emulator.brains.scripted import ScenarioBrain
 from sonic_voice.emulator.scenario import load_scenario
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
+from sonic_voice.emulator.service.effects import Refusal, Service, StreamRequest
 from sonic_voice.errors import DeadlineError, NetworkError, ServiceError, SonicError
 
 from .fault_cells import FAULTS, End, Fault, Surface, expected_end, time_limit_s
@@ -135,7 +135,7 @@ async def faulty_service(fault: Fault, phase: Phase, folder: Path) -> AsyncGener
         return fault.effects() if fault.effects else []
 
     healthy = sonic_service(
-        ScenarioBrain(load_scenario(scenario), senses.resample), behaviour=Behaviour()
+        ScenarioBrain(load_scenario(scenario), speech.resample), behaviour=Behaviour()
     )
 
     def factory(request: StreamRequest) -> Service | Refusal:
@@ -147,7 +147,7 @@ async def faulty_service(fault: Fault, phase: Phase, folder: Path) -> AsyncGener
 
     async with AsyncExitStack() as stack:
         emulator = await stack.enter_async_context(
-            Emulator(factory, synthesize=senses.synthesizer("light"))
+            Emulator(factory, synthesize=speech.synthesizer("light"))
         )
         line = await stack.enter_async_context(relay(emulator.port))
         yield Faulty(f"https://localhost:{line.port}", emulator.ca_file, incident)

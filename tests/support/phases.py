@@ -18,8 +18,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
-from sonic_voice.emulator.distortions import Passing
-from sonic_voice.emulator.effects import Effect, Emit, Service
+from sonic_voice.emulator.faults.wrappers import Passing
+from sonic_voice.emulator.service.effects import Effect, Emit, Service
 from sonic_voice.wire import AudioOutput, BlockEnd, Output, TextBlock, UserSpeechStart
 
 Phase = Literal["opening", "user-speech", "thinking", "tool-call", "answer", "goodbye"]

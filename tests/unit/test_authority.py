@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sonic_voice.emulator import authority
-from sonic_voice.emulator.authority import Authority, server_names, user_folder
+from sonic_voice.emulator.server import certificates as authority
+from sonic_voice.emulator.server.certificates import Authority, server_names, user_folder
 from sonic_voice.errors import ConfigError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from sonic_voice.emulator.brain import ScenarioBrain
-from sonic_voice.emulator.effects import Note
-from sonic_voice.emulator.partner import Opening, Partner
+from sonic_voice.emulator.brains.scripted import ScenarioBrain
 from sonic_voice.emulator.scenario import Scenario, parse_scenario
+from sonic_voice.emulator.service.brain import Opening, Partner
+from sonic_voice.emulator.service.effects import Note
 from sonic_voice.wire import ToolDefinition
 
-from .service_host import V25, Host, no_resampling, spoken
+from ..support.service_host import V25, Host, no_resampling, spoken
 
 ORDER = ToolDefinition("order", "Orders.", '{"type":"object"}')
 PIZZA = r"""

@@ -13,18 +13,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sonic_voice.bridge.access import Access
 from sonic_voice.bridge.bridge import Bridge
+from sonic_voice.bridge.browser_session import Offer
 from sonic_voice.bridge.closing import Close, Refusal
-from sonic_voice.bridge.counts import Counts
 from sonic_voice.bridge.exposition import Exposition
 from sonic_voice.bridge.keys import KeySet
-from sonic_voice.bridge.limits import Census, Limits, Meter
+from sonic_voice.bridge.limits import ConcurrencyLimit, Limits, TokenBucket
 from sonic_voice.bridge.messages import Hello
+from sonic_voice.bridge.metrics import BridgeMetrics
 from sonic_voice.bridge.site import Response, Site, load_pages
 from sonic_voice.bridge.tokens import Visitor, read_token
-from sonic_voice.bridge.visit import Offer
 from sonic_voice.config import SessionConfig
 from sonic_voice.errors import ConfigError
-from sonic_voice.tools import Toolbox
+from sonic_voice.tools.toolbox import Toolbox
 from sonic_voice.transport import MemoryTransport
 
 SECRET = b"thirty-two bytes are the least, so: more"
@@ -71,7 +71,7 @@ def test_a_servers_own_pages_are_allowed_on_loopback_alone() -> None:
 
 
 def test_a_meter_lets_a_burst_through_and_then_the_average() -> None:
-    meter = Meter(10, 2, now_s=0)
+    meter = TokenBucket(10, 2, now_s=0)
     for _ in range(20):
         meter.take(1, 0)
     meter.take(1, 0.1)
@@ -80,7 +80,7 @@ def test_a_meter_lets_a_burst_through_and_then_the_average() -> None:
 
 
 def test_a_census_counts_each_of_three_and_forgets_who_left() -> None:
-    census = Census(Limits(sessions=3, of_subject=1, of_address=2))
+    census = ConcurrencyLimit(Limits(sessions=3, of_subject=1, of_address=2))
     census.admit("alice", "a")
     for subject, address, close in (
         ("alice", "b", Close.TOO_MANY_OF_SUBJECT),
@@ -239,7 +239,7 @@ def test_numbers_and_tokens_are_for_who_has_the_secret(folder: Path) -> None:
 
 
 def counted() -> Exposition:
-    counts = Counts(conversations=2, voice_s=1.5)
+    counts = BridgeMetrics(conversations=2, voice_s=1.5)
     counts.closed[Close.FLOOD] += 1
     for latency_s in (0.2, 1.0, 9.0):
         counts.add_response_latency(latency_s)

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.bridge.ends import BrowserSink
+from sonic_voice.bridge.browser_audio import BrowserSink
 from sonic_voice.bridge.frames import Answer, read_answer
 from sonic_voice.bridge.messages import Position
 from sonic_voice.bridge.outbox import MESSAGES_KEPT, Outbox

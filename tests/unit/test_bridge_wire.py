@@ -29,8 +29,8 @@ from sonic_voice.bridge.messages import (
     Played,
     Position,
     Say,
+    encode_event,
     read_message,
-    told,
 )
 from sonic_voice.errors import (
     ConfigError,
@@ -113,22 +113,22 @@ TOLD: list[Event] = [
 def test_events_are_told_as_the_examples_say() -> None:
     by_type = {example["type"]: example for example in EXAMPLES["from_server"]}
     for event in TOLD:
-        message = told(event, show_tools=True)
+        message = encode_event(event, show_tools=True)
         assert message is not None
         expected = dict(by_type[message["type"]])
         del expected["seq"]
         expected.pop("starts_at", None)  # known to the outbox
         assert message == expected
-    assert told(TurnEnded(3), show_tools=True) == {"type": "turn_ended", "turn": 3}
-    assert told(Audio(1, b"", 24_000), show_tools=True) is None
+    assert encode_event(TurnEnded(3), show_tools=True) == {"type": "turn_ended", "turn": 3}
+    assert encode_event(Audio(1, b"", 24_000), show_tools=True) is None
     slow = NetworkSlow(late_s=4.5, speech_per_s=0.14)
-    assert told(slow, show_tools=True) == {"type": "notice", "text": slow.notice}
+    assert encode_event(slow, show_tools=True) == {"type": "notice", "text": slow.notice}
     assert json.loads(ALIVE) == by_type["alive"]
 
 
 def test_what_tools_say_is_told_only_where_it_is_shown() -> None:
     for event in (ToolCall(1, "id", "pay", "secret"), ToolAnswered(1, "id", "pay", "secret")):
-        assert "secret" not in json.dumps(told(event, show_tools=False))
+        assert "secret" not in json.dumps(encode_event(event, show_tools=False))
 
 
 @pytest.mark.parametrize("example", EXAMPLES["refused"], ids=json.dumps)
@@ -210,7 +210,7 @@ def test_the_end_of_a_stream_s_life_has_a_code_of_its_own() -> None:
 def test_the_end_to_come_is_a_notice() -> None:
     text = "The service ends every conversation after 8 minutes; 1 minute is left."
     expected = {"type": "notice", "text": text}
-    assert told(StreamExpiring(left_s=60, life_s=480), show_tools=False) == expected
+    assert encode_event(StreamExpiring(left_s=60, life_s=480), show_tools=False) == expected
     assert "after 90 seconds; 11 seconds are left" in StreamExpiring(left_s=11, life_s=90).notice
 
 

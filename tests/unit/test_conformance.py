@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from sonic_voice.emulator.conformance import RULES, Judge, Mistake
-from sonic_voice.emulator.effects import Effect, Emit, Fail, Note, StreamRequest
-from sonic_voice.emulator.report import Report
+from sonic_voice.emulator.observers import StreamStatistics
+from sonic_voice.emulator.observers.conformance import RULES, Judge, Mistake
+from sonic_voice.emulator.observers.report import Report
 from sonic_voice.emulator.scenario import Call, Step
-from sonic_voice.emulator.watch import StreamStatistics
+from sonic_voice.emulator.service.effects import Effect, Emit, Fail, Note, StreamRequest
 from sonic_voice.wire import (
     AudioInput,
     AudioStart,
@@ -25,7 +25,7 @@ from sonic_voice.wire import (
     encode_input,
 )
 
-from .service_host import GO, Host, spoken
+from ..support.service_host import GO, Host, spoken
 
 
 class Judged:

@@ -8,13 +8,13 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from sonic_voice.audio.pcm import to_pcm
 from sonic_voice.doctor import Finding, Options, as_json, lines, talking_works
-from sonic_voice.doctor.examination import Check, findings_of
 from sonic_voice.doctor.installation import meets
+from sonic_voice.doctor.runner import Check, findings_of
 from sonic_voice.doctor.service import Signed
 from sonic_voice.doctor.sound import ABOVE_ROOM, TONE_S, gain, tone
 from sonic_voice.errors import ConnectionLost, DeviceError, service_error
-from sonic_voice.pcm import to_pcm
 
 from .test_import import HEAVY, loaded_by
 
@@ -159,5 +159,5 @@ def test_the_tone_is_as_long_as_it_says() -> None:
 
 def test_importing_the_doctor_loads_nothing_that_a_check_needs() -> None:
     loaded = loaded_by("import sonic_voice.doctor")
-    assert "sonic_voice.doctor.examination" in loaded
+    assert "sonic_voice.doctor.runner" in loaded
     assert loaded & set(HEAVY) == set()

@@ -8,25 +8,25 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sonic_voice.audio import HEARD, SPOKEN
+from sonic_voice.audio.pcm import from_pcm, to_pcm
+from sonic_voice.audio.ports import INPUT_FORMAT, OUTPUT_FORMAT
 from sonic_voice.config import AudioFormat
 from sonic_voice.echo import (
     TAIL_S,
+    EchoCancelledMicrophone,
     EchoCanceller,
     HalfDuplex,
     Headphones,
-    OpenSpeakers,
     Remover,
-    open_speakers,
+    echo_cancelled,
 )
 from sonic_voice.echo.local_speech import DECISION_S, PATIENCE_S, SILENCE_DBFS, Levels
-from sonic_voice.echo.pairing import LEAD_S
-from sonic_voice.echo.removers import NOISE_LEVEL
+from sonic_voice.echo.processors import NOISE_LEVEL
+from sonic_voice.echo.reference_alignment import LEAD_S
 from sonic_voice.errors import ConfigError
 from sonic_voice.events import Interrupted
-from sonic_voice.pcm import from_pcm, to_pcm
 
-from .simulated_room import LATENCY_MS, RATE_HZ, SimulatedRoom, at_level, onset, recording
+from ..support.simulated_room import LATENCY_MS, RATE_HZ, SimulatedRoom, at_level, onset, recording
 
 type Samples = NDArray[np.float32]
 
@@ -42,7 +42,9 @@ PERSON = at_level(recording("speech", "transfer"), 0.06)
 """About as loud as the model is at the microphone."""
 
 
-async def sent_until(speakers: OpenSpeakers, room: SimulatedRoom, end_s: float) -> Samples:
+async def sent_until(
+    speakers: EchoCancelledMicrophone, room: SimulatedRoom, end_s: float
+) -> Samples:
     sent: list[Samples] = []
     while room.now() < end_s:
         sent.append(from_pcm(await speakers.read()))
@@ -64,7 +66,7 @@ def decibels(sound: Samples) -> float:
 @silero
 async def test_the_model_alone_is_taken_out_and_does_not_interrupt_itself() -> None:
     room, levels = SimulatedRoom(), list[Levels]()
-    speakers = open_speakers(room, room, on_levels=levels.append)
+    speakers = echo_cancelled(room, room, on_levels=levels.append)
     assert speakers.notice == ""
     room.play(1, MODEL)
     echo, sent = list[Samples](), list[Samples]()
@@ -85,7 +87,7 @@ async def test_the_model_alone_is_taken_out_and_does_not_interrupt_itself() -> N
 @silero
 async def test_the_very_first_words_in_an_unknown_room_do_not_interrupt_themselves() -> None:
     room, levels = SimulatedRoom(), list[Levels]()
-    speakers = open_speakers(room, room, on_levels=levels.append)
+    speakers = echo_cancelled(room, room, on_levels=levels.append)
     room.play(1, at_level(recording("speech", "agent-newlocation"), 0.1))
     await sent_until(speakers, room, 3.5)
     assert not any(level.speaking or level.ducked for level in levels)
@@ -96,7 +98,7 @@ async def test_the_very_first_words_in_an_unknown_room_do_not_interrupt_themselv
 @pytest.mark.parametrize(("told_ms", "delay_ms"), [(250, 100), (60, 60), (20, 95), (0, 90)])
 async def test_after_a_gap_the_echo_may_come_at_another_delay(told_ms: int, delay_ms: int) -> None:
     room, levels = SimulatedRoom(), list[Levels]()
-    speakers = open_speakers(room, room, on_levels=levels.append)
+    speakers = echo_cancelled(room, room, on_levels=levels.append)
     room.play(1, np.concatenate([MODEL, MODEL]))
     await sent_until(speakers, room, 6)
     room.slip(told_ms, delay_ms)
@@ -111,7 +113,7 @@ async def test_after_a_gap_the_echo_may_come_at_another_delay(told_ms: int, dela
 @silero
 async def test_who_speaks_over_the_model_is_noticed_at_once_and_sent_whole() -> None:
     room, levels = SimulatedRoom(), list[Levels]()
-    speakers = open_speakers(room, room, on_levels=levels.append)
+    speakers = echo_cancelled(room, room, on_levels=levels.append)
     room.play(1, MODEL)
     await sent_until(speakers, room, 5)
     room.say(PERSON)
@@ -136,7 +138,7 @@ async def test_the_chunk_in_which_a_person_is_noticed_is_sent_from_its_beginning
     begun_db: list[float] = []
     for frames in (1, 4):
         room = SimulatedRoom(frames=frames)
-        speakers = open_speakers(room, room)
+        speakers = echo_cancelled(room, room)
         room.play(1, MODEL)
         await sent_until(speakers, room, 9)
         room.say(PERSON)
@@ -151,7 +153,7 @@ async def test_the_chunk_in_which_a_person_is_noticed_is_sent_from_its_beginning
 @pytest.mark.parametrize("door", ["door-close", "gate-open", "house-door-open"])
 async def test_a_door_over_the_model_ducks_and_comes_back_and_no_word_is_lost(door: str) -> None:
     room, levels = SimulatedRoom(), list[Levels]()
-    speakers = open_speakers(room, room, on_levels=levels.append)
+    speakers = echo_cancelled(room, room, on_levels=levels.append)
     room.play(1, np.concatenate([MODEL, MODEL]))
     await sent_until(speakers, room, 5)
     pending_s, slam = room.pending_s, at_level(recording("sounds", door), 0.12)
@@ -185,7 +187,7 @@ def fan(length_s: float) -> Samples:
 @pytest.mark.parametrize("sound", [typing, fan])
 async def test_neither_typing_nor_a_fan_ducks(sound: Callable[[float], Samples]) -> None:
     room, levels = SimulatedRoom(), list[Levels]()
-    speakers = open_speakers(room, room, on_levels=levels.append)
+    speakers = echo_cancelled(room, room, on_levels=levels.append)
     room.say(sound(12))
     await sent_until(speakers, room, 1)
     room.play(1, MODEL)
@@ -206,7 +208,7 @@ def test_who_speaks_alone_is_sent_as_recorded() -> None:
 @webrtc
 async def test_where_a_loud_loudspeaker_bends_40_db_are_taken_all_the_same() -> None:
     room = SimulatedRoom()
-    speakers = open_speakers(room, room)
+    speakers = echo_cancelled(room, room)
     room.play(1, at_level(recording("speech", "jfk"), 0.2))
     await sent_until(speakers, room, 4)
     room.echoed_power = 0.0
@@ -227,7 +229,7 @@ def test_while_the_model_is_silent_the_cancellers_rest() -> None:
 @silero
 async def test_what_was_learned_is_still_known_after_a_silence_of_the_models() -> None:
     room, levels = SimulatedRoom(), list[Levels]()
-    speakers = open_speakers(room, room, on_levels=levels.append)
+    speakers = echo_cancelled(room, room, on_levels=levels.append)
     room.play(1, MODEL)
     await sent_until(speakers, room, 15)
     room.play(2, MODEL)
@@ -240,7 +242,7 @@ async def test_what_was_learned_is_still_known_after_a_silence_of_the_models() -
 @silero
 async def test_what_the_service_does_not_confirm_is_ducked_and_comes_back() -> None:
     room = SimulatedRoom()
-    speakers = open_speakers(room, room, aec=False)
+    speakers = echo_cancelled(room, room, aec=False)
     room.play(1, np.full(10 * RATE_HZ, 1e-4, np.float32))  # sounds, but not in the microphone
     room.say(PERSON)
     await sent_until(speakers, room, onset(PERSON) / RATE_HZ + 0.3)
@@ -253,7 +255,7 @@ async def test_what_the_service_does_not_confirm_is_ducked_and_comes_back() -> N
 @silero
 async def test_who_speaks_while_the_model_is_silent_ducks_nothing() -> None:
     room, levels = SimulatedRoom(), list[Levels]()
-    speakers = open_speakers(room, room, aec=False, on_levels=levels.append)
+    speakers = echo_cancelled(room, room, aec=False, on_levels=levels.append)
     room.say(PERSON)
     await sent_until(speakers, room, 2)
     assert any(level.speaking for level in levels)
@@ -266,7 +268,7 @@ async def test_without_the_engine_the_microphone_is_shut_and_the_user_told_what_
 ) -> None:
     monkeypatch.setitem(sys.modules, "pywebrtc_audio", None)  # as if it were not installed
     room = SimulatedRoom()
-    speakers = open_speakers(room, room)
+    speakers = echo_cancelled(room, room)
     assert "[echo]" in speakers.notice
     assert "headphones" in speakers.notice
     room.play(1, MODEL[:RATE_HZ])
@@ -292,7 +294,7 @@ class Chunks:
     done = False
     chunk_began_s = 0.0
 
-    def __init__(self, chunks: Sequence[bytes], format: AudioFormat = HEARD) -> None:
+    def __init__(self, chunks: Sequence[bytes], format: AudioFormat = INPUT_FORMAT) -> None:
         self.format = format
         self._chunks = list(chunks)
 
@@ -311,7 +313,7 @@ class Chunks:
 async def test_chunks_of_any_length_come_through_without_a_gap(size: int, remover: Remover) -> None:
     pcm = to_pcm(PERSON)
     chunks = [pcm[k : k + 2 * size] for k in range(0, len(pcm), 2 * size)]
-    speakers = OpenSpeakers(Chunks(chunks), SimulatedRoom(), remover)
+    speakers = EchoCancelledMicrophone(Chunks(chunks), SimulatedRoom(), remover)
     read = list[bytes]()
     while chunk := await speakers.read():
         assert len(chunk) % 320 == 0
@@ -321,7 +323,9 @@ async def test_chunks_of_any_length_come_through_without_a_gap(size: int, remove
 
 
 async def test_after_an_odd_first_chunk_whole_frames_wait_for_nothing() -> None:
-    speakers = OpenSpeakers(Chunks([bytes(866), *[bytes(960)] * 3]), SimulatedRoom(), Headphones())
+    speakers = EchoCancelledMicrophone(
+        Chunks([bytes(866), *[bytes(960)] * 3]), SimulatedRoom(), Headphones()
+    )
     assert [len(await speakers.read()) for _ in range(4)] == [640, 960, 960, 960]
 
 
@@ -346,7 +350,7 @@ async def test_what_is_left_of_a_chunk_keeps_its_time() -> None:
     room.play(1, (np.arange(RATE_HZ) / 32_768).astype(np.float32))
     for _ in range(70):
         await room.read()
-    speakers = OpenSpeakers(Recording([bytes(666)] * 30), room, paired)
+    speakers = EchoCancelledMicrophone(Recording([bytes(666)] * 30), room, paired)
     while await speakers.read():
         pass
     latency_s, read = LATENCY_MS / 1000, np.concatenate(paired.far[4:]) * 32_768
@@ -355,7 +359,7 @@ async def test_what_is_left_of_a_chunk_keeps_its_time() -> None:
 
 
 async def test_closing_it_closes_the_microphone() -> None:
-    speakers = OpenSpeakers(Chunks([bytes(640)] * 9), SimulatedRoom(), Headphones())
+    speakers = EchoCancelledMicrophone(Chunks([bytes(640)] * 9), SimulatedRoom(), Headphones())
     assert await speakers.read()
     await speakers.aclose()
     assert await speakers.read() == b""
@@ -363,4 +367,4 @@ async def test_closing_it_closes_the_microphone() -> None:
 
 def test_a_microphone_at_another_rate_is_refused() -> None:
     with pytest.raises(ConfigError, match="16000 Hz, not 24000 Hz"):
-        OpenSpeakers(Chunks([], SPOKEN), SimulatedRoom(), Headphones())
+        EchoCancelledMicrophone(Chunks([], OUTPUT_FORMAT), SimulatedRoom(), Headphones())

@@ -12,8 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sonic_voice.echo.pairing import JUMP_S, LEAD_S, RATE_HZ, SLACK_S, Pairing, StreamClock
-from sonic_voice.pcm import to_pcm
+from sonic_voice.audio.pcm import to_pcm
+from sonic_voice.echo.reference_alignment import (
+    JUMP_S,
+    LEAD_S,
+    RATE_HZ,
+    SLACK_S,
+    Pairing,
+    StreamClock,
+)
 
 FRAME = 160
 FRAME_S = FRAME / RATE_HZ

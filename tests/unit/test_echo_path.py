@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sonic_voice.echo.path import FRAME, EchoPath
+from sonic_voice.echo.echo_path import FRAME, EchoPath
 
-from .simulated_room import RATE_HZ, at_level, recording
+from ..support.simulated_room import RATE_HZ, at_level, recording
 
 type Samples = NDArray[np.float32]
 

@@ -6,16 +6,16 @@ from typing import Any, cast
 import pytest
 
 from sonic_voice.catalog import voice_model
-from sonic_voice.emulator.distortions import NoMarker, Passing, TwoCalls
-from sonic_voice.emulator.effects import Break, Fail, Refusal, Service, StreamRequest
 from sonic_voice.emulator.faults import FAULTS, Fault, parse_fault, with_faults
-from sonic_voice.emulator.latency import PROFILES, latency
+from sonic_voice.emulator.faults.wrappers import NoMarker, Passing, TwoCalls
 from sonic_voice.emulator.scenario import Call, Step
-from sonic_voice.emulator.service import SonicService
+from sonic_voice.emulator.service.effects import Break, Fail, Refusal, Service, StreamRequest
+from sonic_voice.emulator.service.latency import PROFILES, latency
+from sonic_voice.emulator.service.sonic import SonicService
 from sonic_voice.errors import ConfigError
 from sonic_voice.wire import ToolResultStart
 
-from .service_host import GO, V2, Host, spoken
+from ..support.service_host import GO, V2, Host, spoken
 
 REQUEST = StreamRequest("amazon.nova-2-sonic-v1:0", "us-east-1", "0" * 31 + "7")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.frames import (
+from sonic_voice.emulator.server.event_stream import (
     PRELUDE_BYTES,
     Frame,
     FrameError,

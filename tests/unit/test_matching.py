@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.dates import find_date, find_time
-from sonic_voice.emulator.matching import Calls, Question, ToolCall, ToolMatcher
-from sonic_voice.emulator.numerals import digits, in_words, numbers
-from sonic_voice.emulator.readback import read_back
-from sonic_voice.emulator.words import alike, plain, said, words_of
+from sonic_voice.emulator.brains.intent_matching import Calls, Question, ToolCall, ToolMatcher
+from sonic_voice.emulator.brains.readback import read_back
+from sonic_voice.emulator.language.dates import find_date, find_time
+from sonic_voice.emulator.language.numerals import digits, in_words, numbers
+from sonic_voice.emulator.language.words import alike, plain, said, words_of
 from sonic_voice.wire import ToolDefinition
 
 SPEECH = Path(__file__).parent.parent / "speech"

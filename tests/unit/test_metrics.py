@@ -1,8 +1,8 @@
-"""Felt latency in its parts: endpointing, model and network, playout."""
+"""Response latency in its parts: endpointing, model and network, playout."""
 
 import pytest
 
-from sonic_voice.audio import NullSink
+from sonic_voice.audio.ports import NullSink
 from sonic_voice.config import SessionConfig
 from sonic_voice.events import (
     Audio,
@@ -45,7 +45,7 @@ class Conversation:
         return self.metrics.turn(1)
 
 
-def test_the_felt_latency_is_the_sum_of_its_parts() -> None:
+def test_the_response_latency_is_the_sum_of_its_parts() -> None:
     conversation = Conversation()
     conversation.tell(0.5, UserSpeechStarted(400))
     conversation.tell(1.7, UserSpeechEnded(1200, 1600), UserText(1, "Hello."))
@@ -55,7 +55,7 @@ def test_the_felt_latency_is_the_sum_of_its_parts() -> None:
     assert turn.endpointing_s == pytest.approx(0.4)
     assert turn.answering_s == pytest.approx(0.8)  # from 1.6 s, where the service noticed
     assert turn.playout_s == pytest.approx(0.1)
-    assert turn.felt_latency_s == pytest.approx(1.3)
+    assert turn.response_latency_s == pytest.approx(1.3)
 
 
 def test_the_first_audible_sample_counts_once() -> None:
@@ -65,7 +65,7 @@ def test_the_first_audible_sample_counts_once() -> None:
     conversation.tell(2.4, ToolCall(1, "t", "go", "{}"))
     conversation.tell(2.9, ToolCall(1, "u", "go", "{}"))
     turn = conversation.turn
-    assert (turn.felt_latency_s, turn.playout_s) == (pytest.approx(1.2), pytest.approx(0.2))
+    assert (turn.response_latency_s, turn.playout_s) == (pytest.approx(1.2), pytest.approx(0.2))
     assert turn.endpointing_s is None
 
 
@@ -87,7 +87,7 @@ def test_a_turn_that_was_over_before_the_sink_was_asked_has_no_playout() -> None
     conversation.play(2.0, sounds_from=2.2)
     conversation.tell(9.0, UserSpeechStarted(8000))  # when it began can no longer be known
     turn = conversation.turn
-    assert (turn.felt_latency_s, turn.playout_s) == (pytest.approx(1.0), None)
+    assert (turn.response_latency_s, turn.playout_s) == (pytest.approx(1.0), None)
 
 
 def test_a_turn_interrupted_before_it_was_audible_has_no_playout() -> None:

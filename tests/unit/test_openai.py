@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from sonic_voice.catalog import voice_model
-from sonic_voice.emulator import openai
-from sonic_voice.emulator.grammar import Grammar
-from sonic_voice.emulator.openai import ChatBrain
+from sonic_voice.emulator.brains import chat_completions as openai
+from sonic_voice.emulator.brains.chat_completions import ChatBrain
+from sonic_voice.emulator.observers.output_grammar import Grammar
 from sonic_voice.wire import AudioStart, PromptStart, SessionStart, ToolDefinition
 
-from .service_host import GO, RATE_HZ, V2, V25, Host, no_resampling, spoken
+from ..support.service_host import GO, RATE_HZ, V2, V25, Host, no_resampling, spoken
 
 SING = ToolDefinition("sing", "Sings.", '{"type":"object","properties":{"song":{"type":"string"}}}')
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.chat_endpoint import EndpointError, ServerSentEvents, openai_brain
+from sonic_voice.emulator.brains.chat_endpoint import EndpointError, ServerSentEvents, openai_brain
 from sonic_voice.errors import ConfigError
 
-from .service_host import no_resampling
+from ..support.service_host import no_resampling
 
 
 @pytest.mark.parametrize(

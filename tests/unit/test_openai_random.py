@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.catalog import voice_model
-from sonic_voice.emulator.effects import Dismiss, Think
-from sonic_voice.emulator.grammar import Grammar
-from sonic_voice.emulator.hearing import WINDOW_MS
+from sonic_voice.emulator.observers.output_grammar import Grammar
+from sonic_voice.emulator.service.effects import Dismiss, Think
+from sonic_voice.emulator.service.endpointing import WINDOW_MS
 
-from .service_host import GO, V2, V25, spoken
+from ..support.service_host import GO, V2, V25, spoken
 from .test_openai import CALLS, SING, STOP, call, conversation, text, typed
 
 PIECES = [

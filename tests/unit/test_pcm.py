@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from sonic_voice.audio.pcm import Resampler, from_pcm, to_pcm
 from sonic_voice.errors import AudioError
-from sonic_voice.pcm import Resampler, from_pcm, to_pcm
 
 RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 44_056, 44_100, 48_000, 96_000)
 """44,056 Hz, of old video recorders, is one that has no table."""

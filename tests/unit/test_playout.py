@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sonic_voice import playout
+from sonic_voice.audio import playout
+from sonic_voice.audio.playout import CAPACITY_S, TURNS_REMEMBERED, PlayoutBuffer, Prebuffer
 from sonic_voice.config import AudioFormat
 from sonic_voice.errors import AudioError
-from sonic_voice.playout import CAPACITY_S, TURNS_REMEMBERED, PlayoutBuffer, Prebuffer
 
 FORMAT = AudioFormat(1_000)  # one sample is one millisecond
 FADE = 5

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sonic_voice.cli.story import as_json
+from sonic_voice.cli.terminal.scene import Scene
 from sonic_voice.config import SessionConfig
 from sonic_voice.events import Audio, Event, Ignored, Usage
 from sonic_voice.protocol import SonicProtocol
-from sonic_voice.story import as_json
-from sonic_voice.terminal.scene import Scene
 from sonic_voice.transcript import Transcript
 
 NAMES = (

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator import brain
-from sonic_voice.emulator.brain import ScenarioBrain, small_talk
-from sonic_voice.emulator.partner import Brain, Opening
+from sonic_voice.demo import DEMO_SCENARIO
+from sonic_voice.emulator.brains import scripted as brain
+from sonic_voice.emulator.brains.scripted import ScenarioBrain, small_talk
 from sonic_voice.emulator.scenario import (
     Branch,
     Call,
@@ -28,6 +28,7 @@ from sonic_voice.emulator.scenario import (
     mistakes,
     parse_scenario,
 )
+from sonic_voice.emulator.service.brain import Brain, Opening
 from sonic_voice.errors import ScenarioError
 
 YAML = """\
@@ -421,7 +422,7 @@ def test_the_built_in_dialogue_says_what_it_is() -> None:
 
 
 def test_the_demonstration_is_a_scenario_of_three_turns() -> None:
-    scenario = load_scenario(Path(brain.__file__).parent / "demo.yaml")
+    scenario = load_scenario(DEMO_SCENARIO)
     assert len(scenario.steps) == 3
     call = scenario.steps[1].call
     assert call is not None

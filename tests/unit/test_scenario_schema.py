@@ -20,7 +20,9 @@ from sonic_voice.emulator.scenario import EXCEPTIONS, BreakHow, parse_scenario, 
 from sonic_voice.errors import ScenarioError
 
 SCHEMA = json.loads(
-    resources.files("sonic_voice.emulator").joinpath("scenario.schema.json").read_text("utf-8")
+    resources.files("sonic_voice.emulator.scenario")
+    .joinpath("scenario.schema.json")
+    .read_text("utf-8")
 )
 VALIDATOR: Any = Draft202012Validator(SCHEMA)
 BEYOND = (
@@ -112,7 +114,7 @@ def test_the_schema_and_the_reader_know_the_same_keys() -> None:
 
 def test_every_scenario_here_keeps_to_the_schema() -> None:
     folder = Path(scenario.__file__).parent.parent
-    files = list(folder.glob("*.yaml"))
+    files = list(folder.rglob("*.yaml"))
     assert len(files) >= 2
     for document in (*(yaml.safe_load(path.read_text("utf-8")) for path in files), WHOLE):
         assert agree(document)

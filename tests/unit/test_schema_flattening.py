@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sonic_voice.catalog import DEFAULT_MODEL, voice_model
 from sonic_voice.config import check_schema
-from sonic_voice.emulator import checks
-from sonic_voice.schema_flattening import MAX_DEPTH, MAX_PARTS, flatten
+from sonic_voice.emulator.service import checks
+from sonic_voice.tools.schema_flattening import MAX_DEPTH, MAX_PARTS, flatten
 from sonic_voice.wire import PromptStart, ToolDefinition
 
 STRING, INTEGER, NUMBER, BOOLEAN = (

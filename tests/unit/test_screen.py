@@ -4,7 +4,9 @@ import io
 
 from rich.console import Console
 
-from sonic_voice.audio import NullSink
+from sonic_voice.audio.mute import Gate, HushableSink, MutableSource
+from sonic_voice.audio.ports import NullSink
+from sonic_voice.cli.terminal.screen import Screen, suits
 from sonic_voice.config import SessionConfig
 from sonic_voice.controls import Controls
 from sonic_voice.conversation import Observer
@@ -19,9 +21,7 @@ from sonic_voice.events import (
     UserText,
 )
 from sonic_voice.metrics import Metrics
-from sonic_voice.mute import Gate, HushableSink, MutableSource
 from sonic_voice.session import Session
-from sonic_voice.terminal.screen import Screen, suits
 from sonic_voice.transport import MemoryTransport
 
 SECOND = bytes(48_000)

@@ -8,13 +8,12 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from sonic_voice.metrics import TurnMetrics
-from sonic_voice.mute import Gate
-from sonic_voice.terminal.drawing import (
+from sonic_voice.audio.mute import Gate
+from sonic_voice.cli.terminal.drawing import (
     ASIDE,
     COMING,
     CUT,
-    HEARD,
+    INPUT_FORMAT,
     Frame,
     help_lines,
     live_lines,
@@ -22,8 +21,9 @@ from sonic_voice.terminal.drawing import (
     steps,
     turn_lines,
 )
-from sonic_voice.terminal.line_editor import Draft
-from sonic_voice.terminal.scene import Call, Turn
+from sonic_voice.cli.terminal.line_editor import Draft
+from sonic_voice.cli.terminal.scene import Call, Turn
+from sonic_voice.metrics import TurnMetrics
 
 TURN = Turn(
     1, "What is the weather?", False, (), "It has 21 degrees", " and the sun shines.", False
@@ -87,7 +87,7 @@ def test_the_numbers_are_said_as_fully_as_there_is_room(width: int, line: str) -
 
 def test_what_was_heard_is_bright_what_comes_is_dim_and_what_was_cut_is_struck_through() -> None:
     lines = turn_lines(terminal(), TURN)
-    assert styles(lines, "21 degrees") == {HEARD}
+    assert styles(lines, "21 degrees") == {INPUT_FORMAT}
     assert styles(lines, "sun shines") == {COMING}
     lines = turn_lines(terminal(), replace(TURN, interrupted=True))
     assert styles(lines, "sun shines") == {CUT}

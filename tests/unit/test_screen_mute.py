@@ -2,11 +2,11 @@
 
 import pytest
 
-from sonic_voice.audio import HEARD, SPOKEN, NullSink
+from sonic_voice.audio.mute import Gate, HushableSink, MutableSource
+from sonic_voice.audio.ports import INPUT_FORMAT, OUTPUT_FORMAT, NullSink
 from sonic_voice.config import SessionConfig
 from sonic_voice.controls import Controls
 from sonic_voice.events import Event, Heard
-from sonic_voice.mute import Gate, HushableSink, MutableSource
 from sonic_voice.session import Session
 from sonic_voice.transport import MemoryTransport
 
@@ -17,7 +17,7 @@ SECOND = b"\x01\x00" * 24_000
 class Voice:
     """Somebody who speaks without a pause, until closed."""
 
-    format = HEARD
+    format = INPUT_FORMAT
     done = False
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ def test_no_switch_opens_a_microphone_that_another_one_shut(presses: str, gate: 
 
 
 def sink_at(clock: Clock) -> HushableSink:
-    return HushableSink(NullSink(SPOKEN, now=clock))
+    return HushableSink(NullSink(OUTPUT_FORMAT, now=clock))
 
 
 def test_what_still_comes_of_a_hushed_turn_is_dropped_and_the_next_turn_sounds() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from sonic_voice.cli.terminal.scene import Call, Scene, Turn
 from sonic_voice.events import (
     AssistantText,
     Audio,
@@ -13,7 +14,6 @@ from sonic_voice.events import (
     TurnEnded,
     UserText,
 )
-from sonic_voice.terminal.scene import Call, Scene, Turn
 
 SECOND = bytes(48_000)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sonic_voice.terminal.keys import Keys
-from sonic_voice.terminal.line_editor import Draft
+from sonic_voice.cli.terminal.keys import Keys
+from sonic_voice.cli.terminal.line_editor import Draft
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sonic_voice.emulator import senses
-from sonic_voice.emulator.hearing import ENDPOINT_MS, WINDOW_MS, Began, Ears, Ended
-from sonic_voice.emulator.senses import (
+from sonic_voice.emulator import speech
+from sonic_voice.emulator.service.endpointing import ENDPOINT_MS, WINDOW_MS, Began, Ears, Ended
+from sonic_voice.emulator.speech import (
     LoudnessDetector,
     PicoSynthesizer,
     SileroDetector,
@@ -228,8 +228,8 @@ def test_what_stands_in_says_so_once(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            assert isinstance(senses.detector(16_000), LoudnessDetector)
-            assert senses.synthesizer()("Hi.", "amy", 8_000)
+            assert isinstance(speech.detector(16_000), LoudnessDetector)
+            assert speech.synthesizer()("Hi.", "amy", 8_000)
     assert sorted(record.message[:4] for record in caplog.records) == ["Pico", "Sile"]
 
 

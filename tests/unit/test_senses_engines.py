@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from sonic_voice.catalog import VOICE_MODELS
-from sonic_voice.emulator import senses
-from sonic_voice.emulator.hearing import WINDOW_MS
-from sonic_voice.emulator.senses import Recognizer, SileroDetector, weights
-from sonic_voice.emulator.senses.voices import PICO, PIPER
+from sonic_voice.emulator import speech
+from sonic_voice.emulator.service.endpointing import WINDOW_MS
+from sonic_voice.emulator.speech import Recognizer, SileroDetector, weights
+from sonic_voice.emulator.speech.voices import PICO, PIPER
 from sonic_voice.errors import ConfigError
 from sonic_voice.extras import install_command
 
-from .word_errors import plain_words
+from ..support.word_errors import plain_words
 
 SPEECH = Path(__file__).parent.parent / "speech"
 RATE_HZ = 16_000
@@ -62,7 +62,7 @@ HINTS = ("Hello.", "Goodbye!", "Please try again.", "Go forward 10 meters.")
 @pytest.fixture(scope="module")
 def hinted() -> Recognizer:
     pytest.importorskip("pocketsphinx")
-    return senses.PocketsphinxRecognizer(HINTS)
+    return speech.PocketsphinxRecognizer(HINTS)
 
 
 @pytest.mark.parametrize("name", ["hello", "goodbye", "goforward"])
@@ -96,7 +96,7 @@ def test_a_network_that_was_used_before_has_forgotten() -> None:
         detector = SileroDetector(RATE_HZ)
         return [detector.probability(pcm[at : at + WINDOW]) for at in range(0, 20 * WINDOW, WINDOW)]
 
-    senses.prepare(RATE_HZ, 1)
+    speech.prepare(RATE_HZ, 1)
     first = probabilities()
     assert probabilities() == first
 
@@ -123,10 +123,10 @@ def test_every_voice_of_the_service_has_a_local_one_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("package", "make", "extra"),
     [
-        ("ctranslate2", lambda: senses.recognizer("good"), "speech"),
-        ("tokenizers", lambda: senses.recognizer("good"), "speech"),
-        ("piper", lambda: senses.synthesizer("good"), "speech"),
-        ("pocketsphinx", lambda: senses.recognizer("light"), "emulator"),
+        ("ctranslate2", lambda: speech.recognizer("good"), "speech"),
+        ("tokenizers", lambda: speech.recognizer("good"), "speech"),
+        ("piper", lambda: speech.synthesizer("good"), "speech"),
+        ("pocketsphinx", lambda: speech.recognizer("light"), "emulator"),
     ],
 )
 def test_a_missing_engine_is_named_with_the_command_that_gets_it(
@@ -143,7 +143,7 @@ def test_without_any_recogniser_speech_is_heard_without_words(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
     with caplog.at_level(logging.WARNING):
-        assert senses.recognizer() is None
+        assert speech.recognizer() is None
     assert "No recogniser is installed" in caplog.text
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.hearing import ENDPOINT_MS, WINDOW_MS
-from sonic_voice.emulator.senses.speculation import LEAD_WINDOWS, SpeculativeUtterance
+from sonic_voice.emulator.service.endpointing import ENDPOINT_MS, WINDOW_MS
+from sonic_voice.emulator.speech.speculation import LEAD_WINDOWS, SpeculativeUtterance
 
 RATE_HZ = 8_000
 WINDOW = RATE_HZ * WINDOW_MS // 1000

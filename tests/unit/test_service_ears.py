@@ -1,10 +1,10 @@
 """The service with a host that recognises words: what it listens to, what it makes of words."""
 
-from sonic_voice.emulator.effects import Listen, Recognize
-from sonic_voice.emulator.hearing import WINDOW_MS
 from sonic_voice.emulator.scenario import Step
+from sonic_voice.emulator.service.effects import Listen, Recognize
+from sonic_voice.emulator.service.endpointing import WINDOW_MS
 
-from .service_host import RATE_HZ, V1, Host, ListedSpeech, spoken
+from ..support.service_host import RATE_HZ, V1, Host, ListedSpeech, spoken
 
 HELLO = Step("these words are not said", ("Hi.",))
 SAID = spoken((960, 1920))

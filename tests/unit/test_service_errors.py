@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from sonic_voice.emulator.admission import service_factory
-from sonic_voice.emulator.effects import Fail, Finish, Note, Refusal, StreamRequest
-from sonic_voice.emulator.service import SonicService
+from sonic_voice.emulator.service.admission import service_factory
+from sonic_voice.emulator.service.effects import Fail, Finish, Note, Refusal, StreamRequest
+from sonic_voice.emulator.service.sonic import SonicService
 from sonic_voice.wire import AudioStart, ContentEnd, PromptEnd, PromptStart, SessionStart
 
-from .service_host import GO, V1, V2, V25, Host, spoken
+from ..support.service_host import GO, V1, V2, V25, Host, spoken
 
 
 def prompt(**changes: Any) -> PromptStart:

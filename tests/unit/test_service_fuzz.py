@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.effects import Break, Emit, Fail, Finish, Speak
 from sonic_voice.emulator.scenario import Call, Step
+from sonic_voice.emulator.service.effects import Break, Emit, Fail, Finish, Speak
 from sonic_voice.wire import (
     AudioInput,
     AudioStart,
@@ -25,7 +25,7 @@ from sonic_voice.wire import (
     encode_input,
 )
 
-from .service_host import GO, V1, V2, V25, Host, spoken
+from ..support.service_host import GO, V1, V2, V25, Host, spoken
 
 names = st.sampled_from(["P", "A", "S", "X", "Y", ""])
 roles = st.sampled_from(["SYSTEM", "USER", "ASSISTANT", "SYSTEM_SPEECH", "TOOL"])

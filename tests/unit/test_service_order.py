@@ -2,7 +2,7 @@
 
 import pytest
 
-from sonic_voice.emulator.order import (
+from sonic_voice.emulator.service.order import (
     INVALID,
     NO_AUDIO,
     NO_PROMPT,
@@ -33,7 +33,7 @@ from sonic_voice.wire import (
     UnknownInput,
 )
 
-from .service_host import Host
+from ..support.service_host import Host
 
 # A state's name: goes on there. `-`: out of place. `!`: refused with a text of its own.
 # `~`: tolerated, with the state it goes on in.

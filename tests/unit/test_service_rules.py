@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from sonic_voice.emulator import checks, order
-from sonic_voice.emulator.checks import (
+from sonic_voice.emulator.scenario import Call, Step
+from sonic_voice.emulator.service import checks, order
+from sonic_voice.emulator.service.checks import (
     BAD_VOICE,
     DUPLICATE_SYSTEM,
     EMPTY_CONTENT,
@@ -28,8 +29,8 @@ from sonic_voice.emulator.checks import (
     TOOL_PARSE,
     UNREADABLE,
 )
-from sonic_voice.emulator.effects import Fail
-from sonic_voice.emulator.order import (
+from sonic_voice.emulator.service.effects import Fail
+from sonic_voice.emulator.service.order import (
     INVALID,
     NO_AUDIO,
     NO_PROMPT,
@@ -37,7 +38,6 @@ from sonic_voice.emulator.order import (
     OPEN_PROMPT,
     UNEXPECTED,
 )
-from sonic_voice.emulator.scenario import Call, Step
 from sonic_voice.wire import (
     AudioInput,
     AudioStart,
@@ -55,7 +55,7 @@ from sonic_voice.wire import (
     UnknownInput,
 )
 
-from .service_host import GO, V1, V2, Host, spoken
+from ..support.service_host import GO, V1, V2, Host, spoken
 
 type Way = Callable[[Host], None]
 

@@ -3,11 +3,11 @@
 import json
 from datetime import UTC, datetime
 
-from sonic_voice.emulator.small_talk import SmallTalkBrain
-from sonic_voice.emulator.tale import SHALL_I, STORY
+from sonic_voice.emulator.brains.small_talk import SmallTalkBrain
+from sonic_voice.emulator.brains.story import SHALL_I, STORY
 from sonic_voice.wire import AudioStart, PromptStart, SessionStart, ToolDefinition
 
-from .service_host import GO, V25, Host, no_resampling
+from ..support.service_host import GO, V25, Host, no_resampling
 
 NOW = datetime(2026, 11, 22, 14, 5, tzinfo=UTC)
 METERS = ToolDefinition(

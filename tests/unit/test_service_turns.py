@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.effects import Break, Emit, Fail, Finish
-from sonic_voice.emulator.hearing import Began, Ears, Ended
 from sonic_voice.emulator.scenario import Call, Fault, Recording, Step
+from sonic_voice.emulator.service.effects import Break, Emit, Fail, Finish
+from sonic_voice.emulator.service.endpointing import Began, Ears, Ended
 from sonic_voice.wire import (
     AudioInput,
     AudioOutput,
@@ -25,7 +25,7 @@ from sonic_voice.wire import (
     decode_output,
 )
 
-from .service_host import (
+from ..support.service_host import (
     BYTES_PER_MS,
     GO,
     RATE_HZ,

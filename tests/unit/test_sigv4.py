@@ -7,8 +7,8 @@ from hashlib import sha256
 
 import pytest
 
-from sonic_voice.emulator.frames import Frame, HeaderValue, Timestamp, encode_headers
-from sonic_voice.emulator.sigv4 import (
+from sonic_voice.emulator.server.event_stream import Frame, HeaderValue, Timestamp, encode_headers
+from sonic_voice.emulator.server.sigv4 import (
     EXPIRED_TOKEN,
     STREAMING_BODY,
     AuthError,

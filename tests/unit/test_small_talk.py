@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.catalog import VOICE_MODELS
-from sonic_voice.emulator.partner import NO_WORDS, Brain, Opening, Partner, Reply
-from sonic_voice.emulator.patterns import pattern, utterance
-from sonic_voice.emulator.rules import RULES
+from sonic_voice.emulator.brains.small_talk import FOREIGN, NOT_CAUGHT, SmallTalk, SmallTalkBrain
+from sonic_voice.emulator.brains.small_talk_rules import RULES
+from sonic_voice.emulator.brains.story import SHALL_I, STORY
+from sonic_voice.emulator.language.patterns import pattern, utterance
+from sonic_voice.emulator.language.sums import evaluate
+from sonic_voice.emulator.language.words import words_of
 from sonic_voice.emulator.scenario import Recording
-from sonic_voice.emulator.small_talk import FOREIGN, NOT_CAUGHT, SmallTalk, SmallTalkBrain
-from sonic_voice.emulator.sums import evaluate
-from sonic_voice.emulator.tale import SHALL_I, STORY
-from sonic_voice.emulator.words import words_of
+from sonic_voice.emulator.service.brain import NO_WORDS, Brain, Opening, Partner, Reply
 from sonic_voice.wire import ToolDefinition
 
 SPEECH = Path(__file__).parent.parent / "speech"

@@ -1,10 +1,11 @@
-"""What a conversation is told as: felt latency, tokens and cost, lines for people, JSON."""
+"""What a conversation is told as: response latency, tokens and cost, lines for people, JSON."""
 
 import io
 import json
 
 import pytest
 
+from sonic_voice.cli.story import JsonLines, Story, as_json, summary, summary_lines
 from sonic_voice.config import SessionConfig
 from sonic_voice.events import (
     AssistantText,
@@ -24,7 +25,6 @@ from sonic_voice.events import (
 )
 from sonic_voice.metrics import Metrics
 from sonic_voice.session import Session
-from sonic_voice.story import JsonLines, Story, as_json, summary, summary_lines
 from sonic_voice.transport import MemoryTransport
 from sonic_voice.wire import Tokens
 
@@ -68,13 +68,13 @@ def told(numbers: Metrics) -> str:
     return out.getvalue()
 
 
-def test_felt_latency_runs_from_the_end_of_speech_to_the_first_sound() -> None:
+def test_response_latency_runs_from_the_end_of_speech_to_the_first_sound() -> None:
     numbers = metrics()
     told(numbers)
     spoken, typed = numbers.snapshot.turns
-    assert spoken.felt_latency_s == pytest.approx(12.5 - 11.2)
+    assert spoken.response_latency_s == pytest.approx(12.5 - 11.2)
     assert spoken.since_speech_end
-    assert typed.felt_latency_s == pytest.approx(14.9 - 14.0)
+    assert typed.response_latency_s == pytest.approx(14.9 - 14.0)
     assert not typed.since_speech_end
 
 
@@ -117,7 +117,7 @@ def test_json_lines_hold_every_event_and_no_samples() -> None:
 
 def test_the_summary_is_there_before_anything_happened() -> None:
     snapshot = metrics().snapshot
-    assert summary(snapshot, SessionConfig())["felt_latency_s"] is None
+    assert summary(snapshot, SessionConfig())["response_latency_s"] is None
     assert "no answer" in summary_lines(snapshot, SessionConfig())
 
 

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, field_validator
 
-from sonic_voice.argument_errors import ArgumentsError
 from sonic_voice.config import SessionConfig, check_schema
 from sonic_voice.errors import ConfigError
-from sonic_voice.tools import Tool, Toolbox, tool
+from sonic_voice.tools.argument_errors import ArgumentsError
+from sonic_voice.tools.toolbox import Tool, Toolbox, tool
 
 UTC_TEN = datetime.fromisoformat("2026-03-14T10:00:00+00:00")
 

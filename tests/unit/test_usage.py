@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.usage import Meter, speech_tokens, text_tokens
+from sonic_voice.emulator.service.usage import Meter, speech_tokens, text_tokens
 from sonic_voice.wire import Tokens
 
 

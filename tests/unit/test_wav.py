@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from sonic_voice.audio import AudioSink, AudioSource, NullSink
+from sonic_voice.audio.ports import AudioSink, AudioSource, NullSink
+from sonic_voice.audio.wav import WavSink, WavSource
 from sonic_voice.config import AudioFormat
 from sonic_voice.errors import AudioError, ConfigError, OrderError
-from sonic_voice.wav import WavSink, WavSource
 
 INF = float("inf")
 RATE = 16_000

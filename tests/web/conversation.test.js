@@ -124,9 +124,9 @@ test('what was heard of a cut answer counts, where the service tells less of it'
 test('an interruption of nothing shows nothing', () => {
   take('interrupted', { turn: 3 });
   take('heard', { turn: 3, heard_ms: 0, heard: '', planned: '' });
-  take('latency', { turn: 3, felt_ms: 900 });
+  take('latency', { turn: 3, response_ms: 900 });
   assert.deepEqual(conversation.turns, []);
-  assert.equal(conversation.feltMs, 900);
+  assert.equal(conversation.responseMs, 900);
 });
 
 test('a tool is shown with what it was asked only where the server tells it', () => {

@@ -16,7 +16,7 @@ const OPEN = { muted: false, pushToTalk: false, talking: false };
  * @returns {Turn}
  */
 function answer(more) {
-  const nothing = { parts: [], tools: [], interrupted: false, heard: '', lost: '', feltMs: null };
+  const nothing = { parts: [], tools: [], interrupted: false, heard: '', lost: '', responseMs: null };
   return { number: 1, who: 'assistant', typed: false, over: false, ...nothing, ...more };
 }
 

@@ -15,7 +15,7 @@ import { isAtRest, isLive, mainStep, seconds, stateInWords } from './wording.js'
 
 /**
  * @typedef {{ state: State, muted: boolean, pushToTalk: boolean, talking: boolean,
- *   typing: boolean, feltMs: number | null, trouble: Trouble | null }} Moment
+ *   typing: boolean, responseMs: number | null, trouble: Trouble | null }} Moment
  */
 
 /**
@@ -28,7 +28,7 @@ const SAID_CHARACTERS = 2000;
 
 export class Controls {
   #state = make('p', { class: 'state', role: 'status', 'aria-live': 'polite' });
-  #felt = make('p', { class: 'felt' });
+  #latency = make('p', { class: 'latency' });
   #trouble = make('p', { class: 'trouble', role: 'alert' });
   #main = button('main', '');
   #mute = button('mute', 'Mute');
@@ -66,7 +66,7 @@ export class Controls {
     this.node = make(
       'div',
       { class: 'controls' },
-      make('div', { class: 'now' }, this.#state, this.#felt),
+      make('div', { class: 'now' }, this.#state, this.#latency),
       this.#trouble,
       make(
         'div',
@@ -95,9 +95,9 @@ export class Controls {
 
   /** @param {Moment} moment */
   #say(moment) {
-    const { state, feltMs, trouble } = moment;
+    const { state, responseMs, trouble } = moment;
     setText(this.#state, stateInWords(state, moment));
-    setText(this.#felt, feltMs === null ? '' : `answered after ${seconds(feltMs)}`);
+    setText(this.#latency, responseMs === null ? '' : `answered after ${seconds(responseMs)}`);
     setText(this.#trouble, trouble?.text ?? '');
   }
 

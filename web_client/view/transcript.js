@@ -176,7 +176,7 @@ class Row {
     this.node.hidden = !words.length && !turn.tools.length;
     this.node.dataset.who = turn.who;
     setText(this.#who, turn.who === 'user' ? 'You' : voice);
-    setText(this.#margin, turn.typed ? 'typed' : turn.feltMs === null ? '' : seconds(turn.feltMs));
+    setText(this.#margin, turn.typed ? 'typed' : turn.responseMs === null ? '' : seconds(turn.responseMs));
     this.#said.hidden = !words.length;
     match(this.#said, words, segmentNode);
     match(this.#tools, turn.tools, toolNode);

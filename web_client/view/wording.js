@@ -52,9 +52,9 @@ export function isLive(state) {
   return !isAtRest(state) && state !== 'connecting' && state !== 'reconnecting';
 }
 
-/** @param {number} feltMs */
-export function seconds(feltMs) {
-  return `${(feltMs / 1000).toFixed(1)} s`;
+/** @param {number} responseMs */
+export function seconds(responseMs) {
+  return `${(responseMs / 1000).toFixed(1)} s`;
 }
 
 /** @type {Step} */

@@ -63,7 +63,6 @@ instead of the client's choice). `scenario.schema.json` has all of it for editor
 """
 
 from .conditions import Condition, Like, Matches, OneOf, Present, Says
-from .holders import fill
 from .reader import load_scenario, mistakes, parse_scenario
 from .records import (
     EXCEPTIONS,
@@ -76,6 +75,7 @@ from .records import (
     Scenario,
     Step,
 )
+from .templates import fill
 
 __all__ = (
     "EXCEPTIONS",

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..numerals import number_at
-from ..words import words_of
-from .holders import MISSING, as_said, fill, look_up
+from ..language.numerals import number_at
+from ..language.words import words_of
+from .templates import MISSING, as_said, fill, look_up
 
 WORD_ERRORS = 0.25
 """The share of wrong words that is forgiven if the scenario does not say: one in four."""

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from ...errors import ScenarioError
-from ..marks import Document, Key, read_toml, read_yaml
 from .conditions import WORD_ERRORS, Condition, Like, Matches, OneOf, Present, Says, Test
-from .holders import NAME, PATH, names_in
+from .located_yaml import Document, Key, read_toml, read_yaml
 from .records import (
     END,
     EXCEPTIONS,
@@ -27,8 +26,9 @@ from .records import (
     Scenario,
     Step,
 )
+from .step_graph import reached
+from .templates import NAME, PATH, names_in
 from .values import Values, near
-from .ways import reached
 
 TOP = ("name", "set", "steps", "loop", "otherwise", "endpoint_ms", "voice")
 ANSWER = ("say", "call", "wav", "delay_ms", "error", "break", "set", "goto")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from ...errors import ScenarioError
-from ..marks import Document, Key
+from .located_yaml import Document, Key
 
 
 class Values:

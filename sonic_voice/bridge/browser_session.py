@@ -1,0 +1,396 @@
+"""One visitor's conversation, which outlives the connections of the page.
+
+    page ──► hear ──► BrowserSource ──► converse ──► BrowserSink ──► Outbox ──► page
+                                            └──► observe ──► Outbox
+
+`run` is the conversation, a task of the bridge's. `serve` is one connection, in the task of its
+socket; there is one at a time, and a newer one replaces an older. When a connection is lost the
+conversation goes on, the user silent, until a page resumes it or `Limits.keep_s` have passed.
+
+`ending` is set once, with the reason, by whatever comes first: the page's goodbye, a limit, the
+end of the session. The page is closed at once then, and the service told goodbye in its own time.
+"""
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..audio.mute import HushableSink, MutableSource
+from ..config import SessionConfig
+from ..controls import Controls
+from ..conversation import converse, stop_playback
+from ..errors import OrderError, SonicError
+from ..events import (
+    AssistantText,
+    Audio,
+    Event,
+    Interrupted,
+    ToolAnswered,
+    ToolCall,
+    TurnEnded,
+    UserSpeechEnded,
+    UserSpeechStarted,
+    UserText,
+)
+from ..metrics import Metrics
+from ..session import EXPIRY_NOTICE_AT, Session
+from ..tools.toolbox import Toolbox
+from ..transport import Transport
+from .browser_audio import BrowserSink, BrowserSource
+from .closing import Close, Refusal, close_for
+from .frames import read_voice
+from .limits import Limits, TokenBucket
+from .messages import (
+    ALIVE,
+    VERSION,
+    Bye,
+    Hello,
+    Interrupt,
+    Message,
+    Played,
+    Say,
+    encode_event,
+    read_message,
+)
+from .metrics import BridgeMetrics
+from .outbox import Outbox
+from .socket import Gone, Socket
+from .tokens import Visitor
+
+_log = logging.getLogger(__name__)
+
+OVERDUE_S = 30.0
+"""How much longer than a stream's life a conversation may last, in seconds, before the bridge ends
+it itself. Opening the stream, which its life does not include, can take 20 s."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What the application lets a page have. The rest is the server's alone."""
+
+    config: SessionConfig
+    tools: Toolbox
+    voices: tuple[str, ...] = ()
+    """Voices that a page may choose, besides that of `config`."""
+    show_tools: bool = False
+    """Whether a page sees what tools were asked and what they answered, or only their names."""
+
+    def chosen(self, hello: Hello, visitor: Visitor) -> SessionConfig:
+        """The configuration for one conversation. Raises `Refusal`.
+
+        A language is one of the voices offered that was made for it.
+        """
+        model = self.config.voice_model
+        offered = [str(self.config.voice), *self.voices]
+        allowed = [voice for voice in offered if not visitor.voices or voice in visitor.voices]
+        wanted = [
+            voice
+            for voice in allowed
+            if hello.voice in ("", voice)
+            and any(_speaks(locale, hello.language) for locale in model.voice(voice).locales)
+        ]
+        if not wanted:
+            raise Refusal(Close.BAD_CHOICE)
+        return replace(self.config, voice=wanted[0])
+
+
+def _speaks(locale: str, language: str) -> bool:
+    return not language or f"{locale}-".lower().startswith(f"{language}-".lower())
+
+
+class BrowserSession:
+    """One conversation. `resume` is the word by which its page is known again."""
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        offer: Offer,
+        transport: Transport,
+        limits: Limits,
+        counts: BridgeMetrics,
+    ) -> None:
+        self.resume = secrets.token_urlsafe(32)
+        self.ending: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
+        self._config = config
+        self._offer = offer
+        self._transport = transport
+        self._limits = limits
+        self._counts = counts
+        self._outbox = Outbox(config.output)
+        self._sendable = asyncio.Event()
+        self._source = BrowserSource(config.input)
+        self._speaker = BrowserSink(
+            config.output, self._outbox, now=time.monotonic, wake=self._sendable.set
+        )
+        self._sink = HushableSink(self._speaker)
+        self._controls: Controls | None = None
+        self._metrics: Metrics | None = None
+        self._timed = 0
+        """The last turn whose latency was told."""
+        self._connection: asyncio.Future[Close] | None = None
+        self._outgoing = asyncio.Lock()
+        self._timers: dict[Close, asyncio.TimerHandle] = {}
+        self._messages = TokenBucket(limits.messages_per_s, limits.burst_s, now_s=time.monotonic())
+        self._sound = TokenBucket(limits.sound_per_s, limits.burst_s, now_s=time.monotonic())
+
+    # -- the conversation ----------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Hold it, until it is over. Never raises but when cancelled."""
+        began_s, life_s = time.monotonic(), self._config.stream_life_s
+        if self._limits.session_s < life_s:
+            self._arm(Close.TOO_LONG, self._limits.session_s)
+        else:  # the service ends it, and says so; unless it lets us wait
+            self._arm(Close.SERVICE_LIFETIME, life_s + OVERDUE_S)
+        self._arm(Close.IDLE, self._limits.idle_s)
+        try:
+            await self._converse()
+            self.end(Close.BYE)
+        except SonicError as error:
+            _log.info("a conversation ended: %s", type(error).__name__)
+            self.end(close_for(error, old=time.monotonic() - began_s > EXPIRY_NOTICE_AT * life_s))
+        except Exception:
+            _log.exception("a conversation failed")
+            self.end(Close.INTERNAL)
+        finally:
+            self.end(Close.STOPPING)
+            dropped_s = self._config.output.seconds(2 * self._outbox.dropped)
+            self._counts.answer_dropped_s += dropped_s
+            self._counts.voice_dropped_s += self._source.dropped_s
+            self._controls = None  # which holds this visit: a cycle, and minutes of sound in it
+
+    async def _converse(self) -> None:
+        source = MutableSource(self._source)
+        async with Session.open(self._config, self._transport) as session:
+            self._metrics = metrics = Metrics(session, self._sink)
+            observers = [metrics, self._observe]
+            self._controls = Controls(session, source, self._sink, observers)
+            self._tell({"type": "listening"})
+            await converse(session, source, self._sink, self._offer.tools, observers)
+
+    def _observe(self, event: Event, now: float) -> None:
+        message = encode_event(event, show_tools=self._offer.show_tools)
+        match event:
+            case Audio(_, pcm):
+                self._counts.answer_s += self._config.output.seconds(len(pcm))
+            case TurnEnded(turn) if message:
+                message["samples"] = self._outbox.end(turn)
+            case AssistantText(turn, _, _, "SPECULATIVE") if message:
+                self._arm(Close.IDLE, self._limits.idle_s)
+                message["starts_at"] = self._outbox.end(turn)
+            case UserText() | AssistantText() | ToolCall():
+                self._arm(Close.IDLE, self._limits.idle_s)
+            case _:
+                pass
+        self._expect_answer(event)
+        if message:
+            self._tell(message)
+        if isinstance(event, (TurnEnded, Interrupted)):
+            self._tell_latency(event.turn)
+
+    def _expect_answer(self, event: Event) -> None:
+        """End the conversation if a service that stays connected does not answer in time."""
+        match event:
+            case UserText() | ToolAnswered():
+                self._arm(Close.SERVICE_FAILED, self._limits.answer_s)
+            case UserSpeechStarted():
+                self._arm(Close.SERVICE_FAILED, self._limits.utterance_s)
+            case (
+                UserSpeechEnded()
+                | AssistantText()
+                | Audio()
+                | Interrupted()
+                | ToolCall()
+                | TurnEnded()
+            ):
+                self._disarm(Close.SERVICE_FAILED)
+            case _:
+                pass
+
+    def _tell_latency(self, turn: int) -> None:
+        felt = self._metrics.turn(turn) if self._metrics else None
+        # A turn that has ended, as all its sound has come, may be interrupted while it sounds.
+        if turn > self._timed and felt is not None and felt.response_latency_s is not None:
+            self._timed = turn
+            self._counts.add_response_latency(felt.response_latency_s)
+            latency_ms = round(felt.response_latency_s * 1000)
+            self._tell({"type": "latency", "turn": turn, "response_ms": latency_ms})
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        self._outbox.tell(message)
+        self._sendable.set()
+
+    def end(self, close: Close) -> None:
+        """It is over, because of `close`, unless it was before.
+
+        The page is told what was heard of an answer that ends here, before it is closed.
+        """
+        if self.ending.done():
+            return
+        if self._controls is not None:
+            stop_playback(self._controls.session, self._sink, [self._observe])
+        self.ending.set_result(close)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._source.close()
+
+    def _arm(self, close: Close, after_s: float) -> None:
+        """End with `close` in `after_s`, unless it is armed again."""
+        self._disarm(close)
+        if not self.ending.done():
+            loop = asyncio.get_running_loop()
+            self._timers[close] = loop.call_later(after_s, self.end, close)
+
+    def _disarm(self, close: Close) -> None:
+        if timer := self._timers.pop(close, None):
+            timer.cancel()
+
+    # -- one connection ------------------------------------------------------------------------
+
+    async def serve(self, socket: Socket, hello: Hello) -> Close | None:
+        """Serve a page until it or the conversation goes. None: it was lost, and may come back.
+
+        Raises `Refusal` for a page that breaks a rule; the conversation is over then, too.
+        """
+        if self._connection is not None and not self._connection.done():
+            self._connection.set_result(Close.REPLACED)
+        mine = self._connection = asyncio.get_running_loop().create_future()
+        try:
+            async with self._outgoing:  # the older one has let go of the outbox
+                if mine.done():
+                    return Close.REPLACED
+                self._disarm(Close.FORGOTTEN)
+                if hello.resume:
+                    self._outbox.rewind(hello.seen, hello.received)
+                return await self._exchange(socket, self._ready(hello), mine)
+        except Refusal as refusal:
+            self.end(refusal.close)
+            raise
+        except Gone as gone:
+            if gone.goodbye:
+                self.end(Close.BYE)
+            return None
+        finally:  # some servers cancel the task of a lost connection
+            if self._connection is mine:
+                self._connection = None
+                self._arm(Close.FORGOTTEN, self._limits.keep_s)
+
+    async def _exchange(self, socket: Socket, ready: str, replaced: asyncio.Future[Close]) -> Close:
+        tasks = [
+            asyncio.create_task(self._read(socket), name="bridge reader"),
+            asyncio.create_task(self._write(socket, ready), name="bridge writer"),
+        ]
+        try:
+            await asyncio.wait([*tasks, replaced, self.ending], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            faults = await _stopped(tasks)
+        if replaced.done():
+            return replaced.result()
+        try:
+            if faults:
+                raise faults[0]
+        finally:
+            del faults, tasks  # a fault holds this frame, and they it: a cycle with this visit
+        with suppress(Gone):  # what was said last, by whoever said it
+            while isinstance(message := self._outbox.take(), str):
+                await self._send(socket, message)
+        return self.ending.result()
+
+    def _ready(self, hello: Hello) -> str:
+        config = self._config
+        facts: dict[str, Any] = {
+            "type": "ready",
+            "version": VERSION,
+            "resume": self.resume,
+            "resumed": bool(hello.resume),
+            "keep_s": self._limits.keep_s,
+            "alive_s": self._limits.alive_s,
+            "epoch": self._outbox.epoch,
+            "voice": config.voice,
+            "typing": config.voice_model.text_input,
+            "input": {"rate_hz": config.input.rate_hz},
+            "output": {"rate_hz": config.output.rate_hz},
+        }
+        return json.dumps(facts, separators=(",", ":"))
+
+    async def _write(self, socket: Socket, ready: str) -> None:
+        await self._send(socket, ready)
+        while True:
+            await self._send(socket, await self._next())
+            if self._outbox.behind:
+                raise Refusal(Close.TOO_SLOW)
+
+    async def _next(self) -> str | bytes:
+        """What is to be sent next; a sign of life, when nothing was for a while."""
+        try:
+            async with asyncio.timeout(self._limits.alive_s):
+                while (message := self._outbox.take()) is None:
+                    self._sendable.clear()
+                    await self._sendable.wait()
+                return message
+        except TimeoutError:
+            return ALIVE
+
+    async def _send(self, socket: Socket, message: str | bytes) -> None:
+        try:
+            async with asyncio.timeout(self._limits.stuck_s):
+                await socket.send(message)
+        except TimeoutError:
+            raise Refusal(Close.TOO_SLOW) from None
+
+    async def _read(self, socket: Socket) -> None:
+        while True:
+            message = await socket.receive()
+            now_s = time.monotonic()
+            self._messages.take(1, now_s)
+            if isinstance(message, bytes):
+                pcm = read_voice(message)
+                seconds = self._config.input.seconds(len(pcm))
+                self._sound.take(seconds, now_s)
+                self._counts.voice_s += seconds
+                self._source.hear(pcm)
+            else:
+                self._obey(read_message(message))
+
+    def _obey(self, message: Message) -> None:
+        match message:
+            case Hello():
+                raise Refusal(Close.BAD_ORDER)
+            case Played(epoch, at):
+                self._correct(self._speaker.report(epoch, at))
+            case Say(text):
+                self._with_controls(lambda controls: controls.say(text))
+            case Interrupt():
+                self._with_controls(lambda controls: controls.interrupt())
+            case Bye():
+                self.end(Close.BYE)
+
+    def _with_controls(self, act: Callable[[Controls], None]) -> None:
+        """Do it, if it can be done now; the page is told if not."""
+        try:
+            if self._controls is None:
+                raise OrderError("The session is not open yet.")
+            act(self._controls)
+        except SonicError:
+            self._tell({"type": "notice", "text": "This cannot be done just now."})
+
+    def _correct(self, turn: int | None) -> None:
+        """The page has told where a flush cut `turn`; until then it was a guess."""
+        if turn is not None and self._controls is not None:
+            session = self._controls.session
+            self._observe(session.heard(turn, self._speaker.played_ms(turn)), session.now())
+
+
+async def _stopped(tasks: list[asyncio.Task[None]]) -> list[Exception]:
+    """Cancel `tasks`. The faults that they ended with; that the page is gone comes last."""
+    for task in tasks:
+        task.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    faults = [fault for fault in outcomes if isinstance(fault, Exception)]
+    return sorted(faults, key=lambda fault: isinstance(fault, Gone))

@@ -1,0 +1,190 @@
+"""`sonic-voice emulate`: the emulator for other people's clients, until a signal ends it.
+
+It prints what to paste to point a client at it, then a line for each mistake of a client, with
+what the real service would have done. Told to stop it ends its streams with a GOAWAY, writes the
+report a last time. `cli.signals` has the signals and their exit codes.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import typer
+
+from ..catalog import DEFAULT_MODEL, voice_model
+from ..emulator.assembly import Behaviour, emulator
+from ..emulator.faults import FAULTS
+from ..emulator.observers import StreamStatistics, Watch
+from ..emulator.observers.conformance import Mistake
+from ..emulator.observers.recorder import Recorder
+from ..emulator.observers.report import Report
+from ..emulator.observers.status import Board
+from ..emulator.observers.status_page import StatusPage
+from ..emulator.server import Emulator
+from ..emulator.server.certificates import Authority
+from ..errors import ConfigError
+from ..http2.loopback import is_loopback
+
+_HTTPS_PORT = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Emulation:
+    """All that `emulate` was asked for."""
+
+    behaviour: Behaviour
+    scenario: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    ca_out: Path | None = None
+    report: Path | None = None
+    record: Path | None = None
+    ui: bool = False
+    debug: bool = False
+
+
+async def serve(asked: Emulation) -> None:
+    """Serve until cancelled.
+
+    Raises `ConfigError` for what cannot be: a fault, a file, a port.
+    """
+    if not asked.debug:
+        _log_to_stderr()
+    async with AsyncExitStack() as stack:
+        report = await stack.enter_async_context(_reporting(asked.report))
+        board = Board()
+        watches: list[Watch] = [report, board] if asked.ui else [report]
+        if asked.record is not None:
+            watches.append(Recorder(asked.record))
+        authority = Authority.of_this_user()
+        running = emulator(
+            asked.scenario,
+            host=asked.host,
+            port=asked.port,
+            behaviour=asked.behaviour,
+            authority=authority,
+            watches=watches,
+        )
+        await stack.enter_async_context(running)
+        if asked.ca_out is not None:
+            _replace(asked.ca_out, authority.ca_pem, private=False)
+        for line in _welcome(running, asked):
+            typer.echo(line)
+        if asked.ui:
+            page = StatusPage(
+                lambda: board.document(running.endpoint), port=running.port + 1 if asked.port else 0
+            )
+            await stack.enter_async_context(page)
+            typer.echo(f"Status page: {page.url}")
+        typer.echo("Ctrl-C ends it.")
+        sys.stdout.flush()
+        await asyncio.Event().wait()  # a signal cancels this
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S"
+    )
+    logging.getLogger("sonic_voice.emulator").setLevel(logging.INFO)
+
+
+@asynccontextmanager
+async def _reporting(path: Path | None) -> AsyncGenerator[Report]:
+    """A report that prints mistakes, and is written to `path` whenever it changes."""
+    changed = asyncio.Event()
+    report = Report(_print_mistake, changed.set)
+    if path is None:
+        yield report
+        return
+
+    def write() -> None:
+        text = json.dumps(report.document(), indent=2, ensure_ascii=False)
+        _replace(path, f"{text}\n".encode(), private=True)
+
+    async def keep_writing() -> None:
+        while True:
+            await changed.wait()
+            changed.clear()
+            try:
+                write()
+            except ConfigError as error:
+                typer.echo(f"sonic-voice: {error}", err=True)
+
+    write()  # what cannot be written is found now
+    writing = asyncio.create_task(keep_writing(), name="report")
+    try:
+        yield report
+    finally:
+        writing.cancel()
+        await asyncio.wait({writing})
+        write()
+
+
+def _print_mistake(statistics: StreamStatistics, mistake: Mistake) -> None:
+    stream = statistics.request.request_id[:8]
+    typer.echo(f"{datetime.now().astimezone():%H:%M:%S}  stream {stream}  {mistake}")
+
+
+def _welcome(running: Emulator, asked: Emulation) -> Iterator[str]:
+    """What is to be pasted, and where."""
+    environment = running.environment()
+    if asked.ca_out is not None:
+        environment |= dict.fromkeys(
+            ("SSL_CERT_FILE", "AWS_CA_BUNDLE"), str(asked.ca_out.absolute())
+        )
+    ca = environment["SSL_CERT_FILE"]
+    yield f"Nova Sonic, emulated, at {running.endpoint}\n"
+    if not is_loopback(asked.host):
+        yield f"Whoever can reach {asked.host} can talk to it: its keys are no secret.\n"
+    yield "Python, boto3's variables, and every SDK that reads them:\n"
+    yield from (f"export {name}={value}" for name, value in environment.items())
+    yield "\nAWS SDK for JavaScript v3: the same, and before node starts:\n"
+    yield f"export NODE_EXTRA_CA_CERTS={ca}"
+    yield "\nA client whose endpoint cannot be changed: run this with --port 443 and a line in"
+    yield "/etc/hosts, which keeps all of this machine from the real service until it is gone:\n"
+    name = f"bedrock-runtime.{environment['AWS_REGION']}.amazonaws.com"
+    yield f"127.0.0.1 {name}"
+    if running.port != _HTTPS_PORT:
+        yield "or, on Linux, leave the port and send 443 here:"
+        yield (
+            "sudo iptables -t nat -A OUTPUT -o lo -p tcp --dport 443 "
+            f"-j REDIRECT --to-ports {running.port}"
+        )
+    model = voice_model((asked.behaviour.models or (DEFAULT_MODEL,))[0]).id
+    yield f"\nModel: {model}"
+    yield from (f"Fault: {text}: {_says(text)}" for text in asked.behaviour.faults)
+    if asked.report is not None:
+        yield f"Report: {asked.report.absolute()}"
+    if asked.record is not None:
+        yield f"Recordings: {asked.record.absolute()}"
+
+
+def _says(fault: str) -> str:
+    return FAULTS[fault.partition(":")[0].partition("@")[0]].says
+
+
+def _replace(path: Path, content: bytes, *, private: bool) -> None:
+    """Put a new file at `path`, whole or not at all. Raises `ConfigError`."""
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+            new = Path(file.name)
+            file.write(content)
+        try:
+            if not private:
+                new.chmod(0o644)
+            new.replace(path)
+        except OSError:
+            new.unlink()
+            raise
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot write {path}: {error.strerror or error}.",
+            hint="Name a file in a folder that exists.",
+        ) from error

@@ -1,0 +1,168 @@
+"""A conversation told while it happens: as lines for people, as JSON lines for machines.
+
+Both are observers of `converse`. Sound is told by its length, never by its samples.
+"""
+
+import json
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from ..config import SessionConfig
+from ..events import (
+    AssistantText,
+    Audio,
+    Closed,
+    Event,
+    Heard,
+    Interrupted,
+    NetworkSlow,
+    StreamExpiring,
+    ToolAnswered,
+    ToolCall,
+    TurnEnded,
+    UserText,
+)
+from ..metrics import Metrics, Snapshot
+
+MARGIN = 10
+"""Columns before the words: the turn's number and who speaks."""
+
+RESULT_CHARACTERS = 200
+"""Longer tool results are cut in the lines for people."""
+
+
+class Output(Protocol):
+    """Where lines go: a text file, or what `cli.output` makes of one."""
+
+    def write(self, text: str, /) -> object:
+        """Write `text`."""
+        ...
+
+    def flush(self) -> None:
+        """Pass on what was written."""
+        ...
+
+
+class Story:
+    """Writes who says what to `out`, with the response latency of each answer from `metrics`."""
+
+    def __init__(self, out: Output, metrics: Metrics) -> None:
+        self._out = out
+        self._metrics = metrics
+        self._answering = 0
+        """The turn whose answer is on the current line; 0 at the start of a line."""
+
+    def __call__(self, event: Event, now: float) -> None:
+        """Tell `event`, if it is one a listener cares for."""
+        match event:
+            case UserText(turn, text, typed):
+                self._line("you", f"{text}{' (typed)' if typed else ''}", turn)
+            case AssistantText(turn, _, text, "SPECULATIVE"):
+                self._answer(turn, text)
+            case ToolCall(turn, _, name, arguments):
+                self._line("tool", f"{name}({_shortened(arguments)})", turn)
+            case ToolAnswered(_, _, name, result):
+                self._line("", f"{name} -> {_shortened(result)}")
+            case Heard(_, heard_ms, heard, _):
+                self._line(
+                    "", f"interrupted after {heard_ms / 1000:.1f} s, heard: {heard or 'nothing'}"
+                )
+            case StreamExpiring() | NetworkSlow():
+                self._line("note", event.notice)
+            case TurnEnded(turn) | Interrupted(turn):
+                self._time(turn)
+                self._end_line()
+            case Closed():
+                self._end_line()
+            case _:
+                pass
+
+    def _answer(self, turn: int, text: str) -> None:
+        if self._answering != turn:
+            self._end_line()
+            self._write(f"{'nova':>{MARGIN - 2}}  {text.strip()}")
+            self._answering = turn
+        else:
+            self._write(f" {text.strip()}")
+
+    def _time(self, turn: int) -> None:
+        latency_s = self._metrics.turn(turn).response_latency_s
+        if latency_s is not None and self._answering == turn:
+            self._write(f"  [{latency_s:.2f} s]")
+
+    def _line(self, who: str, text: str, turn: int = 0) -> None:
+        self._end_line()
+        number = f"{turn:>3}" if turn else "   "
+        self._write(f"{number if who == 'you' else '   '} {who:>{MARGIN - 6}}  {text}\n")
+
+    def _end_line(self) -> None:
+        if self._answering:
+            self._answering = 0
+            self._write("\n")
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+class JsonLines:
+    """Writes each event as one JSON object a line: `event`, `at_s`, and the event's fields."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+
+    def __call__(self, event: Event, now: float) -> None:
+        """Write `event`, which came at `now` seconds of the session's clock."""
+        line = {"event": type(event).__name__, "at_s": round(now, 3)} | as_json(event)
+        self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._out.flush()
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """The fields of `event`; sound as `sound_ms`."""
+    if isinstance(event, Audio):
+        sound_ms = round(len(event.pcm) / 2 / event.rate_hz * 1000)
+        return {"turn": event.turn, "rate_hz": event.rate_hz, "sound_ms": sound_ms}
+    return asdict(event)
+
+
+def summary(snapshot: Snapshot, config: SessionConfig) -> dict[str, Any]:
+    """The conversation in numbers, for machines."""
+    latencies = [t.response_latency_s for t in snapshot.turns if t.response_latency_s is not None]
+    return {
+        "model": config.model,
+        "voice": config.voice,
+        "duration_s": round(snapshot.duration_s, 3),
+        "turns": [asdict(turn) for turn in snapshot.turns],
+        "interruptions": sum(turn.interrupted for turn in snapshot.turns),
+        "tool_calls": sum(turn.tool_calls for turn in snapshot.turns),
+        "unanswered": len(snapshot.turns) - len(latencies),
+        "response_latency_s": {"mean": sum(latencies) / len(latencies), "max": max(latencies)}
+        if latencies
+        else None,
+        "tokens": asdict(snapshot.tokens),
+        "cost_usd": round(snapshot.cost_usd, 6),
+    }
+
+
+def summary_lines(snapshot: Snapshot, config: SessionConfig) -> str:
+    """The conversation in numbers, for people."""
+    facts = summary(snapshot, config)
+    tokens, felt = snapshot.tokens, facts["response_latency_s"]
+    latency = f"{felt['mean']:.2f} s mean, {felt['max']:.2f} s at most" if felt else "no answer"
+    rows = {
+        "Turns": f"{len(snapshot.turns)} in {snapshot.duration_s:.1f} s",
+        "Interrupted": str(facts["interruptions"]),
+        "Tool calls": str(facts["tool_calls"]),
+        "Response latency": latency,
+        "Tokens in": f"{tokens.speech_in} speech, {tokens.text_in} text",
+        "Tokens out": f"{tokens.speech_out} speech, {tokens.text_out} text",
+        "Cost": f"{snapshot.cost_usd:.4f} USD at us-east-1 prices",
+    }
+    if facts["unanswered"]:
+        rows["Unanswered"] = f"{facts['unanswered']} (the answer did not come, or without sound)"
+    return "\n".join(f"{name:<14}{text}" for name, text in rows.items())
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= RESULT_CHARACTERS else f"{text[:RESULT_CHARACTERS]}..."

@@ -1,0 +1,1 @@
+"""Brains: what decides the answers of the emulator. Each implements `service.brain`."""

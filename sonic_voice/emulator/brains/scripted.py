@@ -1,0 +1,177 @@
+"""A scenario as a brain: a step for each utterance, then `otherwise`.
+
+The port is `partner`. Given no words, because nobody recognised any, the transcript is the step's
+own, and conditions are judged on it; typed or recognised words stand as they are. What a scenario
+expected and did not get is a note: rule `scenario-expectation`, with the step and both values.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..scenario import Call, Recording, Scenario, Step, fill, parse_scenario
+from ..scenario.conditions import all_met, met
+from ..scenario.step_graph import places
+from ..scenario.templates import as_said
+from ..service.brain import Opening, Partner, Reply, Resample, ToolRequest
+
+BUILT_IN = "small_talk.yaml"
+
+UNKNOWN_WORDS = "something else"
+"""The transcript of an utterance after the last step."""
+
+
+class ScenarioBrain:
+    """A scenario for any number of streams. Satisfies `partner.Brain`."""
+
+    def __init__(self, scenario: Scenario, resample: Resample) -> None:
+        self._scenario = scenario
+        self._resample = resample
+
+    @property
+    def endpoint_ms(self) -> int | None:
+        return self._scenario.endpoint_ms
+
+    @property
+    def voice(self) -> str | None:
+        return self._scenario.voice
+
+    def begin(self, opening: Opening) -> Partner:
+        return ScenarioPartner(self._scenario, opening)
+
+    def sound(self, recording: Recording, rate_hz: int) -> bytes:
+        if recording.rate_hz == rate_hz:
+            return recording.pcm
+        return self._resample(recording.pcm, recording.rate_hz, rate_hz)
+
+
+class ScenarioPartner:
+    """One stream's place in a scenario. Satisfies `partner.Partner`."""
+
+    def __init__(self, scenario: Scenario, opening: Opening) -> None:
+        self._scenario = scenario
+        self._places = places(scenario.steps)
+        self._tools = sorted(tool.name for tool in opening.tools)
+        self._next = 0
+        self._calls: list[_Called] = []
+        self._values = {"result": dict[str, Any](), **scenario.assign}
+
+    def told(self, role: str, text: str) -> None:
+        """A scenario has no use for it."""
+
+    def played(self, sentence: str) -> None:
+        """Nor for this."""
+
+    def thought(self, piece: str | None) -> Reply:
+        """It asks nothing of the host."""
+        return Reply()
+
+    def hear(self, words: str | None, *, typed: bool = False) -> Reply:
+        """The answer of the step whose turn it is."""
+        step = self._step()
+        at = self._next
+        words = step.user if words is None else words
+        self._values["user"] = words
+        notes: list[tuple[str, str]] = []
+        name = step.name or str(at + 1)
+        answer = self._chosen(step, step, name, notes)
+        self._next = min(at + 1, len(self._scenario.steps))
+        self._follow(answer, notes)
+        say, calls, meanwhile = answer.say, tuple[ToolRequest, ...](), tuple[str, ...]()
+        if answer.call is not None and answer.call.tool in self._tools:
+            arguments = fill(dict(answer.call.arguments), self._values, _noting(notes))
+            calls = (ToolRequest(len(self._calls), answer.call.tool, arguments),)
+            self._calls.append(_Called(answer.call, words, name))
+            meanwhile = answer.call.meanwhile
+        elif answer.call is not None:
+            offered = ", ".join(self._tools) or "none"
+            text = f"the scenario calls {answer.call.tool}; offered: {offered}"
+            notes.append(("tool-not-offered", text))
+            say = (f"I would use the tool {answer.call.tool} now, but I was not given it.",)
+        return Reply(
+            say=self._filled(say, notes),
+            words=words,
+            calls=calls,
+            meanwhile=self._filled(meanwhile, notes),
+            wav=answer.wav,
+            delay_ms=answer.delay_ms,
+            error=answer.error,
+            broken=answer.broken,
+            notes=tuple(notes),
+        )
+
+    def result(self, number: int, result: Mapping[str, Any]) -> Reply:
+        """What the call says then; `{user}` is what it was made for."""
+        called = self._calls[number]
+        call = called.call
+        self._values |= {"user": called.words, "result": result}
+        notes: list[tuple[str, str]] = []
+        then = Step(
+            called.words, call.then, delay_ms=call.delay_ms, assign=call.assign, goto=call.goto
+        )
+        answer = self._chosen(call, then, called.step, notes)
+        self._follow(answer, notes)
+        say = self._filled(answer.say, notes)
+        return Reply(say, delay_ms=answer.delay_ms, notes=tuple(notes))
+
+    def _step(self) -> Step:
+        steps = self._scenario.steps
+        if self._scenario.loop:
+            self._next %= len(steps)
+        if self._next < len(steps):
+            return steps[self._next]
+        return Step(UNKNOWN_WORDS, self._scenario.otherwise)
+
+    def _chosen(self, of: Step | Call, own: Step, name: str, notes: list[tuple[str, str]]) -> Step:
+        """Which answer of a step or a call it is, `own` being the one without conditions."""
+        missed = False
+        for condition in of.expect:
+            groups = met(condition, self._values)
+            if groups is None:
+                missed = True
+                text = f"step {name}: {condition.unmet(self._values)}"
+                notes.append(("scenario-expectation", text))
+            else:
+                self._values |= groups
+        if missed and of.fallback is not None:
+            return of.fallback
+        for branch in of.when:
+            groups = all_met(branch.conditions, self._values)
+            if groups is not None:
+                self._values |= groups
+                return branch.answer
+        return own
+
+    def _follow(self, answer: Step, notes: list[tuple[str, str]]) -> None:
+        """Set the variables of `answer`, and go where it says."""
+        for name, value in answer.assign.items():
+            self._values[name] = fill(value, self._values, _noting(notes))
+        if answer.goto:
+            self._next = self._places[answer.goto]
+
+    def _filled(self, texts: tuple[str, ...], notes: list[tuple[str, str]]) -> tuple[str, ...]:
+        return tuple(as_said(fill(text, self._values, _noting(notes))) for text in texts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """A call that was made, for what it was said, and of which step."""
+
+    call: Call
+    words: str
+    step: str
+
+
+def _noting(notes: list[tuple[str, str]]) -> Callable[[str], None]:
+    def missing(holder: str) -> None:
+        notes.append(("scenario-value", f"the scenario's {holder} has no value here"))
+
+    return missing
+
+
+def small_talk() -> Scenario:
+    """The built-in dialogue."""
+    text = resources.files(__package__).joinpath(BUILT_IN).read_text(encoding="utf-8")
+    return parse_scenario(text, Path(BUILT_IN))

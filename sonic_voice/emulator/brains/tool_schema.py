@@ -1,0 +1,115 @@
+"""A tool's JSON schema as far as arguments are filled by it, and which words are spoken for."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from ..language.words import Word, word_set
+
+_LEADS = word_set("on for at by in from to of with around until a")
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One property of a schema."""
+
+    name: str
+    schema: Mapping[str, Any]
+    required: bool
+
+    @property
+    def spoken(self) -> str:
+        """The name as it is said: `order_id` is "order id"."""
+        return " ".join(name_words(self.name))
+
+    @property
+    def description(self) -> str:
+        found = self.schema.get("description", "")
+        return found if isinstance(found, str) else ""
+
+    @property
+    def verbatim(self) -> bool:
+        """Whether it is a message, which keeps its first and last words."""
+        return bool(set(name_words(self.name)) & _VERBATIM)
+
+    @property
+    def values(self) -> list[Any]:
+        """What `enum` or `const` allows; empty if all is allowed."""
+        if "const" in self.schema:
+            return [self.schema["const"]]
+        found = self.schema.get("enum", [])
+        return cast("list[Any]", found) if isinstance(found, list) else []
+
+    @property
+    def kind(self) -> str:
+        """boolean, integer, number, array, object, enum, date, time, moment, figures or text."""
+        if self.values:
+            return "enum"
+        type_ = self.schema.get("type", "string")
+        if isinstance(type_, list):
+            type_ = next((t for t in cast("list[Any]", type_) if t != "null"), "string")
+        if type_ != "string":
+            return type_ if isinstance(type_, str) and type_ in _KINDS else "text"
+        return self._string_kind()
+
+    def _string_kind(self) -> str:
+        format_ = self.schema.get("format")
+        if format_ in ("date", "time", "date-time"):
+            return "moment" if format_ == "date-time" else str(format_)
+        names = set(name_words(self.name))
+        about = self.description.lower()
+        if "date" in names or (names & {"day", "when"} and ("date" in about or "iso" in about)):
+            return "moment" if "time" in names else "date"
+        if "time" in names and not names & {"zone", "timezone"}:
+            return "time"
+        return "figures" if names & _FIGURED else "text"
+
+
+_KINDS = frozenset({"boolean", "integer", "number", "array", "object"})
+_VERBATIM = word_set("text message body content note")
+_FIGURED = frozenset({"id", "number", "code", "phone", "zip", "zipcode", "postcode", "pin"})
+
+
+def name_words(name: str) -> list[str]:
+    """The words in an identifier: `getDateTool`, `get_date-tool`."""
+    split = re.sub(r"([a-z\d])([A-Z])", r"\1 \2", name)
+    return re.findall(r"[^\W_]+", split.lower())
+
+
+def properties(schema: Mapping[str, Any]) -> list[Property]:
+    """The properties of an object's schema, in their order."""
+    found, required = schema.get("properties", {}), schema.get("required", [])
+    if not isinstance(found, dict) or not isinstance(required, list):
+        return []
+    return [
+        Property(str(name), cast("dict[str, Any]", inner), name in required)
+        for name, inner in cast("dict[Any, Any]", found).items()
+        if isinstance(inner, dict)
+    ]
+
+
+@dataclass(slots=True)
+class Claims:
+    """Which words are taken, and by whom the tool itself was named."""
+
+    words: Sequence[Word]
+    named: frozenset[int] = frozenset()
+    """Places of the words that named the tool."""
+    taken: set[int] = field(default_factory=set[int])
+
+    def free(self, start: int, stop: int) -> bool:
+        return not self.taken.intersection(range(start, stop))
+
+    def take(self, start: int, stop: int) -> None:
+        """Take the words, and the preposition before them."""
+        self.taken.update(range(start, stop))
+        if start > 0 and self.words[start - 1].plain in _LEADS:
+            self.taken.add(start - 1)
+
+    def left(self) -> list[Word]:
+        """The words, with those taken made meaningless, so that places stay."""
+        return [
+            Word("", "", word.ends) if at in self.taken else word
+            for at, word in enumerate(self.words)
+        ]

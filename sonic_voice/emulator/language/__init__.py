@@ -1,0 +1,1 @@
+"""The language of requests: words, numbers, dates and sums. Pure."""

@@ -1,0 +1,399 @@
+"""The grammar of what the service emits, written once, as a checker of one stream's payloads.
+
+An event is judged in three steps; what breaks a rule is said in words.
+
+1. *Shape*: one JSON event with exactly the fields of its name (`shapes`).
+2. *Block*: texts and tool calls are whole, that is start, one content, end, with nothing between;
+   sound is one open block at a time, in which other things may happen.
+3. *Order*: a whole block, or an event of its own, is a `Token`, and every token must have a way on
+   in each of three small machines that knows it: `COMPLETION`, `USER` and `ANSWER`.
+
+With the order go the texts (a FINAL one repeats what was said), the offsets, the sizes of sound and
+what is counted (`counting`). `RULES` names every rule, with its section of the protocol reference.
+
+A stream may end anywhere, but is judged from its beginning; one without usage events from the
+beginning is taken for a recording without them. It has one audio container, as the service asks of
+its client, so offsets only grow. Accounts of barge-in differ (13): here stands the one order that
+the emulator keeps.
+"""
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping
+from enum import Enum, auto
+from typing import Any
+
+from ...catalog import MS_PER_SPEECH_TOKEN, VoiceModel
+from ...config import TOOL_NAME
+from ...errors import WireError
+from ...wire import (
+    AudioBlock,
+    AudioOutput,
+    BlockEnd,
+    CompletionEnd,
+    CompletionStart,
+    Output,
+    TextBlock,
+    TextOutput,
+    ToolBlock,
+    ToolUse,
+    UsageEvent,
+    UserSpeechEnd,
+    UserSpeechStart,
+    decode_output,
+)
+from .output_shapes import Chunks, holds_object, is_compact, misfits
+from .usage_counts import Counting, sums
+
+RULES: Mapping[str, str] = {
+    "json": "One event, compact, keys in alphabetical order (1.4).",
+    "fields": "Every name has its fields, all of them and no other (3.1 to 3.10).",
+    "ids": "Session, prompt and completion keep their ids; blocks and calls have new ones (3.1).",
+    "block": "A block is begun, filled and ended; text and calls are whole (3.5 to 3.9).",
+    "completion": "One completion holds all blocks of all turns; nothing follows it (3.3, 3.10).",
+    "user": "The user begins, ends, is transcribed; nothing is said meanwhile (3.4, 3.11).",
+    "answer": "Each text has its sound; a turn ends with one, a cut one with the marker (3.11).",
+    "stop": "Every block ends for one of its reasons (3.9).",
+    "final": "FINAL texts repeat in order what was said, or how much of it was heard (3.11).",
+    "words": "The user's are in lower case; a later sentence begins with a space (3.6).",
+    "offsets": "Positions are whole tokens of 40 ms and only grow (3.4).",
+    "sound": "Samples come in chunks of the model's sizes, at one rate (4).",
+    "model": "Only models with speech events send them (0.1).",
+    "totals": "Totals are the sums of all that was reported (3.2).",
+    "counted": "Input is counted in its order, and no more speech than was received (9.1).",
+    "steps": "Output is counted as a first sentence, then twenties, then what is left (9.1).",
+}
+
+
+class Token(Enum):
+    """What the machines read."""
+
+    USAGE = auto()
+    COMPLETION_START = auto()
+    COMPLETION_END = auto()
+    SPEECH_START = auto()
+    SPEECH_END = auto()
+    TRANSCRIPT = auto()
+    CALL = auto()
+    SPECULATIVE = auto()
+    FINAL = auto()
+    MARKER = auto()
+    SOUND_START = auto()
+    SOUND = auto()
+    SOUND_PART = auto()
+    SOUND_END = auto()
+    SOUND_CUT = auto()
+
+
+T = Token
+type Table = Mapping[str, Mapping[Token, str]]
+"""What may come in a state, and the next state. It begins in the first. A token that stands
+nowhere in a table is none of its business."""
+
+COMPLETION: Table = {
+    "before": {T.USAGE: "before", T.SPEECH_START: "before", T.COMPLETION_START: "running"},
+    "running": dict.fromkeys(set(T) - {T.COMPLETION_START}, "running") | {T.COMPLETION_END: "over"},
+    "over": {},
+}
+
+_GENERATED = (T.CALL, T.SPECULATIVE, T.SOUND_START, T.SOUND, T.SOUND_PART, T.SOUND_END)
+
+# v1 and typed turns stay in the first state: the former has no speech events, the latter no speech.
+USER: Table = {
+    "silent": dict.fromkeys((T.TRANSCRIPT, *_GENERATED), "silent") | {T.SPEECH_START: "speaking"},
+    "speaking": {T.SPEECH_END: "heard"},
+    "heard": {T.TRANSCRIPT: "silent", T.SPEECH_START: "speaking"},
+}
+
+# A FINAL text may come late, during the next answer; the marker also when all was sent and not yet
+# played. The prompt may end at any time, but in no open block.
+ANSWER: Table = {
+    "none": {T.SPEECH_START: "none", T.SPEECH_END: "none", T.TRANSCRIPT: "none", T.CALL: "none",
+             T.SPECULATIVE: "shown", T.FINAL: "none", T.MARKER: "none", T.COMPLETION_END: "none"},
+    "shown": {T.SOUND_START: "sounding", T.FINAL: "shown", T.SPEECH_START: "shown",
+              T.MARKER: "none", T.COMPLETION_END: "none"},
+    "sounding": {T.SOUND: "sounding", T.FINAL: "sounding", T.SPEECH_START: "sounding",
+                 T.SOUND_PART: "unfinished", T.SOUND_END: "none", T.SOUND_CUT: "cut"},
+    "unfinished": {T.SPECULATIVE: "shown", T.FINAL: "unfinished", T.SPEECH_START: "unfinished",
+                   T.MARKER: "none", T.COMPLETION_END: "none"},
+    "cut": {T.MARKER: "none", T.COMPLETION_END: "none"},
+}  # fmt: skip
+
+STOPS: Mapping[Token, str] = {
+    T.TRANSCRIPT: "PARTIAL_TURN",
+    T.SPECULATIVE: "PARTIAL_TURN",
+    T.MARKER: "INTERRUPTED",
+    T.CALL: "TOOL_USE",
+}
+"""Why whole blocks end. A FINAL text's reason depends on its place: END_TURN for the first of a
+turn, PARTIAL_TURN for those after it and after an interruption."""
+
+SOUND_STOPS: Mapping[str, Token] = {
+    "PARTIAL_TURN": T.SOUND_PART,
+    "END_TURN": T.SOUND_END,
+    "INTERRUPTED": T.SOUND_CUT,
+}
+
+INTERRUPTED = '{ "interrupted" : true }'
+
+
+class Grammar:
+    """Judges the output events of one stream; with a `model` also by what that model sends."""
+
+    def __init__(self, model: VoiceModel | None = None) -> None:
+        self._v1 = model is not None and not model.speech_events
+        self._chunks = Chunks(model)
+        self._counting = Counting()
+        self._broken: list[str] = []
+        self._tables: dict[str, Table] = {"completion": COMPLETION, "user": USER, "answer": ANSWER}
+        self._states = {name: next(iter(table)) for name, table in self._tables.items()}
+        self._ids: dict[str, str] = {}
+        self._used: set[str] = set()
+        self._whole: TextBlock | ToolBlock | None = None
+        self._content: TextOutput | ToolUse | None = None
+        self._sound: AudioBlock | None = None
+        self._turn: list[str] = []  # sentences of the answer that is being given
+        self._finals: deque[tuple[str, str]] = deque()  # that may come: text, stop reason
+        self._cut = False  # the finals are of an interrupted answer
+        self._reached_ms = 0
+
+    def check(self, payload: bytes) -> list[str]:
+        """The rules that `payload`, the stream's next event, breaks: the name of each, and how."""
+        self._broken = []
+        record = self._record(payload)
+        if record is not None:
+            self._judge(record)
+        return self._broken
+
+    def end(self) -> list[str]:
+        """What a stream that came to its end, and was not broken off, has left open."""
+        self._broken = []
+        if self._whole is not None or self._sound is not None:
+            self._break("block", "the stream ended in an open block")
+        for machine, state in (("user", "heard"), ("answer", "cut")):
+            if self._states[machine] == state:
+                self._break(machine, f"the stream ended in the state {state!r}")
+        if self._counting.unfinished:
+            self._break("counted", "the stream ended in the middle of a count")
+        return self._broken
+
+    def _break(self, rule: str, words: str) -> None:
+        assert rule in RULES
+        self._broken.append(f"{rule}: {words}")
+
+    def _all(self, broken: Iterable[tuple[str, str]]) -> None:
+        for rule, words in broken:
+            self._break(rule, words)
+
+    # 1. Shape.
+
+    def _record(self, payload: bytes) -> Output | None:
+        try:
+            record = decode_output(payload)
+        except WireError as error:
+            self._break("json", str(error))
+            return None
+        event = json.loads(payload)
+        ((name, body),) = event["event"].items()
+        if not is_compact(payload, event):
+            self._break("json", f"{name} is not compact, or its keys are not in order")
+        found = misfits(name, body)
+        self._all(("fields", words) for words in found)
+        if found:
+            return None
+        self._check_ids(body)
+        if isinstance(record, UsageEvent):
+            self._all(sums(record, body))
+        return record
+
+    def _check_ids(self, body: Mapping[str, Any]) -> None:
+        for key in ("sessionId", "promptName", "completionId"):
+            if key in body and body[key] != self._ids.setdefault(key, body[key]):
+                self._break("ids", f"{key} was {self._ids[key]} and is {body[key]}")
+
+    def _new_id(self, id: str) -> None:
+        if not id or id in self._used:
+            self._break("ids", f"{id!r} is not new")
+        self._used.add(id)
+
+    # 2. Block.
+
+    def _judge(self, record: Output) -> None:
+        open_id = self._whole.content_id if self._whole is not None else None
+        if open_id is not None and getattr(record, "content_id", None) != open_id:
+            self._break("block", f"{type(record).__name__} came into the block {open_id}")
+        if isinstance(record, UsageEvent):
+            self._token(T.USAGE)
+            between_turns = self._states["answer"] == "none"
+            self._all(self._counting.usage(record, between_turns=between_turns))
+        else:
+            self._all(self._counting.other())
+            self._place(record)
+
+    def _place(self, record: Output) -> None:
+        match record:
+            case TextBlock() | ToolBlock():
+                self._new_id(record.content_id)
+                self._whole, self._content = record, None
+            case TextOutput():
+                self._fill_text(record)
+            case ToolUse():
+                self._fill_call(record)
+            case AudioBlock():
+                self._begin_sound(record)
+            case AudioOutput():
+                self._add_sound(record)
+            case BlockEnd():
+                self._end_block(record)
+            case CompletionStart():
+                self._token(T.COMPLETION_START)
+            case CompletionEnd():
+                self._token(T.COMPLETION_END)
+            case UserSpeechStart():
+                self._speech(T.SPEECH_START, record.offset_ms)
+            case UserSpeechEnd():
+                self._speech(T.SPEECH_END, record.offset_ms, record.detected_ms)
+                self._all(self._counting.heard(record.detected_ms))
+            case _:
+                self._break("fields", f"{record} is no event of the service's")
+
+    def _fill_text(self, record: TextOutput) -> None:
+        begun = self._whole
+        if not isinstance(begun, TextBlock) or begun.content_id != record.content_id:
+            self._break("block", f"{record.content_id} is no open block of text")
+        elif begun.role != record.role:
+            self._break("block", f"{record.role} speaks in a block of {begun.role}")
+        self._fill(record)
+
+    def _fill_call(self, record: ToolUse) -> None:
+        self._new_id(record.tool_use)
+        begun = self._whole
+        if not isinstance(begun, ToolBlock) or begun.content_id != record.content_id:
+            self._break("block", f"{record.content_id} is no open block of a call")
+        if not re.fullmatch(TOOL_NAME, record.name) or not holds_object(record.arguments_json):
+            self._break("fields", f"{record.name!r} is called with {record.arguments_json!r}")
+        self._fill(record)
+
+    def _fill(self, record: TextOutput | ToolUse) -> None:
+        if self._content is not None:
+            self._break("block", f"{record.content_id} has content already")
+        self._content = record
+
+    def _end_block(self, record: BlockEnd) -> None:
+        if self._sound is not None and record.content_id == self._sound.content_id:
+            self._end_sound(record)
+            return
+        begun, content = self._whole, self._content
+        self._whole = self._content = None
+        kind = "TEXT" if isinstance(begun, TextBlock) else "TOOL"
+        if begun is None or (begun.content_id, kind) != (record.content_id, record.kind):
+            self._break("block", f"{record.kind} {record.content_id} is not open")
+        elif content is None:
+            self._break("block", f"{record.content_id} is empty")
+        elif isinstance(begun, ToolBlock):
+            self._token(T.CALL, record.stop)
+        elif isinstance(content, TextOutput):
+            self._text(begun, content.text, record.stop)
+
+    # 3. Order, and what goes with it.
+
+    def _token(self, token: Token, stop: str | None = None) -> None:
+        """Let every machine that knows `token` take it; `stop` is the reason of a whole block."""
+        for name, table in self._tables.items():
+            if not any(token in ways for ways in table.values()):
+                continue
+            state = self._states[name]
+            if token in table[state]:
+                self._states[name] = table[state][token]
+            else:
+                self._break(name, f"{token.name} in the state {state!r}")
+        if stop is not None and stop != STOPS[token]:
+            self._break("stop", f"{token.name} ends with {stop}, not {STOPS[token]}")
+
+    def _speech(self, token: Token, *offsets_ms: int) -> None:
+        if self._v1:
+            self._break("model", f"{token.name} of a model without it")
+        self._token(token)
+        for offset_ms in offsets_ms:
+            if offset_ms % MS_PER_SPEECH_TOKEN or offset_ms < self._reached_ms:
+                self._break("offsets", f"{offset_ms} ms after {self._reached_ms} ms")
+            self._reached_ms = offset_ms
+
+    def _text(self, block: TextBlock, text: str, stop: str) -> None:
+        if block.role == "USER":
+            self._transcript(block, text, stop)
+        elif block.stage == "SPECULATIVE":
+            self._sentence(text, stop)
+        elif text == INTERRUPTED:
+            self._interrupted(stop)
+        else:
+            self._final(text, stop)
+
+    def _transcript(self, block: TextBlock, text: str, stop: str) -> None:
+        self._token(T.TRANSCRIPT, stop)
+        if block.stage != "FINAL":
+            self._break("user", "a transcript is never SPECULATIVE")
+        if text != text.lower() or (self._v1 and set(text) & set(".,;:!?")):
+            self._break("words", f"the user's words are {text!r}")
+
+    def _sentence(self, text: str, stop: str) -> None:
+        later = self._states["answer"] == "unfinished"
+        self._token(T.SPECULATIVE, stop)
+        if text[:1].isspace() != later:
+            self._break("words", f"{text!r} is {'a later' if later else 'the first'} sentence")
+        if self._cut:  # what was heard of the last answer is not told any more
+            self._finals.clear()
+            self._cut = False
+        self._turn.append(text)
+
+    def _interrupted(self, stop: str) -> None:
+        """What was said and not repeated yet may follow, as far as it was heard."""
+        self._token(T.MARKER, stop)
+        if self._cut or not (self._turn or self._finals):
+            self._break("answer", "there is nothing left to interrupt")
+        said = [text for text, _ in self._finals] + self._turn
+        self._finals = deque((text, "PARTIAL_TURN") for text in said)
+        self._turn, self._cut = [], True
+
+    def _final(self, text: str, stop: str) -> None:
+        self._token(T.FINAL)
+        if not self._finals:
+            self._break("final", f"{text!r} repeats nothing")
+            return
+        said, due = self._finals.popleft()
+        if text != said:
+            self._finals.clear()
+            if not (self._cut and text and said.startswith(text)):
+                self._break("final", f"{text!r} was said as {said!r}")
+        if stop != due:
+            self._break("stop", f"FINAL ends with {stop}, not {due}")
+
+    # Sound.
+
+    def _begin_sound(self, record: AudioBlock) -> None:
+        self._new_id(record.content_id)
+        self._token(T.SOUND_START)
+        self._sound = record
+        self._all(self._chunks.begin(record.rate_hz))
+
+    def _add_sound(self, record: AudioOutput) -> None:
+        self._token(T.SOUND)
+        if self._sound is None or record.content_id != self._sound.content_id:
+            self._break("block", f"{record.content_id} is no open block of sound")
+        else:
+            self._all(self._chunks.add(len(record.pcm)))
+
+    def _end_sound(self, record: BlockEnd) -> None:
+        self._sound = None
+        if record.kind != "AUDIO" or not self._chunks.bytes:
+            self._break("block", f"{record.kind} ends sound of {self._chunks.bytes} bytes")
+        token = SOUND_STOPS.get(record.stop)
+        if token is None:
+            self._break("stop", f"sound ends with {record.stop}")
+            return
+        self._token(token)
+        if token is T.SOUND_END:
+            stops = ["END_TURN"] + ["PARTIAL_TURN"] * len(self._turn)
+            self._finals.extend(zip(self._turn, stops, strict=False))
+            self._turn = []

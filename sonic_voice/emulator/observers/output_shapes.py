@@ -1,0 +1,128 @@
+"""What single output events look like: the fields of each, and how much sound one holds.
+
+The fields are those of the recordings (protocol reference 3.1 to 3.10): all that are listed, and no
+other. In a shape a mapping stands for exactly these keys, a tuple for one of its members, a type
+for any value of it, and anything else for itself.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from ...catalog import VoiceModel
+from ...config import BYTES_PER_SAMPLE
+
+_SPOKEN: dict[str, Any] = {"promptName": str, "sessionId": str}
+_COMPLETED = _SPOKEN | {"completionId": str}
+_IN_BLOCK = _COMPLETED | {"contentId": str}
+_TOKENS = {"speechTokens": int, "textTokens": int}
+_COUNTS = {"input": _TOKENS, "output": _TOKENS}
+_STAGE = ('{"generationStage":"FINAL"}', '{"generationStage":"SPECULATIVE"}')
+_PCM = {
+    "channelCount": 1,
+    "encoding": "base64",
+    "mediaType": "audio/lpcm",
+    "sampleRateHertz": (8_000, 16_000, 24_000),
+    "sampleSizeBits": 16,
+}
+
+SHAPES: Mapping[str, Mapping[str, Any]] = {
+    "usageEvent": _COMPLETED
+    | {"details": {"delta": _COUNTS, "total": _COUNTS}}
+    | {"totalInputTokens": int, "totalOutputTokens": int, "totalTokens": int},
+    "completionStart": _COMPLETED,
+    "completionEnd": _COMPLETED | {"stopReason": "END_TURN"},
+    "userSpeechStart": _SPOKEN | {"inputAudioOffsetMs": int},
+    "userSpeechEnd": _SPOKEN | {"inputAudioOffsetMs": int, "inputAudioDetectionOffsetMs": int},
+    "contentStart TEXT": _IN_BLOCK
+    | {"type": "TEXT", "role": ("USER", "ASSISTANT"), "additionalModelFields": _STAGE}
+    | {"textOutputConfiguration": {"mediaType": "text/plain"}},
+    "contentStart AUDIO": _IN_BLOCK
+    | {"type": "AUDIO", "role": "ASSISTANT", "audioOutputConfiguration": _PCM},
+    "contentStart TOOL": _IN_BLOCK
+    | {"type": "TOOL", "role": "TOOL"}
+    | {"toolUseOutputConfiguration": {"mediaType": "application/json"}},
+    "textOutput": _IN_BLOCK | {"role": ("USER", "ASSISTANT"), "content": str},
+    "audioOutput": _IN_BLOCK | {"role": "ASSISTANT", "content": str},
+    "toolUse": _IN_BLOCK | {"role": "TOOL", "content": str, "toolName": str, "toolUseId": str},
+    "contentEnd": _IN_BLOCK | {"type": ("TEXT", "AUDIO", "TOOL"), "stopReason": str},
+}
+"""By the event's name, and of `contentStart` its type."""
+
+
+def is_compact(payload: bytes, event: Any) -> bool:
+    """Whether `event` is written as the service does: compact, keys in alphabetical order (1.4)."""
+    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return text.encode() == payload
+
+
+def misfits(name: str, body: Mapping[str, Any]) -> list[str]:
+    """Where the body of the event `name` is not as its shape."""
+    shape = f"{name} {body.get('type')}" if name == "contentStart" else name
+    if shape not in SHAPES:
+        return [f"there is no {shape}"]
+    return list(_misfits(shape, body, SHAPES[shape]))
+
+
+def _misfits(at: str, value: Any, shape: Any) -> Iterator[str]:
+    if isinstance(shape, Mapping):
+        fields = cast("Mapping[str, Any]", shape)
+        found = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        for key in sorted(fields.keys() ^ found.keys()):
+            yield f"{at} {'lacks' if key in fields else 'has'} {key}"
+        for key in fields.keys() & found.keys():
+            yield from _misfits(f"{at}.{key}", found[key], fields[key])
+    elif isinstance(shape, type):
+        if type(value) is not shape:
+            yield f"{at} is {value!r}, not a {shape.__name__}"
+    else:
+        choices = cast("tuple[Any, ...]", shape if isinstance(shape, tuple) else (shape,))
+        if not any(type(value) is type(choice) and value == choice for choice in choices):
+            yield f"{at} is {value!r}, not {' or '.join(map(repr, choices))}"
+
+
+def holds_object(text: str) -> bool:
+    """Whether `text` is a JSON object, or a JSON string that holds one (3.8)."""
+    try:
+        value = json.loads(text)
+        value = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return False
+    return isinstance(value, dict)
+
+
+V1_CHUNK_MS = (40, 80)
+V2_CHUNK_MS = (79, 200)
+"""Least and most sound in an event, but for what is left of a sentence and the tail after it."""
+TAIL_BYTES = 32
+
+
+class Chunks:
+    """Judges the sizes of pieces of sound; methods yield a rule's name and what broke it."""
+
+    def __init__(self, model: VoiceModel | None) -> None:
+        self._least_ms, self._most_ms = V2_CHUNK_MS
+        if model is None or not model.speech_events:
+            self._least_ms = V1_CHUNK_MS[0]
+        if model is not None and not model.speech_events:
+            self._most_ms = V1_CHUNK_MS[1]
+        self._rate_hz = 0
+        self._last = False
+        self.bytes = 0
+
+    def begin(self, rate_hz: int) -> Iterator[tuple[str, str]]:
+        """A block begins."""
+        self._rate_hz = self._rate_hz or rate_hz
+        if rate_hz != self._rate_hz:
+            yield "sound", f"at {rate_hz} Hz after {self._rate_hz} Hz"
+        self.bytes, self._last = 0, False
+
+    def add(self, size: int) -> Iterator[tuple[str, str]]:
+        """Another piece. One shorter than the least is the last, but for the tail."""
+        ms = size * 1000 // (self._rate_hz * BYTES_PER_SAMPLE)
+        if not size or size % BYTES_PER_SAMPLE or ms > self._most_ms:
+            yield "sound", f"a chunk of {size} bytes, {ms} ms"
+        if self._last and size != TAIL_BYTES:
+            yield "sound", f"{size} bytes after the last chunk"
+        self._last = self._last or ms < self._least_ms
+        self.bytes += size

@@ -1,0 +1,116 @@
+"""What usage events must add up to, as a checker: the reverse of `usage` (protocol reference 9.1).
+
+Totals are the sums of all deltas. A delta is of the input or of the output. The input is counted
+in a fixed order, `COUNTED`. The output of a turn is the text of its first sentence, then steps of
+exactly 20 tokens, then what is left.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ...catalog import MS_PER_SPEECH_TOKEN
+from ...wire import Tokens, UsageEvent
+
+type Fits = Callable[[Tokens], bool]
+
+
+def _text(*counts: int) -> Fits:
+    """A delta of nothing but so many text tokens; of any number if none is given."""
+    return lambda t: t == Tokens(text_in=t.text_in) and (t.text_in in counts or not counts)
+
+
+def _speech(*counts: int) -> Fits:
+    return lambda t: t == Tokens(speech_in=t.speech_in) and (t.speech_in in counts or not counts)
+
+
+COUNTED: tuple[tuple[str, Fits, str], ...] = (
+    ("nothing", _text(22), "22"),
+    ("22", _speech(150), "150"),
+    ("150", _text(1), "session"),
+    ("session", _text(43), "first turn"),
+    ("first turn", _speech(), "its words"),
+    ("first turn", _text(), "its words"),  # typed
+    ("its words", _text(3, 4), "first answer"),
+    ("first answer", _text(1), "prompt"),
+    ("first answer", _text(1), "turn"),  # nothing was in the prompt
+    ("prompt", _text(), "turn"),
+    ("turn", _speech(), "words"),
+    ("turn", _text(), "words"),
+    ("words", _text(3, 4), "answer"),
+    ("answer", _text(1), "turn"),
+)
+"""State, delta of the input, next state. What fits two lines goes on in both."""
+
+AT_ONCE = frozenset({"22", "150", "its words", "words"})
+"""States in which the next delta comes before anything else."""
+
+SESSION_SPEECH = 150
+"""Speech tokens that nobody spoke."""
+STEP = 20
+"""Output tokens, speech and text together."""
+
+
+def sums(record: UsageEvent, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The three sums beside the totals (3.2)."""
+    total = record.total
+    come, go = total.speech_in + total.text_in, total.speech_out + total.text_out
+    told = (body["totalInputTokens"], body["totalOutputTokens"], body["totalTokens"])
+    if told != (come, go, come + go):
+        yield "totals", f"{told} beside {total}"
+
+
+class Counting:
+    """Judges the usage events of one stream; each method yields a rule's name and what broke it."""
+
+    def __init__(self) -> None:
+        self._total = Tokens()
+        self._states = {"nothing"}
+
+    def usage(self, record: UsageEvent, *, between_turns: bool) -> Iterator[tuple[str, str]]:
+        """The next usage event; `between_turns`: no answer is being given."""
+        delta = record.delta
+        self._total += delta
+        if record.total != self._total:
+            yield "totals", f"{record.total}, but all deltas are {self._total}"
+            self._total = record.total
+        if min(delta.speech_in, delta.text_in, delta.speech_out, delta.text_out) < 0:
+            yield "totals", f"{delta} takes something back"
+        if delta.speech_in or delta.text_in:
+            known, self._states = self._states, self._after(delta)
+            if not self._states:
+                yield "counted", f"{delta} after {_or(known)}"
+        else:
+            yield from self._step(delta, between_turns)
+
+    def other(self) -> Iterator[tuple[str, str]]:
+        """Something else came. Who counts nothing before it is not expected to count later."""
+        late = self.unfinished
+        if late:
+            yield "counted", f"something else after {_or(self._states)}"
+        self._states -= AT_ONCE | {"nothing"}
+
+    def heard(self, until_ms: int) -> Iterator[tuple[str, str]]:
+        """Speech was detected at `until_ms` of the input: no more can have been counted."""
+        most = until_ms // MS_PER_SPEECH_TOKEN
+        if self._total.speech_in - SESSION_SPEECH > most:
+            counted = self._total.speech_in - SESSION_SPEECH
+            yield "counted", f"{counted} tokens of speech, of {most} received"
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a delta is due at once."""
+        return bool(self._states) and self._states <= AT_ONCE
+
+    def _after(self, delta: Tokens) -> set[str]:
+        return {to for at, fits, to in COUNTED if at in self._states and fits(delta)}
+
+    def _step(self, delta: Tokens, between_turns: bool) -> Iterator[tuple[str, str]]:
+        tokens = delta.speech_out + delta.text_out
+        rest = 0 < tokens < STEP
+        first = tokens > 0 and not delta.speech_out
+        if tokens != STEP and not (between_turns and (rest or first)):
+            yield "steps", f"{delta} {'between turns' if between_turns else 'in a turn'}"
+
+
+def _or(states: set[str]) -> str:
+    return " or ".join(sorted(states)) or "no others from the beginning"

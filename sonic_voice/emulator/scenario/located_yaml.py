@@ -1,0 +1,163 @@
+"""YAML and TOML read into plain values that remember where in the file they stood.
+
+YAML's own nodes carry marks. TOML's reader gives none for what it could read, so a key is looked
+for under the table header it belongs to: enough to put a finger on the line.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from ...errors import ScenarioError
+
+type Key = tuple[str | int, ...]
+"""Way from the top to a value: names in mappings, numbers in lists."""
+
+type Mark = tuple[int, int]
+"""Line and column, from 1."""
+
+
+@dataclass(slots=True)
+class Document:
+    """A file's content and the places of its keys and values."""
+
+    path: str
+    value: Any = None
+    values: dict[Key, Mark] = field(default_factory=lambda: cast("dict[Key, Mark]", {}))
+    keys: dict[Key, Mark] = field(default_factory=lambda: cast("dict[Key, Mark]", {}))
+
+    def place(self, at: Key, *, key: bool = False) -> Mark:
+        """Where `at` stands, or the nearest that encloses it; its name with `key`."""
+        if key and at in self.keys:
+            return self.keys[at]
+        while at not in self.values and at:
+            at = at[:-1]
+        return self.values.get(at, (1, 1))
+
+
+def read_yaml(text: str, path: str) -> Document:
+    """Raises `ScenarioError` where `text` is no YAML, or PyYAML is not installed."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise ScenarioError(
+            "PyYAML is not installed.",
+            path=path,
+            hint="Install the extra `emulator` of sonic-voice, or use TOML.",
+        ) from error
+
+    reader = _YamlReader(path)
+    try:
+        reader.read(yaml.SafeLoader(text))
+    except yaml.MarkedYAMLError as error:
+        message = f"this is not YAML: {error.problem or error.context}."
+        raise reader.wrong(error.problem_mark or error.context_mark, message) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ScenarioError(f"this is not YAML: {error}.", path=path) from error
+    except RecursionError as error:
+        raise ScenarioError("this YAML is nested too deeply.", path=path) from error
+    return reader.document
+
+
+class _YamlReader:
+    """Turns PyYAML's nodes into a `Document`. Its types are not published; hence `Any`."""
+
+    def __init__(self, path: str) -> None:
+        self.document = Document(path)
+        self._seen: set[int] = set()
+
+    def read(self, loader: Any) -> None:
+        self._loader = loader
+        node = loader.get_single_node()
+        if node is not None:
+            self.document.value = self._value(node, ())
+
+    def wrong(self, mark: Any, message: str) -> ScenarioError:
+        line, column = _from_one(mark) if mark else (1, 1)
+        return ScenarioError(message, path=self.document.path, line=line, column=column)
+
+    def _value(self, node: Any, at: Key) -> Any:
+        self.document.values[at] = _from_one(node.start_mark)
+        if node.id == "scalar":
+            return self._loader.construct_object(node)
+        if id(node) in self._seen:  # written out, a few lines of aliases can fill a machine
+            raise self.wrong(node.start_mark, "aliases of lists and mappings are not taken.")
+        self._seen.add(id(node))
+        if node.id == "sequence":
+            return [self._value(item, (*at, i)) for i, item in enumerate(node.value)]
+        return self._table(node.value, at)
+
+    def _table(self, pairs: list[Any], at: Key) -> dict[str, Any]:
+        table: dict[str, Any] = {}
+        for key_node, node in pairs:
+            key = self._loader.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise self.wrong(key_node.start_mark, f"the key {key!r} is not a text.")
+            if key in table:
+                raise self.wrong(key_node.start_mark, f"the key `{key}` stands here twice.")
+            self.document.keys[*at, key] = _from_one(key_node.start_mark)
+            table[key] = self._value(node, (*at, key))
+        return table
+
+
+def _from_one(mark: Any) -> Mark:
+    return mark.line + 1, mark.column + 1
+
+
+_TOML_PLACE = re.compile(r"^(?P<text>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|.*)\)$")
+
+
+def read_toml(text: str, path: str) -> Document:
+    """Raises `ScenarioError` where `text` is no TOML."""
+    document = Document(path)
+    try:
+        document.value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _TOML_PLACE.match(str(error))
+        lines = text.splitlines() or [""]
+        line = int((found and found["line"]) or len(lines))
+        column = int((found and found["column"]) or len(lines[-1]) + 1)
+        what = found["text"] if found else str(error)
+        raise ScenarioError(
+            f"this is not TOML: {what}.", path=path, line=line, column=column
+        ) from error
+    except RecursionError as error:
+        raise ScenarioError("this TOML is nested too deeply.", path=path) from error
+    _find_toml_keys(text, document)
+    return document
+
+
+_HEADER = re.compile(r"\s*(?P<open>\[\[?)\s*(?P<name>[^\[\]]+?)\s*\]")
+_PAIR = re.compile(r"(?P<indent>\s*)(?P<key>[A-Za-z0-9_.\"'-]+)\s*=\s*")
+
+
+def _find_toml_keys(text: str, document: Document) -> None:
+    table: Key = ()
+    counts: dict[Key, int] = {}
+    document.values[()] = (1, 1)
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            table = _toml_table(header["name"], counts, new=header["open"] == "[[")
+            document.values[table] = document.keys[table] = (number, header.start("name") + 1)
+        elif pair := _PAIR.match(line):
+            at = (*table, *_toml_names(pair["key"]))
+            document.keys.setdefault(at, (number, pair.start("key") + 1))
+            document.values.setdefault(at, (number, pair.end() + 1))
+
+
+def _toml_table(name: str, counts: dict[Key, int], *, new: bool) -> Key:
+    """The way to the table of a header; a name of an array of tables means its latest one."""
+    at: Key = ()
+    names = _toml_names(name)
+    for depth, part in enumerate(names, 1):
+        at = (*at, part)
+        if new and depth == len(names):
+            counts[at] = counts.get(at, -1) + 1
+        if at in counts:
+            at = (*at, counts[at])
+    return at
+
+
+def _toml_names(dotted: str) -> list[str]:
+    return [name.strip().strip("\"'") for name in dotted.split(".")]

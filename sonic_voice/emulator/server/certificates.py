@@ -1,0 +1,276 @@
+"""The certificate authority behind the emulator's TLS: one for a run, or one kept for a user.
+
+A client is told once whom to trust (`NODE_EXTRA_CA_CERTS=...`), so the CA of `sonic-voice emulate`
+is made once and kept, in a folder of the user's that nobody else may enter:
+
+    authority.pem    certificate and key together, 0600, so that they can never be of two CAs
+    ca.pem           the certificate alone, to hand to clients
+
+Whoever reads the key can pretend to be any host to those who trust this CA. So nobody but its
+owner may, permissions that were loosened are tightened, the CA cannot make other CAs, and it lives
+for two years; a new one is made 60 days before that. Server certificates are made at each start
+and written to no file that stays.
+
+The files of two starts at the same moment are those of one of them: a new CA is linked into place,
+which only one can do.
+"""
+
+import ipaddress
+import logging
+import os
+import re
+import socket
+import ssl
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import NamedTemporaryFile, mkdtemp
+from typing import Any
+
+from ...catalog import VOICE_MODELS
+from ...errors import ConfigError
+from ...extras import install_command
+
+_log = logging.getLogger(__name__)
+
+LIFE = timedelta(days=730)
+RENEWED_BEFORE = timedelta(days=60)
+SERVER_LIFE = timedelta(days=397)
+"""No client takes server certificates to be too old for their time under this."""
+_CLOCK_SKEW = timedelta(days=1)
+
+_EVERYWHERE = ("0.0.0.0", "::")
+_NAME = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
+_PRIVATE_FILE = 0o600
+_PRIVATE_FOLDER = 0o700
+_OTHERS = 0o077
+
+
+def user_folder() -> Path:
+    """Where this user's CA is kept: the data folder of the system, or `XDG_DATA_HOME`.
+
+    Raises `ConfigError` for a user without a home directory.
+    """
+    if named := os.environ.get("XDG_DATA_HOME"):
+        return Path(named) / "sonic-voice"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "sonic-voice"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise ConfigError(
+            "The emulator's CA has no place: this user has no home directory.",
+            hint="Set HOME, or XDG_DATA_HOME to a folder that you can write to.",
+        ) from error
+    if sys.platform == "darwin":
+        return home / "Library/Application Support/sonic-voice"
+    return home / ".local/share/sonic-voice"
+
+
+def server_names(host: str) -> list[str]:
+    """Names and addresses that the emulator answers to when it listens at `host`.
+
+    This machine, and the service's own names, for clients whose endpoint cannot be changed.
+    """
+    regions = sorted({region for model in VOICE_MODELS for region in model.regions})
+    names = ["localhost", "127.0.0.1", "::1", socket.gethostname()]
+    names += [f"bedrock-runtime.{region}.amazonaws.com" for region in regions]
+    if host not in _EVERYWHERE:
+        names.append(host)
+    return [name for name in dict.fromkeys(names) if _is_address(name) or _NAME.fullmatch(name)]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA that can make contexts for servers."""
+
+    ca_pem: bytes
+    """Its certificate."""
+    ca_file: Path
+    """A file with it."""
+    kept: bool
+    """Whether the file outlives the run."""
+    _ca: Any = field(repr=False)
+
+    @classmethod
+    def of_this_run(cls) -> "Authority":
+        """A CA for one run. Its certificate is in a folder of its own: see `forget`."""
+        pem = _new_ca(datetime.now(UTC))
+        path = Path(mkdtemp(prefix="sonic-voice-")) / "ca.pem"
+        certificate, ca = _split(pem)
+        path.write_bytes(certificate)
+        return cls(certificate, path, kept=False, _ca=ca)
+
+    @classmethod
+    def of_this_user(cls, folder: Path | None = None) -> "Authority":
+        """The CA kept in `folder` (`user_folder()`), made or renewed if need be.
+
+        Raises `ConfigError` where the folder cannot be used.
+        """
+        folder = folder or user_folder()
+        try:
+            folder.mkdir(_PRIVATE_FOLDER, parents=True, exist_ok=True)
+            _tighten(folder, _PRIVATE_FOLDER)
+            pem = _kept(folder / "authority.pem", datetime.now(UTC))
+            certificate, ca = _split(pem)
+            path = folder / "ca.pem"
+            if not path.exists() or path.read_bytes() != certificate:
+                _private_file(folder, certificate).replace(path)
+        except OSError as error:
+            raise ConfigError(
+                f"The emulator's CA cannot be kept in {folder}: {error.strerror or error}.",
+                hint="Set XDG_DATA_HOME to a folder that you can write to.",
+            ) from error
+        return cls(certificate, path, kept=True, _ca=ca)
+
+    def server_context(self, host: str) -> ssl.SSLContext:
+        """A context for a server that listens at `host`, with a certificate made now."""
+        now = datetime.now(UTC)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["h2"])
+        names = server_names(host)
+        leaf = self._ca.issue_cert(
+            *names, not_before=_naive(now - _CLOCK_SKEW), not_after=_naive(now + SERVER_LIFE)
+        )
+        leaf.configure_cert(context)
+        return context
+
+    def forget(self) -> None:
+        """Remove the files of a CA that is not kept."""
+        if not self.kept:
+            with suppress(FileNotFoundError):
+                self.ca_file.unlink()
+                self.ca_file.parent.rmdir()
+
+
+def _kept(path: Path, now: datetime) -> bytes:
+    """Certificate and key in `path`; new ones if there are none, or none that will do."""
+    try:
+        _tighten(path, _PRIVATE_FILE)
+        pem = path.read_bytes()
+        if _lasts(pem, now):
+            return pem
+        _log.warning("A new CA takes the place of the one in %s: trust it anew.", path)
+        _private_file(path.parent, _new_ca(now)).replace(path)
+    except FileNotFoundError:
+        made = _private_file(path.parent, _new_ca(now))
+        try:
+            path.hardlink_to(made)
+        except FileExistsError:  # somebody was faster: theirs is the one
+            _log.info("another emulator made the CA in %s", path)
+        except OSError:  # a file system without links
+            made.replace(path)
+        finally:
+            made.unlink(missing_ok=True)
+    return path.read_bytes()
+
+
+def _tighten(path: Path, mode: int) -> None:
+    """Let nobody but its owner at `path`."""
+    found = path.stat()
+    if os.name == "posix" and found.st_mode & _OTHERS:
+        _log.warning("%s was open to others; it is closed now.", path)
+        path.chmod(mode)
+
+
+def _private_file(folder: Path, content: bytes) -> Path:
+    """A new file that only its owner can read."""
+    with NamedTemporaryFile(dir=folder, prefix=".new-", delete=False) as file:  # 0600
+        file.write(content)
+    return Path(file.name)
+
+
+def _naive(moment: datetime) -> datetime:
+    """`moment` as certificates have it: UTC, and not saying so."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _lasts(pem: bytes, now: datetime) -> bool:
+    """Whether `pem` holds a CA that can be used for some time yet."""
+    from cryptography import x509
+
+    try:
+        _split(pem)
+        expires = x509.load_pem_x509_certificate(pem).not_valid_after_utc
+    except (ValueError, TypeError):
+        return False
+    return expires - now > RENEWED_BEFORE
+
+
+def _split(pem: bytes) -> tuple[bytes, Any]:
+    """The certificate in `pem`, and the CA of it and the key behind. Raises `ValueError`."""
+    trustme = _trustme()
+    mark = b"-----BEGIN PRIVATE KEY-----"
+    certificate, found, key = pem.partition(mark)
+    if not found:
+        raise ValueError("no key")
+    return certificate, trustme.CA.from_pem(certificate, mark + key)
+
+
+def _new_ca(now: datetime) -> bytes:
+    """Certificate and key of a new CA, PEM, one after the other."""
+    _trustme()
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name(
+        [
+            x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "sonic-voice"),
+            x509.NameAttribute(
+                x509.NameOID.COMMON_NAME, f"sonic-voice emulator on {socket.gethostname()}"[:64]
+            ),
+        ]
+    )
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _trustme() -> Any:
+    try:
+        import trustme
+    except ImportError as error:
+        raise ConfigError(
+            "The emulator's TLS needs the package trustme.",
+            hint=f"Run: {install_command('emulator')}",
+        ) from error
+    return trustme

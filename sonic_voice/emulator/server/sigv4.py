@@ -1,0 +1,237 @@
+"""Signature Version 4, the checking side: the request, and the chain of its frames.
+
+A request is signed with a key made of the secret, the day, the region and the service. The
+signature of the request is the seed of a chain: each frame of the event stream is signed
+together with the signature before it, so that frames can be neither changed, dropped, repeated
+nor reordered. The last frame is empty and signed as well.
+
+Nothing here comes from the SDK, so that an SDK that signs wrongly is found out.
+
+Source: protocol reference 1.1 and 1.5.
+"""
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from urllib.parse import parse_qsl, quote
+
+from .event_stream import Frame, Timestamp, encode_headers
+
+SERVICE = "bedrock"
+STREAMING_BODY = "STREAMING-AWS4-HMAC-SHA256-EVENTS"
+"""Stands for the hash of a body whose frames are signed one by one."""
+
+CLOCK_SKEW_S = 300.0
+"""How far a client's clock may be off before its signatures count as expired."""
+
+EXPIRED_TOKEN = "EXPIRED"
+"""A session token that the emulator treats as one that has run out, for tests of that."""
+
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256\s+Credential=(?P<key>[^/,\s]+)/(?P<day>\d{8})/(?P<region>[a-z0-9-]+)/"
+    r"(?P<service>[a-z0-9-]+)/aws4_request\s*,\s*SignedHeaders=(?P<headers>[^,\s]+)\s*,"
+    r"\s*Signature=(?P<signature>[0-9a-f]{64})"
+)
+_DATE_FORMAT = "%Y%m%dT%H%M%SZ"
+_DATE_HEADER = ":date"
+_SIGNATURE_HEADER = ":chunk-signature"
+
+
+class AuthError(Exception):
+    """A request that may not pass. `code` and `message` are the service's (reference 1.7)."""
+
+    status = 403
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class ChainError(ValueError):
+    """A frame that is not signed, or not as the next of its chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The credentials that the emulator accepts. A session token is accepted, not required."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What of a request is signed. `headers` has lower-case names; `path` is as sent."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request whose signature is good, and what its frames are checked with."""
+
+    region: str
+    scope: str
+    signature: str
+    signing_key: bytes = field(repr=False)
+
+
+def verify_request(
+    request: HttpRequest, keys: Keys | Sequence[Keys], now: datetime
+) -> SignedRequest:
+    """Check who sends `request`, and that nobody changed it. Raises `AuthError`.
+
+    Args:
+        keys: The credentials that are accepted.
+    """
+    authorization = request.headers.get("authorization", "")
+    if not authorization:
+        raise AuthError("MissingAuthenticationTokenException", "Missing Authentication Token")
+    if authorization.lower().startswith("bearer"):
+        raise AuthError(
+            "AccessDeniedException",
+            "This operation does not support API keys. Sign the request with SigV4.",
+        )
+    found = _AUTHORIZATION.fullmatch(authorization)
+    if found is None:
+        raise AuthError(
+            "IncompleteSignatureException",
+            "Authorization header requires Credential, SignedHeaders and Signature.",
+        )
+    accepted = (keys,) if isinstance(keys, Keys) else keys
+    own = next((known for known in accepted if known.access_key == found["key"]), None)
+    if own is None:
+        raise AuthError(
+            "UnrecognizedClientException", "The security token included in the request is invalid."
+        )
+    if request.headers.get("x-amz-security-token") == EXPIRED_TOKEN:
+        raise AuthError(
+            "ExpiredTokenException", "The security token included in the request is expired"
+        )
+    if found["service"] != SERVICE:
+        raise AuthError(
+            "InvalidSignatureException", f"Credential should be scoped to service: '{SERVICE}'."
+        )
+    return _verify_signature(request, found, own, now)
+
+
+def _verify_signature(
+    request: HttpRequest, found: re.Match[str], keys: Keys, now: datetime
+) -> SignedRequest:
+    stamp = request.headers.get("x-amz-date", "")
+    _check_time(stamp, found["day"], now)
+    names = found["headers"].split(";")
+    # Over HTTP/2 the AWS SDK for JavaScript signs `:authority`, and no `host`.
+    if "x-amz-date" not in names or not {"host", ":authority"} & set(names):
+        raise _wrong_signature()
+    scope = f"{found['day']}/{found['region']}/{found['service']}/aws4_request"
+    key = signing_key(keys.secret_key, found["day"], found["region"], found["service"])
+    digest = sha256(_canonical(request, names).encode()).hexdigest()
+    expected = _sign(key, f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}").hex()
+    if not hmac.compare_digest(expected, found["signature"]):
+        raise _wrong_signature()
+    return SignedRequest(found["region"], scope, expected, key)
+
+
+def _check_time(stamp: str, day: str, now: datetime) -> None:
+    try:
+        signed_at = datetime.strptime(stamp, _DATE_FORMAT).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise AuthError(
+            "IncompleteSignatureException", "Date must be in ISO-8601 'basic format'."
+        ) from error
+    if not stamp.startswith(day):
+        raise AuthError(
+            "InvalidSignatureException", "Date in Credential scope does not match X-Amz-Date."
+        )
+    if abs((now - signed_at).total_seconds()) > CLOCK_SKEW_S:
+        raise AuthError(
+            "InvalidSignatureException",
+            f"Signature expired: {stamp} is too far from {now.strftime(_DATE_FORMAT)}",
+        )
+
+
+def _canonical(request: HttpRequest, names: list[str]) -> str:
+    """The canonical request. The path, as sent, is encoded once more: services but S3 do."""
+    pairs = sorted(
+        (quote(name, safe=""), quote(value, safe=""))
+        for name, value in parse_qsl(request.query, keep_blank_values=True)
+    )
+    headers = "".join(f"{n}:{' '.join(request.headers.get(n, '').split())}\n" for n in names)
+    return "\n".join(
+        (
+            request.method,
+            quote(request.path, safe="/"),
+            "&".join(f"{name}={value}" for name, value in pairs),
+            headers,
+            ";".join(names),
+            request.headers.get("x-amz-content-sha256", STREAMING_BODY),
+        )
+    )
+
+
+def _wrong_signature() -> AuthError:
+    return AuthError(
+        "InvalidSignatureException",
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your AWS Secret Access Key and signing method.",
+    )
+
+
+def signing_key(secret_key: str, day: str, region: str, service: str = SERVICE) -> bytes:
+    """The key of one day, region and service."""
+    key = ("AWS4" + secret_key).encode()
+    for part in (day, region, service, "aws4_request"):
+        key = _sign(key, part)
+    return key
+
+
+def _sign(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")
+
+
+class FrameChain:
+    """Checks the frames of one request, in their order, and unwraps them."""
+
+    def __init__(self, request: SignedRequest) -> None:
+        self._scope = request.scope
+        self._key = request.signing_key
+        self._previous = request.signature
+
+    def unwrap(self, frame: Frame) -> bytes:
+        """The signed payload of `frame`: a whole inner frame, or nothing at the end of input.
+
+        Raises `ChainError`; the chain is then of no more use.
+        """
+        date = frame.headers.get(_DATE_HEADER)
+        signature = frame.headers.get(_SIGNATURE_HEADER)
+        if not isinstance(date, Timestamp) or not isinstance(signature, bytes):
+            raise ChainError("the frame is not signed")
+        if not hmac.compare_digest(self._expected(date, frame.payload), signature):
+            raise ChainError("the signature of the frame does not fit")
+        self._previous = signature.hex()
+        return frame.payload
+
+    def _expected(self, date: Timestamp, payload: bytes) -> bytes:
+        try:
+            stamp = datetime.fromtimestamp(date.ms // 1000, UTC).strftime(_DATE_FORMAT)
+        except (ValueError, OverflowError, OSError) as error:
+            raise ChainError("the date of the frame cannot be") from error
+        text = "\n".join(
+            (
+                "AWS4-HMAC-SHA256-PAYLOAD",
+                stamp,
+                self._scope,
+                self._previous,
+                sha256(encode_headers({_DATE_HEADER: date})).hexdigest(),
+                sha256(payload).hexdigest(),
+            )
+        )
+        return _sign(self._key, text)

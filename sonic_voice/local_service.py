@@ -1,0 +1,51 @@
+"""LocalService: the emulator in this process, and a transport to it.
+
+    async with LocalService("scenario.yaml") as transport:
+        async with Session.open(config, transport) as session: ...
+
+The transport is the production one, over TLS and HTTP/2 to a port of this machine: what works
+here works against the service as far as anyone outside knows its rules. This is the only module
+that knows both the client and the emulator.
+"""
+
+from contextlib import AsyncExitStack
+from os import PathLike
+from typing import Literal
+
+from .bedrock import BedrockTransport
+from .emulator.assembly import OnNote, emulator
+from .emulator.server import LOCAL_KEYS, LOCAL_REGION
+
+
+class LocalService:
+    """An async context manager that gives a `BedrockTransport` to an emulator of its own."""
+
+    def __init__(
+        self,
+        scenario: str | PathLike[str] | None = None,
+        *,
+        strict: bool = False,
+        engine: Literal["http2", "crt"] = "http2",
+        on_note: OnNote | None = None,
+    ) -> None:
+        self.emulator = emulator(scenario, strict=strict, on_note=on_note)
+        self._engine: Literal["http2", "crt"] = engine
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> BedrockTransport:
+        async with AsyncExitStack() as stack:
+            running = await stack.enter_async_context(self.emulator)
+            transport = BedrockTransport(
+                region=LOCAL_REGION,
+                endpoint=running.endpoint,
+                ca_file=running.ca_file,
+                access_key=LOCAL_KEYS.access_key,
+                secret_key=LOCAL_KEYS.secret_key,
+                engine=self._engine,
+            )
+            stack.push_async_callback(transport.aclose)
+            self._stack = stack.pop_all()
+        return transport
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()

@@ -1,0 +1,270 @@
+"""Describe a function's parameters to the model, and validate the arguments that it sends.
+
+Pydantic reads the type hints, writes the JSON schema and validates. This module checks what only
+a function can get wrong, adds descriptions from `Annotated[T, "text"]` and from docstrings, and
+words pydantic's errors for the model. Importing it imports pydantic (some 0.1 s), so it is
+imported when the first tool is made.
+
+Pydantic is given a stand-in for the function: keyword-only parameters with the same hints, which
+returns its arguments. So validation calls no code of the tool, a parameter may have any name, and
+methods, partial functions and callable objects are all alike.
+"""
+
+import dataclasses
+import enum
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from ..errors import ConfigError
+from .argument_errors import ArgumentsError, Place, message
+from .descriptions import describe, describe_formats
+from .docstrings import parameter_descriptions
+from .lenient_arguments import decode, prepare
+from .schema_flattening import Loss, Schema, flatten
+
+
+class _Default(enum.Enum):
+    """The value of a parameter that the model left out and for which the function has a default."""
+
+    OWN = enum.auto()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Parameters:
+    """The parameters of a tool: what the model is told, and how its arguments are read."""
+
+    schema: Schema
+    """The JSON schema of the arguments, as the service accepts it."""
+    field_defaults: Mapping[str, FieldInfo]
+    """Parameters whose default stands in a pydantic `Field`, which Python does not evaluate."""
+    _signature: inspect.Signature
+    _adapter: TypeAdapter[Any]
+
+    def read_json(self, text: str) -> dict[str, Any]:
+        """Return the keyword arguments to call the function with.
+
+        Args:
+            text: The model's JSON, encoded once or more; empty for no arguments.
+
+        Raises:
+            ArgumentsError: Something is wrong; its message names every place that is.
+        """
+        faults: dict[Place, str] = {}
+        arguments = prepare(self.schema, decode(text), faults)
+        values: dict[str, Any] = {}
+        try:
+            # As JSON: pydantic then takes text for enums, dates and sets even in strict types.
+            values = self._adapter.validate_json(json.dumps(arguments))
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            said = [message(detail, self.schema, arguments) for detail in details]
+            wrong = [text for place, text in said if place not in faults]
+            raise ArgumentsError("; ".join(dict.fromkeys([*wrong, *faults.values()]))) from error
+        if faults:
+            raise ArgumentsError("; ".join(faults.values()))
+        return {name: value for name, value in values.items() if value is not _Default.OWN}
+
+    def with_field_defaults(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the keyword arguments of a direct call, completed by the defaults of `Field`.
+
+        Raises:
+            TypeError: An argument is missing or one too many, as when Python calls the function.
+        """
+        given = self._signature.bind_partial(*args, **kwargs).arguments
+        completed = dict(kwargs)
+        for name, field in self.field_defaults.items():
+            if name in given:
+                continue
+            if field.is_required():
+                raise TypeError(f"missing a required argument: {name!r}")
+            completed[name] = field.get_default(call_default_factory=True, validated_data={})
+        return completed
+
+
+def parameters_of(fn: Callable[..., Any], tool: str, doc: str) -> Parameters:
+    """Read the parameters of a function.
+
+    Args:
+        fn: The function; its hints are evaluated.
+        tool: The name of the tool, for messages.
+        doc: The docstring of the function, or empty text.
+
+    Raises:
+        ConfigError: A parameter or its type cannot be told to the service.
+    """
+    try:
+        signature = inspect.signature(fn, eval_str=True)
+    except (NameError, AttributeError, SyntaxError, TypeError, ValueError) as error:
+        raise _unreadable(f"tool {tool!r}", error) from error
+    for name, parameter in signature.parameters.items():
+        _check_parameter(parameter, f"Parameter {name!r} of tool {tool!r}")
+    fields = {name: _field(p, tool) for name, p in signature.parameters.items()}
+    adapter, raw = _read_hints(signature, fields, tool)
+    schema, losses = flatten(raw)
+    _check_losses(losses, tool)
+    schema.pop("additionalProperties", None)  # it is false for every function
+    documented = parameter_descriptions(doc, set(fields))
+    for name, parameter in signature.parameters.items():
+        alias = fields[name].validation_alias
+        part = schema["properties"][alias if isinstance(alias, str) else name]
+        describe(part, parameter.annotation, documented.get(name, ""))
+    describe_formats(schema)
+    field_defaults = {
+        name: fields[name]
+        for name, parameter in signature.parameters.items()
+        if isinstance(parameter.default, FieldInfo)
+        or (parameter.default is parameter.empty and not fields[name].is_required())
+    }
+    return Parameters(schema, field_defaults, signature, adapter)
+
+
+def _check_parameter(parameter: inspect.Parameter, where: str) -> None:
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise ConfigError(
+            f"{where} takes any number of arguments.", hint="Name each, or take a list[T]."
+        )
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        raise ConfigError(f"{where} is positional-only.", hint="Take away the '/'.")
+    if parameter.annotation is parameter.empty:
+        raise ConfigError(
+            f"{where} has no type hint.",
+            hint="Pass a bound method: tool(robot.go)." if parameter.name == "self" else "Add one.",
+        )
+
+
+def _field(parameter: inspect.Parameter, tool: str) -> FieldInfo:
+    """Return what `Field` in a parameter's hint or default says of it."""
+    try:
+        if parameter.default is parameter.empty:
+            return FieldInfo.from_annotation(parameter.annotation)
+        return FieldInfo.from_annotated_attribute(parameter.annotation, parameter.default)
+    except _HINT_ERRORS as error:
+        raise _unsupported(parameter.name, tool, error) from error
+
+
+def _read_hints(
+    signature: inspect.Signature, fields: Mapping[str, FieldInfo], tool: str
+) -> tuple[TypeAdapter[Any], JsonSchemaValue]:
+    """Return pydantic's validator of a function's arguments, and its JSON schema of them."""
+    parameters = [
+        parameter.replace(
+            kind=inspect.Parameter.KEYWORD_ONLY,
+            default=parameter.default
+            if parameter.default is parameter.empty
+            or isinstance(parameter.default, FieldInfo)
+            or fields[name].validate_default
+            else _Default.OWN,
+        )
+        for name, parameter in signature.parameters.items()
+    ]
+    try:
+        return _adapted(parameters)
+    except _HINT_ERRORS as error:
+        for parameter in parameters:  # find the one that is wrong
+            try:
+                _adapted([parameter])
+            except _HINT_ERRORS as its_error:
+                raise _unsupported(parameter.name, tool, its_error) from its_error
+        raise _unreadable(f"tool {tool!r}", error) from error
+
+
+def _adapted(parameters: list[inspect.Parameter]) -> tuple[TypeAdapter[Any], JsonSchemaValue]:
+    def read(**arguments: Any) -> dict[str, Any]:
+        return arguments
+
+    stand_in: Any = read
+    stand_in.__signature__ = inspect.Signature(parameters)
+    stand_in.__annotations__ = {p.name: p.annotation for p in parameters}
+    adapter = TypeAdapter[Any](stand_in, config=ConfigDict(allow_inf_nan=False))
+    return adapter, adapter.json_schema(schema_generator=_SchemaGenerator)
+
+
+class _SchemaGenerator(GenerateJsonSchema):
+    """Pydantic's generator of JSON schemas, without what a model need not be told."""
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """Leave the default out: the function or pydantic fills it in."""
+        return self.generate_inner(schema["schema"])
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """Tell a decimal as a number; its text is accepted, too."""
+        return {"type": "number"}
+
+    def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
+        """Refuse bytes: a model sends text."""
+        raise TypeError("bytes cannot be sent as text")
+
+    def complex_schema(self, schema: core_schema.ComplexSchema) -> JsonSchemaValue:
+        """Refuse complex numbers: no format tells the model how to write one."""
+        raise TypeError("complex numbers cannot be sent as text")
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        """Refuse a literal that pydantic cannot read from JSON."""
+        for value in schema["expected"]:
+            if isinstance(value, enum.Enum) and not isinstance(value, (str, int)):
+                raise TypeError(f"{value} in a Literal cannot be sent as text")
+        return super().literal_schema(schema)
+
+
+_HINT_ERRORS = (
+    PydanticUserError,
+    *(NameError, AttributeError, SyntaxError, TypeError, ValueError, RecursionError),
+)
+"""What reading type hints raises; undefined names are a `NameError` from pydantic, too."""
+
+_SUPPORTED = (
+    "Use str, int, float, bool, Literal or Enum of strings or whole numbers, list[T], dict[str, T],"
+    " date, time, datetime, a dataclass, a TypedDict or a pydantic model."
+)
+
+_LOSSES = {
+    "anything": ("takes {detail}, which the service cannot be told", _SUPPORTED),
+    "types": (
+        "takes {detail}, and the service can be told of one type",
+        "Take one of them, such as str, and convert it in the function.",
+    ),
+    "choices": ("has {detail}", "The service takes strings alone or whole numbers alone."),
+    "null": ("may be None and has no default", "Add `= None`."),
+    "recursion": ("takes {detail}, which the service cannot be told", "Take a flat list instead."),
+    "reference": ("has {detail}", _SUPPORTED),
+    "size": ("has a type of {detail}", "Take fewer or flatter objects."),
+}
+"""For each kind of serious loss, what is said of the parameter, and the hint."""
+
+
+def _check_losses(losses: Iterable[Loss], tool: str) -> None:
+    for loss in losses:
+        if loss.changes_meaning:
+            said, hint = _LOSSES[loss.kind]
+            name = re.split(r"[.\[]", loss.place)[0]
+            inside = f" (at {loss.place})" if loss.place != name else ""
+            raise ConfigError(
+                f"Parameter {name!r} of tool {tool!r} {said.format(detail=loss.detail)}{inside}.",
+                hint=hint,
+            )
+
+
+def _unsupported(name: str, tool: str, error: Exception) -> ConfigError:
+    where = f"parameter {name!r} of tool {tool!r}"
+    if isinstance(error, (NameError, AttributeError, SyntaxError)):
+        return _unreadable(where, error)
+    said = str(error).splitlines()[0].strip().rstrip(".:")
+    return ConfigError(
+        f"P{where[1:]} has a type that the service cannot be told: {said}.", hint=_SUPPORTED
+    )
+
+
+def _unreadable(of: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"The type hints of {of} cannot be read: {error}.",
+        hint="Define or import the types at the top of the module.",
+    )

@@ -1,0 +1,122 @@
+"""A visit of the bridge over a socket in memory: what its page is sent when, and what it leaves."""
+
+import asyncio
+import json
+import weakref
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sonic_voice.bridge import Access, Bridge, Close, Limits
+from sonic_voice.bridge.messages import SUBPROTOCOL
+
+from ..support.quiet_bridge import OFFER, QuietService, uncollected
+
+PROTOCOL = Path(__file__).parents[2] / "web_client" / "protocol.json"
+ORIGIN = "http://localhost"
+ALIVE = {"type": "alive"}
+
+
+class MemorySocket:
+    """A `Socket` whose page is the test."""
+
+    origin = ORIGIN
+    address = "192.0.2.1"
+    subprotocol = SUBPROTOCOL
+
+    def __init__(self) -> None:
+        self.closed: int | None = None
+        self.over = asyncio.Event()
+        self._from_page: asyncio.Queue[str] = asyncio.Queue()
+        self._to_page: asyncio.Queue[str | bytes] = asyncio.Queue()
+
+    def say(self, type: str, **fields: Any) -> None:
+        self._from_page.put_nowait(json.dumps({"type": type, **fields}))
+
+    async def next(self) -> dict[str, Any]:
+        """The next message that the page is told."""
+        async with asyncio.timeout(10):
+            while isinstance(message := await self._to_page.get(), bytes):
+                pass
+            return json.loads(message)
+
+    async def receive(self) -> str | bytes:
+        return await self._from_page.get()
+
+    async def send(self, message: str | bytes) -> None:
+        self._to_page.put_nowait(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed = code
+        self.over.set()
+
+
+@asynccontextmanager
+async def meeting(limits: Limits | None = None) -> AsyncGenerator[tuple[MemorySocket, Bridge]]:
+    """A page that has said hello, and the bridge that serves it until it says goodbye."""
+    access = Access(origins=frozenset({ORIGIN}))
+    async with Bridge(OFFER, QuietService(), access=access, limits=limits) as bridge:
+        socket = MemorySocket()
+        socket.say("hello", version=1)
+        served = asyncio.create_task(bridge.meet(socket))
+        yield socket, bridge
+        socket.say("bye")
+        await served
+
+
+async def test_a_page_that_is_told_nothing_is_told_that_the_connection_lives() -> None:
+    [example] = (said for said in _examples() if said["type"] == "ready")
+    async with meeting(Limits(alive_s=0.05)) as (page, _):
+        ready = await page.next()
+        assert ready.keys() == example.keys()
+        assert ready["alive_s"] == 0.05
+        signs = 0
+        numbered: list[dict[str, Any]] = []
+        while signs < 2 or not numbered:
+            message = await page.next()
+            if message == ALIVE:
+                signs += 1
+            else:
+                numbered.append(message)
+    assert numbered == [{"type": "listening", "seq": 1}]
+
+
+async def test_a_page_that_reports_all_the_time_is_told_all_the_same() -> None:
+    """While it plays what it has, reports come ten times a second, and nothing is to be sent."""
+    async with meeting(Limits(alive_s=0.2)) as (page, _):
+        assert (await page.next())["type"] == "ready"
+        assert (await page.next())["type"] == "listening"
+        alive = asyncio.create_task(page.next())
+        while not alive.done():
+            page.say("played", epoch=0, turn=0, samples=0)
+            await asyncio.wait([alive], timeout=0.02)
+        assert await alive == ALIVE
+
+
+async def test_a_page_whose_service_owes_an_answer_and_is_silent_is_told() -> None:
+    async with meeting(Limits(answer_s=0.1)) as (page, bridge):
+        assert (await page.next())["type"] == "ready"
+        assert (await page.next())["type"] == "listening"
+        page.say("say", text="Are you there?")
+        assert (await page.next())["type"] == "user_text"
+        await page.over.wait()
+        assert bridge.counts.closed == {Close.SERVICE_FAILED: 1}
+    assert page.closed == Close.SERVICE_FAILED
+
+
+async def test_a_conversation_that_is_refused_leaves_nothing_to_the_collector() -> None:
+    """It may hold minutes of sound."""
+    with uncollected():
+        async with meeting() as (page, bridge):
+            assert (await page.next())["type"] == "ready"
+            [(visit, conversation)] = bridge._visits.values()  # pyright: ignore[reportPrivateUsage]
+            kept = weakref.ref(visit)
+            del visit
+            page.say("sing")
+            await conversation
+        assert kept() is None
+
+
+def _examples() -> list[dict[str, Any]]:
+    return json.loads(PROTOCOL.read_text("utf-8"))["from_server"]
