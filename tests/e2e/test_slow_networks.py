@@ -21,8 +21,8 @@ from sonic_voice.errors import ConnectionLost, SonicError
 from sonic_voice.events import NetworkSlow
 from sonic_voice.session import Session
 
+from ..support.relay import Relay, Way, relayed
 from .faulty_servers import listening, nothing
-from .relay import Relay, Way, relayed
 
 REPORTED_S = 10.0
 """When a dead network must have been reported, in seconds."""
