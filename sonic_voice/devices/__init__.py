@@ -18,17 +18,17 @@ Both ends date what they heard and played by the devices' own clocks, told in se
 
 from .library import BackendName, sound_library
 from .microphone import Microphone, MicrophoneStats
-from .port import Device, Latency, Opening
-from .speaker import Sounded, Speaker, SpeakerStats
+from .port import Device, DeviceOpening, Latency
+from .speaker import PlayedBlock, Speaker, SpeakerStats
 
 __all__ = [
     "BackendName",
     "Device",
+    "DeviceOpening",
     "Latency",
     "Microphone",
     "MicrophoneStats",
-    "Opening",
-    "Sounded",
+    "PlayedBlock",
     "Speaker",
     "SpeakerStats",
     "devices",

@@ -19,18 +19,18 @@ from typing import Literal, get_args
 
 from ..errors import ConfigError, DeviceError
 from ..extras import install_command
-from .listing import found, refusal, ways
-from .port import Backend, Device, DeviceStream, Direction, Exchange, Latency, Opening
-from .stderr_silencer import QUIET
+from .listing import candidate_formats, find_device, opening_error
+from .port import AudioCallback, Backend, Device, DeviceOpening, DeviceStream, Direction, Latency
+from .stderr_silencer import STDERR_SILENCER
 
 BackendName = Literal["sounddevice", "pyaudio"]
 
-LET_GO_S = 1.0
+RELEASE_TIMEOUT_S = 1.0
 """How long the list may wait to be read anew for those who still hold a stream."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DeviceRequest:
     """What a device is asked to be. None: as the device prefers."""
 
     direction: Direction
@@ -48,112 +48,124 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenStream:
     """An open stream and how it came to be."""
 
     stream: DeviceStream
-    opening: Opening
+    opening: DeviceOpening
 
 
-class Library:
+class SoundLibrary:
     """The one user of a backend. Any thread may call; opening may take a second or more."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._turn = Condition()
-        self._streams = 0
-        self._renewing = False
-        self._bells: set[Event] = set()
+        self._condition = Condition()
+        self._open_streams = 0
+        self._refresh_pending = False
+        self._wake_ups: set[Event] = set()
 
     def devices(self) -> tuple[Device, ...]:
         """The list; as it is now, if no stream is open."""
-        with self._turn, QUIET:
-            self._renew_if_idle()
+        with self._condition, STDERR_SILENCER:
+            self._refresh_if_idle()
             try:
                 return self._backend.devices()
             finally:
-                self._rest_if_idle()
+                self._terminate_if_idle()
 
     def open(
-        self, wish: Wish, before: Device | None, exchange: Callable[[Opening], Exchange]
-    ) -> Opened:
+        self,
+        request: DeviceRequest,
+        previous: Device | None,
+        make_callback: Callable[[DeviceOpening], AudioCallback],
+    ) -> OpenStream:
         """Open what `wish` asks for; or, `before` given, that device again, or else the default.
 
         Raises `DeviceError`. The stream has not been started.
         """
-        with self._turn, QUIET:
-            if self._renewing:
-                self._turn.wait_for(lambda: not self._streams, LET_GO_S)
-            self._renew_if_idle()
-            self._renewing = False
+        with self._condition, STDERR_SILENCER:
+            if self._refresh_pending:
+                self._condition.wait_for(lambda: not self._open_streams, RELEASE_TIMEOUT_S)
+            self._refresh_if_idle()
+            self._refresh_pending = False
             try:
-                device = found(self._backend.devices(), wish.direction, wish.device, before)
-                opened = self._open_one_way(device, wish, exchange)
+                device = find_device(
+                    self._backend.devices(), request.direction, request.device, previous
+                )
+                opened = self._open_first_accepted(device, request, make_callback)
             except DeviceError:
-                self._rest_if_idle()
+                self._terminate_if_idle()
                 raise
-            self._streams += 1
-            QUIET.__enter__()  # until close: what its thread prints when the device goes
+            self._open_streams += 1
+            STDERR_SILENCER.__enter__()  # until close: what its thread prints when the device goes
             return opened
 
-    def start(self, opened: Opened) -> None:
+    def start(self, opened: OpenStream) -> None:
         """Let the stream call back. Raises `DeviceError`."""
-        with self._turn, QUIET:
+        with self._condition, STDERR_SILENCER:
             opened.stream.start()
 
-    def close(self, opened: Opened) -> None:
+    def close(self, opened: OpenStream) -> None:
         """Close the stream; once."""
-        with self._turn:
+        with self._condition:
             opened.stream.close()
-            self._streams -= 1
-            self._rest_if_idle()
-            QUIET.__exit__()
-            self._turn.notify_all()
+            self._open_streams -= 1
+            self._terminate_if_idle()
+            STDERR_SILENCER.__exit__()
+            self._condition.notify_all()
 
-    def renew(self, bell: Event) -> None:
+    def request_refresh(self, wake_up: Event) -> None:
         """Have the list read anew at the next `open`: all but the owner of `bell` are rung."""
-        with self._turn:
-            self._renewing = True
-            for other in self._bells - {bell}:
+        with self._condition:
+            self._refresh_pending = True
+            for other in self._wake_ups - {wake_up}:
                 other.set()
 
-    def join(self, bell: Event) -> None:
+    def register(self, wake_up: Event) -> None:
         """`bell` rings when its owner is to close his stream and open it again."""
-        with self._turn:
-            self._bells.add(bell)
+        with self._condition:
+            self._wake_ups.add(wake_up)
 
-    def leave(self, bell: Event) -> None:
-        with self._turn:
-            self._bells.discard(bell)
+    def unregister(self, wake_up: Event) -> None:
+        with self._condition:
+            self._wake_ups.discard(wake_up)
 
-    def _renew_if_idle(self) -> None:
-        if not self._streams:
-            self._backend.renew()
+    def _refresh_if_idle(self) -> None:
+        if not self._open_streams:
+            self._backend.refresh()
 
-    def _rest_if_idle(self) -> None:
-        if not self._streams:
-            self._backend.rest()
+    def _terminate_if_idle(self) -> None:
+        if not self._open_streams:
+            self._backend.terminate()
 
-    def _open_one_way(
-        self, device: Device, wish: Wish, exchange: Callable[[Opening], Exchange]
-    ) -> Opened:
+    def _open_first_accepted(
+        self,
+        device: Device,
+        request: DeviceRequest,
+        make_callback: Callable[[DeviceOpening], AudioCallback],
+    ) -> OpenStream:
         error = DeviceError("")
-        for rate_hz, channels in ways(device, wish.direction, wish.rate_hz, wish.channels):
-            block = round(wish.block_ms / 1000 * rate_hz)
-            opening = Opening(wish.direction, device, rate_hz, channels, block, wish.latency)
+        for rate_hz, channels in candidate_formats(
+            device, request.direction, request.rate_hz, request.channels
+        ):
+            block = round(request.block_ms / 1000 * rate_hz)
+            opening = DeviceOpening(
+                request.direction, device, rate_hz, channels, block, request.latency
+            )
             try:
-                return Opened(self._backend.open(opening, exchange(opening)), opening)
-            except DeviceError as refused:
-                if refused.hint:
+                return OpenStream(self._backend.open(opening, make_callback(opening)), opening)
+            except DeviceError as rejected:
+                if rejected.hint:
                     raise
-                error = refused
-        raise refusal(
-            device, wish.direction, wish.rate_hz, wish.channels, self._backend, error
+                error = rejected
+        raise opening_error(
+            device, request.direction, request.rate_hz, request.channels, self._backend, error
         ) from error
 
 
 @functools.cache
-def sound_library(name: BackendName) -> Library:
+def sound_library(name: BackendName) -> SoundLibrary:
     """The process's one library of that name.
 
     Raises `DeviceError` if it is not installed, or PortAudio is not.
@@ -163,20 +175,20 @@ def sound_library(name: BackendName) -> Library:
             f"There is no audio backend {name!r}.",
             hint=f"One of {', '.join(get_args(BackendName))}.",
         )
-    with QUIET:
+    with STDERR_SILENCER:
         try:
             if name == "pyaudio":
                 from .pyaudio_backend import PyAudio
 
-                return Library(PyAudio())
+                return SoundLibrary(PyAudio())
             from .sounddevice_backend import SoundDevice
 
-            return Library(SoundDevice())
+            return SoundLibrary(SoundDevice())
         except (ImportError, OSError) as error:
-            raise _missing(name, error) from error
+            raise _missing_library_error(name, error) from error
 
 
-def _missing(name: str, error: Exception) -> DeviceError:
+def _missing_library_error(name: str, error: Exception) -> DeviceError:
     if isinstance(error, ModuleNotFoundError):
         extra = "devices" if name == "sounddevice" else "pyaudio"
         return DeviceError(f"{name} is not installed.", hint=f"Run: {install_command(extra)}")
@@ -196,13 +208,13 @@ def portaudio_hint() -> str:
     except OSError:
         system = dict[str, str]()
     family = {system.get("ID", ""), *system.get("ID_LIKE", "").split()}
-    for names, command in _INSTALL.items():
+    for names, command in _INSTALL_COMMANDS.items():
         if family & set(names):
             return f"Run: {command}"
     return "Install your system's package of PortAudio (libportaudio2 or portaudio)."
 
 
-_INSTALL = {
+_INSTALL_COMMANDS = {
     ("debian", "ubuntu"): "sudo apt-get install libportaudio2",
     ("fedora", "rhel", "centos"): "sudo dnf install portaudio",
     ("arch",): "sudo pacman -S portaudio",

@@ -26,17 +26,17 @@ from ..audio.pcm import Resampler, from_pcm, to_pcm
 from ..audio.ports import INPUT_FORMAT
 from ..config import BYTES_PER_SAMPLE, AudioFormat
 from ..errors import ConfigError
-from .library import BackendName, Wish, sound_library
-from .port import Latency, Opening
-from .supervisor import Notice, Watch
+from .library import BackendName, DeviceRequest, sound_library
+from .port import DeviceOpening, Latency
+from .supervisor import NoticeHandler, Supervisor
 
-QUEUE_S = 2.0
+QUEUE_LIMIT_S = 2.0
 """What a reader may be late by. Older speech than this no answer is wanted to."""
 
-ROUNDING_S = 0.001
+ROUNDING_TOLERANCE_S = 0.001
 """How much a chunk may be short of its length, since blocks are whole frames."""
 
-DEAF_S = 3.0
+ALL_ZEROS_S = 3.0
 """Even a silent room has noise: this much of nothing but zeros is told to the user."""
 
 
@@ -68,10 +68,10 @@ class MicrophoneStats:
 
 
 @dataclass(slots=True)
-class _Block:
+class _Capture:
     """Samples as the device gives them: of one callback, then of as many as make a chunk."""
 
-    opening: Opening
+    opening: DeviceOpening
     pcm: bytes
     at_s: float
     gap: bool = False
@@ -109,17 +109,18 @@ class Microphone:
         block_ms: float = 20,
         chunk_ms: float = 40,
         latency: Latency = "low",
-        on_notice: Notice | None = None,
+        on_notice: NoticeHandler | None = None,
     ) -> None:
         if chunk_ms < 1:
             raise ConfigError(f"A chunk of {chunk_ms:g} ms cannot be.", hint="At least 1 ms.")
-        wish = Wish("input", device, rate_hz, channels, block_ms, latency)
+        request = DeviceRequest("input", device, rate_hz, channels, block_ms, latency)
         self.format = format
         self._chunk_s = chunk_ms / 1000
-        self._gathering = Lock()  # the device's thread and the watch's, when one follows the other
-        self._gathered: _Block | None = None
-        self._chunks: deque[_Block] = deque()
-        self._most_chunks = max(1, round(QUEUE_S / max(chunk_ms, block_ms) * 1000))
+        # Callbacks come from the device's thread, gaps from the supervisor's.
+        self._collect_lock = Lock()
+        self._collected: _Capture | None = None
+        self._chunks: deque[_Capture] = deque()
+        self._max_chunks = max(1, round(QUEUE_LIMIT_S / max(chunk_ms, block_ms) * 1000))
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._converter: _Converter | None = None
@@ -128,20 +129,20 @@ class Microphone:
         self._dropped_s = 0.0
         self._overruns = 0
         self._closed = False
-        self._notice = on_notice or _keep_quiet
-        self._watch = Watch(
+        self._on_notice = on_notice or _ignore_notice
+        self._supervisor = Supervisor(
             sound_library(backend),
-            wish,
-            self._hear,
-            on_gap=self._hear_nothing,
-            on_notice=self._notice,
+            request,
+            self._on_audio,
+            on_gap=self._on_gap,
+            on_notice=self._on_notice,
         )
-        self._watch.begin()
+        self._supervisor.start()
 
     @property
-    def opening(self) -> Opening:
+    def opening(self) -> DeviceOpening:
         """The device in use, its rate, channels and block."""
-        return self._watch.opening
+        return self._supervisor.opening
 
     @property
     def done(self) -> bool:
@@ -164,7 +165,7 @@ class Microphone:
     @property
     def stats(self) -> MicrophoneStats:
         """The counts so far."""
-        return MicrophoneStats(self._dropped_s, self._overruns, self._watch.losses)
+        return MicrophoneStats(self._dropped_s, self._overruns, self._supervisor.losses)
 
     async def read(self) -> bytes:
         """The next chunk when it has been heard, some `chunk_ms`; `b""` after `aclose()`.
@@ -176,14 +177,14 @@ class Microphone:
             if not self._chunks:
                 self._arrived.clear()
                 await self._arrived.wait()
-            elif pcm := self._take(self._chunks.popleft()):
+            elif pcm := self._convert(self._chunks.popleft()):
                 return pcm
         return b""
 
     async def aclose(self) -> None:
         """Give the device back; `read` returns `b""` from then on. Never suspends. Repeatable."""
         self._closed = True
-        self._watch.close()
+        self._supervisor.close()
         self._arrived.set()
 
     async def __aenter__(self) -> Self:
@@ -199,62 +200,62 @@ class Microphone:
 
     # -- the device's thread ---------------------------------------------------------------------
 
-    def _hear(
-        self, opening: Opening, pcm: bytes, frames: int, offset_s: float, lapse: bool
+    def _on_audio(
+        self, opening: DeviceOpening, pcm: bytes, frames: int, offset_s: float, xrun: bool
     ) -> bytes:
-        self._overruns += lapse
-        self._gather(_Block(opening, pcm, time.monotonic() + offset_s))
+        self._overruns += xrun
+        self._collect(_Capture(opening, pcm, time.monotonic() + offset_s))
         return b""
 
-    def _hear_nothing(self, gap_s: float) -> None:
-        opening = self._watch.opening
+    def _on_gap(self, gap_s: float) -> None:
+        opening = self._supervisor.opening
         silence = bytes(round(gap_s * opening.rate_hz) * opening.channels * BYTES_PER_SAMPLE)
-        self._gather(_Block(opening, silence, time.monotonic() - gap_s, gap=True))
+        self._collect(_Capture(opening, silence, time.monotonic() - gap_s, gap=True))
 
-    def _gather(self, block: _Block) -> None:
-        with self._gathering:
-            before, self._gathered = self._gathered, None
-            if before is not None and block.gap:
-                self._hand_over(before)
-            elif before is not None:
-                before.pcm += block.pcm
-                block = before
-            if block.gap or block.length_s >= self._chunk_s - ROUNDING_S:
-                self._hand_over(block)
+    def _collect(self, capture: _Capture) -> None:
+        with self._collect_lock:
+            collected, self._collected = self._collected, None
+            if collected is not None and capture.gap:
+                self._post(collected)
+            elif collected is not None:
+                collected.pcm += capture.pcm
+                capture = collected
+            if capture.gap or capture.length_s >= self._chunk_s - ROUNDING_TOLERANCE_S:
+                self._post(capture)
             else:
-                self._gathered = block
+                self._collected = capture
 
-    def _hand_over(self, chunk: _Block) -> None:
+    def _post(self, chunk: _Capture) -> None:
         if self._loop is not None and not self._closed:
             with suppress(RuntimeError):  # the loop is closed: nobody will read any more
-                self._loop.call_soon_threadsafe(self._queue, chunk)
+                self._loop.call_soon_threadsafe(self._enqueue, chunk)
 
     # -- the event loop --------------------------------------------------------------------------
 
-    def _queue(self, chunk: _Block) -> None:
-        if len(self._chunks) >= self._most_chunks:
+    def _enqueue(self, chunk: _Capture) -> None:
+        if len(self._chunks) >= self._max_chunks:
             self._dropped_s += self._chunks.popleft().length_s
         self._chunks.append(chunk)
         self._arrived.set()
 
-    def _take(self, chunk: _Block) -> bytes:
+    def _convert(self, chunk: _Capture) -> bytes:
         if self._converter is None or self._converter.opening != chunk.opening:
             self._converter = _Converter(chunk.opening, self.format)
         pcm = self._converter.feed(chunk.pcm)
-        until_s = chunk.at_s + chunk.length_s - self._converter.held_s
-        self._chunk_began_s = until_s - self.format.seconds(len(pcm))
-        if self._zeros_s < DEAF_S and not chunk.gap:
-            self._listen_for_zeros(chunk)
+        end_s = chunk.at_s + chunk.length_s - self._converter.held_s
+        self._chunk_began_s = end_s - self.format.seconds(len(pcm))
+        if self._zeros_s < ALL_ZEROS_S and not chunk.gap:
+            self._check_for_zeros(chunk)
         return pcm
 
-    def _listen_for_zeros(self, block: _Block) -> None:
-        if block.pcm.count(0) < len(block.pcm):
-            self._zeros_s = DEAF_S  # it hears: never asked again
+    def _check_for_zeros(self, capture: _Capture) -> None:
+        if capture.pcm.count(0) < len(capture.pcm):
+            self._zeros_s = ALL_ZEROS_S  # it hears: never asked again
             return
-        self._zeros_s += block.length_s
-        if self._zeros_s >= DEAF_S:
-            self._notice(
-                f"The microphone {block.opening.device.name!r} gives nothing but zeros. Is it "
+        self._zeros_s += capture.length_s
+        if self._zeros_s >= ALL_ZEROS_S:
+            self._on_notice(
+                f"The microphone {capture.opening.device.name!r} gives nothing but zeros. Is it "
                 "muted, and may this program use it? (The system's privacy settings tell.)"
             )
 
@@ -262,7 +263,7 @@ class Microphone:
 class _Converter:
     """From a device's samples to mono at the rate of `format`."""
 
-    def __init__(self, opening: Opening, format: AudioFormat) -> None:
+    def __init__(self, opening: DeviceOpening, format: AudioFormat) -> None:
         self.opening = opening
         self._rate_hz = format.rate_hz
         self._resampler = Resampler(opening.rate_hz, format.rate_hz)
@@ -284,5 +285,5 @@ class _Converter:
         return to_pcm(converted)
 
 
-def _keep_quiet(_: str) -> None:
+def _ignore_notice(_: str) -> None:
     """Nobody wants to know."""

@@ -13,7 +13,7 @@ type Direction = Literal["input", "output"]
 type Latency = Literal["low", "high"] | float
 """What the device is asked to hold: its own idea of little or much, or seconds."""
 
-type Exchange = Callable[[bytes, int, float, bool], bytes]
+type AudioCallback = Callable[[bytes, int, float, bool], bytes]
 """Called for every block with what was heard (`b""` at an output), how many frames the block has,
 how many seconds from now its first sample is at the transducer (below 0: it was), and whether the
 device lost or lacked samples before it. Returns what is to sound (`b""` at an input). Samples are
@@ -49,7 +49,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class DeviceOpening:
     """A device and how it is, or is to be, opened."""
 
     direction: Direction
@@ -85,19 +85,19 @@ class Backend(Protocol):
         """The list as it was at the last `renew`."""
         ...
 
-    def takes(self, opening: Opening) -> bool:
+    def supports(self, opening: DeviceOpening) -> bool:
         """Whether the device would open so."""
         ...
 
-    def open(self, opening: Opening, exchange: Exchange) -> DeviceStream:
+    def open(self, opening: DeviceOpening, callback: AudioCallback) -> DeviceStream:
         """Raises `DeviceError` with the library's own words."""
         ...
 
-    def renew(self) -> None:
+    def refresh(self) -> None:
         """Read the list anew. Only while no stream is open."""
         ...
 
-    def rest(self) -> None:
+    def terminate(self) -> None:
         """No stream is open, nothing is wanted: let go of what would be in others' way."""
         ...
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import DeviceError
-from .port import Device, DeviceStream, Exchange, Opening, until_transducer_s
+from .port import AudioCallback, Device, DeviceOpening, DeviceStream, until_transducer_s
 
 INPUT_OVERFLOW, OUTPUT_UNDERFLOW = 2, 4  # paInputOverflow, paOutputUnderflow
 
@@ -23,8 +23,8 @@ class PyAudio:
 
     def devices(self) -> tuple[Device, ...]:
         session = self._session
-        default_input = _index(session.get_default_input_device_info)
-        default_output = _index(session.get_default_output_device_info)
+        default_input = _default_index(session.get_default_input_device_info)
+        default_output = _default_index(session.get_default_output_device_info)
         entries = [
             session.get_device_info_by_index(index) for index in range(session.get_device_count())
         ]
@@ -42,43 +42,45 @@ class PyAudio:
             for entry in entries
         )
 
-    def takes(self, opening: Opening) -> bool:
+    def supports(self, opening: DeviceOpening) -> bool:
         side = opening.direction
-        asked = {
+        settings = {
             f"{side}_device": opening.device.index,
             f"{side}_channels": opening.channels,
             f"{side}_format": self._library.paInt16,
         }
         try:
-            return bool(self._session.is_format_supported(opening.rate_hz, **asked))
+            return bool(self._session.is_format_supported(opening.rate_hz, **settings))
         except (OSError, ValueError):
             return False
 
-    def open(self, opening: Opening, exchange: Exchange) -> DeviceStream:
+    def open(self, opening: DeviceOpening, callback: AudioCallback) -> DeviceStream:
         if opening.latency != "low":
             raise DeviceError(
                 "PyAudio opens devices with their low latency only.",
                 hint="Choose the latency low, or the backend sounddevice.",
             )
         try:
-            return _Stream(self._library, self._session, opening, exchange)
+            return _Stream(self._library, self._session, opening, callback)
         except (OSError, ValueError) as error:
-            raise _said(error) from error
+            raise _as_device_error(error) from error
 
-    def renew(self) -> None:
-        self.rest()
+    def refresh(self) -> None:
+        self.terminate()
         self._session = self._library.PyAudio()
 
-    def rest(self) -> None:
+    def terminate(self) -> None:
         if self._session is not None:
             self._session.terminate()
             self._session = None
 
 
 class _Stream:
-    def __init__(self, library: Any, session: Any, opening: Opening, exchange: Exchange) -> None:
-        self._go_on: int = library.paContinue
-        self._exchange = exchange
+    def __init__(
+        self, library: Any, session: Any, opening: DeviceOpening, callback: AudioCallback
+    ) -> None:
+        self._continue: int = library.paContinue
+        self._callback = callback
         side = opening.direction
         self._stream: Any = session.open(
             rate=opening.rate_hz,
@@ -86,7 +88,7 @@ class _Stream:
             format=library.paInt16,
             frames_per_buffer=opening.block,
             start=False,
-            stream_callback=self._heard if side == "input" else self._sound,
+            stream_callback=self._on_input if side == "input" else self._on_output,
             **{side: True, f"{side}_device_index": opening.device.index},
         )
         latency_s = getattr(self._stream, f"get_{side}_latency")
@@ -96,34 +98,34 @@ class _Stream:
         try:
             self._stream.start_stream()
         except OSError as error:
-            raise _said(error) from error
+            raise _as_device_error(error) from error
 
     def close(self) -> None:
         with suppress(OSError):  # of a device that is gone nothing more is wanted
             self._stream.close()
 
-    def _heard(self, heard: bytes, frames: int, time: Any, status: int) -> tuple[None, int]:
+    def _on_input(self, captured: bytes, frames: int, time: Any, status: int) -> tuple[None, int]:
         offset_s = until_transducer_s(
             time["current_time"], time["input_buffer_adc_time"], -self.latency_s
         )
-        self._exchange(heard, frames, offset_s, bool(status & INPUT_OVERFLOW))
-        return None, self._go_on
+        self._callback(captured, frames, offset_s, bool(status & INPUT_OVERFLOW))
+        return None, self._continue
 
-    def _sound(self, _: None, frames: int, time: Any, status: int) -> tuple[bytes, int]:
+    def _on_output(self, _: None, frames: int, time: Any, status: int) -> tuple[bytes, int]:
         offset_s = until_transducer_s(
             time["current_time"], time["output_buffer_dac_time"], self.latency_s
         )
-        sound = self._exchange(b"", frames, offset_s, bool(status & OUTPUT_UNDERFLOW))
-        return sound, self._go_on
+        output = self._callback(b"", frames, offset_s, bool(status & OUTPUT_UNDERFLOW))
+        return output, self._continue
 
 
-def _index(ask: Any) -> int:
+def _default_index(ask: Any) -> int:
     try:
         return ask()["index"]
     except OSError:  # there is none
         return -1
 
 
-def _said(error: Exception) -> DeviceError:
+def _as_device_error(error: Exception) -> DeviceError:
     text = str(error.args[-1] if isinstance(error.args[-1], str) else error.args[0])
     return DeviceError(f"The sound library says: {text}.")

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import DeviceError
-from .port import Device, DeviceStream, Exchange, Opening, until_transducer_s
+from .port import AudioCallback, Device, DeviceOpening, DeviceStream, until_transducer_s
 
 
 class SoundDevice:
@@ -34,12 +34,12 @@ class SoundDevice:
             for entry in library.query_devices()
         )
 
-    def takes(self, opening: Opening) -> bool:
-        ask = self._library.check_input_settings
+    def supports(self, opening: DeviceOpening) -> bool:
+        check = self._library.check_input_settings
         if opening.direction == "output":
-            ask = self._library.check_output_settings
+            check = self._library.check_output_settings
         try:
-            ask(
+            check(
                 device=opening.device.index,
                 channels=opening.channels,
                 dtype="int16",
@@ -49,21 +49,21 @@ class SoundDevice:
             return False
         return True
 
-    def open(self, opening: Opening, exchange: Exchange) -> DeviceStream:
-        with self._refusal():
-            return _Stream(self._library, opening, exchange)
+    def open(self, opening: DeviceOpening, callback: AudioCallback) -> DeviceStream:
+        with self._mapped_errors():
+            return _Stream(self._library, opening, callback)
 
-    def renew(self) -> None:
+    def refresh(self) -> None:
         # Private, and the only way: the list is read when PortAudio is initialised.
-        with self._refusal():
+        with self._mapped_errors():
             self._library._terminate()
             self._library._initialize()
 
-    def rest(self) -> None:
+    def terminate(self) -> None:
         """The module is initialised when it is imported, and others may count on it."""
 
     @contextmanager
-    def _refusal(self) -> Generator[None]:
+    def _mapped_errors(self) -> Generator[None]:
         try:
             yield
         except (ValueError, self._library.PortAudioError) as error:
@@ -71,11 +71,11 @@ class SoundDevice:
 
 
 class _Stream:
-    def __init__(self, library: Any, opening: Opening, exchange: Exchange) -> None:
+    def __init__(self, library: Any, opening: DeviceOpening, callback: AudioCallback) -> None:
         self._error: Any = library.PortAudioError
-        self._exchange = exchange
-        heard = opening.direction == "input"
-        kind = library.RawInputStream if heard else library.RawOutputStream
+        self._callback = callback
+        is_input = opening.direction == "input"
+        kind = library.RawInputStream if is_input else library.RawOutputStream
         self._stream: Any = kind(
             device=opening.device.index,
             samplerate=opening.rate_hz,
@@ -83,7 +83,7 @@ class _Stream:
             dtype="int16",
             blocksize=opening.block,
             latency=opening.latency,
-            callback=self._heard if heard else self._sound,
+            callback=self._on_input if is_input else self._on_output,
         )
         self.latency_s: float = self._stream.latency
 
@@ -99,10 +99,10 @@ class _Stream:
         with suppress(self._error):
             self._stream.close()
 
-    def _heard(self, heard: Any, frames: int, time: Any, status: Any) -> None:
+    def _on_input(self, captured: Any, frames: int, time: Any, status: Any) -> None:
         offset_s = until_transducer_s(time.currentTime, time.inputBufferAdcTime, -self.latency_s)
-        self._exchange(bytes(heard), frames, offset_s, bool(status.input_overflow))
+        self._callback(bytes(captured), frames, offset_s, bool(status.input_overflow))
 
-    def _sound(self, sound: Any, frames: int, time: Any, status: Any) -> None:
+    def _on_output(self, output: Any, frames: int, time: Any, status: Any) -> None:
         offset_s = until_transducer_s(time.currentTime, time.outputBufferDacTime, self.latency_s)
-        sound[:] = self._exchange(b"", frames, offset_s, bool(status.output_underflow))
+        output[:] = self._callback(b"", frames, offset_s, bool(status.output_underflow))

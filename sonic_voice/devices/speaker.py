@@ -21,21 +21,21 @@ from ..audio.playout import PlayoutBuffer, PlayoutStats, Prebuffer
 from ..audio.ports import OUTPUT_FORMAT
 from ..config import BYTES_PER_SAMPLE, AudioFormat
 from ..errors import OrderError
-from .library import BackendName, Wish, sound_library
-from .port import Latency, Opening
-from .supervisor import Notice, Watch
+from .library import BackendName, DeviceRequest, sound_library
+from .port import DeviceOpening, Latency
+from .supervisor import NoticeHandler, Supervisor
 
-FAR_END_S = 2.0
+PLAYED_QUEUE_S = 2.0
 """What may wait in `sounded`. Older sound has no echo left in the room."""
 
-DUCK_MS = 30.0
+DUCK_RAMP_MS = 30.0
 """A ramp too slow to click and too fast to be missed."""
 
-CLOSING_S = 0.2
+CLOSING_TIMEOUT_S = 0.2
 """Longest wait for the last fade at `aclose`."""
 
 
-class Sounded(NamedTuple):
+class PlayedBlock(NamedTuple):
     """A block as the loudspeaker played it, silence included."""
 
     pcm: bytes
@@ -100,37 +100,39 @@ class Speaker:
         channels: int | None = None,
         block_ms: float = 10,
         latency: Latency = "low",
-        on_notice: Notice | None = None,
+        on_notice: NoticeHandler | None = None,
     ) -> None:
-        wish = Wish("output", device, rate_hz, channels, block_ms, latency)
+        request = DeviceRequest("output", device, rate_hz, channels, block_ms, latency)
         self.format = format
         self._turn: int | None = None
         self._resampler = Resampler(format.rate_hz, format.rate_hz)
-        self._far_end: deque[Sounded] = deque(maxlen=round(FAR_END_S * 1000 / block_ms))
+        self._played_blocks: deque[PlayedBlock] = deque(
+            maxlen=round(PLAYED_QUEUE_S * 1000 / block_ms)
+        )
         self._pulled_until_s = 0.0
         self._underruns = 0
         self._closed = False
-        self._watch = Watch(
+        self._supervisor = Supervisor(
             sound_library(backend),
-            wish,
-            self._sound,
-            on_gap=_let_pass,
-            on_notice=on_notice or _keep_quiet,
+            request,
+            self._on_audio,
+            on_gap=_ignore_gap,
+            on_notice=on_notice or _ignore_notice,
         )
-        own = AudioFormat(self._watch.opening.rate_hz)
+        own = AudioFormat(self._supervisor.opening.rate_hz)
         self._buffer = PlayoutBuffer(own, prebuffer=Prebuffer())
-        self._tap = _Tap(self._buffer, own.rate_hz)
-        self._watch.begin()
+        self._rate_adapter = _RateAdapter(self._buffer, own.rate_hz)
+        self._supervisor.start()
 
     @property
-    def opening(self) -> Opening:
+    def opening(self) -> DeviceOpening:
         """The device in use, its rate, channels and block."""
-        return self._watch.opening
+        return self._supervisor.opening
 
     @property
     def stats(self) -> SpeakerStats:
         """The counts so far."""
-        return SpeakerStats(self._buffer.stats, self._underruns, self._watch.losses)
+        return SpeakerStats(self._buffer.stats, self._underruns, self._supervisor.losses)
 
     def play(self, turn: int, pcm: bytes) -> None:
         """Append `pcm` of `turn`. Never blocks.
@@ -150,11 +152,11 @@ class Speaker:
         self._buffer.flush()
         self._turn = None
 
-    def duck(self, gain: float = 0.25, ramp_ms: float = DUCK_MS) -> None:
+    def duck(self, gain: float = 0.25, ramp_ms: float = DUCK_RAMP_MS) -> None:
         """Go down to `gain` (1: full level) over `ramp_ms`, whatever sounds, now or later."""
         self._buffer.duck(gain, ramp_ms)
 
-    def release(self, ramp_ms: float = 4 * DUCK_MS) -> None:
+    def release(self, ramp_ms: float = 4 * DUCK_RAMP_MS) -> None:
         """Come back from a duck to full level over `ramp_ms`."""
         self._buffer.duck(1.0, ramp_ms)
 
@@ -164,22 +166,22 @@ class Speaker:
         Right after a flush that many will have been heard, and what lay in the device and the
         fade: some 30 ms more.
         """
-        return self._buffer.played_ms(turn, late=self._late)
+        return self._buffer.played_ms(turn, late=self._samples_in_device)
 
     @property
     def pending_s(self) -> float:
         """Seconds that have not left the loudspeaker yet."""
-        return self._buffer.unheard_s(self._late)
+        return self._buffer.unheard_s(self._samples_in_device)
 
-    def sounded(self) -> list[Sounded]:
+    def drain_played(self) -> list[PlayedBlock]:
         """What the device was given since the last call, oldest first, for an echo canceller.
 
         Without a gap but for the time a device was lost, or after more than `FAR_END_S` in which
         nobody asked: then the oldest is forgotten. The dates tell.
         """
-        blocks: list[Sounded] = []
-        while self._far_end:
-            blocks.append(self._far_end.popleft())
+        blocks: list[PlayedBlock] = []
+        while self._played_blocks:
+            blocks.append(self._played_blocks.popleft())
         return blocks
 
     async def aclose(self) -> None:
@@ -192,9 +194,9 @@ class Speaker:
         self._closed = True
         self._buffer.flush()
         try:
-            await asyncio.sleep(min(self.pending_s, CLOSING_S))
+            await asyncio.sleep(min(self.pending_s, CLOSING_TIMEOUT_S))
         finally:
-            self._watch.close()
+            self._supervisor.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -208,26 +210,26 @@ class Speaker:
         await self.aclose()
 
     @property
-    def _late(self) -> int:
+    def _samples_in_device(self) -> int:
         """Samples pulled that have not left the loudspeaker."""
         late_s = max(0.0, self._pulled_until_s - time.monotonic())
         return round(late_s * self._buffer.format.rate_hz)
 
-    def _sound(
-        self, opening: Opening, heard: bytes, frames: int, offset_s: float, lapse: bool
+    def _on_audio(
+        self, opening: DeviceOpening, captured: bytes, frames: int, offset_s: float, xrun: bool
     ) -> bytes:
         """The device's thread."""
-        if self._tap.rate_hz != opening.rate_hz:
-            self._tap = _Tap(self._buffer, opening.rate_hz)
+        if self._rate_adapter.rate_hz != opening.rate_hz:
+            self._rate_adapter = _RateAdapter(self._buffer, opening.rate_hz)
         at_s = time.monotonic() + offset_s
-        mono = self._tap.pull(frames)
+        mono = self._rate_adapter.pull(frames)
         self._pulled_until_s = at_s + frames / opening.rate_hz
-        self._underruns += lapse and self._buffer.pending_samples > 0
-        self._far_end.append(Sounded(mono, opening.rate_hz, at_s, gap=lapse))
-        return _on_all(opening.channels, mono)
+        self._underruns += xrun and self._buffer.pending_samples > 0
+        self._played_blocks.append(PlayedBlock(mono, opening.rate_hz, at_s, gap=xrun))
+        return _spread_over_channels(opening.channels, mono)
 
 
-class _Tap:
+class _RateAdapter:
     """Pulls from `buffer` at a device's rate: the buffer's own, but for one that came later."""
 
     def __init__(self, buffer: PlayoutBuffer, rate_hz: int) -> None:
@@ -248,7 +250,7 @@ class _Tap:
         return pcm
 
 
-def _on_all(channels: int, mono: bytes) -> bytes:
+def _spread_over_channels(channels: int, mono: bytes) -> bytes:
     """The same samples on every channel, by slices: a thread that has just woken up pays three
     times as much for a call of NumPy."""
     if channels == 1:
@@ -261,9 +263,9 @@ def _on_all(channels: int, mono: bytes) -> bytes:
     return bytes(pcm)
 
 
-def _let_pass(_: float) -> None:
+def _ignore_gap(_: float) -> None:
     """What is to be heard waits for the device."""
 
 
-def _keep_quiet(_: str) -> None:
+def _ignore_notice(_: str) -> None:
     """Nobody wants to know."""

@@ -13,7 +13,7 @@ import platform
 from threading import Lock
 
 
-class Quiet:
+class StderrSilencer:
     """A context in which C's `stderr` goes nowhere. May be entered by many, in any thread.
 
     Where the C library is not GNU's it does nothing: others keep the variable constant, and the
@@ -21,24 +21,24 @@ class Quiet:
     """
 
     def __init__(self) -> None:
-        self._inside = 0
-        self._before: int | None = None
+        self._entered = 0
+        self._saved: int | None = None
         self._lock = Lock()
 
     def __enter__(self) -> None:
         with self._lock:
-            self._inside += 1
-            if self._inside == 1 and (stderr := _stderr()) is not None:
-                self._before, stderr.value = stderr.value, _nowhere()
+            self._entered += 1
+            if self._entered == 1 and (stderr := _stderr()) is not None:
+                self._saved, stderr.value = stderr.value, _null_stream()
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if not self._inside and (stderr := _stderr()) is not None:
-                stderr.value = self._before
+            self._entered -= 1
+            if not self._entered and (stderr := _stderr()) is not None:
+                stderr.value = self._saved
 
 
-QUIET = Quiet()
+STDERR_SILENCER = StderrSilencer()
 """The one there is, as there is one `stderr`."""
 
 
@@ -50,7 +50,7 @@ def _stderr() -> ctypes.c_void_p | None:
 
 
 @functools.cache
-def _nowhere() -> int | None:
+def _null_stream() -> int | None:
     fopen = ctypes.CDLL(None).fopen
     fopen.restype = ctypes.c_void_p
     return fopen(b"/dev/null", b"w")

