@@ -73,8 +73,8 @@ there."""
 
 AVERAGING_S = 6.0
 """Length of a clock's average (T), in seconds. With a drift of 200 ppm the clock is 1.2 ms late,
-and constantly so; 10 ms blocks whose times are up to 8 ms off either way leave an error of 0.15
-ms."""
+and constantly so; 10 ms blocks whose times are up to 8 ms off either way leave an error of
+0.15 ms."""
 
 STEP_THRESHOLD_S = 0.008
 """Minimum size of a step of a clock (D), in seconds: shorter than a block, and longer than the
