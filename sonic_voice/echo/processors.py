@@ -1,10 +1,15 @@
-"""Ways to keep the model's voice out of what the microphone hears.
+"""Echo processors: ways to keep the model's voice out of what the microphone captures.
 
-`EchoCanceller` takes it off and leaves the person, `HalfDuplex` shuts the microphone meanwhile,
-`Headphones` leaves all as it is. What the canceller does and why is told in the package's
-docstring.
+- `EchoCanceller` removes the echo and leaves the person.
+- `HalfDuplex` mutes the microphone while the model's voice is played.
+- `Headphones` changes nothing.
 
-No clock, no thread, no device. Only `EchoCanceller` imports an engine, when it is made.
+The docstring of the package explains how the canceller works and why.
+
+In the code, *near* is the captured signal, *far* the aligned reference, *linear* the captured
+signal after subtraction of the learned echo path, and *aec3* the output of WebRTC's AEC3.
+
+No clock, no thread, no device. Only `EchoCanceller` imports an engine, when it is constructed.
 """
 
 import importlib
@@ -20,75 +25,109 @@ from .local_speech import frame_powers, level_dbfs, power_dbfs
 from .reference_alignment import RATE_HZ
 
 NOISE_SUPPRESSION_LEVEL = 1
-"""Of WebRTC's noise suppressor, 0 to 3. More makes words harder to recognise, not easier."""
+"""Level of WebRTC's noise suppressor, 0 to 3. Higher levels make words harder to recognise, not
+easier."""
 
 GATE_OPEN_DB = -10.0
+"""Level of AEC3's output relative to the linear output, in dB, from which the linear output is
+sent. AEC3 removes less than 10 dB from most frames of a person who is as loud as the echo."""
+
 GATE_CLOSED_DB = -18.0
-"""How much less AEC3 may leave than the learned path does, for the latter to be sent: it takes
-less than 10 dB from most frames of a person who is as loud as the echo, and more than 18 dB from
-what is echo alone."""
+"""Level of AEC3's output relative to the linear output, in dB, up to which AEC3's output is sent.
+It removes more than 18 dB from what is echo alone. Between the two levels the outputs are mixed."""
 
 PERSON_DB = -20.0
+"""Level of AEC3's output relative to the captured signal, in dB, from which the linear output may
+be sent. A person a third as loud as the echo leaves more than this."""
+
 RESIDUAL_ECHO_DB = -26.0
-"""And how much less than the microphone heard: of a person a third as loud as the echo it leaves
-more than the first. Where a loud echo bends the loudspeaker both leave something, alike but softer.
-"""
+"""Level of AEC3's output relative to the captured signal, in dB, up to which AEC3's output is sent.
+Where a loud echo distorts the loudspeaker, both outputs keep a residue, alike but softer than a
+person."""
 
 GATE_CLOSING_FRAMES = 5
-"""The gate opens within a frame, and closes within 50 ms: before a window of speech has passed."""
+"""Frames in which the gate closes: 50 ms, which have passed before the detector could find speech.
+It opens within one frame."""
 
 PERSON_FRAME_DB = -6.0
-PATH_LEARNED_DB = -10.0
-ATTENUATION_SMOOTHING = 0.03
-"""AEC3 needs 60 to 100 ms to let a person through. What of it is in the chunk that opens the gate
-is not too late yet: of its frames those are let through from which the learned path took less than
-the first, while in the last third of a second (`KNOWING`, per frame) it took more than the second
-on average. What it leaves then is no echo. One that is not known, it leaves as well. Of the words
-of 156 interruptions in the simulated room 6.1 % are wrong with it, 7.2 % without.
+"""Level of the linear output relative to the captured signal, in dB, above which a frame contains a
+person, if the echo path is known (see `PATH_LEARNED_DB`).
+
+AEC3 needs 60 to 100 ms to let a person through. The part of that time that lies in the chunk that
+opens the gate can still be corrected: those of its frames are let through from which the echo path
+removed less than this. What the path leaves of a known echo is no echo; of an unknown one it leaves
+the echo as well. In the simulated room 6.1 % of the words of 156 interruptions are wrong with this
+rule, and 7.2 % without.
 """
 
+PATH_LEARNED_DB = -10.0
+"""Average level of the linear output relative to the captured signal, in dB, below which the echo
+path counts as known. The average covers the last third of a second; see `ATTENUATION_SMOOTHING`."""
+
+ATTENUATION_SMOOTHING = 0.03
+"""Smoothing factor of that average, per frame: a third of a second."""
+
 LEARNING_FRAMES = 300
+"""Frames of the model's voice until the room counts as known: three seconds, during which the
+microphone is muted. Of 32 rooms and voices, 9 let the model's first words through at the beginning,
+one still did after two seconds, and none after three."""
+
 LEARNING_DBFS = -50.0
-"""Three seconds of the model's voice, until then the room is unknown: of 32 rooms and voices 9 let
-the model's first words through; after two seconds one still did, after three none."""
+"""Minimum level of a frame of the reference, in dBFS, from which the cancellers learn."""
 
 RELEARNING_FRAMES = 200
-"""Two seconds, where the delay has changed: of 36 changes by up to 25 ms, each with a lost block,
-16 were taken for a person at once, 7 after a second's learning, none after two."""
+"""Frames of the model's voice until a changed delay counts as known: two seconds. Of 36 changes by
+up to 25 ms, each with a lost block, 16 were taken for a person at once, 7 after learning for a
+second, none after two."""
 
 IDLE_S = 1.0
-"""After so long a silence of the loudspeaker no echo is left: AEC3 follows one that is 0.48 s late,
-and the room sounds on for 0.34 s."""
+"""Silence of the loudspeaker after which no echo is left, in seconds. AEC3 follows an echo that is
+0.48 s late, and the room sounds on for 0.34 s."""
 
 PLAYING_DBFS = -60.0
+"""Minimum level of the reference, in dBFS, at which the loudspeaker counts as audible."""
+
 TAIL_S = 0.4
-"""Half duplex: how long a sound stays in the loudspeaker, the room and the microphone's buffer."""
+"""Time for which the microphone stays muted after the last sound of the loudspeaker, in seconds. A
+sound stays that long in the loudspeaker, the room and the microphone's buffer."""
 
 type Samples = NDArray[np.float32]
+"""An array of samples in the range -1 to 1, at 16 kHz."""
 
 CROSSFADE: Samples = np.linspace(0, 1, FRAME_SAMPLES, dtype=np.float32)
+"""A linear ramp from 0 to 1 over one frame."""
 
 
 class EchoProcessor(Protocol):
-    """Takes what the loudspeaker sounds out of what the microphone hears."""
+    """A stage that removes what the loudspeaker plays from what the microphone captures."""
 
     def process(self, near: Samples, far: Samples) -> Samples:
-        """`near` without its echo of `far`; both as long, in whole frames of 10 ms at 16 kHz."""
+        """Return `near` without its echo of `far`.
+
+        Args:
+            near: Captured samples; whole frames of 10 ms at 16 kHz.
+            far: Reference samples, as many as `near` has.
+        """
         ...
 
     def on_delay_change(self) -> None:
-        """What comes next may echo with another delay."""
+        """Prepare for an echo with another delay from the next call of `process` on."""
         ...
 
 
 class EchoCanceller:
-    """AEC3 and a learned echo path; 0.2 ms of work for 10 ms of sound.
+    """An echo canceller that combines AEC3 and a learned echo path.
 
-    Both rest while the loudspeaker is silent, and know what they have learned when it sounds again.
+    It takes 0.2 ms of work for 10 ms of sound. Both parts rest while the loudspeaker is silent, and
+    keep what they have learned.
     """
 
     def __init__(self) -> None:
-        """Raises `ConfigError` if WebRTC's engine is not installed."""
+        """Import WebRTC's engine.
+
+        Raises:
+            ConfigError: The engine is not installed.
+        """
         webrtc = import_engine("pywebrtc_audio")
         self._aec3: Any = webrtc.AudioProcessor(
             sample_rate=RATE_HZ,
@@ -104,7 +143,7 @@ class EchoCanceller:
         self._silent_s = 0.0
 
     def process(self, near: Samples, far: Samples) -> Samples:
-        """See `Remover`."""
+        """See `EchoProcessor`."""
         self._silent_s = 0.0 if far.any() else self._silent_s + len(far) / RATE_HZ
         if self._silent_s > IDLE_S:
             return self._noise.process(near)
@@ -118,20 +157,26 @@ class EchoCanceller:
         return np.zeros_like(near) if self._shutter.is_closed(far) else mixed
 
     def on_delay_change(self) -> None:
-        """See `Remover`."""
+        """See `EchoProcessor`."""
         self._path = EchoPath()
         self._frames_to_learn = max(self._frames_to_learn, RELEARNING_FRAMES)
 
 
 class _Gate:
-    """Lets the gentle sound through where the strict one has left about as much, and not little."""
+    """A gate that sends the linear output where AEC3 has left about as much, and not little."""
 
     def __init__(self) -> None:
         self._open = 0.0
-        self._attenuation_db = 0.0  # of what is heard, past the learned path, of late
+        self._attenuation_db = 0.0  # average level of linear over near
 
     def mix(self, near: Samples, linear: Samples, aec3: Samples) -> Samples:
-        """Whole frames of each, a chunk; `strict` becomes the mix."""
+        """Return the mix of both outputs for a chunk.
+
+        Args:
+            near: The captured signal; whole frames.
+            linear: The output of the learned echo path, of the same length.
+            aec3: The output of AEC3, of the same length. It is overwritten with the mix.
+        """
         before = self._open
         for k, after in enumerate(self._gate_gains(near, linear, aec3)):
             frame = slice(k * FRAME_SAMPLES, (k + 1) * FRAME_SAMPLES)
@@ -144,7 +189,7 @@ class _Gate:
         return aec3
 
     def _gate_gains(self, near: Samples, linear: Samples, aec3: Samples) -> list[float]:
-        """How far open it is at the end of each frame."""
+        """Return the share of the linear output at the end of each frame, 0 to 1."""
         gains: list[float] = []
         person_frames: list[bool] = []
         path_learned = self._attenuation_db < PATH_LEARNED_DB
@@ -163,6 +208,7 @@ class _Gate:
             attenuation_db = linear_db - captured_db
             person_frames.append(path_learned and attenuation_db > PERSON_FRAME_DB)
             self._attenuation_db += ATTENUATION_SMOOTHING * (attenuation_db - self._attenuation_db)
+        # Open the gate for the frames of a person that precede its opening in this chunk.
         for k in reversed(range(len(gains) - 1)):
             if person_frames[k]:
                 gains[k] = max(gains[k], gains[k + 1])
@@ -170,26 +216,28 @@ class _Gate:
 
 
 class HalfDuplex:
-    """The microphone hears silence while the loudspeaker sounds, and `TAIL_S` longer."""
+    """A processor that mutes the microphone while the loudspeaker plays, and for `TAIL_S`
+    longer."""
 
     def __init__(self) -> None:
         self._shutter = _Shutter()
 
     def process(self, near: Samples, far: Samples) -> Samples:
-        """See `Remover`."""
+        """See `EchoProcessor`."""
         return np.zeros_like(near) if self._shutter.is_closed(far) else near
 
     def on_delay_change(self) -> None:
-        """See `Remover`."""
+        """See `EchoProcessor`."""
 
 
 class _Shutter:
-    """Whether the loudspeaker is still to be heard."""
+    """A timer that says whether the loudspeaker can still be heard."""
 
     def __init__(self) -> None:
         self._tail = 0
 
     def is_closed(self, far: Samples) -> bool:
+        """Return whether the loudspeaker can still be heard after the samples `far`."""
         self._tail -= len(far)
         if level_dbfs(far) > PLAYING_DBFS:
             self._tail = round(TAIL_S * RATE_HZ)
@@ -197,20 +245,27 @@ class _Shutter:
 
 
 class Headphones:
-    """No echo to remove."""
+    """A processor that changes nothing: with headphones there is no echo."""
 
     def process(self, near: Samples, far: Samples) -> Samples:
-        """See `Remover`."""
+        """See `EchoProcessor`."""
         return near
 
     def on_delay_change(self) -> None:
-        """See `Remover`."""
+        """See `EchoProcessor`."""
 
 
 def import_engine(package: str) -> Any:
-    """By name: it has no types, and a check of types must not depend on what is installed.
+    """Import a package of the extra `echo`.
 
-    Raises `ConfigError` if it is not.
+    It is imported by name because it has no types, and a type check must not depend on what is
+    installed.
+
+    Args:
+        package: Name of the module.
+
+    Raises:
+        ConfigError: It is not installed.
     """
     try:
         return importlib.import_module(package)
