@@ -1,12 +1,15 @@
-"""PortAudio as the whole process uses it: one call at a time, and a list that grows old.
+"""The sound library as the whole process uses it: one call at a time, and a list that becomes
+stale.
 
-PortAudio reads the list of devices when it is initialised, and never again: a headset plugged in
-later is not there. Initialising it anew ends every stream of the process. So whoever needs the
-list anew asks all others to let go (`renew`), the last one out makes it possible, the first one in
-again does it, and all open anew. That is a gap of some ten milliseconds for the innocent, and
-`watch` sees to it that it is rare. While nothing is open, the list is read anew by itself.
+PortAudio reads the list of devices when it is initialized, and never again: a headset that is
+plugged in later is missing. Initializing it again ends every stream of the process. Therefore an
+owner that needs a current list asks all other owners to close their streams (`request_refresh`).
+When the last stream is closed, the next `open` reads the list again, and all others reopen. This
+interrupts the devices that worked by some ten milliseconds, and `supervisor` sees to it that it is
+rare. While no stream is open, the list is read again on each use.
 
-On Linux it is hardly ever needed: `default` and `pulse` stay, and what is behind them moves.
+On Linux a refresh is hardly ever needed: `default` and `pulse` stay in the list, and the sound
+server moves what is behind them.
 """
 
 import functools
@@ -24,20 +27,28 @@ from .port import AudioCallback, Backend, Device, DeviceOpening, DeviceStream, D
 from .stderr_silencer import STDERR_SILENCER
 
 BackendName = Literal["sounddevice", "pyaudio"]
+"""The name of a supported sound library."""
 
 RELEASE_TIMEOUT_S = 1.0
-"""How long the list may wait to be read anew for those who still hold a stream."""
+"""Maximum time, in seconds, that a refresh of the list waits for owners that still hold a
+stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceRequest:
-    """What a device is asked to be. None: as the device prefers."""
+    """A request for a device and its settings. None stands for what the device prefers.
+
+    Raises:
+        ConfigError: `block_ms` is not within 1 to 100.
+    """
 
     direction: Direction
     device: int | str | None
+    """Index or part of a name; None for the default device."""
     rate_hz: int | None
     channels: int | None
     block_ms: float
+    """Length of a callback's block, in milliseconds, 1 to 100."""
     latency: Latency
 
     def __post_init__(self) -> None:
@@ -49,14 +60,17 @@ class DeviceRequest:
 
 @dataclass(frozen=True, slots=True)
 class OpenStream:
-    """An open stream and how it came to be."""
+    """An open stream, with the settings that it was opened with."""
 
     stream: DeviceStream
     opening: DeviceOpening
 
 
 class SoundLibrary:
-    """The one user of a backend. Any thread may call; opening may take a second or more."""
+    """The one user of a backend in the process.
+
+    It may be used from any thread. Opening a device may take a second or more.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -66,7 +80,7 @@ class SoundLibrary:
         self._wake_ups: set[Event] = set()
 
     def devices(self) -> tuple[Device, ...]:
-        """The list; as it is now, if no stream is open."""
+        """Return the list of devices, which is current if no stream is open."""
         with self._condition, STDERR_SILENCER:
             self._refresh_if_idle()
             try:
@@ -80,9 +94,16 @@ class SoundLibrary:
         previous: Device | None,
         make_callback: Callable[[DeviceOpening], AudioCallback],
     ) -> OpenStream:
-        """Open what `wish` asks for; or, `before` given, that device again, or else the default.
+        """Open the requested device, without starting it.
 
-        Raises `DeviceError`. The stream has not been started.
+        Args:
+            request: The device and its settings.
+            previous: The device that was lost, which is opened again if it is there, and replaced
+                by the default device otherwise. None to open what `request` names.
+            make_callback: Returns the callback for the settings with which the device is tried.
+
+        Raises:
+            DeviceError: There is no such device, or it does not open.
         """
         with self._condition, STDERR_SILENCER:
             if self._refresh_pending:
@@ -98,16 +119,28 @@ class SoundLibrary:
                 self._terminate_if_idle()
                 raise
             self._open_streams += 1
-            STDERR_SILENCER.__enter__()  # until close: what its thread prints when the device goes
+            # Until `close`, because the library's thread prints when the device vanishes.
+            STDERR_SILENCER.__enter__()
             return opened
 
     def start(self, opened: OpenStream) -> None:
-        """Let the stream call back. Raises `DeviceError`."""
+        """Start the callbacks of a stream.
+
+        Args:
+            opened: A stream from `open`.
+
+        Raises:
+            DeviceError: The device does not start.
+        """
         with self._condition, STDERR_SILENCER:
             opened.stream.start()
 
     def close(self, opened: OpenStream) -> None:
-        """Close the stream; once."""
+        """Close a stream. Call this once for each stream.
+
+        Args:
+            opened: A stream from `open`.
+        """
         with self._condition:
             opened.stream.close()
             self._open_streams -= 1
@@ -116,18 +149,31 @@ class SoundLibrary:
             self._condition.notify_all()
 
     def request_refresh(self, wake_up: Event) -> None:
-        """Have the list read anew at the next `open`: all but the owner of `bell` are rung."""
+        """Have the list of devices read again at the next `open`.
+
+        Args:
+            wake_up: The event of the calling owner. The events of all other owners are set.
+        """
         with self._condition:
             self._refresh_pending = True
             for other in self._wake_ups - {wake_up}:
                 other.set()
 
     def register(self, wake_up: Event) -> None:
-        """`bell` rings when its owner is to close his stream and open it again."""
+        """Register an owner of a stream.
+
+        Args:
+            wake_up: An event that is set when the owner is to close its stream and open it again.
+        """
         with self._condition:
             self._wake_ups.add(wake_up)
 
     def unregister(self, wake_up: Event) -> None:
+        """Remove an owner of a stream.
+
+        Args:
+            wake_up: The event that was registered.
+        """
         with self._condition:
             self._wake_ups.discard(wake_up)
 
@@ -145,6 +191,7 @@ class SoundLibrary:
         request: DeviceRequest,
         make_callback: Callable[[DeviceOpening], AudioCallback],
     ) -> OpenStream:
+        """Open the device with the first of the candidate formats that it accepts."""
         error = DeviceError("")
         for rate_hz, channels in candidate_formats(
             device, request.direction, request.rate_hz, request.channels
@@ -156,7 +203,7 @@ class SoundLibrary:
             try:
                 return OpenStream(self._backend.open(opening, make_callback(opening)), opening)
             except DeviceError as rejected:
-                if rejected.hint:
+                if rejected.hint:  # not a matter of the format
                     raise
                 error = rejected
         raise opening_error(
@@ -166,9 +213,14 @@ class SoundLibrary:
 
 @functools.cache
 def sound_library(name: BackendName) -> SoundLibrary:
-    """The process's one library of that name.
+    """Return the one sound library of that name in the process.
 
-    Raises `DeviceError` if it is not installed, or PortAudio is not.
+    Args:
+        name: The backend.
+
+    Raises:
+        DeviceError: It is not installed, or PortAudio is not.
+        ConfigError: There is no such backend.
     """
     if name not in get_args(BackendName):
         raise ConfigError(
@@ -189,6 +241,7 @@ def sound_library(name: BackendName) -> SoundLibrary:
 
 
 def _missing_library_error(name: str, error: Exception) -> DeviceError:
+    """Return the error for a library that cannot be imported, with the command that installs it."""
     if isinstance(error, ModuleNotFoundError):
         extra = "devices" if name == "sounddevice" else "pyaudio"
         return DeviceError(f"{name} is not installed.", hint=f"Run: {install_command(extra)}")
@@ -198,7 +251,7 @@ def _missing_library_error(name: str, error: Exception) -> DeviceError:
 
 
 def portaudio_hint() -> str:
-    """How PortAudio is installed on this system."""
+    """Return how to install PortAudio on this system."""
     if sys.platform == "darwin":
         return "Run: brew install portaudio"
     if sys.platform == "win32":
@@ -221,3 +274,4 @@ _INSTALL_COMMANDS = {
     ("suse", "opensuse"): "sudo zypper install libportaudio2",
     ("alpine",): "sudo apk add portaudio",
 }
+"""Command that installs PortAudio, by the identifiers of the Linux distributions."""

@@ -1,4 +1,5 @@
-"""Which device is meant, and what is said when it is none, several, or will not open."""
+"""Selection of a device, and the errors for a device that is missing, ambiguous or does not
+open."""
 
 import difflib
 from collections.abc import Sequence
@@ -7,13 +8,16 @@ from ..errors import DeviceError
 from .port import Backend, Device, DeviceOpening, Direction
 
 DEVICE_NOUNS: dict[Direction, str] = {"input": "microphone", "output": "loudspeaker"}
+"""Noun for a device of each direction, for messages."""
 
 FILE_HINTS: dict[Direction, str] = {
     "input": "Without one, speak from a file: --input speech.wav.",
     "output": "Without one, write to a file: --output answer.wav.",
 }
+"""Hint for each direction on how to do without a device."""
 
 COMMON_RATES_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
+"""Sample rates, in Hz, that are tried in order to tell the user what a device accepts."""
 
 
 def find_device(
@@ -22,10 +26,18 @@ def find_device(
     wanted: int | str | None,
     previous: Device | None = None,
 ) -> Device:
-    """The device that `wanted` means: an index, a part of a name in any case, or the default.
+    """Return the device that is meant.
 
-    With `before` given it is that device, by its name, wherever in the list it is now; the
-    default, if it is gone. Raises `DeviceError`.
+    Args:
+        devices: The list of devices.
+        direction: The direction in which the device is to be used.
+        wanted: An index, a part of a name in upper or lower case, or None for the default device.
+        previous: A device that was lost. If it is given together with `wanted`, the device of the
+            same name is returned, wherever it is in the list now, or the default device if it is
+            gone.
+
+    Raises:
+        DeviceError: There is no such device, or several match.
     """
     usable = [device for device in devices if device.channels(direction)]
     if not usable:
@@ -45,6 +57,7 @@ def find_device(
 
 
 def _by_index(usable: list[Device], direction: Direction, wanted: int) -> Device:
+    """Return the device with that index."""
     for device in usable:
         if device.index == wanted:
             return device
@@ -55,13 +68,14 @@ def _by_index(usable: list[Device], direction: Direction, wanted: int) -> Device
 
 
 def _by_name(usable: list[Device], direction: Direction, wanted: str) -> Device:
+    """Return the device whose name contains `wanted`."""
     text = wanted.casefold().strip()
     exact = [device for device in usable if device.name.casefold() == text]
     partial = [
         device for device in usable if text in f"{device.name}, {device.host_api}".casefold()
     ]
     matches = exact or partial
-    if len(matches) > 1:  # the same thing by several interfaces: the one the system prefers
+    if len(matches) > 1:  # one device on several interfaces: take the interface of the default
         preferred = {device.host_api for device in usable if device.is_default(direction)}
         matches = [device for device in matches if device.host_api in preferred] or matches
     if len(matches) == 1:
@@ -83,9 +97,16 @@ def _by_name(usable: list[Device], direction: Direction, wanted: str) -> Device:
 def candidate_formats(
     device: Device, direction: Direction, rate_hz: int | None, channels: int | None
 ) -> list[tuple[int, int]]:
-    """Rates and numbers of channels to try in turn: as asked for, or as the device prefers.
+    """Return the rates and numbers of channels with which to try to open a device, in order.
 
-    Two channels of many are enough: nobody has more ears.
+    A parameter that is None is chosen: the values that the device prefers come first. Of many
+    channels two are enough for speech.
+
+    Args:
+        device: The device.
+        direction: The direction in which it is opened.
+        rate_hz: The only rate to try, in Hz.
+        channels: The only number of channels to try.
     """
     max_channels = device.channels(direction)
     rates = [rate_hz] if rate_hz else [device.rate_hz, 48_000, 44_100]
@@ -101,7 +122,16 @@ def opening_error(
     backend: Backend,
     error: DeviceError,
 ) -> DeviceError:
-    """Why `device` does not open, `error` having said what the library thinks."""
+    """Return the error for a device that does not open, with the formats that it accepts.
+
+    Args:
+        device: The device.
+        direction: The direction in which it was opened.
+        rate_hz: The requested rate in Hz, or None.
+        channels: The requested number of channels, or None.
+        backend: The library, which is asked for the rates that the device accepts.
+        error: The last error of the library.
+    """
     name = f"The {DEVICE_NOUNS[direction]} {device.name!r}"
     max_channels = device.channels(direction)
     count = min(max_channels, channels or 2)
@@ -123,9 +153,11 @@ def opening_error(
 def _supports(
     backend: Backend, device: Device, direction: Direction, rate_hz: int, channels: int
 ) -> bool:
+    """Return whether the device accepts a format."""
     block = rate_hz // 100
     return backend.supports(DeviceOpening(direction, device, rate_hz, channels, block, "low"))
 
 
 def _list_devices(devices: Sequence[Device]) -> str:
+    """Return the devices as text, for a hint."""
     return "; ".join(map(str, devices))
