@@ -54,7 +54,7 @@ class DeviceRequest:
     def __post_init__(self) -> None:
         if not 1 <= self.block_ms <= 100:
             raise ConfigError(
-                f"A block of {self.block_ms:g} ms cannot be.", hint="1 to 100 ms; 10 is usual."
+                f"A block cannot last {self.block_ms:g} ms.", hint="Take 1 to 100 ms; 10 is usual."
             )
 
 

@@ -83,7 +83,7 @@ def _by_name(usable: list[Device], direction: Direction, wanted: str) -> Device:
     if matches:
         raise DeviceError(
             f"{wanted!r} may be any of {len(matches)} {DEVICE_NOUNS[direction]}s.",
-            hint=f"Say more of the name, or the number: {_list_devices(matches)}.",
+            hint=f"Give more of the name, or the number: {_list_devices(matches)}.",
         )
     names = {device.name.casefold(): device.name for device in usable}
     near = difflib.get_close_matches(text, names, n=1, cutoff=0.5)
@@ -141,7 +141,8 @@ def opening_error(
     if not requested or not rates:
         return DeviceError(
             f"{name} does not open. {error.message}",
-            hint=f"Does another program have it, and may this one? {FILE_HINTS[direction]}",
+            hint="Is another program using it, or is this one not allowed to? "
+            f"{FILE_HINTS[direction]}",
         )
     return DeviceError(
         f"{name} does not open with {' and '.join(requested)}. {error.message}",

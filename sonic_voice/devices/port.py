@@ -75,7 +75,7 @@ class DeviceOpening:
     """Sample rate of the stream, in Hz."""
     channels: int
     """Number of channels of the stream."""
-    block: int
+    block_frames: int
     """Number of frames in a block, which is what one callback processes."""
     latency: Latency
     """Requested latency."""

@@ -1,6 +1,6 @@
 """The sound library through PyAudio: its callback streams.
 
-PyAudio always asks for the low latency of the device; another cannot be had through it.
+PyAudio always requests the low latency of a device; no other latency can be requested through it.
 """
 
 import importlib
@@ -14,14 +14,21 @@ INPUT_OVERFLOW, OUTPUT_UNDERFLOW = 2, 4  # paInputOverflow, paOutputUnderflow
 
 
 class PyAudio:
-    """See `port.Backend`. Raises `ImportError`, also where the C library is missing."""
+    """The PyAudio backend; see `port.Backend`."""
 
     def __init__(self) -> None:
-        # By name: it has no types, and a check of types must not depend on what is installed.
+        # Imported by name: PyAudio has no types, and a type check must not depend on what is
+        # installed.
+        """Import the library.
+
+        Raises:
+            ImportError: PyAudio or its C library is not installed.
+        """
         self._library: Any = importlib.import_module("pyaudio")
         self._session: Any = None
 
     def devices(self) -> tuple[Device, ...]:
+        """See `Backend`."""
         session = self._session
         default_input = _default_index(session.get_default_input_device_info)
         default_output = _default_index(session.get_default_output_device_info)
@@ -43,6 +50,7 @@ class PyAudio:
         )
 
     def supports(self, opening: DeviceOpening) -> bool:
+        """See `Backend`."""
         side = opening.direction
         settings = {
             f"{side}_device": opening.device.index,
@@ -55,6 +63,7 @@ class PyAudio:
             return False
 
     def open(self, opening: DeviceOpening, callback: AudioCallback) -> DeviceStream:
+        """See `Backend`."""
         if opening.latency != "low":
             raise DeviceError(
                 "PyAudio opens devices with their low latency only.",
@@ -66,16 +75,20 @@ class PyAudio:
             raise _as_device_error(error) from error
 
     def refresh(self) -> None:
+        """See `Backend`."""
         self.terminate()
         self._session = self._library.PyAudio()
 
     def terminate(self) -> None:
+        """See `Backend`."""
         if self._session is not None:
             self._session.terminate()
             self._session = None
 
 
 class _Stream:
+    """A PyAudio stream; see `port.DeviceStream`."""
+
     def __init__(
         self, library: Any, session: Any, opening: DeviceOpening, callback: AudioCallback
     ) -> None:
@@ -86,7 +99,7 @@ class _Stream:
             rate=opening.rate_hz,
             channels=opening.channels,
             format=library.paInt16,
-            frames_per_buffer=opening.block,
+            frames_per_buffer=opening.block_frames,
             start=False,
             stream_callback=self._on_input if side == "input" else self._on_output,
             **{side: True, f"{side}_device_index": opening.device.index},
@@ -95,16 +108,19 @@ class _Stream:
         self.latency_s: float = latency_s()
 
     def start(self) -> None:
+        """See `DeviceStream`."""
         try:
             self._stream.start_stream()
         except OSError as error:
             raise _as_device_error(error) from error
 
     def close(self) -> None:
-        with suppress(OSError):  # of a device that is gone nothing more is wanted
+        """See `DeviceStream`."""
+        with suppress(OSError):  # the device may be gone
             self._stream.close()
 
     def _on_input(self, captured: bytes, frames: int, time: Any, status: int) -> tuple[None, int]:
+        """Pass captured samples to the callback; called by PyAudio."""
         offset_s = until_transducer_s(
             time["current_time"], time["input_buffer_adc_time"], -self.latency_s
         )
@@ -112,6 +128,7 @@ class _Stream:
         return None, self._continue
 
     def _on_output(self, _: None, frames: int, time: Any, status: int) -> tuple[bytes, int]:
+        """Return the callback's samples to PyAudio, which calls this."""
         offset_s = until_transducer_s(
             time["current_time"], time["output_buffer_dac_time"], self.latency_s
         )
@@ -120,12 +137,14 @@ class _Stream:
 
 
 def _default_index(ask: Any) -> int:
+    """Return the index of a default device, or -1 if there is none."""
     try:
         return ask()["index"]
-    except OSError:  # there is none
+    except OSError:
         return -1
 
 
 def _as_device_error(error: Exception) -> DeviceError:
+    """Return the library's error as a `DeviceError`."""
     text = str(error.args[-1] if isinstance(error.args[-1], str) else error.args[0])
     return DeviceError(f"The sound library says: {text}.")

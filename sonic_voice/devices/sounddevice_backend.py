@@ -1,4 +1,4 @@
-"""The sound library through `sounddevice`: raw callback streams, no NumPy in the callback."""
+"""The sound library through `sounddevice`: raw callback streams, without NumPy in the callback."""
 
 import importlib
 from collections.abc import Generator
@@ -10,13 +10,20 @@ from .port import AudioCallback, Device, DeviceOpening, DeviceStream, until_tran
 
 
 class SoundDevice:
-    """See `port.Backend`. Raises `ImportError` or, without the C library, `OSError`."""
+    """The `sounddevice` backend; see `port.Backend`."""
 
     def __init__(self) -> None:
-        # By name: it has no types, and a check of types must not depend on what is installed.
+        # Imported by name: it has no types, and a type check must not depend on what is installed.
+        """Import the library.
+
+        Raises:
+            ImportError: `sounddevice` is not installed.
+            OSError: The C library is not installed.
+        """
         self._library: Any = importlib.import_module("sounddevice")
 
     def devices(self) -> tuple[Device, ...]:
+        """See `Backend`."""
         library = self._library
         apis = [api["name"] for api in library.query_hostapis()]
         default_input, default_output = library.default.device
@@ -35,6 +42,7 @@ class SoundDevice:
         )
 
     def supports(self, opening: DeviceOpening) -> bool:
+        """See `Backend`."""
         check = self._library.check_input_settings
         if opening.direction == "output":
             check = self._library.check_output_settings
@@ -50,20 +58,23 @@ class SoundDevice:
         return True
 
     def open(self, opening: DeviceOpening, callback: AudioCallback) -> DeviceStream:
+        """See `Backend`."""
         with self._mapped_errors():
             return _Stream(self._library, opening, callback)
 
     def refresh(self) -> None:
-        # Private, and the only way: the list is read when PortAudio is initialised.
+        # Private functions, and the only way: PortAudio reads the list when it is initialized.
+        """See `Backend`."""
         with self._mapped_errors():
             self._library._terminate()
             self._library._initialize()
 
     def terminate(self) -> None:
-        """The module is initialised when it is imported, and others may count on it."""
+        """Do nothing: the module is initialized on import, and other users may rely on that."""
 
     @contextmanager
     def _mapped_errors(self) -> Generator[None]:
+        """Raise errors of the library as `DeviceError`."""
         try:
             yield
         except (ValueError, self._library.PortAudioError) as error:
@@ -71,6 +82,8 @@ class SoundDevice:
 
 
 class _Stream:
+    """A stream of `sounddevice`; see `port.DeviceStream`."""
+
     def __init__(self, library: Any, opening: DeviceOpening, callback: AudioCallback) -> None:
         self._error: Any = library.PortAudioError
         self._callback = callback
@@ -81,28 +94,32 @@ class _Stream:
             samplerate=opening.rate_hz,
             channels=opening.channels,
             dtype="int16",
-            blocksize=opening.block,
+            blocksize=opening.block_frames,
             latency=opening.latency,
             callback=self._on_input if is_input else self._on_output,
         )
         self.latency_s: float = self._stream.latency
 
     def start(self) -> None:
+        """See `DeviceStream`."""
         try:
             self._stream.start()
         except self._error as error:
             raise DeviceError(f"The sound library says: {error}.") from error
 
     def close(self) -> None:
-        with suppress(self._error):  # of a device that is gone nothing more is wanted
+        """See `DeviceStream`."""
+        with suppress(self._error):  # the device may be gone
             self._stream.abort()
         with suppress(self._error):
             self._stream.close()
 
     def _on_input(self, captured: Any, frames: int, time: Any, status: Any) -> None:
+        """Pass captured samples to the callback; called by the library."""
         offset_s = until_transducer_s(time.currentTime, time.inputBufferAdcTime, -self.latency_s)
         self._callback(bytes(captured), frames, offset_s, bool(status.input_overflow))
 
     def _on_output(self, output: Any, frames: int, time: Any, status: Any) -> None:
+        """Fill the library's buffer with the callback's samples; called by the library."""
         offset_s = until_transducer_s(time.currentTime, time.outputBufferDacTime, self.latency_s)
         output[:] = self._callback(b"", frames, offset_s, bool(status.output_underflow))

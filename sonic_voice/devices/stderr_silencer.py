@@ -1,10 +1,11 @@
-"""Sound libraries print to the standard error whatever they stumble over; nobody asked.
+"""Silence on the standard error for what sound libraries print there.
 
-PortAudio, ALSA and JACK write there when they look for devices, when one does not open, and, from
-threads of their own, when one vanishes. All of it comes back as return codes, too, and reaches the
-user as a `DeviceError`. What they write with is C's variable `stderr`; Python writes to the file
-descriptor and never looks at that variable, but for the last words of a crash. So the variable is
-pointed elsewhere while there is sound, and the descriptor, which everybody shares, left alone.
+PortAudio, ALSA and JACK print to it when they look for devices, when a device does not open, and,
+from threads of their own, when one vanishes. All of this is also reported by return codes, and
+reaches the user as a `DeviceError`. They write through C's variable `stderr`. Python writes to the
+file descriptor and does not use that variable, except for its last message in a crash. Therefore
+the variable is redirected while there is sound, and the descriptor, which everybody shares, is left
+alone.
 """
 
 import ctypes
@@ -14,10 +15,11 @@ from threading import Lock
 
 
 class StderrSilencer:
-    """A context in which C's `stderr` goes nowhere. May be entered by many, in any thread.
+    """A context manager in which C's `stderr` is redirected to the null device.
 
-    Where the C library is not GNU's it does nothing: others keep the variable constant, and the
-    PortAudio that comes with the wheels for them does not print.
+    It may be entered several times, in any thread. Where the C library is not GNU's it does
+    nothing: other libraries keep the variable constant, and the PortAudio that comes with the
+    wheels for those systems does not print.
     """
 
     def __init__(self) -> None:
@@ -39,11 +41,12 @@ class StderrSilencer:
 
 
 STDERR_SILENCER = StderrSilencer()
-"""The one there is, as there is one `stderr`."""
+"""The only instance, because there is only one `stderr`."""
 
 
 @functools.cache
 def _stderr() -> ctypes.c_void_p | None:
+    """Return C's variable `stderr`, or None where the C library is not GNU's."""
     if platform.libc_ver()[0] != "glibc":
         return None
     return ctypes.c_void_p.in_dll(ctypes.CDLL(None), "stderr")
@@ -51,6 +54,7 @@ def _stderr() -> ctypes.c_void_p | None:
 
 @functools.cache
 def _null_stream() -> int | None:
+    """Return a C stream that writes to the null device."""
     fopen = ctypes.CDLL(None).fopen
     fopen.restype = ctypes.c_void_p
     return fopen(b"/dev/null", b"w")
