@@ -1,5 +1,4 @@
-"""The sound library as the whole process uses it: one call at a time, and a list that becomes
-stale.
+"""The sound library as the whole process uses it: one call at a time, a list that becomes stale.
 
 PortAudio reads the list of devices when it is initialized, and never again: a headset that is
 plugged in later is missing. Initializing it again ends every stream of the process. Therefore an
@@ -149,7 +148,7 @@ class SoundLibrary:
             self._condition.notify_all()
 
     def request_refresh(self, wake_up: Event) -> None:
-        """Have the list of devices read again at the next `open`.
+        """Request that the list of devices is read again at the next `open`.
 
         Args:
             wake_up: The event of the calling owner. The events of all other owners are set.

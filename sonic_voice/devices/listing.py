@@ -1,5 +1,4 @@
-"""Selection of a device, and the errors for a device that is missing, ambiguous or does not
-open."""
+"""Selection of a device, and errors for devices that are missing, ambiguous or do not open."""
 
 import difflib
 from collections.abc import Sequence

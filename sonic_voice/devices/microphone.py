@@ -236,8 +236,7 @@ class Microphone:
         self._collect(_Capture(opening, silence, time.monotonic() - gap_s, gap=True))
 
     def _collect(self, capture: _Capture) -> None:
-        """Append a block to the chunk that is being collected, and post the chunk when it is
-        complete.
+        """Append a block to the current chunk, and post the chunk when it is complete.
 
         Silence for a gap is posted at once, as a chunk of its own.
         """

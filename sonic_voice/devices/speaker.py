@@ -195,8 +195,8 @@ class Speaker:
     def played_ms(self, turn: int) -> int:
         """Return how much of a turn has left the loudspeaker, by the device's clock.
 
-        Right after a flush the result includes what is still in the device and the fade, some
-        30 ms, which will have been heard.
+        Right after a flush, some 30 ms more than the result will have been heard in the end: what is
+        still in the device, and the fade.
 
         Args:
             turn: Number of the turn.
@@ -257,8 +257,7 @@ class Speaker:
     def _on_audio(
         self, opening: DeviceOpening, captured: bytes, frames: int, offset_s: float, xrun: bool
     ) -> bytes:
-        """Return the next block for the device, and note when it is played; called in the device's
-        thread."""
+        """Return the next block, and note when it is played; called in the device's thread."""
         if self._rate_adapter.rate_hz != opening.rate_hz:
             self._rate_adapter = _RateAdapter(self._buffer, opening.rate_hz)
         at_s = time.monotonic() + offset_s

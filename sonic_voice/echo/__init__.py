@@ -102,8 +102,10 @@ class TimedSource(AudioSource, Protocol):
 
     @property
     def chunk_began_s(self) -> float:
-        """Time at which the first sample of the chunk that was read last was at the microphone, in
-        seconds of the clock that dates `TappedSink.drain_played`."""
+        """Time at which the first sample of the last chunk was at the microphone.
+
+        In seconds of the clock that dates `TappedSink.drain_played`.
+        """
         ...
 
 

@@ -154,7 +154,7 @@ class EchoCanceller:
             return mixed
         playing = sum(power_dbfs(power) > LEARNING_DBFS for power in frame_powers(far))
         self._frames_to_learn = max(0, self._frames_to_learn - playing)
-        return np.zeros_like(near) if self._shutter.is_closed(far) else mixed
+        return np.zeros_like(near) if self._shutter.update(far) else mixed
 
     def on_delay_change(self) -> None:
         """See `EchoProcessor`."""
@@ -216,15 +216,14 @@ class _Gate:
 
 
 class HalfDuplex:
-    """A processor that mutes the microphone while the loudspeaker plays, and for `TAIL_S`
-    longer."""
+    """A processor that mutes the microphone during playback, and for `TAIL_S` longer."""
 
     def __init__(self) -> None:
         self._shutter = _Shutter()
 
     def process(self, near: Samples, far: Samples) -> Samples:
         """See `EchoProcessor`."""
-        return np.zeros_like(near) if self._shutter.is_closed(far) else near
+        return np.zeros_like(near) if self._shutter.update(far) else near
 
     def on_delay_change(self) -> None:
         """See `EchoProcessor`."""
@@ -236,8 +235,15 @@ class _Shutter:
     def __init__(self) -> None:
         self._tail = 0
 
-    def is_closed(self, far: Samples) -> bool:
-        """Return whether the loudspeaker can still be heard after the samples `far`."""
+    def update(self, far: Samples) -> bool:
+        """Take the next samples of the reference into account.
+
+        Args:
+            far: Reference samples, of any length.
+
+        Returns:
+            Whether the loudspeaker can still be heard.
+        """
         self._tail -= len(far)
         if level_dbfs(far) > PLAYING_DBFS:
             self._tail = round(TAIL_S * RATE_HZ)

@@ -161,7 +161,7 @@ def test_three_blocks_that_are_out_of_step_make_a_clock_suspect(step_s: float) -
     assert told == [False] * 107 + [True] * 3
 
 
-def test_a_pairing_that_jumped_or_may_have_to_says_so() -> None:
+def test_a_jump_of_the_alignment_or_a_suspected_one_is_reported() -> None:
     alignment = ReferenceAlignment()
     delay_changed: list[int] = []
     for k in range(200):
