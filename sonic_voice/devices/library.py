@@ -229,12 +229,12 @@ def sound_library(name: BackendName) -> SoundLibrary:
     with STDERR_SILENCER:
         try:
             if name == "pyaudio":
-                from .pyaudio_backend import PyAudio
+                from .pyaudio_backend import PyAudioBackend
 
-                return SoundLibrary(PyAudio())
-            from .sounddevice_backend import SoundDevice
+                return SoundLibrary(PyAudioBackend())
+            from .sounddevice_backend import SoundDeviceBackend
 
-            return SoundLibrary(SoundDevice())
+            return SoundLibrary(SoundDeviceBackend())
         except (ImportError, OSError) as error:
             raise _missing_library_error(name, error) from error
 

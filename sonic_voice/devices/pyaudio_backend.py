@@ -13,7 +13,7 @@ from .port import AudioCallback, Device, DeviceOpening, DeviceStream, until_tran
 INPUT_OVERFLOW, OUTPUT_UNDERFLOW = 2, 4  # paInputOverflow, paOutputUnderflow
 
 
-class PyAudio:
+class PyAudioBackend:
     """The PyAudio backend; see `port.Backend`."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class PyAudio:
                 hint="Choose the latency low, or the backend sounddevice.",
             )
         try:
-            return _Stream(self._library, self._session, opening, callback)
+            return _PyAudioStream(self._library, self._session, opening, callback)
         except (OSError, ValueError) as error:
             raise _as_device_error(error) from error
 
@@ -86,7 +86,7 @@ class PyAudio:
             self._session = None
 
 
-class _Stream:
+class _PyAudioStream:
     """A PyAudio stream; see `port.DeviceStream`."""
 
     def __init__(

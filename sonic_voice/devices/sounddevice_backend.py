@@ -9,7 +9,7 @@ from ..errors import DeviceError
 from .port import AudioCallback, Device, DeviceOpening, DeviceStream, until_transducer_s
 
 
-class SoundDevice:
+class SoundDeviceBackend:
     """The `sounddevice` backend; see `port.Backend`."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class SoundDevice:
     def open(self, opening: DeviceOpening, callback: AudioCallback) -> DeviceStream:
         """See `Backend`."""
         with self._mapped_errors():
-            return _Stream(self._library, opening, callback)
+            return _SoundDeviceStream(self._library, opening, callback)
 
     def refresh(self) -> None:
         # Private functions, and the only way: PortAudio reads the list when it is initialized.
@@ -81,7 +81,7 @@ class SoundDevice:
             raise DeviceError(f"The sound library says: {error}.") from error
 
 
-class _Stream:
+class _SoundDeviceStream:
     """A stream of `sounddevice`; see `port.DeviceStream`."""
 
     def __init__(self, library: Any, opening: DeviceOpening, callback: AudioCallback) -> None:

@@ -195,8 +195,8 @@ class Speaker:
     def played_ms(self, turn: int) -> int:
         """Return how much of a turn has left the loudspeaker, by the device's clock.
 
-        Right after a flush, some 30 ms more than the result will have been heard in the end: what is
-        still in the device, and the fade.
+        Right after a flush, some 30 ms more than the result will have been heard in the end: what
+        is still in the device, and the fade.
 
         Args:
             turn: Number of the turn.
