@@ -42,15 +42,37 @@ MOST_RATIO = 256
 
 
 class Resampler:
-    """A stream of pcm at `source_hz` in, the same sound at `target_hz` out.
+    """A streaming converter of s16le samples from `source_hz` to `target_hz`.
 
-    Flat to 0.86 of the lower Nyquist frequency, 0.6 dB down at 0.9 and 14 dB at 0.95 of it; what
-    lies above is 100 dB down. The output is in time with the input: sample k stands for the instant
-    k / target_hz. It is only given later, by half the window, 47 samples of the lower rate: 2.94 ms
-    from 48 to 16 kHz and from 16 to 24 kHz.
+    It is a polyphase filter: a low-pass, a sinc under a Kaiser window, evaluated at the place of
+    each output between the input samples. With the rates in lowest terms, target : source = L : M,
+    output n is
 
-    How the input is cut into chunks makes no difference to the output. Equal rates pass through.
-    Raises `AudioError` when built for rates more than a factor of 256 apart.
+        y[n] = sum over k of x[k] h(n M/L - k)
+        h(d) = sinc(2 c a d) I0(beta sqrt(1 - (a d / H)^2)) / g      for |a d| < H, else 0
+        a    = min(1, L/M)
+
+    where sinc(z) = sin(pi z) / (pi z), a makes H and c count in samples of the lower rate, and g
+    makes the taps of each output sum up to 1. Only L places between two input samples occur, so the
+    taps are a table: one row for each of the L outputs that M input samples make. Where it would
+    be too large, the taps of each output are computed when they are needed.
+
+        symbol   variable                          symbol   variable
+        L        `_up`                             H        `HALF_WINDOW`
+        M        `_down`                           c        `CUTOFF`
+        x        `_line`, `line`                   beta     `BETA`
+        d        `away` (of `_taps`)               n        `_given` (outputs so far)
+
+    The response is flat to 0.86 of the lower Nyquist frequency, 0.6 dB down at 0.9 of it and 14 dB
+    at 0.95; what lies above the lower Nyquist frequency is 100 dB down. The output is in time with
+    the input: sample k stands for the instant k / target_hz. It only comes out later, by half the
+    window, 47 samples of the lower rate: 2.94 ms from 48 to 16 kHz and from 16 to 24 kHz.
+
+    The output does not depend on how the input is cut into chunks. Equal rates pass through
+    unchanged.
+
+    Raises:
+        AudioError: The rates are more than a factor of 256 apart, or not above 0.
     """
 
     def __init__(self, source_hz: int, target_hz: int) -> None:
