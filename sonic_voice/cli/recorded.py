@@ -6,11 +6,15 @@ Everything that can be wrong without a network is found before any: `prepared` o
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
+
+import typer
 
 from ..audio.ports import NullSink
 from ..audio.wav import WavSink, WavSource
@@ -67,7 +71,7 @@ def prepared(
     where: str,
 ) -> Generator[Run]:
     """Open what the conversation reads and writes; a wrong file is found before any network."""
-    source = WavSource(input, config.input, speed=speed)
+    source = WavSource(_origin(input), config.input, speed=speed)
     end.unspoken_s = lambda: source.unspoken_s
     sink: WavSink | NullSink = NullSink(config.output, now=source.now)
     if output is not None:
@@ -81,6 +85,22 @@ def prepared(
             print_notice(source.note)
         end.open_events(events)
         yield run
+
+
+def _origin(input: Path) -> Path | BinaryIO:
+    """Return the file to read for `--input`: standard input for `-`.
+
+    Raises:
+        typer.BadParameter: Standard input is a terminal, or closed.
+    """
+    if str(input) != "-":
+        return input
+    if sys.stdin is None or sys.stdin.isatty():
+        raise typer.BadParameter(
+            "--input - reads a recording from a pipe: sox question.mp3 -t wav - | sonic-voice talk "
+            "--local --input -"
+        )
+    return sys.stdin.buffer
 
 
 async def hold(run: Run, service: Service) -> None:

@@ -24,7 +24,11 @@ def talk(
     context: typer.Context,
     input: Annotated[
         Path | None,
-        typer.Option("--input", "-i", help="WAV file that speaks for you, not the microphone."),
+        typer.Option(
+            "--input",
+            "-i",
+            help="Recording that speaks for you, not the microphone; - reads it from a pipe.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from threading import Condition, Event
 from typing import Literal, get_args
 
+from ..audio.stderr_silencer import QUIET
 from ..errors import ConfigError, DeviceError
 from ..extras import install_command
 from .listing import found, refusal, ways
 from .port import Backend, Device, DeviceStream, Direction, Exchange, Latency, Opening
-from .stderr_silencer import QUIET
 
 BackendName = Literal["sounddevice", "pyaudio"]
 

@@ -195,6 +195,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "smithy_core": (*AWS, "http2.client"),
     "smithy_http": (*AWS, "http2.client"),
     "sounddevice": ("devices.sounddevice_backend",),
+    "soundfile": ("audio.decoding",),
     "tokenizers": ("emulator.speech",),
     "trustme": ("emulator.server.certificates",),
     "typer": ("cli",),
