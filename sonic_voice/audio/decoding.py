@@ -44,8 +44,8 @@ _UNKNOWN_FRAMES = 1 << 62
 """Totals from here on mean that the file has none; libsndfile reports 2**63 - 1."""
 
 
-class Recording(Protocol):
-    """A source of the samples of one file."""
+class SampleReader(Protocol):
+    """A reader of the samples of one sound file."""
 
     rate_hz: int
     frame_bytes: int
@@ -53,7 +53,7 @@ class Recording(Protocol):
     frames: int
     """Number of samples of each channel."""
     note: str
-    """What is odd about the file, in a sentence; empty if nothing is."""
+    """A sentence about what is odd about the file; empty if nothing is."""
 
     @property
     def closed(self) -> bool:
@@ -80,7 +80,7 @@ class Recording(Protocol):
         ...
 
 
-def open_recording(origin: Path | BinaryIO) -> Recording:
+def open_recording(origin: Path | BinaryIO) -> SampleReader:
     """Open a file, or take a pipe, and find out how to decode it.
 
     Args:
@@ -96,8 +96,8 @@ def open_recording(origin: Path | BinaryIO) -> Recording:
     try:
         found = read_layout(file, path)
         if isinstance(found, Layout):
-            return _PlainRecording(file, path, found)
-        return _DecodedRecording(file, path, found)
+            return _PlainReader(file, path, found)
+        return _DecodingReader(file, path, found)
     except OSError as error:
         file.close()
         raise system_error("Reading", path, error) from error
@@ -106,7 +106,7 @@ def open_recording(origin: Path | BinaryIO) -> Recording:
         raise
 
 
-class _PlainRecording:
+class _PlainReader:
     """A plain WAV file, its samples read as they are."""
 
     def __init__(self, file: BinaryIO, path: Path, layout: Layout) -> None:
@@ -120,11 +120,11 @@ class _PlainRecording:
 
     @property
     def closed(self) -> bool:
-        """See `Recording`."""
+        """See `SampleReader`."""
         return self._file.closed
 
     def read(self, frames: int) -> bytes:
-        """See `Recording`."""
+        """See `SampleReader`."""
         try:
             raw = self._file.read(frames * self.frame_bytes)
         except OSError as error:
@@ -132,11 +132,11 @@ class _PlainRecording:
         return self._layout.pcm(raw[: len(raw) // self.frame_bytes * self.frame_bytes])
 
     def close(self) -> None:
-        """See `Recording`."""
+        """See `SampleReader`."""
         self._file.close()
 
 
-class _DecodedRecording:
+class _DecodingReader:
     """A file that libsndfile decodes."""
 
     def __init__(self, file: BinaryIO, path: Path, found: NotPlainWav) -> None:
@@ -160,16 +160,16 @@ class _DecodedRecording:
 
     @property
     def closed(self) -> bool:
-        """See `Recording`."""
+        """See `SampleReader`."""
         return self._file.closed
 
     def read(self, frames: int) -> bytes:
-        """See `Recording`."""
+        """See `SampleReader`."""
         samples = np.nan_to_num(self._decode(frames), nan=0.0, posinf=1.0, neginf=-1.0)
         return to_pcm(samples.mean(axis=1, dtype=np.float32))
 
     def close(self) -> None:
-        """See `Recording`."""
+        """See `SampleReader`."""
         with QUIET:
             self._sound.close()
         self._file.close()

@@ -68,7 +68,7 @@ class Layout:
     frames: int = 0
     """Number of samples of each channel that are really in the file."""
     note: str = ""
-    """What is odd about the file, in a sentence; empty if nothing is."""
+    """A sentence about what is odd about the file; empty if nothing is."""
 
     def pcm(self, raw: bytes) -> bytes:
         """Convert samples from the file's encoding.
@@ -92,7 +92,7 @@ class NotPlainWav:
     byte_s: int = 0
     """Bytes of encoded sound per second, if it is a WAV file that says so."""
     note: str = ""
-    """What is odd about the file, in a sentence; empty if nothing is."""
+    """A sentence about what is odd about the file; empty if nothing is."""
 
 
 def _u8(raw: bytes) -> _Floats:

@@ -43,8 +43,8 @@ class WavSource:
     """
 
     note: str
-    """What is odd about a file that is used all the same, such as one that is cut short; empty if
-    nothing is."""
+    """A sentence about what is odd about a file that is used all the same, such as one that is cut
+    short; empty if nothing is."""
 
     def __init__(
         self,
@@ -196,10 +196,10 @@ class WavSink(VirtualSpeaker):
             AudioError: Nothing can be written there.
         """
         self.path = Path(path)
-        self._draft = _Draft(self.path, format)
-        # On the draft, not on a method of ours: dropping the last reference must be enough.
-        weakref.finalize(self, self._draft.discard)
-        super().__init__(format, now=now, sound=self._draft.write)
+        self._hidden = _HiddenFile(self.path, format)
+        # On the hidden file, not on a method of ours: dropping the last reference must be enough.
+        weakref.finalize(self, self._hidden.discard)
+        super().__init__(format, now=now, on_played=self._hidden.write)
 
     async def aclose(self, *, drain: bool = True) -> None:
         """Finish the recording and put the file in place.
@@ -213,14 +213,14 @@ class WavSink(VirtualSpeaker):
             AudioError: The file cannot be written.
         """
         await super().aclose(drain=drain)
-        self._draft.publish()
+        self._hidden.publish()
 
     def discard(self) -> None:
         """Remove what was written, unless it is in place already. May be called again."""
-        self._draft.discard()
+        self._hidden.discard()
 
 
-class _Draft:
+class _HiddenFile:
     """A WAV file that is being written, under a hidden name until it is published."""
 
     def __init__(self, path: Path, format: AudioFormat) -> None:
@@ -228,14 +228,14 @@ class _Draft:
         self._format = format
         self._bytes = 0
         self._target = _target(path)
-        self._hidden = self._target.with_name(f".sonic-voice-{secrets.token_hex(6)}.part")
+        self._hidden_path = self._target.with_name(f".sonic-voice-{secrets.token_hex(6)}.part")
         try:
-            self._file = self._hidden.open("xb", buffering=0)
+            self._file = self._hidden_path.open("xb", buffering=0)
             self._put(self._header())  # with no length yet
             self._bytes = 0
         except OSError as error:
             with contextlib.suppress(OSError):
-                self._hidden.unlink(missing_ok=True)
+                self._hidden_path.unlink(missing_ok=True)
             raise system_error("Writing", path, error) from error
 
     def write(self, pcm: bytes) -> None:
@@ -270,7 +270,7 @@ class _Draft:
             self._file.seek(0)
             self._file.write(self._header())
             self._file.close()
-            self._hidden.replace(self._target)
+            self._hidden_path.replace(self._target)
         except OSError as error:
             self.discard()
             raise system_error("Writing", self._path, error) from error
@@ -288,7 +288,7 @@ class _Draft:
         with contextlib.suppress(OSError):  # what could not be flushed is thrown away anyway
             self._file.close()
         with contextlib.suppress(OSError):  # its folder may be gone, or read-only by now
-            self._hidden.unlink(missing_ok=True)
+            self._hidden_path.unlink(missing_ok=True)
 
     def _header(self) -> bytes:
         return header(self._format.rate_hz, self._bytes)
