@@ -4,8 +4,8 @@
                                      -> all else:  decoded by libsndfile, through `soundfile`
 
 The chunk walker of `riff` comes first, because libsndfile does not read every damaged WAV header
-that it reads. libsndfile decodes FLAC, Ogg, MP3, AIFF, AU, CAF, Wave64 and RF64, and WAV files of
-64-bit floats, mu-law, A-law and ADPCM. What neither reads is refused with the walker's error.
+that it reads. libsndfile decodes FLAC, Ogg, MP3, AIFF, AU, CAF and Wave64, and WAV files of 64-bit
+floats, mu-law, A-law and ADPCM. What neither reads is refused with the walker's error.
 
 Properties of libsndfile 1.2.2 that this module works around:
 

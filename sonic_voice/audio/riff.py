@@ -5,6 +5,8 @@ does not read every damaged header that this module reads. So the chunks are wal
 (name, length, body padded to even) repeatedly; `fmt ` must come before `data`. Lengths in a file
 are claims: every read is bounded by the bytes that are really there.
 
+RF64 and BW64, for files above 4 GB, are WAV files whose real lengths are in a chunk `ds64`.
+
 Two faults of writers are corrected. A chunk of odd length that was written without its pad byte
 shifts all that follows by one byte; it is recognised by the next name. A program that writes into
 a pipe cannot go back to fill in the lengths; it leaves 0 or a very large number, and then all that
@@ -51,6 +53,9 @@ _MAX_CHUNKS = 1_000
 _PLACEHOLDERS = (range(0x7FFF_F000, 0x8000_0100), range(0xFFFF_F000, 0x1_0000_0000))
 """Lengths that programs write which cannot go back to fill in the real one: the largest signed and
 unsigned 32-bit numbers, less or more the size of a header (sox: 0x7FFFF000, ffmpeg: 0xFFFFFFFF)."""
+
+_LENGTH_IN_DS64 = 0xFFFF_FFFF
+"""Length of `data` in a file of more than 4 GB, which has the real one in its chunk `ds64`."""
 
 _Floats = NDArray[np.float32]
 
@@ -144,15 +149,18 @@ def read_layout(file: BinaryIO, path: Path) -> Layout | NotPlainWav:
     head = file.read(512)
     if not size:
         raise AudioError(f"{path} is empty: 0 bytes.", hint="Record or export it again.")
-    if head[:4] != b"RIFF" or head[8:12] not in (b"WAVE", b""):
+    if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:12] not in (b"WAVE", b""):
         return NotPlainWav(not_wav(path, head))
     file.seek(12)
     found: Layout | NotPlainWav | None = None
+    long_data = 0
     for _ in range(_MAX_CHUNKS):
         name, length = file.read(4), int.from_bytes(file.read(4), "little")
         if name == b"data":
             if found is None:
                 break
+            if length == _LENGTH_IN_DS64 and long_data:
+                length = long_data
             riff_bytes = int.from_bytes(head[4:8], "little")
             return _with_samples(found, path, length, file.tell(), size, riff_bytes)
         if len(name) < 4:
@@ -160,6 +168,8 @@ def read_layout(file: BinaryIO, path: Path) -> Layout | NotPlainWav:
         here = file.tell()
         if name == b"fmt ":
             found = _read_format(file.read(min(length, 40)), path)
+        elif name == b"ds64":  # 64-bit lengths: of all, of the samples
+            long_data = int.from_bytes(file.read(min(length, 16))[8:], "little")
         file.seek(_next_chunk(file, here + length) if length % 2 else here + length)
     if isinstance(found, NotPlainWav):
         return found

@@ -211,6 +211,45 @@ async def test_a_pad_byte_that_is_not_zero_is_still_one() -> None:
     assert np.count_nonzero(await heard(WavSource(io.BytesIO(content), speed=INF))) == 800
 
 
+@pytest.mark.parametrize("name", [b"RF64", b"BW64"])
+async def test_a_file_for_more_than_4_gb_has_its_length_elsewhere(name: bytes) -> None:
+    sound = np.full(800, 1_000, "<i2").tobytes()
+    ds64 = struct.pack("<4sIQQQI", b"ds64", 28, 0, len(sound), 800, 0)
+    fmt = struct.pack("<4sI", b"fmt ", len(PLAIN)) + PLAIN
+    head = name + b"\xff\xff\xff\xffWAVE" + ds64 + fmt + b"data\xff\xff\xff\xff"
+    source = WavSource(io.BytesIO(head + sound + b"axml\4\0\0\0zzzz"), speed=INF)
+    assert (source.note, source.duration_s) == ("", 0.05)
+    assert np.count_nonzero(await heard(source)) == 800
+    cut = WavSource(io.BytesIO(head + sound[:800]), speed=INF)
+    assert "its header promises 0.05 s, 0.03 s are there" in cut.note
+
+
+# --- damaged headers that libsndfile reads
+
+
+@pytest.mark.parametrize(
+    "fmt",
+    [
+        struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 0, 16),
+        struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 4, 16),
+        struct.pack("<HHIIHH", 1, 1, RATE, 2 * RATE, 2, 12),
+    ],
+    ids=["block align 0", "block align wrong", "12 in 16 bits"],
+)
+async def test_a_header_with_a_wrong_block_align_is_read(fmt: bytes) -> None:
+    sound = np.full(800, 1_600, "<i2").tobytes()
+    samples = await heard(WavSource(io.BytesIO(riff(fmt, sound)), speed=INF))
+    assert samples[:800].tolist() == [1_600] * 800
+
+
+async def test_a_tag_before_the_header_is_skipped() -> None:
+    tag = b"ID3\4\0\0\0\0\0\x0a" + bytes(10)
+    sound = np.full(800, 1_000, "<i2").tobytes()
+    source = WavSource(io.BytesIO(tag + riff(PLAIN, sound)), speed=INF)
+    # libsndfile ends as many bytes early as the tag has: 20 bytes are 10 samples.
+    assert np.count_nonzero(await heard(source)) == 790
+
+
 # --- pipes
 
 
