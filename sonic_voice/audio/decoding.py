@@ -40,6 +40,10 @@ samples at 16 kHz."""
 _COUNTING_FRAMES = 65_536
 """Number of frames that are decoded at a time to count them."""
 
+_MIN_CUT_S = 0.1
+"""Minimum length that a compressed file must lack for a note, in seconds: encoders count their
+delay and padding differently, some 1,000 samples."""
+
 _UNKNOWN_FRAMES = 1 << 62
 """Totals from here on mean that the file has none; libsndfile reports 2**63 - 1."""
 
@@ -147,8 +151,8 @@ class _DecodingReader:
         self.rate_hz: int = self._sound.samplerate
         self.frame_bytes = 4 * self._channels
         self.frames, self.note = self._sound.frames, found.note
-        # Only FLAC files claim more than they hold: of others libsndfile looks at the length.
-        if self._sound.format == "FLAC" and not self._has_last_frame():
+        # The headers of these may claim more than is there; of others libsndfile looks at the size.
+        if self._sound.format in ("FLAC", "MP3") and not self._has_last_frame():
             self._count_frames(found)
         if not self.frames:
             self.close()
@@ -209,8 +213,8 @@ class _DecodingReader:
         while frames := len(self._decode(_COUNTING_FRAMES)):
             self.frames += frames
         _, self._sound = _sndfile(self._input, found)
-        if claimed < _UNKNOWN_FRAMES:
-            rate_hz = self.rate_hz
+        rate_hz = self.rate_hz
+        if self.frames + _MIN_CUT_S * rate_hz < claimed < _UNKNOWN_FRAMES:
             self.note = cut_short(self._path, claimed / rate_hz, self.frames / rate_hz)
 
 

@@ -43,7 +43,7 @@ def kind_of(head: bytes) -> str | None:
 
 
 def not_wav(path: Path, head: bytes) -> AudioError:
-    """Return the error for a file that is not a WAV file and that nothing decodes.
+    """Return the error for a file that does not begin like a WAV file, and that nothing decodes.
 
     Args:
         path: The file's name.
@@ -52,7 +52,7 @@ def not_wav(path: Path, head: bytes) -> AudioError:
     kind = kind_of(head)
     if kind is not None:
         return AudioError(
-            f"{path} is not a WAV file; it looks like {kind}.", hint=convert_hint(path)
+            f"{path} cannot be decoded here; it looks like {kind}.", hint=convert_hint(path)
         )
     if _is_text(head):
         return AudioError(

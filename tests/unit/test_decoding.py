@@ -180,8 +180,12 @@ async def test_an_mp3_cut_short_is_used_and_nothing_is_printed(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     mp3 = encoded("MP3", "MPEG_LAYER_III")
-    samples = await heard(WavSource(io.BytesIO(mp3[: len(mp3) * 2 // 3] + bytes(500)), speed=INF))
-    assert len(samples) > RATE
+    source = WavSource(io.BytesIO(mp3[: len(mp3) * 2 // 3] + bytes(500)), speed=INF)
+    assert 1.0 < source.duration_s < 1.7
+    assert f"promises 2.00 s, {source.duration_s:.2f} s are there" in source.note
+    samples = await heard(source)
+    assert len(samples) >= source.duration_s * RATE
+    assert np.abs(samples[8_000:16_000] - np.rint(TONE[8_000:16_000] * 32_768)).max() < 1_500
     assert capfd.readouterr().err == ""
 
 
