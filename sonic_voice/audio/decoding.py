@@ -31,7 +31,7 @@ from ..errors import AudioError
 from .file_errors import STREAM, system_error
 from .pcm import to_pcm
 from .riff import Layout, NotPlainWav, cut_short, read_layout
-from .stderr_silencer import QUIET
+from .stderr_silencer import STDERR_SILENCER
 
 MAX_STREAM_BYTES = 1 << 30
 """Maximum size of a recording from a pipe, which is kept in memory: 1 GiB, 9 hours of 16-bit
@@ -174,14 +174,14 @@ class _DecodingReader:
 
     def close(self) -> None:
         """See `SampleReader`."""
-        with QUIET:
+        with STDERR_SILENCER:
             self._sound.close()
         self._file.close()
 
     def _decode(self, frames: int) -> NDArray[np.float32]:
         """Return the next samples as floats: a row for each frame, a column for each channel."""
         out = np.full((frames, self._channels), np.nan, np.float32)
-        with QUIET:
+        with STDERR_SILENCER:
             try:
                 read = len(self._sound.read(out=out))
             except self._error:
@@ -196,7 +196,7 @@ class _DecodingReader:
         if self.frames >= _UNKNOWN_FRAMES:
             return False
         try:
-            with QUIET:
+            with STDERR_SILENCER:
                 self._sound.seek(max(0, self.frames - 1))
                 whole = len(self._decode(1)) == 1
                 self._sound.seek(0)
@@ -266,7 +266,7 @@ def _sndfile(file: _Input, found: NotPlainWav) -> tuple[type[Exception], Any]:
         raise found.error from None
     file.seek(0)
     try:
-        with QUIET:
+        with STDERR_SILENCER:
             return soundfile.SoundFileError, soundfile.SoundFile(file)  # pyright: ignore
     except soundfile.SoundFileError:
         raise found.error from None

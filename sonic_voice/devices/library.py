@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from threading import Condition, Event
 from typing import Literal, get_args
 
-from ..audio.stderr_silencer import QUIET
+from ..audio.stderr_silencer import STDERR_SILENCER
 from ..errors import ConfigError, DeviceError
 from ..extras import install_command
 from .listing import found, refusal, ways
@@ -67,7 +67,7 @@ class Library:
 
     def devices(self) -> tuple[Device, ...]:
         """The list; as it is now, if no stream is open."""
-        with self._turn, QUIET:
+        with self._turn, STDERR_SILENCER:
             self._renew_if_idle()
             try:
                 return self._backend.devices()
@@ -81,7 +81,7 @@ class Library:
 
         Raises `DeviceError`. The stream has not been started.
         """
-        with self._turn, QUIET:
+        with self._turn, STDERR_SILENCER:
             if self._renewing:
                 self._turn.wait_for(lambda: not self._streams, LET_GO_S)
             self._renew_if_idle()
@@ -93,12 +93,12 @@ class Library:
                 self._rest_if_idle()
                 raise
             self._streams += 1
-            QUIET.__enter__()  # until close: what its thread prints when the device goes
+            STDERR_SILENCER.__enter__()  # until close: what its thread prints when the device goes
             return opened
 
     def start(self, opened: Opened) -> None:
         """Let the stream call back. Raises `DeviceError`."""
-        with self._turn, QUIET:
+        with self._turn, STDERR_SILENCER:
             opened.stream.start()
 
     def close(self, opened: Opened) -> None:
@@ -107,7 +107,7 @@ class Library:
             opened.stream.close()
             self._streams -= 1
             self._rest_if_idle()
-            QUIET.__exit__()
+            STDERR_SILENCER.__exit__()
             self._turn.notify_all()
 
     def renew(self, bell: Event) -> None:
@@ -163,7 +163,7 @@ def sound_library(name: BackendName) -> Library:
             f"There is no audio backend {name!r}.",
             hint=f"One of {', '.join(get_args(BackendName))}.",
         )
-    with QUIET:
+    with STDERR_SILENCER:
         try:
             if name == "pyaudio":
                 from .pyaudio_backend import PyAudio
