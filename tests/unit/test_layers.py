@@ -160,7 +160,7 @@ CLOCKS = frozenset({"now", "today", "utcnow", "uuid1", "uuid4", "fromtimestamp"}
 CLOCK_OWNERS = frozenset({"datetime", "date", "time", "uuid"})
 """Names of the classes and modules whose functions these are."""
 
-LOADERS = frozenset({"import_module", "__import__", "engine"})
+LOADERS = frozenset({"import_module", "__import__", "engine", "import_engine"})
 """Names of functions that import the module whose name is their first argument."""
 
 CHANCE_ALLOWED = {"protocol": frozenset({"uuid4"})}
