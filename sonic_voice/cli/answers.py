@@ -26,7 +26,7 @@ class NotAnswered(DeadlineError):
     """The service took what was said, and did not answer it in time."""
 
 
-class Answers:
+class AnswerTracker:
     """An observer of one conversation that knows what is not answered."""
 
     def __init__(self, session: Session) -> None:
@@ -71,7 +71,7 @@ class Answers:
         )
 
 
-class AnswerWatch:
+class AnswerTimer:
     """An observer of a live conversation that tells the person when no answer comes.
 
     Belongs to the running event loop. `close` it.

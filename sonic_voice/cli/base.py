@@ -63,7 +63,7 @@ def options(
         logging.getLogger("botocore").setLevel(logging.INFO)
 
 
-def needs_emulator() -> None:
+def require_emulator() -> None:
     """Say what is missing where the emulator's packages are not installed."""
     for package in ("trustme", "yaml"):
         if find_spec(package) is None:
@@ -73,7 +73,7 @@ def needs_emulator() -> None:
             )
 
 
-def until_done(work: Coroutine[Any, Any, None]) -> None:
+def run_until_done(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` in an event loop. A signal cancels it, which says goodbye.
 
     Raises:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .base import errors, needs_emulator, until_done
+from .base import errors, require_emulator, run_until_done
 
 Ears = Literal["default", "auto", "light", "good", "none"]
 Quality = Literal["auto", "light", "good"]
@@ -79,10 +79,10 @@ def emulate(
     the real service would have done.
     """
     with errors(context):
-        needs_emulator()
+        require_emulator()
         from ..emulator.assembly import Behaviour
         from ..emulator.server.stream_handler import Pace
-        from .emulation import Emulation, serve
+        from .emulation import EmulateOptions, serve
 
         behaviour = Behaviour(
             strict=strict,
@@ -96,10 +96,10 @@ def emulate(
             brain=brain,
             faults=tuple(fault or ()),
         )
-        asked = Emulation(
+        options = EmulateOptions(
             behaviour, scenario, host, port, ca_out, report, record, ui, bool(context.obj)
         )
-        until_done(serve(asked))
+        run_until_done(serve(options))
 
 
 def scenario(
@@ -108,7 +108,7 @@ def scenario(
 ) -> None:
     """Check scenario files: every mistake, with its line and column."""
     with errors(context):
-        needs_emulator()
+        require_emulator()
         from ..emulator.scenario import mistakes
 
         wrong = False

@@ -36,7 +36,7 @@ _HTTPS_PORT = 443
 
 
 @dataclass(frozen=True, slots=True)
-class Emulation:
+class EmulateOptions:
     """All that `emulate` was asked for."""
 
     behaviour: Behaviour
@@ -50,36 +50,37 @@ class Emulation:
     debug: bool = False
 
 
-async def serve(asked: Emulation) -> None:
+async def serve(options: EmulateOptions) -> None:
     """Serve until cancelled.
 
     Raises `ConfigError` for what cannot be: a fault, a file, a port.
     """
-    if not asked.debug:
+    if not options.debug:
         _log_to_stderr()
     async with AsyncExitStack() as stack:
-        report = await stack.enter_async_context(_reporting(asked.report))
+        report = await stack.enter_async_context(_reporting(options.report))
         board = Board()
-        watches: list[Watch] = [report, board] if asked.ui else [report]
-        if asked.record is not None:
-            watches.append(Recorder(asked.record))
+        watches: list[Watch] = [report, board] if options.ui else [report]
+        if options.record is not None:
+            watches.append(Recorder(options.record))
         authority = Authority.of_this_user()
         running = emulator(
-            asked.scenario,
-            host=asked.host,
-            port=asked.port,
-            behaviour=asked.behaviour,
+            options.scenario,
+            host=options.host,
+            port=options.port,
+            behaviour=options.behaviour,
             authority=authority,
             watches=watches,
         )
         await stack.enter_async_context(running)
-        if asked.ca_out is not None:
-            _replace(asked.ca_out, authority.ca_pem, private=False)
-        for line in _welcome(running, asked):
+        if options.ca_out is not None:
+            _replace(options.ca_out, authority.ca_pem, private=False)
+        for line in _welcome(running, options):
             typer.echo(line)
-        if asked.ui:
+        if options.ui:
             page = StatusPage(
-                lambda: board.document(running.endpoint), port=running.port + 1 if asked.port else 0
+                lambda: board.document(running.endpoint),
+                port=running.port + 1 if options.port else 0,
             )
             await stack.enter_async_context(page)
             typer.echo(f"Status page: {page.url}")
@@ -132,17 +133,17 @@ def _print_mistake(statistics: StreamStatistics, mistake: Mistake) -> None:
     typer.echo(f"{datetime.now().astimezone():%H:%M:%S}  stream {stream}  {mistake}")
 
 
-def _welcome(running: Emulator, asked: Emulation) -> Iterator[str]:
+def _welcome(running: Emulator, options: EmulateOptions) -> Iterator[str]:
     """What is to be pasted, and where."""
     environment = running.environment()
-    if asked.ca_out is not None:
+    if options.ca_out is not None:
         environment |= dict.fromkeys(
-            ("SSL_CERT_FILE", "AWS_CA_BUNDLE"), str(asked.ca_out.absolute())
+            ("SSL_CERT_FILE", "AWS_CA_BUNDLE"), str(options.ca_out.absolute())
         )
     ca = environment["SSL_CERT_FILE"]
     yield f"Nova Sonic, emulated, at {running.endpoint}\n"
-    if not is_loopback(asked.host):
-        yield f"Whoever can reach {asked.host} can talk to it: its keys are no secret.\n"
+    if not is_loopback(options.host):
+        yield f"Whoever can reach {options.host} can talk to it: its keys are no secret.\n"
     yield "Python, boto3's variables, and every SDK that reads them:\n"
     yield from (f"export {name}={value}" for name, value in environment.items())
     yield "\nAWS SDK for JavaScript v3: the same, and before node starts:\n"
@@ -157,16 +158,16 @@ def _welcome(running: Emulator, asked: Emulation) -> Iterator[str]:
             "sudo iptables -t nat -A OUTPUT -o lo -p tcp --dport 443 "
             f"-j REDIRECT --to-ports {running.port}"
         )
-    model = voice_model((asked.behaviour.models or (DEFAULT_MODEL,))[0]).id
+    model = voice_model((options.behaviour.models or (DEFAULT_MODEL,))[0]).id
     yield f"\nModel: {model}"
-    yield from (f"Fault: {text}: {_says(text)}" for text in asked.behaviour.faults)
-    if asked.report is not None:
-        yield f"Report: {asked.report.absolute()}"
-    if asked.record is not None:
-        yield f"Recordings: {asked.record.absolute()}"
+    yield from (f"Fault: {text}: {_fault_description(text)}" for text in options.behaviour.faults)
+    if options.report is not None:
+        yield f"Report: {options.report.absolute()}"
+    if options.record is not None:
+        yield f"Recordings: {options.record.absolute()}"
 
 
-def _says(fault: str) -> str:
+def _fault_description(fault: str) -> str:
     return FAULTS[fault.partition(":")[0].partition("@")[0]].says
 
 

@@ -40,7 +40,7 @@ from .answers import NotAnswered
 from .base import CLOSED_OUTPUT_EXIT, exit_code_of
 from .output import READER_GONE, LineOutput, PrintOutput, json_lines_only
 from .signals import ending_signals
-from .story import Output
+from .story import TextOutput
 
 REASONS: tuple[tuple[type[SonicError], str], ...] = (
     (NotAnswered, "unanswered"),
@@ -58,7 +58,7 @@ class Ending:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.out: Output = PrintOutput(self._stdout_failed)
+        self.out: TextOutput = PrintOutput(self._stdout_failed)
         """Standard output: JSON lines with `--json`, lines for people without."""
         self.events: LineOutput | None = None
         """The file of `--events`."""
@@ -106,7 +106,7 @@ class Ending:
         facts = {
             "event": "Ended",
             "at_s": round(self.now(), 3) if self.now else None,
-            **cause(error),
+            **cause_fields(error),
             "unspoken_s": round(self.unspoken_s(), 3) if self.unspoken_s else None,
             "exit_code": _exit_code(error),
         }
@@ -134,7 +134,7 @@ def ending(as_json: bool) -> Generator[Ending]:
         as_json: Whether standard output holds JSON lines only.
     """
     end = Ending(as_json)
-    with _json_output(end), ending_signals.last_word(lambda: end.record(None)):
+    with _json_output(end), ending_signals.on_forced_exit(lambda: end.record(None)):
         try:
             yield end
         except BaseException as error:
@@ -157,13 +157,13 @@ def _json_output(end: Ending) -> Generator[None]:
         yield
 
 
-def cause(error: BaseException | None) -> dict[str, Any]:
+def cause_fields(error: BaseException | None) -> dict[str, Any]:
     """Return the record's fields about why the conversation ended."""
     facts: dict[str, Any] = {"reason": "goodbye", "signal": None, "error": None}
     if isinstance(error, SonicError):
         matching = (reason for kind, reason in REASONS if isinstance(error, kind))
         facts["reason"] = next(matching, "internal")
-        facts["error"] = facts_of(error)
+        facts["error"] = error_fields(error)
     elif ending_signals.signal_name is not None:
         facts |= {"reason": "interrupted", "signal": ending_signals.signal_name}
     elif ending_signals.exit_code == CLOSED_OUTPUT_EXIT:
@@ -177,7 +177,7 @@ def cause(error: BaseException | None) -> dict[str, Any]:
     return facts
 
 
-def facts_of(error: SonicError) -> dict[str, Any]:
+def error_fields(error: SonicError) -> dict[str, Any]:
     """Return what is known of `error`, as JSON has it.
 
     `kind` is the meaning of a refusal of the service, how an open connection ended, or null.

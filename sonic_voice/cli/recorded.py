@@ -1,7 +1,7 @@
 """One conversation of the command line: what it reads, what it writes, what it prints.
 
-Everything that can be wrong without a network is found before any: `prepared` opens the files and
-`hold` connects, converses, and sums up whatever came of it, also after Ctrl-C.
+Everything that can be wrong without a network is found before any: `prepare_conversation` opens the files and
+`run_conversation` connects, converses, and sums up whatever came of it, also after Ctrl-C.
 """
 
 import contextlib
@@ -21,20 +21,20 @@ from ..metrics import Metrics
 from ..session import Session
 from ..tools.toolbox import Toolbox
 from ..transport import Transport
-from .answers import Answers
+from .answers import AnswerTracker
 from .ending import Ending, print_notice
 from .signals import ending_signals
-from .story import JsonLines, Story, summary, summary_lines
+from .story import JsonLines, PrintedTranscript, summary, summary_lines
 
-type Service = Callable[[], contextlib.AbstractAsyncContextManager[Transport]]
+type TransportFactory = Callable[[], contextlib.AbstractAsyncContextManager[Transport]]
 """Gives a transport to whom the conversation is with."""
 
-UNSPOKEN_S = 0.1
+UNSPOKEN_NOTICE_S = 0.1
 """Less of a recording that was not spoken is not worth a sentence, in seconds: three chunks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RecordedConversation:
     """One conversation of the command line, everything checked that can be without a network."""
 
     config: SessionConfig
@@ -56,7 +56,7 @@ class Run:
 
 
 @contextmanager
-def prepared(
+def prepare_conversation(
     config: SessionConfig,
     input: Path,
     output: Path | None,
@@ -65,16 +65,16 @@ def prepared(
     tools: Toolbox,
     end: Ending,
     where: str,
-) -> Generator[Run]:
+) -> Generator[RecordedConversation]:
     """Open what the conversation reads and writes; a wrong file is found before any network."""
     source = WavSource(input, config.input, speed=speed)
     end.unspoken_s = lambda: source.unspoken_s
     sink: WavSink | NullSink = NullSink(config.output, now=source.now)
     if output is not None:
-        with ending_signals.held():
+        with ending_signals.deferred():
             sink = WavSink(output, config.output, now=source.now)
-    run = Run(config, source, sink, output, tools, end, where)
-    with ending_signals.last_word(run.save):
+    run = RecordedConversation(config, source, sink, output, tools, end, where)
+    with ending_signals.on_forced_exit(run.save):
         if warning := config.voice_model.warning(datetime.now(UTC).date()):
             print_notice(warning)
         if source.note:
@@ -83,7 +83,7 @@ def prepared(
         yield run
 
 
-async def hold(run: Run, service: Service) -> None:
+async def run_conversation(run: RecordedConversation, service: TransportFactory) -> None:
     """Hold the conversation, and print what it came to.
 
     Raises:
@@ -96,7 +96,7 @@ async def hold(run: Run, service: Service) -> None:
         transport = await stack.enter_async_context(service())
         session = Session.open(run.config, transport, clock=run.source.now)
         metrics = Metrics(session, run.sink)
-        answers = Answers(session)
+        answers = AnswerTracker(session)
         try:
             try:
                 async with session:
@@ -106,7 +106,7 @@ async def hold(run: Run, service: Service) -> None:
                 if not session.finished:  # it was not the goodbye that came too late
                     raise
                 raise answers.missing(run.source.path.name, PATIENCE_S) or error from error
-            tell_goodbye(session, run.end)
+            report_goodbye_timeout(session, run.end)
             if missing := answers.missing(run.source.path.name, PATIENCE_S):
                 raise missing
             if not session.transcript.lines and not run.end.as_json:
@@ -114,15 +114,17 @@ async def hold(run: Run, service: Service) -> None:
                     f"The service heard nothing to answer in {run.source.path.name}.\n"
                 )
         finally:
-            sum_up(run.config, metrics, run.end, output=run.output)
-            if run.end.now is not None and run.source.unspoken_s > UNSPOKEN_S:
-                _tell_unspoken(run)
+            print_summary(run.config, metrics, run.end, output=run.output)
+            if run.end.now is not None and run.source.unspoken_s > UNSPOKEN_NOTICE_S:
+                _print_unspoken(run)
 
 
-async def _tell(run: Run, session: Session, metrics: Metrics, answers: Answers) -> None:
+async def _tell(
+    run: RecordedConversation, session: Session, metrics: Metrics, answers: AnswerTracker
+) -> None:
     end = run.end
     observers: list[Observer] = [metrics, answers]
-    observers.append(JsonLines(end.out) if end.as_json else Story(end.out, metrics))
+    observers.append(JsonLines(end.out) if end.as_json else PrintedTranscript(end.out, metrics))
     if end.events is not None:
         observers.append(JsonLines(end.events))
     if not end.as_json:
@@ -138,7 +140,7 @@ async def _tell(run: Run, session: Session, metrics: Metrics, answers: Answers) 
         await sink.aclose()
 
 
-def tell_goodbye(session: Session, end: Ending) -> None:
+def report_goodbye_timeout(session: Session, end: Ending) -> None:
     """Tell the person that the service did not end the stream, if that is so."""
     if session.goodbye_timed_out:
         waited_s = session.config.deadlines.close_s
@@ -148,7 +150,7 @@ def tell_goodbye(session: Session, end: Ending) -> None:
         )
 
 
-def _tell_unspoken(run: Run) -> None:
+def _print_unspoken(run: RecordedConversation) -> None:
     """Print how much of the recording was not spoken."""
     if not run.end.as_json:
         run.end.out.write(
@@ -156,7 +158,7 @@ def _tell_unspoken(run: Run) -> None:
         )
 
 
-def sum_up(
+def print_summary(
     config: SessionConfig, metrics: Metrics, end: Ending, *, output: Path | None = None
 ) -> None:
     """Print what it came to, if anybody said anything."""

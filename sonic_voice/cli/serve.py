@@ -16,11 +16,11 @@ from ..errors import ConfigError
 from ..events import duration
 from ..extras import install_command
 from ..tools.toolbox import Toolbox
-from .base import errors, until_done
+from .base import errors, run_until_done
 from .ending import print_notice
-from .recorded import Service
-from .service import ProxyUrl, service_of, text_of
-from .tools_file import tools_of
+from .recorded import TransportFactory
+from .service import ProxyUrl, read_text_argument, select_service
+from .tools_file import load_tools
 
 if TYPE_CHECKING:
     from ..bridge import Access
@@ -30,7 +30,7 @@ _PACKAGES = {"websockets": "websockets", "prometheus_client": "prometheus_client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _ServeOptions:
     """Where to serve, to whom, and what."""
 
     config: SessionConfig
@@ -129,15 +129,15 @@ def serve(
             raise typer.BadParameter(
                 "--token-issuer and --token-audience need --token-jwks or --token-secret-file."
             )
-        toolbox = tools_of(tools)
+        toolbox = load_tools(tools)
         config = SessionConfig(
             model=model,
             voice=voice,
             region=region,
-            system=DEFAULT_SYSTEM if system is None else text_of(system),
+            system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
         )
-        asked = _Asked(
+        options = _ServeOptions(
             config=config,
             tools=toolbox,
             voices=tuple(config.voice_model.voice(name).id for name in offer_voice or ()),
@@ -160,7 +160,7 @@ def serve(
                 f"conversation after {duration(config.stream_life_s)}.",
                 err=True,
             )
-        service = service_of(
+        service = select_service(
             local=local,
             scenario=scenario,
             region=region,
@@ -172,36 +172,38 @@ def serve(
             proxy=proxy,
         )
         toolbox.on_notice = print_notice
-        until_done(_serve(asked, service, token_secret_file))
+        run_until_done(_serve(options, service, token_secret_file))
 
 
-async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> None:
+async def _serve(
+    options: _ServeOptions, service: TransportFactory, secret_file: Path | None
+) -> None:
     from ..bridge import Bridge, Limits, Offer, load_pages, served, web_client
     from ..http2.loopback import is_loopback
 
-    access = await _access(asked)
+    access = await _access(options)
     offer = Offer(
-        config=asked.config,
-        tools=asked.tools,
-        voices=asked.voices,
-        show_tools=is_loopback(asked.host),
+        config=options.config,
+        tools=options.tools,
+        voices=options.voices,
+        show_tools=is_loopback(options.host),
     )
     limits = Limits(
-        sessions=asked.max_sessions, session_s=asked.max_minutes * 60, idle_s=asked.idle_s
+        sessions=options.max_sessions, session_s=options.max_minutes * 60, idle_s=options.idle_s
     )
-    if is_loopback(asked.host):  # everybody has one address: this machine's, or its proxy's
-        limits = replace(limits, of_address=asked.max_sessions)
-    pages = load_pages(asked.pages or web_client())
+    if is_loopback(options.host):  # everybody has one address: this machine's, or its proxy's
+        limits = replace(limits, of_address=options.max_sessions)
+    pages = load_pages(options.pages or web_client())
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(service())
         bridge = await stack.enter_async_context(
             Bridge(offer, transport, access=access, limits=limits)
         )
-        serving = served(bridge, pages=pages, host=asked.host, port=asked.port, tls=asked.tls)
+        serving = served(bridge, pages=pages, host=options.host, port=options.port, tls=options.tls)
         url = await stack.enter_async_context(serving)
         typer.echo(f"Open {url}")
-        if asked.jwks is not None:
-            typer.echo(f"It takes tokens that are signed with a key of {asked.jwks}.")
+        if options.jwks is not None:
+            typer.echo(f"It takes tokens that are signed with a key of {options.jwks}.")
         if secret_file is not None:
             typer.echo(
                 "It asks for a token. Make one for a minute, and add it as #token=...:\n"
@@ -210,18 +212,18 @@ async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> N
         await asyncio.Event().wait()  # a signal cancels this
 
 
-async def _access(asked: _Asked) -> "Access":
+async def _access(options: _ServeOptions) -> "Access":
     """Return who may come; the keys of an issuer are fetched, so that a wrong URL is noticed."""
     from ..bridge import Access, RemoteKeys, key_source
 
     access = Access(
-        origins=asked.origins,
-        secret=asked.secret,
-        keys=None if asked.jwks is None else key_source(asked.jwks),
-        issuer=asked.issuer,
-        audience=asked.audience,
+        origins=options.origins,
+        secret=options.secret,
+        keys=None if options.jwks is None else key_source(options.jwks),
+        issuer=options.issuer,
+        audience=options.audience,
     )
-    access.check_host(asked.host)
+    access.check_host(options.host)
     if isinstance(access.keys, RemoteKeys):
         await access.keys.fetch()
     return access

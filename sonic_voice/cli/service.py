@@ -9,9 +9,9 @@ import typer
 
 from ..errors import ConfigError
 from ..transport import Transport
-from .base import needs_emulator
+from .base import require_emulator
 from .ending import print_notice
-from .recorded import Service
+from .recorded import TransportFactory
 
 Engine = Literal["http2", "crt"]
 
@@ -23,7 +23,7 @@ ProxyUrl = Annotated[
 ]
 
 
-def service_of(
+def select_service(
     *,
     local: bool,
     scenario: Path | None,
@@ -36,7 +36,7 @@ def service_of(
     engine: Engine = "http2",
     authenticated: bool = True,
     quiet: bool = False,
-) -> Service:
+) -> TransportFactory:
     """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other.
 
     A region without `model` is a `ConfigError` when the service is entered.
@@ -49,7 +49,7 @@ def service_of(
     if local:
         if endpoint or ca or profile or proxy:
             raise typer.BadParameter("--local has an endpoint and credentials of its own.")
-        return emulated(scenario, engine)
+        return emulated_service(scenario, engine)
     if scenario:
         raise typer.BadParameter("--scenario is for the emulator: add --local.")
     return _bedrock(
@@ -65,9 +65,9 @@ def service_of(
     )
 
 
-def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
+def emulated_service(scenario: Path | None, engine: Engine = "http2") -> TransportFactory:
     """The emulator, in this process. Raises `ConfigError` where it is not installed."""
-    needs_emulator()
+    require_emulator()
     from ..local_service import LocalService
 
     service = LocalService(scenario, engine=engine)  # a scenario is read before all else
@@ -85,7 +85,7 @@ def _bedrock(
     *,
     authenticated: bool,
     quiet: bool,
-) -> Service:
+) -> TransportFactory:
     from ..bedrock import BedrockTransport
 
     transport = BedrockTransport(
@@ -110,7 +110,7 @@ def _bedrock(
     return opened
 
 
-def text_of(argument: str) -> str:
+def read_text_argument(argument: str) -> str:
     """`argument`, or what is in the file it names with an @, as curl does it."""
     if not argument.startswith("@"):
         return argument

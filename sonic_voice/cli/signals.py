@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncio
 
-LAST_WORDS_S = 0.3
+EXIT_CALLBACKS_S = 0.3
 """Seconds that the event loop has to run the last words after a second signal. A loop that is
 blocked for longer, for instance by a tool, is not waited for."""
 
@@ -40,7 +40,7 @@ SIGNAL_EXIT = 128
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 """SIGHUP says that the terminal was closed. Windows has no such signal."""
 
-type LastWord = Callable[[], object]
+type ExitCallback = Callable[[], object]
 
 
 class EndingSignals:
@@ -53,10 +53,10 @@ class EndingSignals:
         """The exit code that the first signal, or `stop`, asked for; None before."""
         self.signal_name: str | None = None
         """The first signal: SIGINT, SIGTERM or SIGHUP; None if there was none."""
-        self._held = 0
+        self._deferrals = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._last_words: list[LastWord] = []
+        self._exit_callbacks: list[ExitCallback] = []
 
     def install(self) -> None:
         """Handle the signals from here on, but for those that the parent process had ignored.
@@ -70,33 +70,33 @@ class EndingSignals:
 
     def finished(self) -> None:
         """Say that the command is over: a signal may end the process at once."""
-        self._last_words.clear()
+        self._exit_callbacks.clear()
         self.importing = True
 
     @contextmanager
-    def held(self) -> Generator[None]:
+    def deferred(self) -> Generator[None]:
         """Hold signals back while a file is created that must not be left behind.
 
         Raises:
             SystemExit: At the end of the block, if there was a signal.
         """
-        self._held += 1
+        self._deferrals += 1
         try:
             yield
         finally:
-            self._held -= 1
+            self._deferrals -= 1
         if self.exit_code is not None:
             raise SystemExit(self.exit_code)
 
     @contextmanager
-    def last_word(self, word: LastWord) -> Generator[None]:
+    def on_forced_exit(self, word: ExitCallback) -> Generator[None]:
         """Call `word` if the process is ended at once during this block."""
-        self._last_words.append(word)
+        self._exit_callbacks.append(word)
         try:
             yield
         finally:
             with suppress(ValueError):  # `finished` may have removed it
-                self._last_words.remove(word)
+                self._exit_callbacks.remove(word)
 
     @contextmanager
     def cancelling(self) -> Generator[Callable[["asyncio.Task[Any]"], bool]]:
@@ -106,7 +106,7 @@ class EndingSignals:
             A function to be called with the running loop's main task. It returns False if the
             task must not begin, because there was a signal already.
         """
-        self._held += 1  # until there is a task to cancel
+        self._deferrals += 1  # until there is a task to cancel
 
         def begin(task: "asyncio.Task[Any]") -> bool:
             self._task, self._loop = task, task.get_loop()
@@ -115,7 +115,7 @@ class EndingSignals:
         try:
             yield begin
         finally:
-            self._held -= 1
+            self._deferrals -= 1
             self._loop = self._task = None
 
     def stop(self, code: int) -> None:
@@ -132,9 +132,9 @@ class EndingSignals:
         first = self.signal_name is None
         self.signal_name = self.signal_name or name
         running = self._task is not None and not self._task.done()
-        if self._held and first and (running or self._task is None):
+        if self._deferrals and first and (running or self._task is None):
             self.stop(SIGNAL_EXIT + number)
-        elif first and not self._held:
+        elif first and not self._deferrals:
             self.exit_code = SIGNAL_EXIT + number
             raise SystemExit(self.exit_code)
         else:
@@ -145,12 +145,12 @@ class EndingSignals:
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop was closed
                 self._loop.call_soon_threadsafe(self._exit)
-                threading.Timer(LAST_WORDS_S, self._exit).start()
+                threading.Timer(EXIT_CALLBACKS_S, self._exit).start()
                 return
         self._exit()
 
     def _exit(self) -> None:
-        words, self._last_words = self._last_words, []
+        words, self._exit_callbacks = self._exit_callbacks, []
         for word in reversed(words):
             with suppress(Exception):  # the next one may succeed, and nobody is left to be told
                 word()

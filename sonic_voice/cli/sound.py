@@ -10,15 +10,15 @@ from rich.table import Table
 
 from ..catalog import DEFAULT_MODEL
 from ..devices import BackendName, devices
-from ..doctor import Finding, Options, as_json, examine, lines, talking_works
+from ..doctor import Finding, Options, examine, finding_lines, findings_as_json, talking_works
 from ..errors import DeviceError
-from .base import errors, until_done
+from .base import errors, run_until_done
 from .service import ProxyUrl
 
 AudioBackend = Annotated[BackendName, typer.Option(help="The library that opens devices.")]
 
 
-def device(wanted: str | None) -> int | str | None:
+def device_selector(wanted: str | None) -> int | str | None:
     """A device as it is named on the command line: a number, a part of a name, or none."""
     return int(wanted) if wanted is not None and wanted.isdecimal() else wanted
 
@@ -67,7 +67,7 @@ def doctor(
     Exits with 0 if nothing stands in the way, else with 1. No stream to a model is opened, and
     nothing costs money.
     """
-    asked = Options(
+    options = Options(
         model=model,
         region=region,
         profile=profile,
@@ -77,19 +77,19 @@ def doctor(
         local=local,
         audio=audio,
         backend=audio_backend,
-        microphone=device(microphone),
-        loudspeaker=device(speaker),
+        microphone=device_selector(microphone),
+        loudspeaker=device_selector(speaker),
     )
     found: list[Finding] = []
 
     async def look() -> None:
-        async for finding in examine(asked):
+        async for finding in examine(options):
             found.append(finding)
             if not json:
-                typer.echo("\n".join(lines(finding)))
+                typer.echo("\n".join(finding_lines(finding)))
 
     with errors(context):
-        until_done(look())
+        run_until_done(look())
         if json:
-            typer.echo(as_json(found))
+            typer.echo(findings_as_json(found))
         raise typer.Exit(0 if talking_works(found) else 1)

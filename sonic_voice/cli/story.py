@@ -31,7 +31,7 @@ RESULT_CHARACTERS = 200
 """Longer tool results are cut in the lines for people."""
 
 
-class Output(Protocol):
+class TextOutput(Protocol):
     """Where lines go: a text file, or what `cli.output` makes of one."""
 
     def write(self, text: str, /) -> object:
@@ -43,10 +43,10 @@ class Output(Protocol):
         ...
 
 
-class Story:
+class PrintedTranscript:
     """Writes who says what to `out`, with the response latency of each answer from `metrics`."""
 
-    def __init__(self, out: Output, metrics: Metrics) -> None:
+    def __init__(self, out: TextOutput, metrics: Metrics) -> None:
         self._out = out
         self._metrics = metrics
         self._answering = 0
@@ -108,17 +108,17 @@ class Story:
 class JsonLines:
     """Writes each event as one JSON object a line: `event`, `at_s`, and the event's fields."""
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: TextOutput) -> None:
         self._out = out
 
     def __call__(self, event: Event, now: float) -> None:
         """Write `event`, which came at `now` seconds of the session's clock."""
-        line = {"event": type(event).__name__, "at_s": round(now, 3)} | as_json(event)
+        line = {"event": type(event).__name__, "at_s": round(now, 3)} | event_fields(event)
         self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._out.flush()
 
 
-def as_json(event: Event) -> dict[str, Any]:
+def event_fields(event: Event) -> dict[str, Any]:
     """The fields of `event`; sound as `sound_ms`."""
     if isinstance(event, Audio):
         sound_ms = round(len(event.pcm) / 2 / event.rate_hz * 1000)

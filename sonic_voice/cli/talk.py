@@ -10,12 +10,12 @@ import typer
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..tools.toolbox import Toolbox, tool
-from .base import errors, until_done
+from .base import errors, run_until_done
 from .ending import ending
-from .recorded import hold, prepared
-from .service import Engine, ProxyUrl, emulated, service_of, text_of
-from .sound import AudioBackend, device
-from .tools_file import tools_of
+from .recorded import prepare_conversation, run_conversation
+from .service import Engine, ProxyUrl, emulated_service, read_text_argument, select_service
+from .sound import AudioBackend, device_selector
+from .tools_file import load_tools
 
 EMULATOR = "on the local emulator"
 
@@ -94,15 +94,15 @@ def talk(
     with errors(context), ending(as_json) as end:
         if input is None and (output or speed != 1.0):
             raise typer.BadParameter("--output and --speed are for recordings: add --input.")
-        toolbox = tools_of(tools)
+        toolbox = load_tools(tools)
         config = SessionConfig(
             model=model,
             voice=voice,
             region=region,
-            system=DEFAULT_SYSTEM if system is None else text_of(system),
+            system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
         )
-        service = service_of(
+        service = select_service(
             local=local,
             scenario=scenario,
             region=region,
@@ -116,18 +116,20 @@ def talk(
         )
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if input is not None:
-            with prepared(config, input, output, speed, events, toolbox, end, where) as run:
-                until_done(hold(run, service))
+            with prepare_conversation(
+                config, input, output, speed, events, toolbox, end, where
+            ) as run:
+                run_until_done(run_conversation(run, service))
             return
-        from .live import Live, hold_live
+        from .live import LiveOptions, run_live_conversation
 
         end.open_events(events)
-        live = Live(
+        live = LiveOptions(
             config=config,
             tools=toolbox,
             where=where,
-            microphone=device(microphone),
-            speaker=device(speaker),
+            microphone=device_selector(microphone),
+            speaker=device_selector(speaker),
             backend=audio_backend,
             latency=latency,
             block_ms=block_ms,
@@ -136,7 +138,7 @@ def talk(
             plain=plain or bool(context.obj),  # a log would be drawn over
             end=end,
         )
-        until_done(hold_live(live, service))
+        run_until_done(run_live_conversation(live, service))
 
 
 def demo(
@@ -166,6 +168,6 @@ def demo(
         tools = Toolbox([go])
         config = SessionConfig(tools=tools.specs, system="You steer a small robot.")
         run = stack.enter_context(
-            prepared(config, speech, output, speed, None, tools, end, EMULATOR)
+            prepare_conversation(config, speech, output, speed, None, tools, end, EMULATOR)
         )
-        until_done(hold(run, emulated(script)))
+        run_until_done(run_conversation(run, emulated_service(script)))

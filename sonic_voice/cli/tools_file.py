@@ -22,7 +22,7 @@ from ..errors import ConfigError, SonicError
 from ..tools.toolbox import Tool, Toolbox
 
 
-def tools_of(path: Path | None) -> Toolbox:
+def load_tools(path: Path | None) -> Toolbox:
     """Run a Python file and return its tools, those it imports included; none without a file.
 
     Raises:
@@ -46,7 +46,7 @@ def tools_of(path: Path | None) -> Toolbox:
         del sys.modules[module.__name__]
         if isinstance(error, SonicError) or not isinstance(error, Exception | SystemExit):
             raise
-        raise _explained(path, error) from error
+        raise _explain_failure(path, error) from error
     found: list[Tool[..., Any]] = []
     for value in vars(module).values():
         if isinstance(value, Tool) and value not in found:  # it may have a second name there
@@ -92,7 +92,7 @@ def _imports_from(folder: Path) -> Generator[None]:
     sys.path.append(entry)
 
 
-def _explained(path: Path, error: BaseException) -> ConfigError:
+def _explain_failure(path: Path, error: BaseException) -> ConfigError:
     """Return what happened when the file ran, with the next step."""
     if isinstance(error, ImportError) and "relative import" in str(error):
         return ConfigError(

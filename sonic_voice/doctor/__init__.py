@@ -1,7 +1,7 @@
 """Would talking work here? Every part that a conversation needs, looked at, with what to do.
 
     async for finding in examine(Options()):
-        print(*lines(finding), sep="\\n")
+        print(*finding_lines(finding), sep="\\n")
 
 Findings are graded `ok`, `warning` (talking works, though not as well as it could) or `failure`
 (it would not). Checks run side by side, each with a deadline of its own, and none can hide another:
@@ -18,8 +18,16 @@ Nothing here opens a stream to a model of the service, so nothing costs money (s
 of credentials no more is ever shown than the last four letters of the key's id.
 """
 
-from .finding import Finding, Grade, as_json, lines, talking_works
+from .finding import Finding, Grade, finding_lines, findings_as_json, talking_works
 from .options import Options
 from .runner import examine
 
-__all__ = ["Finding", "Grade", "Options", "as_json", "examine", "lines", "talking_works"]
+__all__ = [
+    "Finding",
+    "Grade",
+    "Options",
+    "examine",
+    "finding_lines",
+    "findings_as_json",
+    "talking_works",
+]

@@ -13,19 +13,19 @@ from .options import Options
 if TYPE_CHECKING:
     from ..bedrock.account import Account
 
-SHORT = timedelta(minutes=10)
+EXPIRES_SOON = timedelta(minutes=10)
 """A stream lives for 8 minutes and is signed to its end by the credentials it began with."""
 
-_SHOWN = 4
+_KEY_ID_CHARACTERS = 4
 """How many letters of a key's id are shown. The rest says whose it is."""
 
-_SOME_REGION = "us-east-1"
+_FALLBACK_REGION = "us-east-1"
 """For looking at credentials where no region is set."""
 
 _SET_BY = {"OVERRIDE": "--region", "ENV": "the environment", "PROFILE": "the AWS files"}
 
 
-async def account(options: Options) -> AsyncIterator[Finding]:
+async def check_account(options: Options) -> AsyncIterator[Finding]:
     """Region and model, then credentials."""
     try:
         found = await resolve(options)
@@ -37,11 +37,11 @@ async def account(options: Options) -> AsyncIterator[Finding]:
         yield failure("region" if about_region else "AWS settings", error)
         if not about_region:
             return
-        found = await resolve(options, _SOME_REGION)
+        found = await resolve(options, _FALLBACK_REGION)
     else:
-        yield _region(options.model, found)
+        yield _region_finding(options.model, found)
     try:
-        yield await _credentials(found)
+        yield await _credentials_finding(found)
     except ConfigError as error:
         yield failure("credentials", error)
     finally:
@@ -61,7 +61,7 @@ async def resolve(options: Options, region: str | None = None) -> "Account":
     )
 
 
-def _region(model_id: str, account: "Account") -> Finding:
+def _region_finding(model_id: str, account: "Account") -> Finding:
     """Whether the model is offered in the region, as far as the catalog knows."""
     region = account.config.region
     try:
@@ -79,13 +79,13 @@ def _region(model_id: str, account: "Account") -> Finding:
     return Finding("region and model", "ok", f"{text}, set by {set_by}" if set_by else text)
 
 
-async def _credentials(account: "Account") -> Finding:
+async def _credentials_finding(account: "Account") -> Finding:
     """Look the credentials up. Raises `ConfigError`."""
     identity = await account.identity()
-    text = f"...{identity.access_key_id[-_SHOWN:]} from {account.origin}"
+    text = f"...{identity.access_key_id[-_KEY_ID_CHARACTERS:]} from {account.origin}"
     if identity.expiration is None:
         return Finding("credentials", "ok", f"{text}; they do not expire")
     text += f", until {identity.expiration.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    if identity.expiration - datetime.now(UTC) < SHORT:
+    if identity.expiration - datetime.now(UTC) < EXPIRES_SOON:
         return Finding("credentials", "warning", text, "Log in again: they are about to expire.")
     return Finding("credentials", "ok", text)

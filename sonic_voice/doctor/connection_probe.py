@@ -25,7 +25,7 @@ _PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServiceAddress:
     """Where the service listens."""
 
     scheme: str
@@ -42,24 +42,26 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of a knock."""
+class ProbeResult:
+    """What came of a probe."""
 
     connected_ms: float
     """From the first look for its name, or its proxy's, to the end of the TLS handshake."""
     security: str
     """The version of TLS; "no TLS" on loopback."""
-    ahead: timedelta | None
+    clock_offset: timedelta | None
     """How much later it is here than there, by the answer's date; None if it has none."""
 
 
-def place(endpoint: str) -> Place:
-    """The place of a URL that `check_endpoint` has passed."""
+def address_of(endpoint: str) -> ServiceAddress:
+    """The address_of of a URL that `check_endpoint` has passed."""
     parts = urlsplit(endpoint)
-    return Place(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
+    return ServiceAddress(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
 
 
-async def knock(at: Place, tls: TlsContext | None, tunnel: "Tunnel | None" = None) -> Answer:
+async def probe(
+    address: ServiceAddress, tls: TlsContext | None, tunnel: "Tunnel | None" = None
+) -> ProbeResult:
     """Connect, ask, and hang up. Raises `NetworkError`.
 
     Args:
@@ -72,41 +74,43 @@ async def knock(at: Place, tls: TlsContext | None, tunnel: "Tunnel | None" = Non
     from ..http2.dialing import dial
 
     began_s = asyncio.get_running_loop().time()
-    connection = await dial(at.host, at.port, lambda: _connection(at), tls=tls, tunnel=tunnel)
+    connection = await dial(
+        address.host, address.port, lambda: _connection(address), tls=tls, tunnel=tunnel
+    )
     connected_s = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(DEADLINE_S):
-            asked = datetime.now(UTC)
-            date = await _ask(connection, at)
-            answered = datetime.now(UTC)
+            sent = datetime.now(UTC)
+            date = await _request_date(connection, address)
+            received = datetime.now(UTC)
     except TimeoutError as error:
         raise DeadlineError(
-            f"{at} did not answer within {DEADLINE_S:g} s.",
+            f"{address} did not answer within {DEADLINE_S:g} s.",
             waited_s=DEADLINE_S,
             hint="Check the endpoint, and what stands in between: a proxy, a firewall, a VPN.",
         ) from error
     finally:
         connection.close()
         await connection.closed
-    ahead = asked + (answered - asked) / 2 - date if date is not None else None
+    clock_offset = sent + (received - sent) / 2 - date if date is not None else None
     security = (connection.tls_version or "TLS") if tls is not None else "no TLS"
-    return Answer((connected_s - began_s) * 1000, security, ahead)
+    return ProbeResult((connected_s - began_s) * 1000, security, clock_offset)
 
 
-def _connection(at: Place) -> "H2Connection":
+def _connection(address: ServiceAddress) -> "H2Connection":
     from ..http2.connection import H2Connection
     from ..http2.keepalive import PING_S
 
-    return H2Connection(ping_s=PING_S, peer=str(at))
+    return H2Connection(ping_s=PING_S, peer=str(address))
 
 
-async def _ask(connection: "H2Connection", at: Place) -> datetime | None:
+async def _request_date(connection: "H2Connection", address: ServiceAddress) -> datetime | None:
     """The date of the answer to `GET /`, whatever else it says."""
     stream = connection.open_stream(
         [
             (":method", "GET"),
-            (":scheme", at.scheme),
-            (":authority", at.authority),
+            (":scheme", address.scheme),
+            (":authority", address.authority),
             (":path", "/"),
         ]
     )

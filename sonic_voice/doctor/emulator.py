@@ -11,16 +11,16 @@ from ..extras import install_command
 from .finding import Finding
 from .options import Options
 
-NEEDED = ("trustme", "yaml", "cryptography")
+REQUIRED_PACKAGES = ("trustme", "yaml", "cryptography")
 """Packages of the extra `emulator` that there is no doing without."""
 
-SPEED = 4.0
+SPEECH_SPEED = 4.0
 """How many times faster than life is spoken to it."""
 
 
-async def emulator(options: Options) -> AsyncIterator[Finding]:
+async def check_emulator(options: Options) -> AsyncIterator[Finding]:
     """Engines, then a turn. Where nobody means to talk to it, whatever it lacks is a warning."""
-    missing = [package for package in NEEDED if find_spec(package) is None]
+    missing = [package for package in REQUIRED_PACKAGES if find_spec(package) is None]
     if missing:
         yield Finding(
             "emulator",
@@ -29,12 +29,12 @@ async def emulator(options: Options) -> AsyncIterator[Finding]:
             f"Run: {install_command('emulator')}",
         )
         return
-    yield _engines()
+    yield _engines_finding()
     if options.local:
-        yield await _turn()
+        yield await _talk()
 
 
-def _engines() -> Finding:
+def _engines_finding() -> Finding:
     """What there is to hear and to speak with."""
     from ..emulator.speech.installed import GOOD_EXTRA, LIGHT_EXTRA, installed
     from ..emulator.speech.weights import any_installed
@@ -59,7 +59,7 @@ def _engines() -> Finding:
     return Finding("emulator engines", "ok", text)
 
 
-async def _turn() -> Finding:
+async def _talk() -> Finding:
     """Say hello, and see what comes back."""
     from .. import LocalService, Session, WavSource, converse
     from ..audio.ports import NullSink
@@ -83,7 +83,7 @@ async def _turn() -> Finding:
     config = SessionConfig()
     speech = resources.files("sonic_voice.emulator") / "demo.wav"
     with resources.as_file(speech) as path:
-        async with WavSource(path, config.input, speed=SPEED) as source, local as transport:
+        async with WavSource(path, config.input, speed=SPEECH_SPEED) as source, local as transport:
             session = Session.open(config, transport, clock=source.now)
             sink = NullSink(config.output, now=source.now)
             async with session, sink:

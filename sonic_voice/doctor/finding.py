@@ -36,7 +36,7 @@ def talking_works(findings: Iterable[Finding]) -> bool:
     return all(finding.grade != "failure" for finding in findings)
 
 
-def lines(finding: Finding) -> list[str]:
+def finding_lines(finding: Finding) -> list[str]:
     """`finding` for a terminal: what was found, and below it what to do."""
     shown = [f"{finding.grade:<{_GRADE_WIDTH}}{finding.name:<{_NAME_WIDTH}}{finding.found}"]
     if finding.fix:
@@ -44,7 +44,7 @@ def lines(finding: Finding) -> list[str]:
     return shown
 
 
-def as_json(findings: Iterable[Finding]) -> str:
+def findings_as_json(findings: Iterable[Finding]) -> str:
     """All `findings` as one JSON object, with `talking_works` as the verdict."""
     listed = list(findings)
     report = {

@@ -22,11 +22,11 @@ _EXTRA = re.compile(r"""extra == ['"]([^'"]+)['"]""")
 _CLAUSE = re.compile(r"(?P<sign>[<>=!~]=|<|>)\s*(?P<version>[\w.*]+)")
 
 
-async def installation(options: Options) -> AsyncIterator[Finding]:
+async def check_installation(options: Options) -> AsyncIterator[Finding]:
     """The versions of Python, of the SDK and of what else must be there."""
     yield Finding("Python", "ok", f"{platform.python_version()} on {platform.system()}")
     try:
-        found = list(_unmet(DISTRIBUTION))
+        found = list(_unmet_requirements(DISTRIBUTION))
     except metadata.PackageNotFoundError:
         text = "sonic-voice runs from its folder: what it needs is written where it is installed."
         yield Finding("packages", "warning", text, "Run there: pip install -e .")
@@ -44,7 +44,9 @@ async def installation(options: Options) -> AsyncIterator[Finding]:
         yield Finding("packages", "ok", f"as they should be; the AWS SDK is {sdk}")
 
 
-def _unmet(package: str, extras: frozenset[str] = frozenset()) -> Iterator[tuple[str, str, str]]:
+def _unmet_requirements(
+    package: str, extras: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str, str]]:
     """Name, version and wish of each requirement that is not met, the SDK's own included."""
     for line in metadata.requires(package) or ():
         parts = _REQUIREMENT.fullmatch(line)
@@ -56,11 +58,11 @@ def _unmet(package: str, extras: frozenset[str] = frozenset()) -> Iterator[tuple
         except metadata.PackageNotFoundError:
             yield name, "", wanted
             continue
-        if not meets(version, wanted):
+        if not satisfies(version, wanted):
             yield name, version, wanted
         elif name.startswith(_SDK):
             wished = (parts["extras"] or "").split(",")
-            yield from _unmet(name, frozenset(extra.strip() for extra in wished))
+            yield from _unmet_requirements(name, frozenset(extra.strip() for extra in wished))
 
 
 def _applies(marker: str, extras: frozenset[str]) -> bool:
@@ -69,16 +71,16 @@ def _applies(marker: str, extras: frozenset[str]) -> bool:
     return not marker or (extra is not None and extra[1] in extras)
 
 
-def meets(version: str, wanted: str) -> bool:
+def satisfies(version: str, wanted: str) -> bool:
     """Whether `version` is within `wanted`, such as `>=0.12,<0.13`. By numbers: of `1.2rc1` the
     `1.2` counts, which is near enough to tell an old one."""
     return all(
-        _within(_numbers(version), clause["sign"], clause["version"])
+        _satisfies_clause(_numbers(version), clause["sign"], clause["version"])
         for clause in _CLAUSE.finditer(wanted)
     )
 
 
-def _within(version: list[int], sign: str, limit: str) -> bool:
+def _satisfies_clause(version: list[int], sign: str, limit: str) -> bool:
     numbers = _numbers(limit)
     length = max(len(version), len(numbers))
     ours, theirs = _padded(version, length), _padded(numbers, length)

@@ -5,29 +5,29 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 from ..errors import SonicError
-from .account import account
-from .emulator import emulator
+from .account import check_account
+from .emulator import check_emulator
 from .finding import Finding, failure
-from .installation import installation
+from .installation import check_installation
 from .options import Options
-from .service import service
-from .sound import sound
+from .service import check_service
+from .sound import check_sound
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One look at one part. `name` is for what keeps it from finding anything."""
+    """One run at one part. `name` is for what keeps it from finding anything."""
 
     name: str
-    look: Callable[[Options], AsyncIterator[Finding]]
+    run: Callable[[Options], AsyncIterator[Finding]]
     deadline_s: float
 
 
-INSTALLATION = Check("installation", installation, 10)
-ACCOUNT = Check("account", account, 150)  # files and credentials 10 s each, an MFA code 120 s
-SERVICE = Check("service", service, 45)  # credentials once more, a connection, an answer
-SOUND = Check("sound", sound, 20)
-EMULATOR = Check("emulator", emulator, 40)  # Whisper is loaded, on a slow machine
+INSTALLATION = Check("installation", check_installation, 10)
+ACCOUNT = Check("account", check_account, 150)  # files and credentials 10 s each, an MFA code 120 s
+SERVICE = Check("service", check_service, 45)  # credentials once more, a connection, an answer
+SOUND = Check("sound", check_sound, 20)
+EMULATOR = Check("emulator", check_emulator, 40)  # Whisper is loaded, on a slow machine
 
 
 async def examine(options: Options) -> AsyncGenerator[Finding]:
@@ -36,7 +36,7 @@ async def examine(options: Options) -> AsyncGenerator[Finding]:
     Takes some 5 s, two minutes at the very most, and two more where an MFA code is to be typed.
     Raises nothing; to be read to its end or closed.
     """
-    groups = [asyncio.create_task(_all(group, options)) for group in _groups(options)]
+    groups = [asyncio.create_task(_run_group(group, options)) for group in _groups(options)]
     try:
         for group in groups:
             for finding in await group:
@@ -56,7 +56,7 @@ def _groups(options: Options) -> Iterator[list[Check]]:
     yield [SOUND, EMULATOR] if options.audio else [EMULATOR]
 
 
-async def _all(checks: list[Check], options: Options) -> list[Finding]:
+async def _run_group(checks: list[Check], options: Options) -> list[Finding]:
     return [finding for check in checks for finding in await findings_of(check, options)]
 
 
@@ -65,7 +65,7 @@ async def findings_of(check: Check, options: Options) -> list[Finding]:
     findings: list[Finding] = []
     try:
         async with asyncio.timeout(check.deadline_s):
-            async for finding in check.look(options):
+            async for finding in check.run(options):
                 findings.append(finding)  # noqa: PERF401  # those before an error count
     except TimeoutError:
         text = f"This check came to no end in {check.deadline_s:g} s."

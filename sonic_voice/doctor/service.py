@@ -1,6 +1,6 @@
 """The way to the service: a connection, the clock, and whether it takes our signature.
 
-No stream to a model is opened. An unsigned request shows how far the network lets us (`knock`). A
+No stream to a model is opened. An unsigned request shows how far the network lets us (`probe`). A
 signed one then goes the way that conversations go, through `BedrockTransport`, to a model that
 does not exist, and ends at once. Services of AWS look at who asks before they look at what. So "no
 such model" means that it took the signature, and 403 that it did not; but for one that says
@@ -22,7 +22,7 @@ from ..catalog import check_offered
 from ..errors import ConfigError, ErrorKind, NetworkError, ServiceError, SonicError
 from ..http2.tls import CertificateError, proxy_tls_context, tls_context
 from .account import resolve
-from .connection_probe import Place, knock, place
+from .connection_probe import ServiceAddress, address_of, probe
 from .finding import Finding, failure
 from .options import Options
 
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
     from ..http2.proxies import Proxy
     from ..http2.tunnel import Tunnel
 
-NO_MODEL = "sonic-voice.doctor-was-here"
+NONEXISTENT_MODEL = "sonic-voice.doctor-was-here"
 """The id of no model, of a form that ids have."""
 
-REFUSED_AT = timedelta(minutes=5)
+SIGNATURE_TOLERANCE = timedelta(minutes=5)
 """What a signature may be off by (Signature Version 4)."""
 
-NOTICED_AT = timedelta(minutes=1)
+CLOCK_WARNING_OFFSET = timedelta(minutes=1)
 
-_TIME = re.compile(r"\b(\d{8}T\d{6}Z)\b")
+_TIMESTAMP = re.compile(r"\b(\d{8}T\d{6}Z)\b")
 _SET_CLOCK = "Set the clock, and let it be kept by NTP; on Linux: timedatectl set-ntp true"
 
 
-async def service(options: Options) -> AsyncIterator[Finding]:
+async def check_service(options: Options) -> AsyncIterator[Finding]:
     """Endpoint, proxy, connection, clock and signature."""
     from ..bedrock.endpoint import route_to
     from ..http2.proxies import ProxySettings
     from ..http2.tunnel import ProxyError
 
     try:
-        endpoint = await _endpoint(options)
+        endpoint = await _resolve_endpoint(options)
     except ConfigError as error:
         yield failure("AWS settings", error)
         return
@@ -61,14 +61,14 @@ async def service(options: Options) -> AsyncIterator[Finding]:
     except ConfigError as error:
         yield failure("proxy", error)
         return
-    at = place(endpoint.url)
-    if finding := _variant(endpoint):
+    address = address_of(endpoint.url)
+    if finding := _endpoint_finding(endpoint):
         yield finding
     tunnel = None
     try:
         tls = tls_context(options.ca_file)
-        tunnel = _tunnel(route.proxy, at, options)
-        answer = await knock(at, tls if at.scheme == "https" else None, tunnel)
+        tunnel = _tunnel(route.proxy, address, options)
+        answer = await probe(address, tls if address.scheme == "https" else None, tunnel)
     except (ConfigError, CertificateError) as error:
         yield failure("CA", error)
         return
@@ -79,22 +79,22 @@ async def service(options: Options) -> AsyncIterator[Finding]:
         fix = f"{error.hint} {route.proxies.bypass}".rstrip()
         yield Finding("connection", "failure", error.message, fix)
         return
-    if finding := _proxy(route, at):
+    if finding := _proxy_finding(route, address):
         yield finding
-    if at.scheme == "https":
-        yield Finding("CA", "ok", f"the certificate of {at} is trusted; CAs: {tls.cas}")
-    how = f"{answer.security} and HTTP/2 with {at} after {answer.connected_ms:.0f} ms"
+    if address.scheme == "https":
+        yield Finding("CA", "ok", f"the certificate of {address} is trusted; CAs: {tls.cas}")
+    how = f"{answer.security} and HTTP/2 with {address} after {answer.connected_ms:.0f} ms"
     yield Finding("connection", "ok", how)
-    signed = await _signed(options)
-    ahead = answer.ahead
-    if signed is not None and signed.ahead is not None:
-        ahead = signed.ahead
-    yield _clock(ahead, signed)
-    if signed is not None and signed.ahead is None:
-        yield _signature(signed)
+    signed = await _send_signed_request(options)
+    clock_offset = answer.clock_offset
+    if signed is not None and signed.clock_offset is not None:
+        clock_offset = signed.clock_offset
+    yield _clock_finding(clock_offset, signed)
+    if signed is not None and signed.clock_offset is None:
+        yield _signature_finding(signed)
 
 
-async def _endpoint(options: Options) -> "Endpoint | None":
+async def _resolve_endpoint(options: Options) -> "Endpoint | None":
     """Return where a conversation would go; None where `account` says why it cannot.
 
     Raises:
@@ -117,59 +117,59 @@ async def _endpoint(options: Options) -> "Endpoint | None":
         await account.aclose()
 
 
-def _variant(endpoint: "Endpoint") -> Finding | None:
+def _endpoint_finding(endpoint: "Endpoint") -> Finding | None:
     """Return what is to be said of settings that change the endpoint; None if there are none."""
     if endpoint.ignored:
         return Finding("endpoint", "warning", endpoint.note, "Keep one of the two.")
     if endpoint.variants:
-        host = place(endpoint.url).host
+        host = address_of(endpoint.url).host
         return Finding("endpoint", "ok", f"{host}, by {' and '.join(endpoint.variants)}")
     return None
 
 
-def _proxy(route: "Route", at: Place) -> Finding | None:
+def _proxy_finding(route: "Route", address: ServiceAddress) -> Finding | None:
     """Return what is to be said of proxies on a way that works; None if none is set."""
     if route.proxy is not None:
-        return Finding("proxy", "ok", f"{route.proxy} ({route.proxy.source}) connects to {at}")
+        return Finding("proxy", "ok", f"{route.proxy} ({route.proxy.source}) connects to {address}")
     return Finding("proxy", "ok", route.proxies.bypass) if route.proxies.bypass else None
 
 
-def _tunnel(proxy: "Proxy | None", at: Place, options: Options) -> "Tunnel | None":
+def _tunnel(proxy: "Proxy | None", address: ServiceAddress, options: Options) -> "Tunnel | None":
     """Return the way through `proxy`. Raises `ConfigError` for a CA file that cannot be used."""
     from ..http2.tunnel import Tunnel
 
     if proxy is None:
         return None
     tls = proxy_tls_context(options.ca_file) if proxy.scheme == "https" else None
-    return Tunnel(proxy, at.host, at.port, tls)
+    return Tunnel(proxy, address.host, address.port, tls)
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class SignedRequest:
     """What came of a signed request."""
 
     refusal: SonicError | None
 
     @property
-    def taken(self) -> bool:
+    def accepted(self) -> bool:
         """Whether the service knows who we are: at most the model is not to its liking."""
         if isinstance(self.refusal, ServiceError):
             return self.refusal.kind in {ErrorKind.NOT_FOUND, ErrorKind.REQUEST}
         return self.refusal is None
 
     @property
-    def ahead(self) -> timedelta | None:
+    def clock_offset(self) -> timedelta | None:
         """How far ahead of the service we are, if it refused because of that and tells its time."""
-        if self.taken or not isinstance(self.refusal, ServiceError):
+        if self.accepted or not isinstance(self.refusal, ServiceError):
             return None
         times = [
             datetime.strptime(time, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-            for time in _TIME.findall(self.refusal.text)
+            for time in _TIMESTAMP.findall(self.refusal.text)
         ]
         return times[0] - times[-1] if len(times) > 1 else None
 
 
-async def _signed(options: Options) -> Signed | None:
+async def _send_signed_request(options: Options) -> SignedRequest | None:
     """Ask for no model. None without credentials: `account` says why."""
     from ..bedrock import BedrockTransport
 
@@ -181,7 +181,7 @@ async def _signed(options: Options) -> Signed | None:
         proxy=options.proxy,
     )
     try:
-        stream = await transport.open(NO_MODEL)
+        stream = await transport.open(NONEXISTENT_MODEL)
         try:
             await stream.end_input()
             await stream.accepted()
@@ -190,37 +190,37 @@ async def _signed(options: Options) -> Signed | None:
     except ConfigError:
         return None
     except SonicError as error:
-        return Signed(error)
+        return SignedRequest(error)
     finally:
         await transport.aclose()
-    return Signed(None)
+    return SignedRequest(None)
 
 
-def _clock(ahead: timedelta | None, signed: Signed | None) -> Finding:
-    taken = signed is not None and signed.taken
-    if ahead is None and taken:
+def _clock_finding(clock_offset: timedelta | None, signed: SignedRequest | None) -> Finding:
+    signed_accepted = signed is not None and signed.accepted
+    if clock_offset is None and signed_accepted:
         return Finding("clock", "ok", "right enough: the service took a signature dated by it")
-    if ahead is None:
+    if clock_offset is None:
         text = "not measured: no answer had a date, and nothing signed was taken."
         return Finding("clock", "warning", text, "Compare it with another, by hand.")
-    text = f"{_duration(ahead)} the service's"
-    if signed is not None and signed.ahead is not None:
+    text = f"{_duration(clock_offset)} the service's"
+    if signed is not None and signed.clock_offset is not None:
         text = f"{text}, which refuses signatures dated so."
         return Finding("clock", "failure", text, _SET_CLOCK)
-    if abs(ahead) < NOTICED_AT:
+    if abs(clock_offset) < CLOCK_WARNING_OFFSET:
         return Finding("clock", "ok", text)
-    late = abs(ahead) > REFUSED_AT and not taken
+    late = abs(clock_offset) > SIGNATURE_TOLERANCE and not signed_accepted
     return Finding("clock", "failure" if late else "warning", text, _SET_CLOCK)
 
 
-def _duration(ahead: timedelta) -> str:
-    seconds = abs(ahead.total_seconds())
+def _duration(clock_offset: timedelta) -> str:
+    seconds = abs(clock_offset.total_seconds())
     length = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-    return f"{length} {'ahead of' if ahead > timedelta() else 'behind'}"
+    return f"{length} {'ahead of' if clock_offset > timedelta() else 'behind'}"
 
 
-def _signature(signed: Signed) -> Finding:
-    if signed.taken or signed.refusal is None:
+def _signature_finding(signed: SignedRequest) -> Finding:
+    if signed.accepted or signed.refusal is None:
         return Finding("signature", "ok", "the service took a signed request, to no model")
     refusal = signed.refusal
     if isinstance(refusal, ServiceError) and refusal.code.startswith("AccessDenied"):

@@ -30,25 +30,25 @@ TONE_HZ = (400.0, 2800.0)
 TONE_LEVEL = 0.25
 """-12 dB of full scale: to be heard and not to be jumped at."""
 
-AFTER_S = 0.7
+ECHO_TAIL_S = 0.7
 """How long an echo is waited for after the tone: Bluetooth delays by up to 0.3 s each way."""
 
-PLAYED_BY_S = 3.0
+PLAYBACK_TIMEOUT_S = 3.0
 """When a tone that has not been played is given up."""
 
-SETTLED_S = 0.1
+PLAYBACK_MARGIN_S = 0.1
 """What the loudspeaker may be late by."""
 
-HEARD_GAIN = 0.001
+AUDIBLE_ECHO_GAIN = 0.001
 """-60 dB: what is heard of the tone more faintly than that no canceller is needed for."""
 
-ABOVE_ROOM = 4.0
+ROOM_MARGIN_GAIN = 4.0
 """How much more of the tone there must be than the room itself has, 12 dB."""
 
 AEC_ENGINE = "pywebrtc_audio"
 
 
-async def sound(options: Options) -> AsyncIterator[Finding]:
+async def check_sound(options: Options) -> AsyncIterator[Finding]:
     """Library, microphone, loudspeaker, echo."""
     from ..devices import Microphone, Speaker, devices
 
@@ -79,18 +79,18 @@ async def sound(options: Options) -> AsyncIterator[Finding]:
             stack.push_async_callback(speaker.aclose)
         except DeviceError as error:
             yield failure("loudspeaker", error)
-        room = await _heard(microphone, ROOM_S) if microphone is not None else b""
+        room = await _record(microphone, ROOM_S) if microphone is not None else b""
         heard = b""
         if speaker is not None:
             heard, played = await _play(speaker, microphone)
-            yield _loudspeaker(speaker, played=played)
+            yield _loudspeaker_finding(speaker, played=played)
         if microphone is not None:
-            yield _microphone(microphone, room, heard)
+            yield _microphone_finding(microphone, room, heard)
         if microphone is not None and heard.strip(b"\0"):
-            yield _echo(heard, room, microphone.format.rate_hz)
+            yield _echo_finding(heard, room, microphone.format.rate_hz)
 
 
-async def _heard(microphone: "Microphone", seconds: float) -> bytes:
+async def _record(microphone: "Microphone", seconds: float) -> bytes:
     """What the microphone hears for so long, from now on."""
     heard = bytearray()
     while len(heard) < microphone.format.size(seconds):
@@ -104,8 +104,8 @@ async def _play(speaker: "Speaker", microphone: "Microphone | None") -> tuple[by
 
     turn = 1
     speaker.play(turn, to_pcm(tone(speaker.format.rate_hz)))
-    heard = await _heard(microphone, TONE_S + AFTER_S) if microphone is not None else b""
-    await asyncio.sleep(min(speaker.pending_s + SETTLED_S, PLAYED_BY_S))
+    heard = await _record(microphone, TONE_S + ECHO_TAIL_S) if microphone is not None else b""
+    await asyncio.sleep(min(speaker.pending_s + PLAYBACK_MARGIN_S, PLAYBACK_TIMEOUT_S))
     return heard, speaker.played_ms(turn) > 900 * TONE_S  # nearly all: clocks differ a little
 
 
@@ -119,7 +119,7 @@ def tone(rate_hz: int) -> "NDArray[np.float32]":
     return (TONE_LEVEL * np.sin(phase) * np.hanning(len(at_s)) ** 0.5).astype(np.float32)
 
 
-def gain(pcm: bytes, rate_hz: int) -> float:
+def echo_gain(pcm: bytes, rate_hz: int) -> float:
     """How loud the tone is in `pcm`, relative to how it was played: 1 is just as loud."""
     import numpy as np
 
@@ -140,7 +140,7 @@ def _level_db(pcm: bytes) -> float:
     return 10 * math.log10(float(np.square(from_pcm(pcm)).mean()) + 1e-12)
 
 
-def _loudspeaker(speaker: "Speaker", *, played: bool) -> Finding:
+def _loudspeaker_finding(speaker: "Speaker", *, played: bool) -> Finding:
     opening = speaker.opening
     if not played:
         return Finding(
@@ -153,7 +153,7 @@ def _loudspeaker(speaker: "Speaker", *, played: bool) -> Finding:
     return Finding("loudspeaker", "ok", f"{opening.device}: {how}; played a tone")
 
 
-def _microphone(microphone: "Microphone", room: bytes, heard: bytes) -> Finding:
+def _microphone_finding(microphone: "Microphone", room: bytes, heard: bytes) -> Finding:
     opening = microphone.opening
     if not (room + heard).strip(b"\0"):
         return Finding(
@@ -167,9 +167,9 @@ def _microphone(microphone: "Microphone", room: bytes, heard: bytes) -> Finding:
     return Finding("microphone", "ok", f"{opening.device}: {how}; the room is at {level}")
 
 
-def _echo(heard: bytes, room: bytes, rate_hz: int) -> Finding:
-    echo = gain(heard, rate_hz)
-    if echo < max(HEARD_GAIN, ABOVE_ROOM * gain(room, rate_hz)):
+def _echo_finding(heard: bytes, room: bytes, rate_hz: int) -> Finding:
+    echo = echo_gain(heard, rate_hz)
+    if echo < max(AUDIBLE_ECHO_GAIN, ROOM_MARGIN_GAIN * echo_gain(room, rate_hz)):
         text = "the microphone does not hear the loudspeaker: headphones, or turned low"
         return Finding("echo", "ok", text)
     text = f"the microphone hears the loudspeaker, at {round(20 * math.log10(echo))} dB"

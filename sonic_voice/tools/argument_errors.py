@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from .schema_flattening import Schema
 
-type Place = tuple[str | int, ...]
+type ArgumentPath = tuple[str | int, ...]
 
 ISO_FORMATS = {
     "date": "a date in ISO 8601, such as 2026-03-14",
@@ -49,31 +49,31 @@ class ArgumentsError(Exception):
     """An error in a tool's arguments that the model can correct; its message is for the model."""
 
 
-def message(
+def describe_error(
     error: Mapping[str, Any], schema: Schema, arguments: Mapping[str, Any]
-) -> tuple[Place, str]:
+) -> tuple[ArgumentPath, str]:
     """Return the place of one of pydantic's errors, and what the model is told of it."""
-    place, part = _located(error, schema, arguments)
+    place, part = _locate(error, schema, arguments)
     kind, value = error["type"], error["input"]
     if kind in _MISSING:
-        return place, f"{path(place)} is missing"
+        return place, f"{path_text(place)} is missing"
     if kind in ("value_error", "assertion_error"):
-        return place, f"{path(place)}: {error.get('ctx', {}).get('error', error['msg'])}"
-    wanted = expected(part)
-    text_in_wrong_form = wanted == expected({"type": "string"}) and isinstance(value, str)
+        return place, f"{path_text(place)}: {error.get('ctx', {}).get('error', error['msg'])}"
+    wanted = expected_value(part)
+    text_in_wrong_form = wanted == expected_value({"type": "string"}) and isinstance(value, str)
     if _WRONG_TYPE.fullmatch(kind) and wanted and not text_in_wrong_form:
-        return place, wrong(place, wanted, value)
+        return place, wrong_value(place, wanted, value)
     text = error["msg"]
     if not _SUBJECT.match(text):
-        return place, f"{path(place)}: {text}"
+        return place, f"{path_text(place)}: {text}"
     limit = _SUBJECT.sub("must ", text)
-    given = "" if ", not " in limit else f", not {shown(value)}"
-    return place, f"{path(place)} {limit}{given}"
+    given = "" if ", not " in limit else f", not {shortened_json(value)}"
+    return place, f"{path_text(place)} {limit}{given}"
 
 
-def _located(
+def _locate(
     error: Mapping[str, Any], schema: Schema, arguments: Mapping[str, Any]
-) -> tuple[Place, Schema]:
+) -> tuple[ArgumentPath, Schema]:
     """Return where an error is, and the schema there.
 
     Pydantic's locations also name alternatives and validators. They are recognised by the value,
@@ -85,7 +85,7 @@ def _located(
         missing = error["type"] in _MISSING and not left
         if isinstance(value, dict) and (step in value or missing):
             value = cast(dict[str, Any], value).get(str(step))
-            schema = _property(schema, step)
+            schema = _property_schema(schema, step)
         elif isinstance(value, list) and isinstance(step, int):
             items = cast(list[Any], value)
             value = items[step] if step < len(items) else None
@@ -96,13 +96,13 @@ def _located(
     return tuple(place), schema
 
 
-def _property(schema: Schema, name: str | int) -> Schema:
+def _property_schema(schema: Schema, name: str | int) -> Schema:
     extra = schema.get("additionalProperties")
     known: Schema = schema.get("properties", {})
     return known.get(str(name)) or (cast(Schema, extra) if isinstance(extra, dict) else {})
 
 
-def expected(schema: Mapping[str, Any]) -> str:
+def expected_value(schema: Mapping[str, Any]) -> str:
     """Return what a schema wants, in words for the model; empty if it wants nothing particular."""
     if "enum" in schema:
         return f"one of {json.dumps(schema['enum'])}"
@@ -111,17 +111,17 @@ def expected(schema: Mapping[str, Any]) -> str:
     return ISO_FORMATS.get(schema.get("format", "")) or _EXPECTED.get(schema.get("type", ""), "")
 
 
-def wrong(place: Place, wanted: str, value: Any) -> str:
+def wrong_value(place: ArgumentPath, wanted: str, value: Any) -> str:
     """Return the message for a value of the wrong type."""
-    return f"{path(place)} must be {wanted}, not {shown(value)}"
+    return f"{path_text(place)} must be {wanted}, not {shortened_json(value)}"
 
 
-def shown(value: Any) -> str:
+def shortened_json(value: Any) -> str:
     """Return a value as JSON, shortened."""
     return json.dumps(value, default=str)[:_VALUE_CHARACTERS]
 
 
-def path(place: Place) -> str:
+def path_text(place: ArgumentPath) -> str:
     """Return a place as text, such as `points[0].name`."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
     return text.removeprefix(".") or "The arguments"

@@ -25,17 +25,17 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from ..errors import ConfigError
-from .argument_errors import ArgumentsError, Place, message
+from .argument_errors import ArgumentPath, ArgumentsError, describe_error
 from .descriptions import describe, describe_formats
 from .docstrings import parameter_descriptions
-from .lenient_arguments import decode, prepare
+from .lenient_arguments import decode_arguments, prepare_value
 from .schema_flattening import Loss, Schema, flatten
 
 
-class _Default(enum.Enum):
+class _Omitted(enum.Enum):
     """The value of a parameter that the model left out and for which the function has a default."""
 
-    OWN = enum.auto()
+    USE_DEFAULT = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -58,20 +58,20 @@ class Parameters:
         Raises:
             ArgumentsError: Something is wrong; its message names every place that is.
         """
-        faults: dict[Place, str] = {}
-        arguments = prepare(self.schema, decode(text), faults)
+        faults: dict[ArgumentPath, str] = {}
+        arguments = prepare_value(self.schema, decode_arguments(text), faults)
         values: dict[str, Any] = {}
         try:
             # As JSON: pydantic then takes text for enums, dates and sets even in strict types.
             values = self._adapter.validate_json(json.dumps(arguments))
         except ValidationError as error:
             details = error.errors(include_url=False)
-            said = [message(detail, self.schema, arguments) for detail in details]
+            said = [describe_error(detail, self.schema, arguments) for detail in details]
             wrong = [text for place, text in said if place not in faults]
             raise ArgumentsError("; ".join(dict.fromkeys([*wrong, *faults.values()]))) from error
         if faults:
             raise ArgumentsError("; ".join(faults.values()))
-        return {name: value for name, value in values.items() if value is not _Default.OWN}
+        return {name: value for name, value in values.items() if value is not _Omitted.USE_DEFAULT}
 
     def with_field_defaults(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the keyword arguments of a direct call, completed by the defaults of `Field`.
@@ -90,7 +90,7 @@ class Parameters:
         return completed
 
 
-def parameters_of(fn: Callable[..., Any], tool: str, doc: str) -> Parameters:
+def read_parameters(fn: Callable[..., Any], tool: str, doc: str) -> Parameters:
     """Read the parameters of a function.
 
     Args:
@@ -162,22 +162,22 @@ def _read_hints(
             if parameter.default is parameter.empty
             or isinstance(parameter.default, FieldInfo)
             or fields[name].validate_default
-            else _Default.OWN,
+            else _Omitted.USE_DEFAULT,
         )
         for name, parameter in signature.parameters.items()
     ]
     try:
-        return _adapted(parameters)
+        return _make_adapter(parameters)
     except _HINT_ERRORS as error:
         for parameter in parameters:  # find the one that is wrong
             try:
-                _adapted([parameter])
+                _make_adapter([parameter])
             except _HINT_ERRORS as its_error:
                 raise _unsupported(parameter.name, tool, its_error) from its_error
         raise _unreadable(f"tool {tool!r}", error) from error
 
 
-def _adapted(parameters: list[inspect.Parameter]) -> tuple[TypeAdapter[Any], JsonSchemaValue]:
+def _make_adapter(parameters: list[inspect.Parameter]) -> tuple[TypeAdapter[Any], JsonSchemaValue]:
     def read(**arguments: Any) -> dict[str, Any]:
         return arguments
 

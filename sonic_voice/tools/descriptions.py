@@ -38,7 +38,7 @@ def describe(schema: Schema, hint: Any, documented: str = "") -> None:
         hint: A type hint, evaluated.
         documented: What the docstring of the function or class says of this parameter or field.
     """
-    hint, annotated = _peeled(hint)
+    hint, annotated = _unwrap(hint)
     is_class = inspect.isclass(hint)
     own = inspect.cleandoc(hint.__doc__ or "") if is_class else ""
     if own and schema.get("description") == own:  # pydantic's, of the whole docstring
@@ -59,7 +59,7 @@ def describe(schema: Schema, hint: Any, documented: str = "") -> None:
             describe(properties[name], inner, texts.get(name, ""))
 
 
-def _peeled(hint: Any) -> tuple[Any, str]:
+def _unwrap(hint: Any) -> tuple[Any, str]:
     """Return a hint without aliases, annotations and None, and the first text among them."""
     description = ""
     while True:

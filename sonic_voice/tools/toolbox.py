@@ -133,11 +133,11 @@ def tool[**P, R](
     Raises `ConfigError` for a name, a parameter or a type that the service cannot be told.
     """
     if fn is None:
-        return lambda fn: _make(fn, name, timeout_s)
-    return _make(fn, name, timeout_s)
+        return lambda fn: _make_tool(fn, name, timeout_s)
+    return _make_tool(fn, name, timeout_s)
 
 
-def _make[**P, R](fn: Callable[P, R], name: str | None, timeout_s: float | None) -> Tool[P, R]:
+def _make_tool[**P, R](fn: Callable[P, R], name: str | None, timeout_s: float | None) -> Tool[P, R]:
     name = name or str(getattr(fn, "__name__", ""))
     if not TOOL_NAME.fullmatch(name):
         raise ConfigError(
@@ -148,11 +148,11 @@ def _make[**P, R](fn: Callable[P, R], name: str | None, timeout_s: float | None)
         raise ConfigError(f"The timeout of tool {name!r} must be over 0 s, not {timeout_s}.")
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         raise ConfigError(f"Tool {name!r} yields; a call has one result.", hint="Return a list.")
-    from .arguments import parameters_of  # imports pydantic, for the first tool
+    from .arguments import read_parameters  # imports pydantic, for the first tool
 
     # A callable that is no function inherits a docstring which is not about it.
     doc = (inspect.getdoc(fn) or "") if inspect.isroutine(fn) else ""
-    parameters = parameters_of(fn, name, doc)
+    parameters = read_parameters(fn, name, doc)
     check_schema(name, parameters.schema)
     spec = ToolSpec(name, first_paragraph(doc) or name.replace("_", " "), parameters.schema)
     return Tool(fn=fn, spec=spec, timeout_s=timeout_s, parameters=parameters)
@@ -170,7 +170,7 @@ class Toolbox:
 
     def __init__(self, tools: Iterable[Tool[..., Any] | Callable[..., Any]] = ()) -> None:
         self.on_notice = _warn
-        self._blocking: set[str] = set()
+        self._reported_blocking: set[str] = set()
         """Names of the tools whose blocking has been told."""
         self._tools: dict[str, Tool[..., Any]] = {}
         for item in tools:
@@ -181,7 +181,7 @@ class Toolbox:
                 )
             self._tools[made.spec.name] = made
         self._free_threads = threading.BoundedSemaphore(MAX_THREADS)
-        self._ending: set[asyncio.Future[str]] = set()
+        self._stopping: set[asyncio.Future[str]] = set()
         """Cancelled and not yet done; the event loop alone would let them be collected."""
 
     @property
@@ -222,16 +222,18 @@ class Toolbox:
         name = tool.spec.name
         try:
             values = tool.parameters.read_json(arguments)
-            value = await _Stepped(_called(tool.fn, values), lambda s: self._held(name, s))
+            value = await _TimedSteps(
+                _call(tool.fn, values), lambda s: self._report_blocking(name, s)
+            )
             return _to_json(value)
         except (Exception, SystemExit) as error:
             return _failure(name, error)
 
-    def _held(self, name: str, held_s: float) -> None:
+    def _report_blocking(self, name: str, held_s: float) -> None:
         """Tell, once for each tool, that it kept the event loop for too long at a time."""
-        if held_s < BLOCKING_S or name in self._blocking:
+        if held_s < BLOCKING_S or name in self._reported_blocking:
             return
-        self._blocking.add(name)
+        self._reported_blocking.add(name)
         self.on_notice(
             f"The tool {name} blocked the event loop for {held_s:.2f} s, in which no sound is "
             "sent or received. Await what it waits for, or write it with a plain `def`: such "
@@ -248,7 +250,7 @@ class Toolbox:
                 answer.set_result(result)
 
         def work() -> None:
-            result = context.run(_run_here, tool, arguments)
+            result = context.run(_run_sync, tool, arguments)
             self._free_threads.release()
             try:
                 loop.call_soon_threadsafe(settle, result)
@@ -264,8 +266,8 @@ class Toolbox:
 
     async def _stop(self, name: str, work: asyncio.Future[str]) -> None:
         """Cancel `work`; give up on a task that will not end, but keep a hold of it."""
-        self._ending.add(work)
-        work.add_done_callback(self._ending.discard)
+        self._stopping.add(work)
+        work.add_done_callback(self._stopping.discard)
         work.cancel()
         _, unfinished = await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
         if unfinished:
@@ -290,13 +292,13 @@ def _warn(text: str) -> None:
         _log.warning("%s", text)
 
 
-async def _called(fn: Callable[..., Any], values: dict[str, Any]) -> Any:
+async def _call(fn: Callable[..., Any], values: dict[str, Any]) -> Any:
     value = fn(**values)
     # A decorator may have made a plain function of an async one.
     return await value if inspect.isawaitable(value) else value
 
 
-class _Stepped:
+class _TimedSteps:
     """An awaitable that runs a coroutine and measures how long each of its steps takes.
 
     A step is what the coroutine does between two awaits that really wait. While it lasts nothing
@@ -329,7 +331,7 @@ class _Stepped:
                 step = partial(self._coroutine.throw, error)
 
 
-def _run_here(tool: Tool[..., Any], arguments: str) -> str:
+def _run_sync(tool: Tool[..., Any], arguments: str) -> str:
     try:
         return _to_json(tool.fn(**tool.parameters.read_json(arguments)))
     except BaseException as error:  # nobody else waits in this thread
@@ -358,14 +360,14 @@ def _to_json(value: object) -> str:
         value = {}
     elif not isinstance(value, dict):
         value = {"result": value}
-    text = json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, default=_json_fallback, ensure_ascii=False, allow_nan=False)
     size = len(text.encode())
     if size > RESULT_BYTES:
         raise ValueError(f"the result has {size} bytes, {RESULT_BYTES} are the limit; ask for less")
     return text
 
 
-def _plain(value: object) -> object:
+def _json_fallback(value: object) -> object:
     """What JSON has no word for; `str` of it only where its class says how it reads, as those of
     decimals, paths and UUIDs do. The model would read out `<Robot object at 0x7f...>`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

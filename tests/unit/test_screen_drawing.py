@@ -10,26 +10,26 @@ from rich.text import Text
 
 from sonic_voice.audio.mute import Gate
 from sonic_voice.cli.terminal.drawing import (
-    ASIDE,
-    COMING,
-    CUT,
-    INPUT_FORMAT,
-    Frame,
+    CUT_STYLE,
+    DIM_STYLE,
+    HEARD_STYLE,
+    PENDING_STYLE,
+    LiveView,
     help_lines,
     live_lines,
-    plain,
-    steps,
+    meter_steps,
+    printable,
     turn_lines,
 )
 from sonic_voice.cli.terminal.line_editor import Draft
-from sonic_voice.cli.terminal.scene import Call, Turn
+from sonic_voice.cli.terminal.scene import ShownCall, ShownTurn
 from sonic_voice.metrics import TurnMetrics
 
-TURN = Turn(
+TURN = ShownTurn(
     1, "What is the weather?", False, (), "It has 21 degrees", " and the sun shines.", False
 )
 LATEST = TurnMetrics(1, 1.3, True, 0.4, 0.8, 0.1)
-FRAME = Frame((TURN,), "speaking", Gate.OPEN, (12, 6), LATEST, 1234, 0.0123)
+FRAME = LiveView((TURN,), "speaking", Gate.OPEN, (12, 6), LATEST, 1234, 0.0123)
 
 SPLIT = "felt 1.30 s: 0.40 endpointing + 0.80 model and network + 0.10 playout"
 
@@ -87,15 +87,15 @@ def test_the_numbers_are_said_as_fully_as_there_is_room(width: int, line: str) -
 
 def test_what_was_heard_is_bright_what_comes_is_dim_and_what_was_cut_is_struck_through() -> None:
     lines = turn_lines(terminal(), TURN)
-    assert styles(lines, "21 degrees") == {INPUT_FORMAT}
-    assert styles(lines, "sun shines") == {COMING}
+    assert styles(lines, "21 degrees") == {HEARD_STYLE}
+    assert styles(lines, "sun shines") == {PENDING_STYLE}
     lines = turn_lines(terminal(), replace(TURN, interrupted=True))
-    assert styles(lines, "sun shines") == {CUT}
+    assert styles(lines, "sun shines") == {CUT_STYLE}
     assert lines[-1].plain.endswith("  [interrupted]")  # where strokes are not shown, or copied
 
 
 def test_a_turn_with_a_tool_and_its_latency() -> None:
-    call = Call("weather", '{"city":"Berlin"}', '{"degrees":21}')
+    call = ShownCall("weather", '{"city":"Berlin"}', '{"degrees":21}')
     turn = replace(TURN, typed=True, calls=(call, replace(call, result_json=None)))
     assert shown(turn_lines(terminal(), turn, 1.3)) == [
         "you   What is the weather? (typed)",
@@ -112,14 +112,14 @@ def test_a_turn_with_a_tool_and_its_latency() -> None:
     "words", ["longest-of-all-words " * 60, "你好世界" * 90, "👩‍👩‍👧 e\u0301 " * 50]
 )
 def test_at_no_size_is_a_line_too_long_or_one_too_many(width: int, height: int, words: str) -> None:
-    frame = replace(
+    view = replace(
         FRAME,
         turns=(replace(TURN, said=words, rest=words), TURN),
         activity=f"tool {words}",
         notice=words,
         draft=Draft(words, words),
     )
-    lines = live_lines(terminal(width, height), frame)
+    lines = live_lines(terminal(width, height), view)
     assert max(line.cell_len for line in lines) <= width
     assert 1 <= len(lines) <= max(1, height - 1)
 
@@ -146,9 +146,9 @@ def test_in_the_lowest_terminal_the_state_is_left() -> None:
     ["\x1b[2J", "\x1b]0;title\x07", "\x9b2J", "\r\n", "\b\b", "\x00", "\u202e", "\u2066", "\ud800"],
 )
 def test_nothing_foreign_acts_on_the_terminal(bad: str) -> None:
-    turn = Turn(1, bad, False, (Call(bad, bad, bad),), bad + "x", bad, True)
-    frame = replace(FRAME, turns=(turn,), activity=f"tool {bad}", notice=bad, draft=Draft(bad, bad))
-    for line in [*turn_lines(terminal(), turn), *live_lines(terminal(), frame)]:
+    turn = ShownTurn(1, bad, False, (ShownCall(bad, bad, bad),), bad + "x", bad, True)
+    view = replace(FRAME, turns=(turn,), activity=f"tool {bad}", notice=bad, draft=Draft(bad, bad))
+    for line in [*turn_lines(terminal(), turn), *live_lines(terminal(), view)]:
         assert not re.search(
             "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", line.plain
         )
@@ -163,7 +163,7 @@ def test_markup_of_rich_in_a_text_is_words() -> None:
 
 def test_writing_of_any_language_is_left_as_it_is() -> None:
     text = "Grüße, नमस्ते, 你好, שלום, مرحبا, 👩‍👩‍👧"
-    assert plain(text) == text
+    assert printable(text) == text
 
 
 @pytest.mark.parametrize(
@@ -184,8 +184,8 @@ def test_without_a_keyboard_there_are_no_hints() -> None:
 
 
 def test_a_shut_microphone_has_a_dim_meter() -> None:
-    frame = replace(FRAME, gate=Gate.MUTED)
-    assert styles(live_lines(terminal(), frame), "██████") == {ASIDE}
+    view = replace(FRAME, gate=Gate.MUTED)
+    assert styles(live_lines(terminal(), view), "██████") == {DIM_STYLE}
     assert styles(live_lines(terminal(), FRAME), "██████") == {"green"}
 
 
@@ -207,7 +207,7 @@ def test_a_notice_stands_above_the_state_in_one_line() -> None:
 
 @pytest.mark.parametrize(("dbfs", "step"), [(-96, 0), (-60, 0), (-30, 10), (0, 20), (3, 20)])
 def test_a_level_has_steps_of_3_db(dbfs: float, step: int) -> None:
-    assert steps(dbfs) == step
+    assert meter_steps(dbfs) == step
 
 
 def test_the_help_says_what_every_hint_means() -> None:

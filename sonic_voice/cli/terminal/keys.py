@@ -39,7 +39,7 @@ _WINDOWS = {
 """What follows NUL or 0xE0 from a Windows console."""
 
 
-class Keys:
+class KeyDecoder:
     """Makes keys of a terminal's bytes. A character may come in pieces; a sequence may not."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ else:
             yield False
             return
         loop = asyncio.get_running_loop()
-        keys = Keys()
+        keys = KeyDecoder()
         before = termios.tcgetattr(fd)
 
         def read() -> None:

@@ -32,7 +32,7 @@ type PlayedMs = Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ShownCall:
     """A tool call of a turn. `arguments_json` or `result_json` is None where it is not known."""
 
     name: str
@@ -41,13 +41,13 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ShownTurn:
     """A turn at a moment."""
 
     number: int
     said: str
     typed: bool
-    calls: tuple[Call, ...]
+    calls: tuple[ShownCall, ...]
     heard: str
     """Of the answer, what has sounded."""
     rest: str
@@ -56,10 +56,10 @@ class Turn:
 
 
 @dataclass(slots=True)
-class _Turn:
+class _TurnState:
     said: list[str] = field(default_factory=list[str])
     typed: bool = False
-    calls: dict[str, Call] = field(default_factory=dict[str, Call])
+    calls: dict[str, ShownCall] = field(default_factory=dict[str, ShownCall])
     sound_ms: float = 0.0
     block_ms: float = 0.0
     """Of it, the newest block's."""
@@ -76,12 +76,12 @@ class Scene:
     """Grows with the conversation's events, shrinks by the turns that are taken."""
 
     def __init__(self) -> None:
-        self._turns: dict[int, _Turn] = {}
+        self._turns: dict[int, _TurnState] = {}
         self._taken = 0
         self._owes_answer = False
         self._plans = Transcript()  # every answer in it counts as cut where playback is
 
-    def tell(self, event: Event) -> None:
+    def observe(self, event: Event) -> None:
         """Take note of an event."""
         match event:
             case UserText(number, text, typed):
@@ -91,11 +91,11 @@ class Scene:
             case Audio(number, pcm, rate_hz):
                 self._sound(number, pcm, rate_hz)
             case ToolCall(number, tool_use, name, arguments):
-                self._turn(number).calls[tool_use] = Call(name, arguments, None)
+                self._turn(number).calls[tool_use] = ShownCall(name, arguments, None)
             case ToolAnswered(number, tool_use, name, result):
                 calls = self._turn(number).calls
                 arguments = calls[tool_use].arguments_json if tool_use in calls else None
-                calls[tool_use] = Call(name, arguments, result)
+                calls[tool_use] = ShownCall(name, arguments, result)
                 self._owes_answer = True
             case TurnEnded(number) | Interrupted(number):
                 self._end(number)
@@ -105,9 +105,9 @@ class Scene:
             case _:
                 pass
 
-    def take(self, played_ms: PlayedMs) -> list[Turn]:
+    def take_finished(self, played_ms: PlayedMs) -> list[ShownTurn]:
         """The oldest turns that are live no longer; the scene forgets them."""
-        taken: list[Turn] = []
+        taken: list[ShownTurn] = []
         for number, turn in sorted(self._turns.items()):
             passed = number <= self._taken or number < max(self._turns)
             over = passed or (turn.ended and not turn.call)
@@ -118,7 +118,7 @@ class Scene:
             self._taken = max(self._taken, number)
         return taken
 
-    def live(self, played_ms: PlayedMs) -> tuple[Turn, ...]:
+    def live(self, played_ms: PlayedMs) -> tuple[ShownTurn, ...]:
         """The other turns, as they are now."""
         return tuple(self._shown(number, played_ms) for number in sorted(self._turns))
 
@@ -159,18 +159,18 @@ class Scene:
             turn.ended = True
             self._end_block(number, turn)
 
-    def _end_block(self, number: int, turn: _Turn) -> None:
+    def _end_block(self, number: int, turn: _TurnState) -> None:
         if turn.block_ms:
             turn.block_ms = 0.0
             self._plans.sound_ended(number)
 
-    def _turn(self, number: int) -> _Turn:
-        return self._turns.setdefault(number, _Turn())
+    def _turn(self, number: int) -> _TurnState:
+        return self._turns.setdefault(number, _TurnState())
 
-    def _sounds(self, number: int, turn: _Turn, played_ms: PlayedMs) -> bool:
+    def _sounds(self, number: int, turn: _TurnState, played_ms: PlayedMs) -> bool:
         return turn.heard is None and turn.sound_ms - played_ms(number) > TAIL_MS
 
-    def _shown(self, number: int, played_ms: PlayedMs, whole: bool = False) -> Turn:
+    def _shown(self, number: int, played_ms: PlayedMs, whole: bool = False) -> ShownTurn:
         turn = self._turns[number]
         planned = self._plans.planned(number)
         if turn.heard is not None:
@@ -180,7 +180,7 @@ class Scene:
         else:
             self._plans.hear(number, played_ms(number))
             heard = self._plans.heard(number)
-        return Turn(
+        return ShownTurn(
             number=number,
             said=" ".join(turn.said),
             typed=turn.typed,

@@ -40,7 +40,7 @@ from ...echo.local_speech import Levels
 from ...errors import SonicError
 from ...events import Closed, Event, NetworkSlow, StreamExpiring
 from ...metrics import Metrics, Snapshot
-from .drawing import Frame, help_lines, live_lines, paragraph, plain, steps, turn_lines
+from .drawing import LiveView, help_lines, live_lines, meter_steps, paragraph, printable, turn_lines
 from .keys import keyboard
 from .line_editor import Draft
 from .scene import Scene
@@ -58,7 +58,7 @@ IDLE = {
 }
 
 
-def suits(console: Console) -> bool:
+def can_draw_on(console: Console) -> bool:
     """Whether `console` is a terminal that can be drawn on; `story.Story` is for the others."""
     return console.is_terminal and not (console.is_dumb_terminal or console.legacy_windows)
 
@@ -80,7 +80,7 @@ async def screen(
     terminal is then as it was, and every turn written.
     """
     shown = Screen(console, metrics, controls)
-    printed = _Printed(shown.write)
+    printed = _LineBuffer(shown.write)
     with (
         redirect_stdout(printed),
         redirect_stderr(printed) if sys.stderr.isatty() else nullcontext(),
@@ -126,7 +126,7 @@ class Screen:
         self._leaving = self._leaving or isinstance(event, Closed)
         if isinstance(event, (StreamExpiring, NetworkSlow)):
             self.notice(event.notice)
-        self._scene.tell(event)
+        self._scene.observe(event)
 
     def levels(self, levels: Levels) -> None:
         """Show how loud both sides are; for `echo.echo_cancelled`' `on_levels`."""
@@ -182,11 +182,11 @@ class Screen:
     async def draw(self, advice: Sequence[Callable[[], str]]) -> None:
         """Refresh until cancelled."""
         while True:
-            advice = self._heed(advice)
+            advice = self._poll_advice(advice)
             self.refresh()
             await asyncio.sleep(REFRESH_S)
 
-    def _heed(self, advice: Sequence[Callable[[], str]]) -> list[Callable[[], str]]:
+    def _poll_advice(self, advice: Sequence[Callable[[], str]]) -> list[Callable[[], str]]:
         """Show complaints. Returns who has none yet."""
         quiet: list[Callable[[], str]] = []
         for ask in advice:
@@ -201,10 +201,10 @@ class Screen:
         above = self._above(time.monotonic())
         snapshot = self._metrics.snapshot
         latencies = {turn.turn: turn.response_latency_s for turn in snapshot.turns}
-        for turn in self._scene.take(self._controls.sink.played_ms):
+        for turn in self._scene.take_finished(self._controls.sink.played_ms):
             latency_s = latencies.get(turn.number) if turn.heard else None
             above += turn_lines(self._console, turn, latency_s)
-        self._area.draw(above, self._frame(snapshot))
+        self._area.draw(above, self._view(snapshot))
 
     def suspend(self) -> None:
         """Leave the terminal to others, until the next refresh."""
@@ -226,15 +226,17 @@ class Screen:
         """
         above: list[Text] = []
         while self._printed:
-            above += Text(plain(self._printed.popleft())).wrap(self._console, self._console.width)
+            above += Text(printable(self._printed.popleft())).wrap(
+                self._console, self._console.width
+            )
         while self._waiting or (self._notice and now >= self._notice_until_s):
             if self._notice:
-                above += paragraph(self._console, "note", Text(plain(self._notice), "yellow"))
+                above += paragraph(self._console, "note", Text(printable(self._notice), "yellow"))
             self._notice = self._waiting.popleft() if self._waiting else ""
             self._notice_until_s = now + NOTICE_S
         return above
 
-    def _frame(self, snapshot: Snapshot) -> Frame:
+    def _view(self, snapshot: Snapshot) -> LiveView:
         sink, gate, levels = self._controls.sink, self._controls.source.gate, self._levels
         idle = "goodbye" if self._leaving else IDLE[gate]
         activity = self._scene.activity(sink.pending_s > 0, idle)
@@ -242,11 +244,14 @@ class Screen:
             activity += f", {idle}"
         answered = [turn for turn in snapshot.turns if turn.response_latency_s is not None]
         tokens = snapshot.tokens
-        return Frame(
+        steps = None
+        if levels is not None:
+            steps = meter_steps(levels.input_dbfs), meter_steps(levels.output_dbfs)
+        return LiveView(
             turns=self._scene.live(sink.played_ms),
             activity=activity,
             gate=gate,
-            levels=(steps(levels.input_dbfs), steps(levels.output_dbfs)) if levels else None,
+            levels=steps,
             latest=replace(answered[-1]) if answered else None,
             tokens=tokens.speech_in + tokens.text_in + tokens.speech_out + tokens.text_out,
             cost_usd=snapshot.cost_usd,
@@ -275,14 +280,14 @@ class _LiveArea:
         self._drawn: object = None
         self._size = console.size
 
-    def draw(self, above: list[Text], frame: Frame | None) -> None:
-        """Write lines that stay, and below them `frame`, unless all that is there already."""
+    def draw(self, above: list[Text], view: LiveView | None) -> None:
+        """Write lines that stay, and below them `view`, unless all that is there already."""
         size = self._console.size
-        if not above and (frame, size) == self._drawn:
+        if not above and (view, size) == self._drawn:
             return
         erased = "" if size == self._size else ERASE_LIVE  # broken lines take more room
-        self._drawn, self._size = (frame, size), size
-        live = live_lines(self._console, frame) if frame else []
+        self._drawn, self._size = (view, size), size
+        live = live_lines(self._console, view) if view else []
         with self._console.capture() as written:
             for line in [*above, *live]:
                 self._console.print(line, no_wrap=True)
@@ -304,7 +309,7 @@ class _LiveArea:
             self._out.flush()
 
 
-class _Printed(io.TextIOBase):
+class _LineBuffer(io.TextIOBase):
     """Takes what is printed, line by line."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
