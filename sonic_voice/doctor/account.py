@@ -1,5 +1,7 @@
-"""Who we are to AWS, as the SDK would find out: region, model, credentials. No network but that
-of a credential provider."""
+"""Check the AWS account as the SDK resolves it: region, model and credentials.
+
+The only network access is that of a credential provider.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -14,25 +16,36 @@ if TYPE_CHECKING:
     from ..bedrock.account import Account
 
 EXPIRES_SOON = timedelta(minutes=10)
-"""A stream lives for 8 minutes and is signed to its end by the credentials it began with."""
+"""Remaining lifetime of credentials below which a warning is given. A stream lives for 8 minutes
+and is signed until its end with the credentials it began with."""
 
 _KEY_ID_CHARACTERS = 4
-"""How many letters of a key's id are shown. The rest says whose it is."""
+"""Number of characters at the end of an access key id that are shown; the rest is private."""
 
 _FALLBACK_REGION = "us-east-1"
-"""For looking at credentials where no region is set."""
+"""Region with which credentials are checked if no region is set."""
 
 _SET_BY = {"OVERRIDE": "--region", "ENV": "the environment", "PROFILE": "the AWS files"}
+"""Words for the SDK's names of the sources that a setting can have."""
 
 
 async def check_account(options: Options) -> AsyncIterator[Finding]:
-    """Region and model, then credentials."""
+    """Check region and model, then credentials.
+
+    Args:
+        options: The conversation to check for.
+
+    Yields:
+        Findings named `region and model` (`region` or `AWS settings` on failure) and
+        `credentials`.
+    """
     try:
         found = await resolve(options)
     except CredentialsError as error:
         yield failure("credentials", error)
         return
     except ConfigError as error:
+        # Without a region the credentials can still be checked; with broken settings they cannot.
         about_region = "region" in error.message
         yield failure("region" if about_region else "AWS settings", error)
         if not about_region:
@@ -49,7 +62,15 @@ async def check_account(options: Options) -> AsyncIterator[Finding]:
 
 
 async def resolve(options: Options, region: str | None = None) -> "Account":
-    """The account that a conversation would use; to be closed. Raises `ConfigError`."""
+    """Return the account that a conversation would use. The caller closes it.
+
+    Args:
+        options: The conversation to check for.
+        region: The region to use instead of that of `options`.
+
+    Raises:
+        ConfigError: The settings or the credentials cannot be resolved.
+    """
     from ..bedrock.account import CREDENTIALS_TIMEOUT_S, Account
 
     return await Account.resolve(
@@ -62,7 +83,7 @@ async def resolve(options: Options, region: str | None = None) -> "Account":
 
 
 def _region_finding(model_id: str, account: "Account") -> Finding:
-    """Whether the model is offered in the region, as far as the catalog knows."""
+    """Return whether the model is offered in the region, as far as the catalog knows."""
     region = account.config.region
     try:
         model = voice_model(model_id)
@@ -80,7 +101,11 @@ def _region_finding(model_id: str, account: "Account") -> Finding:
 
 
 async def _credentials_finding(account: "Account") -> Finding:
-    """Look the credentials up. Raises `ConfigError`."""
+    """Look up the credentials and report their source and expiry.
+
+    Raises:
+        ConfigError: There are no usable credentials.
+    """
     identity = await account.identity()
     text = f"...{identity.access_key_id[-_KEY_ID_CHARACTERS:]} from {account.origin}"
     if identity.expiration is None:

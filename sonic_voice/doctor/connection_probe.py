@@ -1,7 +1,8 @@
-"""One connection to the service and one unsigned request on it, to see how far that comes.
+"""Probe the connection to the service: connect, send one unsigned request, read its answer.
 
-The request is `GET /`, which names no operation: whatever the service answers, it starts nothing.
-The emulator answers 404. What counts is that there is an answer, in HTTP/2, and its date.
+The request is `GET /`, which names no operation and therefore starts nothing, whatever the service
+answers. The emulator answers 404. The probe succeeds if there is an answer in HTTP/2; the answer's
+date tells how far the clocks differ.
 """
 
 import asyncio
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
     from ..http2.tunnel import Tunnel
 
 DEADLINE_S = 10.0
-"""How long the answer may take, in seconds; a far region needs under one."""
+"""Maximum time to wait for the answer, in seconds; a distant region needs less than one."""
 
 _PORTS = {"https": 443, "http": 80}
+"""Default port of each URL scheme."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceAddress:
-    """Where the service listens."""
+    """The address at which the service listens."""
 
     scheme: str
     host: str
@@ -37,24 +39,30 @@ class ServiceAddress:
 
     @property
     def authority(self) -> str:
+        """The value of the `:authority` header: host, and port unless it is the default one."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What came of a probe."""
+    """The result of a successful probe."""
 
     connected_ms: float
-    """From the first look for its name, or its proxy's, to the end of the TLS handshake."""
+    """Time from the start of the name lookup (of the service or of its proxy) to the end of the TLS
+    handshake, in milliseconds."""
     security: str
-    """The version of TLS; "no TLS" on loopback."""
+    """Version of TLS, or "no TLS" on loopback."""
     clock_offset: timedelta | None
-    """How much later it is here than there, by the answer's date; None if it has none."""
+    """Local time minus the service's time, by the date of the answer; None if it has no date."""
 
 
 def address_of(endpoint: str) -> ServiceAddress:
-    """The address_of of a URL that `check_endpoint` has passed."""
+    """Return the address in a URL.
+
+    Args:
+        endpoint: A URL that `check_endpoint` has accepted.
+    """
     parts = urlsplit(endpoint)
     return ServiceAddress(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
 
@@ -62,14 +70,18 @@ def address_of(endpoint: str) -> ServiceAddress:
 async def probe(
     address: ServiceAddress, tls: TlsContext | None, tunnel: "Tunnel | None" = None
 ) -> ProbeResult:
-    """Connect, ask, and hang up. Raises `NetworkError`.
-
-    Args:
-        at: Where the service listens.
-        tls: What to trust there; None: in clear.
-        tunnel: The way through a proxy; None: directly.
+    """Connect, send a request, wait for the answer, and close the connection.
 
     It connects and waits as a conversation does, so that both report a fault in the same words.
+    Cancelling it closes the connection.
+
+    Args:
+        address: The address of the service.
+        tls: The certificates to trust; None connects without TLS.
+        tunnel: The tunnel through a proxy; None connects directly.
+
+    Raises:
+        NetworkError: The connection or the request failed, or took too long.
     """
     from ..http2.dialing import dial
 
@@ -92,6 +104,7 @@ async def probe(
     finally:
         connection.close()
         await connection.closed
+    # The date is taken to be of the moment half-way between request and answer.
     clock_offset = sent + (received - sent) / 2 - date if date is not None else None
     security = (connection.tls_version or "TLS") if tls is not None else "no TLS"
     return ProbeResult((connected_s - began_s) * 1000, security, clock_offset)
@@ -105,7 +118,7 @@ def _connection(address: ServiceAddress) -> "H2Connection":
 
 
 async def _request_date(connection: "H2Connection", address: ServiceAddress) -> datetime | None:
-    """The date of the answer to `GET /`, whatever else it says."""
+    """Send `GET /` and return the date of the answer, whatever its status; None without one."""
     stream = connection.open_stream(
         [
             (":method", "GET"),
@@ -119,7 +132,7 @@ async def _request_date(connection: "H2Connection", address: ServiceAddress) -> 
         headers = dict(await stream.wait_headers())
     except ConnectionLost as error:
         if error.reason in {"reset", "goaway"}:
-            return None  # said in HTTP/2, too
+            return None  # this is an answer in HTTP/2, too
         raise
     try:
         date = parsedate_to_datetime(headers.get("date", ""))

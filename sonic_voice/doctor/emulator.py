@@ -1,4 +1,4 @@
-"""The emulator: which engines it has, and, for who means to talk to it, a spoken turn with it."""
+"""Check the emulator: its engines and, if the conversation is to use it, one spoken turn."""
 
 from collections.abc import AsyncIterator
 from importlib import resources
@@ -12,14 +12,23 @@ from .finding import Finding
 from .options import Options
 
 REQUIRED_PACKAGES = ("trustme", "yaml", "cryptography")
-"""Packages of the extra `emulator` that there is no doing without."""
+"""Packages of the extra `emulator` without which it does not run."""
 
 SPEECH_SPEED = 4.0
-"""How many times faster than life is spoken to it."""
+"""Speed at which the recording is spoken to it, as a multiple of real time."""
 
 
 async def check_emulator(options: Options) -> AsyncIterator[Finding]:
-    """Engines, then a turn. Where nobody means to talk to it, whatever it lacks is a warning."""
+    """Check the engines, and with `options.local` one spoken turn.
+
+    Missing packages are a failure with `options.local`, and otherwise a warning.
+
+    Args:
+        options: The conversation to check for.
+
+    Yields:
+        Findings named `emulator`, `emulator engines` and `emulated talk`.
+    """
     missing = [package for package in REQUIRED_PACKAGES if find_spec(package) is None]
     if missing:
         yield Finding(
@@ -35,7 +44,7 @@ async def check_emulator(options: Options) -> AsyncIterator[Finding]:
 
 
 def _engines_finding() -> Finding:
-    """What there is to hear and to speak with."""
+    """Return which engines for recognition and synthesis are installed."""
     from ..emulator.speech.installed import GOOD_EXTRA, LIGHT_EXTRA, installed
     from ..emulator.speech.weights import any_installed
 
@@ -60,7 +69,7 @@ def _engines_finding() -> Finding:
 
 
 async def _talk() -> Finding:
-    """Say hello, and see what comes back."""
+    """Speak the first turn of the demo recording to the emulator and report what came back."""
     from .. import LocalService, Session, WavSource, converse
     from ..audio.ports import NullSink
 

@@ -1,15 +1,16 @@
-"""The way to the service: a connection, the clock, and whether it takes our signature.
+"""Check the connection to the service, the clock, and whether the service accepts our signature.
 
-No stream to a model is opened. An unsigned request shows how far the network lets us (`probe`). A
-signed one then goes the way that conversations go, through `BedrockTransport`, to a model that
-does not exist, and ends at once. Services of AWS look at who asks before they look at what. So "no
-such model" means that it took the signature, and 403 that it did not; but for one that says
-`AccessDenied`, which is about what a known identity may (reference 1.7). The emulator answers
-404 `ResourceNotFoundException`, as the service is documented to (protocol reference 1.7); a
-`ValidationException` would say the same. Whether this identity may use the real model only a
-conversation shows.
+No stream to a model is opened. An unsigned request shows whether the network lets us reach the
+service (`probe`). A signed request then goes through `BedrockTransport`, as those of conversations
+do, to a model that does not exist, and ends at once. Services of AWS authenticate a request before
+they look at its content. So "no such model" means that the signature was accepted, and status 403
+that it was not. The exception is a 403 with `AccessDenied`: it is about the permissions of a known
+identity (reference 1.7). The emulator answers 404 `ResourceNotFoundException`, as the service is
+documented to (protocol reference 1.7); a `ValidationException` would mean the same. Only a
+conversation shows whether this identity may use the real model.
 
-Signatures are dated. One that is five minutes off is refused, in words that tell both times.
+Signatures are dated. One whose date is wrong by five minutes is refused, and the refusal tells the
+time of the signature and that of the service.
 """
 
 import re
@@ -32,19 +33,30 @@ if TYPE_CHECKING:
     from ..http2.tunnel import Tunnel
 
 NONEXISTENT_MODEL = "sonic-voice.doctor-was-here"
-"""The id of no model, of a form that ids have."""
+"""Model id that is well-formed and that no model has."""
 
 SIGNATURE_TOLERANCE = timedelta(minutes=5)
-"""What a signature may be off by (Signature Version 4)."""
+"""Maximum error of a signature's date that the service accepts (Signature Version 4)."""
 
 CLOCK_WARNING_OFFSET = timedelta(minutes=1)
+"""Difference of the clocks from which on a warning is given, well before signatures fail."""
 
 _TIMESTAMP = re.compile(r"\b(\d{8}T\d{6}Z)\b")
+"""A time in the text of a refusal. The first is the signature's, the last the service's."""
+
 _SET_CLOCK = "Set the clock, and let it be kept by NTP; on Linux: timedatectl set-ntp true"
 
 
 async def check_service(options: Options) -> AsyncIterator[Finding]:
-    """Endpoint, proxy, connection, clock and signature."""
+    """Check endpoint, proxy, connection, clock and signature, until one of them fails.
+
+    Args:
+        options: The conversation to check for.
+
+    Yields:
+        Findings named `AWS settings`, `endpoint`, `proxy`, `CA`, `connection`, `clock` and
+        `signature`. Nothing if region or model are wrong: `check_account` reports that.
+    """
     from ..bedrock.endpoint import route_to
     from ..http2.proxies import ProxySettings
     from ..http2.tunnel import ProxyError
@@ -86,6 +98,7 @@ async def check_service(options: Options) -> AsyncIterator[Finding]:
     how = f"{answer.security} and HTTP/2 with {address} after {answer.connected_ms:.0f} ms"
     yield Finding("connection", "ok", how)
     signed = await _send_signed_request(options)
+    # A refusal of the signature tells the times exactly; the date of an answer is in whole seconds.
     clock_offset = answer.clock_offset
     if signed is not None and signed.clock_offset is not None:
         clock_offset = signed.clock_offset
@@ -95,10 +108,10 @@ async def check_service(options: Options) -> AsyncIterator[Finding]:
 
 
 async def _resolve_endpoint(options: Options) -> "Endpoint | None":
-    """Return where a conversation would go; None where `account` says why it cannot.
+    """Return the endpoint of a conversation; None if `check_account` reports why there is none.
 
     Raises:
-        ConfigError: a setting for the endpoint is neither true nor false.
+        ConfigError: A setting for the endpoint is neither true nor false.
     """
     from ..bedrock.endpoint import resolve_endpoint
 
@@ -118,7 +131,7 @@ async def _resolve_endpoint(options: Options) -> "Endpoint | None":
 
 
 def _endpoint_finding(endpoint: "Endpoint") -> Finding | None:
-    """Return what is to be said of settings that change the endpoint; None if there are none."""
+    """Return a finding about settings that change the endpoint; None if there are none."""
     if endpoint.ignored:
         return Finding("endpoint", "warning", endpoint.note, "Keep one of the two.")
     if endpoint.variants:
@@ -128,14 +141,18 @@ def _endpoint_finding(endpoint: "Endpoint") -> Finding | None:
 
 
 def _proxy_finding(route: "Route", address: ServiceAddress) -> Finding | None:
-    """Return what is to be said of proxies on a way that works; None if none is set."""
+    """Return a finding about the proxy of a working connection; None if no proxy is set."""
     if route.proxy is not None:
         return Finding("proxy", "ok", f"{route.proxy} ({route.proxy.source}) connects to {address}")
     return Finding("proxy", "ok", route.proxies.bypass) if route.proxies.bypass else None
 
 
 def _tunnel(proxy: "Proxy | None", address: ServiceAddress, options: Options) -> "Tunnel | None":
-    """Return the way through `proxy`. Raises `ConfigError` for a CA file that cannot be used."""
+    """Return the tunnel through a proxy; None without a proxy.
+
+    Raises:
+        ConfigError: The CA file cannot be used.
+    """
     from ..http2.tunnel import Tunnel
 
     if proxy is None:
@@ -146,20 +163,22 @@ def _tunnel(proxy: "Proxy | None", address: ServiceAddress, options: Options) ->
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What came of a signed request."""
+    """The result of a signed request."""
 
     refusal: SonicError | None
+    """Error that the request failed with; None if the service accepted it."""
 
     @property
     def accepted(self) -> bool:
-        """Whether the service knows who we are: at most the model is not to its liking."""
+        """Whether the service accepted the signature: it objected to the model at most."""
         if isinstance(self.refusal, ServiceError):
             return self.refusal.kind in {ErrorKind.NOT_FOUND, ErrorKind.REQUEST}
         return self.refusal is None
 
     @property
     def clock_offset(self) -> timedelta | None:
-        """How far ahead of the service we are, if it refused because of that and tells its time."""
+        """Local time minus the service's time, if the service refused the signature for its date;
+        otherwise None."""
         if self.accepted or not isinstance(self.refusal, ServiceError):
             return None
         times = [
@@ -170,7 +189,11 @@ class SignedRequest:
 
 
 async def _send_signed_request(options: Options) -> SignedRequest | None:
-    """Ask for no model. None without credentials: `account` says why."""
+    """Send a signed request to a model that does not exist.
+
+    Returns:
+        Its result; None without credentials, which `check_account` reports.
+    """
     from ..bedrock import BedrockTransport
 
     transport = BedrockTransport(
