@@ -23,9 +23,9 @@ class Options:
     proxy: str | None = None
     """URL of a proxy for every endpoint, empty for none. With None the environment decides."""
     local: bool = False
-    """Whether the conversation is with the built-in emulator, so that AWS is not checked."""
+    """True for a conversation with the built-in emulator; AWS is not checked then."""
     audio: bool = True
-    """Whether the conversation uses a microphone and a loudspeaker."""
+    """True for a conversation with a microphone and a loudspeaker."""
     backend: Literal["sounddevice", "pyaudio"] = "sounddevice"
     microphone: int | str | None = None
     """Number of a device or part of its name; None is the default device. The same holds for

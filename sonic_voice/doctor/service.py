@@ -98,7 +98,7 @@ async def check_service(options: Options) -> AsyncIterator[Finding]:
     how = f"{answer.security} and HTTP/2 with {address} after {answer.connected_ms:.0f} ms"
     yield Finding("connection", "ok", how)
     signed = await _send_signed_request(options)
-    # A refusal of the signature tells the times exactly; the date of an answer is in whole seconds.
+    # The times in a refusal of the signature count more than the date of the probe's answer.
     clock_offset = answer.clock_offset
     if signed is not None and signed.clock_offset is not None:
         clock_offset = signed.clock_offset
@@ -170,7 +170,7 @@ class SignedRequest:
 
     @property
     def accepted(self) -> bool:
-        """Whether the service accepted the signature: it objected to the model at most."""
+        """True if the service accepted the signature: it objected to the model at most."""
         if isinstance(self.refusal, ServiceError):
             return self.refusal.kind in {ErrorKind.NOT_FOUND, ErrorKind.REQUEST}
         return self.refusal is None

@@ -1,9 +1,9 @@
-"""Decode a model's arguments, and repair or refuse what pydantic's lax mode reads differently.
+"""Decode a model's arguments, and repair or refuse values that pydantic's lax mode would misread.
 
-Models write `"5"` for 5, `"[1, 2]"` for a list, null for what they leave out, and sometimes encode
-the whole object twice. Pydantic's lax mode reads the first, and also reads `true` as 1, a number
-as a date and "nan" as a number. `prepare_value` walks through the arguments beside the schema that the
-model was told, and leaves to pydantic only what both read alike:
+Models write `"5"` for 5, `"[1, 2]"` for a list, null for a property that they omit, and sometimes
+encode the whole object twice. Pydantic's lax mode accepts the first, but it also reads `true` as 1,
+a number as a date and "nan" as a number. `prepare_value` compares the arguments with the schema
+that the model was given, and passes on only values that pydantic reads as they were meant:
 
     boolean or a number that is not finite, where a number is wanted      refused
     number, where a boolean or text is wanted, dates and times included    refused
@@ -39,18 +39,21 @@ _ISO_READERS: dict[str, type[date] | type[time]] = {
     "time": time,
     "date-time": datetime,
 }
+"""Type that reads each string format of dates and times."""
 
 _NUMBER_TEXT = re.compile(r"\s*[-+]?[\d._]+(e[-+]?\d+)?\s*", re.IGNORECASE)
+"""Text of a number, which pydantic would read as a time in seconds."""
 
 MAX_ENCODINGS = 3
-"""How many times the arguments may be encoded as JSON. Twice was seen (protocol reference 3.8)."""
+"""Maximum number of times that the arguments may be encoded as JSON. Two were observed (protocol
+reference 3.8)."""
 
 
 def decode_arguments(text: str) -> dict[str, Any]:
     """Return the object in the arguments that the model sent.
 
     Args:
-        text: JSON, encoded once or more; empty text stands for no arguments.
+        text: JSON, encoded at most `MAX_ENCODINGS` times; empty text stands for no arguments.
 
     Raises:
         ArgumentsError: The text is not JSON, or its value is not an object.
@@ -70,13 +73,13 @@ def decode_arguments(text: str) -> dict[str, Any]:
 def prepare_value(
     schema: Mapping[str, Any], value: Any, faults: dict[ArgumentPath, str], place: ArgumentPath = ()
 ) -> Any:
-    """Return `value` as pydantic may validate it.
+    """Return a value in the form that pydantic reads as it was meant.
 
     Args:
         schema: The flattened schema of the value.
         value: A JSON value.
         faults: Receives a message for each place whose value is refused.
-        place: Where the value is.
+        place: The place of the value.
     """
     kind = schema.get("type")
     if kind in ("array", "object") and isinstance(value, str):
@@ -96,7 +99,7 @@ def prepare_value(
             return value
         value = held
     if kind == "integer" and isinstance(value, float) and value.is_integer():
-        value = int(value)  # pydantic compares choices exactly
+        value = int(value)  # pydantic would not find 2.0 among the choices of an enum
     if kind == "string" and isinstance(value, str):
         value = _normalize_iso(value, schema.get("format"))
     if _is_refused(schema, value):
@@ -129,7 +132,7 @@ def _prepare_object(
 
 
 def _is_refused(schema: Mapping[str, Any], value: Any) -> bool:
-    """Whether `value` is one that pydantic would read as something else."""
+    """Return whether pydantic would misread a value."""
     kind = schema.get("type")
     if isinstance(value, bool):
         return kind in ("integer", "number", "string")
@@ -143,7 +146,7 @@ def _is_refused(schema: Mapping[str, Any], value: Any) -> bool:
 
 
 def _is_finite(value: Any, *, whole: bool) -> bool:
-    """Whether `value` is finite, if it is a number or its text."""
+    """Return whether a value is finite, if it is a number or the text of one; otherwise True."""
     if whole and isinstance(value, int):
         return True
     try:
@@ -155,7 +158,7 @@ def _is_finite(value: Any, *, whole: bool) -> bool:
 
 
 def _parse_container(text: str, kind: type) -> Any:
-    """Return the JSON value in `text` if it is of the type `kind`, otherwise `text`."""
+    """Return the JSON value in a text if it is a `kind`, otherwise the text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -164,7 +167,7 @@ def _parse_container(text: str, kind: type) -> Any:
 
 
 def _parse_scalar(text: str, *, of_integer: bool) -> int | float | bool | None:
-    """Return the number or boolean that `text` says without loss; None if there is none.
+    """Return the number or boolean that a text expresses without loss; None if there is none.
 
     A number is taken if it can be written back: "5", "-0.25" and "1e3", but neither "05", which
     may be a code, nor more digits than a float keeps.
@@ -194,7 +197,10 @@ def _is_exact_float(whole: int) -> bool:
 
 
 def _normalize_iso(text: str, format: Any) -> str:
-    """Return a date or time in the form that pydantic reads; it takes 20260314 for seconds."""
+    """Return a date or time in the form that pydantic reads, and other text unchanged.
+
+    Pydantic would take `20260314` for a number of seconds.
+    """
     reader = _ISO_READERS.get(format)
     try:
         return reader.fromisoformat(text.strip()).isoformat() if reader else text
