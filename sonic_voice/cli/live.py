@@ -1,4 +1,4 @@
-"""One live conversation: this computer's microphone and loudspeaker, and its terminal.
+"""A live conversation: with the microphone, the loudspeaker and the terminal of this computer.
 
 Microphone ──► EchoCancelledMicrophone ──► MutableSource ──►┐
                  echo, ducking    mute           ├─ converse ─► Screen, or PrintedTranscript
@@ -30,28 +30,45 @@ from .terminal import Screen, can_draw_on, restorer, screen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveOptions:
-    """What was asked for. Devices are numbers or parts of names; None: the default ones."""
+    """The options of a live conversation."""
 
     config: SessionConfig
+    """Configuration of the session."""
     tools: Toolbox
+    """Tools that the model may call."""
     where: str
-    """The service, in words."""
+    """Description of the service, for the first line."""
     microphone: int | str | None = None
+    """Number of a device or part of its name; None is the default device."""
     speaker: int | str | None = None
+    """Number of a device or part of its name; None is the default device."""
     backend: BackendName = "sounddevice"
+    """Library that opens the devices."""
     latency: Latency = "low"
+    """Latency of the devices."""
     block_ms: float | None = None
-    """What the devices give and take at a time; None: 20 ms and 10 ms."""
+    """Length of the blocks of both devices, in milliseconds; None is 20 ms for the microphone and
+    10 ms for the loudspeaker."""
     aec: bool = True
+    """True to remove the echo of the loudspeaker from the microphone."""
     half_duplex: bool = False
+    """True to close the microphone while the model speaks."""
     plain: bool = False
+    """True to print a transcript instead of drawing on the terminal."""
     end: Ending
+    """Outputs of the conversation, and its last record."""
 
 
 async def run_live_conversation(options: LiveOptions, service: TransportFactory) -> None:
-    """Talk until the person leaves. A cancellation, as by Ctrl-C, is a goodbye, too.
+    """Hold the conversation until the user leaves. Cancelling it ends the session gracefully.
 
-    Raises `DeviceError` if a device does not open, and whatever ends the session.
+    Args:
+        options: The options of the conversation.
+        service: Opens the transport to the service.
+
+    Raises:
+        DeviceError: A device cannot be opened, or fails.
+        SonicError: The session ended with an error.
     """
     feedback, end = _Feedback(), options.end
     end.notice = options.tools.on_notice = feedback.notice
@@ -103,20 +120,29 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
 
 
 class _Feedback:
-    """Sentences for the person, and levels: to the screen while there is one."""
+    """The receiver of notices and levels. It passes them to the screen while there is one."""
 
     def __init__(self) -> None:
         self.screen: Screen | None = None
         self.timer: AnswerTimer | None = None
 
     def notice(self, text: str) -> None:
-        """From any thread."""
+        """Show a sentence to the user. It may be called from any thread.
+
+        Args:
+            text: The sentence.
+        """
         if self.screen is not None:
             self.screen.notice(text)
         else:
             print_notice(text)
 
     def levels(self, levels: Levels) -> None:
+        """Show the levels of both sides, and start the answer timer when the user speaks.
+
+        Args:
+            levels: Levels of microphone and loudspeaker.
+        """
         if self.screen is not None:
             self.screen.levels(levels)
         if self.timer is not None and levels.speaking:

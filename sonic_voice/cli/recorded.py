@@ -1,7 +1,7 @@
-"""One conversation of the command line: what it reads, what it writes, what it prints.
+"""A conversation of the command line that reads its input from a file.
 
-Everything that can be wrong without a network is found before any: `prepare_conversation` opens the files and
-`run_conversation` connects, converses, and sums up whatever came of it, also after Ctrl-C.
+Errors that do not depend on the network are found before it is used: `prepare_conversation` opens
+the files. `run_conversation` then connects, converses and prints the summary, also after Ctrl-C.
 """
 
 import contextlib
@@ -27,27 +27,36 @@ from .signals import ending_signals
 from .story import JsonLines, PrintedTranscript, summary, summary_lines
 
 type TransportFactory = Callable[[], contextlib.AbstractAsyncContextManager[Transport]]
-"""Gives a transport to whom the conversation is with."""
+"""Opens the transport to the service of a conversation."""
 
 UNSPOKEN_NOTICE_S = 0.1
-"""Less of a recording that was not spoken is not worth a sentence, in seconds: three chunks."""
+"""Minimum length of an unsent part of the recording that is reported, in seconds: three chunks."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedConversation:
-    """One conversation of the command line, everything checked that can be without a network."""
+    """A conversation whose input and output files are open."""
 
     config: SessionConfig
+    """Configuration of the session."""
     source: WavSource
+    """The recording that is sent."""
     sink: WavSink | NullSink
+    """Receiver of the answers."""
     output: Path | None
+    """File of the answers; None if they are not kept."""
     tools: Toolbox
+    """Tools that the model may call."""
     end: Ending
+    """Outputs of the conversation, and its last record."""
     where: str
-    """The service, in words."""
+    """Description of the service, for the first line."""
 
     def save(self) -> None:
-        """Put the recording in place at once, or remove it if no conversation was begun."""
+        """Save the recording of the answers at once, or remove it if no conversation began.
+
+        It is called when a signal ends the process.
+        """
         if self.end.now is None and isinstance(self.sink, WavSink):
             self.sink.discard()
             return
@@ -66,7 +75,24 @@ def prepare_conversation(
     end: Ending,
     where: str,
 ) -> Generator[RecordedConversation]:
-    """Open what the conversation reads and writes; a wrong file is found before any network."""
+    """Open the files that a conversation reads and writes.
+
+    Args:
+        config: Configuration of the session.
+        input: Sound file that is sent.
+        output: Sound file for the answers.
+        speed: Speed of the conversation, as a multiple of real time.
+        events: File for the events.
+        tools: Tools that the model may call.
+        end: Outputs of the conversation, and its last record.
+        where: Description of the service, for the first line.
+
+    Yields:
+        The conversation, ready to run.
+
+    Raises:
+        AudioError: A file cannot be opened.
+    """
     source = WavSource(input, config.input, speed=speed)
     end.unspoken_s = lambda: source.unspoken_s
     sink: WavSink | NullSink = NullSink(config.output, now=source.now)
@@ -84,11 +110,15 @@ def prepare_conversation(
 
 
 async def run_conversation(run: RecordedConversation, service: TransportFactory) -> None:
-    """Hold the conversation, and print what it came to.
+    """Hold the conversation and print its summary. Cancelling it ends the session gracefully.
+
+    Args:
+        run: The conversation.
+        service: Opens the transport to the service.
 
     Raises:
-        NotAnswered: It came to its end without an answer that was owed.
-        SonicError: Whatever ended it.
+        NotAnswered: The conversation ended without an answer that was due.
+        SonicError: The session ended with an error.
     """
     run.tools.on_notice = print_notice
     async with AsyncExitStack() as stack:
@@ -101,9 +131,10 @@ async def run_conversation(run: RecordedConversation, service: TransportFactory)
             try:
                 async with session:
                     run.end.now = run.source.now
-                    await _tell(run, session, metrics, answers)
+                    await _converse(run, session, metrics, answers)
             except DeadlineError as error:
-                if not session.finished:  # it was not the goodbye that came too late
+                # Only if the goodbye timed out can a missing answer be the better explanation.
+                if not session.finished:
                     raise
                 raise answers.missing(run.source.path.name, PATIENCE_S) or error from error
             report_goodbye_timeout(session, run.end)
@@ -119,7 +150,7 @@ async def run_conversation(run: RecordedConversation, service: TransportFactory)
                 _print_unspoken(run)
 
 
-async def _tell(
+async def _converse(
     run: RecordedConversation, session: Session, metrics: Metrics, answers: AnswerTracker
 ) -> None:
     end = run.end
@@ -141,7 +172,12 @@ async def _tell(
 
 
 def report_goodbye_timeout(session: Session, end: Ending) -> None:
-    """Tell the person that the service did not end the stream, if that is so."""
+    """Notify the user if the service did not end the stream after the goodbye.
+
+    Args:
+        session: The session, closed.
+        end: Outputs of the conversation.
+    """
     if session.goodbye_timed_out:
         waited_s = session.config.deadlines.close_s
         end.notice(
@@ -151,7 +187,7 @@ def report_goodbye_timeout(session: Session, end: Ending) -> None:
 
 
 def _print_unspoken(run: RecordedConversation) -> None:
-    """Print how much of the recording was not spoken."""
+    """Print how much of the recording was not sent."""
     if not run.end.as_json:
         run.end.out.write(
             f"The last {run.source.unspoken_s:.1f} s of {run.source.path.name} were not spoken.\n"
@@ -161,7 +197,14 @@ def _print_unspoken(run: RecordedConversation) -> None:
 def print_summary(
     config: SessionConfig, metrics: Metrics, end: Ending, *, output: Path | None = None
 ) -> None:
-    """Print what it came to, if anybody said anything."""
+    """Print the summary of the conversation, if it had any turns.
+
+    Args:
+        config: Configuration of the session.
+        metrics: Metrics of the conversation.
+        end: Outputs of the conversation.
+        output: Sound file of the answers.
+    """
     snapshot = metrics.snapshot
     if not snapshot.turns:
         return
