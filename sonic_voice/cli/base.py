@@ -39,7 +39,7 @@ from ..extras import install_command
 from .signals import ending_signals
 
 app = typer.Typer(
-    help="Spoken conversations with Amazon Nova Sonic, and a local emulator of the service.",
+    help="Hold spoken conversations with Amazon Nova Sonic, or with a local emulator of it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -64,9 +64,9 @@ reports for programs that this signal ended."""
 @app.callback()
 def options(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option(help="Show stack traces and a log on stderr.")] = False,
+    debug: Annotated[bool, typer.Option(help="Print stack traces and a log to stderr.")] = False,
 ) -> None:
-    """Spoken conversations with Amazon Nova Sonic, and a local emulator of the service."""
+    """Hold spoken conversations with Amazon Nova Sonic, or with a local emulator of it."""
     context.obj = debug
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)

@@ -133,8 +133,7 @@ async def run_conversation(run: RecordedConversation, service: TransportFactory)
                     run.end.now = run.source.now
                     await _converse(run, session, metrics, answers)
             except DeadlineError as error:
-                # Only if the goodbye timed out can a missing answer be the better explanation.
-                if not session.finished:
+                if not session.finished:  # another deadline than that of the goodbye was missed
                     raise
                 raise answers.missing(run.source.path.name, PATIENCE_S) or error from error
             report_goodbye_timeout(session, run.end)

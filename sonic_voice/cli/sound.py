@@ -1,4 +1,4 @@
-"""`sonic-voice devices` and `doctor`: what there is to talk with, and would talking work?"""
+"""The commands `sonic-voice devices` and `doctor`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,16 +15,21 @@ from ..errors import DeviceError
 from .base import errors, run_until_done
 from .service import ProxyUrl
 
-AudioBackend = Annotated[BackendName, typer.Option(help="The library that opens devices.")]
+AudioBackend = Annotated[BackendName, typer.Option(help="Library that opens the devices.")]
+"""The option --audio-backend."""
 
 
 def device_selector(wanted: str | None) -> int | str | None:
-    """A device as it is named on the command line: a number, a part of a name, or none."""
+    """Return the number of a device as an integer, and a part of its name as text.
+
+    Args:
+        wanted: The option of the command line; None for the default device.
+    """
     return int(wanted) if wanted is not None and wanted.isdecimal() else wanted
 
 
 def list_devices(context: typer.Context, audio_backend: AudioBackend = "sounddevice") -> None:
-    """List microphones and loudspeakers; * marks those taken if none is named."""
+    """List microphones and loudspeakers; * marks the default ones."""
     with errors(context):
         found = devices(audio_backend)
         if not found:
@@ -46,13 +51,13 @@ def list_devices(context: typer.Context, audio_backend: AudioBackend = "sounddev
 def doctor(
     context: typer.Context,
     local: Annotated[
-        bool, typer.Option("--local", help="Talking to the built-in emulator is what must work.")
+        bool, typer.Option("--local", help="Check for talking to the built-in emulator.")
     ] = False,
     audio: Annotated[
-        bool, typer.Option(help="Look at microphone and loudspeaker; plays a short tone.")
+        bool, typer.Option(help="Check microphone and loudspeaker; plays a short tone.")
     ] = True,
     endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust for it.")] = None,
     proxy: ProxyUrl = None,
     model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
@@ -62,10 +67,10 @@ def doctor(
     audio_backend: AudioBackend = "sounddevice",
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Look whether talking would work, and say what to do where it would not.
+    """Check everything that a conversation needs, and print the next step for each failure.
 
-    Exits with 0 if nothing stands in the way, else with 1. No stream to a model is opened, and
-    nothing costs money.
+    The exit code is 0 if there is no failure, otherwise 1. No stream to a model is opened, so the
+    checks cost nothing.
     """
     options = Options(
         model=model,

@@ -1,4 +1,4 @@
-"""A live conversation in a terminal: what is drawn (`screen`) and what the keys do (`keys`)."""
+"""A live conversation in a terminal: the display (`screen`) and the keyboard (`keys`)."""
 
 from .restoring import restorer
 from .screen import Screen, can_draw_on, screen

@@ -1,16 +1,17 @@
-"""A live conversation in lines of a terminal, at any width and height.
+"""The lines of a live conversation in a terminal of any width and height.
 
     you   What is the weather in Berlin?
     tool  weather({"city":"Berlin"})
           -> {"temperature_c":21}
-    nova  It has 21 degrees and       heard: as it is; to come: dim; cut off: struck through
+    nova  It has 21 degrees and       heard: normal; still to come: dim; cut off: struck through
           the sun shines.
     mic ██████░░░░  out ███░░░░░░░  ● speaking
     felt 1.30 s: 0.40 endpointing + 0.80 model and network + 0.10 playout   1,234 tokens   0.01 USD
     m mute  p push-to-talk  t type  i interrupt  q quit  ? help
 
-Texts of the user, the model and tools are foreign: `printable` takes away what a terminal would obey,
-and rich's markup is never read in them. No line is longer than the terminal is wide.
+Texts of the user, the model and tools are not trusted: `printable` replaces characters that a
+terminal would interpret, and rich's markup is not evaluated in them. No line is longer than the
+terminal is wide.
 """
 
 import unicodedata
@@ -26,54 +27,74 @@ from .line_editor import Draft
 from .scene import ShownTurn
 
 MARGIN = 6
-"""Columns before the words: who speaks."""
+"""Width of the column with the speaker, in cells."""
 
 SHORTENED = 200
-"""Characters of a tool's arguments or result that are shown."""
+"""Maximum length of the arguments and of the result of a tool, in characters."""
 
 METER_STEPS = 20
-"""A level in so many steps of 3 dB, down to -60 dBFS: what changes less is not drawn anew."""
+"""Number of steps of a level meter, 3 dB each, down to -60 dBFS. Smaller changes of the level are
+not drawn."""
 
 WIDE = 60
-"""Columns from which on a meter has 10 cells; below it has 6."""
+"""Width of the terminal from which on a meter has 10 cells, in cells; below it has 6."""
 
-HEARD_STYLE, PENDING_STYLE, CUT_STYLE, DIM_STYLE = "none", "dim", "dim strike", "dim"
+HEARD_STYLE, PENDING_STYLE, CUT_STYLE = "none", "dim", "dim strike"
+"""Styles of the parts of an answer that were heard, are still to come, and were cut off."""
+
+DIM_STYLE = "dim"
+"""Style of all text that is neither the user's nor the model's."""
+
 USER_STYLE = "cyan"
+"""Style of the user's text."""
 
 ACTIVITY_STYLES = {"listening": "green", "speaking": "magenta", "thinking": "yellow"}
+"""Style of each activity; others are bold yellow."""
 
 HELP = (
-    ("m", "mute: silence is sent in place of your voice, until m again"),
-    ("p", "push-to-talk: you are heard only from one space to the next, until p again"),
-    ("t", "type a message; Enter sends it, Esc drops it. It interrupts an answer"),
-    ("i", "interrupt: the answer is cut off here. The model is not told and takes it for heard"),
-    ("q", "say goodbye and quit; so does Ctrl-C"),
+    ("m", "mute: silence is sent instead of your voice, until you press m again"),
+    ("p", "push-to-talk: your voice is sent only from one space to the next, until p again"),
+    ("t", "type a message; Enter sends it, Esc discards it. It interrupts an answer"),
+    ("i", "interrupt: the answer is cut off here. The model does not know and takes it for heard"),
+    ("q", "end the conversation and quit; so does Ctrl-C"),
 )
+"""Keys and their descriptions, for `?`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveView:
-    """All that the live lines show; equal frames look the same."""
+    """The contents of the live lines; equal views look the same."""
 
     turns: tuple[ShownTurn, ...]
+    """Turns that are not finished."""
     activity: str
+    """Current activity, such as `speaking`."""
     gate: Gate
+    """State of the microphone."""
     levels: tuple[int, int] | None
-    """Input and output, in `METER_STEPS`; None where nobody tells."""
+    """Levels of input and output, from 0 to `METER_STEPS`; None if they are not measured."""
     latest: TurnMetrics | None
-    """The last turn that was answered."""
+    """Metrics of the last turn that was answered."""
     tokens: int
+    """Number of tokens used so far."""
     cost_usd: float
+    """Cost so far, in USD."""
     notice: str = ""
+    """Sentence for the user; empty for none."""
     draft: Draft | None = None
+    """Line that the user is typing."""
     keys: bool = True
+    """True if there is a keyboard, so that hints about keys are useful."""
 
 
 def printable(text: str) -> str:
-    """`text` with nothing in it that a terminal would act on, of the same length.
+    """Return a text of the same length without characters that a terminal would interpret.
 
-    White space is a space; control characters and those that turn the direction of writing round
-    are replacement characters.
+    White space becomes spaces. Control characters, and those that change the direction of writing,
+    become replacement characters.
+
+    Args:
+        text: Text from any source.
     """
     return "".join(map(_printable_character, text)) if not text.isprintable() else text
 
@@ -87,15 +108,26 @@ def _printable_character(character: str) -> str:
 
 
 _TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+"""Bidirectional classes of characters that change the direction of writing."""
 
 
 def meter_steps(dbfs: float) -> int:
-    """A level for `LiveView.levels`."""
+    """Return a level as a number of steps, from 0 to `METER_STEPS`.
+
+    Args:
+        dbfs: The level, in dB of full scale.
+    """
     return min(METER_STEPS, max(0, METER_STEPS + round(dbfs / 3)))
 
 
 def turn_lines(console: Console, turn: ShownTurn, latency_s: float | None = None) -> list[Text]:
-    """A turn, as wide as the terminal; with its response latency, where that is given."""
+    """Return the lines of a turn.
+
+    Args:
+        console: The terminal.
+        turn: The turn.
+        latency_s: Response latency to show after the answer, in seconds; None shows none.
+    """
     lines: list[Text] = []
     if turn.said:
         said = Text(printable(turn.said), USER_STYLE)
@@ -115,7 +147,7 @@ def turn_lines(console: Console, turn: ShownTurn, latency_s: float | None = None
 
 def _answer(turn: ShownTurn, latency_s: float | None) -> Text:
     rest = printable(turn.rest)
-    gap = len(rest) - len(rest.lstrip())  # a struck space is a line into nowhere
+    gap = len(rest) - len(rest.lstrip())  # leading spaces are not struck through
     answer = Text().append(printable(turn.heard) + rest[:gap], HEARD_STYLE)
     answer.append(rest[gap:], CUT_STYLE if turn.interrupted else PENDING_STYLE)
     remarks = [] if latency_s is None else [f"{latency_s:.2f} s"]
@@ -124,7 +156,13 @@ def _answer(turn: ShownTurn, latency_s: float | None) -> Text:
 
 
 def paragraph(console: Console, who: str, text: Text) -> list[Text]:
-    """`text` wrapped beside a margin that says whose it is."""
+    """Return a text wrapped to the width of the terminal, beside a margin with the speaker.
+
+    Args:
+        console: The terminal.
+        who: The speaker, shown in the first line.
+        text: The text.
+    """
     lines = text.wrap(console, max(1, console.width - MARGIN))
     for line in lines:
         line.rstrip()
@@ -136,12 +174,23 @@ def paragraph(console: Console, who: str, text: Text) -> list[Text]:
 
 
 def help_lines(console: Console) -> list[Text]:
-    """What the keys do."""
+    """Return the lines that describe the keys.
+
+    Args:
+        console: The terminal.
+    """
     return [line for key, does in HELP for line in paragraph(console, f"  {key}", Text(does))]
 
 
 def live_lines(console: Console, view: LiveView) -> list[Text]:
-    """`view`, in fewer lines than the terminal has. Where it is low, the least needed go."""
+    """Return the live lines, fewer than the terminal has.
+
+    In a low terminal the least important lines are left out.
+
+    Args:
+        console: The terminal.
+        view: The contents.
+    """
     rows = max(1, console.height - 1)
     footer = _footer(console, view)[: max(1, rows // 2)]
     turns = [line for turn in view.turns for line in turn_lines(console, turn)]
@@ -153,7 +202,7 @@ def live_lines(console: Console, view: LiveView) -> list[Text]:
 
 
 def _footer(console: Console, view: LiveView) -> list[tuple[int, Text]]:
-    """Lines below the turns with their places from the top, the most needed first."""
+    """Return the lines below the turns, the most important first, each with its row."""
     width = console.width
     footer = [(1, _state(view, width))]
     if view.draft is not None:
@@ -167,7 +216,8 @@ def _footer(console: Console, view: LiveView) -> list[tuple[int, Text]]:
 
 
 def _around_playback(lines: list[Text], room: int) -> list[Text]:
-    """At most `room` of the lines: one that is to come, and before it what was said last."""
+    """Return at most `room` of the lines of turns: one line that is still to be heard, and before
+    it those that were heard last."""
     said = [
         number
         for number, line in enumerate(lines)
@@ -194,7 +244,7 @@ def _state(view: LiveView, width: int) -> Text:
 
 
 def _numbers(view: LiveView) -> list[str]:
-    """Latency, tokens and cost, from the longest way to say it to the shortest."""
+    """Return latency, tokens and cost in several wordings, from the longest to the shortest."""
     full = f"{view.tokens:,} tokens   {view.cost_usd:.4f} USD"
     short = f"{view.tokens:,} tok  ${view.cost_usd:.4f}"
     turn = view.latest
@@ -226,7 +276,7 @@ def _numbers(view: LiveView) -> list[str]:
 
 
 def _hints(gate: Gate) -> list[str]:
-    """The keys that do something now, from the longest way to say it to the shortest."""
+    """Return hints about the keys in two wordings, the longer one first."""
     push_to_talk = gate in (Gate.WAITING, Gate.TALKING)
     voice = {
         Gate.OPEN: "m mute  p push-to-talk",
@@ -238,13 +288,14 @@ def _hints(gate: Gate) -> list[str]:
     return [f"{voice}  {rest}", f"{'space' if push_to_talk else 'm'} p t i  q quit  ? help"]
 
 
-def _fitting(ways: list[str], width: int) -> Text:
-    """The first of the ways to say it that fits, or the last."""
-    return Text(next((way for way in ways if cell_len(way) <= width), ways[-1]), DIM_STYLE)
+def _fitting(wordings: list[str], width: int) -> Text:
+    """Return the first wording that fits into the width, or the last one."""
+    fitting = (text for text in wordings if cell_len(text) <= width)
+    return Text(next(fitting, wordings[-1]), DIM_STYLE)
 
 
 def _typing(draft: Draft, width: int) -> Text:
-    """The line that is typed, scrolled so that the cursor is in sight."""
+    """Return the line that is being typed, scrolled so that the cursor is visible."""
     before, at = printable(draft.before[-width:]), printable(draft.after[:1]) or " "
     while before and cell_len(before) + cell_len(at) > width - 3:  # one for an ellipsis after it
         before = before[1:]

@@ -1,17 +1,17 @@
-"""The terminal of a live conversation: what is drawn, when, and what the keys do.
+"""The screen of a live conversation: it draws the conversation and handles the keys.
 
     async with screen(console, metrics, controls) as shown:
         await converse(session, controls.source, controls.sink, tools, [metrics, shown])
 
-A turn that is over is written once and belongs to the terminal: it scrolls away with what came
-before, and can be scrolled back to. Below it are the live lines, drawn again in place, `REFRESH_S`
-apart and only if they would look different.
+A finished turn is written once, as ordinary output: it scrolls away with the earlier output, and
+the user can scroll back to it. Below it are the live lines. They are redrawn in place, every
+`REFRESH_S`, if they have changed.
 
-The cursor rests, hidden, at the start of the first live line; to draw is to write from there. So
-when the terminal is made narrower, and breaks the lines as it likes, the cursor moves with its
-line, and nothing is left behind and nothing of the past is lost, as it would be if we counted
-lines to go up. Each line is erased as it is written: a terminal in which all was erased first would
-flicker, and tmux takes an erased screen for a page to scroll back to.
+Between two drawings the cursor is hidden and stands at the start of the first live line, and each
+drawing starts there. When the terminal becomes narrower and re-wraps its lines, the cursor moves
+with its line. So no part of an old drawing remains and no earlier output is overwritten, which
+would happen if we counted the lines to move up. Each line is erased just before it is written:
+erasing all lines first would flicker, and tmux would put the erased screen into its history.
 """
 
 import asyncio
@@ -46,9 +46,10 @@ from .line_editor import Draft
 from .scene import Scene
 
 REFRESH_S = 0.1
+"""Interval between two drawings, in seconds."""
 
 NOTICE_S = 8.0
-"""How long a notice stays among the live lines before it is written where it stays."""
+"""Time that a notice stays among the live lines before it is written permanently, in seconds."""
 
 IDLE = {
     Gate.OPEN: "listening",
@@ -56,10 +57,17 @@ IDLE = {
     Gate.WAITING: "push-to-talk",
     Gate.TALKING: "listening",
 }
+"""Activity to show for each state of the microphone while nothing happens."""
 
 
 def can_draw_on(console: Console) -> bool:
-    """Whether `console` is a terminal that can be drawn on; `story.Story` is for the others."""
+    """Return whether a console is a terminal that can be drawn on.
+
+    For others there is `story.PrintedTranscript`.
+
+    Args:
+        console: The console.
+    """
     return console.is_terminal and not (console.is_dumb_terminal or console.legacy_windows)
 
 
@@ -72,12 +80,21 @@ async def screen(
     advice: Sequence[Callable[[], str]] = (),
     terminal: TextIO | None = None,
 ) -> AsyncGenerator["Screen"]:
-    """Draw on `console`, which must suit, and obey the keys of `terminal`, stdin unless given.
+    """Draw a conversation and handle the keys, until the end of the block.
 
-    Gives the observer to hand to `converse`, after `metrics`. Each of `advice` is asked for a
-    complaint, such as `Microphone.stats.advice`, until it has one, which is shown. What others
-    print meanwhile is written above the live lines. Leaving takes less than `REFRESH_S`; the
-    terminal is then as it was, and every turn written.
+    Text that is printed meanwhile appears above the live lines. At the end all turns are written
+    and the terminal is restored, which takes less than `REFRESH_S`.
+
+    Args:
+        console: A console for which `can_draw_on` is true.
+        metrics: Metrics of the conversation.
+        controls: Controls that the keys operate.
+        advice: Functions such as `Microphone.stats.advice`. Each is called at every refresh until
+            it returns a sentence, which is shown.
+        terminal: The terminal whose keys are read; stdin by default.
+
+    Yields:
+        The observer for `converse`. It must come after `metrics` in the list of observers.
     """
     shown = Screen(console, metrics, controls)
     printed = _LineBuffer(shown.write)
@@ -103,11 +120,17 @@ async def screen(
 
 
 class Screen:
-    """An observer that shows what it is told. Made by `screen`; belongs to the event loop."""
+    """An observer that draws the conversation. `screen` makes it; it belongs to the event loop.
+
+    Args:
+        console: A console for which `can_draw_on` is true.
+        metrics: Metrics of the conversation.
+        controls: Controls that the keys operate.
+    """
 
     def __init__(self, console: Console, metrics: Metrics, controls: Controls) -> None:
         self.keys = False
-        """Whether there is a keyboard, so that hints make sense."""
+        """True if there is a keyboard, so that hints about keys are useful."""
         self._console = console
         self._metrics = metrics
         self._controls = controls
@@ -122,26 +145,49 @@ class Screen:
         self._leaving = False
 
     def __call__(self, event: Event, now: float) -> None:
-        """Show `event` at the next refresh."""
+        """Show an event at the next refresh.
+
+        Args:
+            event: The event.
+            now: Its time on the session's clock, in seconds; not used.
+        """
         self._leaving = self._leaving or isinstance(event, Closed)
         if isinstance(event, (StreamExpiring, NetworkSlow)):
             self.notice(event.notice)
         self._scene.observe(event)
 
     def levels(self, levels: Levels) -> None:
-        """Show how loud both sides are; for `echo.echo_cancelled`' `on_levels`."""
+        """Show the levels of both sides at the next refresh.
+
+        Args:
+            levels: The levels that `echo.echo_cancelled` passes to `on_levels`.
+        """
         self._levels = levels
 
     def notice(self, text: str) -> None:
-        """Show a sentence for the user. From any thread, as devices call it."""
+        """Show a sentence to the user. It may be called from any thread, as devices do.
+
+        Args:
+            text: The sentence.
+        """
         self._waiting.append(text)
 
     def write(self, text: str) -> None:
-        """Write a line above the live ones at the next refresh. From any thread: tools print."""
+        """Write a line above the live lines at the next refresh.
+
+        It may be called from any thread, because tools print.
+
+        Args:
+            text: The line.
+        """
         self._printed.append(text)
 
     def press(self, key: str) -> None:
-        """Do what `key` asks for, and show it at once."""
+        """Execute a key, and show its effect at once.
+
+        Args:
+            key: A key of `keys.keyboard`.
+        """
         try:
             if self._draft is None:
                 self._command(key)
@@ -180,24 +226,28 @@ class Screen:
             self._controls.say(draft.text.strip())
 
     async def draw(self, advice: Sequence[Callable[[], str]]) -> None:
-        """Refresh until cancelled."""
+        """Refresh every `REFRESH_S` until cancelled.
+
+        Args:
+            advice: See `screen`.
+        """
         while True:
             advice = self._poll_advice(advice)
             self.refresh()
             await asyncio.sleep(REFRESH_S)
 
     def _poll_advice(self, advice: Sequence[Callable[[], str]]) -> list[Callable[[], str]]:
-        """Show complaints. Returns who has none yet."""
-        quiet: list[Callable[[], str]] = []
+        """Show the sentences of `advice`, and return the functions that had none."""
+        without: list[Callable[[], str]] = []
         for ask in advice:
-            if complaint := ask():
-                self.notice(complaint)
+            if sentence := ask():
+                self.notice(sentence)
             else:
-                quiet.append(ask)
-        return quiet
+                without.append(ask)
+        return without
 
     def refresh(self) -> None:
-        """Write what stays, and draw the live lines if they look different."""
+        """Write finished turns and notices permanently, and draw the live lines if they changed."""
         above = self._above(time.monotonic())
         snapshot = self._metrics.snapshot
         latencies = {turn.turn: turn.response_latency_s for turn in snapshot.turns}
@@ -207,11 +257,11 @@ class Screen:
         self._area.draw(above, self._view(snapshot))
 
     def suspend(self) -> None:
-        """Leave the terminal to others, until the next refresh."""
+        """Erase the live lines and show the cursor, until the next refresh."""
         self._area.clear()
 
     def close(self) -> None:
-        """Write what is left, and give the terminal back."""
+        """Write all turns and notices that are left, and erase the live lines."""
         self.refresh()
         above = self._above(math.inf)
         for turn in self._scene.live(self._controls.sink.played_ms):
@@ -220,9 +270,9 @@ class Screen:
         self._area.clear()
 
     def _above(self, now: float) -> list[Text]:
-        """Lines that stay: what was printed, and notices that were shown long enough.
+        """Return lines to write permanently: printed text, and notices that were shown long enough.
 
-        A notice gives way to the next one, too.
+        A notice is also written when the next one is waiting.
         """
         above: list[Text] = []
         while self._printed:
@@ -262,30 +312,47 @@ class Screen:
 
 
 ERASE_LINE, ERASE_BELOW = "\r\x1b[2K", "\x1b[J"
+"""Escape sequences that erase the cursor's line, and everything from the cursor on."""
+
 ERASE_LIVE = f"{ERASE_LINE}\n{ERASE_BELOW}\x1b[A"
-"""From the second line on: at the top of the screen, erasing below would be erasing all."""
+"""Escape sequence that erases the live lines. It erases the first line alone and then the lines
+below: at the top of the screen, erasing from the cursor on would erase the whole screen."""
+
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
-AT_ONCE, DONE = "\x1b[?2026h", "\x1b[?2026l"
-"""Around a drawing, for terminals that can show it in one piece; the others take no notice."""
+"""Escape sequences that hide and show the cursor."""
+
+BEGIN_UPDATE, END_UPDATE = "\x1b[?2026h", "\x1b[?2026l"
+"""Escape sequences around a drawing (synchronized output). Terminals that support them show the
+drawing in one step; others ignore them."""
 
 ASCII = str.maketrans("█░●…", "#-*.")
+"""Replacements for characters that a terminal without UTF-8 cannot show."""
 
 
 class _LiveArea:
-    """The lines below the cursor."""
+    """The live lines, which begin at the cursor.
+
+    Args:
+        console: The terminal.
+    """
 
     def __init__(self, console: Console) -> None:
-        console.file = self._out = console.file  # stays the terminal, whatever stdout becomes
+        console.file = self._out = console.file  # keeps the terminal while stdout is redirected
         self._console = console
         self._drawn: object = None
         self._size = console.size
 
     def draw(self, above: list[Text], view: LiveView | None) -> None:
-        """Write lines that stay, and below them `view`, unless all that is there already."""
+        """Write lines permanently, and below them the live lines, unless nothing has changed.
+
+        Args:
+            above: Lines to write permanently.
+            view: Contents of the live lines; None for none.
+        """
         size = self._console.size
         if not above and (view, size) == self._drawn:
             return
-        erased = "" if size == self._size else ERASE_LIVE  # broken lines take more room
+        erased = "" if size == self._size else ERASE_LIVE  # re-wrapped lines take more rows
         self._drawn, self._size = (view, size), size
         live = live_lines(self._console, view) if view else []
         with self._console.capture() as written:
@@ -293,10 +360,10 @@ class _LiveArea:
                 self._console.print(line, no_wrap=True)
         lines = "".join(ERASE_LINE + line for line in written.get().splitlines(keepends=True))
         back = f"\x1b[{len(live)}A" if live else ""
-        self._write(f"{AT_ONCE}{HIDE_CURSOR}{erased}{lines}{ERASE_BELOW}{back}{DONE}")
+        self._write(f"{BEGIN_UPDATE}{HIDE_CURSOR}{erased}{lines}{ERASE_BELOW}{back}{END_UPDATE}")
 
     def clear(self) -> None:
-        """Erase the live lines; the terminal is as others expect it."""
+        """Erase the live lines and show the cursor, as other programs expect."""
         self._drawn = None
         self._write(f"{ERASE_LIVE}{SHOW_CURSOR}")
 
@@ -310,19 +377,31 @@ class _LiveArea:
 
 
 class _LineBuffer(io.TextIOBase):
-    """Takes what is printed, line by line."""
+    """A text file that passes on whole lines.
+
+    Args:
+        write: Called with each line, without its line end.
+    """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._line = ""
         self._take = write
 
     def write(self, text: str) -> int:
+        """Pass on the lines that `text` completes, and keep the rest.
+
+        Args:
+            text: Any part of the output.
+
+        Returns:
+            The length of `text`.
+        """
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             self._take(line)
         return len(text)
 
     def end_line(self) -> None:
-        """Take a line that was begun for a whole one."""
+        """Pass on a line that has begun, as if it were complete."""
         if self._line:
             self.write("\n")
