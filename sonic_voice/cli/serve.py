@@ -111,8 +111,10 @@ def serve(
         float,
         typer.Option(min=1, help="Silence of both sides, in seconds, that ends a conversation."),
     ] = 300.0,
-    model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
-    voice: Annotated[str | None, typer.Option(help="See `sonic-voice models`.")] = None,
+    model: Annotated[
+        str, typer.Option(help="Id of the model; see `sonic-voice models`.")
+    ] = DEFAULT_MODEL,
+    voice: Annotated[str | None, typer.Option(help="Voice; see `sonic-voice models`.")] = None,
     offer_voice: Annotated[
         list[str] | None,
         typer.Option(help="Another voice that the page may choose; may be repeated."),

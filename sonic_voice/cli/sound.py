@@ -59,7 +59,9 @@ def doctor(
     endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
     ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust for it.")] = None,
     proxy: ProxyUrl = None,
-    model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Option(help="Id of the model; see `sonic-voice models`.")
+    ] = DEFAULT_MODEL,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
     microphone: Annotated[str | None, typer.Option(help="Number or part of a name.")] = None,

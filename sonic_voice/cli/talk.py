@@ -38,8 +38,10 @@ def talk(
     endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
     ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust for it.")] = None,
     proxy: ProxyUrl = None,
-    model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
-    voice: Annotated[str | None, typer.Option(help="See `sonic-voice models`.")] = None,
+    model: Annotated[
+        str, typer.Option(help="Id of the model; see `sonic-voice models`.")
+    ] = DEFAULT_MODEL,
+    voice: Annotated[str | None, typer.Option(help="Voice; see `sonic-voice models`.")] = None,
     system: Annotated[
         str | None, typer.Option(help="System prompt, or @FILE to read it from.")
     ] = None,

@@ -6,7 +6,7 @@
     nova  It has 21 degrees and       heard: normal; still to come: dim; cut off: struck through
           the sun shines.
     mic ██████░░░░  out ███░░░░░░░  ● speaking
-    felt 1.30 s: 0.40 endpointing + 0.80 model and network + 0.10 playout   1,234 tokens   0.01 USD
+    latency 1.30 s: 0.40 endpointing + 0.80 model and network + 0.10 playout   1,234 tokens   ...
     m mute  p push-to-talk  t type  i interrupt  q quit  ? help
 
 Texts of the user, the model and tools are not trusted: `printable` replaces characters that a
@@ -250,7 +250,7 @@ def _numbers(view: LiveView) -> list[str]:
     turn = view.latest
     if turn is None or turn.response_latency_s is None:
         return [full, short]
-    felt = f"felt {turn.response_latency_s:.2f} s"
+    latency = f"latency {turn.response_latency_s:.2f} s"
     at_work = "model, tools, network" if turn.tool_calls else "model and network"
     named, briefly, bare = (
         " + ".join(
@@ -267,11 +267,11 @@ def _numbers(view: LiveView) -> list[str]:
         )
     )
     return [
-        f"{felt}: {named}   {full}",
-        f"{felt}: {briefly}  {short}",
-        f"{felt} = {bare}  {short}",
-        f"{felt}  {short}",
-        felt,
+        f"{latency}: {named}   {full}",
+        f"{latency}: {briefly}  {short}",
+        f"{latency} = {bare}  {short}",
+        f"{latency}  {short}",
+        latency,
     ]
 
 

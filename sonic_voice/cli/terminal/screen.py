@@ -5,13 +5,7 @@
 
 A finished turn is written once, as ordinary output: it scrolls away with the earlier output, and
 the user can scroll back to it. Below it are the live lines. They are redrawn in place, every
-`REFRESH_S`, if they have changed.
-
-Between two drawings the cursor is hidden and stands at the start of the first live line, and each
-drawing starts there. When the terminal becomes narrower and re-wraps its lines, the cursor moves
-with its line. So no part of an old drawing remains and no earlier output is overwritten, which
-would happen if we counted the lines to move up. Each line is erased just before it is written:
-erasing all lines first would flicker, and tmux would put the erased screen into its history.
+`REFRESH_S`, if they have changed. `live_area` has the details.
 """
 
 import asyncio
@@ -26,7 +20,6 @@ from contextlib import (
     nullcontext,
     redirect_stderr,
     redirect_stdout,
-    suppress,
 )
 from dataclasses import replace
 from typing import TextIO
@@ -40,9 +33,10 @@ from ...echo.local_speech import Levels
 from ...errors import SonicError
 from ...events import Closed, Event, NetworkSlow, StreamExpiring
 from ...metrics import Metrics, Snapshot
-from .drawing import LiveView, help_lines, live_lines, meter_steps, paragraph, printable, turn_lines
+from .drawing import LiveView, help_lines, meter_steps, paragraph, printable, turn_lines
 from .keys import keyboard
 from .line_editor import Draft
+from .live_area import LiveArea
 from .scene import Scene
 
 REFRESH_S = 0.1
@@ -135,7 +129,7 @@ class Screen:
         self._metrics = metrics
         self._controls = controls
         self._scene = Scene()
-        self._area = _LiveArea(console)
+        self._area = LiveArea(console)
         self._levels: Levels | None = None
         self._draft: Draft | None = None
         self._printed: deque[str] = deque()
@@ -309,71 +303,6 @@ class Screen:
             draft=self._draft,
             keys=self.keys,
         )
-
-
-ERASE_LINE, ERASE_BELOW = "\r\x1b[2K", "\x1b[J"
-"""Escape sequences that erase the cursor's line, and everything from the cursor on."""
-
-ERASE_LIVE = f"{ERASE_LINE}\n{ERASE_BELOW}\x1b[A"
-"""Escape sequence that erases the live lines. It erases the first line alone and then the lines
-below: at the top of the screen, erasing from the cursor on would erase the whole screen."""
-
-HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
-"""Escape sequences that hide and show the cursor."""
-
-BEGIN_UPDATE, END_UPDATE = "\x1b[?2026h", "\x1b[?2026l"
-"""Escape sequences around a drawing (synchronized output). Terminals that support them show the
-drawing in one step; others ignore them."""
-
-ASCII = str.maketrans("█░●…", "#-*.")
-"""Replacements for characters that a terminal without UTF-8 cannot show."""
-
-
-class _LiveArea:
-    """The live lines, which begin at the cursor.
-
-    Args:
-        console: The terminal.
-    """
-
-    def __init__(self, console: Console) -> None:
-        console.file = self._out = console.file  # keeps the terminal while stdout is redirected
-        self._console = console
-        self._drawn: object = None
-        self._size = console.size
-
-    def draw(self, above: list[Text], view: LiveView | None) -> None:
-        """Write lines permanently, and below them the live lines, unless nothing has changed.
-
-        Args:
-            above: Lines to write permanently.
-            view: Contents of the live lines; None for none.
-        """
-        size = self._console.size
-        if not above and (view, size) == self._drawn:
-            return
-        erased = "" if size == self._size else ERASE_LIVE  # re-wrapped lines take more rows
-        self._drawn, self._size = (view, size), size
-        live = live_lines(self._console, view) if view else []
-        with self._console.capture() as written:
-            for line in [*above, *live]:
-                self._console.print(line, no_wrap=True)
-        lines = "".join(ERASE_LINE + line for line in written.get().splitlines(keepends=True))
-        back = f"\x1b[{len(live)}A" if live else ""
-        self._write(f"{BEGIN_UPDATE}{HIDE_CURSOR}{erased}{lines}{ERASE_BELOW}{back}{END_UPDATE}")
-
-    def clear(self) -> None:
-        """Erase the live lines and show the cursor, as other programs expect."""
-        self._drawn = None
-        self._write(f"{ERASE_LIVE}{SHOW_CURSOR}")
-
-    def _write(self, text: str) -> None:
-        encoding = self._console.encoding
-        if not encoding.startswith("utf"):
-            text = text.translate(ASCII)
-        with suppress(OSError):  # the terminal was closed; the signal for that ends the program
-            self._out.write(text.encode(encoding, "replace").decode(encoding))
-            self._out.flush()
 
 
 class _LineBuffer(io.TextIOBase):
