@@ -44,7 +44,7 @@ LAYERS: dict[str, Layer] = {
     "tool rules": Layer(
         (
             *("tools.argument_errors", "tools.docstrings", "tools.lenient_arguments"),
-            "tools.schema_flattening",
+            *("tools.schema_flattening", "tools.schema_parts"),
         ),
         pure=True,
     ),
