@@ -12,7 +12,7 @@ Properties of libsndfile 1.2.2 that this module works around:
 - A FLAC file that was written into a pipe, or by a killed process, has no total. Reading beyond
   its end, like that of a truncated one, is an error and not a short read. The samples that were
   decoded before the error are in the buffer, which is filled with NaN first to tell how many.
-- Its MP3 decoder prints to C's `stderr`.
+- Its MP3 decoder prints to C's `stderr`, which is redirected meanwhile where it can be.
 - It needs to seek, so that a pipe is read to its end first.
 - `soundfile` takes a file object's name for a format: one that ends in .raw would need a rate.
   So the object that it is given has no name.
@@ -207,7 +207,7 @@ class _DecodingReader:
     def _count_frames(self, found: NotPlainWav) -> None:
         """Decode the file once to count its frames, then open it again."""
         claimed = self.frames
-        # A file that failed to seek is opened again before and after.
+        # After an error the decoder is in an unknown state, so the file is opened again each time.
         _, self._sound = _sndfile(self._input, found)
         self.frames = 0
         while frames := len(self._decode(_COUNTING_FRAMES)):
