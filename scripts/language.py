@@ -77,7 +77,7 @@ VERBS = frozenset(
     pass pause perform pick ping place plan play poll pop predict prefer prepare present preserve
     press prevent print probe process produce prompt propagate protect prove provide pull push put
     query queue quit quote raise ramp rate reach read rebuild recall receive recognise recognize
-    reconnect record recover reduce refer refill reflect refresh refuse register reject relay
+    reconnect record recover redirect reduce refer refill reflect refresh refuse register reject relay
     release reload remember remind remove rename render renew repeat replace replay reply report
     represent request require resample reserve reset resize resolve respond restart restore
     restrict resume retrieve retry return reuse reverse revert rewind rewrite ring rotate round

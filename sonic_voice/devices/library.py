@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from threading import Condition, Event
 from typing import Literal, get_args
 
+from ..audio.stderr_silencer import STDERR_SILENCER
 from ..errors import ConfigError, DeviceError
 from ..extras import install_command
 from .listing import candidate_formats, find_device, opening_error
 from .port import AudioCallback, Backend, Device, DeviceOpening, DeviceStream, Direction, Latency
-from .stderr_silencer import STDERR_SILENCER
 
 BackendName = Literal["sounddevice", "pyaudio"]
 """The name of a supported sound library."""

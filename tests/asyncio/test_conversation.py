@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import sonic_voice.conversation
 from sonic_voice import wire
 from sonic_voice.audio.ports import NullSink
-from sonic_voice.cli.story import JsonLines, Story
+from sonic_voice.cli.story import JsonLines, PrintedTranscript
 from sonic_voice.config import AudioFormat, Deadlines, SessionConfig
 from sonic_voice.conversation import LINGER_S, converse
 from sonic_voice.errors import ConfigError, ConnectionLost, ServiceError, service_error
@@ -366,7 +366,7 @@ async def test_events_that_make_no_sense_do_not_end_a_conversation() -> None:
     async with conversation(script, source) as session:
         sink = Speakers(session)
         metrics = Metrics(session, sink)
-        observers = [notes, metrics, JsonLines(lines), Story(lines, metrics)]
+        observers = [notes, metrics, JsonLines(lines), PrintedTranscript(lines, metrics)]
         await converse(session, source, sink, observers=observers)
     assert notes.of(TurnEnded)
     assert len(notes.of(Ignored)) >= 8
@@ -387,7 +387,7 @@ def test_no_events_of_any_kind_end_a_conversation(payloads: list[bytes]) -> None
         async with conversation(script, source) as session:
             sink = Speakers(session)
             metrics = Metrics(session, sink)
-            observers = [notes, metrics, JsonLines(lines), Story(lines, metrics)]
+            observers = [notes, metrics, JsonLines(lines), PrintedTranscript(lines, metrics)]
             await converse(session, source, sink, observers=observers)
             assert metrics.snapshot.cost_usd is not None
         assert notes.events[-1] == Closed()

@@ -9,7 +9,7 @@ from sonic_voice.devices.port import until_transducer_s
 
 PRINTING = """
 import ctypes
-from sonic_voice.devices.stderr_silencer import STDERR_SILENCER
+from sonic_voice.audio.stderr_silencer import STDERR_SILENCER
 
 c = ctypes.CDLL(None)
 stderr = ctypes.c_void_p.in_dll(c, "stderr")

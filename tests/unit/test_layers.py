@@ -44,7 +44,7 @@ LAYERS: dict[str, Layer] = {
     "tool rules": Layer(
         (
             *("tools.argument_errors", "tools.docstrings", "tools.lenient_arguments"),
-            "tools.schema_flattening",
+            *("tools.schema_flattening", "tools.schema_parts"),
         ),
         pure=True,
     ),
@@ -195,6 +195,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "smithy_core": (*AWS, "http2.client"),
     "smithy_http": (*AWS, "http2.client"),
     "sounddevice": ("devices.sounddevice_backend",),
+    "soundfile": ("audio.decoding",),
     "tokenizers": ("emulator.speech",),
     "trustme": ("emulator.server.certificates",),
     "typer": ("cli",),
