@@ -117,7 +117,7 @@ def _explain_failure(path: Path, error: BaseException) -> ConfigError:
     if isinstance(error, SystemExit):
         return ConfigError(
             f"{path.name} exits when it is run.",
-            hint='Put what is for the command line below `if __name__ == "__main__":`.',
+            hint='Put code for the command line below `if __name__ == "__main__":`.',
         )
     return ConfigError(
         f"{path.name} fails when it is run: {type(error).__name__}: {error}.",
