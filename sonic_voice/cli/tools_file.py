@@ -52,9 +52,8 @@ def load_tools(path: Path | None) -> Toolbox:
         raise _explain_failure(path, error) from error
     found: list[Tool[..., Any]] = []
     for value in vars(module).values():
-        if (
-            isinstance(value, Tool) and value not in found
-        ):  # it may have a second name in the module
+        # A tool may have a second name in the module.
+        if isinstance(value, Tool) and value not in found:
             found.append(cast(Any, value))
     if not found:
         raise ConfigError(f"{path.name} has no tools.", hint="Decorate functions with @tool.")

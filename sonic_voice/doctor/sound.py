@@ -135,9 +135,8 @@ async def _play(speaker: "Speaker", microphone: "Microphone | None") -> tuple[by
     speaker.play(turn, to_pcm(tone(speaker.format.rate_hz)))
     heard = await _record(microphone, TONE_S + ECHO_TAIL_S) if microphone is not None else b""
     await asyncio.sleep(min(speaker.pending_s + PLAYBACK_MARGIN_S, PLAYBACK_TIMEOUT_S))
-    return heard, speaker.played_ms(
-        turn
-    ) > 900 * TONE_S  # 90 %, because the clocks of devices differ
+    # 90 % of the tone is enough, because the clocks of devices differ.
+    return heard, speaker.played_ms(turn) > 0.9 * 1000 * TONE_S
 
 
 def tone(rate_hz: int) -> "NDArray[np.float32]":
