@@ -1,8 +1,8 @@
 """A live conversation: with the microphone, the loudspeaker and the terminal of this computer.
 
-Microphone ──► EchoCancelledMicrophone ──► MutableSource ──►┐
-                 echo, ducking    mute           ├─ converse ─► Screen, or PrintedTranscript
-Speaker ◄────────── tap ◄─────── HushableSink ◄──┘
+Microphone ─► EchoCancelledMicrophone ─► MutableSource ─►┐
+              echo, ducking              mute            ├─ converse ─► Screen, or PrintedTranscript
+Speaker ◄─────────── tap ◄─────────────── HushableSink ◄─┘
 """
 
 from contextlib import AsyncExitStack
