@@ -1,8 +1,8 @@
 """A live conversation: with the microphone, the loudspeaker and the terminal of this computer.
 
-Microphone ──► EchoCancelledMicrophone ──► MutableSource ──►┐
-                 echo, ducking    mute           ├─ converse ─► Screen, or PrintedTranscript
-Speaker ◄────────── tap ◄─────── HushableSink ◄──┘
+Microphone ─► EchoCancelledMicrophone ─► MutableSource ─►┐
+              echo, ducking              mute            ├─ converse ─► Screen, or PrintedTranscript
+Speaker ◄─────────── tap ◄─────────────── HushableSink ◄─┘
 """
 
 from contextlib import AsyncExitStack
@@ -76,29 +76,32 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
         stack.enter_context(ending_signals.on_forced_exit(restorer()))
         microphone = await stack.enter_async_context(_microphone(options, feedback))
         speaker = await stack.enter_async_context(_speaker(options, feedback))
-        near = echo_cancelled(
+        near_end = echo_cancelled(
             microphone,
             speaker,
             aec=options.aec,
             half_duplex=options.half_duplex,
             on_levels=feedback.levels,
         )
-        if near.notice:
-            feedback.notice(near.notice)
-        source, sink = MutableSource(near), HushableSink(speaker)
+        if near_end.notice:
+            feedback.notice(near_end.notice)
+        source, sink = MutableSource(near_end), HushableSink(speaker)
         transport = await stack.enter_async_context(service())
         session = Session.open(options.config, transport, clock=source.now)
         metrics = Metrics(session, sink)
+        # The devices count under-runs and lost blocks, and advise what to change.
         advice = (lambda: microphone.stats.advice, lambda: speaker.stats.advice)
         feedback.timer = AnswerTimer(feedback.notice)
         stack.callback(feedback.timer.close)
-        observers: list[Observer] = [metrics, near.observe, feedback.timer]
+        # The metrics come first: the transcript and the screen read them when they get an event.
+        observers: list[Observer] = [metrics, near_end.observe, feedback.timer]
         if end.events is not None:
             observers.append(JsonLines(end.events))
         console = Console()
         try:
             async with session, AsyncExitStack() as scene:
                 end.now = source.now
+                # Standard output has JSON lines, a transcript, or the screen.
                 if end.as_json:
                     observers.append(JsonLines(end.out))
                 else:

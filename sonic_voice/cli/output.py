@@ -77,9 +77,8 @@ class LineOutput:
     def close(self) -> None:
         """Close the file descriptor. May be repeated."""
         if self._fd >= 0:
-            with contextlib.suppress(
-                OSError
-            ):  # the error was reported by `write`, or nothing was lost
+            # The error was reported by `write`, or nothing was lost.
+            with contextlib.suppress(OSError):
                 os.close(self._fd)
             self._fd = -1
 

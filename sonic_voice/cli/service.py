@@ -91,9 +91,8 @@ def emulated_service(scenario: Path | None, engine: Engine = "http2") -> Transpo
     require_emulator()
     from ..local_service import LocalService
 
-    service = LocalService(
-        scenario, engine=engine
-    )  # reads the scenario, so that mistakes are found first
+    # This reads the scenario, so that its mistakes are found first.
+    service = LocalService(scenario, engine=engine)
     return lambda: service
 
 

@@ -104,10 +104,10 @@ class PrintedTranscript:
         if latency_s is not None and self._answering == turn:
             self._write(f"  [{latency_s:.2f} s]")
 
-    def _line(self, who: str, text: str, turn: int = 0) -> None:
+    def _line(self, speaker: str, text: str, turn: int = 0) -> None:
         self._end_line()
         number = f"{turn:>3}" if turn else "   "
-        self._write(f"{number if who == 'you' else '   '} {who:>{MARGIN - 6}}  {text}\n")
+        self._write(f"{number if speaker == 'you' else '   '} {speaker:>{MARGIN - 6}}  {text}\n")
 
     def _end_line(self) -> None:
         if self._answering:

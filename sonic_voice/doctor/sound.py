@@ -135,9 +135,8 @@ async def _play(speaker: "Speaker", microphone: "Microphone | None") -> tuple[by
     speaker.play(turn, to_pcm(tone(speaker.format.rate_hz)))
     heard = await _record(microphone, TONE_S + ECHO_TAIL_S) if microphone is not None else b""
     await asyncio.sleep(min(speaker.pending_s + PLAYBACK_MARGIN_S, PLAYBACK_TIMEOUT_S))
-    return heard, speaker.played_ms(
-        turn
-    ) > 900 * TONE_S  # 90 %, because the clocks of devices differ
+    # 90 % of the tone is enough, because the clocks of devices differ.
+    return heard, speaker.played_ms(turn) > 0.9 * 1000 * TONE_S
 
 
 def tone(rate_hz: int) -> "NDArray[np.float32]":
@@ -189,8 +188,8 @@ def _loudspeaker_finding(speaker: "Speaker", *, played: bool) -> Finding:
         return Finding(
             "loudspeaker",
             "failure",
-            f"{opening.device} takes no sound: a tone was not played.",
-            "Unplug and plug it, or choose another: sonic-voice devices",
+            f"{opening.device} plays no sound: a test tone was not played.",
+            "Reconnect it, or choose another one: sonic-voice devices",
         )
     how = f"{opening.rate_hz} Hz, {opening.channels} channels"
     return Finding("loudspeaker", "ok", f"{opening.device}: {how}; played a tone")
@@ -203,7 +202,7 @@ def _microphone_finding(microphone: "Microphone", room: bytes, heard: bytes) -> 
             "microphone",
             "failure",
             f"{opening.device} gives nothing but zeros.",
-            "Unmute it, let this program use it (privacy settings), and speak while this runs.",
+            "Unmute it, allow this program to use it (privacy settings), and speak meanwhile.",
         )
     how = f"{opening.rate_hz} Hz, {opening.channels} channels"
     level = f"{max(_level_db(room), -96):.0f} dB of full scale"
@@ -213,11 +212,11 @@ def _microphone_finding(microphone: "Microphone", room: bytes, heard: bytes) -> 
 def _echo_finding(heard: bytes, room: bytes, rate_hz: int) -> Finding:
     echo = echo_gain(heard, rate_hz)
     if echo < max(AUDIBLE_ECHO_GAIN, ROOM_MARGIN_GAIN * echo_gain(room, rate_hz)):
-        text = "the microphone does not hear the loudspeaker: headphones, or turned low"
+        text = "the microphone does not hear the loudspeaker: headphones, or a low volume"
         return Finding("echo", "ok", text)
     text = f"the microphone hears the loudspeaker, at {round(20 * math.log10(echo))} dB"
     if find_spec(AEC_ENGINE) is None:
         fix = f"Run: {install_command('echo')}, or wear headphones"
-        text += "; without echo cancellation it is shut while the model speaks."
+        text += "; without echo cancellation it is closed while the model speaks."
         return Finding("echo", "warning", text, fix)
     return Finding("echo", "ok", f"{text}; echo cancellation is installed: leave it on")

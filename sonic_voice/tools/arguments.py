@@ -264,14 +264,17 @@ _SUPPORTED = (
 )
 
 _LOSSES = {
-    "anything": ("takes {detail}, which the service cannot be told", _SUPPORTED),
+    "anything": ("takes {detail}, which no schema of the service can express", _SUPPORTED),
     "types": (
-        "takes {detail}, and the service can be told of one type",
+        "takes {detail}, but a schema of the service has one type",
         "Take one of them, such as str, and convert it in the function.",
     ),
-    "choices": ("has {detail}", "The service takes strings alone or whole numbers alone."),
+    "choices": ("has {detail}", "Use only strings, or only whole numbers."),
     "null": ("may be None and has no default", "Add `= None`."),
-    "recursion": ("takes {detail}, which the service cannot be told", "Take a flat list instead."),
+    "recursion": (
+        "takes {detail}, which no schema of the service can express",
+        "Take a flat list instead.",
+    ),
     "reference": ("has {detail}", _SUPPORTED),
     "size": ("has a type of {detail}", "Take fewer or flatter objects."),
 }
@@ -296,7 +299,8 @@ def _unsupported(name: str, tool: str, error: Exception) -> ConfigError:
         return _unreadable(where, error)
     said = str(error).splitlines()[0].strip().rstrip(".:")
     return ConfigError(
-        f"P{where[1:]} has a type that the service cannot be told: {said}.", hint=_SUPPORTED
+        f"P{where[1:]} has a type that no schema of the service can express: {said}.",
+        hint=_SUPPORTED,
     )
 
 

@@ -155,18 +155,18 @@ def _answer(turn: ShownTurn, latency_s: float | None) -> Text:
     return answer.append(f"  [{', '.join(remarks)}]" if remarks else "", DIM_STYLE)
 
 
-def paragraph(console: Console, who: str, text: Text) -> list[Text]:
+def paragraph(console: Console, speaker: str, text: Text) -> list[Text]:
     """Return a text wrapped to the width of the terminal, beside a margin with the speaker.
 
     Args:
         console: The terminal.
-        who: The speaker, shown in the first line.
+        speaker: The name of the speaker, shown in the first line.
         text: The text.
     """
     lines = text.wrap(console, max(1, console.width - MARGIN))
     for line in lines:
         line.rstrip()
-    margins = [who, *[""] * (len(lines) - 1)]
+    margins = [speaker, *[""] * (len(lines) - 1)]
     return [
         Text.assemble((f"{margin:<{MARGIN}}", DIM_STYLE), line)
         for margin, line in zip(margins, lines, strict=True)

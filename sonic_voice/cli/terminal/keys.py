@@ -175,6 +175,7 @@ else:
         def stop() -> None:
             stopping()
             restore()
+            # Our handler has replaced the default action of SIGTSTP, which would stop the process.
             os.kill(os.getpid(), signal.SIGSTOP)
 
         def go_on() -> None:
@@ -184,6 +185,7 @@ else:
         def end(number: signal.Signals) -> None:
             stopping()
             restore()
+            # Without our handler the signal ends the process as usual.
             loop.remove_signal_handler(number)
             os.kill(os.getpid(), number)
 
@@ -191,6 +193,7 @@ else:
             signal.SIGTSTP: stop,
             signal.SIGCONT: go_on,
         }
+        # A program that handles these signals itself leaves this block by its own handler.
         actions |= {number: partial(end, number) for number in _unhandled()}
 
         with ExitStack() as undo:
