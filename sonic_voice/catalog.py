@@ -53,7 +53,7 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ModelLimits:
     """What the service takes of one stream (reference 0.4)."""
 
     history_bytes: int
@@ -110,7 +110,7 @@ class VoiceModel:
     """ISO 639-1 codes of the languages it is documented for."""
     regions: tuple[str, ...]
     prices: Prices
-    limits: Limits
+    limits: ModelLimits
     turn_detection: bool
     """Whether endpointing can be set; a model without refuses the field (reference 2.2)."""
     text_input: bool
@@ -285,7 +285,7 @@ _V2_VOICES = (
 
 _V2_LANGUAGES = ("en", "fr", "it", "de", "es", "pt", "hi")
 
-_V2_LIMITS = Limits(
+_V2_LIMITS = ModelLimits(
     history_bytes=200 * _KB,
     history_message_bytes=50 * _KB,
     max_output_tokens=65_536,
@@ -299,7 +299,7 @@ NOVA_SONIC = VoiceModel(
     languages=("en", "fr", "it", "de", "es"),
     regions=("us-east-1", "eu-north-1", "ap-northeast-1"),
     prices=Prices(speech_in=3.40, speech_out=13.60, text_in=0.06, text_out=0.24),
-    limits=Limits(
+    limits=ModelLimits(
         history_bytes=40 * _KB,
         # Its 1 KB are for one `textInput`, and a message goes in pieces: only the total is left.
         history_message_bytes=40 * _KB,

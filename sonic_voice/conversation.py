@@ -53,25 +53,25 @@ async def converse(
     ends, nothing waits in the sink afterwards, and the transcript is what was heard.
     """
     _check_formats(session, source, sink)
-    with _one_error():
+    with _unwrap_group():
         async with TaskGroup() as tasks:
-            uplink = tasks.create_task(_speak(session, source, sink), name="sonic uplink")
+            uplink = tasks.create_task(_run_uplink(session, source, sink), name="sonic uplink")
             try:
                 async for event in session:
                     if isinstance(event, Closed):  # always the last that observers are told
                         stop_playback(session, sink, observers)
-                    _tell(observers, event, session.now())
+                    _notify(observers, event, session.now())
                     match event:
                         case Audio(turn, pcm):
                             sink.play(turn, pcm)
                         case Interrupted(turn):
                             sink.flush()
                             heard = session.heard(turn, sink.played_ms(turn))
-                            _tell(observers, heard, session.now())
+                            _notify(observers, heard, session.now())
                         case TurnEnded():
                             session.transcript.follow_playback(sink.played_ms)
                         case ToolCall():
-                            tasks.create_task(_answer(session, tools or Toolbox(), event))
+                            tasks.create_task(_answer_call(session, tools or Toolbox(), event))
                         case _:
                             pass
             finally:
@@ -90,12 +90,12 @@ def stop_playback(session: Session, sink: AudioSink, observers: Sequence[Observe
     if cut:
         sink.flush()
     for heard in cut:
-        _tell(observers, heard, session.now())
+        _notify(observers, heard, session.now())
 
 
-async def _speak(session: Session, source: AudioSource, sink: AudioSink) -> None:
+async def _run_uplink(session: Session, source: AudioSource, sink: AudioSink) -> None:
     """The uplink. What ends the session is told by the other direction, after what came before."""
-    farewell = _Farewell()
+    goodbye = _GoodbyeTimer()
     while pcm := await source.read():
         try:
             await session.send_audio(pcm)
@@ -104,12 +104,12 @@ async def _speak(session: Session, source: AudioSource, sink: AudioSink) -> None
         quiet = session.settled and sink.pending_s <= 0
         if source.done:
             rest_s = LINGER_S if session.transcript.lines else FIRST_ANSWER_S
-            if farewell.is_due(source.now(), quiet, rest_s):
+            if goodbye.is_due(source.now(), quiet, rest_s):
                 break
     session.finish()
 
 
-class _Farewell:
+class _GoodbyeTimer:
     """When a source that is done may say goodbye."""
 
     def __init__(self) -> None:
@@ -127,13 +127,13 @@ class _Farewell:
         return rested_s > rest_s or now - self._done_since_s > PATIENCE_S
 
 
-async def _answer(session: Session, tools: Toolbox, call: ToolCall) -> None:
+async def _answer_call(session: Session, tools: Toolbox, call: ToolCall) -> None:
     result_json = await tools.run(call.name, call.arguments_json)
     with suppress(SonicError):  # the session may have ended meanwhile; the reader tells why
         session.send_tool_result(call.tool_use, result_json)
 
 
-def _tell(observers: Sequence[Observer], event: Event, now: float) -> None:
+def _notify(observers: Sequence[Observer], event: Event, now: float) -> None:
     for observe in observers:
         observe(event, now)
 
@@ -152,7 +152,7 @@ def _check_formats(session: Session, source: AudioSource, sink: AudioSink) -> No
 
 
 @contextmanager
-def _one_error() -> Generator[None]:
+def _unwrap_group() -> Generator[None]:
     """Raise the error that ended the task group, instead of a group of one."""
     try:
         yield

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from .catalog import Limits
+from .catalog import ModelLimits
 from .errors import ConfigError
 
 Role = Literal["USER", "ASSISTANT"]
@@ -54,7 +54,7 @@ _WORD_START = re.compile(r"\s+(?=\S)")
 
 
 def normalise(
-    history: Iterable[Message], limits: Limits, policy: HistoryPolicy = "error"
+    history: Iterable[Message], limits: ModelLimits, policy: HistoryPolicy = "error"
 ) -> tuple[Message, ...]:
     """Return `history` as the service takes it; the module says what is changed.
 
@@ -106,7 +106,7 @@ def total_bytes(history: Iterable[Message]) -> int:
     return sum(len(message.text.encode()) for message in history)
 
 
-def fits(history: list[Message], limits: Limits) -> bool:
+def fits(history: list[Message], limits: ModelLimits) -> bool:
     """Whether a normalised history is within the service's limits."""
     return len(history) <= limits.history_messages and total_bytes(history) <= limits.history_bytes
 
@@ -165,7 +165,7 @@ def _begun_by_user(merged: list[Message]) -> list[Message]:
     return merged
 
 
-def _trimmed(merged: list[Message], limits: Limits) -> list[Message]:
+def _trimmed(merged: list[Message], limits: ModelLimits) -> list[Message]:
     most = limits.history_message_bytes
     kept = [Message(message.role, _shortened(message.text, most)) for message in merged]
     while len(kept) > 1 and not fits(kept, limits):

@@ -76,17 +76,17 @@ class Metrics:
     _turns: dict[int, TurnMetrics] = field(default_factory=dict[int, TurnMetrics])
     _speech_end_s: float | None = None
     _endpointing_s: float = 0.0
-    _asked_s: float | None = None
-    _inaudible: TurnMetrics | None = None
-    _came_s: float = 0.0
-    _first_s: float | None = None
-    _last_s: float = 0.0
+    _measured_from_s: float | None = None
+    _awaiting_playout: TurnMetrics | None = None
+    _answer_began_s: float = 0.0
+    _first_event_s: float | None = None
+    _last_event_s: float = 0.0
 
     def __call__(self, event: Event, now: float) -> None:
         """Take note of `event`, which came at `now` of the session's clock."""
-        self._first_s = now if self._first_s is None else self._first_s
-        self._last_s = now
-        self._listen(now)
+        self._first_event_s = now if self._first_event_s is None else self._first_event_s
+        self._last_event_s = now
+        self._measure_playout(now)
         match event:
             case UserSpeechStarted():
                 self._speech_end_s = None
@@ -94,15 +94,16 @@ class Metrics:
                 self._speech_end_s = self.session.audio_began_s + offset_ms / 1000
                 self._endpointing_s = (detected_ms - offset_ms) / 1000
             case UserText(turn, _, typed):
-                self._turn(turn).since_speech_end = self._speech_end_s is not None and not typed
-                self._asked_s = now if typed or self._speech_end_s is None else self._speech_end_s
+                since_speech_end = self._speech_end_s is not None and not typed
+                self._turn(turn).since_speech_end = since_speech_end
+                self._measured_from_s = self._speech_end_s if since_speech_end else now
             case Audio(turn, pcm, _):
-                self._sound(self._turn(turn), len(pcm), now)
+                self._add_sound(self._turn(turn), len(pcm), now)
             case ToolCall(turn):
                 self._turn(turn).tool_calls += 1
             case Interrupted(turn):
                 self._turn(turn).interrupted = True
-                self._inaudible = None
+                self._awaiting_playout = None
             case _:
                 pass
 
@@ -113,7 +114,7 @@ class Metrics:
     @property
     def snapshot(self) -> Snapshot:
         """Everything so far."""
-        self._listen(self.session.now())
+        self._measure_playout(self.session.now())
         tokens = self.session.tokens
         prices = self.session.config.voice_model.prices
         return Snapshot(
@@ -125,30 +126,30 @@ class Metrics:
                 speech_out=tokens.speech_out,
                 text_out=tokens.text_out,
             ),
-            duration_s=self._last_s - (self._first_s or 0.0),
+            duration_s=self._last_event_s - (self._first_event_s or 0.0),
         )
 
     def _turn(self, number: int) -> TurnMetrics:
         return self._turns.setdefault(number, TurnMetrics(number))
 
-    def _sound(self, turn: TurnMetrics, pcm_bytes: int, now: float) -> None:
-        if turn.response_latency_s is None and self._asked_s is not None:
-            turn.response_latency_s = turn.answering_s = now - self._asked_s
+    def _add_sound(self, turn: TurnMetrics, pcm_bytes: int, now: float) -> None:
+        if turn.response_latency_s is None and self._measured_from_s is not None:
+            turn.response_latency_s = turn.answering_s = now - self._measured_from_s
             if turn.since_speech_end:
                 turn.endpointing_s = self._endpointing_s
                 turn.answering_s -= self._endpointing_s
-            self._asked_s = None
-            self._inaudible, self._came_s = turn, now
+            self._measured_from_s = None
+            self._awaiting_playout, self._answer_began_s = turn, now
         turn.sound_s += self.session.config.output.seconds(pcm_bytes)
 
-    def _listen(self, now: float) -> None:
+    def _measure_playout(self, now: float) -> None:
         """Find out when the turn that came last became audible, if it has and still sounds."""
-        turn = self._inaudible
+        turn = self._awaiting_playout
         if self.sink is None or turn is None or turn.response_latency_s is None:
             return
         played_s = self.sink.played_ms(turn.turn) / 1000
         if played_s > 0:
-            self._inaudible = None
+            self._awaiting_playout = None
             if played_s < turn.sound_s:
-                turn.playout_s = max(0.0, now - played_s - self._came_s)
+                turn.playout_s = max(0.0, now - played_s - self._answer_began_s)
                 turn.response_latency_s += turn.playout_s

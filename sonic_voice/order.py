@@ -20,7 +20,7 @@ from enum import Enum, auto
 from .errors import OrderError
 
 
-class State(Enum):
+class InputState(Enum):
     """How far the client has come."""
 
     NEW = auto()
@@ -35,7 +35,7 @@ class State(Enum):
     ENDED = auto()
 
 
-class Step(Enum):
+class InputStep(Enum):
     """What the client may send next."""
 
     SESSION_START = auto()
@@ -52,33 +52,33 @@ class Step(Enum):
     SESSION_END = auto()
 
 
-ORDER: dict[tuple[State, Step], State] = {
-    (State.NEW, Step.SESSION_START): State.SESSION,
-    (State.SESSION, Step.PROMPT_START): State.PROMPT,
-    (State.PROMPT, Step.SYSTEM): State.PRIMED,
-    (State.PRIMED, Step.SYSTEM_SPEECH): State.PRIMED_SPEECH,
-    (State.PRIMED, Step.HISTORY): State.HISTORY,
-    (State.PRIMED_SPEECH, Step.HISTORY): State.HISTORY,
-    (State.HISTORY, Step.HISTORY): State.HISTORY,
-    (State.PRIMED, Step.AUDIO_START): State.LIVE,
-    (State.PRIMED_SPEECH, Step.AUDIO_START): State.LIVE,
-    (State.HISTORY, Step.AUDIO_START): State.LIVE,
-    (State.LIVE, Step.AUDIO): State.LIVE,
-    (State.LIVE, Step.TEXT): State.LIVE,
-    (State.LIVE, Step.TOOL_RESULT): State.LIVE,
-    (State.LIVE, Step.AUDIO_END): State.QUIET,
-    (State.QUIET, Step.PROMPT_END): State.DONE,
-    (State.DONE, Step.SESSION_END): State.ENDED,
+ORDER: dict[tuple[InputState, InputStep], InputState] = {
+    (InputState.NEW, InputStep.SESSION_START): InputState.SESSION,
+    (InputState.SESSION, InputStep.PROMPT_START): InputState.PROMPT,
+    (InputState.PROMPT, InputStep.SYSTEM): InputState.PRIMED,
+    (InputState.PRIMED, InputStep.SYSTEM_SPEECH): InputState.PRIMED_SPEECH,
+    (InputState.PRIMED, InputStep.HISTORY): InputState.HISTORY,
+    (InputState.PRIMED_SPEECH, InputStep.HISTORY): InputState.HISTORY,
+    (InputState.HISTORY, InputStep.HISTORY): InputState.HISTORY,
+    (InputState.PRIMED, InputStep.AUDIO_START): InputState.LIVE,
+    (InputState.PRIMED_SPEECH, InputStep.AUDIO_START): InputState.LIVE,
+    (InputState.HISTORY, InputStep.AUDIO_START): InputState.LIVE,
+    (InputState.LIVE, InputStep.AUDIO): InputState.LIVE,
+    (InputState.LIVE, InputStep.TEXT): InputState.LIVE,
+    (InputState.LIVE, InputStep.TOOL_RESULT): InputState.LIVE,
+    (InputState.LIVE, InputStep.AUDIO_END): InputState.QUIET,
+    (InputState.QUIET, InputStep.PROMPT_END): InputState.DONE,
+    (InputState.DONE, InputStep.SESSION_END): InputState.ENDED,
 }
 
-_WHY: dict[State, str] = {
-    State.QUIET: "the session is being closed",
-    State.DONE: "the session is being closed",
-    State.ENDED: "the session is closed",
+_WHY: dict[InputState, str] = {
+    InputState.QUIET: "the session is being closed",
+    InputState.DONE: "the session is being closed",
+    InputState.ENDED: "the session is closed",
 }
 
 
-def after(state: State, step: Step) -> State:
+def next_state(state: InputState, step: InputStep) -> InputState:
     """The state after `step`; `OrderError` if it is not legal in `state`."""
     follows = ORDER.get((state, step))
     if follows is None:

@@ -26,7 +26,7 @@ from .config import Script, SessionConfig
 from .errors import AudioError, OrderError, WireError
 from .events import Event, Ignored, ToolCall, UserText
 from .history import Message, chunks
-from .order import State, Step, after
+from .order import InputState, InputStep, next_state
 from .transcript import Transcript
 from .turns import Turns
 
@@ -46,7 +46,7 @@ _SCRIPT: dict[Script, str] = {
     ),
 }
 
-FAREWELL_SILENCE_S = 0.1
+GOODBYE_SILENCE_S = 0.1
 """A prompt must have had audio before it may end (reference 6); 68 ms are enough for the service
 to take notice (2.10)."""
 
@@ -75,7 +75,7 @@ class SonicProtocol:
         self._prompt = new_id()
         self._audio = new_id()
         self._turns = Turns(transcript, first_turn)
-        self.state = State.NEW
+        self.state = InputState.NEW
         self.audio_bytes = 0
         """Bytes of audio asked for so far: the service's clock."""
 
@@ -86,23 +86,25 @@ class SonicProtocol:
         c = self._config
         payloads = [
             self._step(
-                Step.SESSION_START,
+                InputStep.SESSION_START,
                 wire.SessionStart(c.max_tokens, c.top_p, c.temperature, c.endpointing),
             ),
-            self._step(Step.PROMPT_START, self._prompt_start()),
-            *self._text_block(Step.SYSTEM, "SYSTEM", c.system),
+            self._step(InputStep.PROMPT_START, self._prompt_start()),
+            *self._text_block(InputStep.SYSTEM, "SYSTEM", c.system),
         ]
         if c.script is not None:
-            payloads += self._text_block(Step.SYSTEM_SPEECH, "SYSTEM_SPEECH", _SCRIPT[c.script])
+            payloads += self._text_block(
+                InputStep.SYSTEM_SPEECH, "SYSTEM_SPEECH", _SCRIPT[c.script]
+            )
         return payloads
 
     def go_live(self, history: Iterable[Message] = ()) -> list[bytes]:
         """The history, whole, then the audio block that stays open. `history` is normalised."""
         payloads: list[bytes] = []
         for message in history:
-            payloads += self._text_block(Step.HISTORY, message.role, message.text)
+            payloads += self._text_block(InputStep.HISTORY, message.role, message.text)
         start = wire.AudioStart(self._prompt, self._audio, self._config.input.rate_hz)
-        return [*payloads, self._step(Step.AUDIO_START, start)]
+        return [*payloads, self._step(InputStep.AUDIO_START, start)]
 
     # -- phase 2: the conversation -------------------------------------------------------------
 
@@ -112,7 +114,7 @@ class SonicProtocol:
             raise AudioError(
                 f"{len(pcm)} bytes are no whole number of samples.", hint="Send s16le mono PCM."
             )
-        payload = self._step(Step.AUDIO, wire.AudioInput(self._prompt, self._audio, pcm))
+        payload = self._step(InputStep.AUDIO, wire.AudioInput(self._prompt, self._audio, pcm))
         self.audio_bytes += len(pcm)
         return payload
 
@@ -129,7 +131,7 @@ class SonicProtocol:
             )
         if not text.strip():
             raise OrderError("There is no text to send.")
-        payloads = self._text_block(Step.TEXT, "USER", text, interactive=True)
+        payloads = self._text_block(InputStep.TEXT, "USER", text, interactive=True)
         return payloads, self._turns.typed(text)
 
     def tool_result(self, tool_use: str, result_json: str) -> tuple[list[bytes], ToolCall]:
@@ -138,7 +140,7 @@ class SonicProtocol:
             raise OrderError(
                 "A tool result must be a JSON object.", hint='Wrap it: {"result": ...}.'
             )
-        after(self.state, Step.TOOL_RESULT)
+        next_state(self.state, InputStep.TOOL_RESULT)
         call = self._turns.answer_call(tool_use)
         if call is None:
             raise OrderError(
@@ -147,7 +149,9 @@ class SonicProtocol:
             )
         content = self._new_id()
         payloads = [
-            self._step(Step.TOOL_RESULT, wire.ToolResultStart(self._prompt, content, tool_use)),
+            self._step(
+                InputStep.TOOL_RESULT, wire.ToolResultStart(self._prompt, content, tool_use)
+            ),
             wire.encode_input(wire.ToolResult(self._prompt, content, result_json)),
             wire.encode_input(wire.ContentEnd(self._prompt, content)),
         ]
@@ -159,18 +163,18 @@ class SonicProtocol:
         """Audio end, prompt end, session end, in the documented order (reference 1.8)."""
         payloads: list[bytes] = []
         if not self.audio_bytes:
-            payloads.append(self.silence(FAREWELL_SILENCE_S))
+            payloads.append(self.silence(GOODBYE_SILENCE_S))
         return [
             *payloads,
-            self._step(Step.AUDIO_END, wire.ContentEnd(self._prompt, self._audio)),
-            self._step(Step.PROMPT_END, wire.PromptEnd(self._prompt)),
-            self._step(Step.SESSION_END, wire.SessionEnd()),
+            self._step(InputStep.AUDIO_END, wire.ContentEnd(self._prompt, self._audio)),
+            self._step(InputStep.PROMPT_END, wire.PromptEnd(self._prompt)),
+            self._step(InputStep.SESSION_END, wire.SessionEnd()),
         ]
 
     @property
     def finished(self) -> bool:
         """Whether `sessionEnd` was asked for."""
-        return self.state is State.ENDED
+        return self.state is InputState.ENDED
 
     # -- response output -----------------------------------------------------------------------
 
@@ -186,9 +190,9 @@ class SonicProtocol:
         return self._turns.receive(record, now)
 
     @property
-    def owes(self) -> bool:
+    def owes_answer(self) -> bool:
         """Whether an answer is owed that has not come to its end, or a tool result."""
-        return self._turns.owes
+        return self._turns.owes_answer
 
     def settled(self, now: float) -> bool:
         """Nobody speaks, no tool runs, and no answer is owed."""
@@ -196,12 +200,12 @@ class SonicProtocol:
 
     # ------------------------------------------------------------------------------------------
 
-    def _step(self, step: Step, record: wire.Input) -> bytes:
-        self.state = after(self.state, step)
+    def _step(self, step: InputStep, record: wire.Input) -> bytes:
+        self.state = next_state(self.state, step)
         return wire.encode_input(record)
 
     def _text_block(
-        self, step: Step, role: str, text: str, *, interactive: bool = False
+        self, step: InputStep, role: str, text: str, *, interactive: bool = False
     ) -> list[bytes]:
         content = self._new_id()
         return [

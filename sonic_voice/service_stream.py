@@ -31,22 +31,22 @@ from .errors import (
     SonicError,
 )
 from .events import Event, NetworkSlow
-from .order import State
+from .order import InputState
 from .protocol import SonicProtocol
 from .transport import Stream
 from .uplink_lag import UplinkLag
 
-OUTBOX_FRAMES = 16
+OUTBOX_CHUNKS = 16
 """Audio frames that may wait for the wire: half a second of the usual 32 ms. When they do,
 `send_audio` waits: the network is slower than the speaker, and the source decides what to drop."""
 
 SILENCE_AFTER_S = 0.25
 """So long without audio, and the leg sends silence: well under the 55 s the service waits, and
 well over the hiccups of a busy machine."""
-SILENCE_FRAME_S = 0.032
+SILENCE_CHUNK_S = 0.032
 """The frame the documentation recommends (reference 2.6)."""
 
-LAST_WORDS_S = 1.0
+SHUTDOWN_GRACE_S = 1.0
 """How long the other task may take to come to its end by itself once the stream is over."""
 
 
@@ -80,11 +80,11 @@ class ServiceStream:
         self.protocol = protocol
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the stream has ended: well, or with the `SonicError` that ended it."""
-        self.told = False
+        self.outcome_raised = False
         self.goodbye_timed_out = False
         """Whether the service did not end the stream in time after a complete goodbye."""
         self._goodbye_sent = False
-        self._stream = stream
+        self._wire_stream = stream
         self._deliver = deliver
         self._clock = clock
         self._send_deadline_s = send_deadline_s
@@ -96,14 +96,14 @@ class ServiceStream:
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
-        self._fence: asyncio.Timeout | None = None
-        self._patience_s = SILENCE_AFTER_S
+        self._send_timeout: asyncio.Timeout | None = None
+        self._silence_after_s = SILENCE_AFTER_S
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for future in (self.over, self._accepted):  # an error nobody asked for is no warning
-            future.add_done_callback(_retrieve)
+            future.add_done_callback(_mark_retrieved)
         # The reader first: an error answer may come before the first event is written.
-        self._reader = asyncio.create_task(self._read(), name=f"sonic leg {number} reader")
-        self._writer = asyncio.create_task(self._write(), name=f"sonic leg {number} writer")
+        self._reader = asyncio.create_task(self._read(), name=f"sonic stream {number} reader")
+        self._writer = asyncio.create_task(self._write(), name=f"sonic stream {number} writer")
 
     async def accepted(self) -> None:
         """Wait until the service took the stream; raises what it refused it with."""
@@ -116,7 +116,7 @@ class ServiceStream:
         """
         now = asyncio.get_running_loop().time()
         self._audio.extend(_Queued(payload, now, speech_s) for payload in payloads)
-        if len(self._audio) >= OUTBOX_FRAMES:
+        if len(self._audio) >= OUTBOX_CHUNKS:
             self._room.clear()
         self._filled.set()
 
@@ -125,29 +125,29 @@ class ServiceStream:
         self._urgent.extend(payloads)
         self._filled.set()
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until a frame of audio may be queued. Cancelling it loses nothing.
 
         Raises what ended the leg, if it ended.
         """
         await self._room.wait()
-        self.check()
+        self.raise_if_over()
 
-    def check(self) -> None:
+    def raise_if_over(self) -> None:
         """Raise what ended the leg, if it ended."""
         if self.over.done():
-            self.outcome()
+            self.raise_outcome()
             raise OrderError("The session is over.", hint="Open a new one.")
 
-    def outcome(self) -> None:
+    def raise_outcome(self) -> None:
         """Raise the error that ended the leg, if it was one; `told` says that somebody asked."""
-        self.told = True
+        self.outcome_raised = True
         self.over.result()
 
     def end(self, error: SonicError) -> None:
         """End the leg with `error`, unless it is over. What waits for it is woken."""
         self._end(error)
-        self._stream.abort(error)
+        self._wire_stream.abort(error)
 
     def give_up(self, error: SonicError) -> None:
         """End the leg because the service did not end it in time after our goodbye.
@@ -160,19 +160,19 @@ class ServiceStream:
         elif not self.over.done():
             self.goodbye_timed_out = True
             self._end(None)
-            self._stream.abort(error)
+            self._wire_stream.abort(error)
 
     @property
     def _goodbye_complete(self) -> bool:
-        return self._goodbye_sent and not self.protocol.owes
+        return self._goodbye_sent and not self.protocol.owes_answer
 
     async def aclose(self) -> None:
         """Release the stream and both tasks; a goodbye only if it was said and answered before.
 
-        Takes `LAST_WORDS_S` and the stream's own closing at most, and is completed even when it
+        Takes `SHUTDOWN_GRACE_S` and the stream's own closing at most, and is completed even when it
         is cancelled.
         """
-        closing = asyncio.create_task(self._close(), name=f"sonic leg {self.number} closing")
+        closing = asyncio.create_task(self._close(), name=f"sonic stream {self.number} closing")
         try:
             await asyncio.shield(closing)
         except asyncio.CancelledError:
@@ -181,21 +181,21 @@ class ServiceStream:
 
     async def _close(self) -> None:
         self.end(ConnectionLost("The session was closed.", reason="ended"))
-        await asyncio.wait([self._reader, self._writer], timeout=LAST_WORDS_S)
+        await asyncio.wait([self._reader, self._writer], timeout=SHUTDOWN_GRACE_S)
         for task in (self._reader, self._writer):
             task.cancel()
         await asyncio.gather(self._reader, self._writer, return_exceptions=True)
-        await self._stream.aclose()
+        await self._wire_stream.aclose()
 
     # -- the reader ----------------------------------------------------------------------------
 
     async def _read(self) -> None:
         try:
-            await self._stream.accepted()
+            await self._wire_stream.accepted()
             self._accepted.set_result(None)
-            while (payload := await self._stream.receive()) is not None:
+            while (payload := await self._wire_stream.receive()) is not None:
                 await self._deliver(self.protocol.receive(payload, self._clock()))
-            self._end(None if self.protocol.finished else _hung_up())
+            self._end(None if self.protocol.finished else _ended_without_goodbye())
         except Exception as error:  # a bug of ours must reach the owner like any other end
             self._end(None if self._is_harmless(error) else error)
 
@@ -213,11 +213,11 @@ class ServiceStream:
         else:
             self.over.set_exception(error)
         if not self._accepted.done():
-            self._accepted.set_exception(error or _hung_up())
+            self._accepted.set_exception(error or _ended_without_goodbye())
         self._filled.set()
         self._room.set()
-        if self._fence is not None and not self._fence.expired():
-            self._fence.reschedule(asyncio.get_running_loop().time())
+        if self._send_timeout is not None and not self._send_timeout.expired():
+            self._send_timeout.reschedule(asyncio.get_running_loop().time())
 
     # -- the writer ----------------------------------------------------------------------------
 
@@ -228,20 +228,20 @@ class ServiceStream:
                 self._measure()
             if not self.over.done():
                 self._goodbye_sent = True
-                await self._fenced(self._stream.end_input())
+                await self._with_deadline(self._wire_stream.end_input())
         except SonicError as error:
             # What the service said last tells more than the write that failed because of it.
-            await asyncio.wait([self._reader], timeout=LAST_WORDS_S)
+            await asyncio.wait([self._reader], timeout=SHUTDOWN_GRACE_S)
             if self._is_harmless(error):
                 self._end(None)
-                self._stream.abort(error)
+                self._wire_stream.abort(error)
             else:
                 self.end(error)
         except Exception as error:  # a bug of ours must reach the owner like any other end
             self._end(error)
 
     async def _send(self, payload: bytes) -> None:
-        await self._fenced(self._stream.send(payload))
+        await self._with_deadline(self._wire_stream.send(payload))
 
     def _measure(self) -> None:
         """Tell the owner if the speech just sent was late, as on a network that is too slow."""
@@ -251,16 +251,16 @@ class ServiceStream:
             if slow := self._lag.sent(sent.at_s, sent.speech_s, now):
                 self._on_slow(slow)
 
-    async def _fenced(self, sending: Awaitable[None]) -> None:
+    async def _with_deadline(self, sending: Awaitable[None]) -> None:
         """Await `sending`, but no longer than the deadline, nor than the leg lasts."""
         try:
-            async with asyncio.timeout(self._send_deadline_s) as self._fence:
+            async with asyncio.timeout(self._send_deadline_s) as self._send_timeout:
                 await sending
         except TimeoutError:
             if not self.over.done():
-                self.end(_too_slow(self._send_deadline_s))
+                self.end(_send_timed_out(self._send_deadline_s))
         finally:
-            self._fence = None
+            self._send_timeout = None
 
     async def _next(self) -> bytes | None:
         """The next payload, silence if nobody has any for too long, None when all is sent."""
@@ -270,16 +270,16 @@ class ServiceStream:
             if self.protocol.finished:
                 return None
             self._filled.clear()
-            if self.protocol.state is not State.LIVE:
+            if self.protocol.state is not InputState.LIVE:
                 await self._filled.wait()
             elif await self._nothing_came():
-                self._patience_s = SILENCE_FRAME_S
-                return self.protocol.silence(SILENCE_FRAME_S)
+                self._silence_after_s = SILENCE_CHUNK_S
+                return self.protocol.silence(SILENCE_CHUNK_S)
         return None
 
     async def _nothing_came(self) -> bool:
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._silence_after_s):
                 await self._filled.wait()
         except TimeoutError:
             # After a stall of the loop the source is as late as this timer was: it goes first.
@@ -291,13 +291,13 @@ class ServiceStream:
         if self._urgent:
             return self._urgent.popleft()
         self._sending = self._audio.popleft()
-        self._patience_s = SILENCE_AFTER_S
-        if len(self._audio) < OUTBOX_FRAMES:
+        self._silence_after_s = SILENCE_AFTER_S
+        if len(self._audio) < OUTBOX_CHUNKS:
             self._room.set()
         return self._sending.payload
 
 
-def _hung_up() -> ConnectionLost:
+def _ended_without_goodbye() -> ConnectionLost:
     return ConnectionLost(
         "The service ended the stream without a goodbye.",
         reason="ended",
@@ -305,7 +305,7 @@ def _hung_up() -> ConnectionLost:
     )
 
 
-def _too_slow(waited_s: float) -> DeadlineError:
+def _send_timed_out(waited_s: float) -> DeadlineError:
     return DeadlineError(
         f"The network took nothing for {waited_s:g} s.",
         waited_s=waited_s,
@@ -313,6 +313,6 @@ def _too_slow(waited_s: float) -> DeadlineError:
     )
 
 
-def _retrieve(future: "asyncio.Future[None]") -> None:
+def _mark_retrieved(future: "asyncio.Future[None]") -> None:
     if not future.cancelled():
         future.exception()

@@ -5,9 +5,10 @@
         async for event in session: ...        # in another
 
 A thin asyncio shell: what may be said when is `protocol`'s business, what events mean is `turns`',
-the stream with its two tasks is a `leg`. Here are the deadlines, the event queue and the goodbye.
+the stream with its two tasks is a `ServiceStream`. Here are the deadlines, the event queue and the
+goodbye.
 
-The event queue stands between the leg's reader and the owner. It holds `EVENTS_WAITING` events;
+The event queue stands between the stream's reader and the owner. It holds `EVENTS_WAITING` events
 when it is full the reader waits, and with it, by HTTP/2's flow control, the service. An owner who
 does not read events loses none.
 """
@@ -31,7 +32,7 @@ from .wire import Tokens
 EVENTS_WAITING = 1024
 """Twenty seconds of the service's sound, at 20 ms an event."""
 
-MAX_FRAME_BYTES = 32_000
+MAX_AUDIO_CHUNK_BYTES = 32_000
 """One second of 16 kHz audio. Larger pieces are cut, well below the service's 1,000,000 bytes a
 chunk (reference 0.4), so that a tool result never waits behind a long one."""
 
@@ -108,7 +109,7 @@ class Session:
 
     async def _open_stream(self, number: int) -> ServiceStream:
         protocol = SonicProtocol(self.config, self.transcript)
-        leg = ServiceStream(
+        stream = ServiceStream(
             number,
             await self._transport.open(self.config.model),
             protocol,
@@ -117,9 +118,9 @@ class Session:
             send_deadline_s=self.config.deadlines.send_s,
             on_slow=lambda slow: self._push([slow]),
         )
-        leg.over.add_done_callback(lambda _: self._arrived.set())
-        leg.send(protocol.begin() + protocol.go_live(self.config.history))
-        return leg
+        stream.over.add_done_callback(lambda _: self._arrived.set())
+        stream.send(protocol.begin() + protocol.go_live(self.config.history))
+        return stream
 
     async def __aexit__(
         self,
@@ -127,20 +128,20 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        leg = self._live_stream
+        stream = self._live_stream
         self._closed = True  # nobody reads on: the reader must not wait for room
         self._room.set()
         try:
-            if not leg.over.done():
+            if not stream.over.done():
                 self.finish()
-                await asyncio.wait([leg.over])
-            if error is None and not leg.told:
-                leg.outcome()
+                await asyncio.wait([stream.over])
+            if error is None and not stream.outcome_raised:
+                stream.raise_outcome()
         finally:
             for timer in (self._goodbye, self._expiry):
                 if timer is not None:
                     timer.cancel()
-            await leg.aclose()
+            await stream.aclose()
 
     # -- input ---------------------------------------------------------------------------------
 
@@ -151,12 +152,12 @@ class Session:
         of `pcm` not yet taken, and breaks nothing. Raises `OrderError` after `finish`, and what
         ended the session, if it ended.
         """
-        leg = self._live_stream
-        for start in range(0, len(pcm), MAX_FRAME_BYTES):
-            frame = pcm[start : start + MAX_FRAME_BYTES]
-            await leg.room()
-            speech_s = self.config.input.seconds(len(frame))
-            leg.send([leg.protocol.audio(frame)], speech_s=speech_s)
+        stream = self._live_stream
+        for start in range(0, len(pcm), MAX_AUDIO_CHUNK_BYTES):
+            chunk = pcm[start : start + MAX_AUDIO_CHUNK_BYTES]
+            await stream.wait_for_room()
+            speech_s = self.config.input.seconds(len(chunk))
+            stream.send([stream.protocol.audio(chunk)], speech_s=speech_s)
             if self._audio_began_s is None:
                 self._audio_began_s = self.now() - speech_s
 
@@ -165,18 +166,18 @@ class Session:
 
         While the model speaks, this interrupts it (reference 2.10).
         """
-        leg = self._live_stream
-        leg.check()
-        payloads, event = leg.protocol.text(text)
-        leg.send_urgent(payloads)
+        stream = self._live_stream
+        stream.raise_if_over()
+        payloads, event = stream.protocol.text(text)
+        stream.send_urgent(payloads)
         self._push([event])
 
     def send_tool_result(self, tool_use: str, result_json: str) -> None:
         """Answer the tool call `tool_use`, once, with a JSON object as a string."""
-        leg = self._live_stream
-        leg.check()
-        payloads, call = leg.protocol.tool_result(tool_use, result_json)
-        leg.send_urgent(payloads)
+        stream = self._live_stream
+        stream.raise_if_over()
+        payloads, call = stream.protocol.tool_result(tool_use, result_json)
+        stream.send_urgent(payloads)
         self._push([ToolAnswered(call.turn, tool_use, call.name, result_json)])
 
     def finish(self) -> None:
@@ -186,12 +187,14 @@ class Session:
         a lost connection is a good end; and so is, after `config.deadlines.close_s`, a service that
         does not end the stream (see `goodbye_timed_out`).
         """
-        leg = self._live_stream
-        if leg.protocol.finished:
+        stream = self._live_stream
+        if stream.protocol.finished:
             return
-        leg.send(leg.protocol.finish())
+        stream.send(stream.protocol.finish())
         self._goodbye = asyncio.get_running_loop().call_later(
-            self.config.deadlines.close_s, leg.give_up, _no_goodbye(self.config.deadlines.close_s)
+            self.config.deadlines.close_s,
+            stream.give_up,
+            _no_goodbye(self.config.deadlines.close_s),
         )
 
     # -- output --------------------------------------------------------------------------------
@@ -204,10 +207,10 @@ class Session:
 
         Raises what ended the session, unless it was our goodbye.
         """
-        leg = self._live_stream
+        stream = self._live_stream
         while not self._events:
-            if leg.over.done():
-                return self._end_of(leg)
+            if stream.over.done():
+                return self._end_of(stream)
             self._arrived.clear()
             await self._arrived.wait()
         event = self._events.popleft()
@@ -247,7 +250,7 @@ class Session:
     @property
     def owes_answer(self) -> bool:
         """Whether an answer is owed that has not come to its end, or a tool result."""
-        return self._live_stream.protocol.owes
+        return self._live_stream.protocol.owes_answer
 
     @property
     def finished(self) -> bool:
@@ -287,10 +290,10 @@ class Session:
             self._events.extend(events)
             self._arrived.set()
 
-    def _end_of(self, leg: ServiceStream) -> Closed:
-        """What comes after the last event: the error that ended the leg, or once `Closed`."""
-        already_told = leg.told
-        leg.outcome()
+    def _end_of(self, stream: ServiceStream) -> Closed:
+        """What comes after the last event: the error that ended the stream, or once `Closed`."""
+        already_told = stream.outcome_raised
+        stream.raise_outcome()
         if already_told:
             raise StopAsyncIteration
         return Closed()

@@ -31,20 +31,20 @@ MS_PER_CHARACTER = 65
 """Unhurried speech has about 15 characters a second. Used only for a block whose sound was cut
 off by the service, so that nobody knows how long it would have been."""
 
-PIECE_MS = 20
-LOUD = 1000
+LOUDNESS_WINDOW_MS = 20
+SILENCE_THRESHOLD = 1000
 """Of 32768: a piece of sound without a sample as high is a pause."""
 
-PAUSE_MS = 100
+MIN_CLAUSE_PAUSE_MS = 100
 """As long at least is a pause between clauses; the closure of a plosive is shorter."""
 
-ASTRAY_MS = 600
+PAUSE_MATCH_TOLERANCE_MS = 600
 """A pause of which the words, spread evenly, miss the clause's end by more is another one."""
 
-EVERY = 4
+PROBE_STRIDE_SAMPLES = 4
 """So many samples apart it is looked for: at 24 kHz, up to 3 kHz, where the voice is."""
 
-TAIL_MS = 20
+PLAYBACK_TAIL_MS = 20
 """A turn is heard when less than this is missing: a resampler keeps the last 3 ms for itself."""
 
 
@@ -63,14 +63,14 @@ class Line:
 
 
 @dataclass(slots=True)
-class _Block:
+class _AnswerBlock:
     planned: str
     final: str | None = None
     runs_ms: list[float] = field(default_factory=lambda: [0.0])
     """Of its sound: a voice, a pause, a voice, and so on."""
     whole: bool = False
 
-    def hear(self, voice: bool, ms: float) -> None:
+    def add_sound(self, voice: bool, ms: float) -> None:
         """`ms` more of its sound."""
         if voice == len(self.runs_ms) % 2:
             self.runs_ms[-1] += ms
@@ -89,13 +89,13 @@ class _Block:
     def pauses_ms(self) -> list[float]:
         """How much voice is before each pause that may be one between clauses."""
         inner = zip(accumulate(self.runs_ms[::2]), self.runs_ms[1:-1:2], strict=False)
-        return [voiced_ms for voiced_ms, ms in inner if voiced_ms and ms >= PAUSE_MS]
+        return [voiced_ms for voiced_ms, ms in inner if voiced_ms and ms >= MIN_CLAUSE_PAUSE_MS]
 
 
 @dataclass(slots=True)
-class _Turn:
+class _TurnRecord:
     user: list[str] = field(default_factory=list[str])
-    blocks: list[_Block] = field(default_factory=list[_Block])
+    blocks: list[_AnswerBlock] = field(default_factory=list[_AnswerBlock])
     interrupted: bool = False
     heard_ms: int | None = None
     complete: bool = False
@@ -112,7 +112,7 @@ class Transcript:
     """Grows with the session; turns are numbered from 1 and may be told out of order."""
 
     def __init__(self) -> None:
-        self._turns: dict[int, _Turn] = {}
+        self._turns: dict[int, _TurnRecord] = {}
         self._unsettled: set[int] = set()
         """Turns whose answer may still be cut: begun, and neither heard to the end nor cut."""
         self._stopped = False
@@ -125,8 +125,8 @@ class Transcript:
         """A block of the answer as planned; returns its number within the turn."""
         if self._stopped:
             return 0
-        blocks = self._answer(turn).blocks
-        blocks.append(_Block(text))
+        blocks = self._answer_of(turn).blocks
+        blocks.append(_AnswerBlock(text))
         return len(blocks) - 1
 
     def drop_plans(self, turn: int) -> None:
@@ -137,16 +137,16 @@ class Transcript:
         """More of the sound of the turn's newest block, s16le mono."""
         if self._stopped:
             return
-        blocks = self._answer(turn).blocks
+        blocks = self._answer_of(turn).blocks
         if not blocks:
-            blocks.append(_Block(""))
+            blocks.append(_AnswerBlock(""))
         samples = memoryview(pcm)[: len(pcm) // 2 * 2].cast("h")
-        step = max(1, rate_hz * PIECE_MS // 1000)
+        step = max(1, rate_hz * LOUDNESS_WINDOW_MS // 1000)
         for begin in range(0, len(samples), step):
-            piece = samples[begin : begin + step]
-            some = piece[::EVERY].tolist()
-            voice = max(some) > LOUD or min(some) < -LOUD
-            blocks[-1].hear(voice, 1000 * len(piece) / rate_hz)
+            window = samples[begin : begin + step]
+            probes = window[::PROBE_STRIDE_SAMPLES].tolist()
+            voice = max(probes) > SILENCE_THRESHOLD or min(probes) < -SILENCE_THRESHOLD
+            blocks[-1].add_sound(voice, 1000 * len(window) / rate_hz)
 
     def sound_ended(self, turn: int) -> None:
         """The newest block's sound is complete."""
@@ -176,8 +176,8 @@ class Transcript:
                     return number, index
         if self._stopped:
             return current, 0
-        blocks = self._answer(current).blocks
-        blocks.append(_Block(planned="", final=text, whole=True))
+        blocks = self._answer_of(current).blocks
+        blocks.append(_AnswerBlock(planned="", final=text, whole=True))
         return current, len(blocks) - 1
 
     def interrupt(self, turn: int) -> None:
@@ -198,7 +198,7 @@ class Transcript:
         for number in sorted(self._unsettled):
             turn = self._turns[number]
             turn.played_ms = max(turn.played_ms, played_ms(number))
-            heard = turn.complete and turn.played_ms + TAIL_MS >= turn.sound_ms
+            heard = turn.complete and turn.played_ms + PLAYBACK_TAIL_MS >= turn.sound_ms
             dropped = not turn.blocks  # its plans, before any sound
             if dropped or turn.heard_ms is not None or (heard and not turn.interrupted):
                 self._unsettled.discard(number)
@@ -233,7 +233,7 @@ class Transcript:
             return "".join(b.planned if b.final is None else b.final for b in entry.blocks).strip()
         if entry.heard_ms is None:
             return "".join(b.final or "" for b in entry.blocks).strip()
-        return _cut(entry.blocks, entry.heard_ms).strip()
+        return _cut_answer(entry.blocks, entry.heard_ms).strip()
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -261,10 +261,10 @@ class Transcript:
             if line.text
         )
 
-    def _turn(self, number: int) -> _Turn:
-        return self._turns.setdefault(number, _Turn())
+    def _turn(self, number: int) -> _TurnRecord:
+        return self._turns.setdefault(number, _TurnRecord())
 
-    def _answer(self, number: int) -> _Turn:
+    def _answer_of(self, number: int) -> _TurnRecord:
         """The turn `number`, whose answer goes on."""
         turn = self._turn(number)
         if turn.heard_ms is None:
@@ -272,7 +272,7 @@ class Transcript:
         return turn
 
 
-def _cut(blocks: list[_Block], heard_ms: float) -> str:
+def _cut_answer(blocks: list[_AnswerBlock], heard_ms: float) -> str:
     text = ""
     for block in blocks:
         words = block.planned or block.final or ""
@@ -281,11 +281,11 @@ def _cut(blocks: list[_Block], heard_ms: float) -> str:
             text += words
             heard_ms -= sound_ms
             continue
-        return text + _at_word(words, _reached(block, words, heard_ms))
+        return text + _words_before(words, _character_reached(block, words, heard_ms))
     return text
 
 
-def _reached(block: _Block, words: str, heard_ms: float) -> float:
+def _character_reached(block: _AnswerBlock, words: str, heard_ms: float) -> float:
     """The character of `words` that is said after `heard_ms` of a block's sound."""
     voiced_ms, all_ms = block.voiced_ms(heard_ms), block.voiced_ms(sum(block.runs_ms))
     if not all_ms:  # nothing but a pause, as far as can be told
@@ -294,14 +294,14 @@ def _reached(block: _Block, words: str, heard_ms: float) -> float:
         all_ms = max(all_ms, len(words) * MS_PER_CHARACTER)
     if voiced_ms >= all_ms:
         return len(words)
-    known = [(0, 0.0), *_pauses(block, words, all_ms), (len(words), all_ms)]
+    known = [(0, 0.0), *_match_pauses(block, words, all_ms), (len(words), all_ms)]
     for (begin, begin_ms), (end, end_ms) in pairwise(known):
         if voiced_ms < end_ms:
             return begin + (end - begin) * (voiced_ms - begin_ms) / (end_ms - begin_ms)
     return len(words)
 
 
-def _pauses(block: _Block, words: str, all_ms: float) -> list[tuple[int, float]]:
+def _match_pauses(block: _AnswerBlock, words: str, all_ms: float) -> list[tuple[int, float]]:
     """Which ends of clauses in `words` are which pauses: character, and voice before it in ms.
 
     Those that are nearest to where they are expected are matched first.
@@ -314,12 +314,12 @@ def _pauses(block: _Block, words: str, all_ms: float) -> list[tuple[int, float]]
     found: list[tuple[int, float]] = []
     for off_ms, end, pause_ms in matches:
         fits = all((end - e) * (pause_ms - ms) > 0 for e, ms in found)
-        if off_ms < ASTRAY_MS and fits:
+        if off_ms < PAUSE_MATCH_TOLERANCE_MS and fits:
             found.append((end, pause_ms))
     return sorted(found)
 
 
-def _at_word(text: str, reached: float) -> str:
+def _words_before(text: str, reached: float) -> str:
     """The words of `text` whose middle lies before the character `reached`."""
     end = 0
     for word in re.finditer(r"\S+", text):

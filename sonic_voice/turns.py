@@ -1,4 +1,4 @@
-"""What the service's events mean: turns, barge-in, FINAL texts, who owes whom an answer.
+"""What the service's events mean: turns, barge-in, FINAL texts, who owes_answer whom an answer.
 
 The service numbers nothing but content blocks. Turns are found so:
 
@@ -48,7 +48,7 @@ RATES_HZ = range(1_000, 192_001)
 
 
 @dataclass(slots=True)
-class _Block:
+class _OpenBlock:
     """A content block of the service's that has begun."""
 
     turn: int
@@ -61,7 +61,7 @@ class _Block:
 
 
 @dataclass(slots=True)
-class _Turn:
+class _NewestTurn:
     """The newest turn, as far as it has come."""
 
     number: int = 0
@@ -78,8 +78,8 @@ class Turns:
 
     def __init__(self, transcript: Transcript, first_turn: int = 1) -> None:
         self._transcript = transcript
-        self._turn = _Turn(first_turn - 1, over=True)
-        self._blocks: dict[str, _Block] = {}
+        self._turn = _NewestTurn(first_turn - 1, over=True)
+        self._blocks: dict[str, _OpenBlock] = {}
         self._interrupted: set[int] = set()
         self._sounding = 0
         self._playing_until_s = 0.0
@@ -114,13 +114,13 @@ class Turns:
         return tuple(self._calls.values())
 
     @property
-    def owes(self) -> bool:
+    def owes_answer(self) -> bool:
         """Whether an answer is owed that has not come to its end, or a tool result."""
         return self._owes_answer or bool(self._calls)
 
     def settled(self, now: float) -> bool:
         """Nobody speaks, no tool runs, and no answer is owed."""
-        return not (self._user_speaks or self.owes) and now >= self._playing_until_s
+        return not (self._user_speaks or self.owes_answer) and now >= self._playing_until_s
 
     # -- the user ------------------------------------------------------------------------------
 
@@ -155,12 +155,14 @@ class Turns:
     def _text_block(self, record: wire.TextBlock, now: float) -> list[Event]:
         if record.role == "ASSISTANT" and record.stage != "FINAL":
             self._open_answer()
-        self._begin(record.content_id, _Block(self._turn.number, "text", record.role, record.stage))
+        self._begin(
+            record.content_id, _OpenBlock(self._turn.number, "text", record.role, record.stage)
+        )
         return []
 
     def _audio_block(self, record: wire.AudioBlock, now: float) -> list[Event]:
         self._open_answer()
-        block = _Block(self._turn.number, "audio", rate_hz=record.rate_hz)
+        block = _OpenBlock(self._turn.number, "audio", rate_hz=record.rate_hz)
         self._begin(record.content_id, block)
         if record.rate_hz not in RATES_HZ:
             return [Ignored(f"a block of sound at {record.rate_hz} Hz")]
@@ -170,7 +172,7 @@ class Turns:
 
     def _tool_block(self, record: wire.ToolBlock, now: float) -> list[Event]:
         self._open_answer()
-        self._begin(record.content_id, _Block(self._turn.number, "tool", "TOOL"))
+        self._begin(record.content_id, _OpenBlock(self._turn.number, "tool", "TOOL"))
         return []
 
     def _text_output(self, record: wire.TextOutput, now: float) -> list[Event]:
@@ -250,7 +252,7 @@ class Turns:
         return [Interrupted(turn, sign)]
 
     def _open_turn(self) -> None:
-        self._turn = _Turn(self._turn.number + 1)
+        self._turn = _NewestTurn(self._turn.number + 1)
 
     def _open_answer(self) -> None:
         if self._turn.over:
@@ -262,7 +264,7 @@ class Turns:
         """The turn whose answer came last, 0 before any."""
         return self._turn.number if self._turn.answering else self._sounding
 
-    def _begin(self, content_id: str, block: _Block) -> None:
+    def _begin(self, content_id: str, block: _OpenBlock) -> None:
         self._blocks[content_id] = block
 
     def _usage(self, record: wire.UsageEvent, now: float) -> list[Event]:

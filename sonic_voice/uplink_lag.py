@@ -10,14 +10,14 @@ A line that stalls for a moment and catches up is not told: only lateness that l
 
 from .events import NetworkSlow
 
-LATE_S = 1.0
+LATENESS_THRESHOLD_S = 1.0
 """Lateness from which a line counts as too slow, in seconds: more than an outbox of speech, and
 more than a lost packet costs."""
 
-LASTING_S = 1.0
+NOTICE_AFTER_S = 1.0
 """How long it must be that late before it is told, in seconds."""
 
-AGAIN_S = 10.0
+REPEAT_NOTICE_AFTER_S = 10.0
 """When it is told again while it lasts, in seconds."""
 
 
@@ -26,7 +26,7 @@ class UplinkLag:
 
     def __init__(self) -> None:
         self._late_since_s: float | None = None
-        self._told_at_s: float | None = None
+        self._notice_at_s: float | None = None
         self._speech_s = 0.0
 
     def sent(self, queued_at_s: float, speech_s: float, now: float) -> NetworkSlow | None:
@@ -38,16 +38,16 @@ class UplinkLag:
             now: When the network had taken it, in seconds.
         """
         late_s = now - queued_at_s
-        if late_s < LATE_S:
-            self._late_since_s = self._told_at_s = None
+        if late_s < LATENESS_THRESHOLD_S:
+            self._late_since_s = self._notice_at_s = None
             return None
         if self._late_since_s is None:
             self._late_since_s, self._speech_s = now, 0.0
             return None
         self._speech_s += speech_s
-        lasted_s = now - (self._told_at_s or self._late_since_s)
-        if lasted_s < (LASTING_S if self._told_at_s is None else AGAIN_S):
+        lasted_s = now - (self._notice_at_s or self._late_since_s)
+        if lasted_s < (NOTICE_AFTER_S if self._notice_at_s is None else REPEAT_NOTICE_AFTER_S):
             return None
         told = NetworkSlow(round(late_s, 1), round(self._speech_s / lasted_s, 2))
-        self._told_at_s, self._speech_s = now, 0.0
+        self._notice_at_s, self._speech_s = now, 0.0
         return told

@@ -16,7 +16,7 @@ goes on sending it. What still comes of a hushed turn is dropped here.
 
 from enum import Enum, auto
 
-from ..transcript import TAIL_MS
+from ..transcript import PLAYBACK_TAIL_MS
 from .ports import AudioSink, AudioSource
 
 
@@ -151,5 +151,5 @@ class HushableSink:
         return {
             turn: ms
             for turn, ms in heard_ms.items()
-            if ms + TAIL_MS < self.format.seconds(self._sound_bytes[turn]) * 1000
+            if ms + PLAYBACK_TAIL_MS < self.format.seconds(self._sound_bytes[turn]) * 1000
         }

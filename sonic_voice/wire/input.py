@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import WireError
-from .payload import JSON, PCM, TEXT, Body, base64, decoded, event, payload, pcm, text
+from .payload import (
+    JSON,
+    PCM,
+    TEXT,
+    Body,
+    decode_body,
+    decode_event,
+    encode_event,
+    encode_pcm,
+    pcm_field,
+    text_field,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +160,16 @@ type Input = (
 def encode_input(record: Input) -> bytes:
     """The payload of one input event."""
     name, body = _INPUT_BODY[type(record)](record)
-    return payload(name, body)
+    return encode_event(name, body)
 
 
 def decode_input(payload: bytes) -> Input:
     """The input event in `payload`; `WireError` if it is none."""
-    name, body = event(payload)
+    name, body = decode_event(payload)
     if name == "contentStart":
         return _decode_content_start(body)
     decode = _DECODE_INPUT.get(name)
-    return decoded(name, body, decode) if decode else UnknownInput(name)
+    return decode_body(name, body, decode) if decode else UnknownInput(name)
 
 
 def _session_start_body(r: SessionStart) -> Body:
@@ -253,7 +264,7 @@ _INPUT_BODY: dict[type, Callable[[Any], tuple[str, Body]]] = {
     AudioStart: lambda r: ("contentStart", _audio_start_body(r)),
     ToolResultStart: lambda r: ("contentStart", _tool_start_body(r)),
     TextInput: lambda r: ("textInput", _named(r.prompt, r.content, r.text)),
-    AudioInput: lambda r: ("audioInput", _named(r.prompt, r.content, base64(r.pcm))),
+    AudioInput: lambda r: ("audioInput", _named(r.prompt, r.content, encode_pcm(r.pcm))),
     ToolResult: lambda r: ("toolResult", _named(r.prompt, r.content, r.result_json)),
     ContentEnd: lambda r: ("contentEnd", _named(r.prompt, r.content)),
     PromptEnd: lambda r: ("promptEnd", {"promptName": r.prompt}),
@@ -277,7 +288,7 @@ def _decode_prompt_start(b: Body) -> PromptStart:
     audio = b.get("audioOutputConfiguration", {})
     tools = b.get("toolConfiguration", {})
     return PromptStart(
-        prompt=text(b, "promptName"),
+        prompt=text_field(b, "promptName"),
         voice=str(audio.get("voiceId", "")),
         rate_hz=int(audio.get("sampleRateHertz", 0)),
         tools=tuple(_decode_tool(tool["toolSpec"]) for tool in tools.get("tools", ())),
@@ -300,18 +311,18 @@ def _decode_tool(spec: Body) -> ToolDefinition:
     schema = spec["inputSchema"]["json"]
     if not isinstance(schema, str):  # the service cannot parse an object here (reference 8.1)
         raise TypeError("inputSchema.json is not a string")
-    return ToolDefinition(text(spec, "name"), str(spec.get("description", "")), schema)
+    return ToolDefinition(text_field(spec, "name"), str(spec.get("description", "")), schema)
 
 
 def _decode_content_start(b: Body) -> Input:
     shapes: dict[Any, Callable[[Body], Input]] = {
         "TEXT": lambda b: TextStart(
-            *_names(b), text(b, "role"), b.get("interactive") is True, _media(b, "textInput")
+            *_names(b), text_field(b, "role"), b.get("interactive") is True, _media(b, "textInput")
         ),
         "AUDIO": _decode_audio_start,
         "TOOL": lambda b: ToolResultStart(
             *_names(b),
-            text(b["toolResultInputConfiguration"], "toolUseId"),
+            text_field(b["toolResultInputConfiguration"], "toolUseId"),
             _media(b["toolResultInputConfiguration"], "textInput"),
         ),
     }
@@ -319,7 +330,7 @@ def _decode_content_start(b: Body) -> Input:
     shape = shapes.get(kind) if isinstance(kind, str) else None
     if shape is None:
         raise WireError(f"contentStart has the type {kind!r}")
-    return decoded("contentStart", b, shape)
+    return decode_body("contentStart", b, shape)
 
 
 def _decode_audio_start(b: Body) -> AudioStart:
@@ -338,16 +349,16 @@ def _media(body: Body, prefix: str) -> str:
 
 
 def _names(b: Body) -> tuple[str, str]:
-    return text(b, "promptName"), text(b, "contentName")
+    return text_field(b, "promptName"), text_field(b, "contentName")
 
 
 _DECODE_INPUT: dict[str, Callable[[Body], Input]] = {
     "sessionStart": _decode_session_start,
     "promptStart": _decode_prompt_start,
-    "textInput": lambda b: TextInput(*_names(b), text(b, "content")),
-    "audioInput": lambda b: AudioInput(*_names(b), pcm(b)),
-    "toolResult": lambda b: ToolResult(*_names(b), text(b, "content")),
+    "textInput": lambda b: TextInput(*_names(b), text_field(b, "content")),
+    "audioInput": lambda b: AudioInput(*_names(b), pcm_field(b)),
+    "toolResult": lambda b: ToolResult(*_names(b), text_field(b, "content")),
     "contentEnd": lambda b: ContentEnd(*_names(b)),
-    "promptEnd": lambda b: PromptEnd(text(b, "promptName")),
+    "promptEnd": lambda b: PromptEnd(text_field(b, "promptName")),
     "sessionEnd": lambda b: SessionEnd(),
 }

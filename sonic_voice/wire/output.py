@@ -10,14 +10,14 @@ from .payload import (
     PCM,
     TEXT,
     Body,
-    base64,
-    decoded,
-    event,
-    payload,
-    pcm,
+    decode_body,
+    decode_event,
+    encode_event,
+    encode_pcm,
+    pcm_field,
     readable,
-    text,
-    whole,
+    text_field,
+    whole_number,
 )
 
 type Stage = Literal["SPECULATIVE", "FINAL"]
@@ -197,7 +197,7 @@ type Output = (
 def encode_output(record: Output) -> bytes:
     """The payload of one output event: compact, keys in alphabetical order (reference 1.4)."""
     name, body = _OUTPUT_BODY[type(record)](record)
-    return payload(name, body, sort=True)
+    return encode_event(name, body, sort=True)
 
 
 def decode_output(payload: bytes) -> Output:
@@ -206,9 +206,9 @@ def decode_output(payload: bytes) -> Output:
     Unknown names, and unknown `contentStart` types, become `UnknownOutput`; unknown keys are
     ignored. Raises `WireError` for what is no event at all or lacks what its name promises.
     """
-    name, body = event(payload)
+    name, body = decode_event(payload)
     decode = _DECODE_OUTPUT.get(name)
-    return decoded(name, body, decode) if decode else UnknownOutput(name, body)
+    return decode_body(name, body, decode) if decode else UnknownOutput(name, body)
 
 
 def _ids_body(ids: Ids) -> Body:
@@ -280,7 +280,7 @@ _OUTPUT_BODY: dict[type, Callable[[Any], tuple[str, Body]]] = {
         _block_body(r, "TOOL", "TOOL", {"toolUseOutputConfiguration": {"mediaType": JSON}}),
     ),
     TextOutput: lambda r: ("textOutput", _content_body(r, r.role, r.text)),
-    AudioOutput: lambda r: ("audioOutput", _content_body(r, "ASSISTANT", base64(r.pcm))),
+    AudioOutput: lambda r: ("audioOutput", _content_body(r, "ASSISTANT", encode_pcm(r.pcm))),
     ToolUse: lambda r: (
         "toolUse",
         _content_body(r, "TOOL", r.arguments_json, toolName=r.name, toolUseId=r.tool_use),
@@ -303,10 +303,10 @@ def _ids(b: Body) -> Ids:
 def _tokens(b: Body) -> Tokens:
     come, go = b.get("input", {}), b.get("output", {})
     return Tokens(
-        whole(come.get("speechTokens", 0)),
-        whole(come.get("textTokens", 0)),
-        whole(go.get("speechTokens", 0)),
-        whole(go.get("textTokens", 0)),
+        whole_number(come.get("speechTokens", 0)),
+        whole_number(come.get("textTokens", 0)),
+        whole_number(go.get("speechTokens", 0)),
+        whole_number(go.get("textTokens", 0)),
     )
 
 
@@ -318,12 +318,12 @@ def _decode_usage(b: Body) -> UsageEvent:
 def _decode_block(b: Body) -> Output:
     match b.get("type"):
         case "TEXT":
-            return TextBlock(_ids(b), text(b, "contentId"), text(b, "role"), _stage(b))
+            return TextBlock(_ids(b), text_field(b, "contentId"), text_field(b, "role"), _stage(b))
         case "AUDIO":
             rate = b.get("audioOutputConfiguration", {}).get("sampleRateHertz", 0)
-            return AudioBlock(_ids(b), text(b, "contentId"), whole(rate))
+            return AudioBlock(_ids(b), text_field(b, "contentId"), whole_number(rate))
         case "TOOL":
-            return ToolBlock(_ids(b), text(b, "contentId"))
+            return ToolBlock(_ids(b), text_field(b, "contentId"))
         case _:
             return UnknownOutput("contentStart", b)
 
@@ -340,24 +340,29 @@ def _stage(b: Body) -> Stage | None:
 _DECODE_OUTPUT: dict[str, Callable[[Body], Output]] = {
     "usageEvent": _decode_usage,
     "completionStart": lambda b: CompletionStart(_ids(b)),
-    "userSpeechStart": lambda b: UserSpeechStart(_ids(b), whole(b["inputAudioOffsetMs"])),
+    "userSpeechStart": lambda b: UserSpeechStart(_ids(b), whole_number(b["inputAudioOffsetMs"])),
     "userSpeechEnd": lambda b: UserSpeechEnd(
-        _ids(b), whole(b["inputAudioOffsetMs"]), whole(b["inputAudioDetectionOffsetMs"])
+        _ids(b),
+        whole_number(b["inputAudioOffsetMs"]),
+        whole_number(b["inputAudioDetectionOffsetMs"]),
     ),
     "contentStart": _decode_block,
     "textOutput": lambda b: TextOutput(
-        _ids(b), text(b, "contentId"), text(b, "content"), readable(str(b.get("role", "")))
+        _ids(b),
+        text_field(b, "contentId"),
+        text_field(b, "content"),
+        readable(str(b.get("role", ""))),
     ),
-    "audioOutput": lambda b: AudioOutput(_ids(b), text(b, "contentId"), pcm(b)),
+    "audioOutput": lambda b: AudioOutput(_ids(b), text_field(b, "contentId"), pcm_field(b)),
     "toolUse": lambda b: ToolUse(
         _ids(b),
-        text(b, "contentId"),
-        text(b, "toolUseId"),
-        text(b, "toolName"),
-        text(b, "content"),
+        text_field(b, "contentId"),
+        text_field(b, "toolUseId"),
+        text_field(b, "toolName"),
+        text_field(b, "content"),
     ),
     "contentEnd": lambda b: BlockEnd(
-        _ids(b), text(b, "contentId"), str(b.get("type", "")), str(b.get("stopReason", ""))
+        _ids(b), text_field(b, "contentId"), str(b.get("type", "")), str(b.get("stopReason", ""))
     ),
     "completionEnd": lambda b: CompletionEnd(_ids(b), str(b.get("stopReason", ""))),
 }

@@ -12,20 +12,20 @@ PCM = "audio/lpcm"
 TEXT = "text/plain"
 JSON = "application/json"
 
-LARGEST = 2**53
+LARGEST_NUMBER = 2**53
 """Largest magnitude of a number that is taken from an event: what every JSON reader can hold."""
 
 type Body = dict[str, Any]
 
 
-def payload(name: str, body: Body, *, sort: bool = False) -> bytes:
+def encode_event(name: str, body: Body, *, sort: bool = False) -> bytes:
     event = {"event": {name: body}}
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
     # A lone surrogate is legal in a str and not in UTF-8; it must not end a conversation.
     return text.encode("utf-8", "replace")
 
 
-def event(payload: bytes) -> tuple[str, Body]:
+def decode_event(payload: bytes) -> tuple[str, Body]:
     try:
         outer = json.loads(payload)
     except (ValueError, RecursionError) as error:
@@ -44,7 +44,7 @@ class NoEventError(WireError):
     """JSON, but not `{"event":{"<name>":{...}}}`: the service has a message of its own for it."""
 
 
-def decoded[T](name: str, body: Body, decode: Callable[[Body], T]) -> T:
+def decode_body[T](name: str, body: Body, decode: Callable[[Body], T]) -> T:
     try:
         return decode(body)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -64,7 +64,7 @@ def readable(text: str) -> str:
     return text
 
 
-def text(body: Body, key: str) -> str:
+def text_field(body: Body, key: str) -> str:
     """Return the string `key` of `body`. Raises `KeyError` or `TypeError`."""
     value = body[key]
     if not isinstance(value, str):
@@ -72,23 +72,23 @@ def text(body: Body, key: str) -> str:
     return readable(value)
 
 
-def whole(value: Any) -> int:
+def whole_number(value: Any) -> int:
     """Return a number of the service's as an int. Raises for one no count or offset can have.
 
     JSON numbers have no limit here, and above 1e308 one cannot even be compared with seconds.
     """
     number = int(value)
-    if abs(number) > LARGEST:
+    if abs(number) > LARGEST_NUMBER:
         raise ValueError(f"a number of {number.bit_length()} bits")
     return number
 
 
-def base64(pcm: bytes) -> str:
+def encode_pcm(pcm: bytes) -> str:
     return b64encode(pcm).decode("ascii")
 
 
-def pcm(body: Body) -> bytes:
+def pcm_field(body: Body) -> bytes:
     try:
-        return b64decode(text(body, "content"), validate=True)
+        return b64decode(text_field(body, "content"), validate=True)
     except Base64Error as error:
         raise ValueError("content is not base64") from error

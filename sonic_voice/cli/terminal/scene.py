@@ -25,7 +25,7 @@ from ...events import (
     TurnEnded,
     UserText,
 )
-from ...transcript import TAIL_MS, Transcript
+from ...transcript import PLAYBACK_TAIL_MS, Transcript
 
 type PlayedMs = Callable[[int], int]
 """How many milliseconds of a turn have sounded."""
@@ -168,7 +168,7 @@ class Scene:
         return self._turns.setdefault(number, _Turn())
 
     def _sounds(self, number: int, turn: _Turn, played_ms: PlayedMs) -> bool:
-        return turn.heard is None and turn.sound_ms - played_ms(number) > TAIL_MS
+        return turn.heard is None and turn.sound_ms - played_ms(number) > PLAYBACK_TAIL_MS
 
     def _shown(self, number: int, played_ms: PlayedMs, whole: bool = False) -> Turn:
         turn = self._turns[number]
