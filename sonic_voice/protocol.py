@@ -194,9 +194,9 @@ class SonicProtocol:
         """Whether an answer is owed that has not come to its end, or a tool result."""
         return self._turns.owes_answer
 
-    def settled(self, now: float) -> bool:
+    def is_settled(self, now: float) -> bool:
         """Nobody speaks, no tool runs, and no answer is owed."""
-        return self._turns.settled(now)
+        return self._turns.is_settled(now)
 
     # ------------------------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ class Turns:
         """Whether an answer is owed that has not come to its end, or a tool result."""
         return self._owes_answer or bool(self._calls)
 
-    def settled(self, now: float) -> bool:
+    def is_settled(self, now: float) -> bool:
         """Nobody speaks, no tool runs, and no answer is owed."""
         return not (self._user_speaks or self.owes_answer) and now >= self._playing_until_s
 
