@@ -1,9 +1,9 @@
 """The legal order of what a client sends, as a table (protocol reference 2.1).
 
 A *step* is a whole content block where the block is short (system prompt, one message of the
-history, one typed text, one tool result): its start, data and end are written together, so a
-block left open, or another block's data within it, cannot be expressed. Only the user's audio
-stays open, and its frames are steps of their own.
+history, one typed text, one tool result). Its start, data and end are written together, so that
+neither a block left open nor the data of another block within it can be expressed. Only the user's
+audio stays open, and each of its chunks is a step.
 
     NEW --session_start--> SESSION --prompt_start--> PROMPT --system--> PRIMED
     PRIMED --system_speech--> PRIMED_SPEECH         (v2, at most once)
@@ -12,7 +12,7 @@ stays open, and its frames are steps of their own.
     LIVE --audio, text, tool_result--> LIVE         (at any time, for the whole session)
     LIVE --audio_end--> QUIET --prompt_end--> DONE --session_end--> ENDED
 
-What is not in the table is an `OrderError`.
+A step that is not in the table is an `OrderError`.
 """
 
 from enum import Enum, auto
@@ -21,7 +21,7 @@ from .errors import OrderError
 
 
 class InputState(Enum):
-    """How far the client has come."""
+    """The progress of the client through the order of a stream."""
 
     NEW = auto()
     SESSION = auto()
@@ -36,7 +36,7 @@ class InputState(Enum):
 
 
 class InputStep(Enum):
-    """What the client may send next."""
+    """A unit that the client sends as a whole."""
 
     SESSION_START = auto()
     PROMPT_START = auto()
@@ -70,6 +70,7 @@ ORDER: dict[tuple[InputState, InputStep], InputState] = {
     (InputState.QUIET, InputStep.PROMPT_END): InputState.DONE,
     (InputState.DONE, InputStep.SESSION_END): InputState.ENDED,
 }
+"""The state that each legal step leads to, by the state before it and the step."""
 
 _WHY: dict[InputState, str] = {
     InputState.QUIET: "the session is being closed",
@@ -79,7 +80,15 @@ _WHY: dict[InputState, str] = {
 
 
 def next_state(state: InputState, step: InputStep) -> InputState:
-    """The state after `step`; `OrderError` if it is not legal in `state`."""
+    """Return the state that a step leads to.
+
+    Args:
+        state: The state before it.
+        step: The step to be sent.
+
+    Raises:
+        OrderError: `step` is not legal in `state`.
+    """
     follows = ORDER.get((state, step))
     if follows is None:
         what = step.name.lower().replace("_", " ")
