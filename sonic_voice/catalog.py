@@ -406,8 +406,7 @@ NOVA_2_5_SONIC = VoiceModel(
 )
 """Nova 2.5 Sonic, which has no model card. Voices, languages and limits are assumed to be those of
 Nova 2 Sonic; officially they are unknown. The regions are those of its announcement. The output
-prices come from an aggregator. Its silence during a tool call is one measurement (reference
-8.5)."""
+prices come from an aggregator. Its silence during a tool call was measured once (reference 8.5)."""
 
 VOICE_MODELS: tuple[VoiceModel, ...] = (NOVA_2_SONIC, NOVA_2_5_SONIC, NOVA_SONIC)
 """The models that hold spoken conversations, the default first."""

@@ -191,8 +191,8 @@ class ConnectionLost(NetworkError):
         self.reason = reason
 
 
-# Patterns of messages, tried before the names of exceptions. The first match decides (reference,
-# section 6).
+# Patterns of messages, tried before the names of exceptions; the first match decides
+# (reference, section 6).
 _BY_TEXT: tuple[tuple[str, ErrorKind], ...] = (
     (r"no events to transform", ErrorKind.ENDED),
     (r"timed out waiting for|internalerrorcode=532", ErrorKind.IDLE),

@@ -182,7 +182,11 @@ class StreamExpiring:
 
 
 def duration(seconds: float) -> str:
-    """Return `seconds` in words: in minutes where they are whole ones, else in seconds."""
+    """Return a time in words: in minutes if it is a whole number of them, else in seconds.
+
+    Args:
+        seconds: The time, in seconds.
+    """
     minutes, rest = divmod(round(seconds), 60)
     number, unit = (minutes, "minute") if minutes and not rest else (round(seconds), "second")
     return f"{number} {unit}{'' if number == 1 else 's'}"

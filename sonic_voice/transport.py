@@ -66,8 +66,7 @@ class Stream(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Release everything. After `end_input` and a `receive` that returned None, it is a clean
-        end."""
+        """Release everything. It is a clean end after `end_input` and a `receive` of None."""
         ...
 
 

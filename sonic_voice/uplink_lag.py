@@ -1,28 +1,28 @@
-"""How late the user's speech is when the network takes it: a measure of the outbox.
+"""The uplink lag: how late the user's speech is when the network takes it.
 
-Speech is queued as it is spoken and sent as the network takes it. On a good line it waits for some
-milliseconds. On a line that is slower than speech the outbox is always full, and the wait of each
-frame says how late the service hears. The buffers below the outbox are small (`http2`), so that
-most of what waits does so here.
+Speech is queued as it is spoken and sent as fast as the network takes it. On a good line it waits
+for some milliseconds. On a line that is slower than speech, the outbox is always full, and the time
+that each chunk waits there shows how late the service hears it. The buffers below the outbox are
+small (`http2`), so that most of the waiting happens in the outbox.
 
-A line that stalls for a moment and catches up is not told: only lateness that lasts.
+A line that stalls for a moment and catches up is not reported, only a lag that lasts.
 """
 
 from .events import NetworkSlow
 
 LATENESS_THRESHOLD_S = 1.0
-"""Lateness from which a line counts as too slow, in seconds: more than an outbox of speech, and
-more than a lost packet costs."""
+"""Lag from which a line counts as too slow, in seconds: more than the outbox holds, and more than a
+lost packet costs."""
 
 NOTICE_AFTER_S = 1.0
-"""How long it must be that late before it is told, in seconds."""
+"""Time that the lag must last before it is reported, in seconds."""
 
 REPEAT_NOTICE_AFTER_S = 10.0
-"""When it is told again while it lasts, in seconds."""
+"""Time between two reports while the lag lasts, in seconds."""
 
 
 class UplinkLag:
-    """The measure of one service stream."""
+    """A meter of the uplink lag of one service stream."""
 
     def __init__(self) -> None:
         self._late_since_s: float | None = None
@@ -30,12 +30,15 @@ class UplinkLag:
         self._speech_s = 0.0
 
     def sent(self, queued_at_s: float, speech_s: float, now: float) -> NetworkSlow | None:
-        """Take note that a frame was sent; return what the user is to be told, if anything.
+        """Record that a chunk of speech was sent.
 
         Args:
-            queued_at_s: When it was given to us, in seconds of the clock of `now`.
-            speech_s: Length of the frame, in seconds.
-            now: When the network had taken it, in seconds.
+            queued_at_s: When it was queued, in seconds of the clock of `now`.
+            speech_s: Length of the chunk, in seconds.
+            now: When the network had taken it, in monotonic seconds.
+
+        Returns:
+            The event that reports the lag, if one is due.
         """
         late_s = now - queued_at_s
         if late_s < LATENESS_THRESHOLD_S:
