@@ -64,5 +64,5 @@ class Controls:
                 observe(heard, self.session.now())
 
     def leave(self) -> None:
-        """Say goodbye. `converse` ends when the service has answered it. Repeating it is allowed."""
+        """Say goodbye. `converse` ends when the service has answered it. It may be repeated."""
         self.session.finish()

@@ -51,6 +51,6 @@ class UplinkLag:
         lasted_s = now - (self._notice_at_s or self._late_since_s)
         if lasted_s < (NOTICE_AFTER_S if self._notice_at_s is None else REPEAT_NOTICE_AFTER_S):
             return None
-        told = NetworkSlow(round(late_s, 1), round(self._speech_s / lasted_s, 2))
+        notice = NetworkSlow(round(late_s, 1), round(self._speech_s / lasted_s, 2))
         self._notice_at_s, self._speech_s = now, 0.0
-        return told
+        return notice

@@ -21,7 +21,10 @@ from .payload import (
 
 @dataclass(frozen=True, slots=True)
 class SessionStart:
-    """First of all. None: the field is not sent (v1 knows no endpointing)."""
+    """`sessionStart`, the first event of a stream.
+
+    A field that is None is not sent (v1 has no endpointing).
+    """
 
     max_tokens: int | None = None
     top_p: float | None = None
@@ -31,23 +34,27 @@ class SessionStart:
 
 @dataclass(frozen=True, slots=True)
 class ToolDefinition:
-    """One `toolSpec`; `schema_json` is JSON Schema as a string (an object is refused)."""
+    """A `toolSpec`."""
 
     name: str
     description: str
     schema_json: str
+    """JSON schema of the arguments, as a string. The service refuses an object."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptStart:
-    """Second of all: voice, rate, tools. They cannot change later."""
+    """`promptStart`, the second event: voice, rate and tools, which cannot change later."""
 
     prompt: str
+    """Name of the prompt."""
     voice: str
+    """Id of the voice."""
     rate_hz: int
+    """Sample rate of the model's audio, in Hz."""
     tools: tuple[ToolDefinition, ...] = ()
     tool_choice: str = ""
-    """`auto`, `any`, or `tool:NAME`; empty: not sent."""
+    """`auto`, `any`, or `tool:NAME`. An empty value is not sent."""
     text_media: str = TEXT
     audio_media: str = PCM
     sample_bits: int = 16
@@ -56,22 +63,27 @@ class PromptStart:
 
 @dataclass(frozen=True, slots=True)
 class TextStart:
-    """`contentStart` of a text block: SYSTEM, SYSTEM_SPEECH, USER or ASSISTANT."""
+    """`contentStart` of a text block."""
 
     prompt: str
+    """Name of the prompt."""
     content: str
+    """Name of the content block."""
     role: str
+    """`SYSTEM`, `SYSTEM_SPEECH`, `USER` or `ASSISTANT`."""
     interactive: bool = False
+    """True for a turn of the user, false for the system prompt and the history."""
     media: str = TEXT
 
 
 @dataclass(frozen=True, slots=True)
 class AudioStart:
-    """`contentStart` of the user's audio, open for the whole session."""
+    """`contentStart` of the user's audio, which stays open for the whole session."""
 
     prompt: str
     content: str
     rate_hz: int
+    """Sample rate of the user's audio, in Hz."""
     media: str = PCM
     sample_bits: int = 16
     channels: int = 1
@@ -79,17 +91,18 @@ class AudioStart:
 
 @dataclass(frozen=True, slots=True)
 class ToolResultStart:
-    """`contentStart` of the answer to one tool call."""
+    """`contentStart` of the result of one tool call."""
 
     prompt: str
     content: str
     tool_use: str
+    """Id of the call."""
     media: str = TEXT
 
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """Words of an open text block; several in one block are joined."""
+    """A `textInput` of an open text block. Several in one block are joined."""
 
     prompt: str
     content: str
@@ -98,25 +111,27 @@ class TextInput:
 
 @dataclass(frozen=True, slots=True)
 class AudioInput:
-    """PCM of the open audio block."""
+    """An `audioInput` of the open audio block."""
 
     prompt: str
     content: str
     pcm: bytes
+    """s16le mono PCM at the rate of the block."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The answer of a tool: a string that holds a JSON object."""
+    """A `toolResult`."""
 
     prompt: str
     content: str
     result_json: str
+    """Result of the tool: a JSON object as a string."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContentEnd:
-    """Closes a block of the client's."""
+    """`contentEnd` of the client, which closes one of its blocks."""
 
     prompt: str
     content: str
@@ -124,19 +139,19 @@ class ContentEnd:
 
 @dataclass(frozen=True, slots=True)
 class PromptEnd:
-    """Closes the prompt; every block must be closed before."""
+    """`promptEnd`, which closes the prompt. Every block must be closed before it."""
 
     prompt: str
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEnd:
-    """Last of all."""
+    """`sessionEnd`, the last event of a stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownInput:
-    """An input event of a name not known here, such as `connectionEnd` of some clients."""
+    """An input event with an unknown name, such as `connectionEnd`, which some clients send."""
 
     name: str
 
@@ -158,13 +173,24 @@ type Input = (
 
 
 def encode_input(record: Input) -> bytes:
-    """The payload of one input event."""
+    """Return the payload of one input event.
+
+    Args:
+        record: The event.
+    """
     name, body = _INPUT_BODY[type(record)](record)
     return encode_event(name, body)
 
 
 def decode_input(payload: bytes) -> Input:
-    """The input event in `payload`; `WireError` if it is none."""
+    """Return the input event in a payload. An unknown name becomes `UnknownInput`.
+
+    Args:
+        payload: The UTF-8 JSON of one event.
+
+    Raises:
+        WireError: The payload is not an event, or lacks a field that its name requires.
+    """
     name, body = decode_event(payload)
     if name == "contentStart":
         return _decode_content_start(body)
