@@ -1,10 +1,8 @@
-"""The catalog of models: ids, voices, languages, regions, rates, prices, limits.
+"""The catalog of voice models: ids, voices, languages, regions, rates, prices, limits.
 
-It has two tables. `VOICE_MODELS` are the models that hold a spoken conversation, all of them only
-through `InvokeModelWithBidirectionalStream`. `OTHER_MODELS` are the other models of Bedrock by id
-prefix, each with the API families through which it is called. A wrong id is therefore refused
-before anything is sent, with a message such as "... does not hold spoken conversations. It is
-called through Converse or Invoke."
+`VOICE_MODELS` are the models that hold a spoken conversation, all of them only through
+`InvokeModelWithBidirectionalStream`. A wrong id is refused before anything is sent; for the other
+models of Bedrock (`other_models`), the message names the APIs through which they are called.
 
 Ids are bare. Other models of the service take a regional prefix (`us.`, `eu.`, `apac.`,
 `global.`); the voice models have no such inference ids (protocol reference 0.1).
@@ -20,6 +18,7 @@ from datetime import date
 from typing import Literal
 
 from .errors import ConfigError
+from .other_models import other_model, without_region
 from .regions import suggestion
 
 DEFAULT_MODEL = "amazon.nova-2-sonic-v1:0"
@@ -33,8 +32,6 @@ _KB = 1000
 The smaller number is safe under both readings."""
 
 Gender = Literal["feminine", "masculine"]
-Kind = Literal["chat", "embedding", "reranking", "image", "video", "video understanding"]
-Api = Literal["Converse", "Invoke", "Chat Completions", "Responses", "StartAsyncInvoke"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,19 +197,6 @@ class VoiceModel:
         return f"{self.name} ({self.id}) reaches its end of life on {self.end_of_life}. {instead}"
 
 
-@dataclass(frozen=True, slots=True)
-class OtherModel:
-    """A family of models that do not hold a spoken conversation."""
-
-    prefix: str
-    """Beginning of its ids, without a regional prefix."""
-    name: str
-    kind: Kind
-    apis: tuple[Api, ...]
-    """API families through which it is called, the usual one first. Where the models of one family
-    differ, these are the APIs that most of them have."""
-
-
 def voice_model(id: str) -> VoiceModel:
     """Return the voice model of an id.
 
@@ -264,27 +248,6 @@ def check_offered(id: str, region: str | None) -> None:
         model.check_region(region)
 
 
-def other_model(id: str) -> OtherModel | None:
-    """Return the entry of `OTHER_MODELS` with the longest matching prefix, or None.
-
-    Args:
-        id: Id of a model, with or without a regional prefix.
-    """
-    bare = without_region(id)
-    matches = [other for other in OTHER_MODELS if bare.startswith(other.prefix)]
-    return max(matches, key=lambda other: len(other.prefix), default=None)
-
-
-def without_region(id: str) -> str:
-    """Return `id` without a regional prefix such as `us.`.
-
-    Args:
-        id: Id of a model.
-    """
-    prefix, _, rest = id.partition(".")
-    return rest if prefix in _REGIONAL_PREFIXES and rest else id
-
-
 def _did_you_mean(asked: str, known: Iterable[str], key: Callable[[str], str] = str.lower) -> str:
     """Return a suggestion of the name most similar to `asked`; empty if none is similar.
 
@@ -306,8 +269,6 @@ def _unversioned(id: str) -> str:
 def _or(names: tuple[str, ...]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
-
-_REGIONAL_PREFIXES = frozenset({"us", "eu", "apac", "global", "us-gov", "jp", "au", "ca"})
 
 _V1_VOICES = (
     Voice("tiffany", "en-US", "feminine"),
@@ -412,54 +373,3 @@ VOICE_MODELS: tuple[VoiceModel, ...] = (NOVA_2_SONIC, NOVA_2_5_SONIC, NOVA_SONIC
 """The models that hold spoken conversations, the default first."""
 
 _BY_ID = {model.id: model for model in VOICE_MODELS}
-
-_CHAT: tuple[Api, ...] = ("Converse", "Invoke")
-_INVOKE: tuple[Api, ...] = ("Invoke",)
-_OPEN: tuple[Api, ...] = ("Converse", "Invoke", "Chat Completions")
-_OPENAI: tuple[Api, ...] = ("Converse", "Invoke", "Chat Completions", "Responses")
-
-OTHER_MODELS: tuple[OtherModel, ...] = (
-    OtherModel("amazon.nova-micro", "Nova Micro", "chat", _CHAT),
-    OtherModel("amazon.nova-lite", "Nova Lite", "chat", _CHAT),
-    OtherModel("amazon.nova-pro", "Nova Pro", "chat", _CHAT),
-    OtherModel("amazon.nova-premier", "Nova Premier", "chat", _CHAT),
-    OtherModel("amazon.nova-2-lite", "Nova 2 Lite", "chat", _CHAT),
-    OtherModel("anthropic.claude", "Claude", "chat", _CHAT),
-    OtherModel("meta.llama", "Llama", "chat", _CHAT),
-    OtherModel("mistral.", "Mistral", "chat", _OPEN),
-    OtherModel("mistral.magistral", "Magistral", "chat", _OPEN),
-    OtherModel("mistral.ministral", "Ministral", "chat", _OPEN),
-    OtherModel("mistral.devstral", "Devstral", "chat", _OPEN),
-    OtherModel("mistral.pixtral", "Pixtral", "chat", _CHAT),
-    OtherModel("mistral.voxtral", "Voxtral", "chat", _OPEN),
-    OtherModel("cohere.command", "Cohere Command", "chat", _CHAT),
-    OtherModel("deepseek.", "DeepSeek", "chat", _OPEN),
-    OtherModel("qwen.", "Qwen", "chat", _OPEN),
-    OtherModel("openai.gpt-oss", "gpt-oss", "chat", _OPENAI),
-    OtherModel("openai.gpt-oss-safeguard", "gpt-oss Safeguard", "chat", _OPEN),
-    OtherModel("google.gemma", "Gemma", "chat", _OPEN),
-    OtherModel("moonshot.", "Kimi", "chat", _OPEN),
-    OtherModel("moonshotai.", "Kimi", "chat", _OPEN),
-    OtherModel("minimax.", "MiniMax", "chat", _OPEN),
-    OtherModel("nvidia.nemotron", "Nemotron", "chat", _OPEN),
-    OtherModel("ai21.jamba", "Jamba", "chat", _CHAT),
-    OtherModel("writer.palmyra", "Palmyra", "chat", _CHAT),
-    OtherModel("zai.glm", "GLM", "chat", _OPEN),
-    OtherModel("amazon.titan-embed", "Titan Embeddings", "embedding", _INVOKE),
-    OtherModel(
-        "amazon.nova-2-multimodal-embeddings",
-        "Nova Multimodal Embeddings",
-        "embedding",
-        ("Invoke", "StartAsyncInvoke"),
-    ),
-    OtherModel("cohere.embed", "Cohere Embed", "embedding", _INVOKE),
-    OtherModel("cohere.rerank", "Cohere Rerank", "reranking", _INVOKE),
-    OtherModel(
-        "twelvelabs.marengo-embed", "Marengo Embed", "embedding", ("Invoke", "StartAsyncInvoke")
-    ),
-    OtherModel("amazon.nova-canvas", "Nova Canvas", "image", _INVOKE),
-    OtherModel("amazon.titan-image", "Titan Image Generator", "image", _INVOKE),
-    OtherModel("stability.", "Stability AI", "image", _INVOKE),
-    OtherModel("amazon.nova-reel", "Nova Reel", "video", ("StartAsyncInvoke",)),
-    OtherModel("twelvelabs.pegasus", "Pegasus", "video understanding", _INVOKE),
-)
