@@ -203,7 +203,9 @@ def _check_rates(config: SessionConfig, model: VoiceModel) -> None:
 def _check_system(config: SessionConfig, model: VoiceModel) -> None:
     size = len(encoded(config.system, "The system prompt"))
     if not config.system.strip():
-        raise ConfigError("The system prompt is empty.", hint="Say in a sentence who speaks.")
+        raise ConfigError(
+            "The system prompt is empty.", hint="Describe the assistant in a sentence."
+        )
     if size > model.limits.system_bytes:
         raise ConfigError(
             f"The system prompt has {size} bytes; {model.limits.system_bytes} are the limit.",

@@ -122,6 +122,7 @@ async def _run_uplink(session: Session, source: AudioSource, sink: AudioSink) ->
         except SonicError:
             return
         quiet = session.settled and sink.pending_s <= 0
+        # A source that is done delivers silence, so that the service goes on measuring time.
         if source.done:
             rest_s = LINGER_S if session.transcript.lines else FIRST_ANSWER_S
             if goodbye.is_due(source.now(), quiet, rest_s):

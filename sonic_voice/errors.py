@@ -233,7 +233,7 @@ _BY_CODE: dict[str, ErrorKind] = {
 _MEANING: dict[ErrorKind, str] = {
     ErrorKind.IDLE: "The service ended the stream because it heard nothing for too long.",
     ErrorKind.LIFETIME: "The service ended the stream at the end of its life of 8 minutes.",
-    ErrorKind.CAPACITY: "The service is unwell for the moment.",
+    ErrorKind.CAPACITY: "The service is temporarily unable to answer.",
     ErrorKind.THROTTLED: "The service takes no more streams from this account for now.",
     ErrorKind.ACCESS: "The service refused the credentials.",
     ErrorKind.NOT_FOUND: "The service does not know this model here.",
@@ -251,7 +251,7 @@ _NEXT_STEP: dict[ErrorKind, str] = {
     ErrorKind.CAPACITY: "Open a new session in a few seconds.",
     ErrorKind.THROTTLED: "Wait, close other streams, or ask for a higher quota.",
     ErrorKind.ACCESS: (
-        "Check the credentials, the clock of this machine, and that the identity may "
+        "Check the credentials, the clock of this machine, and that the identity may call "
         "bedrock:InvokeModel and bedrock:InvokeModelWithBidirectionalStream."
     ),
     ErrorKind.NOT_FOUND: "See `sonic-voice models` for ids, regions and ends of life.",

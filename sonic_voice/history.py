@@ -108,7 +108,7 @@ def encoded(text: str, what: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise ConfigError(
-            f"{what} is no valid Unicode at character {error.start}.",
+            f"{what} is not valid Unicode at character {error.start}.",
             hint="Decode it with errors='replace'.",
         ) from error
 

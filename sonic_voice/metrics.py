@@ -173,6 +173,7 @@ class Metrics:
         played_s = self.sink.played_ms(turn.turn) / 1000
         if played_s > 0:
             self._awaiting_playout = None
+            # Once all sound received has been played, the beginning can no longer be computed.
             if played_s < turn.sound_s:
                 turn.playout_s = max(0.0, now - played_s - self._answer_began_s)
                 turn.response_latency_s += turn.playout_s

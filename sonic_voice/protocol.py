@@ -129,7 +129,7 @@ class SonicProtocol:
         """
         if len(pcm) % 2:
             raise AudioError(
-                f"{len(pcm)} bytes are no whole number of samples.", hint="Send s16le mono PCM."
+                f"{len(pcm)} bytes are not a whole number of samples.", hint="Send s16le mono PCM."
             )
         payload = self._step(InputStep.AUDIO, wire.AudioInput(self._prompt, self._audio, pcm))
         self.audio_bytes += len(pcm)
@@ -162,7 +162,7 @@ class SonicProtocol:
         if not self._model.text_input:
             raise OrderError(
                 f"{self._model.id} takes no text once the conversation runs.",
-                hint="Nova 2 Sonic and later do; v1 answers speech alone.",
+                hint="Nova 2 Sonic and later do; v1 answers only speech.",
             )
         if not text.strip():
             raise OrderError("There is no text to send.")

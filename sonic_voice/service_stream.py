@@ -326,6 +326,7 @@ class ServiceStream:
             self.over.set_exception(error)
         if not self._accepted.done():
             self._accepted.set_exception(error or _ended_without_goodbye())
+        # Wake the writer and the callers of `send_audio`, and end a send in progress.
         self._filled.set()
         self._room.set()
         if self._send_timeout is not None and not self._send_timeout.expired():

@@ -218,7 +218,7 @@ class Turns:
             return [Ignored(f"text in the {block.kind} block {record.content_id}")]
         if block.role == "USER":
             return self._user_text(record.text)
-        if block.stage == "FINAL":
+        if block.stage == "FINAL":  # also of a dead block: it confirms what was spoken before
             turn, index = self._transcript.final(record.text, self._sounding or block.turn)
             return [AssistantText(turn, index, record.text, "FINAL")]
         if block.dead:
@@ -237,7 +237,7 @@ class Turns:
         if block.rate_hz not in RATES_HZ:
             return [Ignored(f"sound at {block.rate_hz} Hz")]
         if len(record.pcm) % BYTES_PER_SAMPLE:
-            return [Ignored(f"sound of {len(record.pcm)} bytes, no whole number of samples")]
+            return [Ignored(f"sound of {len(record.pcm)} bytes, not a whole number of samples")]
         seconds = AudioFormat(block.rate_hz).seconds(len(record.pcm))
         self._playing_until_s = max(self._playing_until_s, now) + seconds
         self._transcript.sound(block.turn, record.pcm, block.rate_hz)
@@ -246,7 +246,7 @@ class Turns:
     def _tool_use(self, record: wire.ToolUse, now: float) -> list[Event]:
         if record.tool_use in self._calls:
             return [Ignored(f"a second tool call {record.tool_use}, before the first was answered")]
-        if record.content_id not in self._blocks:
+        if record.content_id not in self._blocks:  # no `contentStart` came before it
             self._open_answer()
         self._turn.called = True
         call = ToolCall(self._turn.number, record.tool_use, record.name, record.arguments_json)
@@ -258,6 +258,7 @@ class Turns:
         if record.stop == "INTERRUPTED":
             turn = block.turn if block is not None and block.kind == "audio" else self._answering
             return self._interrupt(turn, "contentEnd", now)
+        # The last audio block ends the turn: `completionEnd` comes only after our goodbye.
         if block is None or block.dead or block.kind != "audio":
             return []
         self._transcript.sound_ended(block.turn)
@@ -272,7 +273,7 @@ class Turns:
     # -- both ----------------------------------------------------------------------------------
 
     def _interrupt(self, turn: int, sign: str, now: float) -> list[Event]:
-        if turn == 0 or turn in self._interrupted:
+        if turn == 0 or turn in self._interrupted:  # no answer yet, or another sign of the same one
             return []
         self._interrupted.add(turn)
         for block in self._blocks.values():
