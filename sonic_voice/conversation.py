@@ -25,15 +25,15 @@ from .events import Audio, Closed, Event, Interrupted, ToolCall, TurnEnded
 from .session import Session
 from .tools.toolbox import Toolbox
 
-LINGER_S = 2.5
+QUIET_BEFORE_GOODBYE_S = 2.5
 """Quiet time before the goodbye once the source is done, in seconds. The service needs it to notice
 that the user stopped (0.3 to 2 s, reference 2.2) and to send its last FINAL texts."""
 
-FIRST_ANSWER_S = 10.0
+QUIET_BEFORE_FIRST_TEXT_S = 10.0
 """Quiet time before the goodbye while the service has sent no text at all, in seconds. A model that
 does not report speech may still be working on the first turn."""
 
-PATIENCE_S = 30.0
+OWED_ANSWER_TIMEOUT_S = 30.0
 """Maximum time that a done source waits for an owed answer, in seconds of the session's clock."""
 
 type Observer = Callable[[Event, float], None]
@@ -124,7 +124,9 @@ async def _run_uplink(session: Session, source: AudioSource, sink: AudioSink) ->
         quiet = session.settled and sink.pending_s <= 0
         # A source that is done delivers silence, so that the service goes on measuring time.
         if source.done:
-            rest_s = LINGER_S if session.transcript.lines else FIRST_ANSWER_S
+            rest_s = (
+                QUIET_BEFORE_GOODBYE_S if session.transcript.lines else QUIET_BEFORE_FIRST_TEXT_S
+            )
             if goodbye.is_due(source.now(), quiet, rest_s):
                 break
     session.finish()
@@ -152,7 +154,7 @@ class _GoodbyeTimer:
         elif self._quiet_since_s is None:
             self._quiet_since_s = now
         rested_s = now - self._quiet_since_s if self._quiet_since_s is not None else 0.0
-        return rested_s > rest_s or now - self._done_since_s > PATIENCE_S
+        return rested_s > rest_s or now - self._done_since_s > OWED_ANSWER_TIMEOUT_S
 
 
 async def _answer_call(session: Session, tools: Toolbox, call: ToolCall) -> None:

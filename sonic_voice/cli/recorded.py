@@ -15,7 +15,7 @@ from pathlib import Path
 from ..audio.ports import NullSink
 from ..audio.wav import WavSink, WavSource
 from ..config import SessionConfig
-from ..conversation import PATIENCE_S, Observer, converse
+from ..conversation import OWED_ANSWER_TIMEOUT_S, Observer, converse
 from ..errors import DeadlineError
 from ..metrics import Metrics
 from ..session import Session
@@ -105,9 +105,11 @@ async def hold(run: Run, service: Service) -> None:
             except DeadlineError as error:
                 if not session.finished:  # it was not the goodbye that came too late
                     raise
-                raise answers.missing(run.source.path.name, PATIENCE_S) or error from error
+                raise (
+                    answers.missing(run.source.path.name, OWED_ANSWER_TIMEOUT_S) or error
+                ) from error
             tell_goodbye(session, run.end)
-            if missing := answers.missing(run.source.path.name, PATIENCE_S):
+            if missing := answers.missing(run.source.path.name, OWED_ANSWER_TIMEOUT_S):
                 raise missing
             if not session.transcript.lines and not run.end.as_json:
                 run.end.out.write(
