@@ -48,8 +48,8 @@ RIDDLES = frozenset(
 
 NOT_VERBS = frozenset(
     """
-    a an the all any both each every one two three another other its our his her your my same
-    everything something anything nothing everybody anybody whole
+    a all an another any anybody anything both each every everybody everything her his its my
+    nothing one other our same something the three two whole your
     """.split()
 )
 """Words that no imperative begins with, besides `RIDDLES`."""

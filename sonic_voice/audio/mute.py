@@ -17,7 +17,7 @@ heard, and goes on sending it. Audio of a hushed turn that still arrives is drop
 
 from enum import Enum, auto
 
-from ..transcript import TAIL_MS
+from ..transcript import PLAYBACK_TAIL_MS
 from .ports import AudioSink, AudioSource
 
 
@@ -156,5 +156,5 @@ class HushableSink:
         return {
             turn: ms
             for turn, ms in heard_ms.items()
-            if ms + TAIL_MS < self.format.seconds(self._sound_bytes[turn]) * 1000
+            if ms + PLAYBACK_TAIL_MS < self.format.seconds(self._sound_bytes[turn]) * 1000
         }

@@ -7,7 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..catalog import OTHER_MODELS, VOICE_MODELS
+from ..catalog import VOICE_MODELS
+from ..other_models import OTHER_MODELS
 
 
 def models(

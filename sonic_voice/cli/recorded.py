@@ -19,7 +19,7 @@ import typer
 from ..audio.ports import NullSink
 from ..audio.wav import WavSink, WavSource
 from ..config import SessionConfig
-from ..conversation import PATIENCE_S, Observer, converse
+from ..conversation import OWED_ANSWER_TIMEOUT_S, Observer, converse
 from ..errors import DeadlineError
 from ..metrics import Metrics
 from ..session import Session
@@ -156,9 +156,11 @@ async def run_conversation(run: RecordedConversation, service: TransportFactory)
             except DeadlineError as error:
                 if not session.finished:  # another deadline than that of the goodbye was missed
                     raise
-                raise answers.missing(run.source.path.name, PATIENCE_S) or error from error
+                raise (
+                    answers.missing(run.source.path.name, OWED_ANSWER_TIMEOUT_S) or error
+                ) from error
             report_goodbye_timeout(session, run.end)
-            if missing := answers.missing(run.source.path.name, PATIENCE_S):
+            if missing := answers.missing(run.source.path.name, OWED_ANSWER_TIMEOUT_S):
                 raise missing
             if not session.transcript.lines and not run.end.as_json:
                 run.end.out.write(

@@ -318,7 +318,7 @@ FAULTS: list[tuple[str, int, str, str, list[str]]] = [
     ("goodbye:mute", 0, "goodbye", "", ["Note: ", "10 s of the goodbye"]),
     ("cut", 5, "network", "ConnectionLost", ["connection"]),
     ("http:429", 4, "service", "ServiceError", ["no more streams"]),
-    ("exception:modelStreamErrorException", 4, "service", "ServiceError", ["unwell"]),
+    ("exception:modelStreamErrorException", 4, "service", "ServiceError", ["unable to answer"]),
 ]
 
 

@@ -32,7 +32,8 @@ class Layer:
 
 LAYERS: dict[str, Layer] = {
     "vocabulary": Layer(
-        ("errors", "catalog", "regions", "config", "history", "wire", "events"), pure=True
+        ("errors", "catalog", "other_models", "regions", "config", "history", "wire", "events"),
+        pure=True,
     ),
     "installation": Layer(("extras", "demo", "daemon_thread")),
     "rules": Layer(

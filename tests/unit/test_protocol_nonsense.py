@@ -97,7 +97,7 @@ def test_no_event_raises_and_all_that_is_told_can_be_written_and_played(
                 assert event.rate_hz >= 1_000
                 assert len(event.pcm) % 2 == 0
             scene.observe(event)
-        protocol.settled(number / 10)
+        protocol.is_settled(number / 10)
     scene.take_finished(lambda turn: 0)
 
 
@@ -173,7 +173,7 @@ def test_an_answer_with_a_sample_rate_of_0_ends_all_the_same() -> None:
     end = {"contentEnd": {"contentId": "a", "type": "AUDIO", "stopReason": "END_TURN"}}
     [ended] = protocol.receive(json.dumps({"event": end}).encode(), 0.0)
     assert type(ended).__name__ == "TurnEnded"
-    assert protocol.settled(0.0)
+    assert protocol.is_settled(0.0)
 
 
 def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:

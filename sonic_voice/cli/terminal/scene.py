@@ -26,7 +26,7 @@ from ...events import (
     TurnEnded,
     UserText,
 )
-from ...transcript import TAIL_MS, Transcript
+from ...transcript import PLAYBACK_TAIL_MS, Transcript
 
 type PlayedMs = Callable[[int], int]
 """Returns how much of a turn's sound was played, in milliseconds."""
@@ -201,7 +201,7 @@ class Scene:
         return self._turns.setdefault(number, _TurnState())
 
     def _sounds(self, number: int, turn: _TurnState, played_ms: PlayedMs) -> bool:
-        return turn.heard is None and turn.sound_ms - played_ms(number) > TAIL_MS
+        return turn.heard is None and turn.sound_ms - played_ms(number) > PLAYBACK_TAIL_MS
 
     def _shown(self, number: int, played_ms: PlayedMs, whole: bool = False) -> ShownTurn:
         turn = self._turns[number]

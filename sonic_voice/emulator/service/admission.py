@@ -6,8 +6,9 @@ A model must be found, in this region, and alive (protocol reference 1.7, 11.1).
 from collections.abc import Callable
 from datetime import date
 
-from ...catalog import VoiceModel, voice_model, without_region
+from ...catalog import VoiceModel, voice_model
 from ...errors import ConfigError
+from ...other_models import without_region
 from .answers import Timing
 from .brain import Brain
 from .effects import Note, Refusal, StreamRequest
