@@ -70,7 +70,7 @@ export class Conversation {
    *
    * @param {ServerMessage} message
    */
-  take(message) {
+  handle(message) {
     this.#follow(message);
     this.#write(message);
   }
@@ -80,7 +80,7 @@ export class Conversation {
    *
    * @param {Position} position
    */
-  came(position) {
+  audioReceived(position) {
     this.#came = position;
   }
 

@@ -57,8 +57,8 @@ const BYTES_PER_SAMPLE = 2;
  * @typedef {{ do: 'open', fresh: boolean } | { do: 'drop' } | { do: 'close' }
  *   | { do: 'send', frame: string | ArrayBuffer }
  *   | { do: 'flush', epoch: number } | { do: 'play', answer: Answer }
- *   | { do: 'tell', message: ServerMessage } | { do: 'notice', text: string }
- *   | { do: 'end', ending: Ending }} Deed
+ *   | { do: 'deliver', message: ServerMessage } | { do: 'notice', text: string }
+ *   | { do: 'end', ending: Ending }} Effect
  */
 
 /**
@@ -77,7 +77,7 @@ export class Link {
   /** Frames of the user's sound that were not sent. */
   droppedFrames = 0;
 
-  #wishes;
+  #options;
   #trying = false;
   #tries = 0;
   #lostMs = 0;
@@ -98,14 +98,14 @@ export class Link {
   /** @type {ArrayBuffer[]} */
   #voice = [];
 
-  /** @param {{ voice?: string, language?: string }} [wishes]  empty: the server's choice */
+  /** @param {{ voice?: string, language?: string }} [options]  empty: the server's choice */
   constructor({ voice = '', language = '' } = {}) {
-    this.#wishes = { voice, language };
+    this.#options = { voice, language };
   }
 
   // -- the socket -------------------------------------------------------------------------------
 
-  /** @returns {Deed[]} */
+  /** @returns {Effect[]} */
   begin() {
     this.phase = 'connecting';
     return this.#open();
@@ -124,20 +124,20 @@ export class Link {
    * The socket is open.
    *
    * @param {string} token
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   opened(token) {
     const again = this.phase === 'reconnecting';
     const frame = again
       ? helloAgain(this.#resume, this.#seen, this.#received)
-      : hello({ token, ...this.#wishes });
+      : hello({ token, ...this.#options });
     return [{ do: 'send', frame }];
   }
 
   /**
    * @param {string | ArrayBuffer} frame
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   received(frame, nowMs) {
     const told = typeof frame === 'string' ? readMessage(frame) : readAnswer(frame);
@@ -154,7 +154,7 @@ export class Link {
    * @param {number} code
    * @param {string} reason
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   closed(code, reason, nowMs) {
     const over = ending(code, reason);
@@ -170,7 +170,7 @@ export class Link {
    * The connection is of no use any more.
    *
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   lost(nowMs) {
     if (this.phase === 'talking') {
@@ -187,7 +187,7 @@ export class Link {
    * The time is `dueMs` or later.
    *
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   tick(nowMs) {
     if (nowMs < this.dueMs) return [];
@@ -197,9 +197,9 @@ export class Link {
   /**
    * Do not wait any longer: the network is back, or the user asks.
    *
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
-  hurry() {
+  retryNow() {
     const isWaiting = !this.#trying && this.phase !== 'talking' && this.dueMs < Infinity;
     return isWaiting ? this.#open() : [];
   }
@@ -208,7 +208,7 @@ export class Link {
    * It is over.
    *
    * @param {Ending} because
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   fail(because) {
     if (this.phase === 'idle' || this.phase === 'ended') return [];
@@ -226,7 +226,7 @@ export class Link {
    *
    * @param {Int16Array} samples
    * @param {number} unsentBytes  what waits in the socket
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   voice(samples, unsentBytes) {
     if (this.phase !== 'talking') {
@@ -246,7 +246,7 @@ export class Link {
    *
    * @param {Report} report
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   played(report, nowMs) {
     if (report.epoch !== this.#epoch) return [];
@@ -261,7 +261,7 @@ export class Link {
    * A typed turn. Throws `VoiceError`, and then nothing has been said.
    *
    * @param {string} text
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   say(text) {
     const frame = say(text);
@@ -275,7 +275,7 @@ export class Link {
   /**
    * Cut the answer off.
    *
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   interrupt() {
     return this.phase === 'talking' ? [{ do: 'send', frame: INTERRUPT }] : [];
@@ -284,7 +284,7 @@ export class Link {
   /**
    * The goodbye.
    *
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   leave() {
     if (this.phase !== 'talking') return this.fail(GOODBYE);
@@ -293,7 +293,7 @@ export class Link {
 
   // -- within -----------------------------------------------------------------------------------
 
-  /** @returns {Deed[]} */
+  /** @returns {Effect[]} */
   #open() {
     this.#trying = true;
     this.dueMs = Infinity;
@@ -303,7 +303,7 @@ export class Link {
   /**
    * @param {number} nowMs
    * @param {boolean} [first]  it has been lost just now
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   #wait(nowMs, first = false) {
     if (first) [this.#tries, this.#lostMs] = [0, nowMs];
@@ -319,11 +319,11 @@ export class Link {
   /**
    * @param {Ready} ready
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   #ready(ready, nowMs) {
-    /** @type {Deed[]} */
-    const deeds = [];
+    /** @type {Effect[]} */
+    const effects = [];
     if (!ready.resumed) {
       this.#seen = 0;
       this.#received = { turn: 0, samples: 0 };
@@ -331,17 +331,17 @@ export class Link {
     if (!ready.resumed || isLater(ready.epoch, this.#epoch)) {
       this.#epoch = ready.epoch;
       this.#report = null;
-      deeds.push({ do: 'flush', epoch: ready.epoch });
+      effects.push({ do: 'flush', epoch: ready.epoch });
     }
-    deeds.push({ do: 'tell', message: ready });
+    effects.push({ do: 'deliver', message: ready });
     if (this.phase === 'reconnecting') {
-      deeds.push({ do: 'notice', text: 'Connected again. The conversation goes on.' });
+      effects.push({ do: 'notice', text: 'Connected again. The conversation goes on.' });
     } else if (this.#instead) {
-      deeds.push({ do: 'notice', text: 'Connected again. A new conversation has begun.' });
+      effects.push({ do: 'notice', text: 'Connected again. A new conversation has begun.' });
     }
     // The server waits for it before it sends more, and the ring may have run dry meanwhile.
-    if (this.#report) deeds.push({ do: 'send', frame: played(this.#report) });
-    for (const frame of this.#voice.splice(0)) deeds.push({ do: 'send', frame });
+    if (this.#report) effects.push({ do: 'send', frame: played(this.#report) });
+    for (const frame of this.#voice.splice(0)) effects.push({ do: 'send', frame });
 
     this.phase = 'talking';
     this.#trying = false;
@@ -350,28 +350,28 @@ export class Link {
     this.#resume = ready.resume;
     this.#keepMs = ready.keep_s * 1000;
     this.#inputHz = ready.input.rate_hz;
-    return deeds;
+    return effects;
   }
 
   /**
    * @param {Numbered} message
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   #obey(message) {
     if (message.seq <= this.#seen) return [];
     this.#seen = message.seq;
     if (message.type === 'notice') return [{ do: 'notice', text: message.text }];
-    if (message.type !== 'flush') return [{ do: 'tell', message }];
+    if (message.type !== 'flush') return [{ do: 'deliver', message }];
     // One that is told again after `ready` has named a later epoch is over.
     if (!isLater(message.epoch, this.#epoch)) return [];
     this.#epoch = message.epoch;
     this.#report = null;
-    return [{ do: 'flush', epoch: message.epoch }, { do: 'tell', message }];
+    return [{ do: 'flush', epoch: message.epoch }, { do: 'deliver', message }];
   }
 
   /**
    * @param {Answer} answer
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   #hear(answer) {
     this.#received = { turn: answer.turn, samples: answer.start + answer.samples.length };

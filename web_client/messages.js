@@ -68,11 +68,11 @@ export function readMessage(text) {
 /**
  * The first message of a new conversation.
  *
- * @param {{ token: string, voice: string, language: string }} wishes  empty: none
+ * @param {{ token: string, voice: string, language: string }} options  empty: none
  */
 export function hello({ token, voice, language }) {
-  const wishes = Object.entries({ token, voice, language }).filter(([, wish]) => wish);
-  return JSON.stringify({ type: 'hello', version: VERSION, ...Object.fromEntries(wishes) });
+  const options = Object.entries({ token, voice, language }).filter(([, value]) => value);
+  return JSON.stringify({ type: 'hello', version: VERSION, ...Object.fromEntries(options) });
 }
 
 /**

@@ -16,7 +16,7 @@
  */
 
 import { Controls } from './view/controls.js';
-import { make, setText } from './view/make.js';
+import { element, setText } from './view/element.js';
 import { SoundChoice } from './view/sound-choice.js';
 import { Transcript } from './view/transcript.js';
 import { isAtRest, nextStep } from './view/wording.js';
@@ -55,19 +55,19 @@ export class SonicVoice extends HTMLElement {
   /** @type {Trouble | null} */
   #trouble = null;
 
-  #label = make('span', {}, LABEL);
-  #save = make('button', { type: 'button', hidden: true }, 'Save transcript');
-  #soundButton = make(
+  #label = element('span', {}, LABEL);
+  #save = element('button', { type: 'button', hidden: true }, 'Save transcript');
+  #soundButton = element(
     'button',
     { type: 'button', 'aria-expanded': 'false', 'aria-controls': 'sound' },
     'Sound',
   );
-  #opening = make(
+  #opening = element(
     'div',
     { class: 'opening' },
-    make('p', { class: 'large' }, 'Say something.'),
-    make('p', {}, 'You are heard, and answered aloud. Talk over the answer whenever you like.'),
-    make('p', {}, 'A conversation lasts up to 8 minutes; you are told when one is left.'),
+    element('p', { class: 'large' }, 'Say something.'),
+    element('p', {}, 'You are heard, and answered aloud. Talk over the answer whenever you like.'),
+    element('p', {}, 'A conversation lasts up to 8 minutes; you are told when one is left.'),
   );
   #transcript = new Transcript();
   #waveform = new Waveform();
@@ -83,10 +83,10 @@ export class SonicVoice extends HTMLElement {
     end: () => this.client.close(),
     say: (text) => void this.#try(async () => this.client.sendText(text)),
   });
-  #section = make(
+  #section = element(
     'section',
     { hidden: true, 'aria-label': LABEL },
-    make('header', {}, make('slot', {}, this.#label), this.#save, this.#soundButton),
+    element('header', {}, element('slot', {}, this.#label), this.#save, this.#soundButton),
     this.#sound.node,
     this.#opening,
     this.#transcript.node,
@@ -97,7 +97,7 @@ export class SonicVoice extends HTMLElement {
   constructor() {
     super();
     const href = new URL('./sonic-voice.css', import.meta.url).href;
-    const styles = make('link', { rel: 'stylesheet', href });
+    const styles = element('link', { rel: 'stylesheet', href });
     for (const outcome of ['load', 'error']) {
       styles.addEventListener(outcome, () => (this.#section.hidden = false));
     }
@@ -200,12 +200,12 @@ export class SonicVoice extends HTMLElement {
    * Does what can fail in a way that has words, and shows them if it does. That a conversation
    * ended is told by `ended`, even if it never began.
    *
-   * @param {() => Promise<void>} deed
+   * @param {() => Promise<void>} action
    */
-  async #try(deed) {
+  async #try(action) {
     this.#trouble = null;
     try {
-      await deed();
+      await action();
     } catch (error) {
       if (!(error instanceof Error && 'hint' in error)) throw error;
       if (!isAtRest(this.client.state)) this.#trouble = troubleOf(`${error.message} ${error.hint}`);
@@ -297,7 +297,7 @@ export class SonicVoice extends HTMLElement {
     const words = new Blob([this.client.transcript()], { type: 'text/plain;charset=utf-8' });
     const href = URL.createObjectURL(words);
     const day = new Date().toISOString().slice(0, 16).replace(':', '.');
-    make('a', { href, download: `conversation ${day}.txt` }).click();
+    element('a', { href, download: `conversation ${day}.txt` }).click();
     setTimeout(() => URL.revokeObjectURL(href), 60_000);
   }
 }

@@ -19,7 +19,7 @@ import { Sound } from './sound.js';
 /** @import { Ending } from './closing.js' */
 /** @import { Activity, Turn } from './conversation.js' */
 /** @import { Answer } from './frames.js' */
-/** @import { Deed, Report } from './link.js' */
+/** @import { Effect, Report } from './link.js' */
 /** @import { ServerMessage } from './messages.js' */
 /** @import { Kinds } from './sound.js' */
 
@@ -47,7 +47,7 @@ export class VoiceClient extends EventTarget {
   typing = false;
 
   #url;
-  #wishes;
+  #options;
   #fetchToken;
   #sound;
 
@@ -76,7 +76,7 @@ export class VoiceClient extends EventTarget {
     super();
     this.#url = url ? new URL(url, globalThis.location?.href) : new URL('./talk', import.meta.url);
     this.#url.protocol = this.#url.protocol.replace('http', 'ws');
-    this.#wishes = { voice, language };
+    this.#options = { voice, language };
     this.#fetchToken = fetchToken ?? (() => token);
     this.#sound = new Sound(
       {
@@ -97,7 +97,7 @@ export class VoiceClient extends EventTarget {
   connect() {
     const { phase } = this.#link;
     if (phase !== 'idle' && phase !== 'ended') return this.#connected;
-    this.#link = new Link(this.#wishes);
+    this.#link = new Link(this.#options);
     this.#connected = new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
     this.#watchNetwork();
     this.#do(this.#link.begin());
@@ -115,7 +115,7 @@ export class VoiceClient extends EventTarget {
    * @returns {Promise<void>}  as `connect`
    */
   reconnect() {
-    this.#do(this.#link.hurry());
+    this.#do(this.#link.retryNow());
     return this.connect();
   }
 
@@ -180,24 +180,24 @@ export class VoiceClient extends EventTarget {
 
   // -- what the link wants done -----------------------------------------------------------------
 
-  /** @param {Deed[]} deeds */
-  #do(deeds) {
-    for (const deed of deeds) this.#act(deed);
+  /** @param {Effect[]} effects */
+  #do(effects) {
+    for (const effect of effects) this.#act(effect);
     this.#rearm();
     this.#announce();
   }
 
-  /** @param {Deed} deed */
-  #act(deed) {
-    if (deed.do === 'open') void this.#open(deed.fresh);
-    else if (deed.do === 'drop') this.#hangUp();
-    else if (deed.do === 'close') this.#socket?.close(1000);
-    else if (deed.do === 'send') this.#socket?.send(deed.frame);
-    else if (deed.do === 'flush') this.loudspeaker?.flush(deed.epoch);
-    else if (deed.do === 'play') this.#play(deed.answer);
-    else if (deed.do === 'tell') this.#hear(deed.message);
-    else if (deed.do === 'notice') this.#emit('notice', { text: deed.text });
-    else this.#end(deed.ending);
+  /** @param {Effect} effect */
+  #act(effect) {
+    if (effect.do === 'open') void this.#open(effect.fresh);
+    else if (effect.do === 'drop') this.#hangUp();
+    else if (effect.do === 'close') this.#socket?.close(1000);
+    else if (effect.do === 'send') this.#socket?.send(effect.frame);
+    else if (effect.do === 'flush') this.loudspeaker?.flush(effect.epoch);
+    else if (effect.do === 'play') this.#play(effect.answer);
+    else if (effect.do === 'deliver') this.#hear(effect.message);
+    else if (effect.do === 'notice') this.#emit('notice', { text: effect.text });
+    else this.#end(effect.ending);
   }
 
   /** @param {boolean} fresh */
@@ -262,7 +262,7 @@ export class VoiceClient extends EventTarget {
   #watchNetwork() {
     const { signal } = (this.#watch = new AbortController());
     const lost = () => this.#do(this.#link.lost(performance.now()));
-    const back = () => this.#do(this.#link.hurry());
+    const back = () => this.#do(this.#link.retryNow());
     globalThis.window?.addEventListener('offline', lost, { signal });
     globalThis.window?.addEventListener('online', back, { signal });
   }
@@ -276,7 +276,7 @@ export class VoiceClient extends EventTarget {
 
   /** @param {Answer} answer */
   #play(answer) {
-    this.#conversation.came({ turn: answer.turn, samples: answer.start + answer.samples.length });
+    this.#conversation.audioReceived({ turn: answer.turn, samples: answer.start + answer.samples.length });
     this.loudspeaker?.play(answer);
   }
 
@@ -290,7 +290,7 @@ export class VoiceClient extends EventTarget {
       const { signal } = this.#connection;
       this.#sound.useRates(rates, signal).catch((error) => this.#fail(error));
     }
-    this.#conversation.take(message);
+    this.#conversation.handle(message);
     if (message.type === 'listening') this.#waiting?.resolve();
   }
 

@@ -1,6 +1,6 @@
 """The bridge: a browser talks, over a WebSocket, in the same `converse` as everybody else.
 
-    browser ──► server / asgi ──► Bridge.meet ──► BrowserSession ──► converse ──► the service
+    browser ──► server / asgi ──► Bridge.handle ──► BrowserSession ──► converse ──► the service
                   Socket            who may come    source, sink and observer in one
 
 `web_client/README.md` describes the wire. What is decided is decided without I/O, each matter in
@@ -20,7 +20,7 @@ from .bridge import Bridge
 from .browser_session import Offer
 from .closing import Close
 from .jwks import RemoteKeys, key_source
-from .limits import Limits
+from .limits import BridgeLimits
 from .site import load_pages, web_client
 from .tokens import issue_token
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Access",
     "Bridge",
+    "BridgeLimits",
     "Close",
-    "Limits",
     "Offer",
     "RemoteKeys",
     "asgi",

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import ConfigError
 from ..http2.loopback import is_loopback
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 from .jwks import RemoteKeys
 from .keys import KeySource, PublicKey, load_jwt
-from .tokens import Header, Visitor, check_secret, read_header, read_token
+from .tokens import TokenClaims, TokenHeader, check_secret, read_header, read_token
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Access:
                 "or an issuer's keys, --token-jwks URL.",
             )
 
-    def served_at(self, host: str, port: int, *, tls: bool) -> "Access":
+    def with_own_origins(self, host: str, port: int, *, tls: bool) -> "Access":
         """The same, and on loopback the pages that the server itself serves at `port`."""
         if not is_loopback(host):
             return self
@@ -87,11 +87,11 @@ class Access:
         return replace(self, origins=self.origins | own)
 
     def check_origin(self, origin: str | None) -> None:
-        """Raise `Refusal` for a page of a site that is not allowed, and for no page at all."""
+        """Raise `BridgeRefusal` for a page of a site that is not allowed, and for no page at all."""
         if origin is None or origin.lower() not in self.origins:
-            raise Refusal(Close.BAD_ORIGIN)
+            raise BridgeRefusal(Close.BAD_ORIGIN)
 
-    async def visitor(self, token: str, *, now_s: float) -> Visitor:
+    async def authenticate(self, token: str, *, now_s: float) -> TokenClaims:
         """Check a token, and return what it says. May wait for a fetch of the issuer's keys.
 
         Args:
@@ -99,21 +99,21 @@ class Access:
             now_s: `time.time()`.
 
         Raises:
-            Refusal: `NO_TOKEN`, `EXPIRED`, `FORGED`, or `KEYS_UNAVAILABLE` while the keys cannot
+            BridgeRefusal: `NO_TOKEN`, `EXPIRED`, `FORGED`, or `KEYS_UNAVAILABLE` while the keys cannot
                 be fetched. The log says at level INFO what was wrong with the token.
         """
         if not self.asks_for_tokens:
-            return Visitor("")
+            return TokenClaims("")
         if not token:
-            raise Refusal(Close.NO_TOKEN)
+            raise BridgeRefusal(Close.NO_TOKEN)
         try:
             key = await self._key(read_header(token))
             return read_token(key, token, now_s=now_s, issuer=self.issuer, audience=self.audience)
-        except Refusal as refusal:
+        except BridgeRefusal as refusal:
             _log.info("a token was refused: %s (%r)", refusal.close.name, refusal.__cause__)
             raise
 
-    async def _key(self, header: Header) -> bytes | PublicKey:
+    async def _key(self, header: TokenHeader) -> bytes | PublicKey:
         """Return the key of the kind that `header` names: the secret never verifies RS256."""
         key: bytes | PublicKey | None = None
         if header.algorithm == "HS256":
@@ -121,7 +121,7 @@ class Access:
         elif self.keys is not None:
             key = await self.keys.find(header.algorithm, header.key_id)
         if key is None:
-            raise Refusal(Close.FORGED) from LookupError("no key for it")
+            raise BridgeRefusal(Close.FORGED) from LookupError("no key for it")
         return key
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from .bridge import Bridge
 from .messages import SUBPROTOCOL
-from .site import TALK, Page, Site
+from .site import TALK, PageFile, Site
 from .socket import Gone
 
 type Scope = MutableMapping[str, Any]
@@ -28,7 +28,7 @@ CLOSING_S = 2.0
 _GOODBYES = (1000, 1001)
 
 
-def asgi(bridge: Bridge, pages: Mapping[str, Page] | None = None) -> Application:
+def asgi(bridge: Bridge, pages: Mapping[str, PageFile] | None = None) -> Application:
     """An ASGI application: conversations at `/talk`, and the page's files, below where it is put.
 
     `bridge.access` must name the origins of the pages, the application's own among them.
@@ -72,7 +72,7 @@ async def _talk(
     agreed = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
     await send({"type": "websocket.accept", "subprotocol": agreed})
     client = scope.get("client") or ("", 0)
-    await bridge.meet(_Connection(headers.get("origin"), str(client[0]), agreed, receive, send))
+    await bridge.handle(_Connection(headers.get("origin"), str(client[0]), agreed, receive, send))
 
 
 class _Connection:

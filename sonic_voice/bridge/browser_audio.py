@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from ..config import AudioFormat
 from .messages import Position
-from .outbox import TURNS_REMEMBERED, Outbox
+from .outbox import TURNS_REMEMBERED, PageOutbox
 
 WAITING_S = 2.0
 """Sound of the user that may wait for the service. More is dropped, the oldest first: who talks
@@ -48,7 +48,7 @@ class BrowserSource:
         self._closed = False
         self._arrived = asyncio.Event()
 
-    def hear(self, pcm: bytes) -> None:
+    def feed(self, pcm: bytes) -> None:
         """Append the user's sound."""
         self._waiting.append(pcm)
         self._waiting_bytes += len(pcm)
@@ -108,7 +108,7 @@ class BrowserSink:
     def __init__(
         self,
         format: AudioFormat,
-        outbox: Outbox,
+        outbox: PageOutbox,
         *,
         now: Callable[[], float],
         wake: Callable[[], None],
@@ -125,8 +125,8 @@ class BrowserSink:
         self._cut: set[int] = set()
 
     def play(self, turn: int, pcm: bytes) -> None:
-        """Queue `pcm` of `turn` for the page. Never blocks; see `Outbox` for when it is full."""
-        self._outbox.play(turn, pcm)
+        """Queue `pcm` of `turn` for the page. Never blocks; see `PageOutbox` for when it is full."""
+        self._outbox.queue_audio(turn, pcm)
         self._wake()
 
     def flush(self) -> None:
@@ -157,7 +157,7 @@ class BrowserSink:
             self._remember(self._at.turn, self._outbox.end(self._at.turn))
         self._running = corrected is None and at != self._at
         self._at, self._at_s = at, self._now()
-        self._outbox.played(at)
+        self._outbox.confirm_played(at)
         self._wake()
         return corrected
 

@@ -1,11 +1,11 @@
-"""One visitor's conversation, which outlives the connections of the page.
+"""One claims's conversation, which outlives the connections of the page.
 
-    page ──► hear ──► BrowserSource ──► converse ──► BrowserSink ──► Outbox ──► page
-                                            └──► observe ──► Outbox
+    page ──► hear ──► BrowserSource ──► converse ──► BrowserSink ──► PageOutbox ──► page
+                                            └──► observe ──► PageOutbox
 
 `run` is the conversation, a task of the bridge's. `serve` is one connection, in the task of its
 socket; there is one at a time, and a newer one replaces an older. When a connection is lost the
-conversation goes on, the user silent, until a page resumes it or `Limits.keep_s` have passed.
+conversation goes on, the user silent, until a page resumes it or `BridgeLimits.keep_s` have passed.
 
 `ending` is set once, with the reason, by whatever comes first: the page's goodbye, a limit, the
 end of the session. The page is closed at once then, and the service told goodbye in its own time.
@@ -43,25 +43,25 @@ from ..session import EXPIRY_NOTICE_AT, Session
 from ..tools.toolbox import Toolbox
 from ..transport import Transport
 from .browser_audio import BrowserSink, BrowserSource
-from .closing import Close, Refusal, close_for
+from .closing import BridgeRefusal, Close, close_for
 from .frames import read_voice
-from .limits import Limits, TokenBucket
+from .limits import BridgeLimits, TokenBucket
 from .messages import (
     ALIVE,
     VERSION,
     Bye,
     Hello,
     Interrupt,
-    Message,
+    PageMessage,
     Played,
     Say,
     encode_event,
     read_message,
 )
 from .metrics import BridgeMetrics
-from .outbox import Outbox
+from .outbox import PageOutbox
 from .socket import Gone, Socket
-from .tokens import Visitor
+from .tokens import TokenClaims
 
 _log = logging.getLogger(__name__)
 
@@ -81,14 +81,14 @@ class Offer:
     show_tools: bool = False
     """Whether a page sees what tools were asked and what they answered, or only their names."""
 
-    def chosen(self, hello: Hello, visitor: Visitor) -> SessionConfig:
-        """The configuration for one conversation. Raises `Refusal`.
+    def config_for(self, hello: Hello, claims: TokenClaims) -> SessionConfig:
+        """The configuration for one conversation. Raises `BridgeRefusal`.
 
         A language is one of the voices offered that was made for it.
         """
         model = self.config.voice_model
         offered = [str(self.config.voice), *self.voices]
-        allowed = [voice for voice in offered if not visitor.voices or voice in visitor.voices]
+        allowed = [voice for voice in offered if not claims.voices or voice in claims.voices]
         wanted = [
             voice
             for voice in allowed
@@ -96,7 +96,7 @@ class Offer:
             and any(_speaks(locale, hello.language) for locale in model.voice(voice).locales)
         ]
         if not wanted:
-            raise Refusal(Close.BAD_CHOICE)
+            raise BridgeRefusal(Close.BAD_CHOICE)
         return replace(self.config, voice=wanted[0])
 
 
@@ -112,8 +112,8 @@ class BrowserSession:
         config: SessionConfig,
         offer: Offer,
         transport: Transport,
-        limits: Limits,
-        counts: BridgeMetrics,
+        limits: BridgeLimits,
+        bridge_metrics: BridgeMetrics,
     ) -> None:
         self.resume = secrets.token_urlsafe(32)
         self.ending: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
@@ -121,23 +121,25 @@ class BrowserSession:
         self._offer = offer
         self._transport = transport
         self._limits = limits
-        self._counts = counts
-        self._outbox = Outbox(config.output)
+        self._bridge_metrics = bridge_metrics
+        self._outbox = PageOutbox(config.output)
         self._sendable = asyncio.Event()
         self._source = BrowserSource(config.input)
-        self._speaker = BrowserSink(
+        self._browser_sink = BrowserSink(
             config.output, self._outbox, now=time.monotonic, wake=self._sendable.set
         )
-        self._sink = HushableSink(self._speaker)
+        self._sink = HushableSink(self._browser_sink)
         self._controls: Controls | None = None
         self._metrics: Metrics | None = None
-        self._timed = 0
+        self._last_timed_turn = 0
         """The last turn whose latency was told."""
         self._connection: asyncio.Future[Close] | None = None
         self._outgoing = asyncio.Lock()
         self._timers: dict[Close, asyncio.TimerHandle] = {}
-        self._messages = TokenBucket(limits.messages_per_s, limits.burst_s, now_s=time.monotonic())
-        self._sound = TokenBucket(limits.sound_per_s, limits.burst_s, now_s=time.monotonic())
+        self._message_bucket = TokenBucket(
+            limits.messages_per_s, limits.burst_s, now_s=time.monotonic()
+        )
+        self._sound_bucket = TokenBucket(limits.sound_per_s, limits.burst_s, now_s=time.monotonic())
 
     # -- the conversation ----------------------------------------------------------------------
 
@@ -161,9 +163,9 @@ class BrowserSession:
         finally:
             self.end(Close.STOPPING)
             dropped_s = self._config.output.seconds(2 * self._outbox.dropped)
-            self._counts.answer_dropped_s += dropped_s
-            self._counts.voice_dropped_s += self._source.dropped_s
-            self._controls = None  # which holds this visit: a cycle, and minutes of sound in it
+            self._bridge_metrics.answer_dropped_s += dropped_s
+            self._bridge_metrics.voice_dropped_s += self._source.dropped_s
+            self._controls = None  # which holds this session: a cycle, and minutes of sound in it
 
     async def _converse(self) -> None:
         source = MutableSource(self._source)
@@ -171,14 +173,14 @@ class BrowserSession:
             self._metrics = metrics = Metrics(session, self._sink)
             observers = [metrics, self._observe]
             self._controls = Controls(session, source, self._sink, observers)
-            self._tell({"type": "listening"})
+            self._queue_message({"type": "listening"})
             await converse(session, source, self._sink, self._offer.tools, observers)
 
     def _observe(self, event: Event, now: float) -> None:
         message = encode_event(event, show_tools=self._offer.show_tools)
         match event:
             case Audio(_, pcm):
-                self._counts.answer_s += self._config.output.seconds(len(pcm))
+                self._bridge_metrics.answer_s += self._config.output.seconds(len(pcm))
             case TurnEnded(turn) if message:
                 message["samples"] = self._outbox.end(turn)
             case AssistantText(turn, _, _, "SPECULATIVE") if message:
@@ -190,9 +192,9 @@ class BrowserSession:
                 pass
         self._expect_answer(event)
         if message:
-            self._tell(message)
+            self._queue_message(message)
         if isinstance(event, (TurnEnded, Interrupted)):
-            self._tell_latency(event.turn)
+            self._report_latency(event.turn)
 
     def _expect_answer(self, event: Event) -> None:
         """End the conversation if a service that stays connected does not answer in time."""
@@ -213,17 +215,21 @@ class BrowserSession:
             case _:
                 pass
 
-    def _tell_latency(self, turn: int) -> None:
-        felt = self._metrics.turn(turn) if self._metrics else None
+    def _report_latency(self, turn: int) -> None:
+        measured = self._metrics.turn(turn) if self._metrics else None
         # A turn that has ended, as all its sound has come, may be interrupted while it sounds.
-        if turn > self._timed and felt is not None and felt.response_latency_s is not None:
-            self._timed = turn
-            self._counts.add_response_latency(felt.response_latency_s)
-            latency_ms = round(felt.response_latency_s * 1000)
-            self._tell({"type": "latency", "turn": turn, "response_ms": latency_ms})
+        if (
+            turn > self._last_timed_turn
+            and measured is not None
+            and measured.response_latency_s is not None
+        ):
+            self._last_timed_turn = turn
+            self._bridge_metrics.add_response_latency(measured.response_latency_s)
+            latency_ms = round(measured.response_latency_s * 1000)
+            self._queue_message({"type": "latency", "turn": turn, "response_ms": latency_ms})
 
-    def _tell(self, message: dict[str, Any]) -> None:
-        self._outbox.tell(message)
+    def _queue_message(self, message: dict[str, Any]) -> None:
+        self._outbox.queue_message(message)
         self._sendable.set()
 
     def end(self, close: Close) -> None:
@@ -256,7 +262,7 @@ class BrowserSession:
     async def serve(self, socket: Socket, hello: Hello) -> Close | None:
         """Serve a page until it or the conversation goes. None: it was lost, and may come back.
 
-        Raises `Refusal` for a page that breaks a rule; the conversation is over then, too.
+        Raises `BridgeRefusal` for a page that breaks a rule; the conversation is over then, too.
         """
         if self._connection is not None and not self._connection.done():
             self._connection.set_result(Close.REPLACED)
@@ -268,8 +274,8 @@ class BrowserSession:
                 self._disarm(Close.FORGOTTEN)
                 if hello.resume:
                     self._outbox.rewind(hello.seen, hello.received)
-                return await self._exchange(socket, self._ready(hello), mine)
-        except Refusal as refusal:
+                return await self._run_connection(socket, self._ready(hello), mine)
+        except BridgeRefusal as refusal:
             self.end(refusal.close)
             raise
         except Gone as gone:
@@ -281,24 +287,26 @@ class BrowserSession:
                 self._connection = None
                 self._arm(Close.FORGOTTEN, self._limits.keep_s)
 
-    async def _exchange(self, socket: Socket, ready: str, replaced: asyncio.Future[Close]) -> Close:
+    async def _run_connection(
+        self, socket: Socket, ready: str, replaced: asyncio.Future[Close]
+    ) -> Close:
         tasks = [
-            asyncio.create_task(self._read(socket), name="bridge reader"),
-            asyncio.create_task(self._write(socket, ready), name="bridge writer"),
+            asyncio.create_task(self._receive_messages(socket), name="bridge reader"),
+            asyncio.create_task(self._send_messages(socket, ready), name="bridge writer"),
         ]
         try:
             await asyncio.wait([*tasks, replaced, self.ending], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            faults = await _stopped(tasks)
+            faults = await _cancel(tasks)
         if replaced.done():
             return replaced.result()
         try:
             if faults:
                 raise faults[0]
         finally:
-            del faults, tasks  # a fault holds this frame, and they it: a cycle with this visit
+            del faults, tasks  # a fault holds this frame, and they it: a cycle with this session
         with suppress(Gone):  # what was said last, by whoever said it
-            while isinstance(message := self._outbox.take(), str):
+            while isinstance(message := self._outbox.take_next(), str):
                 await self._send(socket, message)
         return self.ending.result()
 
@@ -319,18 +327,18 @@ class BrowserSession:
         }
         return json.dumps(facts, separators=(",", ":"))
 
-    async def _write(self, socket: Socket, ready: str) -> None:
+    async def _send_messages(self, socket: Socket, ready: str) -> None:
         await self._send(socket, ready)
         while True:
-            await self._send(socket, await self._next())
+            await self._send(socket, await self._next_item())
             if self._outbox.behind:
-                raise Refusal(Close.TOO_SLOW)
+                raise BridgeRefusal(Close.TOO_SLOW)
 
-    async def _next(self) -> str | bytes:
+    async def _next_item(self) -> str | bytes:
         """What is to be sent next; a sign of life, when nothing was for a while."""
         try:
             async with asyncio.timeout(self._limits.alive_s):
-                while (message := self._outbox.take()) is None:
+                while (message := self._outbox.take_next()) is None:
                     self._sendable.clear()
                     await self._sendable.wait()
                 return message
@@ -342,28 +350,28 @@ class BrowserSession:
             async with asyncio.timeout(self._limits.stuck_s):
                 await socket.send(message)
         except TimeoutError:
-            raise Refusal(Close.TOO_SLOW) from None
+            raise BridgeRefusal(Close.TOO_SLOW) from None
 
-    async def _read(self, socket: Socket) -> None:
+    async def _receive_messages(self, socket: Socket) -> None:
         while True:
             message = await socket.receive()
             now_s = time.monotonic()
-            self._messages.take(1, now_s)
+            self._message_bucket.consume(1, now_s)
             if isinstance(message, bytes):
                 pcm = read_voice(message)
                 seconds = self._config.input.seconds(len(pcm))
-                self._sound.take(seconds, now_s)
-                self._counts.voice_s += seconds
-                self._source.hear(pcm)
+                self._sound_bucket.consume(seconds, now_s)
+                self._bridge_metrics.voice_s += seconds
+                self._source.feed(pcm)
             else:
-                self._obey(read_message(message))
+                self._handle_message(read_message(message))
 
-    def _obey(self, message: Message) -> None:
+    def _handle_message(self, message: PageMessage) -> None:
         match message:
             case Hello():
-                raise Refusal(Close.BAD_ORDER)
+                raise BridgeRefusal(Close.BAD_ORDER)
             case Played(epoch, at):
-                self._correct(self._speaker.report(epoch, at))
+                self._correct_heard(self._browser_sink.report(epoch, at))
             case Say(text):
                 self._with_controls(lambda controls: controls.say(text))
             case Interrupt():
@@ -378,16 +386,16 @@ class BrowserSession:
                 raise OrderError("The session is not open yet.")
             act(self._controls)
         except SonicError:
-            self._tell({"type": "notice", "text": "This cannot be done just now."})
+            self._queue_message({"type": "notice", "text": "This cannot be done just now."})
 
-    def _correct(self, turn: int | None) -> None:
+    def _correct_heard(self, turn: int | None) -> None:
         """The page has told where a flush cut `turn`; until then it was a guess."""
         if turn is not None and self._controls is not None:
             session = self._controls.session
-            self._observe(session.heard(turn, self._speaker.played_ms(turn)), session.now())
+            self._observe(session.heard(turn, self._browser_sink.played_ms(turn)), session.now())
 
 
-async def _stopped(tasks: list[asyncio.Task[None]]) -> list[Exception]:
+async def _cancel(tasks: list[asyncio.Task[None]]) -> list[Exception]:
     """Cancel `tasks`. The faults that they ended with; that the page is gone comes last."""
     for task in tasks:
         task.cancel()

@@ -90,7 +90,7 @@ REASONS: dict[Close, Reason] = {
 """With each the conversation is over, too; what can be resumed has no code of ours."""
 
 
-class Refusal(SonicError):
+class BridgeRefusal(SonicError):
     """A client has to go. `close` says why, in a way that it may be told."""
 
     def __init__(self, close: Close) -> None:
@@ -104,7 +104,7 @@ def close_for(error: SonicError, *, old: bool = False) -> Close:
     `old`: the stream was near the end of its life. The service uses the same exceptions for a model
     that does not answer and for a connection that was reset.
     """
-    if isinstance(error, Refusal):
+    if isinstance(error, BridgeRefusal):
         return error.close
     busy = (ErrorKind.THROTTLED, ErrorKind.CAPACITY)
     if isinstance(error, ServiceError) and error.kind in busy:

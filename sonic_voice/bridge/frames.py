@@ -14,7 +14,7 @@ import struct
 from dataclasses import dataclass
 
 from ..config import BYTES_PER_SAMPLE
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 
 VOICE = 1
 """Kind of a frame with the user's sound."""
@@ -33,7 +33,7 @@ _ANSWER = struct.Struct("<BBHII")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerFrame:
     """Sound for the page."""
 
     epoch: int
@@ -59,25 +59,25 @@ def voice_frame(pcm: bytes) -> bytes:
 
 
 def read_voice(frame: bytes) -> bytes:
-    """The pcm of a page's frame. Raises `Refusal` for anything else."""
+    """The pcm of a page's frame. Raises `BridgeRefusal` for anything else."""
     if len(frame) > FRAME_BYTES:
-        raise Refusal(Close.TOO_BIG)
+        raise BridgeRefusal(Close.TOO_BIG)
     pcm = frame[_VOICE.size :]
     if frame[: _VOICE.size] != _VOICE.pack(VOICE, 0) or not pcm or len(pcm) % BYTES_PER_SAMPLE:
-        raise Refusal(Close.BAD_FRAME)
+        raise BridgeRefusal(Close.BAD_FRAME)
     return pcm
 
 
-def answer_frame(answer: Answer) -> bytes:
+def answer_frame(answer: AnswerFrame) -> bytes:
     """The frame the server sends."""
     header = _ANSWER.pack(ANSWER, 0, answer.epoch % EPOCHS, answer.turn, answer.start)
     return header + answer.pcm
 
 
-def read_answer(frame: bytes) -> Answer:
-    """What the server sent: for clients in Python. Raises `Refusal` for anything else."""
+def read_answer(frame: bytes) -> AnswerFrame:
+    """What the server sent: for clients in Python. Raises `BridgeRefusal` for anything else."""
     pcm = frame[_ANSWER.size :]
     if len(frame) < _ANSWER.size or len(pcm) % BYTES_PER_SAMPLE or frame[:2] != b"\x02\x00":
-        raise Refusal(Close.BAD_FRAME)
+        raise BridgeRefusal(Close.BAD_FRAME)
     _, _, epoch, turn, start = _ANSWER.unpack_from(frame)
-    return Answer(epoch, turn, start, pcm)
+    return AnswerFrame(epoch, turn, start, pcm)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigError
 from ..http2.loopback import is_loopback
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 from .keys import COOLDOWN_S, KeyCache, KeySet, KeySource, PublicKey, load_cryptography, read_keys
 
 _log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class RemoteKeys:
             key_id: The `kid` of its header; empty if it has none.
 
         Raises:
-            Refusal: `KEYS_UNAVAILABLE`, if the key is unknown and the set could not be fetched.
+            BridgeRefusal: `KEYS_UNAVAILABLE`, if the key is unknown and the set could not be fetched.
         """
         if self._cache.is_due(algorithm, key_id, time.monotonic()):
             if self._fetching is None or self._fetching.done():
@@ -99,7 +99,7 @@ class RemoteKeys:
             await asyncio.wait([self._fetching])
         key = self._cache.get(algorithm, key_id, time.monotonic())
         if key is None and self._cache.failed:
-            raise Refusal(Close.KEYS_UNAVAILABLE)
+            raise BridgeRefusal(Close.KEYS_UNAVAILABLE)
         return key
 
     async def fetch(self) -> None:

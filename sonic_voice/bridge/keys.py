@@ -61,7 +61,7 @@ class KeySource(Protocol):
         """Return the key for a token, or None if there is none; see `KeySet.get`.
 
         Raises:
-            Refusal: `KEYS_UNAVAILABLE`, if that cannot be known at the moment.
+            BridgeRefusal: `KEYS_UNAVAILABLE`, if that cannot be known at the moment.
         """
         ...
 

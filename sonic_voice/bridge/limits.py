@@ -3,11 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class BridgeLimits:
     """Each one is refused with a code of its own, see `closing`."""
 
     sessions: int = 64
@@ -59,19 +59,19 @@ class TokenBucket:
         self._most = self._left = per_s * burst_s
         self._now_s = now_s
 
-    def take(self, amount: float, now_s: float) -> None:
-        """Take `amount` out. Raises `Refusal` with `FLOOD` when there is not so much."""
+    def consume(self, amount: float, now_s: float) -> None:
+        """Take `amount` out. Raises `BridgeRefusal` with `FLOOD` when there is not so much."""
         refill = (now_s - self._now_s) * self._per_s
         self._left = min(self._most, self._left + refill) - amount
         self._now_s = now_s
         if self._left < 0:
-            raise Refusal(Close.FLOOD)
+            raise BridgeRefusal(Close.FLOOD)
 
 
 class ConcurrencyLimit:
     """Who talks. `admit` before a conversation, `leave` after it, with the same words."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: BridgeLimits) -> None:
         self._limits = limits
         self._subjects: Counter[str] = Counter()
         self._addresses: Counter[str] = Counter()
@@ -82,18 +82,18 @@ class ConcurrencyLimit:
         return self._addresses.total()
 
     def admit(self, subject: str, address: str) -> None:
-        """Count one more of both. Raises `Refusal`; `subject` `""` is nobody in particular."""
+        """Count one more of both. Raises `BridgeRefusal`; `subject` `""` is nobody in particular."""
         limits = self._limits
         if subject and self._subjects[subject] >= limits.of_subject:
-            raise Refusal(Close.TOO_MANY_OF_SUBJECT)
+            raise BridgeRefusal(Close.TOO_MANY_OF_SUBJECT)
         if self._addresses[address] >= limits.of_address:
-            raise Refusal(Close.TOO_MANY_OF_ADDRESS)
+            raise BridgeRefusal(Close.TOO_MANY_OF_ADDRESS)
         if self.talking >= limits.sessions:
-            raise Refusal(Close.FULL)
+            raise BridgeRefusal(Close.FULL)
         self._subjects[subject] += 1
         self._addresses[address] += 1
 
-    def leave(self, subject: str, address: str) -> None:
+    def release(self, subject: str, address: str) -> None:
         """Count one less."""
         self._subjects -= Counter([subject])
         self._addresses -= Counter([address])

@@ -23,7 +23,7 @@ from ..events import (
     UserSpeechStarted,
     UserText,
 )
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 
 VERSION = 1
 SUBPROTOCOL = f"sonic-voice.v{VERSION}"
@@ -89,23 +89,23 @@ class Bye:
     """The goodbye."""
 
 
-type Message = Hello | Played | Say | Interrupt | Bye
+type PageMessage = Hello | Played | Say | Interrupt | Bye
 
 
-def read_message(text: str) -> Message:
-    """What a page says. Raises `Refusal`: `BAD_MESSAGE`, `UNKNOWN_MESSAGE` or `TOO_BIG`."""
+def read_message(text: str) -> PageMessage:
+    """What a page says. Raises `BridgeRefusal`: `BAD_MESSAGE`, `UNKNOWN_MESSAGE` or `TOO_BIG`."""
     if len(text) > TEXT_BYTES or len(text.encode("utf-8", "replace")) > TEXT_BYTES:
-        raise Refusal(Close.TOO_BIG)
+        raise BridgeRefusal(Close.TOO_BIG)
     try:
         document = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise Refusal(Close.BAD_MESSAGE) from error
+        raise BridgeRefusal(Close.BAD_MESSAGE) from error
     if not isinstance(document, dict):
-        raise Refusal(Close.BAD_MESSAGE)
+        raise BridgeRefusal(Close.BAD_MESSAGE)
     fields = _Fields(cast(dict[str, Any], document))
     reader = _READERS.get(fields.text("type"))
     if reader is None:
-        raise Refusal(Close.UNKNOWN_MESSAGE)
+        raise BridgeRefusal(Close.UNKNOWN_MESSAGE)
     return reader(fields)
 
 
@@ -122,19 +122,19 @@ class _Fields:
     def text(self, name: str, most: int = SAID_CHARACTERS) -> str:
         value = self.members.get(name, "")
         if not isinstance(value, str) or len(value) > most:
-            raise Refusal(Close.BAD_MESSAGE)
+            raise BridgeRefusal(Close.BAD_MESSAGE)
         return value
 
     def count(self, name: str) -> int:
         value = self.members.get(name, 0)
         if type(value) is not int or not 0 <= value < _MOST:
-            raise Refusal(Close.BAD_MESSAGE)
+            raise BridgeRefusal(Close.BAD_MESSAGE)
         return value
 
     def position(self, name: str) -> Position:
         value = self.members.get(name, {})
         if not isinstance(value, dict):
-            raise Refusal(Close.BAD_MESSAGE)
+            raise BridgeRefusal(Close.BAD_MESSAGE)
         fields = _Fields(cast(dict[str, Any], value))
         return Position(fields.count("turn"), fields.count("samples"))
 
@@ -158,15 +158,15 @@ def _played(fields: _Fields) -> Played:
 def _say(fields: _Fields) -> Say:
     text = fields.text("text")
     if not text.strip():
-        raise Refusal(Close.BAD_MESSAGE)
+        raise BridgeRefusal(Close.BAD_MESSAGE)
     try:
         text.encode()  # JSON can spell half a surrogate pair, UTF-8 cannot
     except UnicodeEncodeError as error:
-        raise Refusal(Close.BAD_MESSAGE) from error
+        raise BridgeRefusal(Close.BAD_MESSAGE) from error
     return Say(text)
 
 
-_READERS: dict[str, Callable[[_Fields], Message]] = {
+_READERS: dict[str, Callable[[_Fields], PageMessage]] = {
     "hello": _hello,
     "played": _played,
     "say": _say,

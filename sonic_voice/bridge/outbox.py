@@ -20,7 +20,7 @@ from collections import deque
 from typing import Any
 
 from ..config import BYTES_PER_SAMPLE, AudioFormat
-from .frames import EPOCHS, Answer, answer_frame
+from .frames import EPOCHS, AnswerFrame, answer_frame
 from .messages import Position
 
 LEAD_S = 5.0
@@ -35,7 +35,7 @@ MESSAGES_KEPT = 1024
 TURNS_REMEMBERED = 64
 
 
-class Outbox:
+class PageOutbox:
     """The sending side of one conversation, which may outlive several connections."""
 
     def __init__(
@@ -48,19 +48,19 @@ class Outbox:
         self._capacity = round(waiting_s * format.rate_hz)
         self._lead = round(lead_s * format.rate_hz)
         self._messages: deque[tuple[int, str]] = deque(maxlen=MESSAGES_KEPT)
-        self._taken = 0
-        self._waiting: deque[Answer] = deque()
-        self._sent: deque[Answer] = deque()
+        self._taken_seq = 0
+        self._waiting: deque[AnswerFrame] = deque()
+        self._sent: deque[AnswerFrame] = deque()
         self._ends: dict[int, int] = {}
         self._unsent = self._unplayed = 0
 
-    def tell(self, message: dict[str, Any]) -> None:
+    def queue_message(self, message: dict[str, Any]) -> None:
         """Append a message; it is numbered."""
         self.seq += 1
         text = json.dumps({**message, "seq": self.seq}, separators=(",", ":"))
         self._messages.append((self.seq, text))
 
-    def play(self, turn: int, pcm: bytes) -> None:
+    def queue_audio(self, turn: int, pcm: bytes) -> None:
         """Append sound of `turn`."""
         samples = len(pcm) // BYTES_PER_SAMPLE
         kept = min(samples, max(0, self._capacity - self._unsent))
@@ -68,7 +68,7 @@ class Outbox:
         if kept:
             start = self._ends.pop(turn, 0)
             pcm = pcm[: kept * BYTES_PER_SAMPLE]
-            self._waiting.append(Answer(self.epoch, turn, start, pcm))
+            self._waiting.append(AnswerFrame(self.epoch, turn, start, pcm))
             self._ends[turn] = start + kept
             self._unsent += kept
             if len(self._ends) > TURNS_REMEMBERED:
@@ -81,20 +81,20 @@ class Outbox:
         self._sent.clear()
         self._unsent = self._unplayed = 0
         self.epoch = (self.epoch + 1) % EPOCHS
-        self.tell({"type": "flush", "epoch": self.epoch})
+        self.queue_message({"type": "flush", "epoch": self.epoch})
         return cut
 
-    def played(self, at: Position) -> None:
+    def confirm_played(self, at: Position) -> None:
         """The page has played up to `at`; what it plays in order makes room for more."""
         while self._sent and _before(self._sent[0], at):
             self._unplayed -= self._sent.popleft().samples
 
-    def take(self) -> str | bytes | None:
+    def take_next(self) -> str | bytes | None:
         """The next to be sent; None while there is nothing, or the page has enough to play."""
-        if self._taken < self.seq:
+        if self._taken_seq < self.seq:
             oldest = self._messages[0][0]
-            self._taken = max(self._taken + 1, oldest)
-            return self._messages[self._taken - oldest][1]
+            self._taken_seq = max(self._taken_seq + 1, oldest)
+            return self._messages[self._taken_seq - oldest][1]
         if self._waiting and self._unplayed < self._lead:
             answer = self._waiting.popleft()
             self._sent.append(answer)
@@ -106,7 +106,7 @@ class Outbox:
     def rewind(self, seen: int, received: Position) -> None:
         """Send again what came after message `seen` and sound `received`."""
         oldest = self._messages[0][0] if self._messages else self.seq + 1
-        self._taken = min(self.seq, max(seen, oldest - 1))
+        self._taken_seq = min(self.seq, max(seen, oldest - 1))
         while self._sent and not _before(self._sent[-1], received):
             answer = self._sent.pop()
             self._waiting.appendleft(answer)
@@ -116,7 +116,7 @@ class Outbox:
     @property
     def behind(self) -> bool:
         """Whether messages were forgotten before they were taken."""
-        return bool(self._messages) and self._taken < self._messages[0][0] - 1
+        return bool(self._messages) and self._taken_seq < self._messages[0][0] - 1
 
     @property
     def pending(self) -> int:
@@ -128,5 +128,5 @@ class Outbox:
         return self._ends.get(turn, 0)
 
 
-def _before(answer: Answer, at: Position) -> bool:
+def _before(answer: AnswerFrame, at: Position) -> bool:
     return (answer.turn, answer.end) <= (at.turn, at.samples)

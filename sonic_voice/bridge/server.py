@@ -27,11 +27,11 @@ from websockets.typing import Subprotocol
 
 from ..errors import ConfigError
 from .bridge import Bridge
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 from .frames import FRAME_BYTES
-from .limits import Limits
+from .limits import BridgeLimits
 from .messages import SUBPROTOCOL
-from .site import TALK, Page, Site
+from .site import TALK, PageFile, Site
 from .socket import Gone
 
 CLOSING_S = 2.0
@@ -45,7 +45,7 @@ _GOODBYES = (1000, 1001)
 """The page said so, or was closed by the user."""
 
 
-def options(limits: Limits) -> dict[str, Any]:
+def options(limits: BridgeLimits) -> dict[str, Any]:
     """What `websockets.serve` has to be given for a bridge of these limits."""
     return {
         "subprotocols": [SUBPROTOCOL],
@@ -66,7 +66,7 @@ def handler(bridge: Bridge) -> Callable[[ServerConnection], Awaitable[None]]:
     """For `websockets.serve`: holds a conversation with whoever connects, by the bridge's rules."""
 
     async def handle(connection: ServerConnection) -> None:
-        await bridge.meet(_Connection(connection))
+        await bridge.handle(_Connection(connection))
         await connection.wait_closed()
         # It is part of reference cycles of `websockets`: what waits in it would stay until the
         # garbage collector comes by, most of a megabyte for each client that floods.
@@ -81,7 +81,7 @@ def handler(bridge: Bridge) -> Callable[[ServerConnection], Awaitable[None]]:
 async def served(
     bridge: Bridge,
     *,
-    pages: Mapping[str, Page],
+    pages: Mapping[str, PageFile],
     host: str = "127.0.0.1",
     port: int = 0,
     tls: SSLContext | None = None,
@@ -127,7 +127,7 @@ async def served(
         ) from error
     async with server:
         port = next(iter(server.sockets)).getsockname()[1]
-        bridge.access = bridge.access.served_at(host, port, tls=tls is not None)
+        bridge.access = bridge.access.with_own_origins(host, port, tls=tls is not None)
         site = Site(bridge, pages, bridge.access, tls=tls is not None)
         await server.start_serving()
         try:
@@ -192,7 +192,7 @@ def _why(closed: ConnectionClosed) -> Exception:
     """What the end of a connection means. Some rules are watched by `websockets` itself."""
     if closed.sent is not None and not closed.rcvd_then_sent:
         if closed.sent.code == Close.TOO_BIG:
-            return Refusal(Close.TOO_BIG)
+            return BridgeRefusal(Close.TOO_BIG)
         if closed.sent.code in (1002, 1007):  # no WebSocket, no UTF-8
-            return Refusal(Close.BAD_MESSAGE)
+            return BridgeRefusal(Close.BAD_MESSAGE)
     return Gone(goodbye=closed.rcvd is not None and closed.rcvd.code in _GOODBYES)

@@ -59,7 +59,7 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageFile:
     """One file of the page."""
 
     kind: str
@@ -82,18 +82,18 @@ def web_client() -> Path:
     return inside if inside.is_dir() else package.parent / "web_client"
 
 
-def load_pages(folder: Path) -> dict[str, Page]:
+def load_pages(folder: Path) -> dict[str, PageFile]:
     """The files below `folder` by path, `/` being `/index.html`. Raises `ConfigError`.
 
     Hidden files, links, tests and packages of Node are left aside.
     """
-    pages: dict[str, Page] = {}
+    pages: dict[str, PageFile] = {}
     try:
         for path in sorted(folder.rglob("*")):
             parts = path.relative_to(folder).parts
             hidden = any(part.startswith(".") or part in _NOT_SERVED for part in parts)
             if not hidden and path.suffix in KINDS and path.is_file() and not path.is_symlink():
-                pages[f"/{'/'.join(parts)}"] = Page(KINDS[path.suffix], path.read_bytes())
+                pages[f"/{'/'.join(parts)}"] = PageFile(KINDS[path.suffix], path.read_bytes())
     except OSError as error:
         raise ConfigError(f"Cannot read the page in {folder}: {error.strerror}.") from error
     if "/index.html" in pages:
@@ -105,7 +105,7 @@ class Site:
     """Answers requests about `bridge`. `access` is where its own origins are known."""
 
     def __init__(
-        self, bridge: Bridge, pages: Mapping[str, Page], access: Access, *, tls: bool = False
+        self, bridge: Bridge, pages: Mapping[str, PageFile], access: Access, *, tls: bool = False
     ) -> None:
         self._bridge = bridge
         self._pages = pages
@@ -146,7 +146,7 @@ class Site:
             return self._text(HTTPStatus.UNAUTHORIZED, "The secret is asked for.")
         from .exposition import CONTENT_TYPE  # loaded by the bridge
 
-        return self._response(HTTPStatus.OK, CONTENT_TYPE, self._bridge.metrics().encode())
+        return self._response(HTTPStatus.OK, CONTENT_TYPE, self._bridge.metrics_page().encode())
 
     def _token(self, query: str, headers: Mapping[str, str], now_s: float) -> Response:
         if not self._is_application(headers):
@@ -179,7 +179,7 @@ class Site:
             and hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
         )
 
-    def _file(self, page: Page, origin: str | None) -> Response:
+    def _file(self, page: PageFile, origin: str | None) -> Response:
         response = self._response(HTTPStatus.OK, page.kind, page.body, cache="no-cache")
         shared = {"Vary": "Origin"}
         if origin is not None and origin.lower() in self._access.origins:

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ..errors import ConfigError
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 from .keys import Algorithm, PublicKey, load_jwt
 
 SECRET_BYTES = 32
@@ -56,7 +56,7 @@ SUBJECT_CHARACTERS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class TokenClaims:
     """The claims of a token that was verified."""
 
     subject: str
@@ -68,7 +68,7 @@ class Visitor:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class TokenHeader:
     """The part of a token's header that names its key. It is not verified."""
 
     algorithm: Algorithm
@@ -137,31 +137,31 @@ def issue_token(
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
-def read_header(token: str) -> Header:
+def read_header(token: str) -> TokenHeader:
     """Return which key `token` names.
 
     Raises:
-        Refusal: `FORGED`, if it is too long, no JSON Web Token, or of another algorithm.
+        BridgeRefusal: `FORGED`, if it is too long, no JSON Web Token, or of another algorithm.
     """
     import jwt
 
     if len(token) > TOKEN_CHARACTERS:
-        raise Refusal(Close.FORGED) from _WrongClaim("the token is too long")
+        raise BridgeRefusal(Close.FORGED) from _WrongClaim("the token is too long")
     try:
         header = jwt.get_unverified_header(token)
         key_id = header.get("kid", "")
         match header.get("alg"):
             case "HS256" | "RS256" | "ES256" as algorithm if isinstance(key_id, str):
-                return Header(algorithm, key_id)
+                return TokenHeader(algorithm, key_id)
             case _:
                 raise _WrongClaim("the algorithm is not taken")
     except (jwt.PyJWTError, ValueError) as error:
-        raise Refusal(Close.FORGED) from error
+        raise BridgeRefusal(Close.FORGED) from error
 
 
 def read_token(
     key: bytes | PublicKey, token: str, *, now_s: float, issuer: str = "", audience: str = ""
-) -> Visitor:
+) -> TokenClaims:
     """Verify a token, and return its claims.
 
     Args:
@@ -172,13 +172,13 @@ def read_token(
         audience: The `aud` that is required; empty: only tokens without one are taken.
 
     Raises:
-        Refusal: `EXPIRED`, if nothing but its time is wrong; `FORGED`, if anything else is. Its
+        BridgeRefusal: `EXPIRED`, if nothing but its time is wrong; `FORGED`, if anything else is. Its
             cause says what, and holds nothing of the token.
     """
     import jwt
 
     if len(token) > TOKEN_CHARACTERS:
-        raise Refusal(Close.FORGED) from _WrongClaim("the token is too long")
+        raise BridgeRefusal(Close.FORGED) from _WrongClaim("the token is too long")
     try:
         claims = jwt.decode(
             token,
@@ -195,12 +195,12 @@ def read_token(
         )
         _check_audience(claims, audience)
         expires_s = _check_times(claims, now_s)
-        visitor = Visitor(_subject(claims), expires_s, _voices(claims))
+        verified = TokenClaims(_subject(claims), expires_s, _voices(claims))
     except (jwt.PyJWTError, ValueError) as error:
-        raise Refusal(Close.FORGED) from error
-    if not now_s < visitor.expires_s:
-        raise Refusal(Close.EXPIRED)
-    return visitor
+        raise BridgeRefusal(Close.FORGED) from error
+    if not now_s < verified.expires_s:
+        raise BridgeRefusal(Close.EXPIRED)
+    return verified
 
 
 def _check_audience(claims: dict[str, Any], audience: str) -> None:

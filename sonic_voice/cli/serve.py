@@ -176,7 +176,7 @@ def serve(
 
 
 async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> None:
-    from ..bridge import Bridge, Limits, Offer, load_pages, served, web_client
+    from ..bridge import Bridge, BridgeLimits, Offer, load_pages, served, web_client
     from ..http2.loopback import is_loopback
 
     access = await _access(asked)
@@ -186,7 +186,7 @@ async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> N
         voices=asked.voices,
         show_tools=is_loopback(asked.host),
     )
-    limits = Limits(
+    limits = BridgeLimits(
         sessions=asked.max_sessions, session_s=asked.max_minutes * 60, idle_s=asked.idle_s
     )
     if is_loopback(asked.host):  # everybody has one address: this machine's, or its proxy's

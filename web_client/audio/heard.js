@@ -18,7 +18,7 @@
 /** @typedef {{ epoch: number, turn: number, samples: number, playing: boolean }} Played */
 
 /** Statuses in the order of their times, and the position between them. */
-export class Heard {
+export class HeardPosition {
   /** The first is the one that is heard, the others are under way. @type {Status[]} */
   #statuses = [{ timeS: 0, epoch: 0, turn: 0, samples: 0, sounding: false }];
 

@@ -1,7 +1,7 @@
 /** The loudspeaker: plays the answer, falls silent at once, and knows what was heard. */
 
 import { joinContext, leaveContext, workletNode } from './context.js';
-import { Heard } from './heard.js';
+import { HeardPosition } from './heard.js';
 import { Level } from './level.js';
 import { isOlder } from './ring.js';
 import { loudspeakerError } from './sound-error.js';
@@ -30,7 +30,7 @@ export class Loudspeaker {
   #context;
   #node;
   #onPlayed;
-  #heard = new Heard();
+  #heard = new HeardPosition();
   #level = new Level();
   #closed = false;
   /** Of what may sound; null: not known yet. @type {number | null} */

@@ -5,7 +5,7 @@
  * the main one, so that a keyboard never falls off the page.
  */
 
-import { make, setText } from './make.js';
+import { element, setText } from './element.js';
 import { PushToTalk } from './push-to-talk.js';
 import { isAtRest, isLive, mainStep, seconds, stateInWords } from './wording.js';
 
@@ -20,22 +20,22 @@ import { isAtRest, isLive, mainStep, seconds, stateInWords } from './wording.js'
 
 /**
  * @typedef {{ act: (act: Act) => void, mute: (muted: boolean) => void, interrupt: () => void,
- *   end: () => void, talk: (talking: boolean) => void, say: (text: string) => void }} Wishes
+ *   end: () => void, talk: (talking: boolean) => void, say: (text: string) => void }} Actions
  */
 
 /** The longest typed turn that a server takes. */
 const SAID_CHARACTERS = 2000;
 
 export class Controls {
-  #state = make('p', { class: 'state', role: 'status', 'aria-live': 'polite' });
-  #latency = make('p', { class: 'latency' });
-  #trouble = make('p', { class: 'trouble', role: 'alert' });
+  #state = element('p', { class: 'state', role: 'status', 'aria-live': 'polite' });
+  #latency = element('p', { class: 'latency' });
+  #trouble = element('p', { class: 'trouble', role: 'alert' });
   #main = button('main', '');
   #mute = button('mute', 'Mute');
   #hold = button('hold', 'Hold to talk');
   #interrupt = button('interrupt', 'Interrupt');
   #end = button('end', 'End');
-  #input = make('input', {
+  #input = element('input', {
     type: 'text',
     'aria-label': 'Type a message',
     placeholder: 'Or type',
@@ -43,8 +43,8 @@ export class Controls {
     autocomplete: 'off',
     enterkeyhint: 'send',
   });
-  #form = make('form', { class: 'say' }, this.#input, make('button', { class: 'send' }, 'Send'));
-  #wishes;
+  #form = element('form', { class: 'say' }, this.#input, element('button', { class: 'send' }, 'Send'));
+  #actions;
   /** @type {Act | null} */
   #act = null;
   #muted = false;
@@ -52,23 +52,23 @@ export class Controls {
   /** The focus is at the last button for want of a better one. */
   #focusWaits = false;
 
-  /** @param {Wishes} wishes */
-  constructor(wishes) {
-    this.#wishes = wishes;
-    this.pushToTalk = new PushToTalk(this.#hold, wishes.talk);
+  /** @param {Actions} actions */
+  constructor(actions) {
+    this.#actions = actions;
+    this.pushToTalk = new PushToTalk(this.#hold, actions.talk);
     this.#hold.title = 'The space bar does the same';
     this.#interrupt.title = 'Escape does the same';
-    this.#main.addEventListener('click', () => this.#act && wishes.act(this.#act));
-    this.#mute.addEventListener('click', () => wishes.mute(!this.#muted));
-    this.#interrupt.addEventListener('click', () => wishes.interrupt());
-    this.#end.addEventListener('click', () => wishes.end());
+    this.#main.addEventListener('click', () => this.#act && actions.act(this.#act));
+    this.#mute.addEventListener('click', () => actions.mute(!this.#muted));
+    this.#interrupt.addEventListener('click', () => actions.interrupt());
+    this.#end.addEventListener('click', () => actions.end());
     this.#form.addEventListener('submit', (event) => this.#submit(event));
-    this.node = make(
+    this.node = element(
       'div',
       { class: 'controls' },
-      make('div', { class: 'now' }, this.#state, this.#latency),
+      element('div', { class: 'now' }, this.#state, this.#latency),
       this.#trouble,
-      make(
+      element(
         'div',
         { class: 'row' },
         this.#main,
@@ -132,7 +132,7 @@ export class Controls {
     event.preventDefault();
     const text = this.#input.value.trim();
     if (!text || !this.#live) return;
-    this.#wishes.say(text);
+    this.#actions.say(text);
     this.#input.value = '';
   }
 }
@@ -142,5 +142,5 @@ export class Controls {
  * @param {string} text
  */
 function button(name, text) {
-  return make('button', { type: 'button', class: name }, text);
+  return element('button', { type: 'button', class: name }, text);
 }

@@ -1,29 +1,29 @@
 /** Which microphone, which loudspeaker, and whether one holds a button to talk. */
 
 import { devices } from '../audio/devices.js';
-import { make } from './make.js';
+import { element } from './element.js';
 
 /** @typedef {import('../audio/devices.js').Device} Device */
 
 export class SoundChoice {
-  #input = make('select', { id: 'input' });
-  #output = make('select', { id: 'output' });
-  #hold = make('input', { type: 'checkbox', id: 'hold-to-talk' });
+  #input = element('select', { id: 'input' });
+  #output = element('select', { id: 'output' });
+  #hold = element('input', { type: 'checkbox', id: 'hold-to-talk' });
 
   /**
    * @param {{ onDevices: (chosen: { input: string, output: string }) => void,
-   *   onPushToTalk: (on: boolean) => void }} wishes
+   *   onPushToTalk: (on: boolean) => void }} actions
    */
   constructor({ onDevices, onPushToTalk }) {
     // Which loudspeaker sounds can be chosen where an AudioContext can be told so.
     const choosesOutput = 'setSinkId' in AudioContext.prototype;
-    this.node = make(
+    this.node = element(
       'fieldset',
       { class: 'sound', id: 'sound', hidden: true },
-      make('legend', { class: 'unseen' }, 'Sound'),
+      element('legend', { class: 'unseen' }, 'Sound'),
       labelled('Microphone', this.#input),
       ...(choosesOutput ? [labelled('Loudspeaker', this.#output)] : []),
-      make('label', { class: 'check' }, this.#hold, 'Push to talk'),
+      element('label', { class: 'check' }, this.#hold, 'Push to talk'),
     );
     for (const select of [this.#input, this.#output]) {
       fill(select, []);
@@ -47,7 +47,7 @@ export class SoundChoice {
  * @param {HTMLSelectElement} select
  */
 function labelled(name, select) {
-  return make('label', {}, make('span', {}, name), select);
+  return element('label', {}, element('span', {}, name), select);
 }
 
 /**
@@ -58,8 +58,8 @@ function fill(select, found) {
   const chosen = select.value;
   const named = found.filter(({ deviceId, label }) => deviceId && deviceId !== 'default' && label);
   select.replaceChildren(
-    make('option', { value: '' }, 'Default'),
-    ...named.map(({ deviceId, label }) => make('option', { value: deviceId }, label)),
+    element('option', { value: '' }, 'Default'),
+    ...named.map(({ deviceId, label }) => element('option', { value: deviceId }, label)),
   );
   select.value = named.some(({ deviceId }) => deviceId === chosen) ? chosen : '';
 }

@@ -9,7 +9,7 @@
  * being spoken aloud: a second voice would talk over them, and the microphone would hear it.
  */
 
-import { make, setText } from './make.js';
+import { element, setText } from './element.js';
 import { seconds } from './wording.js';
 
 /** @typedef {import('../conversation.js').Turn} Turn */
@@ -75,8 +75,8 @@ function shortened(text) {
 export class Transcript {
   /** @type {Row[]} */
   #rows = [];
-  #newest = make('button', { type: 'button', class: 'newest', hidden: true }, 'Newest words');
-  #log = make('div', {
+  #newest = element('button', { type: 'button', class: 'newest', hidden: true }, 'Newest words');
+  #log = element('div', {
     class: 'log',
     role: 'log',
     'aria-live': 'off',
@@ -86,7 +86,7 @@ export class Transcript {
   #followed = true;
 
   constructor() {
-    this.node = make('div', { class: 'transcript' }, this.#log, this.#newest);
+    this.node = element('div', { class: 'transcript' }, this.#log, this.#newest);
     this.#log.addEventListener('scroll', () => this.#look(), { passive: true });
     this.#newest.addEventListener('click', () => {
       this.#followed = true;
@@ -115,7 +115,7 @@ export class Transcript {
 
   /** @param {string} text  a sentence that is neither's */
   notice(text) {
-    this.#log.append(make('p', { class: 'notice' }, text));
+    this.#log.append(element('p', { class: 'notice' }, text));
     this.#follow();
   }
 
@@ -149,17 +149,17 @@ class Row {
   /** @type {Turn | null} */
   #turn = null;
   #voice = '';
-  #who = make('span', { class: 'who' });
-  #tools = make('div', { class: 'tools' });
-  #said = make('p', { class: 'said', dir: 'auto' });
-  #margin = make('span', { class: 'margin' });
+  #who = element('span', { class: 'who' });
+  #tools = element('div', { class: 'tools' });
+  #said = element('p', { class: 'said', dir: 'auto' });
+  #margin = element('span', { class: 'margin' });
 
   constructor() {
-    this.node = make(
+    this.node = element(
       'div',
       { class: 'turn' },
       this.#who,
-      make('div', { class: 'words' }, this.#tools, this.#said),
+      element('div', { class: 'words' }, this.#tools, this.#said),
       this.#margin,
     );
   }
@@ -208,12 +208,12 @@ function match(parent, items, node) {
  */
 function segmentNode({ kind, text }, now) {
   const tag = kind === 'lost' ? 's' : 'span';
-  const node = now?.localName === tag ? now : make(tag);
+  const node = now?.localName === tag ? now : element(tag);
   if (node.className !== kind) node.className = kind;
   if (kind !== 'lost') {
     setText(node, text);
   } else if (node.lastChild?.textContent !== text) {
-    node.replaceChildren(make('span', { class: 'unseen' }, ' (not heard:) '), text);
+    node.replaceChildren(element('span', { class: 'unseen' }, ' (not heard:) '), text);
   }
   return node;
 }
@@ -223,7 +223,7 @@ function segmentNode({ kind, text }, now) {
  * @param {Element | undefined} now
  */
 function toolNode(tool, now) {
-  const node = now ?? make('p', { class: 'tool' }, make('b'), make('span'), make('span'));
+  const node = now ?? element('p', { class: 'tool' }, element('b'), element('span'), element('span'));
   const asked = tool.argumentsJson ? ` ${plainly(tool.argumentsJson)}` : '';
   const answered = tool.resultJson ? plainly(tool.resultJson) : 'done';
   const texts = [tool.name, asked, tool.answered ? ` → ${answered}` : ' …'];

@@ -26,7 +26,7 @@ export function share(level) {
 }
 
 /** The latest levels of both voices. Time is an argument. */
-export class Strip {
+export class LevelHistory {
   #person = new Float32Array(SLOTS);
   #voice = new Float32Array(SLOTS);
   #slot = -1;
