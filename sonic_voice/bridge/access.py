@@ -1,7 +1,11 @@
-"""From where one may come: on this machine anybody of this machine, beyond it by name and token.
+"""Access control: the allowed origins of pages, and the tokens that are accepted.
 
-A page of any site can open a WebSocket to `localhost`; only the `Origin` that the browser adds
-tells. So the origin is checked always, on loopback too, and a client that sends none is refused.
+On loopback every page that the server itself serves is allowed, and a token is optional. At an
+address that other machines can reach, origins must be named and tokens are required.
+
+A page of any site can open a WebSocket to `localhost`, and only the `Origin` header that the
+browser adds reveals the site. The origin is therefore always checked, on loopback too, and a client
+that sends none is refused.
 """
 
 import logging
@@ -22,27 +26,28 @@ _ORIGIN = re.compile(r"https?://[^/?#\s@*]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Which pages may connect, and which tokens are taken.
+    """The rules by which a connection is accepted: origins, and keys of tokens.
 
-    Where there are neither a secret nor keys, no token is asked for, which only loopback may do.
-    With both, a token of either is taken.
+    Without a secret and without keys no token is required; this is allowed on loopback only. With
+    both, a token that is signed with either is accepted.
 
     Raises:
-        ConfigError: For an origin that is none, a weak secret, and keys at a URL without an
-            audience.
+        ConfigError: If an origin is malformed, the secret is weak, or keys at a URL are given
+            without an audience.
     """
 
     origins: frozenset[str] = frozenset()
-    """Allowed besides the server's own on loopback, such as `https://shop.example`."""
+    """Origins that are allowed in addition to the server's own on loopback, such as
+    `https://shop.example`."""
     secret: bytes = field(default=b"", repr=False)
-    """What HS256 tokens are signed with, and what `/token` and `/metrics` ask for."""
+    """Secret that HS256 tokens are signed with, and that `/token` and `/metrics` require."""
     keys: KeySource | None = None
-    """The public keys of RS256 and ES256 tokens; see `key_source`."""
+    """Public keys of RS256 and ES256 tokens; see `key_source`."""
     issuer: str = ""
-    """The `iss` that every token must have; empty: any, or none."""
+    """Required `iss` of every token. Empty: any issuer, or none."""
     audience: str = ""
-    """The `aud` that every token must have; empty: tokens with one are refused. Required with keys
-    at a URL, which may sign tokens for other applications, too."""
+    """Required `aud` of every token. Empty: tokens that have one are refused. It must be set for
+    keys at a URL, because they may sign tokens for other applications, too."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origins", frozenset(map(_origin, self.origins)))
@@ -58,11 +63,19 @@ class Access:
 
     @property
     def asks_for_tokens(self) -> bool:
-        """Whether nobody may talk without a token."""
+        """True if a token is required for every new conversation."""
         return bool(self.secret) or self.keys is not None
 
     def check_host(self, host: str) -> None:
-        """Raise `ConfigError` if this is too little to listen at `host`."""
+        """Check that these rules are strict enough to listen at `host`.
+
+        Args:
+            host: The name or address that the server is to listen at.
+
+        Raises:
+            ConfigError: If other machines can reach `host`, and no origin is allowed or no token
+                is required.
+        """
         if is_loopback(host):
             return
         if not self.origins:
@@ -78,7 +91,13 @@ class Access:
             )
 
     def with_own_origins(self, host: str, port: int, *, tls: bool) -> "Access":
-        """The same, and on loopback the pages that the server itself serves at `port`."""
+        """Return these rules, extended on loopback by the origins of the server's own pages.
+
+        Args:
+            host: The host that the server listens at.
+            port: The port that it listens at.
+            tls: Whether it serves https.
+        """
         if not is_loopback(host):
             return self
         scheme = "https" if tls else "http"
@@ -87,20 +106,30 @@ class Access:
         return replace(self, origins=self.origins | own)
 
     def check_origin(self, origin: str | None) -> None:
-        """Raise `BridgeRefusal` for a page of a site that is not allowed, and for no page at all."""
+        """Check that a page may connect.
+
+        Args:
+            origin: The `Origin` header of the handshake; None if there was none.
+
+        Raises:
+            BridgeRefusal: `BAD_ORIGIN`, if the origin is missing or is not allowed.
+        """
         if origin is None or origin.lower() not in self.origins:
             raise BridgeRefusal(Close.BAD_ORIGIN)
 
     async def authenticate(self, token: str, *, now_s: float) -> TokenClaims:
-        """Check a token, and return what it says. May wait for a fetch of the issuer's keys.
+        """Verify a token. This may wait for a fetch of the issuer's keys.
 
         Args:
             token: The token as the page sent it; empty if it sent none.
-            now_s: `time.time()`.
+            now_s: The time of day, `time.time()`.
+
+        Returns:
+            The claims of the token; claims without a subject if no token is required.
 
         Raises:
-            BridgeRefusal: `NO_TOKEN`, `EXPIRED`, `FORGED`, or `KEYS_UNAVAILABLE` while the keys cannot
-                be fetched. The log says at level INFO what was wrong with the token.
+            BridgeRefusal: `NO_TOKEN`, `EXPIRED`, `FORGED`, or `KEYS_UNAVAILABLE` while the keys
+                cannot be fetched. What was wrong with the token is logged at level INFO.
         """
         if not self.asks_for_tokens:
             return TokenClaims("")
@@ -114,7 +143,10 @@ class Access:
             raise
 
     async def _key(self, header: TokenHeader) -> bytes | PublicKey:
-        """Return the key of the kind that `header` names: the secret never verifies RS256."""
+        """Return the key that `header` names. A key verifies its own algorithm alone.
+
+        The secret never verifies RS256, for example, whatever the token names.
+        """
         key: bytes | PublicKey | None = None
         if header.algorithm == "HS256":
             key = self.secret or None

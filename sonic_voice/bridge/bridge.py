@@ -1,9 +1,10 @@
-"""The bridge: who may come in, and all the conversations that are held.
+"""The bridge: admission of connections, and the sessions of all browsers.
 
     socket ──► handle ── origin ── hello ── token ── limits ──► BrowserSession.run (a task), .serve
-                         └─ resume ──► the BrowserSession that was kept ──► BrowserSession.serve
+                           └─ resume ──► the BrowserSession that was kept ──► BrowserSession.serve
 
-It knows nothing of how WebSockets are served: `server` and `asgi` bring them.
+The bridge does not depend on how WebSockets are served: `server` and `asgi` pass it a `Socket` for
+each connection.
 """
 
 import asyncio
@@ -32,10 +33,16 @@ _log = logging.getLogger(__name__)
 
 
 class Bridge:
-    """Holds conversations for browsers. An async context manager; leaving it ends them all.
+    """A host of conversations with browsers, and an async context manager.
 
-    `transport` is who speaks, `offer` what a page may have of it, `access` who may come. Leaving
-    says goodbye to the service for each conversation, for `BridgeLimits.goodbye_s` at most.
+    Leaving the context ends all conversations. Each one closes its session with the service first,
+    for which they have `BridgeLimits.goodbye_s` in all.
+
+    Args:
+        offer: The configuration, the tools and the choices that a page has.
+        transport: The connection to the service.
+        access: The origins and tokens that are accepted.
+        limits: The limits on connections and conversations.
 
     Raises:
         ConfigError: If a package of the extra `bridge` is missing.
@@ -77,13 +84,19 @@ class Bridge:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def stop(self) -> None:
-        """End all conversations, and take no more. May be repeated."""
+        """End all conversations, and accept no new ones. May be called again."""
         self.stopping = True
         for session, _ in self._sessions.values():
             session.end(Close.STOPPING)
 
     async def handle(self, socket: Socket) -> None:
-        """Serve one connection to its end. Raises nothing that a client can bring about."""
+        """Serve one connection until it ends. Nothing that a client does makes this raise.
+
+        Cancelling it keeps the conversation for `BridgeLimits.keep_s`, as a lost connection does.
+
+        Args:
+            socket: The open connection. It is closed with a reason, except when it is lost.
+        """
         self.connected += 1
         close: Close | None
         try:
@@ -99,7 +112,7 @@ class Bridge:
             await socket.close(close, REASONS[close].text)
 
     def metrics_page(self) -> str:
-        """Return the page of `/metrics`, in the text format of Prometheus."""
+        """Return the content of `/metrics`, in the text format of Prometheus."""
         return self.exposition.page().decode()
 
     async def _handle(self, socket: Socket) -> Close | None:
@@ -114,7 +127,9 @@ class Bridge:
         try:
             hello = await self._read_hello(socket)
             claims = None
-            if not hello.resume:  # its key may have to be fetched first
+            # A resume token is proof enough. Verifying a session token may wait for its key, so
+            # the connection counts as unauthenticated until then.
+            if not hello.resume:
                 claims = await self.access.authenticate(hello.token, now_s=time.time())
         finally:
             self._unauthenticated -= 1
@@ -166,7 +181,11 @@ class Bridge:
 def _exposition(
     metrics: BridgeMetrics, concurrency: ConcurrencyLimit, connected: Callable[[], int]
 ) -> "Exposition":
-    """Import `prometheus_client` now rather than with the package, or when a page is asked for."""
+    """Return the Prometheus registry of a bridge.
+
+    `prometheus_client` is imported here, rather than with the package or when `/metrics` is
+    requested.
+    """
     try:
         from .exposition import Exposition
     except ImportError as error:
@@ -178,5 +197,8 @@ def _exposition(
 
 
 def _digest(resume: str) -> bytes:
-    """What a resume token is found by: looking one up tells nothing of the others by its time."""
+    """Return the key that a resume token is looked up by.
+
+    The duration of a look-up then reveals nothing about other tokens.
+    """
     return hashlib.sha256(resume.encode("utf-8", "replace")).digest()
