@@ -13,7 +13,7 @@ without I/O, each in its module:
     site                   responses over plain HTTP
     closing                close codes, and the reason that a page is told
 
-`browser_session` holds one conversation, `bridge` all of them.
+`browser_session` holds one conversation, `bridge` all of them; `offer` is what pages may choose.
 
 Only `server` needs the package `websockets`, which the extra `bridge` installs.
 """
@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 from .access import Access
 from .asgi import asgi
 from .bridge import Bridge
-from .browser_session import Offer
 from .closing import Close
 from .jwks import RemoteKeys, key_source
 from .limits import BridgeLimits
+from .offer import Offer
 from .site import load_pages, web_client
 from .tokens import issue_token
 

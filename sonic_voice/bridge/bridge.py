@@ -18,11 +18,12 @@ from ..errors import ConfigError
 from ..extras import install_command
 from ..transport import Transport
 from .access import Access
-from .browser_session import BrowserSession, Offer
+from .browser_session import BrowserSession
 from .closing import REASONS, BridgeRefusal, Close
 from .limits import BridgeLimits, ConcurrencyLimit
 from .messages import SUBPROTOCOL, VERSION, Hello, read_message
 from .metrics import BridgeMetrics
+from .offer import Offer
 from .socket import Gone, Socket
 from .tokens import TokenClaims
 

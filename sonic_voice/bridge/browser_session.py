@@ -1,14 +1,16 @@
 """One claims's conversation, which outlives the connections of the page.
 
-    page ──► hear ──► BrowserSource ──► converse ──► BrowserSink ──► PageOutbox ──► page
+    page ──► feed ──► BrowserSource ──► converse ──► BrowserSink ──► PageOutbox ──► page
                                             └──► observe ──► PageOutbox
 
-`run` is the conversation, a task of the bridge's. `serve` is one connection, in the task of its
-socket; there is one at a time, and a newer one replaces an older. When a connection is lost the
-conversation goes on, the user silent, until a page resumes it or `BridgeLimits.keep_s` have passed.
+`run` holds the conversation, in a task of the bridge. `serve` serves one connection, in the task of
+its socket. There is one connection at a time; a newer one replaces an older one. When a connection
+is lost the conversation continues, with silence as the user's sound, until a page resumes it or
+`BridgeLimits.keep_s` have passed.
 
-`ending` is set once, with the reason, by whatever comes first: the page's goodbye, a limit, the
-end of the session. The page is closed at once then, and the service told goodbye in its own time.
+`ending` is set once, to the close code of whichever comes first: the page's goodbye, a limit or the
+end of the session. The page's connection is then closed at once, and the session with the service
+is closed in the background.
 """
 
 import asyncio
@@ -18,7 +20,6 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any
 
 from ..audio.mute import HushableSink, MutableSource
@@ -40,7 +41,6 @@ from ..events import (
 )
 from ..metrics import Metrics
 from ..session import EXPIRY_NOTICE_AT, Session
-from ..tools.toolbox import Toolbox
 from ..transport import Transport
 from .browser_audio import BrowserSink, BrowserSource
 from .closing import BridgeRefusal, Close, close_for
@@ -59,53 +59,34 @@ from .messages import (
     read_message,
 )
 from .metrics import BridgeMetrics
+from .offer import Offer
 from .outbox import PageOutbox
 from .socket import Gone, Socket
-from .tokens import TokenClaims
 
 _log = logging.getLogger(__name__)
 
 OVERDUE_S = 30.0
-"""How much longer than a stream's life a conversation may last, in seconds, before the bridge ends
-it itself. Opening the stream, which its life does not include, can take 20 s."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """What the application lets a page have. The rest is the server's alone."""
-
-    config: SessionConfig
-    tools: Toolbox
-    voices: tuple[str, ...] = ()
-    """Voices that a page may choose, besides that of `config`."""
-    show_tools: bool = False
-    """Whether a page sees what tools were asked and what they answered, or only their names."""
-
-    def config_for(self, hello: Hello, claims: TokenClaims) -> SessionConfig:
-        """The configuration for one conversation. Raises `BridgeRefusal`.
-
-        A language is one of the voices offered that was made for it.
-        """
-        model = self.config.voice_model
-        offered = [str(self.config.voice), *self.voices]
-        allowed = [voice for voice in offered if not claims.voices or voice in claims.voices]
-        wanted = [
-            voice
-            for voice in allowed
-            if hello.voice in ("", voice)
-            and any(_speaks(locale, hello.language) for locale in model.voice(voice).locales)
-        ]
-        if not wanted:
-            raise BridgeRefusal(Close.BAD_CHOICE)
-        return replace(self.config, voice=wanted[0])
-
-
-def _speaks(locale: str, language: str) -> bool:
-    return not language or f"{locale}-".lower().startswith(f"{language}-".lower())
+"""Time by which a conversation may exceed a stream's life, in seconds, before the bridge ends it
+itself. Opening the stream, which its life does not include, can take 20 s."""
 
 
 class BrowserSession:
-    """One conversation. `resume` is the word by which its page is known again."""
+    """One conversation with a browser, over any number of consecutive connections.
+
+    It must be created in a running event loop. Run `run` as a task, and await `serve` for each
+    connection.
+
+    Args:
+        config: The configuration of the session with the service.
+        offer: The tools, and whether the page sees their arguments and results.
+        transport: The connection to the service.
+        limits: The limits on its messages and durations.
+        bridge_metrics: The counters of the bridge, which this adds to.
+
+    Attributes:
+        resume: The resume token, which a page sends to continue this conversation.
+        ending: Set to the close code when the conversation has ended.
+    """
 
     def __init__(
         self,
@@ -132,7 +113,7 @@ class BrowserSession:
         self._controls: Controls | None = None
         self._metrics: Metrics | None = None
         self._last_timed_turn = 0
-        """The last turn whose latency was told."""
+        """The last turn whose latency was reported."""
         self._connection: asyncio.Future[Close] | None = None
         self._outgoing = asyncio.Lock()
         self._timers: dict[Close, asyncio.TimerHandle] = {}
@@ -144,11 +125,15 @@ class BrowserSession:
     # -- the conversation ----------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Hold it, until it is over. Never raises but when cancelled."""
+        """Hold the conversation until it ends. This raises only when it is cancelled.
+
+        Cancelling it ends the conversation with `STOPPING`.
+        """
         began_s, life_s = time.monotonic(), self._config.stream_life_s
         if self._limits.session_s < life_s:
             self._arm(Close.TOO_LONG, self._limits.session_s)
-        else:  # the service ends it, and says so; unless it lets us wait
+        else:
+            # The service ends the stream and says so. The timer is for the case that it does not.
             self._arm(Close.SERVICE_LIFETIME, life_s + OVERDUE_S)
         self._arm(Close.IDLE, self._limits.idle_s)
         try:
@@ -165,7 +150,8 @@ class BrowserSession:
             dropped_s = self._config.output.seconds(2 * self._outbox.dropped)
             self._bridge_metrics.answer_dropped_s += dropped_s
             self._bridge_metrics.voice_dropped_s += self._source.dropped_s
-            self._controls = None  # which holds this session: a cycle, and minutes of sound in it
+            # The controls refer to this object. Breaking the cycle frees minutes of sound.
+            self._controls = None
 
     async def _converse(self) -> None:
         source = MutableSource(self._source)
@@ -217,7 +203,8 @@ class BrowserSession:
 
     def _report_latency(self, turn: int) -> None:
         measured = self._metrics.turn(turn) if self._metrics else None
-        # A turn that has ended, as all its sound has come, may be interrupted while it sounds.
+        # A turn may end, because all its sound was received, and still be interrupted while it
+        # plays: its latency is then reported once.
         if (
             turn > self._last_timed_turn
             and measured is not None
@@ -233,9 +220,12 @@ class BrowserSession:
         self._sendable.set()
 
     def end(self, close: Close) -> None:
-        """It is over, because of `close`, unless it was before.
+        """End the conversation, unless it has ended.
 
-        The page is told what was heard of an answer that ends here, before it is closed.
+        If an answer is playing, the page is first sent what was heard of it.
+
+        Args:
+            close: The close code for the page.
         """
         if self.ending.done():
             return
@@ -247,7 +237,7 @@ class BrowserSession:
         self._source.close()
 
     def _arm(self, close: Close, after_s: float) -> None:
-        """End with `close` in `after_s`, unless it is armed again."""
+        """Start or restart the timer that ends the conversation with `close` after `after_s`."""
         self._disarm(close)
         if not self.ending.done():
             loop = asyncio.get_running_loop()
@@ -260,15 +250,26 @@ class BrowserSession:
     # -- one connection ------------------------------------------------------------------------
 
     async def serve(self, socket: Socket, hello: Hello) -> Close | None:
-        """Serve a page until it or the conversation goes. None: it was lost, and may come back.
+        """Serve one connection until it is lost or the conversation ends.
 
-        Raises `BridgeRefusal` for a page that breaks a rule; the conversation is over then, too.
+        An older connection of this conversation is replaced. Cancelling this is the same as losing
+        the connection: the conversation waits `BridgeLimits.keep_s` for the page.
+
+        Args:
+            socket: The open connection, whose hello has been read.
+            hello: That hello, which tells whether the page resumes and what it has received.
+
+        Returns:
+            The code to close the connection with; None if it was lost and may be resumed.
+
+        Raises:
+            BridgeRefusal: If the page breaks a rule. The conversation is then over, too.
         """
         if self._connection is not None and not self._connection.done():
             self._connection.set_result(Close.REPLACED)
         mine = self._connection = asyncio.get_running_loop().create_future()
         try:
-            async with self._outgoing:  # the older one has let go of the outbox
+            async with self._outgoing:  # wait until the older connection has released the outbox
                 if mine.done():
                     return Close.REPLACED
                 self._disarm(Close.FORGOTTEN)
@@ -282,7 +283,7 @@ class BrowserSession:
             if gone.goodbye:
                 self.end(Close.BYE)
             return None
-        finally:  # some servers cancel the task of a lost connection
+        finally:  # not `except Gone`: some servers cancel the task of a lost connection
             if self._connection is mine:
                 self._connection = None
                 self._arm(Close.FORGOTTEN, self._limits.keep_s)
@@ -304,8 +305,11 @@ class BrowserSession:
             if faults:
                 raise faults[0]
         finally:
-            del faults, tasks  # a fault holds this frame, and they it: a cycle with this session
-        with suppress(Gone):  # what was said last, by whoever said it
+            # The traceback of an exception refers to this frame, and this frame to the exception
+            # and to the tasks: a reference cycle that would keep this session alive.
+            del faults, tasks
+        # Send the last messages, such as what was heard, before the connection is closed.
+        with suppress(Gone):
             while isinstance(message := self._outbox.take_next(), str):
                 await self._send(socket, message)
         return self.ending.result()
@@ -335,7 +339,7 @@ class BrowserSession:
                 raise BridgeRefusal(Close.TOO_SLOW)
 
     async def _next_item(self) -> str | bytes:
-        """What is to be sent next; a sign of life, when nothing was for a while."""
+        """Wait for the next message or frame, and return `ALIVE` after `alive_s` without one."""
         try:
             async with asyncio.timeout(self._limits.alive_s):
                 while (message := self._outbox.take_next()) is None:
@@ -380,7 +384,7 @@ class BrowserSession:
                 self.end(Close.BYE)
 
     def _with_controls(self, act: Callable[[Controls], None]) -> None:
-        """Do it, if it can be done now; the page is told if not."""
+        """Call `act` with the controls, or send the page a notice if it cannot be done now."""
         try:
             if self._controls is None:
                 raise OrderError("The session is not open yet.")
@@ -389,14 +393,20 @@ class BrowserSession:
             self._queue_message({"type": "notice", "text": "This cannot be done just now."})
 
     def _correct_heard(self, turn: int | None) -> None:
-        """The page has told where a flush cut `turn`; until then it was a guess."""
+        """Replace the estimate of what was heard of `turn` by what the page has reported.
+
+        None means that the report is not about a turn that a flush has cut.
+        """
         if turn is not None and self._controls is not None:
             session = self._controls.session
             self._observe(session.heard(turn, self._browser_sink.played_ms(turn)), session.now())
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> list[Exception]:
-    """Cancel `tasks`. The faults that they ended with; that the page is gone comes last."""
+    """Cancel tasks, and return the exceptions that they ended with.
+
+    `Gone` is sorted last: a rule that the page broke is the more precise reason.
+    """
     for task in tasks:
         task.cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)

@@ -55,7 +55,7 @@ class Reason:
     text: str
     """Sentence that a page may show to the user, with the next step."""
     retry: bool = False
-    """Whether a page may begin a new conversation without asking the user."""
+    """True if a page may begin a new conversation without asking the user."""
 
 
 REASONS: dict[Close, Reason] = {

@@ -13,13 +13,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sonic_voice.bridge.access import Access
 from sonic_voice.bridge.bridge import Bridge
-from sonic_voice.bridge.browser_session import Offer
 from sonic_voice.bridge.closing import BridgeRefusal, Close
 from sonic_voice.bridge.exposition import Exposition
 from sonic_voice.bridge.keys import KeySet
 from sonic_voice.bridge.limits import BridgeLimits, ConcurrencyLimit, TokenBucket
 from sonic_voice.bridge.messages import Hello
 from sonic_voice.bridge.metrics import BridgeMetrics
+from sonic_voice.bridge.offer import Offer
 from sonic_voice.bridge.site import Response, Site, load_pages
 from sonic_voice.bridge.tokens import TokenClaims, read_token
 from sonic_voice.config import SessionConfig
