@@ -4,15 +4,22 @@
  *     <script type="module" src="https://voice.example/sonic-voice.js"></script>
  *     <sonic-voice voice="tiffany" token="..."></sonic-voice>
  *
- * Attributes: `src`, where to connect (default: /talk beside this module); `token`; `voice`;
- * `language`; `label`, heading and accessible name. Elements inside it stand as its heading
- * instead. Properties: `client`, the VoiceClient, for an application that wants its turns and
- * events; `fetchToken`, an async function that gives a fresh token, to be set before the first
- * conversation. Where a new token is needed and there is no `fetchToken`, the button dispatches
- * `sonic-voice-sign-in`; unless that is prevented, it then reloads the page.
+ * Attributes:
  *
- * The element only shows and asks: what a conversation is lives in the client. At each of the
- * client's events it changes what differs.
+ * - `src`: the address to connect to; by default /talk beside this module
+ * - `token`, `voice`, `language`: the options of `VoiceClient`
+ * - `label`: the heading and the accessible name. Child elements replace the heading
+ *
+ * Properties:
+ *
+ * - `client`: the `VoiceClient`, for an application that uses its turns and events
+ * - `fetchToken`: an async function that returns a new token; set it before the first conversation
+ *
+ * If a new token is needed and there is no `fetchToken`, the button dispatches
+ * `sonic-voice-sign-in`; unless that event is prevented, the page is then reloaded.
+ *
+ * The element only shows state and passes on what the user does; the conversation is in the client.
+ * On each event of the client it updates what differs.
  */
 
 import { Controls } from './view/controls.js';
@@ -29,10 +36,10 @@ import { Waveform } from './waveform.js';
 
 const LABEL = 'Sonic Voice';
 
-/** Of the close that both wanted. */
+/** Close code of a conversation that the user ended. */
 const BYE_CODE = 1000;
 
-/** @type {Omit<Moment, 'trouble'>} */
+/** What the controls show before there is a client. @type {Omit<Moment, 'trouble'>} */
 const BEFORE = {
   state: 'idle',
   muted: false,
@@ -42,16 +49,19 @@ const BEFORE = {
   responseMs: null,
 };
 
+/** The element `<sonic-voice>`. */
 export class SonicVoice extends HTMLElement {
   static observedAttributes = ['label', 'src', 'token', 'voice', 'language'];
 
-  /** @type {(() => Promise<string>) | undefined} */
+  /** Returns a new token. @type {(() => Promise<string>) | undefined} */
   fetchToken;
 
   /** @type {VoiceClient | null} */
   #client = null;
-  #heard = new AbortController();
-  #here = new AbortController();
+  /** Aborted when the client is replaced: ends the listeners for its events. */
+  #clientListeners = new AbortController();
+  /** Aborted when the element is removed: ends the listeners for events of the page. */
+  #pageListeners = new AbortController();
   /** @type {Trouble | null} */
   #trouble = null;
 
@@ -106,26 +116,33 @@ export class SonicVoice extends HTMLElement {
     this.#soundButton.addEventListener('click', () => this.#showSound(!this.#soundShown));
   }
 
+  /** Called by the browser when the element is inserted into a document. */
   connectedCallback() {
-    this.#here = new AbortController();
-    const { signal } = this.#here;
+    this.#pageListeners = new AbortController();
+    const { signal } = this.#pageListeners;
     addEventListener('keydown', (event) => this.#key(event), { signal });
     navigator.mediaDevices?.addEventListener('devicechange', () => this.#look(), { signal });
     this.#controls.pushToTalk.listen();
     this.#showAll();
   }
 
+  /** Called by the browser when the element is removed. It ends the conversation. */
   disconnectedCallback() {
-    this.#here.abort();
+    this.#pageListeners.abort();
     this.#controls.pushToTalk.leave();
     queueMicrotask(() => {
-      if (this.isConnected) return; // it was only moved
+      if (this.isConnected) return; // the element was only moved
       this.#waveform.stop();
       this.#client?.close();
     });
   }
 
-  /** @param {string} name */
+  /**
+   * Called by the browser when an attribute changes. A client without a conversation is then
+   * replaced, so that the new options are used.
+   *
+   * @param {string} name
+   */
   attributeChangedCallback(name) {
     if (name === 'label') {
       const label = this.getAttribute('label') || LABEL;
@@ -137,7 +154,7 @@ export class SonicVoice extends HTMLElement {
     }
   }
 
-  /** The client; made of the attributes when it is first needed. */
+  /** The client. It is created from the attributes when it is first needed. */
   get client() {
     if (this.#client) return this.#client;
     const client = new VoiceClient({
@@ -154,34 +171,35 @@ export class SonicVoice extends HTMLElement {
   set client(client) {
     this.#forget();
     this.#client = client;
-    const { signal } = (this.#heard = new AbortController());
+    const { signal } = (this.#clientListeners = new AbortController());
     /** @type {[string, (detail: any) => void][]} */
-    const told = [
+    const handlers = [
       ['state', () => this.#showState()],
       ['turns', () => this.#showTurns()],
       ['notice', ({ text }) => this.#notice(text)],
       ['ended', (ending) => this.#ended(ending)],
     ];
-    for (const [type, tell] of told) {
+    for (const [type, handle] of handlers) {
       const listener = (/** @type {Event} */ event) =>
-        tell(/** @type {CustomEvent} */ (event).detail);
+        handle(/** @type {CustomEvent} */ (event).detail);
       client.addEventListener(type, listener, { signal });
     }
     this.#showAll();
   }
 
+  /** Detach the client. */
   #forget() {
-    this.#heard.abort();
+    this.#clientListeners.abort();
     this.#client = null;
     this.#trouble = null;
   }
 
-  /** @param {Act} act */
+  /** Do what the main button says. @param {Act} act */
   #act(act) {
-    const tokenComes = act !== 'sign-in' || this.fetchToken !== undefined;
-    if (act === 'reload' || (!tokenComes && this.#asksToSignIn())) {
+    const hasToken = act !== 'sign-in' || this.fetchToken !== undefined;
+    if (act === 'reload' || (!hasToken && this.#asksToSignIn())) {
       location.reload();
-    } else if (tokenComes) {
+    } else if (hasToken) {
       if (act === 'plain-voice') {
         this.removeAttribute('voice');
         this.removeAttribute('language');
@@ -190,15 +208,15 @@ export class SonicVoice extends HTMLElement {
     }
   }
 
-  /** Whether nobody took it on. */
+  /** Dispatch `sonic-voice-sign-in`, and return whether the application did not prevent it. */
   #asksToSignIn() {
     const options = { bubbles: true, composed: true, cancelable: true };
     return this.dispatchEvent(new CustomEvent('sonic-voice-sign-in', options));
   }
 
   /**
-   * Does what can fail in a way that has words, and shows them if it does. That a conversation
-   * ended is told by `ended`, even if it never began.
+   * Carry out an action, and show its error if that has a hint. An error that ends a conversation
+   * is shown by `#ended`, even if the conversation never began.
    *
    * @param {() => Promise<void>} action
    */
@@ -214,29 +232,30 @@ export class SonicVoice extends HTMLElement {
     this.#look();
   }
 
-  /** @param {string} text */
+  /** Show a sentence in the transcript. @param {string} text */
   #notice(text) {
     this.#transcript.notice(text);
     this.#showTurns();
   }
 
-  /** @param {import('./closing.js').Ending} ending */
+  /** Show why the conversation ended. @param {import('./closing.js').Ending} ending */
   #ended({ code, reason }) {
     this.#trouble = code === BYE_CODE ? null : troubleOf(reason, code);
     this.#showState();
   }
 
-  /** @param {(client: VoiceClient) => void} change */
+  /** Change the client, and show its state. @param {(client: VoiceClient) => void} change */
   #change(change) {
     change(this.client);
     this.#showState();
   }
 
+  /** Cut off the answer, if one is being spoken. */
   #interrupt() {
     if (this.#client?.state === 'speaking') this.#client.interrupt();
   }
 
-  /** @param {KeyboardEvent} event */
+  /** Handle Escape: close the sound settings, or interrupt. @param {KeyboardEvent} event */
   #key(event) {
     if (event.key !== 'Escape' || event.defaultPrevented) return;
     if (this.#soundShown && this.#sound.node.matches(':focus-within')) {
@@ -247,31 +266,36 @@ export class SonicVoice extends HTMLElement {
     }
   }
 
+  /** Whether the sound settings are shown. */
   get #soundShown() {
     return this.#soundButton.getAttribute('aria-expanded') === 'true';
   }
 
-  /** @param {boolean} shown */
+  /** Show or hide the sound settings. @param {boolean} shown */
   #showSound(shown) {
     this.#sound.node.hidden = !shown;
     this.#soundButton.setAttribute('aria-expanded', String(shown));
     if (shown) this.#look();
   }
 
+  /** Update the list of devices, if it is shown. */
   #look() {
     if (this.#soundShown) void this.#sound.look();
   }
 
+  /** The name of the voice for display. */
   get #voiceName() {
     const name = this.#client?.voice || this.getAttribute('voice') || 'Voice';
     return name.charAt(0).toUpperCase() + name.slice(1);
   }
 
+  /** Update everything. */
   #showAll() {
     this.#showTurns();
     this.#showState();
   }
 
+  /** Update the controls and the waveform. */
   #showState() {
     const client = this.#client;
     const state = client?.state ?? 'idle';
@@ -285,6 +309,7 @@ export class SonicVoice extends HTMLElement {
     }
   }
 
+  /** Update the transcript. */
   #showTurns() {
     const turns = this.#client?.turns ?? [];
     this.#transcript.show(turns, this.#voiceName);
@@ -293,6 +318,7 @@ export class SonicVoice extends HTMLElement {
     this.#transcript.node.hidden = this.#transcript.isEmpty;
   }
 
+  /** Save the transcript as a file. */
   #download() {
     const words = new Blob([this.client.transcript()], { type: 'text/plain;charset=utf-8' });
     const href = URL.createObjectURL(words);
@@ -303,16 +329,20 @@ export class SonicVoice extends HTMLElement {
 }
 
 /**
+ * Switch push-to-talk on or off.
+ *
  * @param {VoiceClient} client
  * @param {boolean} on
  */
 function holdToTalk(client, on) {
   client.pushToTalk = on;
-  client.muted = false; // a held button is to be heard
+  client.muted = false; // otherwise holding the button would have no effect
   client.talking = false;
 }
 
 /**
+ * Return what the controls show of a client.
+ *
  * @param {VoiceClient | null} client
  * @returns {Omit<Moment, 'trouble'>}
  */
@@ -323,8 +353,10 @@ function momentOf(client) {
 }
 
 /**
+ * Return an error to show, with the next step.
+ *
  * @param {string} text
- * @param {number} [code]
+ * @param {number} [code]  the close code
  * @returns {Trouble}
  */
 function troubleOf(text, code) {

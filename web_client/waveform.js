@@ -1,11 +1,13 @@
 /**
- * Both voices on one line of time. The person is drawn above it, in strokes; the model below it, as
- * one solid shape: place and form tell them apart, and colour only agrees. Now is at the right, and
- * the past drifts to the left, so that an interruption, and the wait for an answer, can be seen.
+ * A waveform of both voices over one time axis.
  *
- * Levels are noted for both at once, by the clock of the screen: the waves that the devices keep
- * have a time each. Nothing moves while nobody talks to anybody. Who asked for less motion gets two
- * bars that stay in place, four times a second.
+ * The person is drawn above the axis, in strokes; the model below it, as one solid shape. They are
+ * told apart by place and form, and by colour only in addition. The present is at the right and the
+ * past moves to the left, so that an interruption and the wait for an answer can be seen.
+ *
+ * The levels of both are recorded at the same time, by the clock of the screen, because the waves
+ * that the devices keep have different times. Nothing moves without a conversation. Users who
+ * prefer reduced motion get two bars that stay in place and are drawn four times a second.
  */
 
 import { element, setText } from './view/element.js';
@@ -15,20 +17,25 @@ import { SLOTS, SLOT_MS, LevelHistory, share } from './view/level-history.js';
 /** @typedef {() => { person: LevelSource | null, voice: LevelSource | null }} LevelSources */
 /** @typedef {{ person: string, voice: string }} Colors */
 
-/** Between two pictures for who wants less motion. */
+/** Time between two frames for users who prefer reduced motion. */
 const CALM_MS = 250;
 
+/** Distance between two strokes: the width of a slot of time. */
 const PITCH_PX = 4;
+/** Width of a stroke. */
 const STROKE_PX = 2;
+/** Distance of the person's strokes from the axis. */
 const GAP_PX = 4;
+/** Height of a bar, for reduced motion. */
 const BAR_PX = 10;
 
+/** The canvas with both voices, and their names. */
 export class Waveform {
   #history = new LevelHistory();
   /** @type {LevelSources} */
   #sources = () => ({ person: null, voice: null });
   #frame = 0;
-  /** 40 ms, so that a slow screen misses nothing. */
+  /** The two newest values of a device, 40 ms, so that a slow screen misses none. */
   #latest = new Float32Array(2);
   #drawnMs = -Infinity;
   #calm = matchMedia('(prefers-reduced-motion: reduce)');
@@ -40,40 +47,42 @@ export class Waveform {
   #voiceName = element('span', {}, 'Voice');
 
   constructor() {
-    const names = element('p', { 'aria-hidden': 'true' }, element('span', {}, 'You'), this.#voiceName);
+    const you = element('span', {}, 'You');
+    const names = element('p', { 'aria-hidden': 'true' }, you, this.#voiceName);
     this.node = element('div', { class: 'waveform' }, this.#canvas, names);
     new ResizeObserver(() => this.#draw(performance.now())).observe(this.#canvas);
     this.#dark.addEventListener('change', () => this.#restyle());
   }
 
-  /** @param {LevelSources} sources  asked anew for each frame */
+  /** Start drawing. @param {LevelSources} sources  called for each frame */
   start(sources) {
     this.#sources = sources;
     if (!this.#frame) this.#frame = requestAnimationFrame((nowMs) => this.#next(nowMs));
   }
 
-  /** Stops; what was drawn stays. */
+  /** Stop drawing. The last frame stays. */
   stop() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
   }
 
-  /** @param {string} name */
+  /** Set the name of the model's voice. @param {string} name */
   set voiceName(name) {
     setText(this.#voiceName, name);
   }
 
-  /** @param {boolean} whole  whether the connection is; without it the line is dashed */
+  /** Set whether there is a connection. Without one the axis is dashed. @param {boolean} whole */
   set whole(whole) {
     this.node.classList.toggle('broken', !whole);
   }
 
+  /** Draw again with the colours of the current colour scheme. */
   #restyle() {
     this.#colors = null;
     this.#draw(performance.now());
   }
 
-  /** @param {number} nowMs */
+  /** Record the levels, draw, and request the next frame. @param {number} nowMs */
   #next(nowMs) {
     const { person, voice } = this.#sources();
     this.#history.note(nowMs, this.#levelOf(person), this.#levelOf(voice));
@@ -81,14 +90,14 @@ export class Waveform {
     this.#frame = requestAnimationFrame((laterMs) => this.#next(laterMs));
   }
 
-  /** @param {LevelSource | null} source */
+  /** Return the level of a device in the last 40 ms. @param {LevelSource | null} source */
   #levelOf(source) {
     if (!source) return 0;
     source.wave(this.#latest);
     return Math.max(...this.#latest);
   }
 
-  /** @param {number} nowMs */
+  /** Draw a frame. @param {number} nowMs */
   #draw(nowMs) {
     const canvas = this.#canvas;
     const context = canvas.getContext('2d');
@@ -108,7 +117,7 @@ export class Waveform {
   }
 }
 
-/** @param {Element} canvas */
+/** Return the colours of an element's style. @param {Element} canvas */
 function colorsOf(canvas) {
   const style = getComputedStyle(canvas);
   /** @param {string} name */
@@ -116,13 +125,15 @@ function colorsOf(canvas) {
   return { person: color('--ink'), voice: color('--voice') };
 }
 
-/** @typedef {{ width: number, middle: number, colors: Colors }} Sheet  in pixels of the page */
+/** @typedef {{ width: number, middle: number, colors: Colors }} Sheet  in CSS pixels */
 
 /**
+ * Draw the levels of the past as strokes and as a shape.
+ *
  * @param {CanvasRenderingContext2D} context
  * @param {Sheet} sheet
  * @param {LevelHistory} history
- * @param {number} passed  how much of the newest slot has passed, 0 to 1
+ * @param {number} passed  the part of the newest slot that has passed, 0 to 1
  */
 function drawPast(context, { width, middle, colors }, history, passed) {
   const count = Math.min(Math.ceil(width / PITCH_PX) + 2, SLOTS);
@@ -155,6 +166,8 @@ function drawPast(context, { width, middle, colors }, history, passed) {
 }
 
 /**
+ * Draw the current levels as two bars.
+ *
  * @param {CanvasRenderingContext2D} context
  * @param {Sheet} sheet
  * @param {LevelHistory} history

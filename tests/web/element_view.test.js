@@ -16,8 +16,9 @@ const OPEN = { muted: false, pushToTalk: false, talking: false };
  * @returns {Turn}
  */
 function answer(more) {
-  const nothing = { parts: [], tools: [], interrupted: false, heard: '', lost: '', responseMs: null };
-  return { number: 1, who: 'assistant', typed: false, over: false, ...nothing, ...more };
+  const nothing = { parts: [], tools: [], heard: '', lost: '', responseMs: null };
+  const flags = { typed: false, interrupted: false, over: false };
+  return { number: 1, who: 'assistant', ...flags, ...nothing, ...more };
 }
 
 test('an answer is spoken as far as it is final, and planned beyond', () => {

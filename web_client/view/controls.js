@@ -1,8 +1,8 @@
 /**
- * The lower edge: what goes on, in words; the buttons of this moment; a line to type in.
+ * The controls at the lower edge: the state in words, the buttons, and a field to type in.
  *
- * Buttons that mean nothing now are not there. When the one with the focus goes, the focus goes to
- * the main one, so that a keyboard never falls off the page.
+ * Buttons that have no meaning in the current state are hidden. When the button with the focus is
+ * hidden, the focus moves to the main button, so that keyboard users do not lose their place.
  */
 
 import { element, setText } from './element.js';
@@ -14,18 +14,23 @@ import { isAtRest, isLive, mainStep, seconds, stateInWords } from './wording.js'
 /** @typedef {import('../voice-client.js').State} State */
 
 /**
+ * What the controls show.
+ *
  * @typedef {{ state: State, muted: boolean, pushToTalk: boolean, talking: boolean,
  *   typing: boolean, responseMs: number | null, trouble: Trouble | null }} Moment
  */
 
 /**
+ * The callbacks of the controls.
+ *
  * @typedef {{ act: (act: Act) => void, mute: (muted: boolean) => void, interrupt: () => void,
  *   end: () => void, talk: (talking: boolean) => void, say: (text: string) => void }} Actions
  */
 
-/** The longest typed turn that a server takes. */
+/** Maximum length of a typed turn, in characters; the server's limit. */
 const SAID_CHARACTERS = 2000;
 
+/** The state, the buttons and the text field. */
 export class Controls {
   #state = element('p', { class: 'state', role: 'status', 'aria-live': 'polite' });
   #latency = element('p', { class: 'latency' });
@@ -43,13 +48,14 @@ export class Controls {
     autocomplete: 'off',
     enterkeyhint: 'send',
   });
-  #form = element('form', { class: 'say' }, this.#input, element('button', { class: 'send' }, 'Send'));
+  #send = element('button', { class: 'send' }, 'Send');
+  #form = element('form', { class: 'say' }, this.#input, this.#send);
   #actions;
   /** @type {Act | null} */
   #act = null;
   #muted = false;
   #live = false;
-  /** The focus is at the last button for want of a better one. */
+  /** Whether the focus was moved to the end button because no other was shown. */
   #focusWaits = false;
 
   /** @param {Actions} actions */
@@ -81,34 +87,35 @@ export class Controls {
     );
   }
 
-  /** @param {Moment} moment */
+  /** Show the current state. @param {Moment} moment */
   show(moment) {
     const root = /** @type {Document | ShadowRoot} */ (this.node.getRootNode());
     const focused = root.activeElement;
-    this.#say(moment);
-    this.#offer(moment);
+    this.#showTexts(moment);
+    this.#showButtons(moment);
     const fell = focused && this.node.contains(focused) && !focused.checkVisibility();
-    // Left there, the next key would end what it has just begun.
+    // If the focus stayed on the end button, the next key would end the conversation.
     const waited = this.#focusWaits && focused === this.#end && this.#live;
     if (fell || waited) this.#keepFocus();
   }
 
-  /** @param {Moment} moment */
-  #say(moment) {
+  /** Update the texts. @param {Moment} moment */
+  #showTexts(moment) {
     const { state, responseMs, trouble } = moment;
     setText(this.#state, stateInWords(state, moment));
     setText(this.#latency, responseMs === null ? '' : `answered after ${seconds(responseMs)}`);
     setText(this.#trouble, trouble?.text ?? '');
   }
 
-  /** @param {Moment} moment */
-  #offer({ state, muted, pushToTalk, typing, trouble }) {
+  /** Update the buttons. @param {Moment} moment */
+  #showButtons({ state, muted, pushToTalk, typing, trouble }) {
     const step = mainStep(state, trouble);
     this.#live = isLive(state);
     this.#muted = muted;
     this.#act = step?.act ?? null;
     if (step) setText(this.#main, step.label);
-    this.#main.hidden = !step && state !== 'connecting'; // until then it keeps the focus
+    // While connecting the main button does nothing, but keeps the focus.
+    this.#main.hidden = !step && state !== 'connecting';
     this.#main.setAttribute('aria-disabled', String(!step));
     this.#mute.hidden = !this.#live || pushToTalk;
     this.#mute.setAttribute('aria-pressed', String(muted));
@@ -121,13 +128,14 @@ export class Controls {
     this.#form.hidden = !typing || !(this.#live || state === 'reconnecting');
   }
 
+  /** Move the focus to the first button that is shown. */
   #keepFocus() {
     const next = [this.#main, this.#hold, this.#mute, this.#end].find(({ hidden }) => !hidden);
     next?.focus();
     this.#focusWaits = next === this.#end;
   }
 
-  /** @param {SubmitEvent} event */
+  /** Send the typed text. @param {SubmitEvent} event */
   #submit(event) {
     event.preventDefault();
     const text = this.#input.value.trim();
@@ -138,7 +146,9 @@ export class Controls {
 }
 
 /**
- * @param {string} name  for its looks
+ * Create a button.
+ *
+ * @param {string} name  its CSS class
  * @param {string} text
  */
 function button(name, text) {

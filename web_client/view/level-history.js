@@ -1,23 +1,23 @@
-/** What the waveform shows: how loud both were in the latest slots of time. Pure. */
+/** The levels of both voices in the latest slots of time, which the waveform shows. Pure. */
 
-/** A slot of time. */
+/** Duration of a slot of time. */
 export const SLOT_MS = 40;
 
-/** Slots kept: as many as a screen of 5,000 px shows. */
+/** Number of slots that are kept: as many as a screen of 5,000 px shows. */
 export const SLOTS = 1250;
 
-/** Longer without a note, and nobody looked: it is drawn as silence. */
+/** Time without a value after which the missing slots are shown as silence. */
 const BLIND_MS = 400;
 
-/** What a room in which nobody speaks would get of the height. */
+/** Part of the height that the level of a quiet room would have. It is subtracted. */
 const ROOM = 0.08;
 
 /**
- * How much of its height a level gets, 0 to 1.
+ * Return the part of the height at which a level is drawn, 0 to 1.
  *
- * Levels are decibels (audio/level.js), in which all speech looks alike, as in amplitudes all but
- * the loudest is a line. The square root of the amplitude lies between: 60 dB are three decades of
- * it, one and a half of its root.
+ * Levels are in decibels (audio/level.js), in which all speech looks alike; in amplitudes, all but
+ * the loudest speech is a line. The square root of the amplitude lies between them: 60 dB are three
+ * decades of the amplitude, and one and a half of its square root.
  *
  * @param {number} level  0 to 1
  */
@@ -25,7 +25,7 @@ export function share(level) {
   return Math.max(10 ** (1.5 * (level - 1)) - ROOM, 0) / (1 - ROOM);
 }
 
-/** The latest levels of both voices. Time is an argument. */
+/** The latest levels of both voices, by slots of time. The time is an argument. */
 export class LevelHistory {
   #person = new Float32Array(SLOTS);
   #voice = new Float32Array(SLOTS);
@@ -33,11 +33,11 @@ export class LevelHistory {
   #notedMs = -Infinity;
 
   /**
-   * Notes how loud both are. The loudest moment of a slot stands for it.
+   * Record the levels of both voices. A slot has its highest level.
    *
-   * @param {number} nowMs  of a clock that does not go back
-   * @param {number} person  0 to 1
-   * @param {number} voice
+   * @param {number} nowMs  the time of a monotonic clock
+   * @param {number} person  the level of the user, 0 to 1
+   * @param {number} voice  the level of the model, 0 to 1
    */
   note(nowMs, person, voice) {
     const slot = Math.floor(nowMs / SLOT_MS);
@@ -52,17 +52,21 @@ export class LevelHistory {
     this.#voice[slot % SLOTS] = Math.max(this.voice(0), voice);
   }
 
-  /** @param {number} slotsAgo  0: the slot that is not yet over; less than `SLOTS` */
+  /**
+   * Return the level of the user in a slot.
+   *
+   * @param {number} slotsAgo  0: the slot that is not over yet; less than `SLOTS`
+   */
   person(slotsAgo) {
     return this.#person[this.#at(slotsAgo)] ?? 0;
   }
 
-  /** @param {number} slotsAgo */
+  /** Return the level of the model in a slot. @param {number} slotsAgo  as for `person` */
   voice(slotsAgo) {
     return this.#voice[this.#at(slotsAgo)] ?? 0;
   }
 
-  /** @param {number} slotsAgo */
+  /** Return the index of a slot. @param {number} slotsAgo */
   #at(slotsAgo) {
     return (this.#slot - slotsAgo + SLOTS) % SLOTS;
   }

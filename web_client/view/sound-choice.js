@@ -1,10 +1,11 @@
-/** Which microphone, which loudspeaker, and whether one holds a button to talk. */
+/** The sound settings: microphone, loudspeaker and push-to-talk. */
 
 import { devices } from '../audio/devices.js';
 import { element } from './element.js';
 
 /** @typedef {import('../audio/devices.js').Device} Device */
 
+/** The form of the sound settings. */
 export class SoundChoice {
   #input = element('select', { id: 'input' });
   #output = element('select', { id: 'output' });
@@ -15,7 +16,7 @@ export class SoundChoice {
    *   onPushToTalk: (on: boolean) => void }} actions
    */
   constructor({ onDevices, onPushToTalk }) {
-    // Which loudspeaker sounds can be chosen where an AudioContext can be told so.
+    // The loudspeaker can be chosen only if an AudioContext can be told which one to use.
     const choosesOutput = 'setSinkId' in AudioContext.prototype;
     this.node = element(
       'fieldset',
@@ -34,7 +35,7 @@ export class SoundChoice {
     this.#hold.addEventListener('change', () => onPushToTalk(this.#hold.checked));
   }
 
-  /** Shows which devices there are now. Before the microphone is allowed, they have no names. */
+  /** List the current devices. They have no names before the user has allowed the microphone. */
   async look() {
     const { inputs, outputs } = await devices();
     fill(this.#input, inputs);
@@ -43,6 +44,8 @@ export class SoundChoice {
 }
 
 /**
+ * Return a selection with its label.
+ *
  * @param {string} name
  * @param {HTMLSelectElement} select
  */
@@ -51,6 +54,8 @@ function labelled(name, select) {
 }
 
 /**
+ * Fill a selection with devices, and keep the choice if it is still there.
+ *
  * @param {HTMLSelectElement} select
  * @param {readonly Device[]} found
  */
