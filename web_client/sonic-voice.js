@@ -32,14 +32,14 @@ import { Waveform } from './waveform.js';
 
 /** @typedef {import('./view/wording.js').Act} Act */
 /** @typedef {import('./view/wording.js').Trouble} Trouble */
-/** @typedef {import('./view/controls.js').Moment} Moment */
+/** @typedef {import('./view/controls.js').ControlsState} ControlsState */
 
 const LABEL = 'Sonic Voice';
 
 /** Close code of a conversation that the user ended. */
 const BYE_CODE = 1000;
 
-/** What the controls show before there is a client. @type {Omit<Moment, 'trouble'>} */
+/** What the controls show before there is a client. @type {Omit<ControlsState, 'trouble'>} */
 const BEFORE = {
   state: 'idle',
   muted: false,
@@ -121,7 +121,8 @@ export class SonicVoice extends HTMLElement {
     this.#pageListeners = new AbortController();
     const { signal } = this.#pageListeners;
     addEventListener('keydown', (event) => this.#key(event), { signal });
-    navigator.mediaDevices?.addEventListener('devicechange', () => this.#look(), { signal });
+    const refresh = () => this.#refreshDevices();
+    navigator.mediaDevices?.addEventListener('devicechange', refresh, { signal });
     this.#controls.pushToTalk.listen();
     this.#showAll();
   }
@@ -229,7 +230,7 @@ export class SonicVoice extends HTMLElement {
       if (!isAtRest(this.client.state)) this.#trouble = troubleOf(`${error.message} ${error.hint}`);
     }
     this.#showState();
-    this.#look();
+    this.#refreshDevices();
   }
 
   /** Show a sentence in the transcript. @param {string} text */
@@ -275,12 +276,12 @@ export class SonicVoice extends HTMLElement {
   #showSound(shown) {
     this.#sound.node.hidden = !shown;
     this.#soundButton.setAttribute('aria-expanded', String(shown));
-    if (shown) this.#look();
+    if (shown) this.#refreshDevices();
   }
 
   /** Update the list of devices, if it is shown. */
-  #look() {
-    if (this.#soundShown) void this.#sound.look();
+  #refreshDevices() {
+    if (this.#soundShown) void this.#sound.refresh();
   }
 
   /** The name of the voice for display. */
@@ -299,7 +300,7 @@ export class SonicVoice extends HTMLElement {
   #showState() {
     const client = this.#client;
     const state = client?.state ?? 'idle';
-    this.#controls.show({ ...momentOf(client), trouble: this.#trouble });
+    this.#controls.show({ ...controlsStateOf(client), trouble: this.#trouble });
     this.#waveform.voiceName = this.#voiceName;
     this.#waveform.whole = state !== 'reconnecting';
     if (client && !isAtRest(state)) {
@@ -344,9 +345,9 @@ function holdToTalk(client, on) {
  * Return what the controls show of a client.
  *
  * @param {VoiceClient | null} client
- * @returns {Omit<Moment, 'trouble'>}
+ * @returns {Omit<ControlsState, 'trouble'>}
  */
-function momentOf(client) {
+function controlsStateOf(client) {
   if (!client) return BEFORE;
   const { state, muted, pushToTalk, talking, typing, responseMs } = client;
   return { state, muted, pushToTalk, talking, typing, responseMs };

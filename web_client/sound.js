@@ -12,15 +12,15 @@ import { Microphone } from './audio/microphone.js';
 /** @import { Report } from './link.js' */
 
 /**
- * The methods of devices that are used. `Kinds` are the classes that open devices; an application
- * may provide others than the browser's.
+ * The methods of devices that are used. `DeviceClasses` are the classes that open devices; an
+ * application may provide others than the browser's.
  *
  * @typedef {Pick<Microphone, 'level' | 'wave' | 'onended' | 'close'>} Input
  * @typedef {Pick<Loudspeaker, 'level' | 'wave' | 'play' | 'flush' | 'setDevice' | 'close'>} Output
  * @typedef {{
  *   Microphone: { open(options: Parameters<typeof Microphone.open>[0]): Promise<Input> },
  *   Loudspeaker: { open(options: Parameters<typeof Loudspeaker.open>[0]): Promise<Output> },
- * }} Kinds
+ * }} DeviceClasses
  */
 
 /**
@@ -38,18 +38,18 @@ export class Sound {
   /** @type {Output | null} */
   loudspeaker = null;
 
-  #kinds;
+  #deviceClasses;
   #listeners;
   #devices = { input: '', output: '' };
   #rates = { inputHz: 16_000, outputHz: 24_000 };
 
   /**
    * @param {Listeners} listeners
-   * @param {Kinds} [kinds]
+   * @param {DeviceClasses} [deviceClasses]
    */
-  constructor(listeners, kinds = { Microphone, Loudspeaker }) {
+  constructor(listeners, deviceClasses = { Microphone, Loudspeaker }) {
     this.#listeners = listeners;
-    this.#kinds = kinds;
+    this.#deviceClasses = deviceClasses;
   }
 
   /**
@@ -109,14 +109,15 @@ export class Sound {
   #openLoudspeaker() {
     const { onPlayed } = this.#listeners;
     const deviceId = this.#devices.output;
-    return this.#kinds.Loudspeaker.open({ deviceId, rateHz: this.#rates.outputHz, onPlayed });
+    const rateHz = this.#rates.outputHz;
+    return this.#deviceClasses.Loudspeaker.open({ deviceId, rateHz, onPlayed });
   }
 
   /** @param {string} deviceId */
   async #openMicrophone(deviceId) {
     const { onSamples } = this.#listeners;
     const rateHz = this.#rates.inputHz;
-    const microphone = await this.#kinds.Microphone.open({ deviceId, rateHz, onSamples });
+    const microphone = await this.#deviceClasses.Microphone.open({ deviceId, rateHz, onSamples });
     microphone.onended = () => void this.#useDefaultMicrophone();
     return microphone;
   }

@@ -21,7 +21,7 @@ import { Sound } from './sound.js';
 /** @import { Answer } from './frames.js' */
 /** @import { Effect, Report } from './link.js' */
 /** @import { ServerMessage } from './messages.js' */
-/** @import { Kinds } from './sound.js' */
+/** @import { DeviceClasses } from './sound.js' */
 
 export { VoiceError } from './closing.js';
 
@@ -31,7 +31,7 @@ export { VoiceError } from './closing.js';
  * The options of a client; README.md describes them.
  *
  * @typedef {{ url?: string | URL, token?: string, voice?: string, language?: string,
- *   fetchToken?: (() => Promise<string>) | undefined, sound?: Kinds }} Options
+ *   fetchToken?: (() => Promise<string>) | undefined, sound?: DeviceClasses }} Options
  */
 
 /**

@@ -11,7 +11,7 @@
  */
 
 import { element, setText } from './view/element.js';
-import { SLOTS, SLOT_MS, LevelHistory, share } from './view/level-history.js';
+import { SLOTS, SLOT_MS, LevelHistory, relativeHeight } from './view/level-history.js';
 
 /** @typedef {{ wave(into: Float32Array): void }} LevelSource  see audio/level.js */
 /** @typedef {() => { person: LevelSource | null, voice: LevelSource | null }} LevelSources */
@@ -85,7 +85,7 @@ export class Waveform {
   /** Record the levels, draw, and request the next frame. @param {number} nowMs */
   #next(nowMs) {
     const { person, voice } = this.#sources();
-    this.#history.note(nowMs, this.#levelOf(person), this.#levelOf(voice));
+    this.#history.record(nowMs, this.#levelOf(person), this.#levelOf(voice));
     if (!this.#calm.matches || nowMs - this.#drawnMs >= CALM_MS) this.#draw(nowMs);
     this.#frame = requestAnimationFrame((laterMs) => this.#next(laterMs));
   }
@@ -146,7 +146,7 @@ function drawPast(context, { width, middle, colors }, history, passed) {
   context.lineCap = 'round';
   context.beginPath();
   for (let ago = 1; ago < count; ago += 1) {
-    const tall = share(history.person(ago)) * most;
+    const tall = relativeHeight(history.person(ago)) * most;
     if (tall < 1) continue;
     context.moveTo(place(ago), middle - GAP_PX);
     context.lineTo(place(ago), middle - GAP_PX - tall);
@@ -157,8 +157,8 @@ function drawPast(context, { width, middle, colors }, history, passed) {
   context.beginPath();
   context.moveTo(place(0), middle + 1);
   for (let ago = 1; ago < count; ago += 1) {
-    const here = middle + 1 + share(history.voice(ago)) * most;
-    const next = middle + 1 + share(history.voice(ago + 1)) * most;
+    const here = middle + 1 + relativeHeight(history.voice(ago)) * most;
+    const next = middle + 1 + relativeHeight(history.voice(ago + 1)) * most;
     context.quadraticCurveTo(place(ago), here, place(ago + 0.5), (here + next) / 2);
   }
   context.lineTo(place(count), middle + 1);
@@ -174,10 +174,10 @@ function drawPast(context, { width, middle, colors }, history, passed) {
  */
 function drawBars(context, { width, middle, colors }, history) {
   context.fillStyle = colors.person;
-  for (let long = PITCH_PX; long < share(history.person(1)) * width; long += PITCH_PX) {
+  for (let long = PITCH_PX; long < relativeHeight(history.person(1)) * width; long += PITCH_PX) {
     context.fillRect(width - long, middle - GAP_PX - BAR_PX, STROKE_PX, BAR_PX);
   }
-  const long = share(history.voice(1)) * width;
+  const long = relativeHeight(history.voice(1)) * width;
   context.fillStyle = colors.voice;
   context.fillRect(width - long, middle + GAP_PX, long, BAR_PX);
 }

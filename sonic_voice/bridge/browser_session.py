@@ -260,7 +260,8 @@ class BrowserSession:
             hello: That hello, which tells whether the page resumes and what it has received.
 
         Returns:
-            The code to close the connection with; None if it was lost and may be resumed.
+            The code to close the connection with; None if it was lost, which may be resumed, or
+            if the page has closed it.
 
         Raises:
             BridgeRefusal: If the page breaks a rule. The conversation is then over, too.

@@ -30,7 +30,7 @@ export class HeardPosition {
   #statuses = [{ timeS: 0, epoch: 0, turn: 0, samples: 0, sounding: false }];
 
   /** Append a report. @param {Status} status */
-  note(status) {
+  record(status) {
     this.#statuses.push(status);
   }
 

@@ -157,7 +157,7 @@ export class Loudspeaker {
   #note([timeS = 0, epoch = 0, turn = 0, samples = 0, sounding = 0, level = 0, underruns = 0]) {
     this.#level.push(level);
     this.underruns = underruns;
-    this.#heard.note({ timeS, epoch, turn, samples, sounding: sounding === 1 });
+    this.#heard.record({ timeS, epoch, turn, samples, sounding: sounding === 1 });
     const heardS = this.#heardS;
     const played = this.#heard.at(heardS);
     // Sound of an old epoch was cut off by a flush, which has reported how much was heard.

@@ -17,7 +17,7 @@ import { isAtRest, isLive, mainStep, seconds, stateInWords } from './wording.js'
  * What the controls show.
  *
  * @typedef {{ state: State, muted: boolean, pushToTalk: boolean, talking: boolean,
- *   typing: boolean, responseMs: number | null, trouble: Trouble | null }} Moment
+ *   typing: boolean, responseMs: number | null, trouble: Trouble | null }} ControlsState
  */
 
 /**
@@ -87,27 +87,27 @@ export class Controls {
     );
   }
 
-  /** Show the current state. @param {Moment} moment */
-  show(moment) {
+  /** Show the current state. @param {ControlsState} current */
+  show(current) {
     const root = /** @type {Document | ShadowRoot} */ (this.node.getRootNode());
     const focused = root.activeElement;
-    this.#showTexts(moment);
-    this.#showButtons(moment);
+    this.#showTexts(current);
+    this.#showButtons(current);
     const fell = focused && this.node.contains(focused) && !focused.checkVisibility();
     // If the focus stayed on the end button, the next key would end the conversation.
     const waited = this.#focusWaits && focused === this.#end && this.#live;
     if (fell || waited) this.#keepFocus();
   }
 
-  /** Update the texts. @param {Moment} moment */
-  #showTexts(moment) {
-    const { state, responseMs, trouble } = moment;
-    setText(this.#state, stateInWords(state, moment));
+  /** Update the texts. @param {ControlsState} current */
+  #showTexts(current) {
+    const { state, responseMs, trouble } = current;
+    setText(this.#state, stateInWords(state, current));
     setText(this.#latency, responseMs === null ? '' : `answered after ${seconds(responseMs)}`);
     setText(this.#trouble, trouble?.text ?? '');
   }
 
-  /** Update the buttons. @param {Moment} moment */
+  /** Update the buttons. @param {ControlsState} current */
   #showButtons({ state, muted, pushToTalk, typing, trouble }) {
     const step = mainStep(state, trouble);
     this.#live = isLive(state);

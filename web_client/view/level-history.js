@@ -21,7 +21,7 @@ const ROOM = 0.08;
  *
  * @param {number} level  0 to 1
  */
-export function share(level) {
+export function relativeHeight(level) {
   return Math.max(10 ** (1.5 * (level - 1)) - ROOM, 0) / (1 - ROOM);
 }
 
@@ -39,7 +39,7 @@ export class LevelHistory {
    * @param {number} person  the level of the user, 0 to 1
    * @param {number} voice  the level of the model, 0 to 1
    */
-  note(nowMs, person, voice) {
+  record(nowMs, person, voice) {
     const slot = Math.floor(nowMs / SLOT_MS);
     const seen = nowMs - this.#notedMs <= BLIND_MS;
     for (let missed = Math.max(this.#slot + 1, slot - SLOTS + 1); missed <= slot; missed += 1) {

@@ -36,7 +36,7 @@ export class SoundChoice {
   }
 
   /** List the current devices. They have no names before the user has allowed the microphone. */
-  async look() {
+  async refresh() {
     const { inputs, outputs } = await devices();
     fill(this.#input, inputs);
     fill(this.#output, outputs);

@@ -55,7 +55,7 @@ export function segments(turn) {
  *
  * @param {string} json
  */
-export function plainly(json) {
+export function readableJson(json) {
   let value;
   try {
     value = JSON.parse(json);
@@ -193,8 +193,8 @@ class Row {
     const latency = turn.responseMs === null ? '' : seconds(turn.responseMs);
     setText(this.#margin, turn.typed ? 'typed' : latency);
     this.#said.hidden = !words.length;
-    match(this.#said, words, segmentNode);
-    match(this.#tools, turn.tools, toolNode);
+    updateChildren(this.#said, words, segmentNode);
+    updateChildren(this.#tools, turn.tools, toolNode);
   }
 }
 
@@ -207,7 +207,7 @@ class Row {
  * @param {(item: Item, now: Element | undefined) => Element} node  returns the child for an item:
  *   the current child `now` after updating it, or a new one
  */
-function match(parent, items, node) {
+function updateChildren(parent, items, node) {
   items.forEach((item, index) => {
     const now = parent.children[index];
     const next = node(item, now);
@@ -244,8 +244,8 @@ function segmentNode({ kind, text }, now) {
 function toolNode(tool, now) {
   const node =
     now ?? element('p', { class: 'tool' }, element('b'), element('span'), element('span'));
-  const asked = tool.argumentsJson ? ` ${plainly(tool.argumentsJson)}` : '';
-  const answered = tool.resultJson ? plainly(tool.resultJson) : 'done';
+  const asked = tool.argumentsJson ? ` ${readableJson(tool.argumentsJson)}` : '';
+  const answered = tool.resultJson ? readableJson(tool.resultJson) : 'done';
   const texts = [tool.name, asked, tool.answered ? ` → ${answered}` : ' …'];
   [...node.children].forEach((child, index) => setText(child, texts[index] ?? ''));
   return node;
