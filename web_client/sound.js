@@ -106,6 +106,7 @@ export class Sound {
     await this.open(signal);
   }
 
+  /** Open the chosen loudspeaker. */
   #openLoudspeaker() {
     const { onPlayed } = this.#listeners;
     const deviceId = this.#devices.output;
@@ -113,7 +114,7 @@ export class Sound {
     return this.#deviceClasses.Loudspeaker.open({ deviceId, rateHz, onPlayed });
   }
 
-  /** @param {string} deviceId */
+  /** Open a microphone. @param {string} deviceId */
   async #openMicrophone(deviceId) {
     const { onSamples } = this.#listeners;
     const rateHz = this.#rates.inputHz;
@@ -122,7 +123,7 @@ export class Sound {
     return microphone;
   }
 
-  /** @param {string} deviceId */
+  /** Open a microphone, and close the one before. @param {string} deviceId */
   async #replaceMicrophone(deviceId) {
     const microphone = await this.#openMicrophone(deviceId);
     // If sound was closed meanwhile, the new microphone is closed again.
@@ -131,6 +132,7 @@ export class Sound {
     await old?.close();
   }
 
+  /** Replace a microphone that was removed by the default one. */
   async #useDefaultMicrophone() {
     try {
       await this.use({ input: '' });

@@ -138,7 +138,7 @@ function colorsOf(canvas) {
 function drawPast(context, { width, middle, colors }, history, passed) {
   const count = Math.min(Math.ceil(width / PITCH_PX) + 2, SLOTS);
   const most = middle - 2 * STROKE_PX - GAP_PX;
-  /** @param {number} slotsAgo */
+  /** Return the place of a slot on the axis, in pixels. @param {number} slotsAgo */
   const place = (slotsAgo) => width - (slotsAgo + passed - 1) * PITCH_PX;
 
   context.strokeStyle = colors.person;

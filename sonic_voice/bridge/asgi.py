@@ -17,7 +17,7 @@ from typing import Any
 from .bridge import Bridge
 from .messages import SUBPROTOCOL
 from .site import TALK, PageFile, Site
-from .socket import Gone
+from .socket import ConnectionGone
 
 type Scope = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -104,7 +104,7 @@ class _Connection:
     async def receive(self) -> str | bytes:
         message = await self._receive()
         if message["type"] == "websocket.disconnect":
-            raise Gone(goodbye=message.get("code") in _GOODBYES)
+            raise ConnectionGone(goodbye=message.get("code") in _GOODBYES)
         text: str | None = message.get("text")
         return text if text is not None else message["bytes"]
 
@@ -113,7 +113,7 @@ class _Connection:
         try:
             await self._send({"type": "websocket.send", field: message})
         except OSError as error:  # ASGI specifies it for a connection that is closed
-            raise Gone from error
+            raise ConnectionGone from error
 
     async def close(self, code: int, reason: str) -> None:
         with suppress(OSError, TimeoutError):

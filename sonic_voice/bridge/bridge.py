@@ -24,7 +24,7 @@ from .limits import BridgeLimits, ConcurrencyLimit
 from .messages import SUBPROTOCOL, VERSION, Hello, read_message
 from .metrics import BridgeMetrics
 from .offer import Offer
-from .socket import Gone, Socket
+from .socket import ConnectionGone, Socket
 from .tokens import TokenClaims
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Bridge:
             close = await self._handle(socket)
         except BridgeRefusal as refusal:
             close = refusal.close
-        except Gone:
+        except ConnectionGone:
             close = None
         finally:
             self.connected -= 1

@@ -61,7 +61,7 @@ from .messages import (
 from .metrics import BridgeMetrics
 from .offer import Offer
 from .outbox import PageOutbox
-from .socket import Gone, Socket
+from .socket import ConnectionGone, Socket
 
 _log = logging.getLogger(__name__)
 
@@ -280,11 +280,11 @@ class BrowserSession:
         except BridgeRefusal as refusal:
             self.end(refusal.close)
             raise
-        except Gone as gone:
+        except ConnectionGone as gone:
             if gone.goodbye:
                 self.end(Close.BYE)
             return None
-        finally:  # not `except Gone`: some servers cancel the task of a lost connection
+        finally:  # not `except ConnectionGone`: some servers cancel the task of a lost connection
             if self._connection is mine:
                 self._connection = None
                 self._arm(Close.FORGOTTEN, self._limits.keep_s)
@@ -310,7 +310,7 @@ class BrowserSession:
             # and to the tasks: a reference cycle that would keep this session alive.
             del faults, tasks
         # Send the last messages, such as what was heard, before the connection is closed.
-        with suppress(Gone):
+        with suppress(ConnectionGone):
             while isinstance(message := self._outbox.take_next(), str):
                 await self._send(socket, message)
         return self.ending.result()
@@ -406,10 +406,10 @@ class BrowserSession:
 async def _cancel(tasks: list[asyncio.Task[None]]) -> list[Exception]:
     """Cancel tasks, and return the exceptions that they ended with.
 
-    `Gone` is sorted last: a rule that the page broke is the more precise reason.
+    `ConnectionGone` is sorted last: a rule that the page broke is the more precise reason.
     """
     for task in tasks:
         task.cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     faults = [fault for fault in outcomes if isinstance(fault, Exception)]
-    return sorted(faults, key=lambda fault: isinstance(fault, Gone))
+    return sorted(faults, key=lambda fault: isinstance(fault, ConnectionGone))

@@ -74,7 +74,7 @@ class RemoteKeys:
             parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
         ):
             raise ConfigError(
-                f"Keys cannot be fetched from {_shown(url)}.",
+                f"Keys cannot be fetched from {_without_secrets(url)}.",
                 hint="Name an https URL: who can change the keys on their way can sign tokens.",
             )
         load_cryptography()
@@ -137,7 +137,7 @@ class RemoteKeys:
         """Return the keys at the URL, or raise `ConfigError` if that fails, and nothing else."""
         import aiohttp
 
-        named = _shown(self._url)
+        named = _without_secrets(self._url)
         try:
             async with (
                 asyncio.timeout(FETCH_S),
@@ -167,7 +167,7 @@ def _failure(named: str, reason: str) -> ConfigError:
     )
 
 
-def _shown(url: str) -> str:
+def _without_secrets(url: str) -> str:
     """Return `url` without its query and user, which may hold secrets."""
     parts = urlsplit(url)
     return parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -33,15 +33,15 @@ from .frames import FRAME_BYTES
 from .limits import BridgeLimits
 from .messages import SUBPROTOCOL
 from .site import TALK, PageFile, Site
-from .socket import Gone
+from .socket import ConnectionGone
 
 CLOSING_S = 2.0
 """Maximum time for the peer to answer a close frame, in seconds. Then the connection is cut."""
 
-_quiet = logging.getLogger(f"{__name__}.websockets")
+_websockets_log = logging.getLogger(f"{__name__}.websockets")
 # Below WARNING, `websockets` logs whole frames and headers, which contain tokens.
-_quiet.setLevel(logging.WARNING)
-_quiet.addHandler(logging.NullHandler())
+_websockets_log.setLevel(logging.WARNING)
+_websockets_log.addHandler(logging.NullHandler())
 
 _GOODBYES = (1000, 1001)
 """Close codes of a page that left on purpose, or that the user closed."""
@@ -63,7 +63,7 @@ def options(limits: BridgeLimits) -> dict[str, Any]:
         "ping_interval": limits.ping_s,
         "ping_timeout": limits.ping_s,
         "close_timeout": CLOSING_S,
-        "logger": _quiet,
+        "logger": _websockets_log,
         "server_header": None,
     }
 
@@ -151,12 +151,12 @@ async def served(
         site = Site(bridge, pages, bridge.access, tls=tls is not None)
         await server.start_serving()
         try:
-            yield f"{'https' if tls else 'http'}://{_shown(host)}:{port}/"
+            yield f"{'https' if tls else 'http'}://{_displayed_host(host)}:{port}/"
         finally:
             bridge.stop()
 
 
-def _shown(host: str) -> str:
+def _displayed_host(host: str) -> str:
     """Return `host` as it is written in a URL.
 
     127.0.0.1 becomes `localhost`; browsers allow the microphone for either.
@@ -198,13 +198,13 @@ class _Connection:
         try:
             return await self._connection.recv()
         except ConnectionClosed as closed:
-            raise _why(closed) from closed
+            raise _exception_for(closed) from closed
 
     async def send(self, message: str | bytes) -> None:
         try:
             await self._connection.send(message)
         except ConnectionClosed as closed:
-            raise _why(closed) from closed
+            raise _exception_for(closed) from closed
 
     async def close(self, code: int, reason: str) -> None:
         try:
@@ -214,7 +214,7 @@ class _Connection:
             self._connection.transport.abort()
 
 
-def _why(closed: ConnectionClosed) -> Exception:
+def _exception_for(closed: ConnectionClosed) -> Exception:
     """Return the exception that the end of a connection means to the bridge.
 
     `websockets` enforces some rules of the bridge itself, such as the size of a message.
@@ -224,4 +224,4 @@ def _why(closed: ConnectionClosed) -> Exception:
             return BridgeRefusal(Close.TOO_BIG)
         if closed.sent.code in (1002, 1007):  # an error in the protocol, or in UTF-8
             return BridgeRefusal(Close.BAD_MESSAGE)
-    return Gone(goodbye=closed.rcvd is not None and closed.rcvd.code in _GOODBYES)
+    return ConnectionGone(goodbye=closed.rcvd is not None and closed.rcvd.code in _GOODBYES)

@@ -5,7 +5,7 @@ from typing import Protocol
 from ..errors import NetworkError
 
 
-class Gone(NetworkError):
+class ConnectionGone(NetworkError):
     """The connection is closed or lost.
 
     Args:
@@ -42,7 +42,7 @@ class Socket(Protocol):
         """Wait for the next message, and return it.
 
         Raises:
-            Gone: If the connection is closed.
+            ConnectionGone: If the connection is closed.
         """
         ...
 
@@ -53,7 +53,7 @@ class Socket(Protocol):
             message: Text for a text frame, bytes for a binary frame.
 
         Raises:
-            Gone: If the connection is closed.
+            ConnectionGone: If the connection is closed.
         """
         ...
 

@@ -203,7 +203,7 @@ async def test_a_page_types_and_is_answered_aloud_by_a_tool() -> None:
             transcript = (await client.told("done", method="transcript"))["result"]
             client.call("close")
             assert (await client.told("ended"))["code"] == 1000
-        await until(lambda: "sonic_voice_conversations 0.0" in running.metrics())
+        await until(lambda: "sonic_voice_conversations 0.0" in running.metrics_page())
     [tool] = cut["tools"]
     assert (tool["name"], tool["answered"]) == ("go", True)
     assert transcript.startswith("You, typed: hello.\nAssistant: Hello!")
