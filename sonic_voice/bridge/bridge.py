@@ -45,6 +45,12 @@ class Bridge:
         access: The origins and tokens that are accepted.
         limits: The limits on connections and conversations.
 
+    Attributes:
+        metrics: The counters of this bridge.
+        connected: The number of open connections.
+        stopping: True after `stop`: new connections are refused.
+        exposition: The registry of Prometheus with the metrics of this bridge.
+
     Raises:
         ConfigError: If a package of the extra `bridge` is missing.
     """

@@ -45,6 +45,7 @@ class BrowserSource:
     def __init__(self, format: AudioFormat) -> None:
         self.format = format
         self.dropped_s = 0.0
+        """Sound that was dropped because too much waited, in seconds."""
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._patience_s = LATE_S

@@ -163,6 +163,7 @@ class BrowserSession:
             await converse(session, source, self._sink, self._offer.tools, observers)
 
     def _observe(self, event: Event, now: float) -> None:
+        """Count an event, restart the timers that it concerns, and send it to the page."""
         message = encode_event(event, show_tools=self._offer.show_tools)
         match event:
             case Audio(_, pcm):
@@ -202,6 +203,7 @@ class BrowserSession:
                 pass
 
     def _report_latency(self, turn: int) -> None:
+        """Send and count the response latency of a turn, once it is known."""
         measured = self._metrics.turn(turn) if self._metrics else None
         # A turn may end, because all its sound was received, and still be interrupted while it
         # plays: its latency is then reported once.
@@ -316,6 +318,7 @@ class BrowserSession:
         return self.ending.result()
 
     def _ready(self, hello: Hello) -> str:
+        """Return the first message of a connection."""
         config = self._config
         facts: dict[str, Any] = {
             "type": "ready",
