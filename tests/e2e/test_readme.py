@@ -5,13 +5,21 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parents[2] / "README.md"
 
 
+PROGRAMS = [
+    program
+    for program in re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    if "asyncio.run(" in program
+]
+"""The complete programs of the README, in their order."""
+
+
 def script() -> str:
-    found = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert found is not None
-    return found[1]
+    return PROGRAMS[0]
 
 
 def test_it_is_short_and_imports_from_the_package_alone() -> None:
@@ -37,3 +45,21 @@ async def test_it_holds_the_conversation(tmp_path: Path) -> None:
     assert [who for who, _ in lines] == ["USER", "ASSISTANT"] * 3
     assert lines[3][1].startswith("Done, I went forward 10 meters.")
     assert (tmp_path / "answer.wav").stat().st_size > 100_000
+
+
+SAYS = {1: "bytes at 24000 Hz", 2: "The conversation is over.", 3: "Hello!"}
+"""What each further program prints, among other lines."""
+
+
+@pytest.mark.parametrize("number", range(1, len(PROGRAMS)))
+async def test_a_further_program_runs_as_it_stands(tmp_path: Path, number: int) -> None:
+    (tmp_path / "program.py").write_text(PROGRAMS[number], encoding="utf-8")
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "program.py"),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(running.communicate(), 60)
+    assert (running.returncode, err.decode()) == (0, "")
+    assert SAYS[number] in out.decode()
