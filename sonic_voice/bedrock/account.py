@@ -84,10 +84,10 @@ class Account:
         http = AIOHTTPClient()  # never used: the SDK's configuration asks for one
         try:
             if keys is not None and region is not None and endpoint is not None and not profile:
-                return cls(await _isolated(region, endpoint, http), http, keys)
+                return cls(await _resolve_isolated(region, endpoint, http), http, keys)
             check_environment()
-            files = AwsFiles.of_this_user()
-            await _checked(files, timeout_s)
+            files = AwsFiles.for_current_user()
+            await _check_files(files, timeout_s)
             named = profile_name(profile)
             config = await _configure(region, named, endpoint, files, http)
             lookup = CredentialLookup(
@@ -127,7 +127,7 @@ class Account:
         return self._credentials.origin
 
 
-async def _checked(files: AwsFiles, timeout_s: float) -> None:
+async def _check_files(files: AwsFiles, timeout_s: float) -> None:
     """Check the shared files in a thread: a home directory on a dead file server blocks."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -140,7 +140,9 @@ async def _checked(files: AwsFiles, timeout_s: float) -> None:
         ) from error
 
 
-async def _isolated(region: str, endpoint: str, http: AIOHTTPClient) -> AsyncBedrockRuntimeConfig:
+async def _resolve_isolated(
+    region: str, endpoint: str, http: AIOHTTPClient
+) -> AsyncBedrockRuntimeConfig:
     """Return a configuration for which neither environment nor files are read."""
     return await _resolve(
         "default",
@@ -185,7 +187,7 @@ async def _configure(
             **given,
         )
     except ProfileNotFoundError as error:
-        raise files.no_profile(str(profile)) from error
+        raise files.missing_profile_error(str(profile)) from error
 
 
 async def _resolve(

@@ -80,7 +80,7 @@ class AwsFiles:
     """`~/.aws`; None when this user has no home directory."""
 
     @classmethod
-    def of_this_user(cls) -> "AwsFiles":
+    def for_current_user(cls) -> "AwsFiles":
         """Return the paths that the environment and the home directory give.
 
         A user without a home directory (`HOME` not set, and no entry in the user database) has no
@@ -126,7 +126,7 @@ class AwsFiles:
                     hint="Save it as UTF-8.",
                 ) from error
 
-    def no_profile(self, profile: str) -> ConfigError:
+    def missing_profile_error(self, profile: str) -> ConfigError:
         """Return the error for a profile that is in none of the files."""
         if self.folder is None and os.devnull in {self.config, self.credentials}:
             return ConfigError(

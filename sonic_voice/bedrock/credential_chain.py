@@ -4,7 +4,7 @@ What botocore leaves to us:
 
 - *The region* is given: botocore does not read `AWS_REGION`.
 - *Credential processes* get a process group of their own, so that one that hangs can be terminated
-  with everything it started (`Progress.stop`).
+  with everything it started (`LookupProgress.stop`).
 - *MFA codes* are asked for on the terminal, visibly, because a code is of no use twice and a hidden
   prompt that is interrupted leaves the terminal silent. They are asked for once an hour: roles
   with MFA are kept in the AWS CLI's own cache, as the AWS CLI does.
@@ -40,10 +40,10 @@ from botocore.utils import JSONFileCache, create_nested_client, get_login_token_
 
 from ..errors import CredentialsError, SonicError
 from .aws_files import AwsFiles
-from .credential_errors import Setup, expired, explained, source_name
-from .credential_lookup import Found, Progress
+from .credential_errors import LookupContext, expired_error, explain, source_name
+from .credential_lookup import FoundCredentials, LookupProgress
 
-_ANSWER_S = 5
+_RESPONSE_TIMEOUT_S = 5
 """Time limit in seconds for a connection to STS, SSO or sign-in, and for its answer."""
 
 _READ_AGAIN = ("env", "shared-credentials-file", "config-file")
@@ -61,12 +61,12 @@ class CredentialChain:
     """
 
     def __init__(self, files: AwsFiles, profile: str, only_profile: bool, region: str) -> None:
-        self._setup = Setup(files, profile, only_profile)
+        self._setup = LookupContext(files, profile, only_profile)
         self._region = region
         self._credentials: Any = None
-        self._progress = Progress()
+        self._progress = LookupProgress()
 
-    def look_up(self, progress: Progress) -> Found | None:
+    def look_up(self, progress: LookupProgress) -> FoundCredentials | None:
         """Return credentials that are valid now; None if no source has any.
 
         Raises:
@@ -79,9 +79,9 @@ class CredentialChain:
         except SonicError:
             raise
         except Exception as error:
-            raise explained(error, progress.source, self._setup) from error
+            raise explain(error, progress.source, self._setup) from error
 
-    def _valid(self) -> Found | None:
+    def _valid(self) -> FoundCredentials | None:
         if self._credentials is None:
             self._credentials = self._load()
         if self._credentials is None:
@@ -91,8 +91,8 @@ class CredentialChain:
         try:
             frozen = credentials.get_frozen_credentials()
         except RuntimeError as error:  # refreshed, and expired all the same
-            raise expired(_expiration(credentials), self._progress.source) from error
-        found = Found(
+            raise expired_error(_expiration(credentials), self._progress.source) from error
+        found = FoundCredentials(
             access_key=frozen.access_key.strip(),
             secret_key=frozen.secret_key.strip(),
             token=frozen.token.strip() if frozen.token else None,
@@ -128,8 +128,8 @@ class CredentialChain:
             session.set_config_variable("ca_bundle", ca)
         session.set_default_client_config(
             Config(
-                connect_timeout=_ANSWER_S,
-                read_timeout=_ANSWER_S,
+                connect_timeout=_RESPONSE_TIMEOUT_S,
+                read_timeout=_RESPONSE_TIMEOUT_S,
                 retries={"total_max_attempts": 2, "mode": "standard"},
             )
         )
@@ -147,7 +147,7 @@ class CredentialChain:
             client_creator=partial(create_nested_client, session),
             cache=roles,
             profile_name=self._setup.profile,
-            prompter=self._ask,
+            prompter=self._prompt_mfa_code,
             credential_sourcer=CanonicalNameCredentialSourcer(
                 [
                     EnvProvider(),
@@ -157,7 +157,7 @@ class CredentialChain:
             ),
             profile_provider_builder=builder,
         )
-        own = {p.METHOD: p for p in (role, *builder.providers(*self._setup.asked))}
+        own = {p.METHOD: p for p in (role, *builder.providers(*self._setup.provider_arguments))}
         return [own.get(provider.METHOD, provider) for provider in chain.providers]
 
     def _start(self, command: list[str], stdout: int, stderr: int) -> subprocess.Popen[bytes]:
@@ -173,10 +173,10 @@ class CredentialChain:
                 stderr=stderr,
                 start_new_session=True,
             )
-            progress.process, progress.end_process = process, _end
+            progress.process, progress.kill_process = process, _kill_group
         return process
 
-    def _ask(self, prompt: str) -> str:
+    def _prompt_mfa_code(self, prompt: str) -> str:
         """Ask for an MFA code on the terminal of this program, and return it."""
         self._progress.prompting = True
         try:
@@ -252,7 +252,7 @@ def _scoped(session: Any, profile: str) -> dict[str, Any]:
     return session.full_config.get("profiles", {}).get(profile, {})
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """Kill `process` and all that it started, which may hold its output open after its end."""
     if os.name == "posix":
         with suppress(ProcessLookupError, PermissionError):  # nobody is left in the group
@@ -266,7 +266,7 @@ def _expiration(credentials: Any) -> datetime | None:
     return getattr(credentials, "_expiry_time", None)
 
 
-def _check_characters(found: Found) -> None:
+def _check_characters(found: FoundCredentials) -> None:
     """Raise `CredentialsError` for keys that cannot be sent in a header."""
     for name, value in (
         ("access key", found.access_key),

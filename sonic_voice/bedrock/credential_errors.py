@@ -19,14 +19,14 @@ from botocore import exceptions as aws
 from ..errors import ConfigError, CredentialsError
 from .aws_files import AwsFiles
 
-_QUOTED = 200
+_MAX_QUOTED_CHARACTERS = 200
 """Maximum number of characters quoted from a process or a service."""
 
 _WEB_IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
 
 
 @dataclass(slots=True)
-class Setup:
+class LookupContext:
     """The profile that was asked for, and the profiles that it may lead to."""
 
     files: AwsFiles
@@ -37,7 +37,7 @@ class Setup:
     """All profiles of the AWS files, by name."""
 
     @property
-    def asked(self) -> tuple[str, bool]:
+    def provider_arguments(self) -> tuple[str, bool]:
         """The profile, and whether the environment does not count."""
         return self.profile, self.only_profile
 
@@ -61,7 +61,7 @@ class Setup:
         return any("mfa_serial" in self.profiles.get(name, {}) for name in self.sources())
 
 
-def source_name(method: str, setup: Setup) -> str:
+def source_name(method: str, setup: LookupContext) -> str:
     """Return the words for a source, given botocore's name for it."""
     profile = repr(setup.profile)
     web = f"the web identity of profile {profile}"
@@ -81,7 +81,7 @@ def source_name(method: str, setup: Setup) -> str:
     }.get(method, f"the source {method!r}")
 
 
-def expired(when: datetime | None, source: str) -> CredentialsError:
+def expired_error(when: datetime | None, source: str) -> CredentialsError:
     """Return the error for credentials that have expired, also after a refresh."""
     time = f" at {when.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if when is not None else ""
     return CredentialsError(
@@ -90,10 +90,10 @@ def expired(when: datetime | None, source: str) -> CredentialsError:
     )
 
 
-def explained(error: Exception, source: str, setup: Setup) -> ConfigError:
+def explain(error: Exception, source: str, setup: LookupContext) -> ConfigError:
     """Return what `error` means, where it came from `source`."""
-    for explain in (_session_error, _file_error, _profile_error, _service_error, _reach_error):
-        if (meant := explain(error, source, setup)) is not None:
+    for translate in (_session_error, _file_error, _profile_error, _service_error, _reach_error):
+        if (meant := translate(error, source, setup)) is not None:
             return meant
     text = _quoted(str(error) or type(error).__name__)
     return CredentialsError(
@@ -101,7 +101,7 @@ def explained(error: Exception, source: str, setup: Setup) -> ConfigError:
     )
 
 
-def _session_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
+def _session_error(error: Exception, source: str, setup: LookupContext) -> ConfigError | None:
     """Sessions of people, which they renew with a command."""
     if isinstance(error, aws.SSOError | aws.TokenRetrievalError):
         profile = setup.with_key("sso_session", "sso_start_url", "sso_account_id")
@@ -130,7 +130,7 @@ def _session_error(error: Exception, source: str, setup: Setup) -> ConfigError |
     return None
 
 
-def _file_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
+def _file_error(error: Exception, source: str, setup: LookupContext) -> ConfigError | None:
     """Files that cannot be parsed or are not there, and programs that cannot be started."""
     if isinstance(error, aws.ConfigParseError):
         # The parser's own text quotes lines, which may be secrets.
@@ -142,10 +142,10 @@ def _file_error(error: Exception, source: str, setup: Setup) -> ConfigError | No
         )
     if not isinstance(error, OSError) or not error.filename:
         return None
-    command = str(setup.profiles.get(_of_process(setup), {}).get("credential_process", ""))
+    command = str(setup.profiles.get(_process_profile(setup), {}).get("credential_process", ""))
     if str(error.filename) in command:
         return CredentialsError(
-            f"The credential_process of profile {_of_process(setup)!r} cannot be started: "
+            f"The credential_process of profile {_process_profile(setup)!r} cannot be started: "
             f"{error.filename}: {error.strerror}.",
             hint=f"Correct it in {setup.files.config}.",
         )
@@ -156,7 +156,7 @@ def _file_error(error: Exception, source: str, setup: Setup) -> ConfigError | No
     )
 
 
-def _profile_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
+def _profile_error(error: Exception, source: str, setup: LookupContext) -> ConfigError | None:
     """Profiles that contradict themselves or lack something."""
     if isinstance(error, aws.PartialCredentialsError):
         missing = error.kwargs.get("cred_var")
@@ -184,7 +184,7 @@ def _profile_error(error: Exception, source: str, setup: Setup) -> ConfigError |
     return None
 
 
-def _service_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
+def _service_error(error: Exception, source: str, setup: LookupContext) -> ConfigError | None:
     """STS, SSO or sign-in answered, and refused."""
     if not isinstance(error, aws.ClientError):
         return None
@@ -209,7 +209,7 @@ def _service_error(error: Exception, source: str, setup: Setup) -> ConfigError |
     return CredentialsError(f"AWS refused {source} {reason}.", hint=hint)
 
 
-def _reach_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
+def _reach_error(error: Exception, source: str, setup: LookupContext) -> ConfigError | None:
     """Nothing answered, or not as AWS would."""
     if not isinstance(error, aws.HTTPClientError | aws.ConnectionError):
         return None
@@ -225,7 +225,7 @@ def _reach_error(error: Exception, source: str, setup: Setup) -> ConfigError | N
     )
 
 
-def _hint(source: str, setup: Setup) -> str:
+def _hint(source: str, setup: LookupContext) -> str:
     """Return the command or setting with which `source` is looked at."""
     if "container" in source:
         return "Check AWS_CONTAINER_CREDENTIALS_FULL_URI and the authorization token beside it."
@@ -240,11 +240,11 @@ def _hint(source: str, setup: Setup) -> str:
     return f"Run: aws sts get-caller-identity --profile {setup.profile}"
 
 
-def _of_process(setup: Setup) -> str:
+def _process_profile(setup: LookupContext) -> str:
     return setup.with_key("credential_process")
 
 
 def _quoted(text: str) -> str:
     """Return `text` as one line of a bounded length."""
     line = " ".join(text.split())
-    return line if len(line) <= _QUOTED else f"{line[:_QUOTED]}..."
+    return line if len(line) <= _MAX_QUOTED_CHARACTERS else f"{line[:_MAX_QUOTED_CHARACTERS]}..."

@@ -5,7 +5,7 @@ because a source may hang. It is imported there as well, which takes half a seco
 
     CredentialLookup      asyncio: one look-up at a time, its deadline, its callers
       -> CredentialChain  botocore: sources in order, cache, refresh, processes, MFA codes
-      -> explained        botocore's errors as sentences with the source and the next step
+      -> explain        botocore's errors as sentences with the source and the next step
 """
 
 import asyncio
@@ -32,10 +32,10 @@ CREDENTIALS_TIMEOUT_S = 10.0
 MFA_TIMEOUT_S = 120.0
 """Time to type an MFA code, in seconds: enough to find the telephone and wait for a new code."""
 
-BEARER = "AWS_BEARER_TOKEN_BEDROCK"
+BEARER_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
 """A Bedrock API key, which is of no use here."""
 
-GET_SOME = (
+CREDENTIALS_HINT = (
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile that has credentials "
     "(--profile, AWS_PROFILE)."
 )
@@ -43,7 +43,7 @@ GET_SOME = (
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundCredentials:
     """Credentials as a source gave them."""
 
     access_key: str
@@ -56,7 +56,7 @@ class Found:
 
 
 @dataclass(slots=True)
-class Progress:
+class LookupProgress:
     """What the thread of a look-up is doing, for those who wait for it."""
 
     source: str = "any source"
@@ -65,7 +65,7 @@ class Progress:
     """Whether an MFA code was asked for, and a person is typing."""
     process: "Popen[bytes] | None" = None
     """The credential process that runs."""
-    end_process: "Callable[[Popen[bytes]], None] | None" = None
+    kill_process: "Callable[[Popen[bytes]], None] | None" = None
     closed: bool = False
     """Whether nobody waits any more; a process must not be started then."""
     lock: Lock = field(default_factory=Lock)
@@ -75,9 +75,9 @@ class Progress:
         """Terminate a running credential process, and let none start. Return whether one ran."""
         with self.lock:
             self.closed = True
-            if self.process is None or self.end_process is None:
+            if self.process is None or self.kill_process is None:
                 return False
-            self.end_process(self.process)
+            self.kill_process(self.process)
             return True
 
 
@@ -100,8 +100,8 @@ class CredentialLookup:
         self._arguments = (files, profile, only_profile, region)
         self._timeout_s = timeout_s
         self._chain: CredentialChain | None = None
-        self._running: asyncio.Future[Found] | None = None
-        self._progress = Progress()
+        self._running: asyncio.Future[FoundCredentials] | None = None
+        self._progress = LookupProgress()
         self._until = 0.0
         self.origin = ""
         """The source of the credentials that were returned last, in words."""
@@ -129,10 +129,10 @@ class CredentialLookup:
         if self._running is not None and not self._running.done():
             self._progress.stop()
 
-    async def _found(self) -> Found:
+    async def _found(self) -> FoundCredentials:
         loop = asyncio.get_running_loop()
         if self._running is None or self._running.done():
-            self._progress = Progress()
+            self._progress = LookupProgress()
             self._until = loop.time() + self._timeout_s
             self._running = start_in_thread(self._look_up, "AWS credentials")
             self._running.add_done_callback(_take_exception)
@@ -158,7 +158,7 @@ class CredentialLookup:
             hint="Check the network, and whether that service works.",
         )
 
-    def _look_up(self) -> Found:
+    def _look_up(self) -> FoundCredentials:
         """Look up in the thread; a chain that failed is replaced, as its files may have changed."""
         from .credential_chain import CredentialChain
 
@@ -174,25 +174,25 @@ class CredentialLookup:
             found = known.look_up(self._progress)
         if found is None:
             _, profile, only_profile, _ = self._arguments
-            raise none_found(profile, only_profile=only_profile)
+            raise no_credentials_error(profile, only_profile=only_profile)
         self._chain = known
         return found
 
 
-def none_found(profile: str, *, only_profile: bool) -> CredentialsError:
+def no_credentials_error(profile: str, *, only_profile: bool) -> CredentialsError:
     """Return the error for when no source has credentials."""
-    if os.environ.get(BEARER):
+    if os.environ.get(BEARER_VARIABLE):
         return CredentialsError(
-            f"{BEARER} is set, but this operation takes no Bedrock API keys: the service refuses "
+            f"{BEARER_VARIABLE} is set, but this operation takes no Bedrock API keys: the service refuses "
             "them, and there are no other AWS credentials.",
-            hint=GET_SOME,
+            hint=CREDENTIALS_HINT,
         )
     places = f"profile {profile!r} of the shared AWS files"
     if not only_profile:
         places = f"the environment, and {places}"
     return CredentialsError(
         f"No AWS credentials were found in {places}; nor does a container or an instance give any.",
-        hint=GET_SOME,
+        hint=CREDENTIALS_HINT,
     )
 
 
@@ -200,7 +200,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _take_exception(future: "asyncio.Future[Found]") -> None:
+def _take_exception(future: "asyncio.Future[FoundCredentials]") -> None:
     """Mark an exception as seen: those who waited have it, or nobody wants it any more."""
     if not future.cancelled():
         future.exception()

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from aws_sdk_bedrock_runtime.config import AsyncBedrockRuntimeConfig
 
 from ..errors import ConfigError
-from ..http2.proxies import Choice, Proxy, ProxySettings
+from ..http2.proxies import Proxy, ProxyChoice, ProxySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Route:
     """The way that the streams of a transport go."""
 
     endpoint: Endpoint
-    proxies: Choice
+    proxies: ProxyChoice
 
     @property
     def proxy(self) -> Proxy | None:

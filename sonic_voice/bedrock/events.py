@@ -33,7 +33,7 @@ _PRELUDE = Struct("!III")  # lengths of the message and of its headers, checksum
 _CHECKED_BYTES = 8
 
 
-class Body(Protocol):
+class ByteWriter(Protocol):
     """Where a request's bytes go."""
 
     async def write(self, data: bytes) -> None:
@@ -45,7 +45,7 @@ class Body(Protocol):
         ...
 
 
-class Source(Protocol):
+class ByteReader(Protocol):
     """Where a response's bytes come from."""
 
     async def read(self, size: int = -1) -> bytes:
@@ -56,26 +56,26 @@ class Source(Protocol):
 class Publisher:
     """Signs payloads and writes them to `body`. One task sends; cancelled, it breaks the chain."""
 
-    def __init__(self, body: Body, signing: SigningConfig) -> None:
+    def __init__(self, body: ByteWriter, signing: SigningConfig) -> None:
         self._body = body
         self._signing = signing
 
     async def send(self, payload: bytes) -> None:
         """One event. Raises what the body raises."""
         message = EventMessage(headers=_CHUNK, payload=b'{"bytes":"%b"}' % b64encode(payload))
-        signed = await self._signing.signer.sign(event=message, **await self._by())
+        signed = await self._signing.signer.sign(event=message, **await self._signing_arguments())
         await self._body.write(signed.encode())
 
     async def close(self) -> None:
         """The signed empty message that ends the input, and the end of the body."""
         try:
             signer = self._signing.signer
-            last = await signer.sign_empty(event=EventMessage(), **await self._by())
+            last = await signer.sign_empty(event=EventMessage(), **await self._signing_arguments())
             await self._body.write(last.encode())
         finally:
             await self._body.close()
 
-    async def _by(self) -> dict[str, Any]:
+    async def _signing_arguments(self) -> dict[str, Any]:
         signing = self._signing
         identity = await signing.identity_resolver.get_identity(
             properties=signing.identity_properties
@@ -86,7 +86,7 @@ class Publisher:
 class Receiver:
     """Reads payloads from `source`; the SDK's own receiver judges events that are no chunk."""
 
-    def __init__(self, source: Source, codec: Codec, deserializer: Callable[..., Any]) -> None:
+    def __init__(self, source: ByteReader, codec: Codec, deserializer: Callable[..., Any]) -> None:
         self._source = source
         self._codec = codec
         self._deserializer = deserializer
@@ -138,7 +138,7 @@ def _sent_error(headers: Mapping[str, object], payload: bytes) -> ServiceError:
     return service_error(str(code), text)
 
 
-class Duplex(Protocol):
+class DuplexStream(Protocol):
     """What the SDK makes of the two: its `DuplexEventStream`."""
 
     input_stream: Publisher

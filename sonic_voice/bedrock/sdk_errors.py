@@ -36,7 +36,7 @@ def sonic_error(error: BaseException) -> SonicError:
         if isinstance(link, SonicError):
             return link
     for link in chain:
-        if (meant := _judge(link)) is not None:
+        if (meant := _translate(link)) is not None:
             meant.__cause__ = error
             return meant
     unknown = NetworkError(
@@ -80,7 +80,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _judge(error: BaseException) -> SonicError | None:
+def _translate(error: BaseException) -> SonicError | None:
     match error:
         case ModeledError():
             metadata = error.response_metadata

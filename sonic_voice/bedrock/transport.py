@@ -38,7 +38,7 @@ from ..http2.proxies import Proxy, ProxySettings
 from ..http2.tls import proxy_tls_context, tls_context
 from .account import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
 from .endpoint import Route, resolve_endpoint, route_to
-from .events import Body, Duplex, Receiver
+from .events import ByteWriter, DuplexStream, Receiver
 from .sdk_errors import refusal, sonic_error
 
 EngineName = Literal["http2", "crt"]
@@ -49,7 +49,7 @@ _REFUSAL_S = 5.0
 _FIRST_ERROR_STATUS = 400
 
 
-class Engine(Protocol):
+class HttpEngine(Protocol):
     """One stream's HTTP client: `http2.Http2Client` or `crt.CrtClient`."""
 
     @property
@@ -63,7 +63,7 @@ class Engine(Protocol):
         """The SDK's interface of an HTTP client."""
         ...
 
-    def new_body(self) -> Body | None:
+    def new_body(self) -> ByteWriter | None:
         """What the request's body is to be in place of the SDK's, if there is something better."""
         ...
 
@@ -107,23 +107,23 @@ class BedrockTransport:
             raise ConfigError(f"There is no engine {engine!r}.", hint="http2 or crt.")
         if endpoint is not None:
             check_endpoint(endpoint)
-        self._where: dict[str, str | None] = {
+        self._settings: dict[str, str | None] = {
             "region": region,
             "profile": profile,
             "endpoint": endpoint,
         }
-        self._keys = _keys(access_key, secret_key, session_token)
+        self._keys = _static_credentials(access_key, secret_key, session_token)
         self._ca_file = os.fspath(ca_file) if ca_file is not None else None
         self._proxies = ProxySettings.read(proxy)
         self._engine: EngineName = engine
         self._connect_timeout_s = connect_timeout_s
         self._credentials_timeout_s = credentials_timeout_s
         self._setting_up = asyncio.Lock()
-        self._setup: _Setup | None = None
+        self._setup: _SharedSetup | None = None
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"BedrockTransport({self._where}, engine={self._engine!r})"
+        return f"BedrockTransport({self._settings}, engine={self._engine!r})"
 
     async def open(self, model: str) -> "BedrockStream":
         """A new stream to `model`; it connects while the caller already sends.
@@ -134,25 +134,25 @@ class BedrockTransport:
         setup = await self._ready()
         check_offered(model, setup.account.config.region)
         identity = await setup.account.identity()
-        line = _Line(setup.new_engine())
-        invoking = asyncio.create_task(_invoke(setup.client, model, line, identity))
+        client = _StreamClient(setup.new_engine())
+        invoking = asyncio.create_task(_invoke(setup.client, model, client, identity))
         try:
-            await asyncio.wait({invoking, line.unsent}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({invoking, client.unsent_error}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             # It has nothing to wait for but itself; half-made, it could not be cleaned up.
-            await asyncio.wait({invoking, line.unsent}, return_when=asyncio.FIRST_COMPLETED)
-            await _abandon(invoking, line)
+            await asyncio.wait({invoking, client.unsent_error}, return_when=asyncio.FIRST_COMPLETED)
+            await _abandon(invoking, client)
             raise
         if not invoking.done():
-            await _abandon(invoking, line)
-            raise sonic_error(line.unsent.result())
+            await _abandon(invoking, client)
+            raise sonic_error(client.unsent_error.result())
         try:
             duplex = invoking.result()
         except Exception as error:
-            await line.close()
+            await client.close()
             meant = sonic_error(error)
             raise meant from meant.__cause__
-        return BedrockStream(duplex, line)
+        return BedrockStream(duplex, client)
 
     async def check_region(self, model: str) -> None:
         """Raise `ConfigError` if no region is set, or the region does not offer `model`.
@@ -185,43 +185,43 @@ class BedrockTransport:
             await self._setup.client.close()
             await self._setup.account.aclose()
 
-    async def _ready(self) -> "_Setup":
+    async def _ready(self) -> "_SharedSetup":
         if self._closed:
             raise ConfigError("This transport has been closed.", hint="Make a new one.")
         async with self._setting_up:
             if self._setup is None:
                 account = await Account.resolve(
-                    **self._where, keys=self._keys, timeout_s=self._credentials_timeout_s
+                    **self._settings, keys=self._keys, timeout_s=self._credentials_timeout_s
                 )
                 try:
                     endpoint = await resolve_endpoint(account.config)
                     if endpoint.variants:
                         account.config.endpoint_uri = endpoint.url
                     route = route_to(endpoint, self._proxies)
-                    new_engine = _engines(
+                    new_engine = _engine_factory(
                         self._engine, self._ca_file, self._connect_timeout_s, route.proxy
                     )
                 except BaseException:
                     await account.aclose()
                     raise
                 client = AsyncBedrockRuntimeClient(account.config)
-                self._setup = _Setup(account, client, new_engine, route)
+                self._setup = _SharedSetup(account, client, new_engine, route)
             return self._setup
 
 
 @dataclass(frozen=True, slots=True)
-class _Setup:
+class _SharedSetup:
     """What the streams of one transport share."""
 
     account: Account
     client: AsyncBedrockRuntimeClient
-    new_engine: Callable[[], Engine]
+    new_engine: Callable[[], HttpEngine]
     route: Route
 
 
-def _engines(
+def _engine_factory(
     name: EngineName, ca_file: str | None, timeout_s: float, proxy: Proxy | None
-) -> Callable[[], Engine]:
+) -> Callable[[], HttpEngine]:
     """What makes the HTTP client of each stream; what they share is made here, once."""
     tls = tls_context(ca_file)
     secure = proxy is not None and proxy.scheme == "https"
@@ -240,7 +240,7 @@ def _engines(
     return lambda: CrtClient(shared, connect_timeout_s=timeout_s)
 
 
-def _keys(
+def _static_credentials(
     access: str | None, secret: str | None, token: str | None
 ) -> AWSCredentialsIdentity | None:
     if access is None and secret is None and token is None:
@@ -255,9 +255,9 @@ def _keys(
 class BedrockStream:
     """One stream to a model; see `transport.Stream` for the contract."""
 
-    def __init__(self, duplex: Duplex, line: "_Line") -> None:
+    def __init__(self, duplex: DuplexStream, client: "_StreamClient") -> None:
         self._input = duplex.input_stream
-        self._line = line
+        self._client = client
         self._opening = asyncio.create_task(duplex.await_output(), name="bedrock opening")
         self._output: Receiver | None = None
         self._error: SonicError | None = None
@@ -273,7 +273,7 @@ class BedrockStream:
         try:
             await self._input.send(payload)
         except Exception as error:
-            why = await self._why(error)
+            why = await self._end_error(error)
             raise why from why.__cause__
 
     async def accepted(self) -> None:
@@ -309,26 +309,26 @@ class BedrockStream:
         try:
             await self._input.close()
         except Exception as error:
-            why = await self._why(error)
+            why = await self._end_error(error)
             if not (isinstance(why, ConnectionLost) and why.reason == "ended"):
                 raise why from why.__cause__
 
     def abort(self, error: SonicError) -> None:
         """See `Stream`."""
         self._error = error
-        self._line.abort(error)
+        self._client.abort(error)
 
     async def aclose(self) -> None:
         """See `Stream`."""
         if not self._ended and self._error is None:
             self.abort(ConnectionLost("The stream was closed.", reason="ended"))
-        await self._line.close()
-        # The SDK's tasks end with the line; their errors have been told, or nobody wants them.
+        await self._client.close()
+        # The SDK's tasks end with the client; their errors have been told, or nobody wants them.
         await asyncio.wait({self._opening})
         if not self._opening.cancelled():
             self._opening.exception()
 
-    async def _why(self, error: Exception) -> SonicError:
+    async def _end_error(self, error: Exception) -> SonicError:
         """What ended the stream, when all a sender sees is that its pipe is closed."""
         if self._error is None and not self._opening.done():
             # Refused, or never connected: the words for it are on their way.
@@ -339,12 +339,12 @@ class BedrockStream:
                 self._error = sonic_error(failed)
         if self._error is not None:
             return self._error
-        if self._line.error is not None:
-            return self._line.error
+        if self._client.error is not None:
+            return self._client.error
         return ConnectionLost("The service has ended the stream.", reason="ended")
 
 
-class _Line:
+class _StreamClient:
     """The SDK's transport for one stream: an engine, and what the SDK would forget.
 
     Reads the body of a refusal, which the SDK understands in a few cases only, and holds the
@@ -354,23 +354,23 @@ class _Line:
     SUPPORTS_DUPLEX_STREAMING: Literal[True] = True
     TIMEOUT_EXCEPTIONS: tuple[type[Exception], ...] = (DeadlineError,)
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: HttpEngine) -> None:
         self._engine = engine
-        self.unsent: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self.unsent_error: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     @property
     def error(self) -> SonicError | None:
         """What ended the stream, if it did not end well."""
         return self._engine.error
 
-    def new_body(self) -> Body | None:
-        """See `Engine`."""
+    def new_body(self) -> ByteWriter | None:
+        """See `HttpEngine`."""
         return self._engine.new_body()
 
     async def send(
         self, request: HTTPRequest, *, request_config: HTTPRequestConfiguration | None = None
     ) -> HTTPResponse:
-        """See `Engine`. Raises `ServiceError` in place of a response of status 400 or more."""
+        """See `HttpEngine`. Raises `ServiceError` in place of a response of status 400 or more."""
         response = await self._engine.send(request, request_config=request_config)
         if response.status < _FIRST_ERROR_STATUS:
             return response
@@ -382,29 +382,29 @@ class _Line:
         raise refusal(response.status, response.fields, body)
 
     def abort(self, error: SonicError) -> None:
-        """See `Engine`."""
+        """See `HttpEngine`."""
         self._engine.abort(error)
 
     async def close(self) -> None:
-        """See `Engine`."""
+        """See `HttpEngine`."""
         await self._engine.close()
 
 
-class _Watch(Interceptor[Any, Any, Any, Any]):
-    """Gives a request the body that its `_Line` likes best, and tells it of one that is never sent.
+class _TransmitInterceptor(Interceptor[Any, Any, Any, Any]):
+    """Gives a request the body that its `_StreamClient` likes best, and tells it of one that is never sent.
 
     The SDK's `duplex_stream` then waits for ever for a future that nobody sets, and the error
     stays in a task that nobody awaits. So the error is taken out here and a None put in its place.
     """
 
-    def __init__(self, line: _Line) -> None:
-        self._line = line
+    def __init__(self, client: _StreamClient) -> None:
+        self._client = client
         self._sent = False
 
     def modify_before_transmit(self, context: RequestContext[Any, Any]) -> Any:
         """The request is signed, which takes no notice of a body that is a stream."""
         request = context.transport_request
-        request.body = self._line.new_body() or request.body
+        request.body = self._client.new_body() or request.body
         return request
 
     def read_before_transmit(self, context: RequestContext[Any, Any]) -> None:
@@ -415,8 +415,8 @@ class _Watch(Interceptor[Any, Any, Any, Any]):
         """The last word on what the execution gives."""
         if self._sent or not isinstance(context.response, Exception):
             return context.response
-        if not self._line.unsent.done():
-            self._line.unsent.set_result(context.response)
+        if not self._client.unsent_error.done():
+            self._client.unsent_error.set_result(context.response)
         return None
 
     # smithy-core 0.9 calls this one in place of the other at the end of an execution.
@@ -424,25 +424,28 @@ class _Watch(Interceptor[Any, Any, Any, Any]):
 
 
 async def _invoke(
-    client: AsyncBedrockRuntimeClient, model: str, line: _Line, identity: AWSCredentialsIdentity
-) -> Duplex:
+    sdk: AsyncBedrockRuntimeClient,
+    model: str,
+    client: _StreamClient,
+    identity: AWSCredentialsIdentity,
+) -> DuplexStream:
     def plugin(config: AsyncBedrockRuntimeConfig) -> None:
-        config.transport = line
+        config.transport = client
         config.aws_credentials_identity_resolver = StaticCredentialsResolver(identity)
-        config.interceptors = [*config.interceptors, _Watch(line)]
+        config.interceptors = [*config.interceptors, _TransmitInterceptor(client)]
 
     asked = InvokeModelWithBidirectionalStreamOperationInput(model_id=model)
-    duplex = await client.invoke_model_with_bidirectional_stream(asked, plugins=[plugin])
-    return cast(Duplex, duplex)  # of `EventProtocol`
+    duplex = await sdk.invoke_model_with_bidirectional_stream(asked, plugins=[plugin])
+    return cast(DuplexStream, duplex)  # of `EventProtocol`
 
 
-async def _abandon(invoking: asyncio.Task[Duplex], line: _Line) -> None:
+async def _abandon(invoking: asyncio.Task[DuplexStream], client: _StreamClient) -> None:
     """Clean up after an opening that nobody waits for any more, or that will never be."""
     if invoking.done() and not invoking.cancelled() and invoking.exception() is None:
-        await BedrockStream(invoking.result(), line).aclose()
+        await BedrockStream(invoking.result(), client).aclose()
         return
     invoking.cancel()
     await asyncio.wait({invoking})
     if not invoking.cancelled():
         invoking.exception()
-    await line.close()
+    await client.close()

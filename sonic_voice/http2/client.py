@@ -3,7 +3,7 @@
 The SDK's default transport cannot stream both ways, and its other one, over the AWS CRT, leaves
 Nagle's algorithm on, takes no private CA and hides a cut connection.
 The interface is small: `send(request)` connects, sends the request's headers, and returns at the
-response's headers with a body that is read while the request's body goes on. That is an `Uplink`,
+response's headers with a body that is read while the request's body goes on. That is a `RequestBody`,
 whose writer writes to the wire, or any body of the SDK's, carried by a task, the *pump*.
 
 One connection per stream, no pool. A voice stream lives for minutes and fills its connection;
@@ -36,10 +36,10 @@ from .dialing import CONNECT_TIMEOUT_S, dial
 from .keepalive import PING_DEADLINE_S, PING_S
 from .loopback import is_loopback
 from .proxies import Proxy
+from .request_body import RequestBody
 from .stream import H2Stream, Headers
 from .tls import TlsContext, tls_context
 from .tunnel import Tunnel
-from .uplink import Uplink
 
 _FIRST_ERROR_STATUS = 400
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -104,7 +104,7 @@ class Http2Client:
         self._streams: set[H2Stream] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._dialing: set[asyncio.Task[H2Connection]] = set()
-        self._over: SonicError | None = None
+        self._end_error: SonicError | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Http2Client":
         """The SDK copies its configuration per client; connections are not part of that."""
@@ -121,7 +121,9 @@ class Http2Client:
     @property
     def error(self) -> SonicError | None:
         """What ended the stream, if it did not end well."""
-        return self._over or next((s.error for s in self._streams if s.error is not None), None)
+        return self._end_error or next(
+            (s.error for s in self._streams if s.error is not None), None
+        )
 
     async def send(
         self, request: HTTPRequest, *, request_config: HTTPRequestConfiguration | None = None
@@ -136,7 +138,7 @@ class Http2Client:
         try:
             connection = await self._dial(request.destination)
             stream = connection.open_stream(_headers(request))
-            stop = self._carry(body, stream)
+            stop = self._start_body(body, stream)
             response = Http2Response(await stream.wait_headers(), stream)
         except BaseException:
             if stream is not None:
@@ -148,13 +150,13 @@ class Http2Client:
             stream.end()
         return response
 
-    def new_body(self) -> Uplink:
+    def new_body(self) -> RequestBody:
         """The body of a request that goes the shortest way."""
-        return Uplink()
+        return RequestBody()
 
     def abort(self, error: SonicError) -> None:
         """End everything at once; whoever waits for it gets `error`."""
-        self._over = error
+        self._end_error = error
         for stream in tuple(self._streams):
             stream.abort(error)
         for dialing in self._dialing:
@@ -162,8 +164,8 @@ class Http2Client:
 
     async def close(self) -> None:
         """Say goodbye on every connection and wait, a second at most, until all are gone."""
-        if self._over is None:
-            self._over = ConnectionLost("The HTTP client has been closed.", reason="ended")
+        if self._end_error is None:
+            self._end_error = ConnectionLost("The HTTP client has been closed.", reason="ended")
         for task in (*self._pumps, *self._dialing):
             task.cancel()
         for connection in self._connections:
@@ -172,15 +174,17 @@ class Http2Client:
         if waiting:
             await asyncio.wait(waiting)
 
-    def _carry(self, body: StreamingBlob | Uplink, stream: H2Stream) -> Callable[[], object]:
+    def _start_body(
+        self, body: StreamingBlob | RequestBody, stream: H2Stream
+    ) -> Callable[[], object]:
         """Have `body` carried to the wire; returns what ends that."""
-        straight = isinstance(body, Uplink)
-        carrying = body.carry_to(stream) if straight else _pump(body, stream)
+        straight = isinstance(body, RequestBody)
+        carrying = body.send_to(stream) if straight else _pump(body, stream)
         pump = asyncio.create_task(carrying, name="http2 pump")
         stop = body.shut if straight else pump.cancel
         self._pumps.add(pump)
         self._streams.add(stream)
-        stream.on_input_over = stop
+        stream.on_input_ended = stop
 
         def done(pump: asyncio.Task[None]) -> None:
             self._pumps.discard(pump)
@@ -196,8 +200,8 @@ class Http2Client:
         """A connection that speaks HTTP/2, within the deadline, or `SonicError`."""
         host = uri.host.strip("[]")
         port = uri.port or _DEFAULT_PORTS.get(uri.scheme, 443)
-        if self._over is not None:
-            raise self._over
+        if self._end_error is not None:
+            raise self._end_error
         if uri.scheme == "http" and not is_loopback(host):
             raise ConnectError(
                 f"{host} is not this machine: speech and credentials do not go there in clear.",
@@ -218,7 +222,7 @@ class Http2Client:
                 await asyncio.wait({dialing})
         if not dialing.cancelled():
             return dialing.result()
-        raise self._over or ConnectionLost("The HTTP client has been closed.", reason="ended")
+        raise self._end_error or ConnectionLost("The HTTP client has been closed.", reason="ended")
 
     async def _connect(self, host: str, port: int, scheme: str) -> H2Connection:
         secure = scheme == "https"
@@ -268,9 +272,9 @@ async def _pump(body: StreamingBlob, stream: H2Stream) -> None:
         await _close_body(body)
 
 
-async def _close_body(body: StreamingBlob | Uplink) -> None:
+async def _close_body(body: StreamingBlob | RequestBody) -> None:
     """Make the SDK's writers, those that wait and those to come, raise."""
-    if isinstance(body, Uplink):
+    if isinstance(body, RequestBody):
         body.shut()
     elif isinstance(body, AsyncBytesProvider):
         await body.close(flush=False)

@@ -40,9 +40,9 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from ..errors import ConnectionLost, NetworkError
-from .first_words import FirstWords
 from .keepalive import PING_DEADLINE_S, Keepalive
-from .send_buffers import keep_little_unsent
+from .preface import PrefaceCheck
+from .send_buffers import limit_send_buffers
 from .stream import H2Stream, Headers
 
 _log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class H2Connection(asyncio.Protocol):
         ping_deadline_s: float = PING_DEADLINE_S,
         peer: str = "The peer",
     ) -> None:
-        self.heard_at_s = 0.0
+        self.received_at_s = 0.0
         """When the peer was heard last, on the loop's clock."""
         self.drained_at_s = 0.0
         """When a full write buffer drained last, on the loop's clock: the peer takes data."""
@@ -112,7 +112,7 @@ class H2Connection(asyncio.Protocol):
         self._goaway = False
         self._lost: NetworkError | None = None
         self._peer = peer
-        self._first_words = FirstWords(peer) if on_stream is None else None
+        self._preface = PrefaceCheck(peer) if on_stream is None else None
 
     # --- what asyncio calls
 
@@ -126,7 +126,7 @@ class H2Connection(asyncio.Protocol):
             # Audio is small packets that must not wait for each other's acknowledgement.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if client:
-            keep_little_unsent(self._transport)
+            limit_send_buffers(self._transport)
         self._h2.local_settings = Settings(
             client=client,
             initial_values={
@@ -140,14 +140,14 @@ class H2Connection(asyncio.Protocol):
         if more > 0:
             self._h2.increment_flow_control_window(more)
         self._flush()
-        self.heard_at_s = self._loop.time()
+        self.received_at_s = self._loop.time()
         if self._ping_s is not None:
             self._keepalive = Keepalive(self, self._ping_s, self._ping_deadline_s)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        self.heard_at_s = self._loop.time()
-        if self._first_words is not None and (wrong := self._first_words.judge(data)):
+        self.received_at_s = self._loop.time()
+        if self._preface is not None and (wrong := self._preface.check(data)):
             self.drop(wrong)
             return
         try:
@@ -181,11 +181,11 @@ class H2Connection(asyncio.Protocol):
             reason="goaway" if self._goaway else "cut",
             hint=_GO_ON,
         )
-        if self._first_words is not None and not self._first_words.done:
-            lost = self._first_words.closed(exc, secure=self.tls_version is not None)
+        if self._preface is not None and not self._preface.done:
+            lost = self._preface.closed(exc, secure=self.tls_version is not None)
         lost.__cause__ = exc
         self._fail_all(lost)
-        self._stop_watch()
+        self._stop_keepalive()
         if self._closer is not None:
             self._closer.cancel()
         if not self.closed.done():
@@ -212,7 +212,7 @@ class H2Connection(asyncio.Protocol):
             self._h2.send_headers(stream.id, headers)
             self._flush()
 
-    def send_some(self, stream_id: int, view: memoryview) -> int:
+    def send_available(self, stream_id: int, view: memoryview) -> int:
         """Send what the windows and the socket take now; returns how many bytes that was."""
         if self._paused:
             return 0
@@ -253,12 +253,12 @@ class H2Connection(asyncio.Protocol):
     def ping(self) -> None:
         """Ask whether the peer is there. Quiet once the connection is ending."""
         if self._h2.state_machine.state is ConnectionState.CLOSED:
-            self._stop_watch()
+            self._stop_keepalive()
             return
         self._h2.ping(b"sonic---")
         self._flush()
 
-    def silent(self, silent_s: float) -> None:
+    def fail_unresponsive(self, silent_s: float) -> None:
         """End the connection: the peer has said nothing for `silent_s`, not even to a PING."""
         self.drop(
             ConnectionLost(
@@ -274,7 +274,7 @@ class H2Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         self._fail_all(ConnectionLost("This side closed the connection.", reason="ended"))
-        self._stop_watch()
+        self._stop_keepalive()
         if self._h2.state_machine.state is not ConnectionState.CLOSED:
             self._h2.close_connection()
         self._flush()
@@ -284,7 +284,7 @@ class H2Connection(asyncio.Protocol):
 
     def cut(self) -> None:
         """Drop the connection without a word, as a broken network does."""
-        self._stop_watch()
+        self._stop_keepalive()
         if self._transport is not None:
             self._transport.abort()
 
@@ -366,7 +366,7 @@ class H2Connection(asyncio.Protocol):
         if not self._streams and (self._on_stream is None or self._goaway):
             self.close()
 
-    def _stop_watch(self) -> None:
+    def _stop_keepalive(self) -> None:
         if self._keepalive is not None:
             self._keepalive.stop()
 

@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 from ..errors import ConfigError, ConnectError, DeadlineError
 from .connection import H2Connection
-from .early import EarlyBytes
+from .early_bytes import EarlyBytes
 from .tls import (
-    OTHER_NAME,
+    HOST_MISMATCH_CODES,
     TlsContext,
     certificate_error,
     closed_in_handshake,
@@ -80,7 +80,7 @@ async def dial(
         raise late or _too_late(place, dialing.stage, timeout_s) from error
     except ssl.SSLCertVerificationError as error:
         assert tls is not None
-        names = await dialing.names() if error.verify_code in OTHER_NAME else ()
+        names = await dialing.names() if error.verify_code in HOST_MISMATCH_CODES else ()
         raise certificate_error(place, error, tls.cas, names=names) from error
     except OSError as error:
         raise connect_error(place, dialing.stage, error) from error
@@ -126,7 +126,7 @@ class _Dialing:
         connection = new_connection()
         transport.set_protocol(connection)
         connection.connection_made(transport)
-        early.hand_over(connection)
+        early.replay_to(connection)
         raw.resume_reading()
         if self._tls is not None and _alpn(transport) != "h2":
             connection.cut()

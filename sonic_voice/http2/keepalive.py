@@ -27,17 +27,17 @@ SLOW_ANSWER_S = 30.0
 """How long the answer may take, in seconds, while the line takes audio slowly."""
 
 
-class Link(Protocol):
+class MonitoredConnection(Protocol):
     """What the watch needs of its connection."""
 
-    heard_at_s: float
+    received_at_s: float
     drained_at_s: float
 
     def ping(self) -> None:
         """Send a PING."""
         ...
 
-    def silent(self, silent_s: float) -> None:
+    def fail_unresponsive(self, silent_s: float) -> None:
         """End: nothing has been heard for `silent_s`."""
         ...
 
@@ -45,34 +45,34 @@ class Link(Protocol):
 class Keepalive:
     """The watch over one connection. `stop` it when the connection ends."""
 
-    def __init__(self, link: Link, ping_s: float, deadline_s: float) -> None:
-        self._link = link
+    def __init__(self, connection: MonitoredConnection, ping_s: float, deadline_s: float) -> None:
+        self._connection = connection
         self._ping_s = ping_s
         self._deadline_s = deadline_s
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(ping_s, self._look)
+        self._timer = self._loop.call_later(ping_s, self._check_silence)
 
     def stop(self) -> None:
         """End the watch. May be called again."""
         self._timer.cancel()
 
-    def _look(self) -> None:
+    def _check_silence(self) -> None:
         now = self._loop.time()
-        silent_s = now - self._link.heard_at_s
+        silent_s = now - self._connection.received_at_s
         if silent_s < self._ping_s:
-            self._timer = self._loop.call_later(self._ping_s - silent_s, self._look)
+            self._timer = self._loop.call_later(self._ping_s - silent_s, self._check_silence)
             return
         # Set before the PING, which may find the connection gone and stop the watch.
-        self._timer = self._loop.call_later(self._deadline_s, self._judge, now)
-        self._link.ping()
+        self._timer = self._loop.call_later(self._deadline_s, self._check_answer, now)
+        self._connection.ping()
 
-    def _judge(self, pinged_at_s: float) -> None:
-        now, link = self._loop.time(), self._link
-        if link.heard_at_s > pinged_at_s:
-            self._look()
+    def _check_answer(self, pinged_at_s: float) -> None:
+        now, connection = self._loop.time(), self._connection
+        if connection.received_at_s > pinged_at_s:
+            self._check_silence()
             return
-        patience_s = link.drained_at_s + self._deadline_s - now
+        patience_s = connection.drained_at_s + self._deadline_s - now
         if patience_s > 0 and now - pinged_at_s < SLOW_ANSWER_S:
-            self._timer = self._loop.call_later(patience_s, self._judge, pinged_at_s)
+            self._timer = self._loop.call_later(patience_s, self._check_answer, pinged_at_s)
             return
-        link.silent(now - link.heard_at_s)
+        connection.fail_unresponsive(now - connection.received_at_s)

@@ -1,7 +1,7 @@
 """Which proxy a connection to the service goes through, by option, environment and `NO_PROXY`.
 
     ProxySettings.read(explicit)     what the caller, the environment or the system asks for
-        .choose(host, port)  ->  Choice(proxy, reason)
+        .choose(host, port)  ->  ProxyChoice(proxy, reason)
 
 An explicit URL wins and is used for every host; an explicit empty URL means no proxy at all.
 Otherwise `HTTPS_PROXY` comes before `ALL_PROXY`, a lower-case name before an upper-case one, and
@@ -20,9 +20,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..errors import ConfigError
 from .loopback import is_loopback
 
-Scheme = Literal["http", "https", "socks5", "socks5h"]
+ProxyScheme = Literal["http", "https", "socks5", "socks5h"]
 
-_DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_DEFAULT_PORTS: dict[ProxyScheme, int] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 """Port of a proxy whose URL names none, by scheme."""
 
 _ALIASES = {"socks": "socks5h"}
@@ -41,7 +41,7 @@ _SOCKS_FIELD_BYTES = 255
 class Proxy:
     """A proxy server and how to authenticate to it. `str` gives its URL without the user."""
 
-    scheme: Scheme
+    scheme: ProxyScheme
     host: str
     """Name or address, without brackets."""
     port: int
@@ -78,14 +78,14 @@ class Proxy:
         except ValueError:  # a port that is no number, brackets that do not match
             port, host, parts = None, None, SplitResult("http", "", "", "", "")
         name = _ALIASES.get(parts.scheme, parts.scheme)
-        if name not in get_args(Scheme):
+        if name not in get_args(ProxyScheme):
             raise ConfigError(
                 f"{source} names a proxy of a kind that is not supported: {parts.scheme}.",
                 hint=_FORMS,
             )
         if not host or any(character.isspace() for character in url):
             raise ConfigError(f"The URL in {source} is not one of a proxy.", hint=_FORMS)
-        scheme = cast(Scheme, name)
+        scheme = cast(ProxyScheme, name)
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         proxy = cls(scheme, host, port or _DEFAULT_PORTS[scheme], user, password, source)
         proxy._check_user()
@@ -109,7 +109,7 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ProxyChoice:
     """The way to one host: through `proxy`, or directly."""
 
     proxy: Proxy | None
@@ -155,20 +155,20 @@ class ProxySettings:
             return cls()
         return cls(url=found[key], source=sources[key], no_proxy=found.get("no", ""))
 
-    def choose(self, host: str, port: int) -> Choice:
+    def choose(self, host: str, port: int) -> ProxyChoice:
         """Return how `host` is reached. Raises `ConfigError` for a URL that is not one."""
         if self.explicit is not None:
-            return Choice(self.explicit)
+            return ProxyChoice(self.explicit)
         if self.direct or not self.url:
-            return Choice(None)
+            return ProxyChoice(None)
         if is_loopback(host):
-            return Choice(None, f"{self.source} is set, but not used for this machine.")
+            return ProxyChoice(None, f"{self.source} is set, but not used for this machine.")
         if is_excepted(host, port, self.no_proxy):
-            return Choice(None, f"{self.source} is set, but NO_PROXY excepts {host}.")
+            return ProxyChoice(None, f"{self.source} is set, but NO_PROXY excepts {host}.")
         from_system = self.source not in {"HTTPS_PROXY", "ALL_PROXY"}
         if from_system and urllib.request.proxy_bypass(host):
-            return Choice(None, f"{self.source} except {host} from the proxy.")
-        return Choice(Proxy.parse(self.url, self.source))
+            return ProxyChoice(None, f"{self.source} except {host} from the proxy.")
+        return ProxyChoice(Proxy.parse(self.url, self.source))
 
 
 def is_excepted(host: str, port: int, no_proxy: str) -> bool:

@@ -20,7 +20,7 @@ _UNSENT_BYTES = 4096
 """TCP_NOTSENT_LOWAT: what the kernel may hold without being able to send it, in bytes."""
 
 
-def keep_little_unsent(transport: asyncio.Transport) -> None:
+def limit_send_buffers(transport: asyncio.Transport) -> None:
     """Set the send buffers of a client's `transport` and its socket."""
     transport.set_write_buffer_limits(high=UPLINK_AHEAD_BYTES)
     sock = transport.get_extra_info("socket")

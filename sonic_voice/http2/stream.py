@@ -1,7 +1,7 @@
 """One HTTP/2 stream: a reader and a writer of bytes, for one task each.
 
 A stream holds what arrived and was not read yet, and whether the peer, or this side, is done.
-It sends through the connection it belongs to (`Link`) and never waits for the network in any
+It sends through the connection it belongs to (`StreamConnection`) and never waits for the network in any
 other way than to wait until the connection wakes it: so whatever ends a stream ends the waiting.
 
 How a stream can end:
@@ -27,12 +27,12 @@ type Headers = list[tuple[str, str]]
 _CANCEL = 8  # HTTP/2's error code for "no longer needed"
 
 
-class Link(Protocol):
+class StreamConnection(Protocol):
     """What a stream needs of its connection."""
 
     credit_step_bytes: int
 
-    def send_some(self, stream_id: int, view: memoryview) -> int:
+    def send_available(self, stream_id: int, view: memoryview) -> int:
         """Send what the windows and the socket take now; returns how many bytes that was."""
         ...
 
@@ -52,13 +52,13 @@ class Link(Protocol):
 class H2Stream:
     """One stream of a connection. One task reads and one writes; either may be cancelled."""
 
-    def __init__(self, connection: Link, stream_id: int) -> None:
+    def __init__(self, connection: StreamConnection, stream_id: int) -> None:
         self.id = stream_id
         self.headers: Headers | None = None
         self.error: SonicError | None = None
         self.input_ended = False
         self.output_ended = False
-        self.on_input_over: Callable[[], object] | None = None
+        self.on_input_ended: Callable[[], object] | None = None
         """Called once the peer can say nothing more, for good or ill."""
         self._connection = connection
         self._inbox = bytearray()
@@ -102,7 +102,7 @@ class H2Stream:
         view = memoryview(data)
         while True:
             self._check_open()
-            sent = self._connection.send_some(self.id, view)
+            sent = self._connection.send_available(self.id, view)
             if sent == len(view):
                 return
             view = view[sent:]
@@ -148,7 +148,7 @@ class H2Stream:
         if self.error is None:
             self.error = error
             self._wake()
-            self._input_is_over()
+            self._input_has_ended()
 
     def received_headers(self, headers: Headers) -> None:
         """The connection's call: the peer's headers."""
@@ -168,7 +168,7 @@ class H2Stream:
         """The connection's call: END_STREAM."""
         self.input_ended = True
         self._wake_reader()
-        self._input_is_over()
+        self._input_has_ended()
 
     def wake_writer(self) -> None:
         """The connection's call: there may be room now."""
@@ -183,8 +183,8 @@ class H2Stream:
         self._wake_reader()
         self.wake_writer()
 
-    def _input_is_over(self) -> None:
-        call, self.on_input_over = self.on_input_over, None
+    def _input_has_ended(self) -> None:
+        call, self.on_input_ended = self.on_input_ended, None
         if call is not None:
             call()
 

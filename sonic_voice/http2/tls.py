@@ -33,18 +33,18 @@ _UNKNOWN_ISSUER = frozenset({2, 20, 21})
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _SELF_SIGNED, _SELF_SIGNED_CA = 18, 19
 _STRICT_CODES = range(80, 94)  # reported only where the check is strict
-OTHER_NAME = frozenset({62, 64})
+HOST_MISMATCH_CODES = frozenset({62, 64})
 """The codes of a certificate for another host name or IP address."""
 
-_NOT_OURS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+_FOREIGN_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 """Variables that name a CA file to other programs; when one is set, a hint says so."""
 
-_NO_TLS = frozenset(
+_PLAINTEXT_REASONS = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 )
 """OpenSSL's reasons when the peer answers with something that is no TLS record."""
 
-_BETWEEN = "Check the endpoint, and what stands in between: a proxy, a firewall, a VPN."
+_CHECK_PATH = "Check the endpoint, and what stands in between: a proxy, a firewall, a VPN."
 
 
 class CertificateError(ConnectError):
@@ -169,7 +169,7 @@ def certificate_error(
             f"Is the clock of this machine right? It says {when:%Y-%m-%d %H:%M} UTC. If it is, "
             "the certificate must be renewed where it is served."
         )
-    elif code in OTHER_NAME:
+    elif code in HOST_MISMATCH_CODES:
         of = f" but for {', '.join(names)}" if names else ""
         reason = f"it is not for this host{of}"
         hint = (
@@ -191,7 +191,7 @@ def certificate_error(
 def tls_error(place: str, error: ssl.SSLError) -> ConnectError:
     """Return what a failed handshake means, for all but rejected certificates."""
     reason = error.reason or ""
-    if reason in _NO_TLS:
+    if reason in _PLAINTEXT_REASONS:
         return ConnectError(
             f"{place} does not speak TLS: it answered in plain text.",
             hint="Check the port. Without TLS an endpoint is http://, and on this machine only.",
@@ -201,19 +201,21 @@ def tls_error(place: str, error: ssl.SSLError) -> ConnectError:
     if "NO_APPLICATION_PROTOCOL" in reason:
         return no_http2(place)
     if "PROTOCOL_VERSION" in reason or reason == "UNSUPPORTED_PROTOCOL":
-        what, hint = "wants a version of TLS older than 1.2", _BETWEEN
+        what, hint = "wants a version of TLS older than 1.2", _CHECK_PATH
     elif "UNRECOGNIZED_NAME" in reason:
         what, hint = "does not know the name of its host", "Check the endpoint and the region."
     elif "CERTIFICATE" in reason:
-        what, hint = "wants a certificate of this side, and there is none", _BETWEEN
+        what, hint = "wants a certificate of this side, and there is none", _CHECK_PATH
     else:
-        what, hint = f"failed in the TLS handshake ({reason or error})", _BETWEEN
+        what, hint = f"failed in the TLS handshake ({reason or error})", _CHECK_PATH
     return ConnectError(f"{place} {what}.", hint=hint)
 
 
 def closed_in_handshake(place: str) -> ConnectError:
     """Return the error for a connection that the peer closed before TLS was agreed on."""
-    return ConnectError(f"{place} closed the connection during the TLS handshake.", hint=_BETWEEN)
+    return ConnectError(
+        f"{place} closed the connection during the TLS handshake.", hint=_CHECK_PATH
+    )
 
 
 def no_http2(place: str) -> ConnectError:
@@ -242,7 +244,9 @@ def _issuer_hint(cas: TrustedCas) -> str:
                 f"{name} is {path!r}, which cannot be used: {fault}. Nothing of it is trusted. "
                 f"Correct {name}, or unset it to trust the system's CAs."
             )
-    foreign = [f"{name} is set, but read by other programs." for name in _NOT_OURS if _set(name)]
+    foreign = [
+        f"{name} is set, but read by other programs." for name in _FOREIGN_VARIABLES if _set(name)
+    ]
     way = (
         "For another CA, such as a company's: --ca FILE (in Python: ca_file), or export "
         "AWS_CA_BUNDLE=FILE or SSL_CERT_FILE=FILE."

@@ -22,7 +22,7 @@ from inspect import signature
 from typing import Any, Literal, cast
 
 from ..errors import ConnectError, DeadlineError
-from .early import EarlyBytes
+from .early_bytes import EarlyBytes
 from .proxies import Proxy
 
 _REPLY_BYTES = 65_536
@@ -72,7 +72,7 @@ class Tunnel:
         self._host = host
         self._port = port
         self._proxy_tls = proxy_tls
-        self._step: Literal["reach", "ask", "use"] = "reach"
+        self._step: Literal["connect", "request", "use"] = "connect"
 
     @property
     def is_open(self) -> bool:
@@ -98,17 +98,17 @@ class Tunnel:
         Raises:
             ProxyError: The proxy is at fault, or says that the service is.
         """
-        wire = await self._reach()
+        wire = await self._connect()
         try:
-            self._step = "ask"
-            await self._ask(wire)
+            self._step = "request"
+            await self._request_tunnel(wire)
             self._step = "use"
             return wire.transport, self._release(wire, secure=secure)
         except BaseException:
             wire.transport.abort()
             raise
 
-    def _release(self, wire: "_Wire", *, secure: bool) -> EarlyBytes:
+    def _release(self, wire: "_ProxyStream", *, secure: bool) -> EarlyBytes:
         """Take `wire` off its transport; what it received belongs to the service."""
         wire.transport.pause_reading()
         if wire.received and secure:
@@ -123,7 +123,7 @@ class Tunnel:
             early.connection_lost(wire.lost)
         wire.transport.set_protocol(early)
         if self._proxy.scheme == "https":
-            _mend_force_close(wire.transport)
+            _patch_force_close(wire.transport)
         return early
 
     def deadline_error(self, waited_s: float) -> DeadlineError:
@@ -136,11 +136,11 @@ class Tunnel:
             else ""
         )
         message, hint = {
-            "reach": (
+            "connect": (
                 f"The proxy {self._where} could not be reached within {waited_s:g} s.",
                 f"Check the proxy's address and the network; the service was not tried.{no_tls}",
             ),
-            "ask": (
+            "request": (
                 f"The proxy {self._where} did not connect to {service} within {waited_s:g} s.",
                 "Check the proxy's address and kind, and that it may reach the service.",
             ),
@@ -151,11 +151,11 @@ class Tunnel:
         }[self._step]
         return DeadlineError(message, waited_s=waited_s, hint=hint)
 
-    async def _reach(self) -> "_Wire":
+    async def _connect(self) -> "_ProxyStream":
         secure = self._proxy.scheme == "https"
         try:
             _, wire = await asyncio.get_running_loop().create_connection(
-                _Wire,
+                _ProxyStream,
                 self._proxy.host,
                 self._proxy.port,
                 ssl=(self._proxy_tls or ssl.create_default_context()) if secure else None,
@@ -187,26 +187,26 @@ class Tunnel:
             return ProxyError(f"Nobody listens at {name}.", hint=check)
         return ProxyError(f"No connection to {name}: {error.strerror or error}.", hint=check)
 
-    async def _ask(self, wire: "_Wire") -> None:
+    async def _request_tunnel(self, wire: "_ProxyStream") -> None:
         """Have the proxy connect to the service. Raises `ProxyError`."""
         import python_socks
-        from python_socks.async_.asyncio.v2 import Proxy as Speaker
+        from python_socks.async_.asyncio.v2 import Proxy as Handshake
 
         proxy = self._proxy
         kind = python_socks.ProxyType.SOCKS5 if proxy.is_socks else python_socks.ProxyType.HTTP
         # The library encodes as Latin-1, RFC 7617 wants UTF-8: this gives the bytes of UTF-8.
         user, password = (text.encode().decode("latin-1") for text in (proxy.user, proxy.password))
-        speaker = Speaker(
+        handshake = Handshake(
             kind,
             proxy.host,
             proxy.port,
             user,
             password,
             rdns=proxy.scheme != "socks5",
-            forward=cast(Any, _Ready(wire)),
+            forward=cast(Any, _ConnectedProxy(wire)),
         )
         try:
-            await speaker.connect(self._host, self._port, timeout=_NO_TIMEOUT_S)
+            await handshake.connect(self._host, self._port, timeout=_NO_TIMEOUT_S)
         except python_socks.ProxyError as error:
             raise self._refusal(error.error_code, str(error)) from error
         except socket.gaierror as error:
@@ -275,7 +275,7 @@ class Tunnel:
         )
 
 
-def _mend_force_close(transport: asyncio.Transport) -> None:
+def _patch_force_close(transport: asyncio.Transport) -> None:
     """Let a TLS transport be dropped by TLS above it.
 
     In Python 3.12.0 and 3.12.1 `_force_close`, which TLS calls to drop the transport below it,
@@ -289,7 +289,7 @@ def _mend_force_close(transport: asyncio.Transport) -> None:
         cast(Any, transport)._force_close = force_close
 
 
-class _Wire(asyncio.Protocol):
+class _ProxyStream(asyncio.Protocol):
     """Collects what arrives until another protocol takes its place.
 
     To python-socks it is a stream. One task reads.
@@ -354,12 +354,12 @@ class _Wire(asyncio.Protocol):
         return taken
 
 
-class _Ready:
+class _ConnectedProxy:
     """To python-socks the proxy before its own: gives the connection that is open already."""
 
-    def __init__(self, wire: _Wire) -> None:
+    def __init__(self, wire: _ProxyStream) -> None:
         self._wire = wire
 
-    async def connect(self, dest_host: str, dest_port: int, **_: object) -> _Wire:
+    async def connect(self, dest_host: str, dest_port: int, **_: object) -> _ProxyStream:
         """Return the connection to the proxy."""
         return self._wire

@@ -27,7 +27,7 @@ class EarlyBytes(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         self._lost, self._why = True, exc
 
-    def hand_over(self, protocol: asyncio.Protocol) -> None:
+    def replay_to(self, protocol: asyncio.Protocol) -> None:
         """Pass on to `protocol` all that happened until now."""
         for data in self._received:
             protocol.data_received(data)

@@ -1,8 +1,8 @@
 """A request's body that goes straight to the wire.
 
 A body that is iterated over needs a task that carries it, and every event of the writer's then
-costs two switches between tasks and a turn of the event loop. The writer of an `Uplink` writes to
-the stream itself. Only what it says before there is a stream is kept, up to `EARLY_WRITES`, as a
+costs two switches between tasks and a turn of the event loop. The writer of a `RequestBody` writes to
+the stream itself. Only what it says before there is a stream is kept, up to `MAX_EARLY_WRITES`, as a
 pipe would: it must not be held to its deadlines while the client still connects.
 """
 
@@ -12,10 +12,10 @@ from contextlib import suppress
 from ..errors import ConnectionLost, SonicError
 from .stream import H2Stream
 
-EARLY_WRITES = 16
+MAX_EARLY_WRITES = 16
 
 
-class Uplink:
+class RequestBody:
     """One task writes and closes; the HTTP client carries it to a stream, or shuts it."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Uplink:
         Raises `SonicError` once the stream, or the way there, is over.
         """
         while self._early is not None and not self._over:
-            if len(self._early) < EARLY_WRITES:
+            if len(self._early) < MAX_EARLY_WRITES:
                 self._early.append(data)
                 return
             self._changed.clear()
@@ -46,7 +46,7 @@ class Uplink:
         if self._early is None and self._stream is not None:
             self._stream.end()
 
-    async def carry_to(self, stream: H2Stream) -> None:
+    async def send_to(self, stream: H2Stream) -> None:
         """The client's task: here is the stream. Returns when what was early has been sent."""
         self._stream = stream
         while self._early:
