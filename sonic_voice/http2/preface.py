@@ -1,6 +1,7 @@
-"""The first bytes of a server: HTTP/2 begins with SETTINGS, and what does not is named.
+"""A check of a server's connection preface: HTTP/2 begins with a SETTINGS frame.
 
-h2 alone takes an HTTP/1.1 answer for a frame of 4 MB that is still to come, and waits for it.
+h2 alone interprets an HTTP/1.1 response as the beginning of a frame of 4 MB, and waits for the
+rest. This check recognizes other protocols and names them.
 """
 
 import ssl
@@ -8,26 +9,39 @@ import ssl
 from ..errors import ConnectError
 from .tls import tls_error
 
-_HEADER_BYTES = 9  # of a frame
-_TYPE_AT = 3  # where a frame's header names its type
+_HEADER_BYTES = 9
+"""Size of a frame's header, in bytes."""
+_TYPE_AT = 3
+"""Offset of the type in a frame's header, in bytes."""
 _SETTINGS = 4
+"""Type of a SETTINGS frame."""
 _SHOWN_BYTES = 24
+"""Maximum number of a server's first bytes that a message shows."""
 _TLS_ALERT = b"\x15\x03"
+"""First bytes of a TLS alert record, with which a TLS server answers plain text."""
 
 _CHECK_PATH = "Check the endpoint, and what stands in between: a proxy, a firewall, a VPN."
 
 
 class PrefaceCheck:
-    """The judge of a server's first bytes. `peer` names the server in messages."""
+    """A check of the first bytes from a server.
+
+    Args:
+        peer: Name of the server in messages.
+    """
 
     def __init__(self, peer: str) -> None:
         self.done = False
-        """Whether enough was heard."""
+        """Whether enough bytes were received to decide."""
         self._peer = peer
         self._received = b""
 
     def check(self, data: bytes) -> ConnectError | None:
-        """Return the error if `data` and what came before it are not the beginning of HTTP/2."""
+        """Return the error if the bytes received so far do not begin HTTP/2, else None.
+
+        Args:
+            data: The next bytes from the server.
+        """
         if self.done:
             return None
         self._received += data[:_SHOWN_BYTES]
@@ -45,16 +59,16 @@ class PrefaceCheck:
         return ConnectError(f"{self._peer} {what}.", hint=hint)
 
     def closed(self, error: Exception | None, *, secure: bool) -> ConnectError:
-        """Return what it means that the connection ended before enough was heard.
+        """Return the error for a connection that ended before the check was done.
 
         Args:
-            error: What asyncio gave as the reason, if it gave one.
-            secure: Whether the connection had TLS.
+            error: The reason that asyncio gave, if any.
+            secure: Whether the connection used TLS.
         """
         if isinstance(error, ssl.SSLError):  # TLS 1.3 reports some refusals after its handshake
             return tls_error(self._peer, error)
         return ConnectError(
             f"{self._peer} closed the connection before a word of HTTP/2.",
-            # OpenSSL's servers say nothing to those who do not speak TLS.
+            # A server that uses OpenSSL sends nothing to a client that does not use TLS.
             hint=_CHECK_PATH if secure else f"If it speaks TLS: https://. {_CHECK_PATH}",
         )

@@ -1,9 +1,9 @@
-"""A request's body that goes straight to the wire.
+"""A request's body whose writer writes directly to the HTTP/2 stream.
 
-A body that is iterated over needs a task that carries it, and every event of the writer's then
-costs two switches between tasks and a turn of the event loop. The writer of a `RequestBody` writes to
-the stream itself. Only what it says before there is a stream is kept, up to `MAX_EARLY_WRITES`, as a
-pipe would: it must not be held to its deadlines while the client still connects.
+A body that the client iterates over needs a task that copies it, and each event then costs two
+task switches and one iteration of the event loop. The writer of a `RequestBody` writes to the
+stream itself. Only the writes before the stream exists are buffered, up to `MAX_EARLY_WRITES`, as
+in a pipe: the writer's deadlines must not expire while the client is still connecting.
 """
 
 import asyncio
@@ -13,22 +13,33 @@ from ..errors import ConnectionLost, SonicError
 from .stream import H2Stream
 
 MAX_EARLY_WRITES = 16
+"""Maximum number of writes that are buffered before the stream exists; the next one waits."""
 
 
 class RequestBody:
-    """One task writes and closes; the HTTP client carries it to a stream, or shuts it."""
+    """A request's body for one writing task.
+
+    The writer calls `write` and `close`; the HTTP client calls `send_to` and `shut`.
+    """
 
     def __init__(self) -> None:
-        self._early: list[bytes] | None = []  # None: all is sent, and what comes goes straight
+        # None once the buffered writes have been sent: later ones go directly to the stream.
+        self._early: list[bytes] | None = []
         self._stream: H2Stream | None = None
         self._ended = False
         self._over = False
         self._changed = asyncio.Event()
 
     async def write(self, data: bytes) -> None:
-        """Send `data`; returns when the socket took it, or it is kept for the stream to come.
+        """Send `data` and return when the socket has accepted it, or when it is buffered.
 
-        Raises `SonicError` once the stream, or the way there, is over.
+        When this is cancelled, part of `data` may have been sent.
+
+        Args:
+            data: Any number of bytes.
+
+        Raises:
+            SonicError: The stream has ended, or there will be none.
         """
         while self._early is not None and not self._over:
             if len(self._early) < MAX_EARLY_WRITES:
@@ -41,18 +52,24 @@ class RequestBody:
         await self._stream.write(data)
 
     async def close(self) -> None:
-        """Nothing more will be written. Quiet if that is so already."""
+        """End the body: the stream gets END_STREAM after the data. Idempotent."""
         self._ended = True
         if self._early is None and self._stream is not None:
             self._stream.end()
 
     async def send_to(self, stream: H2Stream) -> None:
-        """The client's task: here is the stream. Returns when what was early has been sent."""
+        """Send the buffered writes to the stream, and let later ones go to it directly.
+
+        Called by the client, in a task. Returns when the buffered writes have been sent.
+
+        Args:
+            stream: The request's stream.
+        """
         self._stream = stream
         while self._early:
             early, self._early = b"".join(self._early), []
             self._changed.set()
-            with suppress(SonicError):  # the stream is over, and says so to who writes next
+            with suppress(SonicError):  # the stream has ended; the next write gets its error
                 await stream.write(early)
         self._early = None
         self._changed.set()
@@ -60,7 +77,7 @@ class RequestBody:
             stream.end()
 
     def shut(self) -> None:
-        """The client's call: nobody takes any more; writes that wait, and later ones, raise."""
+        """Make pending and later writes raise. Called by the client when the request is over."""
         self._over = True
         self._changed.set()
         if self._stream is not None:
