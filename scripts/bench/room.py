@@ -1,25 +1,30 @@
-"""Measures open speakers on real devices, in real time: the whole command, in a room.
+"""Measure the whole command on real devices in real time, with a loudspeaker in a room.
 
-The devices are PulseAudio's null sinks, reached through PortAudio; the room between loudspeaker and
-microphone is tests/devices/room.py. `sonic-voice talk --json` runs in a process of its own and
-talks to an emulator in this one, which hears words as well as what is installed allows (Whisper,
-extra `speech`). All times are of one clock. Printed are:
+The devices are PulseAudio's null sinks, used through PortAudio. The room between loudspeaker and
+microphone is tests/support/room.py. `sonic-voice talk --json` runs in a process of its own and
+talks to an emulator in this one, with the best installed speech recognition (Whisper, extra
+`speech`). All times are of one clock. The figures are:
 
-- *talk alone*, `--minutes`: the model talks, the person only asks for more. False barge-ins
-  (`Interrupted` while the person was silent), speech that the service believed in, ducks.
-- *interruptions*, `--interruptions`: people (tests/speech) as loud as the echo, into the model's
-  speech. How many were noticed; *onset to duck*, from the person's first sound at the microphone to
-  the loudspeaker 8 dB softer; *signal to silence*, from the service's `userSpeechStart` to the
-  last sample that sounds; *click*, the largest step there against that of the speech before;
-  *words*, error rate of the interruptions as the emulator heard them; *heard text*, how many words
-  it is longer or shorter than what had sounded: the capture is laid over what was sent, and the
-  words' times in that are looked for where the text is known (tests/devices/word_times.py).
-- *noises*: doors and the like, 6 dB over the echo: ducked, came back, taken for a person, and the
-  words of the answers that none broke off, captured against sent. The target is that of ten eight
-  ducked and came back.
-- *CPU* of the talking process, in per cent of a core, and what it complained of.
+- *talk alone*, `--minutes`: the model talks, and the person only asks for more. Printed are false
+  barge-ins (`Interrupted` while the person was silent), onsets that the service reported, and
+  ducks.
+- *interruptions*, `--interruptions`: people (tests/speech) interrupt the model, as loud as the
+  echo. Printed is how many were noticed, and:
+  - *onset to duck*: from the person's first sound at the microphone to a loudspeaker that is 8 dB
+    softer;
+  - *signal to silence*: from the service's `userSpeechStart` to the last audible sample;
+  - *click*: the largest step there, relative to that of the speech before;
+  - *words*: word error rate of the interruptions at the emulator;
+  - *heard text*: the number of words by which it is longer or shorter than the text that was
+    played. The captured audio is aligned with the sent audio, in which the times of the words are
+    known (tests/support/word_times.py).
+- *noises*: doors and other noises, 6 dB louder than the echo. Printed is how many ducked the
+  playback, how many came back to the level, how many were taken for a person, and the words of the
+  answers that were not interrupted, captured relative to sent. The target is that eight of ten
+  ducked the playback and came back.
+- *CPU* of the talking process, as a percentage of a core, and its messages.
 
-Ends with 0 if the targets are met, 1 if not.
+The exit code is 0 if the targets are met, 1 if not.
 """
 
 import argparse
@@ -37,8 +42,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from bench_echo import ANSWERS, NOISES, PERSON, VOICES, recogniser
 
+from scripts.bench.common import ROOT, cpu_s
+from scripts.bench.echo import ANSWERS, NOISES, PERSON, VOICES, best_recognizer
 from sonic_voice import wire
 from sonic_voice.audio.pcm import to_pcm
 from sonic_voice.emulator.assembly import Behaviour, emulator
@@ -46,11 +52,8 @@ from sonic_voice.emulator.observers import StreamStatistics
 from sonic_voice.emulator.server.stream_handler import Pace
 from sonic_voice.emulator.service.effects import Effect, Emit, Refusal
 from sonic_voice.emulator.speech import WhisperRecognizer, synthesizer
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-from tests.support.device_sounds import SPOKEN_HZ, at_capture_rate  # noqa: E402
-from tests.support.gauges import (  # noqa: E402
+from tests.support.device_sounds import SPOKEN_HZ, at_capture_rate
+from tests.support.gauges import (
     Captured,
     Gains,
     click,
@@ -59,90 +62,110 @@ from tests.support.gauges import (  # noqa: E402
     onset_at,
     silent_from,
 )
-from tests.support.room import Room  # noqa: E402
-from tests.support.simulated_room import (  # noqa: E402
+from tests.support.room import Room
+from tests.support.simulated_room import (
     RATE_HZ,
     Samples,
     at_level,
     onset,
     recording,
 )
-from tests.support.talk_command import Talk, talking  # noqa: E402
-from tests.support.virtual import (  # noqa: E402
+from tests.support.talk_command import Talk, talking
+from tests.support.virtual import (
     CAPTURE_HZ,
     Capture,
     SoundServer,
     missing,
 )
-from tests.support.word_errors import word_error_rate  # noqa: E402
-from tests.support.word_times import middles_s  # noqa: E402
+from tests.support.word_errors import word_error_rate
+from tests.support.word_times import middles_s
 
 SETTLING_S = 3.0
-"""Before anybody speaks: the devices, and the command's session."""
+"""Time before the first question, for the devices and the command's session, in seconds."""
 QUESTION = "hello"
+"""Name of the recording that asks for an answer."""
 QUESTION_LEVEL = 0.1
+"""RMS level of the question."""
 LEARNING_S = 6.0
-"""Of the model's speech, until the room is known and its echo measured."""
+"""Time of the model's speech in which the canceller learns the room, in seconds. After it the level
+of the echo is measured."""
 LEAD_S = 3.0
-"""How long the model speaks before it is interrupted."""
+"""Time for which the model speaks before it is interrupted, in seconds."""
 NEXT_S = 12.0
-"""Longest wait for an interruption's answer."""
+"""Maximum time to wait for the answer to an interruption, in seconds."""
 NEEDLE_S = 1.5
+"""Length of the part of an interruption that is searched for in the capture, in seconds."""
 NOISE_EVERY_S = 5.0
+"""Time from one noise to the next, in seconds."""
 NOISE_OVER_ECHO = 2.0
-"""6 dB: a door is not polite."""
+"""Level of a noise relative to the echo: 6 dB more."""
 BACK_S = (2.2, 3.2)
-"""When after a noise the answer is to be as loud as before."""
+"""Time after a noise in which the answer must be as loud as before, in seconds."""
 LEAST_BACK = 0.9
+"""Minimum level of the answer in that time, relative to the sent audio."""
 NOISES_MADE = 10
+"""Default number of noises."""
 CUT_S = 0.1
-"""After the signal no sound of the turn comes any more."""
+"""Time after the signal in which the audio of the turn has ended, in seconds."""
 ENDPOINT_MS = 800
+"""Endpointing of the emulator, in milliseconds."""
 STEPS = 40
+"""Number of answers in the scenario."""
 LIFE_S = 7200.0
+"""Lifetime of a stream in the emulator, in seconds."""
 
 LEAST_NOTICED = 0.95
+"""Target: minimum share of interruptions that are noticed."""
 MOST_DUCK_MS = 250.0
+"""Target: maximum median time from the onset to the ducking, in milliseconds."""
 MOST_SILENCE_MS = 40.0
+"""Target: maximum time from the signal to silence, in milliseconds."""
 MOST_ERRORS = 0.10
+"""Target: maximum word error rate."""
 LEAST_CAME_BACK = 0.8
+"""Target: minimum share of noises after which the playback was ducked and returned."""
 MOST_CPU = 0.12
+"""Target: maximum CPU load of the talking process; 1.0 is a whole core."""
 
 
 @dataclass(slots=True)
 class Turn:
-    """What the service sent of one answer."""
+    """One answer, as the service sent it."""
 
     pcm: bytearray = field(default_factory=bytearray)
+    """Audio of the turn at `SPOKEN_HZ`."""
     plans: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
-    """Each block's text, and after how many seconds of the turn's sound it began."""
+    """Text of each block, and the position in the turn's audio at which it began, in seconds."""
     began_s: float = 0.0
-    """When its first sound was sent, in seconds of `time.monotonic()`."""
+    """Time at which the first audio was sent, in seconds of `time.monotonic()`."""
     ended: bool = False
-    """Whether all of it was sent, or it was broken off."""
+    """Whether all of it was sent, or it was interrupted."""
     broken: bool = False
-    """Whether a user was heard since it began to sound."""
+    """Whether the service reported a user since the audio began."""
 
     @property
     def sound_s(self) -> float:
+        """Length of the audio, in seconds."""
         return len(self.pcm) / (2 * SPOKEN_HZ)
 
 
 @dataclass(slots=True)
-class Service:
-    """Looks on at the emulator: what it sends, and when. A `Watch` and its `StreamWatch`."""
+class ServiceLog:
+    """A record of what the emulator sends, and when. It observes the emulator and its streams."""
 
     turns: list[Turn] = field(default_factory=lambda: [Turn()])
-    """The first is empty, as turns are numbered from 1."""
+    """All turns. The first is empty, because turns are numbered from 1."""
     onsets_s: list[float] = field(default_factory=list[float])
-    """When it said that the user speaks, in seconds of `time.monotonic()`."""
+    """Times of the service's reports that the user speaks, in seconds of `time.monotonic()`."""
     planned: bool = False
-    """Whether the text to come is of a plan."""
+    """Whether the next text is a plan of the model (SPECULATIVE)."""
 
-    def opened(self, statistics: StreamStatistics) -> "Service":
+    def opened(self, statistics: StreamStatistics) -> "ServiceLog":
+        """See `Watch`."""
         return self
 
     def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+        """See `Watch`."""
         raise SystemExit(f"The emulator refused: {refusal}")
 
     def received(self, payload: bytes) -> None:
@@ -155,6 +178,7 @@ class Service:
         """See `StreamWatch`."""
 
     def answered(self, effect: Effect) -> None:
+        """See `StreamWatch`."""
         if not isinstance(effect, Emit):
             return
         match wire.decode_output(effect.payload):
@@ -178,17 +202,25 @@ class Service:
 
 @dataclass(slots=True)
 class Scene:
-    """A conversation under way, and all that listens to it."""
+    """A running conversation, with its room, devices and captures."""
 
-    service: Service
+    service: ServiceLog
     talk: Talk
     room: Room
     speaker: Capture
     microphone: Capture
     asked: int = 0
+    """Number of things that the person has said."""
 
     async def ask(self, sound: Samples) -> Turn:
-        """The person says `sound`. The turn that answers it, begun and not broken off."""
+        """Let the person speak, wait for the answer to begin, and return its turn.
+
+        Args:
+            sound: The person's speech.
+
+        Raises:
+            TimeoutError: No answer has begun in time.
+        """
         known = len(self.service.turns)
         self.room.say(sound)
         self.asked += 1
@@ -200,25 +232,50 @@ class Scene:
                     return turn
                 await asyncio.sleep(0.05)
 
-    async def told(self, turn: Turn) -> None:
-        """All of `turn` has sounded."""
+    async def played(self, turn: Turn) -> None:
+        """Wait until all of a turn has been played.
+
+        Args:
+            turn: The turn.
+        """
         while not turn.ended or time.monotonic() < turn.began_s + turn.sound_s + 0.5:  # noqa: ASYNC110 - it is the clock
             await asyncio.sleep(0.1)
 
     def position(self, at_s: float) -> int:
+        """Return the position in the loudspeaker's capture, in samples.
+
+        Args:
+            at_s: Time in seconds of `time.monotonic()`.
+        """
         return self.speaker.position(at_s)
 
     def captured(self, turn: Turn) -> Captured:
-        """All of `turn` as the loudspeaker gave it."""
+        """Return a whole turn as the loudspeaker played it.
+
+        Args:
+            turn: The turn.
+        """
         first = self.position(turn.began_s)
         return self.speaker.samples[first : first + round((turn.sound_s + 0.5) * CAPTURE_HZ)]
 
     def gains(self, turn: Turn, near_s: float) -> Gains:
-        """How loud `turn` was, which sounded at full level in the second before `near_s`."""
+        """Return the level of a turn over time, relative to the sent audio.
+
+        Args:
+            turn: The turn.
+            near_s: Time before which the turn was at full level for a second, in seconds of
+                `time.monotonic()`.
+        """
         return gains(bytes(turn.pcm), self.speaker.samples, self.position(near_s))
 
     def events(self, name: str, since_s: float, until_s: float) -> list[tuple[float, Any]]:
-        """The command's events of that name, each with when it happened."""
+        """Return the command's events of a name, each with its time.
+
+        Args:
+            name: Name of the event.
+            since_s: Beginning of the interval, in seconds of `time.monotonic()`.
+            until_s: End of the interval.
+        """
         return [
             (event["at_s"], event)
             for _, event in self.talk.events
@@ -226,26 +283,32 @@ class Scene:
         ]
 
 
-class Cpu:
-    """CPU time of a process, all threads, as a share of a core since it was made."""
+class CpuMeter:
+    """A meter of the CPU load of a process, all threads, since the meter was created.
+
+    Args:
+        pid: The process's id.
+    """
 
     def __init__(self, pid: int) -> None:
-        self._stat = Path(f"/proc/{pid}/stat")
-        self._began_s, self._cpu_s = time.monotonic(), self._spent_s()
+        self._pid = pid
+        self._began_s, self._cpu_s = time.monotonic(), cpu_s(pid)
 
     @property
     def share(self) -> float:
-        return (self._spent_s() - self._cpu_s) / (time.monotonic() - self._began_s)
-
-    def _spent_s(self) -> float:
-        fields = self._stat.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """CPU load; 1.0 is a whole core."""
+        return (cpu_s(self._pid) - self._cpu_s) / (time.monotonic() - self._began_s)
 
 
 @asynccontextmanager
 async def scene(voice: str, sentences: int = len(ANSWERS)) -> AsyncGenerator[Scene]:
-    """A conversation with answers of so many sentences, begun and nothing said yet."""
-    service = Service()
+    """Start a conversation in which nothing has been said, and end it with the block.
+
+    Args:
+        voice: Id of the model's voice.
+        sentences: Number of sentences in an answer.
+    """
+    service = ServiceLog()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scenario.yaml"
         path.write_text(scenario(voice, sentences), encoding="utf-8")
@@ -258,7 +321,12 @@ async def scene(voice: str, sentences: int = len(ANSWERS)) -> AsyncGenerator[Sce
 
 
 def scenario(voice: str, sentences: int = len(ANSWERS)) -> str:
-    """Each answer has so many of `ANSWERS`, beginning elsewhere."""
+    """Return a scenario in which each answer begins with another of `ANSWERS`.
+
+    Args:
+        voice: Id of the model's voice.
+        sentences: Number of sentences in an answer.
+    """
     lines = [f"name: long-winded\nvoice: {voice}\nendpoint_ms: {ENDPOINT_MS}\nloop: true\nsteps:"]
     for step in range(STEPS):
         lines.append("  - user: go on\n    say:")
@@ -268,15 +336,23 @@ def scenario(voice: str, sentences: int = len(ANSWERS)) -> str:
 
 
 async def talk_alone(voice: str, length_s: float) -> bool:
-    """False barge-ins in `length_s`."""
+    """Measure and print false barge-ins.
+
+    Args:
+        voice: Id of the model's voice.
+        length_s: Length of the talk, in seconds.
+
+    Returns:
+        Whether the targets are met.
+    """
     async with scene(voice) as here:
-        cpu = Cpu(here.talk.process.pid)
+        cpu = CpuMeter(here.talk.process.pid)
         over_s = time.monotonic() + length_s
         while time.monotonic() < over_s:
             turn = await here.ask(at_level(recording("speech", QUESTION), QUESTION_LEVEL))
             with suppress(TimeoutError):
                 async with asyncio.timeout(over_s - time.monotonic()):
-                    await here.told(turn)
+                    await here.played(turn)
         spent = cpu.share
         _, complaints, _ = await here.talk.leave()
     interrupted = len(here.talk.all("Interrupted"))
@@ -291,7 +367,7 @@ async def talk_alone(voice: str, length_s: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """One that was made, for later measuring."""
+    """An interruption that was made, to be measured later."""
 
     name: str
     sound: Samples
@@ -301,11 +377,19 @@ class Interruption:
 
 
 async def interruptions(voice: str, number: int) -> bool:
-    """Real barge-ins, as loud as the echo."""
+    """Interrupt the model, as loud as the echo, and print the figures.
+
+    Args:
+        voice: Id of the model's voice.
+        number: Number of interruptions.
+
+    Returns:
+        Whether the targets are met.
+    """
     made: list[Interruption] = []
     question = at_level(recording("speech", QUESTION), QUESTION_LEVEL)
     async with scene(voice) as here:
-        cpu = Cpu(here.talk.process.pid)
+        cpu = CpuMeter(here.talk.process.pid)
         turn = await here.ask(question)
         await asyncio.sleep(LEARNING_S)
         level = here.room.echo_level
@@ -314,17 +398,17 @@ async def interruptions(voice: str, number: int) -> bool:
             said_s, before = time.monotonic(), turn
             try:
                 turn = await here.ask(sound)
-            except TimeoutError:  # nobody noticed
-                await here.told(turn)
+            except TimeoutError:  # the interruption was not noticed
+                await here.played(turn)
                 turn = await here.ask(question)
             made.append(Interruption(name, sound, said_s, time.monotonic(), before))
             await asyncio.sleep(LEAD_S)
         spent = cpu.share
         _, complaints, _ = await here.talk.leave()
-    return _tell_interruptions(here, voice, made, spent, complaints)
+    return _print_interruptions(here, voice, made, spent, complaints)
 
 
-def _tell_interruptions(
+def _print_interruptions(
     here: Scene, voice: str, made: Sequence[Interruption], spent: float, complaints: str
 ) -> bool:
     speak = synthesizer(Behaviour().voices)
@@ -404,16 +488,26 @@ def _tell_interruptions(
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """One that was made during `turn`; the service took it for a user, or did not."""
+    """A noise that was made during a turn, to be measured later."""
 
     name: str
     made_s: float
     turn: Turn
     believed: bool
+    """Whether the service took it for a user."""
 
 
-async def noises(voice: str, number: int, ears: WhisperRecognizer | None) -> bool:
-    """Doors and the like during answers."""
+async def noises(voice: str, number: int, recognizer: WhisperRecognizer | None) -> bool:
+    """Make noises during answers, and print the figures.
+
+    Args:
+        voice: Id of the model's voice.
+        number: Number of noises.
+        recognizer: Speech recognition; None does not count words.
+
+    Returns:
+        Whether the targets are met.
+    """
     question = at_level(recording("speech", QUESTION), QUESTION_LEVEL)
     made: list[Noise] = []
     async with scene(voice) as here:
@@ -422,14 +516,14 @@ async def noises(voice: str, number: int, ears: WhisperRecognizer | None) -> boo
         level = here.room.echo_level * NOISE_OVER_ECHO
         for name in islice(cycle(NOISES), number):
             if turn.broken or time.monotonic() > turn.began_s + turn.sound_s - NOISE_EVERY_S:
-                await here.told(here.service.turns[-1])
+                await here.played(here.service.turns[-1])
                 turn = await here.ask(question)
                 await asyncio.sleep(LEAD_S)
             made_s = time.monotonic()
             here.room.say(at_level(recording("sounds", name), level))
             await asyncio.sleep(NOISE_EVERY_S)
             made.append(Noise(name, made_s, turn, turn.broken))
-        await here.told(here.service.turns[-1])
+        await here.played(here.service.turns[-1])
         await here.talk.leave()
     ducked = back = both = 0
     for one in made:
@@ -443,19 +537,22 @@ async def noises(voice: str, number: int, ears: WhisperRecognizer | None) -> boo
         print(f"    {one.name:18} {'ducked' if soft else 'no duck':8} {told}")
     print(f"Noises, {len(made)}, {20 * np.log10(NOISE_OVER_ECHO):.0f} dB over the echo")
     print(f"  ducked                 {ducked}, came back {back}, both {both}")
-    if ears is not None:
+    if recognizer is not None:
         broken = {id(one.turn) for one in made if one.believed}
         whole = {id(one.turn): one.turn for one in made if id(one.turn) not in broken}.values()
         words = [
-            (_words(ears, at_capture_rate(bytes(turn.pcm))), _words(ears, here.captured(turn)))
+            (
+                _words(recognizer, at_capture_rate(bytes(turn.pcm))),
+                _words(recognizer, here.captured(turn)),
+            )
             for turn in whole
         ]
         print(f"  answers                {word_error_rate(words):.1%} of the words sent are lost")
     return both >= LEAST_CAME_BACK * len(made)
 
 
-def _words(ears: WhisperRecognizer, sound: Captured) -> str:
-    utterance = ears.begin(CAPTURE_HZ)
+def _words(recognizer: WhisperRecognizer, sound: Captured) -> str:
+    utterance = recognizer.begin(CAPTURE_HZ)
     utterance.feed(sound.tobytes())
     return utterance.finish()
 
@@ -473,19 +570,22 @@ def _print_cpu(spent: float, complaints: str) -> None:
 
 
 async def main() -> int:
-    arguments = argparse.ArgumentParser(description="Measures open speakers on real devices.")
-    arguments.add_argument("--minutes", type=float, default=10.0, help="of talk alone")
-    arguments.add_argument("--interruptions", type=int, default=20)
-    arguments.add_argument("--noises", type=int, default=10)
+    """Measure what the command line asks for, and return the exit code."""
+    arguments = argparse.ArgumentParser(
+        prog="scripts/bench/run room", description="Measure the whole command on real devices."
+    )
+    arguments.add_argument("--minutes", type=float, default=10.0, help="of talk without a person")
+    arguments.add_argument("--interruptions", type=int, default=20, help="how many to make")
+    arguments.add_argument("--noises", type=int, default=NOISES_MADE, help="how many to make")
     asked = arguments.parse_args()
     if reason := missing():
         raise SystemExit(reason)
-    ears, met, server = recogniser(), True, SoundServer(in_step=True)
+    recognizer, met, server = best_recognizer(), True, SoundServer(in_step=True)
     try:
         if asked.interruptions:
             met &= await interruptions(VOICES[0], asked.interruptions)
         if asked.noises:
-            met &= await noises(VOICES[1], asked.noises, ears)
+            met &= await noises(VOICES[1], asked.noises, recognizer)
         for voice in VOICES if asked.minutes else ():
             met &= await talk_alone(voice, 60 * asked.minutes / len(VOICES))
     finally:
