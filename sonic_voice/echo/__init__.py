@@ -14,7 +14,7 @@ of what was heard, which decides that a person speaks, and AEC3's elsewhere. The
 mix, and local speech is detected in it: what would interrupt the model there ducks it here. While
 the loudspeaker is silent both rest.
 
-Measured in a simulated room (`scripts/bench_echo.py` has it: 0.34 s of reverberation, a loudspeaker
+Measured in a simulated room (`scripts/bench/echo.py` has it: 0.34 s of reverberation, a loudspeaker
 that distorts, the person as loud as the echo): AEC3 with its delay estimator needs no hint, and a
 wrong one costs the first three seconds. It follows an echo that is up to 480 ms late, but none
 that is 10 ms early. A reference that drifts against it by 200 ppm costs 30 dB of its 52;
