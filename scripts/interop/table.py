@@ -2,8 +2,8 @@
 
 `run` starts this program in a separate network, in which the service's name is this machine.
 Clients whose endpoint cannot be changed then connect to the emulator, and no data leaves the
-machine. Each client talks in real time, in its own process and virtual environment (`drive_*.py`), to its own
-emulator, whose conformance report is the last column.
+machine. Each client talks in real time, in its own process and virtual environment (`drive_*.py`),
+to its own emulator, whose conformance report is the last column.
 
 The person says three things: `hello`, then `go forward ten meters`, which calls a tool, and
 `please try again`, which interrupts the story that follows. The exit code is 0 if every client
