@@ -330,8 +330,8 @@ def scenario(voice: str, sentences: int = len(ANSWERS)) -> str:
     lines = [f"name: long-winded\nvoice: {voice}\nendpoint_ms: {ENDPOINT_MS}\nloop: true\nsteps:"]
     for step in range(STEPS):
         lines.append("  - user: go on\n    say:")
-        told = islice(cycle(ANSWERS), step * 5, step * 5 + sentences)
-        lines += [f'      - "{text}"' for text in told]
+        sentence_texts = islice(cycle(ANSWERS), step * 5, step * 5 + sentences)
+        lines += [f'      - "{text}"' for text in sentence_texts]
     return "\n".join(lines) + "\n"
 
 
@@ -357,8 +357,8 @@ async def talk_alone(voice: str, length_s: float) -> bool:
         _, complaints, _ = await here.talk.leave()
     interrupted = len(here.talk.all("Interrupted"))
     believed = len(here.service.onsets_s) - here.asked
-    told = [turn for turn in here.service.turns if turn.pcm]
-    ducks = sum(here.gains(turn, turn.began_s + 2.0).ducks() for turn in told)
+    answered = [turn for turn in here.service.turns if turn.pcm]
+    ducks = sum(here.gains(turn, turn.began_s + 2.0).ducks() for turn in answered)
     print(f"Talk alone, {voice}, {length_s / 60:.1f} minutes in {here.asked} answers")
     print(f"  false barge-ins        {interrupted}; the service: {believed}; ducks: {ducks}")
     _print_cpu(spent, complaints)
@@ -432,18 +432,18 @@ def _print_interruptions(
         )
         onset_s = here.microphone.time_s(at)
         begin = here.position(onset_s)
-        told = [s for s in here.service.onsets_s if onset_s < s < one.over_s]
+        signals_s = [s for s in here.service.onsets_s if onset_s < s < one.over_s]
         interrupted = here.events("Interrupted", onset_s, one.over_s)
         noticed += bool(interrupted)
         line = f"    {one.name:18}"
-        if told:
-            end = here.position(told[0])
+        if signals_s:
+            end = here.position(signals_s[0])
             gain = here.gains(one.turn, onset_s)
             softened = gain.softened_at(begin, end)
             if softened is not None:
                 duck_ms.append(1000 * (softened - begin) / CAPTURE_HZ)
                 line += f" duck {duck_ms[-1]:4.0f}"
-            signal_ms.append(1000 * (told[0] - onset_s))
+            signal_ms.append(1000 * (signals_s[0] - onset_s))
             line += f" signal {signal_ms[-1]:4.0f}"
             if interrupted and (silent := silent_from(speaker, end)) is not None:
                 silence_ms.append(1000 * (silent - end) / CAPTURE_HZ)
@@ -533,8 +533,8 @@ async def noises(voice: str, number: int, recognizer: WhisperRecognizer | None) 
         level = gain.typical(*(here.position(one.made_s + after_s) for after_s in BACK_S))
         returned = level > LEAST_BACK and not one.believed
         ducked, back, both = ducked + soft, back + returned, both + (soft and returned)
-        told = "taken for a user" if one.believed else f"then {level:.2f}"
-        print(f"    {one.name:18} {'ducked' if soft else 'no duck':8} {told}")
+        outcome = "taken for a user" if one.believed else f"then {level:.2f}"
+        print(f"    {one.name:18} {'ducked' if soft else 'no duck':8} {outcome}")
     print(f"Noises, {len(made)}, {20 * np.log10(NOISE_OVER_ECHO):.0f} dB over the echo")
     print(f"  ducked                 {ducked}, came back {back}, both {both}")
     if recognizer is not None:

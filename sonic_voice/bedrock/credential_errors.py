@@ -116,8 +116,8 @@ def explain(error: Exception, source: str, setup: LookupContext) -> ConfigError:
         setup: The profile of the look-up.
     """
     for translate in (_session_error, _file_error, _profile_error, _service_error, _reach_error):
-        if (meant := translate(error, source, setup)) is not None:
-            return meant
+        if (translated := translate(error, source, setup)) is not None:
+            return translated
     text = _quoted(str(error) or type(error).__name__)
     return CredentialsError(
         f"No AWS credentials came from {source}: {text}", hint=_hint(source, setup)

@@ -131,7 +131,7 @@ class CrtClient(AWSCRTHTTPClient):
         self._over = asyncio.Event()
         self._aborted = False
         self._sending: asyncio.Task[Any] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._monitoring: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def send(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -268,15 +268,15 @@ class CrtClient(AWSCRTHTTPClient):
 
     async def _await_response(self, stream: Any) -> "CrtResponse":  # pyright: ignore[reportIncompatibleMethodOverride]
         self._stream = stream
-        self._watching = asyncio.create_task(self._watch(), name="crt watch")
+        self._monitoring = asyncio.create_task(self._monitor(), name="crt monitor")
         status = asyncio.wrap_future(stream._response_status_future)
-        await asyncio.wait({status, self._watching}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({status, self._monitoring}, return_when=asyncio.FIRST_COMPLETED)
         if not status.done():
             raise self.error or ConnectionLost("No answer came.", reason="cut", hint=_GO_ON)
         headers = await asyncio.wrap_future(stream._response_headers_future)
         return CrtResponse(status.result(), headers, CrtBody(self))
 
-    async def _watch(self) -> None:
+    async def _monitor(self) -> None:
         """Wait for the end of the exchange, record its error, and close the request's body."""
         try:
             await asyncio.shield(asyncio.wrap_future(self._stream._completion_future))
@@ -304,8 +304,8 @@ class CrtClient(AWSCRTHTTPClient):
         if chunk:
             return chunk
         if not self._stream._remote_completion_future.done():
-            if self._watching is not None:
-                await asyncio.wait({self._watching})
+            if self._monitoring is not None:
+                await asyncio.wait({self._monitoring})
             raise self.error or ConnectionLost("The connection ended.", reason="cut", hint=_GO_ON)
         await self._close_body()
         return b""
@@ -331,7 +331,7 @@ class CrtClient(AWSCRTHTTPClient):
             await asyncio.wait({self._sending}, timeout=_CLOSE_S)
         closing = asyncio.create_task(super().close())
         writer: asyncio.Task[None] | None = getattr(self._stream, "_writer", None)
-        tasks = {task for task in (closing, writer, self._watching) if task is not None}
+        tasks = {task for task in (closing, writer, self._monitoring) if task is not None}
         await asyncio.wait(tasks, timeout=_CLOSE_S)
         for task in tasks:
             task.add_done_callback(_take_exception)

@@ -45,9 +45,9 @@ def sonic_error(error: BaseException) -> SonicError:
         if isinstance(link, SonicError):
             return link
     for link in chain:
-        if (meant := _translate(link)) is not None:
-            meant.__cause__ = error
-            return meant
+        if (translated := _translate(link)) is not None:
+            translated.__cause__ = error
+            return translated
     unknown = NetworkError(
         f"The AWS SDK failed: {type(error).__name__}: {error}",
         hint="If this goes on, please report it with the output of --debug.",

@@ -124,7 +124,7 @@ class BedrockTransport:
         check_offered(model, setup.account.config.region)
         identity = await setup.account.identity()
         client = StreamClient(setup.new_engine())
-        invoking = asyncio.create_task(_invoke(setup.client, model, client, identity))
+        invoking = asyncio.create_task(_invoke(setup.sdk_client, model, client, identity))
         try:
             await asyncio.wait({invoking, client.unsent_error}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -139,8 +139,8 @@ class BedrockTransport:
             duplex = invoking.result()
         except Exception as error:
             await client.close()
-            meant = sonic_error(error)
-            raise meant from meant.__cause__
+            translated = sonic_error(error)
+            raise translated from translated.__cause__
         return BedrockStream(duplex, client)
 
     async def check_region(self, model: str) -> None:
@@ -181,7 +181,7 @@ class BedrockTransport:
         """Release the resources that the streams share. The streams are closed by their owners."""
         self._closed = True
         if self._setup is not None:
-            await self._setup.client.close()
+            await self._setup.sdk_client.close()
             await self._setup.account.aclose()
 
     async def _ready(self) -> "_SharedSetup":
@@ -213,7 +213,7 @@ class _SharedSetup:
     """The resources that the streams of one transport share."""
 
     account: Account
-    client: AsyncBedrockRuntimeClient
+    sdk_client: AsyncBedrockRuntimeClient
     new_engine: Callable[[], HttpEngine]
     route: Route
 
