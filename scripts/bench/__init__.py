@@ -8,6 +8,7 @@
     room        the whole command with a microphone and a loudspeaker in a room
     long        an hour of conversation
 
-`common` has what several of them need, and `stamped_service` the service of `sessions` and
-`bridge`. Helpers that the tests use as well are in `tests/support/`.
+`common` has what several of them need, `stamped_service` the service of `sessions` and `bridge`,
+and `scene` the conversation of `room` and `long`. Helpers that the tests use as well are in
+`tests/support/`.
 """

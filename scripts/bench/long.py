@@ -29,17 +29,8 @@ from statistics import median
 
 from scripts.bench.common import resident_bytes
 from scripts.bench.echo import PERSON, VOICES
-from scripts.bench.room import (
-    LIFE_S,
-    MOST_CPU,
-    QUESTION,
-    QUESTION_LEVEL,
-    SETTLING_S,
-    CpuMeter,
-    Scene,
-    scenario,
-    scene,
-)
+from scripts.bench.room import MOST_CPU, QUESTION, QUESTION_LEVEL
+from scripts.bench.scene import LIFE_S, SETTLING_S, CpuMeter, Scene, scenario, scene
 from sonic_voice import BedrockTransport, Session, SessionConfig, converse
 from sonic_voice.audio.pcm import from_pcm
 from sonic_voice.echo import echo_cancelled
