@@ -1,12 +1,12 @@
 # pyright: basic, reportMissingImports=false
-"""LangChain's client: a session of `ChatBedrockNovaSonic`. It knows neither tools nor barge-in."""
+"""LangChain: a session of `ChatBedrockNovaSonic`, which has neither tools nor barge-in."""
 
 import asyncio
 import json
 from contextlib import suppress
 
+from driver import ENDPOINT, MODEL, REGION, SYSTEM, VOICE, report, report_versions, speech
 from langchain_aws.chat_models.bedrock_nova_sonic import ChatBedrockNovaSonic
-from stage import ENDPOINT, MODEL, REGION, SYSTEM, VOICE, speech, tell, tell_versions
 
 
 async def listen(session) -> None:
@@ -17,15 +17,15 @@ async def listen(session) -> None:
                 fields = event["content_start"].get("additionalModelFields", "{}")
                 stage = json.loads(fields).get("generationStage")
             case "text" if event["role"] == "USER":
-                tell(user=event["text"])
+                report(user=event["text"])
             case "text" if stage == "SPECULATIVE":
-                tell(assistant=event["text"])
+                report(assistant=event["text"])
             case "audio":
-                tell(audio_bytes=len(event["audio"]))
+                report(audio_bytes=len(event["audio"]))
 
 
 async def main() -> None:
-    tell_versions("langchain-aws")
+    report_versions("langchain-aws")
     model = ChatBedrockNovaSonic(
         model=MODEL, region_name=REGION, voice_id=VOICE, endpoint_url=ENDPOINT
     )
@@ -34,7 +34,7 @@ async def main() -> None:
         listening = asyncio.create_task(listen(session))
         async for pcm in speech():
             await session.send_audio_chunk(pcm)
-        # At the stream's end its reader would spin for ever without giving way: end it before.
+        # Its reader would loop forever at the end of the stream, without yielding to other tasks.
         listening.cancel()
         with suppress(asyncio.CancelledError):
             await listening

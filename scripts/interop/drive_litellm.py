@@ -1,7 +1,7 @@
 # pyright: basic, reportMissingImports=false
 """LiteLLM's realtime proxy: OpenAI's realtime events on one side, Nova Sonic on the other.
 
-The WebSocket of the proxy's own client is this file; all behind it is LiteLLM's.
+This file replaces the WebSocket of the proxy's client; everything behind it is LiteLLM's.
 """
 
 import asyncio
@@ -9,18 +9,18 @@ import base64
 import json
 
 import litellm
-from stage import (
+from driver import (
     ENDPOINT,
     GO_DESCRIPTION,
+    GO_RESULT,
     GO_SCHEMA,
     MODEL,
     REGION,
     SYSTEM,
     VOICE,
-    WENT,
+    report,
+    report_versions,
     speech,
-    tell,
-    tell_versions,
 )
 
 FUNCTION = {"name": "go", "description": GO_DESCRIPTION, "parameters": GO_SCHEMA}
@@ -33,7 +33,7 @@ SESSION = {
 
 
 class Caller:
-    """The proxy's client, as its WebSocket."""
+    """The WebSocket of the proxy's client."""
 
     def __init__(self) -> None:
         self.scope: dict[str, object] = {}
@@ -60,27 +60,27 @@ class Caller:
             case "session.updated":
                 self.ready.set()
             case "conversation.item.input_audio_transcription.completed":
-                tell(user=event["transcript"])
+                report(user=event["transcript"])
             case "response.audio_transcript.done" | "response.text.done":
-                tell(assistant=event.get("transcript", event.get("text")))
+                report(assistant=event.get("transcript", event.get("text")))
             case "response.audio.delta":
-                tell(audio_bytes=len(base64.b64decode(event["delta"])))
+                report(audio_bytes=len(base64.b64decode(event["delta"])))
             case "input_audio_buffer.speech_started":
-                tell(interrupted=True)
+                report(interrupted=True)
             case "response.function_call_arguments.done":
-                tell(tool=event["name"], arguments=json.loads(event["arguments"]))
+                report(tool=event["name"], arguments=json.loads(event["arguments"]))
                 output = {"type": "function_call_output", "call_id": event["call_id"]}
-                item = {**output, "output": json.dumps(WENT)}
+                item = {**output, "output": json.dumps(GO_RESULT)}
                 self._messages.put_nowait({"type": "conversation.item.create", "item": item})
             case "error":
-                tell(error=data)
+                report(error=data)
 
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
         self._messages.put_nowait(None)
 
 
 async def main() -> None:
-    tell_versions("litellm")
+    report_versions("litellm")
     caller = Caller()
     speaking = asyncio.create_task(caller.speak())
     await litellm._arealtime(

@@ -1,18 +1,18 @@
 # pyright: basic, reportMissingImports=false
-"""LiveKit Agents: an `AgentSession` over its aws plugin, with a person in the place of a room."""
+"""LiveKit Agents: an `AgentSession` over its aws plugin, with a recording in place of a room."""
 
 import asyncio
 import time
 
+from driver import GO_RESULT, INPUT_HZ, REGION, SYSTEM, VOICE, report, report_versions, speech
 from livekit import rtc
 from livekit.agents import Agent, AgentSession, function_tool
 from livekit.agents.voice import io
 from livekit.plugins.aws.experimental.realtime import RealtimeModel
-from stage import INPUT_HZ, REGION, SYSTEM, VOICE, WENT, speech, tell, tell_versions
 
 
 class Microphone(io.AudioInput):
-    """The person's speech, frame by frame."""
+    """An audio input that yields the person's speech in frames."""
 
     def __init__(self) -> None:
         super().__init__(label="person")
@@ -29,7 +29,7 @@ class Microphone(io.AudioInput):
 
 
 class Speaker(io.AudioOutput):
-    """Plays to nobody, in real time, and says when it was silenced."""
+    """An audio output that plays nothing, keeps real time, and reports interruptions."""
 
     def __init__(self) -> None:
         super().__init__(label="ear", capabilities=io.AudioOutputCapabilities(pause=False))
@@ -43,7 +43,7 @@ class Speaker(io.AudioOutput):
             self._began_s = time.monotonic()
             self.on_playback_started(created_at=time.time())
         self._pushed_s += frame.duration
-        tell(audio_bytes=len(frame.data.tobytes()))
+        report(audio_bytes=len(frame.data.tobytes()))
 
     def flush(self) -> None:
         super().flush()
@@ -53,7 +53,7 @@ class Speaker(io.AudioOutput):
 
     def clear_buffer(self) -> None:
         if self._pushed_s:
-            tell(interrupted=True)
+            report(interrupted=True)
             self._finish(True)
 
     def _finish(self, interrupted: bool) -> None:
@@ -77,23 +77,23 @@ class Robot(Agent):
             direction: forward or backward
             meters: how far
         """
-        tell(tool="go", arguments={"direction": direction, "meters": meters})
-        return WENT
+        report(tool="go", arguments={"direction": direction, "meters": meters})
+        return GO_RESULT
 
 
 async def main() -> None:
-    tell_versions("livekit-plugins-aws")
+    report_versions("livekit-plugins-aws")
     session = AgentSession(llm=RealtimeModel.with_nova_sonic_2(region=REGION, voice=VOICE))
 
     @session.on("user_input_transcribed")
     def transcribed(event) -> None:
-        if event.is_final and event.transcript:  # an empty one comes with each further sentence
-            tell(user=event.transcript)
+        if event.is_final and event.transcript:  # each further sentence begins with an empty one
+            report(user=event.transcript)
 
     @session.on("conversation_item_added")
     def added(event) -> None:
         if event.item.type == "message" and event.item.role == "assistant":
-            tell(assistant=event.item.text_content)
+            report(assistant=event.item.text_content)
 
     microphone = Microphone()
     session.input.audio = microphone

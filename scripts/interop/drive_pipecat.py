@@ -4,6 +4,19 @@
 import asyncio
 import os
 
+from driver import (
+    GO_DESCRIPTION,
+    GO_RESULT,
+    GO_SCHEMA,
+    INPUT_HZ,
+    MODEL,
+    REGION,
+    SYSTEM,
+    VOICE,
+    report,
+    report_versions,
+    speech,
+)
 from pipecat.adapters.schemas.function_schema import FunctionSchema
 from pipecat.adapters.schemas.tools_schema import ToolsSchema
 from pipecat.frames.frames import (
@@ -22,41 +35,28 @@ from pipecat.processors.aggregators.llm_response_universal import LLMContextAggr
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.aws.nova_sonic.llm import AWSNovaSonicLLMService
 from pipecat.workers.runner import WorkerRunner
-from stage import (
-    GO_DESCRIPTION,
-    GO_SCHEMA,
-    INPUT_HZ,
-    MODEL,
-    REGION,
-    SYSTEM,
-    VOICE,
-    WENT,
-    speech,
-    tell,
-    tell_versions,
-)
 
 
-class Ear(FrameProcessor):
-    """Tells what comes from the service past it."""
+class Reporter(FrameProcessor):
+    """A processor that reports the service's frames and passes all frames on."""
 
     async def process_frame(self, frame, direction) -> None:
         await super().process_frame(frame, direction)
         match frame:
             case TranscriptionFrame():
-                tell(user=frame.text)
+                report(user=frame.text)
             case LLMTextFrame():
-                tell(assistant=frame.text)
+                report(assistant=frame.text)
             case TTSAudioRawFrame():
-                tell(audio_bytes=len(frame.audio))
+                report(audio_bytes=len(frame.audio))
             case InterruptionFrame() if direction is FrameDirection.DOWNSTREAM:
-                tell(interrupted=True)
+                report(interrupted=True)
         await self.push_frame(frame, direction)
 
 
 async def go(call) -> None:
-    tell(tool="go", arguments=dict(call.arguments))
-    await call.result_callback(WENT)
+    report(tool="go", arguments=dict(call.arguments))
+    await call.result_callback(GO_RESULT)
 
 
 async def speak(worker: PipelineWorker) -> None:
@@ -67,7 +67,7 @@ async def speak(worker: PipelineWorker) -> None:
 
 
 async def main() -> None:
-    tell_versions("pipecat-ai")
+    report_versions("pipecat-ai")
     service = AWSNovaSonicLLMService(
         access_key_id=os.environ["AWS_ACCESS_KEY_ID"],
         secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"],
@@ -79,8 +79,8 @@ async def main() -> None:
     service.register_function("go", go)
     schema = FunctionSchema("go", GO_DESCRIPTION, GO_SCHEMA["properties"], GO_SCHEMA["required"])
     pair = LLMContextAggregatorPair(LLMContext(tools=ToolsSchema(standard_tools=[schema])))
-    # What was heard goes up from the service, what is said goes down.
-    pipeline = Pipeline([pair.user(), Ear(), service, Ear(), pair.assistant()])
+    # Transcripts of the user go upstream from the service, the answers go downstream.
+    pipeline = Pipeline([pair.user(), Reporter(), service, Reporter(), pair.assistant()])
     worker = PipelineWorker(pipeline)
     speaking = asyncio.create_task(speak(worker))
     runner = WorkerRunner(handle_sigint=False)

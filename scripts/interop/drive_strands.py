@@ -4,7 +4,7 @@
 import asyncio
 import base64
 
-from stage import MODEL, REGION, SYSTEM, VOICE, WENT, speech, tell, tell_versions
+from driver import GO_RESULT, MODEL, REGION, SYSTEM, VOICE, report, report_versions, speech
 from strands import tool
 from strands.bidi import BidiAgent
 from strands.bidi.models.bedrock import BedrockNovaSonicModel
@@ -19,23 +19,23 @@ def go(direction: str, meters: int) -> dict:
         direction: forward or backward
         meters: how far
     """
-    tell(tool="go", arguments={"direction": direction, "meters": meters})
-    return WENT
+    report(tool="go", arguments={"direction": direction, "meters": meters})
+    return GO_RESULT
 
 
 async def listen(agent: BidiAgent) -> None:
     async for event in agent.receive():
         match event.get("type"):
             case "bidi_transcript_block":
-                tell(**{event["role"]: event["transcript"]})
+                report(**{event["role"]: event["transcript"]})
             case "bidi_audio_delta":
-                tell(audio_bytes=len(base64.b64decode(event["audio"])))
+                report(audio_bytes=len(base64.b64decode(event["audio"])))
             case "bidi_barge_in":
-                tell(interrupted=True)
+                report(interrupted=True)
 
 
 async def main() -> None:
-    tell_versions("strands-agents")
+    report_versions("strands-agents")
     model = BedrockNovaSonicModel(model_id=MODEL, region=REGION, voice=VOICE)
     agent = BidiAgent(model=model, tools=[go], system_prompt=SYSTEM)
     async with agent:

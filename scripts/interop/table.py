@@ -1,12 +1,13 @@
-"""Holds the demonstration with clients that are not ours, and prints a table of how it went.
+"""Hold the demonstration with clients of other projects, and print a table of the results.
 
-Runs where `run` puts it: in a network of its own, in which the service's name is this machine, so
-that clients whose endpoint cannot be changed come to the emulator, and nothing leaves it. Each
-client talks in real time, in a process and a virtual environment of its own (`drive_*.py`), to an
-emulator of its own, whose conformance report is the last column.
+`run` starts this program in a separate network, in which the service's name is this machine.
+Clients whose endpoint cannot be changed then connect to the emulator, and no data leaves the
+machine. Each client talks in real time, in its own process and virtual environment (`drive_*.py`),
+to its own emulator, whose conformance report is the last column.
 
 The person says three things: `hello`, then `go forward ten meters`, which calls a tool, and
-`please try again` into the story that follows. Ends with 0 if every client heard all three.
+`please try again`, which interrupts the story that follows. The exit code is 0 if every client
+received all three.
 """
 
 import asyncio
@@ -25,22 +26,28 @@ from typing import Any, cast
 import sonic_voice
 
 HERE = Path(__file__).parent
+"""Folder of the drivers."""
 PROGRAM = Path(sys.executable).with_name("sonic-voice")
+"""Path of the command `sonic-voice`."""
 DEMO = cast(Path, resources.files("sonic_voice.emulator"))
+"""Folder of the demonstration's recording and scenario."""
 
 SAID = ("hello.", "go forward ten meters.", "please try again.")
+"""Transcripts of the person's three utterances."""
 BARGE_IN_S = 16.192
-"""Where in demo.wav the third begins, by our speech detection."""
+"""Position in demo.wav at which the third utterance begins, by our speech detection, in seconds."""
 BY_RESULT = "Done, I went"
-"""How the answer begins that is given once the tool's result is in."""
-PATIENCE_S = 90.0
+"""First words of the answer that follows the tool's result."""
+TIMEOUT_S = 90.0
+"""Maximum time for the conversation of one client, in seconds."""
 
-type Told = list[dict[str, Any]]
+type Lines = list[dict[str, Any]]
+"""Decoded lines of a driver's output, or records of a report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table."""
+    """A row of the table."""
 
     client: str
     versions: str
@@ -61,7 +68,12 @@ HEAD = """\
 
 
 async def main(folder: Path, clients: Sequence[str]) -> int:
-    """Try each client, one after the other. Returns the exit code."""
+    """Run each client, one after the other, print the table, and return the exit code.
+
+    Args:
+        folder: Folder with the virtual environments.
+        clients: Names of the clients.
+    """
     rows: list[Row] = []
     for client in clients:
         print(f"{client} talks ...", file=sys.stderr)
@@ -73,17 +85,27 @@ async def main(folder: Path, clients: Sequence[str]) -> int:
 
 
 async def attempt(folder: Path, client: str) -> Row:
-    """One conversation of `client`, whose environment is `folder/client`."""
+    """Hold one conversation and return its row.
+
+    Args:
+        folder: Folder with the virtual environments.
+        client: Name of the client, whose environment is `folder/client`.
+    """
     report = folder / f"{client}-report.json"
     async with emulator(folder, report) as variables:
-        told = await drive(folder, client, variables)
-    streams: Told = json.loads(report.read_text())["results"]
-    return row(client, told, streams)
+        lines = await drive(folder, client, variables)
+    streams: Lines = json.loads(report.read_text())["results"]
+    return row(client, lines, streams)
 
 
 @asynccontextmanager
 async def emulator(folder: Path, report: Path) -> AsyncGenerator[dict[str, str]]:
-    """`sonic-voice emulate` with the demonstration; the variables it prints."""
+    """Run `sonic-voice emulate` with the demonstration, and yield the variables that it prints.
+
+    Args:
+        folder: Folder for the CA file, and home directory of the emulator.
+        report: Path of the conformance report to write.
+    """
     process = await asyncio.create_subprocess_exec(
         *(PROGRAM, "emulate", "--port", "443", "--scenario", DEMO / "demo.yaml"),
         *("--ca-out", folder / "ca.pem", "--report", report),
@@ -100,7 +122,8 @@ async def emulator(folder: Path, report: Path) -> AsyncGenerator[dict[str, str]]
             name, equals, value = line.decode().strip().removeprefix("export ").partition("=")
             if equals:
                 variables[name] = value
-        reading = asyncio.create_task(process.stdout.read())  # so that it never waits for us
+        # Read the rest, so that the emulator never waits for a full pipe.
+        reading = asyncio.create_task(process.stdout.read())
         yield variables
         process.terminate()
         await reading
@@ -110,11 +133,17 @@ async def emulator(folder: Path, report: Path) -> AsyncGenerator[dict[str, str]]
             await process.wait()
 
 
-async def drive(folder: Path, client: str, variables: dict[str, str]) -> Told:
-    """What the driver of `client` told; its stderr goes to a file beside."""
+async def drive(folder: Path, client: str, variables: dict[str, str]) -> Lines:
+    """Run the driver of a client and return its lines; its stderr goes to a file in `folder`.
+
+    Args:
+        folder: Folder with the virtual environments.
+        client: Name of the client.
+        variables: Environment variables of the emulator.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     region = variables["AWS_REGION"]
-    # Without the port: the Python SDK's signer breaks on a 443 that is spelled out, and hangs.
+    # Without the port, because the Python SDK's signer fails on an explicit 443, and hangs.
     endpoint = f"https://bedrock-runtime.{region}.amazonaws.com"
     more = {
         "HOME": str(folder),
@@ -131,45 +160,51 @@ async def drive(folder: Path, client: str, variables: dict[str, str]) -> Told:
             stderr=errors,
         )
         try:
-            out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+            out, _ = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
         except TimeoutError:
             process.kill()
             out, _ = await process.communicate()
     return [json.loads(line) for line in out.splitlines() if line.startswith(b'{"at_s"')]
 
 
-def row(client: str, told: Told, streams: Told) -> Row:
-    """The line of `client`."""
-    versions: dict[str, str] = told[0]["versions"] if told else {}
-    heard = [line["user"] for line in told if "user" in line]
+def row(client: str, lines: Lines, streams: Lines) -> Row:
+    """Return the row of a client.
+
+    Args:
+        client: Name of the client.
+        lines: Lines of its driver.
+        streams: Results of the conformance report, one for each stream.
+    """
+    versions: dict[str, str] = lines[0]["versions"] if lines else {}
+    heard = [line["user"] for line in lines if "user" in line]
     turns = sum(words in heard for words in SAID)
     return Row(
         client,
         ", ".join(f"{name} {version}" for name, version in versions.items()) or "did not start",
         f"{turns} of {len(SAID)}",
-        _tool(told),
-        _barge_in(told),
+        _tool(lines),
+        _barge_in(lines),
         "; ".join(_found(streams)) or "nothing",
         turns == len(SAID),
     )
 
 
-def _tool(told: Told) -> str:
-    called = next((line for line in told if "tool" in line), None)
+def _tool(lines: Lines) -> str:
+    called = next((line for line in lines if "tool" in line), None)
     if called is None:
         return "no"
     arguments = ", ".join(str(value) for value in called["arguments"].values())
-    said = "".join(line["assistant"] for line in told if "assistant" in line)
+    said = "".join(line["assistant"] for line in lines if "assistant" in line)
     return f"{called['tool']}({arguments}), {'' if BY_RESULT in said else 'not '}answered"
 
 
-def _barge_in(told: Told) -> str:
-    after = (line["at_s"] - BARGE_IN_S for line in told if "interrupted" in line)
+def _barge_in(lines: Lines) -> str:
+    after = (line["at_s"] - BARGE_IN_S for line in lines if "interrupted" in line)
     late_s = next((late_s for late_s in after if late_s > 0), None)
     return "no" if late_s is None else f"{1000 * late_s:.0f} ms"
 
 
-def _found(streams: Told) -> list[str]:
+def _found(streams: Lines) -> list[str]:
     if not streams:
         return ["no stream"]
     outcomes = ("deviates", "broken")

@@ -1,14 +1,14 @@
-"""Who we are to AWS: region, endpoint and credentials, found before anything is sent.
+"""The AWS account of a transport: region, endpoint and credentials, resolved before a request.
 
 Region and endpoint come from the arguments, the environment and the profile, by the SDK's own
-rules. Credentials come from `credential_lookup`. Both are looked up here, ahead of the request
-and with a deadline, because a request whose credentials fail leaves the SDK waiting for ever.
+rules. Credentials come from `credential_lookup`. Both are resolved before the request and with a
+deadline, because the SDK waits forever when the credentials of a request fail.
 
-Credentials are looked up again at each stream, so that refreshed ones are used from the next
-stream on; within a stream they stay, for its signatures form a chain.
+Credentials are looked up again for each stream, so that refreshed ones are used from the next
+stream on. Within a stream they do not change, because its signatures form a chain.
 
-An account with explicit keys, region and endpoint leaves nothing to look up: it reads neither
-files nor environment. The local emulator is reached this way.
+An account with explicit keys, region and endpoint needs no look-up: it reads neither files nor the
+environment. The local emulator is used this way.
 """
 
 import asyncio
@@ -34,7 +34,14 @@ __all__ = ["CREDENTIALS_TIMEOUT_S", "Account", "check_endpoint"]
 
 
 def check_endpoint(endpoint: str) -> None:
-    """Raise `ConfigError` unless speech and credentials may be sent there."""
+    """Raise an error unless speech and credentials may be sent to an endpoint.
+
+    Args:
+        endpoint: URL of the endpoint.
+
+    Raises:
+        ConfigError: It is not a URL of an endpoint, or it is an `http` URL of another machine.
+    """
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
     if parts.scheme not in {"https", "http"} or not host:
@@ -50,7 +57,13 @@ def check_endpoint(endpoint: str) -> None:
 
 
 class Account:
-    """The SDK's configuration and the credentials behind it, of one transport."""
+    """The SDK's configuration and the credentials of one transport.
+
+    Args:
+        config: The resolved configuration.
+        http: The HTTP client in the configuration, which is closed with the account.
+        credentials: Credentials to use as they are, or a look-up.
+    """
 
     def __init__(
         self,
@@ -72,22 +85,26 @@ class Account:
         keys: AWSCredentialsIdentity | None,
         timeout_s: float,
     ) -> Self:
-        """Read region and endpoint from arguments, environment and files, without any network.
+        """Resolve region and endpoint from arguments, environment and files, without the network.
 
         Args:
-            keys: Credentials that are used as they are; None: they are looked up by `identity`.
-            timeout_s: How long reading the files, and later looking up credentials, may take.
+            region: The region; None: from the environment or the profile.
+            profile: The profile; None: from the environment, or the default profile.
+            endpoint: URL of the endpoint; None: from the environment, the profile or the region.
+            keys: Credentials to use as they are; None: `identity` looks them up.
+            timeout_s: Maximum time to read the files, and later to look up credentials, in
+                seconds.
 
         Raises:
             ConfigError: A variable, file, profile, region or endpoint cannot be used.
         """
-        http = AIOHTTPClient()  # never used: the SDK's configuration asks for one
+        http = AIOHTTPClient()  # never used, but required by the SDK's configuration
         try:
             if keys is not None and region is not None and endpoint is not None and not profile:
-                return cls(await _isolated(region, endpoint, http), http, keys)
+                return cls(await _resolve_isolated(region, endpoint, http), http, keys)
             check_environment()
-            files = AwsFiles.of_this_user()
-            await _checked(files, timeout_s)
+            files = AwsFiles.for_current_user()
+            await _check_files(files, timeout_s)
             named = profile_name(profile)
             config = await _configure(region, named, endpoint, files, http)
             lookup = CredentialLookup(
@@ -103,7 +120,7 @@ class Account:
             raise
 
     async def aclose(self) -> None:
-        """End a look-up that still runs. Idempotent."""
+        """Stop a pending look-up of credentials and release the HTTP client. Idempotent."""
         if isinstance(self._credentials, CredentialLookup):
             self._credentials.close()
         await self._http.close()
@@ -113,7 +130,7 @@ class Account:
 
         Raises:
             CredentialsError: There are none, or they have expired and cannot be refreshed.
-            ConfigError: A file or profile that they depend on cannot be used.
+            ConfigError: A required file or profile cannot be used.
         """
         if isinstance(self._credentials, AWSCredentialsIdentity):
             return self._credentials
@@ -121,14 +138,14 @@ class Account:
 
     @property
     def origin(self) -> str:
-        """Where the credentials that `identity` returned last come from, in words."""
+        """The source of the credentials that `identity` returned last, in words."""
         if isinstance(self._credentials, AWSCredentialsIdentity):
             return "the program itself"
         return self._credentials.origin
 
 
-async def _checked(files: AwsFiles, timeout_s: float) -> None:
-    """Check the shared files in a thread: a home directory on a dead file server blocks."""
+async def _check_files(files: AwsFiles, timeout_s: float) -> None:
+    """Check the shared files in a thread, because an unreachable file server blocks."""
     try:
         async with asyncio.timeout(timeout_s):
             await in_thread(files.check, "AWS files")
@@ -140,8 +157,10 @@ async def _checked(files: AwsFiles, timeout_s: float) -> None:
         ) from error
 
 
-async def _isolated(region: str, endpoint: str, http: AIOHTTPClient) -> AsyncBedrockRuntimeConfig:
-    """Return a configuration for which neither environment nor files are read."""
+async def _resolve_isolated(
+    region: str, endpoint: str, http: AIOHTTPClient
+) -> AsyncBedrockRuntimeConfig:
+    """Return a configuration without reading the environment or files."""
     return await _resolve(
         "default",
         http,
@@ -160,7 +179,11 @@ class _NoFiles:
     """A file system for the SDK in which every AWS file has an empty default profile."""
 
     async def read_file(self, path: str) -> str | None:
-        """Return the text of the one file there is."""
+        """Return the text of every AWS file: an empty default profile.
+
+        Args:
+            path: Ignored.
+        """
         return "[default]\n"
 
 
@@ -185,13 +208,13 @@ async def _configure(
             **given,
         )
     except ProfileNotFoundError as error:
-        raise files.no_profile(str(profile)) from error
+        raise files.missing_profile_error(str(profile)) from error
 
 
 async def _resolve(
     profile: str | None, http: AIOHTTPClient, **given: Any
 ) -> AsyncBedrockRuntimeConfig:
-    """Let the SDK resolve its configuration, and check the endpoint it found."""
+    """Resolve the SDK's configuration, and check its endpoint."""
     try:
         config = await AsyncBedrockRuntimeConfig.resolve(
             profile=profile, transport=http, protocol=EventProtocol, **given
@@ -213,7 +236,7 @@ async def _resolve(
 
 
 def _without_default_port(endpoint: str) -> str:
-    """Remove a port that the scheme implies: the SDK's signer fails on it (aws-sdk-signers 0.4)."""
+    """Remove the scheme's default port, with which the SDK's signer fails (aws-sdk-signers 0.4)."""
     parts = urlsplit(endpoint)
     if parts.port != {"https": 443, "http": 80}[parts.scheme]:
         return endpoint

@@ -1,7 +1,7 @@
-"""The environment variables and shared files that AWS settings come from, checked before use.
+"""Checks of the environment variables and shared files that contain AWS settings.
 
-The SDK and `botocore` ignore what they cannot read, or name only a path. Both are kept from
-files and variables that these checks reject, so that the reason is reported once and in full.
+The SDK and `botocore` ignore files that they cannot read, or name only a path. These checks run
+before the SDK and `botocore`, so that the reason is reported once and completely.
 """
 
 import codecs
@@ -37,16 +37,20 @@ CHECKED_VARIABLES = (
     "AWS_ENDPOINT_URL_SSO_OIDC",
     "AWS_ENDPOINT_URL_STS",
 )
-"""Variables whose value ends up in a header, a URL, or the name of a profile or file."""
+"""Variables whose value is used in a header, a URL, or the name of a profile or file."""
 
 _BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""First bytes of files that AWS tools cannot read."""
 
 
 def check_environment() -> None:
-    """Raise `ConfigError` for a variable with white space around its value, or control characters.
+    """Check the values of `CHECKED_VARIABLES`.
 
-    Such a value is copied with a line break from a file or a secret store. Sent in a header it
-    breaks the HTTP/2 connection, so it is rejected by the name of the variable.
+    A value with white space around it usually was copied with a line break from a file or a secret
+    store. In a header it would break the HTTP/2 connection; the error names the variable instead.
+
+    Raises:
+        ConfigError: A value has white space around it, or contains control characters.
     """
     for name in CHECKED_VARIABLES:
         value = os.environ.get(name, "")
@@ -64,7 +68,11 @@ def check_environment() -> None:
 
 
 def profile_name(given: str | None) -> str | None:
-    """Return the profile that is asked for, by argument or environment; None for the default."""
+    """Return the name of the requested profile; None for the default profile.
+
+    Args:
+        given: The profile that the caller named, which takes precedence over the environment.
+    """
     return given or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or None
 
 
@@ -73,14 +81,14 @@ class AwsFiles:
     """The paths of the shared AWS files, and the folder of their caches."""
 
     config: str
-    """The path of the configuration file."""
+    """Path of the configuration file."""
     credentials: str
-    """The path of the credentials file."""
+    """Path of the credentials file."""
     folder: Path | None
-    """`~/.aws`; None when this user has no home directory."""
+    """Path of `~/.aws`; None when this user has no home directory."""
 
     @classmethod
-    def of_this_user(cls) -> "AwsFiles":
+    def for_current_user(cls) -> "AwsFiles":
         """Return the paths that the environment and the home directory give.
 
         A user without a home directory (`HOME` not set, and no entry in the user database) has no
@@ -100,7 +108,11 @@ class AwsFiles:
         return cls(config, path("AWS_SHARED_CREDENTIALS_FILE", "credentials"), folder)
 
     def check(self) -> None:
-        """Raise `ConfigError` for a file that is there and cannot be read as text. Blocks."""
+        """Check that the existing files are readable text. Blocks.
+
+        Raises:
+            ConfigError: A file exists and cannot be read, or is not UTF-8 without a BOM.
+        """
         for path in (self.config, self.credentials):
             if not Path(path).is_file():
                 continue
@@ -126,8 +138,12 @@ class AwsFiles:
                     hint="Save it as UTF-8.",
                 ) from error
 
-    def no_profile(self, profile: str) -> ConfigError:
-        """Return the error for a profile that is in none of the files."""
+    def missing_profile_error(self, profile: str) -> ConfigError:
+        """Return the error for a profile that is in none of the files.
+
+        Args:
+            profile: Name of the profile.
+        """
         if self.folder is None and os.devnull in {self.config, self.credentials}:
             return ConfigError(
                 f"There is no AWS profile {profile!r}: this user has no home directory, and so no "

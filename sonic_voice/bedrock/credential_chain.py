@@ -1,12 +1,12 @@
 """`botocore`'s credential providers, in the order of the AWS CLI. Everything here blocks.
 
-What botocore leaves to us:
+This module adds to botocore:
 
-- *The region* is given: botocore does not read `AWS_REGION`.
-- *Credential processes* get a process group of their own, so that one that hangs can be terminated
-  with everything it started (`Progress.stop`).
-- *MFA codes* are asked for on the terminal, visibly, because a code is of no use twice and a hidden
-  prompt that is interrupted leaves the terminal silent. They are asked for once an hour: roles
+- *The region* is passed as an argument, because botocore does not read `AWS_REGION`.
+- *Credential processes* get a process group of their own, so that a process that hangs can be
+  terminated with all its children (`LookupProgress.stop`).
+- *MFA codes* are typed visibly on the terminal, because a code cannot be used twice, and because an
+  interrupted hidden prompt leaves the terminal without echo. A code is needed once an hour: roles
   with MFA are kept in the AWS CLI's own cache, as the AWS CLI does.
 - *The folders of caches* follow `HOME`; botocore fixes them when it is imported.
 - *Time limits*: one retry, and 5 s for a connection or an answer.
@@ -40,37 +40,45 @@ from botocore.utils import JSONFileCache, create_nested_client, get_login_token_
 
 from ..errors import CredentialsError, SonicError
 from .aws_files import AwsFiles
-from .credential_errors import Setup, expired, explained, source_name
-from .credential_lookup import Found, Progress
+from .credential_errors import LookupContext, expired_error, explain, source_name
+from .credential_lookup import FoundCredentials, LookupProgress
 
-_ANSWER_S = 5
-"""Time limit in seconds for a connection to STS, SSO or sign-in, and for its answer."""
+_RESPONSE_TIMEOUT_S = 5
+"""Maximum time for a connection to STS, SSO or sign-in, and for its answer, in seconds."""
 
 _READ_AGAIN = ("env", "shared-credentials-file", "config-file")
-"""Sources without an expiry, read each time: other programs rewrite them when keys expire."""
+"""Sources without an expiry, which are read for each look-up: other programs rewrite them when keys
+expire. The names are botocore's."""
 
 _TERMINAL = ("CONIN$", "CONOUT$") if os.name == "nt" else ("/dev/tty", "/dev/tty")
+"""Paths of the terminal's keyboard and screen."""
 
 
 class CredentialChain:
-    """The sources of one profile or environment, and the credentials found last.
+    """The credential sources of one profile or environment, and the last credentials found.
 
     Args:
-        only_profile: Whether the profile was named by argument, so that keys in the environment
-            do not count.
+        files: The shared AWS files.
+        profile: Name of the profile.
+        only_profile: Whether the caller named the profile, so that keys in the environment are
+            ignored.
+        region: Region of the requests to STS, SSO and sign-in.
     """
 
     def __init__(self, files: AwsFiles, profile: str, only_profile: bool, region: str) -> None:
-        self._setup = Setup(files, profile, only_profile)
+        self._setup = LookupContext(files, profile, only_profile)
         self._region = region
         self._credentials: Any = None
-        self._progress = Progress()
+        self._progress = LookupProgress()
 
-    def look_up(self, progress: Progress) -> Found | None:
-        """Return credentials that are valid now; None if no source has any.
+    def look_up(self, progress: LookupProgress) -> FoundCredentials | None:
+        """Return credentials that are valid now; None if no source has any. Blocks.
+
+        Args:
+            progress: State of this look-up, which is updated for the waiting tasks.
 
         Raises:
-            CredentialsError: A source that is configured does not give credentials.
+            CredentialsError: A configured source gives no credentials.
             ConfigError: An AWS file cannot be parsed.
         """
         self._progress = progress
@@ -79,9 +87,9 @@ class CredentialChain:
         except SonicError:
             raise
         except Exception as error:
-            raise explained(error, progress.source, self._setup) from error
+            raise explain(error, progress.source, self._setup) from error
 
-    def _valid(self) -> Found | None:
+    def _valid(self) -> FoundCredentials | None:
         if self._credentials is None:
             self._credentials = self._load()
         if self._credentials is None:
@@ -90,9 +98,9 @@ class CredentialChain:
         self._progress.source = source_name(credentials.method, self._setup)
         try:
             frozen = credentials.get_frozen_credentials()
-        except RuntimeError as error:  # refreshed, and expired all the same
-            raise expired(_expiration(credentials), self._progress.source) from error
-        found = Found(
+        except RuntimeError as error:  # refreshed, and expired nevertheless
+            raise expired_error(_expiration(credentials), self._progress.source) from error
+        found = FoundCredentials(
             access_key=frozen.access_key.strip(),
             secret_key=frozen.secret_key.strip(),
             token=frozen.token.strip() if frozen.token else None,
@@ -105,7 +113,7 @@ class CredentialChain:
         return found
 
     def _load(self) -> Any:
-        """Return the first source's credentials, which may still have to be fetched."""
+        """Return the credentials of the first source; botocore may fetch them later."""
         session = self._session()
         self._setup.profiles = session.full_config.get("profiles", {})
         for provider in self._providers(session):
@@ -117,7 +125,7 @@ class CredentialChain:
     def _session(self) -> Any:
         session = Session(profile=self._setup.profile if self._setup.only_profile else None)
         if not self._setup.only_profile:
-            # The name alone: as an instance variable it would rule out keys in the environment.
+            # Only the name is set: as an instance variable it would exclude environment keys.
             store = session.get_component("config_store")
             store.set_config_variable("profile", self._setup.profile)
             session.get_scoped_config = lambda: _scoped(session, self._setup.profile)
@@ -128,15 +136,15 @@ class CredentialChain:
             session.set_config_variable("ca_bundle", ca)
         session.set_default_client_config(
             Config(
-                connect_timeout=_ANSWER_S,
-                read_timeout=_ANSWER_S,
+                connect_timeout=_RESPONSE_TIMEOUT_S,
+                read_timeout=_RESPONSE_TIMEOUT_S,
                 retries={"total_max_attempts": 2, "mode": "standard"},
             )
         )
         return session
 
     def _providers(self, session: Any) -> list[Any]:
-        """botocore's own chain, with ours in the place of those that prompt or start processes."""
+        """Return botocore's chain, with those providers replaced that prompt or start processes."""
         chain = create_credential_resolver(session)
         roles: Any = {}
         if self._setup.files.folder is not None and self._setup.needs_mfa:
@@ -147,7 +155,7 @@ class CredentialChain:
             client_creator=partial(create_nested_client, session),
             cache=roles,
             profile_name=self._setup.profile,
-            prompter=self._ask,
+            prompter=self._prompt_mfa_code,
             credential_sourcer=CanonicalNameCredentialSourcer(
                 [
                     EnvProvider(),
@@ -157,11 +165,11 @@ class CredentialChain:
             ),
             profile_provider_builder=builder,
         )
-        own = {p.METHOD: p for p in (role, *builder.providers(*self._setup.asked))}
+        own = {p.METHOD: p for p in (role, *builder.providers(*self._setup.provider_arguments))}
         return [own.get(provider.METHOD, provider) for provider in chain.providers]
 
     def _start(self, command: list[str], stdout: int, stderr: int) -> subprocess.Popen[bytes]:
-        """Start a credential process: `subprocess.Popen` for botocore."""
+        """Start a credential process. botocore calls this in place of `subprocess.Popen`."""
         progress = self._progress
         with progress.lock:
             if progress.closed:
@@ -173,11 +181,11 @@ class CredentialChain:
                 stderr=stderr,
                 start_new_session=True,
             )
-            progress.process, progress.end_process = process, _end
+            progress.process, progress.kill_process = process, _kill_group
         return process
 
-    def _ask(self, prompt: str) -> str:
-        """Ask for an MFA code on the terminal of this program, and return it."""
+    def _prompt_mfa_code(self, prompt: str) -> str:
+        """Ask for an MFA code on this program's terminal, and return it."""
         self._progress.prompting = True
         try:
             with Path(_TERMINAL[0]).open() as keyboard, Path(_TERMINAL[1]).open("w") as screen:
@@ -204,7 +212,7 @@ class CredentialChain:
 
 
 class _Profiles(ProfileProviderBuilder):
-    """The providers of a profile, with our start of processes and the caches of this `HOME`."""
+    """The providers of a profile, with `CredentialChain`'s processes and the caches of `HOME`."""
 
     def __init__(
         self, session: Any, folder: Path | None, start: Callable[..., subprocess.Popen[bytes]]
@@ -220,7 +228,12 @@ class _Profiles(ProfileProviderBuilder):
         self._start = start
 
     def providers(self, profile_name: str, disable_env_vars: bool = False) -> list[Any]:
-        """Return the providers in botocore's order."""
+        """Return the providers in botocore's order.
+
+        Args:
+            profile_name: Name of the profile.
+            disable_env_vars: Whether the environment is ignored.
+        """
         process = ProcessProvider(
             profile_name=profile_name,
             load_config=lambda: self._own_session.full_config,
@@ -231,7 +244,7 @@ class _Profiles(ProfileProviderBuilder):
 
 
 class _RoleCache(JSONFileCache):
-    """The AWS CLI's cache of assumed roles. Where it cannot be written, nothing is kept."""
+    """The AWS CLI's cache of assumed roles. If it is not writable, nothing is stored."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(str(folder))
@@ -244,7 +257,7 @@ class _RoleCache(JSONFileCache):
 
 
 def _token_json(token: dict[str, Any]) -> str:
-    """Return an SSO token as the AWS CLI and other SDKs, which share the cache, write it."""
+    """Return an SSO token in the format of the AWS CLI and other SDKs, which share the cache."""
     return json.dumps(token, default=lambda when: when.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
@@ -252,21 +265,21 @@ def _scoped(session: Any, profile: str) -> dict[str, Any]:
     return session.full_config.get("profiles", {}).get(profile, {})
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill `process` and all that it started, which may hold its output open after its end."""
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill `process` and its children, which may keep its output open after its end."""
     if os.name == "posix":
-        with suppress(ProcessLookupError, PermissionError):  # nobody is left in the group
+        with suppress(ProcessLookupError, PermissionError):  # the group is empty
             os.killpg(process.pid, signal.SIGKILL)
     else:
         process.kill()
 
 
 def _expiration(credentials: Any) -> datetime | None:
-    """Return when credentials expire; botocore has no public name for it."""
+    """Return the time when credentials expire, for which botocore has no public name."""
     return getattr(credentials, "_expiry_time", None)
 
 
-def _check_characters(found: Found) -> None:
+def _check_characters(found: FoundCredentials) -> None:
     """Raise `CredentialsError` for keys that cannot be sent in a header."""
     for name, value in (
         ("access key", found.access_key),

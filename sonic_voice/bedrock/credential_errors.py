@@ -1,7 +1,7 @@
-"""Errors of `botocore` as sentences: the source, the profile, and the command that mends it.
+"""Translation of `botocore`'s errors into sentences with the source, the profile and a remedy.
 
-botocore's own texts name neither, but for two. Text of a service or a process is quoted as far as
-it is meant for people; values of keys and tokens are in none of it.
+Except for two, botocore's own texts name neither the source nor the profile. Text from a service or
+a process is quoted as far as it is meant for people; it contains no values of keys and tokens.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -19,30 +19,33 @@ from botocore import exceptions as aws
 from ..errors import ConfigError, CredentialsError
 from .aws_files import AwsFiles
 
-_QUOTED = 200
+_MAX_QUOTED_CHARACTERS = 200
 """Maximum number of characters quoted from a process or a service."""
 
 _WEB_IDENTITY = "AWS_WEB_IDENTITY_TOKEN_FILE"
+"""Variable with the path of a web identity token."""
 
 
 @dataclass(slots=True)
-class Setup:
-    """The profile that was asked for, and the profiles that it may lead to."""
+class LookupContext:
+    """The requested profile, and the profiles that it refers to."""
 
     files: AwsFiles
+    """Paths of the shared AWS files."""
     profile: str
+    """Name of the requested profile."""
     only_profile: bool
-    """Whether the profile was named by argument, so that the environment does not count."""
+    """Whether the caller named the profile, so that the environment is ignored."""
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """All profiles of the AWS files, by name."""
 
     @property
-    def asked(self) -> tuple[str, bool]:
-        """The profile, and whether the environment does not count."""
+    def provider_arguments(self) -> tuple[str, bool]:
+        """The profile and `only_profile`, the arguments of botocore's provider builder."""
         return self.profile, self.only_profile
 
     def sources(self) -> Iterator[str]:
-        """Yield the profile and those that it takes credentials from, by `source_profile`."""
+        """Yield the profile and then, by `source_profile`, the sources of its credentials."""
         seen: set[str] = set()
         name: str | None = self.profile
         while name and name not in seen:
@@ -51,18 +54,27 @@ class Setup:
             name = self.profiles.get(name, {}).get("source_profile")
 
     def with_key(self, *keys: str) -> str:
-        """Return the first of `sources` that has one of `keys`, else the profile itself."""
+        """Return the first of `sources` that has one of `keys`, else the profile itself.
+
+        Args:
+            keys: Names of settings in a profile.
+        """
         names = (n for n in self.sources() if any(key in self.profiles.get(n, {}) for key in keys))
         return next(names, self.profile)
 
     @property
     def needs_mfa(self) -> bool:
-        """Whether a role on the way wants an MFA code."""
+        """Whether a role among the `sources` requires an MFA code."""
         return any("mfa_serial" in self.profiles.get(name, {}) for name in self.sources())
 
 
-def source_name(method: str, setup: Setup) -> str:
-    """Return the words for a source, given botocore's name for it."""
+def source_name(method: str, setup: LookupContext) -> str:
+    """Return the description of a source for messages.
+
+    Args:
+        method: botocore's name of the source.
+        setup: The profile of the look-up.
+    """
     profile = repr(setup.profile)
     web = f"the web identity of profile {profile}"
     if not setup.only_profile and os.environ.get(_WEB_IDENTITY):
@@ -81,8 +93,13 @@ def source_name(method: str, setup: Setup) -> str:
     }.get(method, f"the source {method!r}")
 
 
-def expired(when: datetime | None, source: str) -> CredentialsError:
-    """Return the error for credentials that have expired, also after a refresh."""
+def expired_error(when: datetime | None, source: str) -> CredentialsError:
+    """Return the error for credentials that are expired even after a refresh.
+
+    Args:
+        when: Time when they expired, with time zone; None if it is not known.
+        source: Description of their source.
+    """
     time = f" at {when.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if when is not None else ""
     return CredentialsError(
         f"The AWS credentials from {source} expired{time}.",
@@ -90,19 +107,25 @@ def expired(when: datetime | None, source: str) -> CredentialsError:
     )
 
 
-def explained(error: Exception, source: str, setup: Setup) -> ConfigError:
-    """Return what `error` means, where it came from `source`."""
-    for explain in (_session_error, _file_error, _profile_error, _service_error, _reach_error):
-        if (meant := explain(error, source, setup)) is not None:
-            return meant
+def explain(error: Exception, source: str, setup: LookupContext) -> ConfigError:
+    """Return the `SonicError` that explains an exception from a source.
+
+    Args:
+        error: The exception of botocore or of the operating system.
+        source: Description of the source that raised it.
+        setup: The profile of the look-up.
+    """
+    for translate in (_session_error, _file_error, _profile_error, _service_error, _reach_error):
+        if (translated := translate(error, source, setup)) is not None:
+            return translated
     text = _quoted(str(error) or type(error).__name__)
     return CredentialsError(
         f"No AWS credentials came from {source}: {text}", hint=_hint(source, setup)
     )
 
 
-def _session_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
-    """Sessions of people, which they renew with a command."""
+def _session_error(error: Exception, source: str, setup: LookupContext) -> ConfigError | None:
+    """Translate errors of sign-in sessions, which a person renews with a command."""
     if isinstance(error, aws.SSOError | aws.TokenRetrievalError):
         profile = setup.with_key("sso_session", "sso_start_url", "sso_account_id")
         state = "is missing" if isinstance(error, aws.SSOTokenLoadError) else "has expired"
@@ -130,10 +153,10 @@ def _session_error(error: Exception, source: str, setup: Setup) -> ConfigError |
     return None
 
 
-def _file_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
-    """Files that cannot be parsed or are not there, and programs that cannot be started."""
+def _file_error(error: Exception, source: str, setup: LookupContext) -> ConfigError | None:
+    """Translate errors of missing or malformed files, and of processes that cannot start."""
     if isinstance(error, aws.ConfigParseError):
-        # The parser's own text quotes lines, which may be secrets.
+        # The parser's own text quotes lines, which may contain secrets.
         line = re.search(r"line:?\s*(\d+)", str(error.kwargs.get("error")), re.IGNORECASE)
         place = f" (line {line[1]})" if line else ""
         return ConfigError(
@@ -142,10 +165,10 @@ def _file_error(error: Exception, source: str, setup: Setup) -> ConfigError | No
         )
     if not isinstance(error, OSError) or not error.filename:
         return None
-    command = str(setup.profiles.get(_of_process(setup), {}).get("credential_process", ""))
+    command = str(setup.profiles.get(_process_profile(setup), {}).get("credential_process", ""))
     if str(error.filename) in command:
         return CredentialsError(
-            f"The credential_process of profile {_of_process(setup)!r} cannot be started: "
+            f"The credential_process of profile {_process_profile(setup)!r} cannot be started: "
             f"{error.filename}: {error.strerror}.",
             hint=f"Correct it in {setup.files.config}.",
         )
@@ -156,8 +179,8 @@ def _file_error(error: Exception, source: str, setup: Setup) -> ConfigError | No
     )
 
 
-def _profile_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
-    """Profiles that contradict themselves or lack something."""
+def _profile_error(error: Exception, source: str, setup: LookupContext) -> ConfigError | None:
+    """Translate errors of profiles that are contradictory or incomplete."""
     if isinstance(error, aws.PartialCredentialsError):
         missing = error.kwargs.get("cred_var")
         return CredentialsError(
@@ -184,8 +207,8 @@ def _profile_error(error: Exception, source: str, setup: Setup) -> ConfigError |
     return None
 
 
-def _service_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
-    """STS, SSO or sign-in answered, and refused."""
+def _service_error(error: Exception, source: str, setup: LookupContext) -> ConfigError | None:
+    """Translate refusals of STS, SSO or sign-in."""
     if not isinstance(error, aws.ClientError):
         return None
     answer: Mapping[str, Any] = error.response.get("Error", {})
@@ -209,8 +232,8 @@ def _service_error(error: Exception, source: str, setup: Setup) -> ConfigError |
     return CredentialsError(f"AWS refused {source} {reason}.", hint=hint)
 
 
-def _reach_error(error: Exception, source: str, setup: Setup) -> ConfigError | None:
-    """Nothing answered, or not as AWS would."""
+def _reach_error(error: Exception, source: str, setup: LookupContext) -> ConfigError | None:
+    """Translate errors of connections to STS, SSO, sign-in or a metadata service."""
     if not isinstance(error, aws.HTTPClientError | aws.ConnectionError):
         return None
     url = error.kwargs.get("endpoint_url") or error.kwargs.get("proxy_url") or "its service"
@@ -225,8 +248,8 @@ def _reach_error(error: Exception, source: str, setup: Setup) -> ConfigError | N
     )
 
 
-def _hint(source: str, setup: Setup) -> str:
-    """Return the command or setting with which `source` is looked at."""
+def _hint(source: str, setup: LookupContext) -> str:
+    """Return the command or setting with which a user can examine `source`."""
     if "container" in source:
         return "Check AWS_CONTAINER_CREDENTIALS_FULL_URI and the authorization token beside it."
     if _WEB_IDENTITY in source:
@@ -240,11 +263,11 @@ def _hint(source: str, setup: Setup) -> str:
     return f"Run: aws sts get-caller-identity --profile {setup.profile}"
 
 
-def _of_process(setup: Setup) -> str:
+def _process_profile(setup: LookupContext) -> str:
     return setup.with_key("credential_process")
 
 
 def _quoted(text: str) -> str:
-    """Return `text` as one line of a bounded length."""
+    """Return `text` as one line of at most `_MAX_QUOTED_CHARACTERS` characters."""
     line = " ".join(text.split())
-    return line if len(line) <= _QUOTED else f"{line[:_QUOTED]}..."
+    return line if len(line) <= _MAX_QUOTED_CHARACTERS else f"{line[:_MAX_QUOTED_CHARACTERS]}..."

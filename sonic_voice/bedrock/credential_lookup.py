@@ -1,11 +1,11 @@
-"""Credentials from every source that the AWS CLI supports, without blocking the event loop.
+"""Look-up of credentials from every source that the AWS CLI supports, without blocking the loop.
 
-`botocore` finds and refreshes them (`credential_chain`), in a daemon thread, because it blocks and
-because a source may hang. It is imported there as well, which takes half a second.
+`botocore` finds and refreshes them (`credential_chain`) in a daemon thread, because it blocks and
+because a source may hang. It is also imported there, which takes half a second.
 
     CredentialLookup      asyncio: one look-up at a time, its deadline, its callers
       -> CredentialChain  botocore: sources in order, cache, refresh, processes, MFA codes
-      -> explained        botocore's errors as sentences with the source and the next step
+      -> explain          botocore's errors as sentences with the source and the next step
 """
 
 import asyncio
@@ -27,65 +27,83 @@ if TYPE_CHECKING:
     from .credential_chain import CredentialChain
 
 CREDENTIALS_TIMEOUT_S = 10.0
-"""A credential process or a metadata service may take seconds; longer means that it is stuck."""
+"""Maximum time for a look-up, in seconds. A credential process or a metadata service may take
+seconds; one that takes longer hangs."""
 
 MFA_TIMEOUT_S = 120.0
-"""Time to type an MFA code, in seconds: enough to find the telephone and wait for a new code."""
+"""Maximum time to type an MFA code, in seconds: enough to find the telephone and wait for a new
+code."""
 
-BEARER = "AWS_BEARER_TOKEN_BEDROCK"
-"""A Bedrock API key, which is of no use here."""
+BEARER_VARIABLE = "AWS_BEARER_TOKEN_BEDROCK"
+"""Variable with a Bedrock API key, which the service does not accept for this operation."""
 
-GET_SOME = (
+CREDENTIALS_HINT = (
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile that has credentials "
     "(--profile, AWS_PROFILE)."
 )
-"""The next step of somebody who has no credentials."""
+"""Hint for a user without credentials."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Credentials as a source gave them."""
+class FoundCredentials:
+    """The credentials that a source returned."""
 
     access_key: str
+    """Access key id."""
     secret_key: str = field(repr=False)
+    """Secret access key."""
     token: str | None = field(repr=False)
+    """Session token; None for long-term keys."""
     expiration: datetime | None
-    """When they expire, with time zone; None: never."""
+    """Time when they expire, with time zone; None if they do not expire."""
     origin: str
-    """The source, in words."""
+    """Description of the source."""
 
 
 @dataclass(slots=True)
-class Progress:
-    """What the thread of a look-up is doing, for those who wait for it."""
+class LookupProgress:
+    """The state of a look-up's thread, for the tasks that wait for it."""
 
     source: str = "any source"
-    """The source that is being asked, in words."""
+    """Description of the source that is being read."""
     prompting: bool = False
-    """Whether an MFA code was asked for, and a person is typing."""
+    """Whether the thread waits for a person to type an MFA code."""
     process: "Popen[bytes] | None" = None
-    """The credential process that runs."""
-    end_process: "Callable[[Popen[bytes]], None] | None" = None
+    """The last credential process that was started."""
+    kill_process: "Callable[[Popen[bytes]], None] | None" = None
+    """Function that kills `process`."""
     closed: bool = False
-    """Whether nobody waits any more; a process must not be started then."""
+    """Whether no task waits any more, so that no process may be started."""
     lock: Lock = field(default_factory=Lock)
-    """Held to start a process and to end one, which are in different threads."""
+    """Lock for starting and for killing a process, which different threads do."""
 
     def stop(self) -> bool:
-        """Terminate a running credential process, and let none start. Return whether one ran."""
+        """Kill a running credential process and prevent others from starting.
+
+        Returns:
+            Whether a process had been started.
+        """
         with self.lock:
             self.closed = True
-            if self.process is None or self.end_process is None:
+            if self.process is None or self.kill_process is None:
                 return False
-            self.end_process(self.process)
+            self.kill_process(self.process)
             return True
 
 
 class CredentialLookup:
     """The credentials of one profile or environment, looked up again when they expire.
 
-    Callers that ask at the same time share one look-up, so that a hanging source holds one thread
-    and a person types one MFA code.
+    Concurrent callers share one look-up, so that a source that hangs blocks only one thread, and a
+    person types only one MFA code.
+
+    Args:
+        files: The shared AWS files.
+        profile: Name of the profile.
+        only_profile: Whether the caller named the profile, so that keys in the environment are
+            ignored.
+        region: Region of the requests that a source may make.
+        timeout_s: Maximum time for a look-up, in seconds, without the time to type an MFA code.
     """
 
     def __init__(
@@ -100,20 +118,20 @@ class CredentialLookup:
         self._arguments = (files, profile, only_profile, region)
         self._timeout_s = timeout_s
         self._chain: CredentialChain | None = None
-        self._running: asyncio.Future[Found] | None = None
-        self._progress = Progress()
+        self._running: asyncio.Future[FoundCredentials] | None = None
+        self._progress = LookupProgress()
         self._until = 0.0
         self.origin = ""
-        """The source of the credentials that were returned last, in words."""
+        """Description of the source of the last credentials that `identity` returned."""
 
     async def identity(self) -> AWSCredentialsIdentity:
-        """Return credentials that are valid now, refreshed where they were about to expire.
+        """Return credentials that are valid now, refreshed if they were about to expire.
 
-        May be cancelled; the look-up then goes on for other callers.
+        When this is cancelled, the look-up goes on for other callers.
 
         Raises:
             CredentialsError: There are none, or not within the time limit.
-            ConfigError: A file or profile that they depend on cannot be used.
+            ConfigError: A required file or profile cannot be used.
         """
         found = await self._found()
         self.origin = found.origin
@@ -125,14 +143,14 @@ class CredentialLookup:
         )
 
     def close(self) -> None:
-        """Terminate a credential process that still runs. Idempotent."""
+        """Kill a credential process that is still running. Idempotent."""
         if self._running is not None and not self._running.done():
             self._progress.stop()
 
-    async def _found(self) -> Found:
+    async def _found(self) -> FoundCredentials:
         loop = asyncio.get_running_loop()
         if self._running is None or self._running.done():
-            self._progress = Progress()
+            self._progress = LookupProgress()
             self._until = loop.time() + self._timeout_s
             self._running = start_in_thread(self._look_up, "AWS credentials")
             self._running.add_done_callback(_take_exception)
@@ -158,8 +176,11 @@ class CredentialLookup:
             hint="Check the network, and whether that service works.",
         )
 
-    def _look_up(self) -> Found:
-        """Look up in the thread; a chain that failed is replaced, as its files may have changed."""
+    def _look_up(self) -> FoundCredentials:
+        """Look up credentials in the thread, and replace a chain that failed.
+
+        A chain is replaced because its files may have changed since it read them.
+        """
         from .credential_chain import CredentialChain
 
         known, self._chain = self._chain, None
@@ -174,25 +195,30 @@ class CredentialLookup:
             found = known.look_up(self._progress)
         if found is None:
             _, profile, only_profile, _ = self._arguments
-            raise none_found(profile, only_profile=only_profile)
+            raise no_credentials_error(profile, only_profile=only_profile)
         self._chain = known
         return found
 
 
-def none_found(profile: str, *, only_profile: bool) -> CredentialsError:
-    """Return the error for when no source has credentials."""
-    if os.environ.get(BEARER):
+def no_credentials_error(profile: str, *, only_profile: bool) -> CredentialsError:
+    """Return the error for the case that no source has credentials.
+
+    Args:
+        profile: Name of the profile.
+        only_profile: Whether the environment was ignored.
+    """
+    if os.environ.get(BEARER_VARIABLE):
         return CredentialsError(
-            f"{BEARER} is set, but this operation takes no Bedrock API keys: the service refuses "
-            "them, and there are no other AWS credentials.",
-            hint=GET_SOME,
+            f"{BEARER_VARIABLE} is set, but this operation takes no Bedrock API keys: the service "
+            "refuses them, and there are no other AWS credentials.",
+            hint=CREDENTIALS_HINT,
         )
     places = f"profile {profile!r} of the shared AWS files"
     if not only_profile:
         places = f"the environment, and {places}"
     return CredentialsError(
         f"No AWS credentials were found in {places}; nor does a container or an instance give any.",
-        hint=GET_SOME,
+        hint=CREDENTIALS_HINT,
     )
 
 
@@ -200,7 +226,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _take_exception(future: "asyncio.Future[Found]") -> None:
-    """Mark an exception as seen: those who waited have it, or nobody wants it any more."""
+def _take_exception(future: "asyncio.Future[FoundCredentials]") -> None:
+    """Mark an exception as retrieved: waiting tasks have received it, if there were any."""
     if not future.cancelled():
         future.exception()

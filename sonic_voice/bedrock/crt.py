@@ -1,25 +1,31 @@
-"""The SDK's own duplex transport, over the AWS CRT, made to end like `http2` does.
+"""The SDK's own duplex HTTP client, over the AWS CRT, with the error handling of `http2`.
 
-For comparison and as a fallback; needs the extra `crt`. The CRT runs its own threads and hands
-results over as `concurrent.futures`. Left alone it hides a cut connection behind a clean end,
-leaves a write waiting for ever after it, prints `CANCELLED` when a read is cancelled, and takes
-no private CA. All that is mended here, and that takes private names of smithy-http and awscrt:
+It serves for comparison and as a fallback, and needs the extra `crt`. The CRT runs threads of its
+own and returns results as `concurrent.futures`. Without the changes made here it reports a cut
+connection as a clean end, leaves a pending write waiting forever after it, prints `CANCELLED` when
+a read is cancelled, and accepts no private CA. The changes use private names of smithy-http and
+awscrt:
 
 - `AWSCRTHTTPClient._tls_ctx`, because there is no option for a CA;
-- `AWSCRTHTTPClient._await_response`, because it waits for ever for the status of a request whose
+- `AWSCRTHTTPClient._await_response`, because it waits forever for the status of a request whose
   connection broke before the response;
 - `_completion_future`, `_remote_completion_future` and `_writer` of the CRT's stream, because
-  only they tell a cut from a clean end, and because the writer's exception must be taken.
+  only they distinguish a cut from a clean end, and because the writer's exception must be
+  retrieved.
 
-The CRT names no cause of a failed connection, and tells of a certificate that is not trusted after
-10 s and more. So when it fails, or is too late, `dial` of `http2` tries the same, and what it finds
-is the error.
+The CRT does not name the cause of a failed connection, and reports an untrusted certificate only
+after 10 s or more. When it fails or exceeds the deadline, `dial` of `http2` makes the same attempt,
+and the error that it raises is reported.
 
-What cannot be mended: a connection attempt cannot be called off, and may outlive its stream by
-10 s; a GOAWAY shows as the cut that follows it; there are no pings, so that a dead network is
-noticed only when the operating system or a deadline of the session does; and how much may wait in
-the kernel cannot be set, so that a network too slow for speech is noticed late. Of proxies it takes
-those that speak HTTP (CONNECT, also over TLS, with basic authentication), not SOCKS.
+Some limits of the CRT remain:
+
+- A connection attempt cannot be cancelled, and may outlive its stream by 10 s.
+- A GOAWAY is reported as the cut that follows it.
+- There are no pings, so that a dead network is noticed only by the operating system or by a
+  deadline of the session.
+- The amount of data that waits in the kernel cannot be set, so that a network that is too slow for
+  speech is noticed late.
+- It supports HTTP proxies (CONNECT, also over TLS, with basic authentication), but not SOCKS.
 
 The versions are pinned by smithy-http's extra `awscrt`.
 """
@@ -56,16 +62,28 @@ from ..http2.tls import TlsContext
 from ..http2.tunnel import ProxyError, Tunnel
 
 _CLOSE_S = 1.0
+"""Maximum time for each of the two steps of closing a client, in seconds."""
+
 _CAUSE_S = 1.5
-"""How long it may take to find out why there is no connection, in seconds."""
+"""Maximum time to find the cause of a failed connection, in seconds."""
+
 _FIRST_ERROR_STATUS = 400
+"""Lowest status code of an HTTP error."""
+
 _GO_ON = "Open a new session to go on."
+"""Hint for every connection that ended."""
 
 
 class CrtShared:
-    """What the streams of one transport share: the CRT's thread, what to trust, and the proxy.
+    """The resources that the streams of one transport share: the CRT's thread, TLS and the proxy.
 
-    Raises `ConfigError` for a proxy of a kind that the CRT does not take.
+    Args:
+        trust: TLS context for the service, whose CA file the CRT uses as well.
+        proxy: The proxy of every connection; None for direct connections.
+        proxy_trust: TLS context for an `https` proxy.
+
+    Raises:
+        ConfigError: The CRT does not support this kind of proxy.
     """
 
     def __init__(
@@ -91,7 +109,12 @@ class CrtShared:
 
 
 class CrtClient(AWSCRTHTTPClient):
-    """One stream's HTTP client over the CRT, with the ends of `http2.Http2Client`."""
+    """An HTTP client over the CRT for one stream, with the errors of `http2.Http2Client`.
+
+    Args:
+        shared: The resources shared with the transport's other streams.
+        connect_timeout_s: Maximum time to establish the connection, in seconds.
+    """
 
     SUPPORTS_DUPLEX_STREAMING: Literal[True] = True
 
@@ -108,7 +131,7 @@ class CrtClient(AWSCRTHTTPClient):
         self._over = asyncio.Event()
         self._aborted = False
         self._sending: asyncio.Task[Any] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._monitoring: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     async def send(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -132,10 +155,10 @@ class CrtClient(AWSCRTHTTPClient):
         return response
 
     def new_body(self) -> None:
-        """None: the CRT takes the SDK's."""
+        """Return None, because the CRT only sends a body of the SDK."""
 
     async def _send(self, request: HTTPRequest) -> "CrtResponse":
-        # A task of its own, because what it waits for must not be cancelled.
+        # In a separate task, because the CRT's futures must not be cancelled.
         self._sending = asyncio.create_task(super().send(request), name="crt send")
         over = asyncio.create_task(self._over.wait())
         try:
@@ -164,7 +187,7 @@ class CrtClient(AWSCRTHTTPClient):
         return connection
 
     async def _cause(self, url: URI) -> NetworkError | None:
-        """Return why there is no connection, as `http2` finds it; None if it finds nothing."""
+        """Return the cause of a failed connection, as `http2` finds it; None if it connects."""
         secure = url.scheme == "https"
         host = url.host.strip("[]")
         port = url.port or (self._HTTPS_PORT if secure else self._HTTP_PORT)
@@ -185,7 +208,7 @@ class CrtClient(AWSCRTHTTPClient):
         return None
 
     async def _connect(self, url: URI) -> Any:
-        """Connect, through the proxy if there is one, for which the SDK's client has no option."""
+        """Connect, and use the proxy if there is one: the SDK's client has no option for it."""
         if self._proxy is None:
             return await super()._build_new_connection(url)
         tls = None
@@ -225,7 +248,7 @@ class CrtClient(AWSCRTHTTPClient):
     def _proxy_error(
         self, proxy: Proxy, url: URI, error: crt_exceptions.AwsCrtError
     ) -> ConnectError:
-        """Return what the CRT's error means when there is a proxy. It does not tell the status."""
+        """Return the error for a failed connection through a proxy, whose status is not known."""
         name, where = str(error.name), f"the proxy {proxy} ({proxy.source})"
         if "PROXY" in name:
             return ProxyError(
@@ -245,16 +268,16 @@ class CrtClient(AWSCRTHTTPClient):
 
     async def _await_response(self, stream: Any) -> "CrtResponse":  # pyright: ignore[reportIncompatibleMethodOverride]
         self._stream = stream
-        self._watching = asyncio.create_task(self._watch(), name="crt watch")
+        self._monitoring = asyncio.create_task(self._monitor(), name="crt monitor")
         status = asyncio.wrap_future(stream._response_status_future)
-        await asyncio.wait({status, self._watching}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({status, self._monitoring}, return_when=asyncio.FIRST_COMPLETED)
         if not status.done():
             raise self.error or ConnectionLost("No answer came.", reason="cut", hint=_GO_ON)
         headers = await asyncio.wrap_future(stream._response_headers_future)
         return CrtResponse(status.result(), headers, CrtBody(self))
 
-    async def _watch(self) -> None:
-        """Notice the end of the exchange, whoever waits for what."""
+    async def _monitor(self) -> None:
+        """Wait for the end of the exchange, record its error, and close the request's body."""
         try:
             await asyncio.shield(asyncio.wrap_future(self._stream._completion_future))
         except crt_exceptions.AwsCrtError as error:
@@ -270,15 +293,19 @@ class CrtClient(AWSCRTHTTPClient):
         return self.error
 
     async def next_chunk(self) -> bytes:
-        """The next bytes of the response; empty at its clean end, else `SonicError`."""
+        """Wait for the next bytes of the response; return no bytes at its clean end.
+
+        Raises:
+            SonicError: The stream did not end cleanly.
+        """
         if self._aborted and self.error is not None:
             raise self.error
         chunk = await asyncio.shield(asyncio.ensure_future(self._stream.get_next_response_chunk()))
         if chunk:
             return chunk
         if not self._stream._remote_completion_future.done():
-            if self._watching is not None:
-                await asyncio.wait({self._watching})
+            if self._monitoring is not None:
+                await asyncio.wait({self._monitoring})
             raise self.error or ConnectionLost("The connection ended.", reason="cut", hint=_GO_ON)
         await self._close_body()
         return b""
@@ -304,7 +331,7 @@ class CrtClient(AWSCRTHTTPClient):
             await asyncio.wait({self._sending}, timeout=_CLOSE_S)
         closing = asyncio.create_task(super().close())
         writer: asyncio.Task[None] | None = getattr(self._stream, "_writer", None)
-        tasks = {task for task in (closing, writer, self._watching) if task is not None}
+        tasks = {task for task in (closing, writer, self._monitoring) if task is not None}
         await asyncio.wait(tasks, timeout=_CLOSE_S)
         for task in tasks:
             task.add_done_callback(_take_exception)
@@ -315,7 +342,7 @@ class CrtClient(AWSCRTHTTPClient):
 
 
 class CrtBody:
-    """The response's body as a reader."""
+    """A reader of the response's body."""
 
     def __init__(self, client: CrtClient) -> None:
         self._client = client
@@ -323,7 +350,17 @@ class CrtBody:
         self._ended = False
 
     async def read(self, size: int = -1) -> bytes:
-        """Exactly `size` bytes, fewer only at the end; all of it if negative."""
+        """Wait for `size` bytes and return them.
+
+        Args:
+            size: Number of bytes; negative: everything until the end of the body.
+
+        Returns:
+            Exactly `size` bytes, or fewer at the end of the body.
+
+        Raises:
+            SonicError: The stream did not end cleanly.
+        """
         while not self._ended and (size < 0 or len(self._inbox) < size):
             chunk = await self._client.next_chunk()
             self._ended = not chunk
@@ -336,7 +373,7 @@ class CrtBody:
 
 
 class CrtResponse:
-    """A response whose body is still coming."""
+    """A response whose headers have arrived; `body` reads the rest as it arrives."""
 
     reason: str | None = None
 
@@ -346,16 +383,21 @@ class CrtResponse:
         self.body = body
 
     async def consume_body_async(self) -> bytes:
-        """All of the body, at its end."""
+        """Wait for the end of the body and return all of it."""
         return await self.body.read()
 
     def consume_body(self) -> bytes:
-        """There is no reading without waiting here."""
+        """Raise `TypeError`: the body can only be read asynchronously."""
         raise TypeError("the body of this response is asynchronous")
 
 
 def crt_error(error: BaseException | None, uri: URI | None) -> NetworkError:
-    """Return what an error of the CRT means here, by its name."""
+    """Return the `NetworkError` for an error of the CRT, by its name.
+
+    Args:
+        error: The error, if there is one.
+        uri: Address of the peer, for the message; None if it is not known.
+    """
     name, text = str(getattr(error, "name", "")), str(getattr(error, "message", error))
     place = uri.netloc if uri is not None else "the service"
     if "RST_STREAM" in name:
@@ -375,6 +417,6 @@ def crt_error(error: BaseException | None, uri: URI | None) -> NetworkError:
 
 
 def _take_exception(task: "asyncio.Task[Any]") -> None:
-    """Somebody else has reported it; asyncio need not."""
+    """Mark a task's exception as retrieved, because it is reported elsewhere."""
     if not task.cancelled():
         task.exception()

@@ -1,14 +1,14 @@
-"""Where the service is, and the way there: an endpoint that somebody named, or the region's.
+"""The service's endpoint, named explicitly or by the region, and the route to it.
 
-The SDK resolves the regional endpoint by itself, but ignores that a FIPS endpoint or one for IPv6
-was asked for (`AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`, and the profile keys). These
-are the rules of the service's published endpoint rule set for the partition `aws`:
+The SDK resolves the regional endpoint, but ignores the settings for FIPS and IPv6 endpoints
+(`AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`, and the profile keys). This module follows
+the service's published endpoint rule set for the partition `aws`:
 
                     IPv4                                        with IPv6 ("dual stack")
     regular         bedrock-runtime.REGION.amazonaws.com        bedrock-runtime.REGION.api.aws
     FIPS 140        bedrock-runtime-fips.REGION.amazonaws.com   bedrock-runtime-fips.REGION.api.aws
 
-Not every region has each of them: where there is none, its name does not resolve.
+Not every region has all of them. The name of one that does not exist cannot be resolved.
 """
 
 import os
@@ -18,18 +18,19 @@ from urllib.parse import urlsplit
 from aws_sdk_bedrock_runtime.config import AsyncBedrockRuntimeConfig
 
 from ..errors import ConfigError
-from ..http2.proxies import Choice, Proxy, ProxySettings
+from ..http2.proxies import Proxy, ProxyChoice, ProxySettings
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The service's address, and what chose it."""
+    """The service's address, and the settings that determined it."""
 
     url: str
+    """URL of the service, with its scheme."""
     variants: tuple[str, ...] = ()
     """Settings that changed the regional endpoint, such as `AWS_USE_FIPS_ENDPOINT`."""
     ignored: tuple[str, ...] = ()
-    """Settings that have no effect, because an endpoint is named."""
+    """Settings that have no effect, because an endpoint is named explicitly."""
 
     @property
     def note(self) -> str:
@@ -41,16 +42,25 @@ class Endpoint:
 
 
 def regional_url(region: str, *, fips: bool = False, dual_stack: bool = False) -> str:
-    """Return the URL of the service in `region`; see the module for the rules."""
+    """Return the URL of the service in a region; see the module for the rules.
+
+    Args:
+        region: Name of the region.
+        fips: Whether to use the FIPS 140 endpoint.
+        dual_stack: Whether to use the endpoint with IPv6.
+    """
     service = "bedrock-runtime-fips" if fips else "bedrock-runtime"
     return f"https://{service}.{region}.{'api.aws' if dual_stack else 'amazonaws.com'}"
 
 
 async def resolve_endpoint(config: AsyncBedrockRuntimeConfig) -> Endpoint:
-    """Return the endpoint that `config` leads to, with the settings that the SDK ignores.
+    """Return the endpoint for a configuration, with the settings that the SDK ignores.
+
+    Args:
+        config: The resolved configuration of the SDK.
 
     Raises:
-        ConfigError: a setting is neither true nor false.
+        ConfigError: A setting is neither true nor false.
     """
     fips = await _setting(config, "use_fips_endpoint")
     dual_stack = await _setting(config, "use_dualstack_endpoint")
@@ -62,9 +72,9 @@ async def resolve_endpoint(config: AsyncBedrockRuntimeConfig) -> Endpoint:
 
 
 async def _setting(config: AsyncBedrockRuntimeConfig, key: str) -> str:
-    """Return what sets `key` to true, in words; empty if it is not true.
+    """Return the name of the variable or profile key that sets `key` to true; empty if none does.
 
-    The environment comes before the profile, as for every setting of the AWS tools.
+    The environment takes precedence over the profile, as for every setting of the AWS tools.
     """
     variable = f"AWS_{key.upper()}"
     source, value = variable, os.environ.get(variable, "").strip()
@@ -80,19 +90,29 @@ async def _setting(config: AsyncBedrockRuntimeConfig, key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way that the streams of a transport go."""
+    """The endpoint and the proxy of a transport's streams."""
 
     endpoint: Endpoint
-    proxies: Choice
+    """The service's endpoint."""
+    proxies: ProxyChoice
+    """The proxy for that endpoint, or the reason that there is none."""
 
     @property
     def proxy(self) -> Proxy | None:
-        """The proxy on the way, if there is one."""
+        """The proxy of every stream; None for a direct connection."""
         return self.proxies.proxy
 
 
 def route_to(endpoint: Endpoint, settings: ProxySettings) -> Route:
-    """Return the way to `endpoint`. Raises `ConfigError` if the proxy's URL cannot be used."""
+    """Return the route to an endpoint.
+
+    Args:
+        endpoint: The service's endpoint.
+        settings: The proxy settings to choose from.
+
+    Raises:
+        ConfigError: The proxy's URL cannot be used.
+    """
     parts = urlsplit(endpoint.url)
     port = parts.port or {"https": 443, "http": 80}[parts.scheme]
     return Route(endpoint, settings.choose(parts.hostname or "", port))

@@ -1,14 +1,14 @@
-"""Events to and from the service, by the SDK's signer and codec, on a shorter way.
+"""A publisher and a receiver of events, with the SDK's signer and codec but less work per event.
 
-The SDK's own publisher and receiver take an event through the serializers of its model, and read
-an answer in four pieces; that is a third of the CPU time of a conversation's network. Every event
-of this operation is a blob in the one member `chunk`, so what it looks like is known: headers that
-never change, and base64 in `{"bytes":"..."}` (protocol reference 1.4).
+The SDK's own publisher and receiver pass an event through the serializers of its model, and read a
+message in four pieces; that takes a third of the CPU time of a conversation's network. Every event
+of this operation is a blob in the only member `chunk`, so that its form is known: constant headers,
+and base64 in `{"bytes":"..."}` (protocol reference 1.4).
 
-What is the SDK's own stays its own: SigV4 with its chain of signatures, messages with their
-checksums, and members of its model other than chunks. tests/unit/test_bedrock_events.py compares
-the bytes with those of the SDK's own publisher. Exceptions are read here: the SDK loses the text of
-those that its model does not know, such as `expiredTokenException`.
+The SDK still does the rest: SigV4 with its chain of signatures, messages with their checksums, and
+members of its model other than chunks. tests/unit/test_bedrock_events.py compares the bytes with
+those of the SDK's own publisher. Exceptions are parsed here, because the SDK loses the text of
+exceptions that its model does not contain, such as `expiredTokenException`.
 """
 
 import json
@@ -29,53 +29,86 @@ from smithy_core.codecs import Codec
 from ..errors import ServiceError, service_error
 
 _CHUNK = {":message-type": "event", ":event-type": "chunk", ":content-type": "application/json"}
-_PRELUDE = Struct("!III")  # lengths of the message and of its headers, checksum of both
+"""Headers of every event to the service."""
+
+_PRELUDE = Struct("!III")
+"""Prelude of a message: its length, the length of its headers, and the checksum of both."""
+
 _CHECKED_BYTES = 8
+"""Number of bytes of the prelude that its checksum covers."""
 
 
-class Body(Protocol):
-    """Where a request's bytes go."""
+class ByteWriter(Protocol):
+    """A writer of the request's body."""
 
     async def write(self, data: bytes) -> None:
-        """Raises once the request is over."""
+        """Send `data` and return when it was accepted.
+
+        Args:
+            data: Any number of bytes.
+
+        Raises:
+            Exception: The request is over.
+        """
         ...
 
     async def close(self) -> None:
-        """Nothing more will be written."""
+        """End the body."""
         ...
 
 
-class Source(Protocol):
-    """Where a response's bytes come from."""
+class ByteReader(Protocol):
+    """A reader of the response's body."""
 
     async def read(self, size: int = -1) -> bytes:
-        """Exactly `size` bytes, fewer only at the end."""
+        """Wait for `size` bytes and return them.
+
+        Args:
+            size: Number of bytes; negative: everything until the end of the body.
+
+        Returns:
+            Exactly `size` bytes, or fewer at the end of the body.
+        """
         ...
 
 
 class Publisher:
-    """Signs payloads and writes them to `body`. One task sends; cancelled, it breaks the chain."""
+    """A writer of signed events, for one task.
 
-    def __init__(self, body: Body, signing: SigningConfig) -> None:
+    Cancelling one of its methods breaks the chain of signatures, and with it the stream.
+
+    Args:
+        body: The body of the request.
+        signing: The SDK's signer, with its properties and credentials.
+    """
+
+    def __init__(self, body: ByteWriter, signing: SigningConfig) -> None:
         self._body = body
         self._signing = signing
 
     async def send(self, payload: bytes) -> None:
-        """One event. Raises what the body raises."""
+        """Sign and send one event.
+
+        Args:
+            payload: JSON of the event.
+
+        Raises:
+            SonicError: The stream has ended; the error comes from the body.
+        """
         message = EventMessage(headers=_CHUNK, payload=b'{"bytes":"%b"}' % b64encode(payload))
-        signed = await self._signing.signer.sign(event=message, **await self._by())
+        signed = await self._signing.signer.sign(event=message, **await self._signing_arguments())
         await self._body.write(signed.encode())
 
     async def close(self) -> None:
-        """The signed empty message that ends the input, and the end of the body."""
+        """Send the signed empty message that ends the input, and end the body."""
         try:
             signer = self._signing.signer
-            last = await signer.sign_empty(event=EventMessage(), **await self._by())
+            last = await signer.sign_empty(event=EventMessage(), **await self._signing_arguments())
             await self._body.write(last.encode())
         finally:
             await self._body.close()
 
-    async def _by(self) -> dict[str, Any]:
+    async def _signing_arguments(self) -> dict[str, Any]:
         signing = self._signing
         identity = await signing.identity_resolver.get_identity(
             properties=signing.identity_properties
@@ -84,18 +117,28 @@ class Publisher:
 
 
 class Receiver:
-    """Reads payloads from `source`; the SDK's own receiver judges events that are no chunk."""
+    """A reader of events. The SDK's own receiver handles all events other than chunks.
 
-    def __init__(self, source: Source, codec: Codec, deserializer: Callable[..., Any]) -> None:
+    Args:
+        source: The body of the response.
+        codec: The SDK's codec, for its receiver.
+        deserializer: The SDK's deserializer of events, for its receiver.
+    """
+
+    def __init__(self, source: ByteReader, codec: Codec, deserializer: Callable[..., Any]) -> None:
         self._source = source
         self._codec = codec
         self._deserializer = deserializer
 
     async def receive(self) -> bytes | None:
-        """The next payload, None at the end. Cancelling it may lose a part of one.
+        """Wait for the next event and return its payload; return None at the end of the stream.
 
-        Raises `ServiceError` for what the service sent as an exception, modelled or not, the
-        SDK's `EventError` for what is no message, and what the source raises.
+        Cancelling this may lose a part of an event.
+
+        Raises:
+            ServiceError: The service sent an exception, which the SDK's model may not contain.
+            EventError: The data is not a valid message (an error of the SDK).
+            SonicError: The source failed.
         """
         while message := await self._message():
             event = Event.decode(BytesIO(message))
@@ -105,7 +148,7 @@ class Receiver:
             if event.message.headers.get(":message-type") in {"exception", "error"}:
                 raise _sent_error(event.message.headers, event.message.payload)
             sdk = AWSEventReceiver[Any](self._codec, AsyncBytesReader(message), self._deserializer)
-            await sdk.receive()  # judges it, and passes over members that it does not know
+            await sdk.receive()  # raises for an invalid event, and skips unknown members
         return None
 
     async def _message(self) -> bytes:
@@ -114,15 +157,15 @@ class Receiver:
             return prelude
         length_bytes, _, checksum = _PRELUDE.unpack(prelude)
         if crc32(prelude[:_CHECKED_BYTES]) != checksum:
-            return prelude  # the decoder says so; a length that is wrong is not waited for
+            return prelude  # the decoder raises for it; a wrong length is not waited for
         return prelude + await self._source.read(length_bytes - _PRELUDE.size)
 
 
 def _sent_error(headers: Mapping[str, object], payload: bytes) -> ServiceError:
     """Return the error of an exception frame or an error frame (protocol reference 1.7).
 
-    An exception has its name in `:exception-type` and its text as JSON in the payload, an error
-    both in headers. Whatever is missing, the text that there is stays.
+    An exception has its name in `:exception-type` and its text as JSON in the payload; an error has
+    both in headers. When one of them is missing, the text that exists is kept.
     """
     code = headers.get(":exception-type") or headers.get(":error-code") or "exception"
     text = headers.get(":error-message") or ""
@@ -138,18 +181,23 @@ def _sent_error(headers: Mapping[str, object], payload: bytes) -> ServiceError:
     return service_error(str(code), text)
 
 
-class Duplex(Protocol):
-    """What the SDK makes of the two: its `DuplexEventStream`."""
+class DuplexStream(Protocol):
+    """The SDK's `DuplexEventStream` with a `Publisher` and a `Receiver`."""
 
     input_stream: Publisher
+    """Writer of events to the service."""
 
     async def await_output(self) -> tuple[Any, Receiver]:
-        """Wait for the response's headers; raises what came instead."""
+        """Wait for the response's headers, and return the response and its reader.
+
+        Raises:
+            Exception: The request failed.
+        """
         ...
 
 
 class EventProtocol(RestJsonClientProtocol):
-    """The SDK's protocol of the service, with a `Publisher` and a `Receiver` in their places."""
+    """The SDK's protocol of the service, with the `Publisher` and `Receiver` of this module."""
 
     def create_event_publisher(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -159,7 +207,13 @@ class EventProtocol(RestJsonClientProtocol):
         auth_scheme: AuthScheme[Any, Any, Any, Any] | None = None,
         **_: object,
     ) -> Publisher:
-        """The SDK's hook."""
+        """Create the writer of events. Called by the SDK.
+
+        Args:
+            request: The signed HTTP request.
+            context: Properties of the operation.
+            auth_scheme: The scheme that signed the request.
+        """
         assert auth_scheme is not None
         signer = auth_scheme.event_signer(request=request)
         assert signer is not None
@@ -174,5 +228,10 @@ class EventProtocol(RestJsonClientProtocol):
     def create_event_receiver(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, *, response: Any, event_deserializer: Callable[..., Any], **_: object
     ) -> Receiver:
-        """The SDK's hook."""
+        """Create the reader of events. Called by the SDK.
+
+        Args:
+            response: The HTTP response, of which the headers have arrived.
+            event_deserializer: The SDK's deserializer of events.
+        """
         return Receiver(response.body, self.payload_codec, event_deserializer)

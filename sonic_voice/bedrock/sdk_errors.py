@@ -1,8 +1,8 @@
-"""Errors of the AWS SDK, turned into ours: the one place where its exceptions have names.
+"""Translation of the AWS SDK's exceptions into `SonicError`s; no other module knows their names.
 
-The SDK wraps what its transport raised, once or twice, in errors of its own. So the chain of
-causes is searched first for one of ours, which then knows best, and only then judged by what the
-SDK made of it.
+The SDK wraps an error of its transport once or twice in errors of its own. The chain of causes is
+therefore searched for a `SonicError` first, which describes the cause best. Only without one are
+the SDK's own errors translated.
 """
 
 import json
@@ -24,21 +24,30 @@ from ..errors import (
     service_error,
 )
 
-# The header's value may go on with ":" and a URL.
 _ERROR_TYPE = "x-amzn-errortype"
+"""Header with the name of an error, which may be followed by ":" and a URL."""
+
 _REQUEST_ID = "x-amzn-requestid"
+"""Header with the service's identifier of a request."""
 
 
 def sonic_error(error: BaseException) -> SonicError:
-    """What `error` of the SDK means here, with the SDK's as its cause if it is not ours."""
+    """Return the `SonicError` for an exception of the SDK.
+
+    Args:
+        error: The exception, of which the causes are searched as well.
+
+    Returns:
+        A `SonicError` from the chain of causes, or a new one with `error` as its cause.
+    """
     chain = list(_causes(error))
     for link in chain:
         if isinstance(link, SonicError):
             return link
     for link in chain:
-        if (meant := _judge(link)) is not None:
-            meant.__cause__ = error
-            return meant
+        if (translated := _translate(link)) is not None:
+            translated.__cause__ = error
+            return translated
     unknown = NetworkError(
         f"The AWS SDK failed: {type(error).__name__}: {error}",
         hint="If this goes on, please report it with the output of --debug.",
@@ -48,10 +57,15 @@ def sonic_error(error: BaseException) -> SonicError:
 
 
 def refusal(status: int, fields: Fields, body: bytes) -> ServiceError:
-    """What an HTTP error in place of a stream says (reference 1.7).
+    """Return the error for an HTTP error in place of a stream (reference 1.7).
 
-    The SDK knows the exceptions of its model only, and calls all others, expired tokens and
-    wrong keys among them, an unknown error without a text.
+    The SDK knows only the exceptions of its model, and reports all others, such as expired tokens
+    and wrong keys, as an unknown error without a text.
+
+    Args:
+        status: HTTP status, 400 or more.
+        fields: Headers of the response.
+        body: Body of the response; may be empty.
     """
     document = _document(body)
     code = header(fields, _ERROR_TYPE) or _text(document, "__type", "code") or f"HTTP {status}"
@@ -61,12 +75,21 @@ def refusal(status: int, fields: Fields, body: bytes) -> ServiceError:
 
 
 def request_id(fields: Fields) -> str:
-    """The service's name for a request, from its response's headers; empty if there is none."""
+    """Return the service's identifier of a request, from the response; empty if there is none.
+
+    Args:
+        fields: Headers of the response.
+    """
     return header(fields, _REQUEST_ID)
 
 
 def header(fields: Fields, name: str) -> str:
-    """The first value of a header, or an empty string."""
+    """Return the first value of a header; empty if there is none.
+
+    Args:
+        fields: Headers of the response.
+        name: Name of the header, in lower case.
+    """
     field = fields.entries.get(name)
     return field.values[0] if field is not None and field.values else ""
 
@@ -80,7 +103,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _judge(error: BaseException) -> SonicError | None:
+def _translate(error: BaseException) -> SonicError | None:
     match error:
         case ModeledError():
             metadata = error.response_metadata

@@ -1,16 +1,16 @@
 """The transport to Amazon Bedrock over the AWS SDK.
 
-The SDK knows the operation, signs and frames, though not through its own publisher and receiver
-(`events`); the bytes go over `http2`, or over the SDK's CRT client with `engine="crt"`. What it
-leaves to us:
+The SDK defines the operation, signs and frames, with the publisher and the receiver of `events` in
+place of its own. The bytes are sent by `http2`, or by the SDK's CRT client with `engine="crt"`.
+This module adds to the SDK:
 
-- *Credentials first* (`account`): a request that fails before it is sent leaves the SDK
-  waiting for ever. A stream signs with what was found at its opening.
-- *One HTTP client per stream*, put in place by a plugin of the call. A stream can then be aborted
-  and closed without its neighbours.
-- *Honest ends.* Whatever the SDK raises becomes one of ours (`sdk_errors`), and a `send` that
-  waits, or comes later, raises what ended the stream. Every task the SDK starts for a stream is
-  seen to its end.
+- *Credentials before the request* (`account`): the SDK waits forever for a request that fails
+  before it is sent. A stream signs with the credentials that were found when it was opened.
+- *One HTTP client for each stream*, set by a plugin of the call, so that a stream can be aborted
+  and closed without affecting others.
+- *Errors for every end.* Each exception of the SDK becomes a `SonicError` (`sdk_errors`), and a
+  pending or later `send` raises the error that ended the stream. Every task that the SDK starts
+  for a stream is awaited.
 
 Source: protocol reference 1.
 """
@@ -19,18 +19,15 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import Literal, cast, get_args
 
 from aws_sdk_bedrock_runtime.client import AsyncBedrockRuntimeClient
 from aws_sdk_bedrock_runtime.config import AsyncBedrockRuntimeConfig
 from aws_sdk_bedrock_runtime.models import InvokeModelWithBidirectionalStreamOperationInput
 from smithy_aws_core.identity import AWSCredentialsIdentity, StaticCredentialsResolver
-from smithy_core.interceptors import Interceptor, OutputContext, RequestContext
-from smithy_http.aio.interfaces import HTTPRequest, HTTPResponse
-from smithy_http.interfaces import HTTPRequestConfiguration
 
 from ..catalog import check_offered
-from ..errors import ConfigError, ConnectionLost, CredentialsError, DeadlineError, SonicError
+from ..errors import ConfigError, ConnectionLost, CredentialsError, SonicError
 from ..extras import install_command
 from ..http2.client import Http2Client
 from ..http2.dialing import CONNECT_TIMEOUT_S
@@ -38,54 +35,36 @@ from ..http2.proxies import Proxy, ProxySettings
 from ..http2.tls import proxy_tls_context, tls_context
 from .account import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
 from .endpoint import Route, resolve_endpoint, route_to
-from .events import Body, Duplex, Receiver
-from .sdk_errors import refusal, sonic_error
+from .events import DuplexStream, Receiver
+from .sdk_errors import sonic_error
+from .stream_client import REFUSAL_TIMEOUT_S, HttpEngine, StreamClient, TransmitInterceptor
 
 EngineName = Literal["http2", "crt"]
-
-_REFUSAL_S = 5.0
-"""How long the body of an HTTP error may take; it comes with its headers or not at all."""
-
-_FIRST_ERROR_STATUS = 400
-
-
-class Engine(Protocol):
-    """One stream's HTTP client: `http2.Http2Client` or `crt.CrtClient`."""
-
-    @property
-    def error(self) -> SonicError | None:
-        """What ended the stream, if it did not end well."""
-        ...
-
-    async def send(
-        self, request: HTTPRequest, *, request_config: HTTPRequestConfiguration | None = None
-    ) -> HTTPResponse:
-        """The SDK's interface of an HTTP client."""
-        ...
-
-    def new_body(self) -> Body | None:
-        """What the request's body is to be in place of the SDK's, if there is something better."""
-        ...
-
-    def abort(self, error: SonicError) -> None:
-        """End everything at once; whoever waits gets `error`."""
-        ...
-
-    async def close(self) -> None:
-        """Release everything."""
-        ...
+"""Name of an HTTP client: `http2.Http2Client` or the SDK's, over the AWS CRT."""
 
 
 class BedrockTransport:
-    """Opens streams to models on Amazon Bedrock; see `transport.Transport`.
+    """A transport that opens streams to models on Amazon Bedrock; see `transport.Transport`.
 
-    `region`, `profile` and `endpoint` default to what the environment and the shared AWS files
-    say; without keys, credentials come from every source that the AWS CLI supports. `ca_file`: a
-    PEM file with the CAs to trust, instead of `AWS_CA_BUNDLE`, `SSL_CERT_FILE` or the system's.
-    `proxy`: the URL of a proxy for every
-    endpoint, empty for none at all; None: what `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
-    `engine="crt"` needs the extra `crt`.
-    Raises `ConfigError` for what can be seen to be wrong at once.
+    Args:
+        region: AWS region; None: from the environment or the shared AWS files.
+        profile: Profile of the shared AWS files; None: from the environment, or the default.
+        endpoint: URL of the service; None: from the environment, the files or the region.
+        ca_file: PEM file with the CAs to trust, in place of `AWS_CA_BUNDLE`, `SSL_CERT_FILE` and
+            the system's.
+        proxy: URL of a proxy for every endpoint; empty: no proxy; None: follow `HTTPS_PROXY`,
+            `ALL_PROXY` and `NO_PROXY`.
+        access_key: AWS access key id. Without it, credentials come from every source that the AWS
+            CLI supports.
+        secret_key: AWS secret access key, required with `access_key`.
+        session_token: AWS session token of temporary keys.
+        engine: The HTTP client; `crt` needs the extra `crt`.
+        connect_timeout_s: Maximum time to establish a connection, in seconds.
+        credentials_timeout_s: Maximum time to look up credentials, in seconds.
+
+    Raises:
+        ConfigError: An argument or a setting of the proxy cannot be used.
+        CredentialsError: Only one of access key and secret key is given.
     """
 
     def __init__(
@@ -107,122 +86,142 @@ class BedrockTransport:
             raise ConfigError(f"There is no engine {engine!r}.", hint="http2 or crt.")
         if endpoint is not None:
             check_endpoint(endpoint)
-        self._where: dict[str, str | None] = {
+        self._settings: dict[str, str | None] = {
             "region": region,
             "profile": profile,
             "endpoint": endpoint,
         }
-        self._keys = _keys(access_key, secret_key, session_token)
+        self._keys = _static_credentials(access_key, secret_key, session_token)
         self._ca_file = os.fspath(ca_file) if ca_file is not None else None
         self._proxies = ProxySettings.read(proxy)
         self._engine: EngineName = engine
         self._connect_timeout_s = connect_timeout_s
         self._credentials_timeout_s = credentials_timeout_s
         self._setting_up = asyncio.Lock()
-        self._setup: _Setup | None = None
+        self._setup: _SharedSetup | None = None
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"BedrockTransport({self._where}, engine={self._engine!r})"
+        return f"BedrockTransport({self._settings}, engine={self._engine!r})"
 
     async def open(self, model: str) -> "BedrockStream":
-        """A new stream to `model`; it connects while the caller already sends.
+        """Open a new stream to a model. The caller can send while it is still connecting.
 
-        Raises `ConfigError` and `CredentialsError`, before any contact with the service. Errors
-        of the network come from the stream. Cancelled, it leaves nothing behind.
+        Errors of the network are raised by the stream. When this is cancelled, no stream is left.
+
+        Args:
+            model: Id of the model.
+
+        Returns:
+            The stream, which the caller must close.
+
+        Raises:
+            ConfigError: A setting cannot be used, or the region does not offer the model.
+            CredentialsError: There are no valid credentials. Both are raised before any contact
+                with the service.
         """
         setup = await self._ready()
         check_offered(model, setup.account.config.region)
         identity = await setup.account.identity()
-        line = _Line(setup.new_engine())
-        invoking = asyncio.create_task(_invoke(setup.client, model, line, identity))
+        client = StreamClient(setup.new_engine())
+        invoking = asyncio.create_task(_invoke(setup.sdk_client, model, client, identity))
         try:
-            await asyncio.wait({invoking, line.unsent}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({invoking, client.unsent_error}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            # It has nothing to wait for but itself; half-made, it could not be cleaned up.
-            await asyncio.wait({invoking, line.unsent}, return_when=asyncio.FIRST_COMPLETED)
-            await _abandon(invoking, line)
+            # `_invoke` does not wait for the network here, and cannot be cleaned up half-way.
+            await asyncio.wait({invoking, client.unsent_error}, return_when=asyncio.FIRST_COMPLETED)
+            await _abandon(invoking, client)
             raise
         if not invoking.done():
-            await _abandon(invoking, line)
-            raise sonic_error(line.unsent.result())
+            await _abandon(invoking, client)
+            raise sonic_error(client.unsent_error.result())
         try:
             duplex = invoking.result()
         except Exception as error:
-            await line.close()
-            meant = sonic_error(error)
-            raise meant from meant.__cause__
-        return BedrockStream(duplex, line)
+            await client.close()
+            translated = sonic_error(error)
+            raise translated from translated.__cause__
+        return BedrockStream(duplex, client)
 
     async def check_region(self, model: str) -> None:
-        """Raise `ConfigError` if no region is set, or the region does not offer `model`.
+        """Check that a region is set and that it offers a model.
 
-        Reads the environment and the shared AWS files and touches no network. `open` checks the
-        same; a server that waits for its first conversation finds it at its start with this.
+        This reads the environment and the shared AWS files, and does not use the network. `open`
+        checks the same. A server calls this at its start, before its first conversation.
+
+        Args:
+            model: Id of the model.
+
+        Raises:
+            ConfigError: No region is set, or the region does not offer the model.
         """
         check_offered(model, (await self._ready()).account.config.region)
 
     async def authenticate(self) -> None:
-        """Look up credentials ahead of the first stream, which then finds them at hand.
+        """Look up credentials before the first stream, which then uses them.
 
-        Useful where a person may have to type an MFA code, which takes longer than a session waits
-        for its opening. Raises what `open` raises.
+        This is useful where a person may have to type an MFA code, which takes longer than the
+        deadline of a session's opening.
+
+        Raises:
+            ConfigError: A setting cannot be used.
+            CredentialsError: There are no valid credentials.
         """
         await (await self._ready()).account.identity()
 
     async def route(self) -> Route:
-        """Return the way that streams go. Touches no network.
+        """Return the endpoint and the proxy of the streams, without using the network.
 
         Raises:
-            ConfigError: the settings of AWS or of the proxy cannot be used.
+            ConfigError: The settings of AWS or of the proxy cannot be used.
         """
         return (await self._ready()).route
 
     async def aclose(self) -> None:
-        """Close what the streams share. The streams themselves are their owners'."""
+        """Release the resources that the streams share. The streams are closed by their owners."""
         self._closed = True
         if self._setup is not None:
-            await self._setup.client.close()
+            await self._setup.sdk_client.close()
             await self._setup.account.aclose()
 
-    async def _ready(self) -> "_Setup":
+    async def _ready(self) -> "_SharedSetup":
         if self._closed:
             raise ConfigError("This transport has been closed.", hint="Make a new one.")
         async with self._setting_up:
             if self._setup is None:
                 account = await Account.resolve(
-                    **self._where, keys=self._keys, timeout_s=self._credentials_timeout_s
+                    **self._settings, keys=self._keys, timeout_s=self._credentials_timeout_s
                 )
                 try:
                     endpoint = await resolve_endpoint(account.config)
                     if endpoint.variants:
                         account.config.endpoint_uri = endpoint.url
                     route = route_to(endpoint, self._proxies)
-                    new_engine = _engines(
+                    new_engine = _engine_factory(
                         self._engine, self._ca_file, self._connect_timeout_s, route.proxy
                     )
                 except BaseException:
                     await account.aclose()
                     raise
                 client = AsyncBedrockRuntimeClient(account.config)
-                self._setup = _Setup(account, client, new_engine, route)
+                self._setup = _SharedSetup(account, client, new_engine, route)
             return self._setup
 
 
 @dataclass(frozen=True, slots=True)
-class _Setup:
-    """What the streams of one transport share."""
+class _SharedSetup:
+    """The resources that the streams of one transport share."""
 
     account: Account
-    client: AsyncBedrockRuntimeClient
-    new_engine: Callable[[], Engine]
+    sdk_client: AsyncBedrockRuntimeClient
+    new_engine: Callable[[], HttpEngine]
     route: Route
 
 
-def _engines(
+def _engine_factory(
     name: EngineName, ca_file: str | None, timeout_s: float, proxy: Proxy | None
-) -> Callable[[], Engine]:
-    """What makes the HTTP client of each stream; what they share is made here, once."""
+) -> Callable[[], HttpEngine]:
+    """Return a function that creates the HTTP client of a stream, and create shared parts once."""
     tls = tls_context(ca_file)
     secure = proxy is not None and proxy.scheme == "https"
     proxy_tls = proxy_tls_context(ca_file) if secure else None
@@ -240,7 +239,7 @@ def _engines(
     return lambda: CrtClient(shared, connect_timeout_s=timeout_s)
 
 
-def _keys(
+def _static_credentials(
     access: str | None, secret: str | None, token: str | None
 ) -> AWSCredentialsIdentity | None:
     if access is None and secret is None and token is None:
@@ -253,11 +252,16 @@ def _keys(
 
 
 class BedrockStream:
-    """One stream to a model; see `transport.Stream` for the contract."""
+    """A stream to a model; see `transport.Stream` for the contract.
 
-    def __init__(self, duplex: Duplex, line: "_Line") -> None:
+    Args:
+        duplex: The SDK's stream.
+        client: The HTTP client of this stream.
+    """
+
+    def __init__(self, duplex: DuplexStream, client: StreamClient) -> None:
         self._input = duplex.input_stream
-        self._line = line
+        self._client = client
         self._opening = asyncio.create_task(duplex.await_output(), name="bedrock opening")
         self._output: Receiver | None = None
         self._error: SonicError | None = None
@@ -273,13 +277,13 @@ class BedrockStream:
         try:
             await self._input.send(payload)
         except Exception as error:
-            why = await self._why(error)
+            why = await self._end_error(error)
             raise why from why.__cause__
 
     async def accepted(self) -> None:
         """See `Stream`."""
         try:
-            # Shielded: a caller's deadline ends the waiting, not the opening.
+            # Shielded, because a caller's deadline ends the waiting but not the opening.
             _, self._output = await asyncio.shield(self._opening)
         except Exception as error:
             self._error = self._error or sonic_error(error)
@@ -302,147 +306,71 @@ class BedrockStream:
         return None
 
     async def end_input(self) -> None:
-        """See `Stream`. Quiet when the service has ended its side already."""
+        """See `Stream`. Does nothing when the service has ended its side already."""
         if self._input_ended or self._ended or self._error is not None:
             return
         self._input_ended = True
         try:
             await self._input.close()
         except Exception as error:
-            why = await self._why(error)
+            why = await self._end_error(error)
             if not (isinstance(why, ConnectionLost) and why.reason == "ended"):
                 raise why from why.__cause__
 
     def abort(self, error: SonicError) -> None:
         """See `Stream`."""
         self._error = error
-        self._line.abort(error)
+        self._client.abort(error)
 
     async def aclose(self) -> None:
         """See `Stream`."""
         if not self._ended and self._error is None:
             self.abort(ConnectionLost("The stream was closed.", reason="ended"))
-        await self._line.close()
-        # The SDK's tasks end with the line; their errors have been told, or nobody wants them.
+        await self._client.close()
+        # The SDK's tasks end with the client. Their errors have been raised already.
         await asyncio.wait({self._opening})
         if not self._opening.cancelled():
             self._opening.exception()
 
-    async def _why(self, error: Exception) -> SonicError:
-        """What ended the stream, when all a sender sees is that its pipe is closed."""
+    async def _end_error(self, error: Exception) -> SonicError:
+        """Return the error that ended the stream, for a sender that finds its body closed."""
         if self._error is None and not self._opening.done():
-            # Refused, or never connected: the words for it are on their way.
-            await asyncio.wait({self._opening}, timeout=_REFUSAL_S)
+            # The request was refused or never connected, and its error is still being read.
+            await asyncio.wait({self._opening}, timeout=REFUSAL_TIMEOUT_S)
         if self._error is None and self._opening.done() and not self._opening.cancelled():
             failed = self._opening.exception()
             if failed is not None:
                 self._error = sonic_error(failed)
         if self._error is not None:
             return self._error
-        if self._line.error is not None:
-            return self._line.error
+        if self._client.error is not None:
+            return self._client.error
         return ConnectionLost("The service has ended the stream.", reason="ended")
 
 
-class _Line:
-    """The SDK's transport for one stream: an engine, and what the SDK would forget.
-
-    Reads the body of a refusal, which the SDK understands in a few cases only, and holds the
-    failure of a request that was never sent, which the SDK does not tell.
-    """
-
-    SUPPORTS_DUPLEX_STREAMING: Literal[True] = True
-    TIMEOUT_EXCEPTIONS: tuple[type[Exception], ...] = (DeadlineError,)
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.unsent: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
-
-    @property
-    def error(self) -> SonicError | None:
-        """What ended the stream, if it did not end well."""
-        return self._engine.error
-
-    def new_body(self) -> Body | None:
-        """See `Engine`."""
-        return self._engine.new_body()
-
-    async def send(
-        self, request: HTTPRequest, *, request_config: HTTPRequestConfiguration | None = None
-    ) -> HTTPResponse:
-        """See `Engine`. Raises `ServiceError` in place of a response of status 400 or more."""
-        response = await self._engine.send(request, request_config=request_config)
-        if response.status < _FIRST_ERROR_STATUS:
-            return response
-        try:
-            async with asyncio.timeout(_REFUSAL_S):
-                body = await response.consume_body_async()
-        except (TimeoutError, SonicError):
-            body = b""  # what the headers say must do
-        raise refusal(response.status, response.fields, body)
-
-    def abort(self, error: SonicError) -> None:
-        """See `Engine`."""
-        self._engine.abort(error)
-
-    async def close(self) -> None:
-        """See `Engine`."""
-        await self._engine.close()
-
-
-class _Watch(Interceptor[Any, Any, Any, Any]):
-    """Gives a request the body that its `_Line` likes best, and tells it of one that is never sent.
-
-    The SDK's `duplex_stream` then waits for ever for a future that nobody sets, and the error
-    stays in a task that nobody awaits. So the error is taken out here and a None put in its place.
-    """
-
-    def __init__(self, line: _Line) -> None:
-        self._line = line
-        self._sent = False
-
-    def modify_before_transmit(self, context: RequestContext[Any, Any]) -> Any:
-        """The request is signed, which takes no notice of a body that is a stream."""
-        request = context.transport_request
-        request.body = self._line.new_body() or request.body
-        return request
-
-    def read_before_transmit(self, context: RequestContext[Any, Any]) -> None:
-        """The request goes out: from here on the SDK reports."""
-        self._sent = True
-
-    def modify_before_completion(self, context: OutputContext[Any, Any, Any, Any]) -> Any:
-        """The last word on what the execution gives."""
-        if self._sent or not isinstance(context.response, Exception):
-            return context.response
-        if not self._line.unsent.done():
-            self._line.unsent.set_result(context.response)
-        return None
-
-    # smithy-core 0.9 calls this one in place of the other at the end of an execution.
-    modify_before_attempt_completion = modify_before_completion
-
-
 async def _invoke(
-    client: AsyncBedrockRuntimeClient, model: str, line: _Line, identity: AWSCredentialsIdentity
-) -> Duplex:
+    sdk: AsyncBedrockRuntimeClient,
+    model: str,
+    client: StreamClient,
+    identity: AWSCredentialsIdentity,
+) -> DuplexStream:
     def plugin(config: AsyncBedrockRuntimeConfig) -> None:
-        config.transport = line
+        config.transport = client
         config.aws_credentials_identity_resolver = StaticCredentialsResolver(identity)
-        config.interceptors = [*config.interceptors, _Watch(line)]
+        config.interceptors = [*config.interceptors, TransmitInterceptor(client)]
 
     asked = InvokeModelWithBidirectionalStreamOperationInput(model_id=model)
-    duplex = await client.invoke_model_with_bidirectional_stream(asked, plugins=[plugin])
-    return cast(Duplex, duplex)  # of `EventProtocol`
+    duplex = await sdk.invoke_model_with_bidirectional_stream(asked, plugins=[plugin])
+    return cast(DuplexStream, duplex)  # of `EventProtocol`
 
 
-async def _abandon(invoking: asyncio.Task[Duplex], line: _Line) -> None:
-    """Clean up after an opening that nobody waits for any more, or that will never be."""
+async def _abandon(invoking: asyncio.Task[DuplexStream], client: StreamClient) -> None:
+    """Release the resources of an opening that was cancelled or has failed."""
     if invoking.done() and not invoking.cancelled() and invoking.exception() is None:
-        await BedrockStream(invoking.result(), line).aclose()
+        await BedrockStream(invoking.result(), client).aclose()
         return
     invoking.cancel()
     await asyncio.wait({invoking})
     if not invoking.cancelled():
         invoking.exception()
-    await line.close()
+    await client.close()

@@ -19,7 +19,7 @@ sign that a person speaks; elsewhere the output of AEC3 is used. The service get
 speech is detected in the mix: what would interrupt the model at the service ducks it here. While
 the loudspeaker is silent both cancellers rest.
 
-Measured in a simulated room (`scripts/bench_echo.py` has it: 0.34 s of reverberation, a loudspeaker
+Measured in a simulated room (`scripts/bench/echo.py` has it: 0.34 s of reverberation, a loudspeaker
 that distorts, a person as loud as the echo): AEC3 with its delay estimator needs no hint about the
 delay, and a wrong hint costs the first three seconds. It follows an echo that is up to 480 ms late,
 but none that is 10 ms early. A reference that drifts by 200 ppm against the echo costs 30 dB of the

@@ -1,7 +1,10 @@
-"""HTTP/2 on asyncio and h2: one connection for both sides, and the SDK's client over it.
+"""HTTP/2 on asyncio and h2: one connection class for both sides, and the SDK's client over it.
 
-`stream` is one request and its response as a reader and a writer of bytes, `connection` the
-protocol around h2 that both the client and the emulator speak, `client` the SDK's interface.
-`dialing` opens a client's connection and says why there is none, with `tls` and `first_words`;
-`keepalive` notices that it is dead, and `send_buffers` sees that little waits in it.
+- `stream`: one request and its response, as a reader and a writer of bytes.
+- `connection`: the asyncio protocol around h2 that the client and the emulator share.
+- `client`: the SDK's HTTP client interface; `request_body` is the request's body on a short path.
+- `dialing`: opens a client's connection and explains failures, with `tls`, `preface`, `proxies`
+  and `tunnel`.
+- `keepalive`: detects a dead connection.
+- `send_buffers`: limits how much data waits in a client's connection.
 """

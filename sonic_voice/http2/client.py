@@ -1,21 +1,23 @@
-"""The SDK's HTTP client interface over our own HTTP/2: full duplex, low latency, honest ends.
+"""The SDK's HTTP client interface over HTTP/2: full duplex, low latency, errors that say the cause.
 
-The SDK's default transport cannot stream both ways, and its other one, over the AWS CRT, leaves
-Nagle's algorithm on, takes no private CA and hides a cut connection.
-The interface is small: `send(request)` connects, sends the request's headers, and returns at the
-response's headers with a body that is read while the request's body goes on. That is an `Uplink`,
-whose writer writes to the wire, or any body of the SDK's, carried by a task, the *pump*.
+The SDK's default transport cannot stream both ways. Its other transport, over the AWS CRT, leaves
+Nagle's algorithm on, accepts no private CA and hides a cut connection.
 
-One connection per stream, no pool. A voice stream lives for minutes and fills its connection;
-streams that shared one would share its losses, its flow-control window and its head-of-line
-blocking, and a stuck one could not be dropped alone. What is worth sharing, the TLS context,
+The interface is small: `send(request)` connects, sends the request's headers, and returns when the
+response's headers arrive. The response's body is then read while the request's body is still being
+sent. The request's body is either a `RequestBody`, whose writer writes directly to the stream, or
+any body type of the SDK, which a task copies to the stream (the *pump*).
+
+There is one connection for each stream, and no pool. A voice stream lives for minutes and fills
+its connection. Streams that shared a connection would share its losses, its flow-control window
+and its head-of-line blocking, and a stuck stream could not be dropped alone. Only the TLS context
 is shared.
 
-When the stream is over, for whatever reason, the request's body is closed, so that a `write` that
-waits, or comes later, raises instead of waiting for ever.
+When the stream ends, for any reason, the request's body is closed, so that a pending or later
+`write` raises instead of waiting forever.
 
-Errors leave here as ours: `ConnectError` (nobody there, no TLS, no HTTP/2), `DeadlineError` (the
-connection was not up in time), `ConnectionLost` (see `stream`).
+All errors are `SonicError`s: `ConnectError` (no listener, no TLS, no HTTP/2), `DeadlineError` (the
+connection was not established in time), `ConnectionLost` (see `stream`).
 """
 
 import asyncio
@@ -36,10 +38,10 @@ from .dialing import CONNECT_TIMEOUT_S, dial
 from .keepalive import PING_DEADLINE_S, PING_S
 from .loopback import is_loopback
 from .proxies import Proxy
+from .request_body import RequestBody
 from .stream import H2Stream, Headers
 from .tls import TlsContext, tls_context
 from .tunnel import Tunnel
-from .uplink import Uplink
 
 _FIRST_ERROR_STATUS = 400
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -48,7 +50,7 @@ _NOT_IN_HTTP2 = frozenset({"host", "connection", "transfer-encoding", "upgrade",
 
 
 class Http2Response:
-    """A response whose body is still coming; `body.read` and iteration see it as it comes."""
+    """A response whose headers have arrived; `body` reads the rest as it arrives."""
 
     reason: str | None = None
 
@@ -59,11 +61,11 @@ class Http2Response:
         self.body = body
 
     async def consume_body_async(self) -> bytes:
-        """All of the body, at its end."""
+        """Wait for the end of the body and return all of it."""
         return await self.body.read()
 
     def consume_body(self) -> bytes:
-        """There is no reading without waiting here."""
+        """Raise `TypeError`: the body can only be read asynchronously."""
         raise TypeError("the body of this response is asynchronous")
 
     def __repr__(self) -> str:
@@ -71,12 +73,19 @@ class Http2Response:
 
 
 class Http2Client:
-    """Sends requests of the SDK over HTTP/2, each on a connection of its own.
+    """An HTTP client for the SDK that sends each request on an HTTP/2 connection of its own.
 
-    `tls`: what to trust, from `tls_context`; None builds the default when first needed.
-    `proxy`: what every connection goes through; None: none does, whatever the environment says.
-    `proxy_tls`: what to trust there if it is an `https` proxy, from `proxy_tls_context`.
-    Plain `http://` is HTTP/2 by prior knowledge, and on loopback only.
+    A plain `http://` URL means HTTP/2 with prior knowledge, and is accepted for loopback only.
+
+    Args:
+        tls: The TLS context, from `tls_context`; None builds the default one when first needed.
+        proxy: The proxy of every connection; None connects directly, whatever the environment
+            says.
+        proxy_tls: The TLS context for an `https` proxy, from `proxy_tls_context`.
+        connect_timeout_s: Maximum time to establish a connection, in seconds.
+        ping_s: Silence of the peer after which a PING is sent, in seconds; None sends none.
+        ping_deadline_s: Maximum time for the answer to a PING, in seconds.
+        window_bytes: Flow-control window of a stream, in bytes.
     """
 
     SUPPORTS_DUPLEX_STREAMING: Literal[True] = True
@@ -104,10 +113,13 @@ class Http2Client:
         self._streams: set[H2Stream] = set()
         self._pumps: set[asyncio.Task[None]] = set()
         self._dialing: set[asyncio.Task[H2Connection]] = set()
-        self._over: SonicError | None = None
+        self._end_error: SonicError | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Http2Client":
-        """The SDK copies its configuration per client; connections are not part of that."""
+        """Return a client with the same settings and without connections.
+
+        The SDK copies its configuration, and the HTTP client in it, for each of its clients.
+        """
         return Http2Client(
             tls=self._tls,
             proxy=self._proxy,
@@ -120,23 +132,38 @@ class Http2Client:
 
     @property
     def error(self) -> SonicError | None:
-        """What ended the stream, if it did not end well."""
-        return self._over or next((s.error for s in self._streams if s.error is not None), None)
+        """The error that ended the stream; None while it is open or when it ended cleanly."""
+        return self._end_error or next(
+            (s.error for s in self._streams if s.error is not None), None
+        )
 
     async def send(
         self, request: HTTPRequest, *, request_config: HTTPRequestConfiguration | None = None
     ) -> Http2Response:
-        """Connect, send, and return at the response's headers; the body goes on both ways.
+        """Connect, send the request, and return when the response's headers arrive.
 
-        A response of status 400 or more ends the request's body: the peer wants no more of it.
-        Cancelled, or failing, it leaves no connection behind. Raises `SonicError`.
+        Both bodies go on after that. A response with a status of 400 or more ends the request's
+        body, because the peer does not want the rest of it. When this fails or is cancelled, no
+        connection is left.
+
+        Args:
+            request: The request, with its destination, headers and body.
+            request_config: Ignored; part of the SDK's interface.
+
+        Returns:
+            The response, whose body is still arriving.
+
+        Raises:
+            ConnectError: There is no connection to the peer.
+            DeadlineError: The connection was not established in time.
+            ConnectionLost: The stream ended before the response's headers.
         """
         body = request.body
         stream: H2Stream | None = None
         try:
             connection = await self._dial(request.destination)
             stream = connection.open_stream(_headers(request))
-            stop = self._carry(body, stream)
+            stop = self._start_body(body, stream)
             response = Http2Response(await stream.wait_headers(), stream)
         except BaseException:
             if stream is not None:
@@ -148,22 +175,26 @@ class Http2Client:
             stream.end()
         return response
 
-    def new_body(self) -> Uplink:
-        """The body of a request that goes the shortest way."""
-        return Uplink()
+    def new_body(self) -> RequestBody:
+        """Return a request body whose writer writes directly to the stream."""
+        return RequestBody()
 
     def abort(self, error: SonicError) -> None:
-        """End everything at once; whoever waits for it gets `error`."""
-        self._over = error
+        """End every stream and connection attempt at once.
+
+        Args:
+            error: The error that pending and later calls raise.
+        """
+        self._end_error = error
         for stream in tuple(self._streams):
             stream.abort(error)
         for dialing in self._dialing:
             dialing.cancel()
 
     async def close(self) -> None:
-        """Say goodbye on every connection and wait, a second at most, until all are gone."""
-        if self._over is None:
-            self._over = ConnectionLost("The HTTP client has been closed.", reason="ended")
+        """Send GOAWAY on every connection and wait, at most a second, until all are closed."""
+        if self._end_error is None:
+            self._end_error = ConnectionLost("The HTTP client has been closed.", reason="ended")
         for task in (*self._pumps, *self._dialing):
             task.cancel()
         for connection in self._connections:
@@ -172,15 +203,17 @@ class Http2Client:
         if waiting:
             await asyncio.wait(waiting)
 
-    def _carry(self, body: StreamingBlob | Uplink, stream: H2Stream) -> Callable[[], object]:
-        """Have `body` carried to the wire; returns what ends that."""
-        straight = isinstance(body, Uplink)
-        carrying = body.carry_to(stream) if straight else _pump(body, stream)
-        pump = asyncio.create_task(carrying, name="http2 pump")
-        stop = body.shut if straight else pump.cancel
+    def _start_body(
+        self, body: StreamingBlob | RequestBody, stream: H2Stream
+    ) -> Callable[[], object]:
+        """Start to send `body` on `stream`, and return a function that stops it."""
+        direct = isinstance(body, RequestBody)
+        sending = body.send_to(stream) if direct else _pump(body, stream)
+        pump = asyncio.create_task(sending, name="http2 pump")
+        stop = body.shut if direct else pump.cancel
         self._pumps.add(pump)
         self._streams.add(stream)
-        stream.on_input_over = stop
+        stream.on_input_ended = stop
 
         def done(pump: asyncio.Task[None]) -> None:
             self._pumps.discard(pump)
@@ -193,11 +226,11 @@ class Http2Client:
         return stop
 
     async def _dial(self, uri: URI) -> H2Connection:
-        """A connection that speaks HTTP/2, within the deadline, or `SonicError`."""
+        """Return a connection with HTTP/2 agreed on, or raise `SonicError` at the deadline."""
         host = uri.host.strip("[]")
         port = uri.port or _DEFAULT_PORTS.get(uri.scheme, 443)
-        if self._over is not None:
-            raise self._over
+        if self._end_error is not None:
+            raise self._end_error
         if uri.scheme == "http" and not is_loopback(host):
             raise ConnectError(
                 f"{host} is not this machine: speech and credentials do not go there in clear.",
@@ -218,7 +251,7 @@ class Http2Client:
                 await asyncio.wait({dialing})
         if not dialing.cancelled():
             return dialing.result()
-        raise self._over or ConnectionLost("The HTTP client has been closed.", reason="ended")
+        raise self._end_error or ConnectionLost("The HTTP client has been closed.", reason="ended")
 
     async def _connect(self, host: str, port: int, scheme: str) -> H2Connection:
         secure = scheme == "https"
@@ -247,13 +280,13 @@ class Http2Client:
 
 
 def _drop_connection(dialing: asyncio.Task[H2Connection]) -> None:
-    """Nobody wants the connection any more that may have come up in the last moment."""
+    """Cut a connection that was established after its caller was cancelled."""
     if not dialing.cancelled() and dialing.exception() is None:
         dialing.result().cut()
 
 
 async def _pump(body: StreamingBlob, stream: H2Stream) -> None:
-    """Carry `body` to the wire, until it ends or the stream does."""
+    """Copy `body` to `stream` until either of them ends."""
     try:
         if isinstance(body, AsyncIterable):
             async for chunk in body:
@@ -262,15 +295,15 @@ async def _pump(body: StreamingBlob, stream: H2Stream) -> None:
             await stream.write(content)
         stream.end()
     except SonicError:
-        # The stream is over; its reader is told by the stream, and writers by the closed body.
+        # The stream has ended: its reader gets the error from it, writers from the closed body.
         return
     finally:
         await _close_body(body)
 
 
-async def _close_body(body: StreamingBlob | Uplink) -> None:
-    """Make the SDK's writers, those that wait and those to come, raise."""
-    if isinstance(body, Uplink):
+async def _close_body(body: StreamingBlob | RequestBody) -> None:
+    """Close `body` so that pending and later writes of the SDK raise."""
+    if isinstance(body, RequestBody):
         body.shut()
     elif isinstance(body, AsyncBytesProvider):
         await body.close(flush=False)
@@ -284,7 +317,7 @@ def _headers(request: HTTPRequest) -> Headers:
     headers = [
         (":method", request.method),
         (":scheme", uri.scheme),
-        # As it was signed: without the port if that is the scheme's own.
+        # The same value as in the signature: without the port if it is the scheme's default.
         (":authority", host if default else f"{host}:{uri.port}"),
         (":path", f"{path}?{uri.query}" if uri.query else path),
     ]

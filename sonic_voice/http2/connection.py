@@ -1,17 +1,17 @@
-"""One HTTP/2 connection on asyncio: what client and emulator have in common.
+"""One HTTP/2 connection on asyncio, used by the client and by the emulator.
 
 `H2Connection` is an `asyncio.Protocol` around h2's state machine. Bytes arrive in
-`data_received`, are understood by h2, and are handed to the stream they belong to within the
-same call: no queue, no task and no thread stands between the socket and the reader. An
-`H2Stream` is one request and its response, as a reader and a writer of bytes.
+`data_received`, are parsed by h2, and are given to the stream they belong to within the same call:
+there is no queue, task or thread between the socket and the reader. An `H2Stream` is one request
+and its response, as a reader and a writer of bytes.
 
-Flow control is meant: credit for received data is returned as the reader takes it, so a peer
-is held back by a slow reader once the window is full; and `write` waits for the peer's windows
-and for the socket (`pause_writing`). What is buffered is bounded by the window in one direction
-and by the socket's high-water mark in the other.
+Flow control works in both directions. Credit for received data is returned as the reader takes it,
+so that a slow reader holds back the peer once the window is full. `write` waits for the peer's
+windows and for the socket (`pause_writing`). Buffered data is bounded by the window in one
+direction and by the socket's high-water mark in the other.
 
-A graceful GOAWAY (NO_ERROR, our stream included) asks only for no *new* streams (RFC 9113, 6.8):
-the stream goes on, and when the connection then ends, `goaway` is the reason.
+A graceful GOAWAY (NO_ERROR, with a last stream id that includes ours) only forbids *new* streams
+(RFC 9113, 6.8): the stream goes on, and when the connection ends later, the reason is `goaway`.
 """
 
 import asyncio
@@ -40,32 +40,40 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from ..errors import ConnectionLost, NetworkError
-from .first_words import FirstWords
 from .keepalive import PING_DEADLINE_S, Keepalive
-from .send_buffers import keep_little_unsent
+from .preface import PrefaceCheck
+from .send_buffers import limit_send_buffers
 from .stream import H2Stream, Headers
 
 _log = logging.getLogger(__name__)
 
 STREAM_WINDOW_BYTES = 4 * 1024 * 1024
-"""What a peer may send ahead of the reader: about 45 s of speech (24,000 * 2 * 16/9 bytes/s)."""
+"""Flow-control window of a stream, in bytes: the amount that a peer may send ahead of the reader,
+about 45 s of speech (24,000 * 2 * 16/9 bytes/s)."""
 
 _STREAMS_PER_CONNECTION = 100
-_FIRST_WINDOW_BYTES = 65_535  # a connection's window before any WINDOW_UPDATE, by the RFC
+"""Maximum number of concurrent streams, which the settings tell the peer."""
+
+_FIRST_WINDOW_BYTES = 65_535
+"""Window of a connection before any WINDOW_UPDATE, in bytes (RFC 9113, 6.9.2)."""
 
 _WRITE_AHEAD_BYTES = 64 * 1024
-"""What may wait for a server's socket before `write` waits: 0.8 s of an answer's audio."""
+"""Maximum data that waits for a server's socket before `write` waits, in bytes: 0.8 s of an
+answer's audio."""
 
 _GO_ON = "Open a new session to go on."
+"""Hint for every connection that ended."""
 
 _CLOSE_S = 1.0
-"""How long a peer may take to answer our goodbye before the socket is dropped."""
+"""Maximum time for a peer to answer the close of a connection, in seconds; then the socket is
+dropped."""
 
 
 class _StateMachine(H2ConnectionStateMachine):
-    """h2 takes every GOAWAY for the end of the connection; a graceful one is not.
+    """A state machine of h2 that stays open after a GOAWAY.
 
-    Its table of transitions is private, and there is no option.
+    h2 treats every GOAWAY as the end of the connection, which a graceful one is not. There is no
+    option for it, so that the private table of transitions is replaced here.
     """
 
     _transitions = H2ConnectionStateMachine._transitions | {
@@ -75,10 +83,18 @@ class _StateMachine(H2ConnectionStateMachine):
 
 
 class H2Connection(asyncio.Protocol):
-    """One connection. A client's closes by itself when its stream is over; see the module.
+    """One HTTP/2 connection, of a client or of a server; see the module.
 
-    `on_stream` makes it a server: called, from `data_received`, with each new request.
-    `peer` names the other side in messages.
+    A client's connection closes by itself when its stream has ended.
+
+    Args:
+        on_stream: Called from `data_received` with the stream of each new request. It makes the
+            connection a server's; None makes it a client's.
+        window_bytes: Flow-control window of a stream, in bytes. The connection's window is four
+            times as large.
+        ping_s: Silence of the peer after which a PING is sent, in seconds; None sends none.
+        ping_deadline_s: Maximum time for the answer to a PING, in seconds.
+        peer: Name of the other side in messages.
     """
 
     def __init__(
@@ -90,13 +106,15 @@ class H2Connection(asyncio.Protocol):
         ping_deadline_s: float = PING_DEADLINE_S,
         peer: str = "The peer",
     ) -> None:
-        self.heard_at_s = 0.0
-        """When the peer was heard last, on the loop's clock."""
+        self.received_at_s = 0.0
+        """Time of the last data from the peer, in seconds of the loop's clock."""
         self.drained_at_s = 0.0
-        """When a full write buffer drained last, on the loop's clock: the peer takes data."""
+        """Time at which a full write buffer last drained, in seconds of the loop's clock. It shows
+        that the peer acknowledges data."""
         self.credit_step_bytes = max(1, window_bytes // 8)
+        """Minimum amount of credit that a stream returns at once, in bytes."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the socket is gone."""
+        """A future that is done when the socket is closed."""
         self._on_stream = on_stream
         self._window_bytes = window_bytes
         self._ping_s = ping_s
@@ -112,7 +130,7 @@ class H2Connection(asyncio.Protocol):
         self._goaway = False
         self._lost: NetworkError | None = None
         self._peer = peer
-        self._first_words = FirstWords(peer) if on_stream is None else None
+        self._preface = PrefaceCheck(peer) if on_stream is None else None
 
     # --- what asyncio calls
 
@@ -123,10 +141,10 @@ class H2Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=_WRITE_AHEAD_BYTES)
         sock = transport.get_extra_info("socket")
         if sock is not None:
-            # Audio is small packets that must not wait for each other's acknowledgement.
+            # Audio is sent in small packets, which must not wait for earlier acknowledgements.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if client:
-            keep_little_unsent(self._transport)
+            limit_send_buffers(self._transport)
         self._h2.local_settings = Settings(
             client=client,
             initial_values={
@@ -140,14 +158,14 @@ class H2Connection(asyncio.Protocol):
         if more > 0:
             self._h2.increment_flow_control_window(more)
         self._flush()
-        self.heard_at_s = self._loop.time()
+        self.received_at_s = self._loop.time()
         if self._ping_s is not None:
             self._keepalive = Keepalive(self, self._ping_s, self._ping_deadline_s)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        self.heard_at_s = self._loop.time()
-        if self._first_words is not None and (wrong := self._first_words.judge(data)):
+        self.received_at_s = self._loop.time()
+        if self._preface is not None and (wrong := self._preface.check(data)):
             self.drop(wrong)
             return
         try:
@@ -181,11 +199,11 @@ class H2Connection(asyncio.Protocol):
             reason="goaway" if self._goaway else "cut",
             hint=_GO_ON,
         )
-        if self._first_words is not None and not self._first_words.done:
-            lost = self._first_words.closed(exc, secure=self.tls_version is not None)
+        if self._preface is not None and not self._preface.done:
+            lost = self._preface.closed(exc, secure=self.tls_version is not None)
         lost.__cause__ = exc
         self._fail_all(lost)
-        self._stop_watch()
+        self._stop_keepalive()
         if self._closer is not None:
             self._closer.cancel()
         if not self.closed.done():
@@ -194,9 +212,13 @@ class H2Connection(asyncio.Protocol):
     # --- what streams and owners call
 
     def open_stream(self, headers: Headers) -> H2Stream:
-        """Send a request's headers; its body follows by `H2Stream.write`.
+        """Send a request's headers and return its stream, to which the body is written.
 
-        Raises `ConnectionLost` if the connection has ended already.
+        Args:
+            headers: The request's headers with the pseudo-headers first; names in lower case.
+
+        Raises:
+            NetworkError: The connection has ended already; the error says why.
         """
         if self._lost is not None:
             raise self._lost
@@ -207,13 +229,18 @@ class H2Connection(asyncio.Protocol):
         return stream
 
     def send_headers(self, stream: H2Stream, headers: Headers) -> None:
-        """Send a response's headers. Quiet if the stream is over."""
+        """Send a response's headers; do nothing if the stream has ended.
+
+        Args:
+            stream: The stream of the request.
+            headers: The response's headers with `:status` first.
+        """
         if stream.error is None:
             self._h2.send_headers(stream.id, headers)
             self._flush()
 
-    def send_some(self, stream_id: int, view: memoryview) -> int:
-        """Send what the windows and the socket take now; returns how many bytes that was."""
+    def send_available(self, stream_id: int, view: memoryview) -> int:
+        """See `StreamConnection`."""
         if self._paused:
             return 0
         size = min(len(view), max(0, self._h2.local_flow_control_window(stream_id)))
@@ -224,42 +251,46 @@ class H2Connection(asyncio.Protocol):
         return size
 
     def end(self, stream: H2Stream) -> None:
-        """END_STREAM."""
+        """See `StreamConnection`."""
         self._h2.end_stream(stream.id)
         self._flush()
         self._forget_if_over(stream)
 
     def reset(self, stream: H2Stream, code: int) -> None:
-        """RST_STREAM; the caller fails the stream."""
+        """See `StreamConnection`."""
         if self._streams.pop(stream.id, None) is not None and not self.closed.done():
             self._h2.reset_stream(stream.id, code)
             self._flush()
         self._close_if_idle()
 
     def credit(self, stream_id: int, flow_bytes: int) -> None:
-        """Let the peer send `flow_bytes` more on this stream."""
+        """See `StreamConnection`."""
         if not self.closed.done():
             self._h2.acknowledge_received_data(flow_bytes, stream_id)
             self._flush()
 
     @property
     def tls_version(self) -> str | None:
-        """The version of TLS that was agreed on; None without TLS."""
+        """The negotiated version of TLS; None without TLS."""
         tls: ssl.SSLObject | None = None
         if self._transport is not None:
             tls = self._transport.get_extra_info("ssl_object")
         return tls.version() if tls is not None else None
 
     def ping(self) -> None:
-        """Ask whether the peer is there. Quiet once the connection is ending."""
+        """Send a PING; do nothing once the connection is ending."""
         if self._h2.state_machine.state is ConnectionState.CLOSED:
-            self._stop_watch()
+            self._stop_keepalive()
             return
         self._h2.ping(b"sonic---")
         self._flush()
 
-    def silent(self, silent_s: float) -> None:
-        """End the connection: the peer has said nothing for `silent_s`, not even to a PING."""
+    def fail_unresponsive(self, silent_s: float) -> None:
+        """Drop the connection because the peer does not answer.
+
+        Args:
+            silent_s: Time since the last data from the peer, in seconds.
+        """
         self.drop(
             ConnectionLost(
                 f"{self._peer} has answered nothing for {silent_s:.0f} s, not even a ping.",
@@ -269,27 +300,31 @@ class H2Connection(asyncio.Protocol):
         )
 
     def close(self) -> None:
-        """GOAWAY, then the end of the connection; await `closed` for its completion."""
+        """Send GOAWAY and close the connection; `closed` is done when that is complete."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         self._fail_all(ConnectionLost("This side closed the connection.", reason="ended"))
-        self._stop_watch()
+        self._stop_keepalive()
         if self._h2.state_machine.state is not ConnectionState.CLOSED:
             self._h2.close_connection()
         self._flush()
         transport.close()
-        # A peer that does not answer TLS's close_notify, or does not read, is not waited for.
+        # The socket is dropped if the peer does not answer TLS's close_notify or does not read.
         self._closer = self._loop.call_later(_CLOSE_S, transport.abort)
 
     def cut(self) -> None:
-        """Drop the connection without a word, as a broken network does."""
-        self._stop_watch()
+        """Drop the connection without GOAWAY, as a broken network does."""
+        self._stop_keepalive()
         if self._transport is not None:
             self._transport.abort()
 
     def drop(self, error: NetworkError) -> None:
-        """Fail every stream with `error` and drop the connection."""
+        """Fail every stream and drop the connection.
+
+        Args:
+            error: The error that readers and writers of the streams get.
+        """
         self._fail_all(error)
         self.cut()
 
@@ -313,7 +348,7 @@ class H2Connection(asyncio.Protocol):
         if isinstance(event, DataReceived):
             if stream is not None:
                 stream.received(event.data, event.flow_controlled_length)
-            else:  # of a stream that is over
+            else:  # data of a stream that has ended still uses the connection's window
                 self.credit(event.stream_id, event.flow_controlled_length)
         elif stream is None:
             return
@@ -366,7 +401,7 @@ class H2Connection(asyncio.Protocol):
         if not self._streams and (self._on_stream is None or self._goaway):
             self.close()
 
-    def _stop_watch(self) -> None:
+    def _stop_keepalive(self) -> None:
         if self._keepalive is not None:
             self._keepalive.stop()
 

@@ -1,11 +1,13 @@
-"""Open a connection to a service, and say in words why there is none.
+"""Establishment of a connection to a service, with an explanation of every failure.
 
-`dial` is the one way from a host and a port to an `H2Connection`: name, TCP, a proxy on the way if
-there is one, TLS, and the choice of HTTP/2 in the handshake (ALPN). The client of conversations and
-the doctor's probe both use it, so that they report the same fault in the same words.
+`dial` is the only way from a host and a port to an `H2Connection`: name resolution, TCP, a proxy if
+there is one, TLS, and the negotiation of HTTP/2 in the handshake (ALPN). The client of
+conversations and the doctor's probe both use it, so that they report the same fault in the same
+words.
 
-TLS is begun on a plain transport by `loop.start_tls`, because only then can the limit of the plain
-transport's own write buffer be set, which else holds a second of audio where nobody sees it.
+TLS is started on a plain transport by `loop.start_tls`, because only then can the limit of the
+plain transport's own write buffer be set. With its default limit that buffer holds a second of
+audio that is not measured.
 """
 
 import asyncio
@@ -15,9 +17,9 @@ from collections.abc import Callable
 
 from ..errors import ConfigError, ConnectError, DeadlineError
 from .connection import H2Connection
-from .early import EarlyBytes
+from .early_bytes import EarlyBytes
 from .tls import (
-    OTHER_NAME,
+    HOST_MISMATCH_CODES,
     TlsContext,
     certificate_error,
     closed_in_handshake,
@@ -28,20 +30,20 @@ from .tls import (
 from .tunnel import Tunnel
 
 CONNECT_TIMEOUT_S = 8.0
-"""Maximum time for name, TCP and TLS together, in seconds. A far region needs under one; TCP asks
-again after 1, 3 and 7 s; and a network that is not there is to be reported within 10 s."""
+"""Maximum time for name resolution, TCP and TLS together, in seconds. A distant region needs less
+than one; TCP retransmits after 1, 3 and 7 s; and a missing network must be reported within 10 s."""
 
 _NAMES_TIMEOUT_S = 2.0
-"""Maximum time for asking again which names a rejected certificate is for, in seconds."""
+"""Maximum time to find out which names a rejected certificate is for, in seconds."""
 
 _SHUTDOWN_S = 1.0
-"""How long the peer may take to answer TLS's close_notify, in seconds."""
+"""Maximum time for the peer to answer TLS's close_notify, in seconds."""
 
 _TLS_RECORD_BYTES = 16_384
-"""How much may wait in TLS to a proxy, below TLS to the service: one record."""
+"""Write buffer of TLS to a proxy, below TLS to the service, in bytes: one record."""
 
 _ENOUGH_NAMES = 4
-"""How many names of a certificate a message lists."""
+"""Maximum number of a certificate's names in a message."""
 
 
 async def dial(
@@ -60,15 +62,18 @@ async def dial(
     Args:
         host: A name, or an address without brackets.
         port: The TCP port.
-        new_connection: Makes the connection's protocol.
-        tls: What to trust; None: no TLS.
-        timeout_s: Maximum time for all of it, in seconds.
-        tunnel: The way through a proxy; None: directly.
+        new_connection: Function that creates the connection's protocol.
+        tls: The TLS context; None: no TLS.
+        timeout_s: Maximum time for the whole attempt, in seconds.
+        tunnel: A tunnel through a proxy; None connects directly.
+
+    Returns:
+        The connection, ready for a request.
 
     Raises:
-        ProxyError: The proxy is at fault, or says that the service is.
-        ConnectError: Nobody listens, or TLS or HTTP/2 cannot be agreed on.
-        DeadlineError: It took longer than `timeout_s`.
+        ProxyError: The proxy failed, or reports that it cannot reach the service.
+        ConnectError: There is no listener, or the negotiation of TLS or HTTP/2 failed.
+        DeadlineError: The attempt took longer than `timeout_s`.
     """
     place = f"{host}:{port}"
     dialing = _Dialing(host, port, tls, tunnel)
@@ -80,14 +85,20 @@ async def dial(
         raise late or _too_late(place, dialing.stage, timeout_s) from error
     except ssl.SSLCertVerificationError as error:
         assert tls is not None
-        names = await dialing.names() if error.verify_code in OTHER_NAME else ()
+        names = await dialing.names() if error.verify_code in HOST_MISMATCH_CODES else ()
         raise certificate_error(place, error, tls.cas, names=names) from error
     except OSError as error:
         raise connect_error(place, dialing.stage, error) from error
 
 
 def connect_error(place: str, stage: str, error: OSError) -> ConnectError:
-    """Return what kept us from connecting to `place`, in words; `stage` is `TCP` or `TLS`."""
+    """Return the error that explains a failed connection attempt.
+
+    Args:
+        place: Host and port, for the message.
+        stage: The stage that failed: `TCP` or `TLS`.
+        error: The error of the operating system or of TLS.
+    """
     if isinstance(error, ssl.SSLError):
         return tls_error(place, error)
     if stage == "TLS":
@@ -105,16 +116,26 @@ def connect_error(place: str, stage: str, error: OSError) -> ConnectError:
 
 
 class _Dialing:
-    """One attempt to connect. `stage` says how far it came: `TCP`, then `TLS`."""
+    """One attempt to connect."""
 
     def __init__(self, host: str, port: int, tls: TlsContext | None, tunnel: Tunnel | None) -> None:
         self.stage = "TCP"
+        """The stage that was reached: `TCP`, then `TLS`."""
         self._host = host
         self._port = port
         self._tls = tls
         self._tunnel = tunnel
 
     async def connect(self, new_connection: Callable[[], H2Connection]) -> H2Connection:
+        """Connect, negotiate TLS and HTTP/2, and return the connection.
+
+        Args:
+            new_connection: Function that creates the connection's protocol.
+
+        Raises:
+            OSError: The connection or the TLS handshake failed.
+            ConnectError: The proxy failed, or the peer does not support HTTP/2.
+        """
         raw, early = await self._plain()
         transport = raw
         try:
@@ -123,10 +144,11 @@ class _Dialing:
         except BaseException:
             raw.abort()
             raise
+        # The peer may have sent its settings, or closed, before its protocol exists here.
         connection = new_connection()
         transport.set_protocol(connection)
         connection.connection_made(transport)
-        early.hand_over(connection)
+        early.replay_to(connection)
         raw.resume_reading()
         if self._tls is not None and _alpn(transport) != "h2":
             connection.cut()
@@ -134,11 +156,11 @@ class _Dialing:
         return connection
 
     async def names(self) -> tuple[str, ...]:
-        """Return the names that the peer's certificate is for; empty if that cannot be known.
+        """Return the names that the peer's certificate is for; empty if they are not known.
 
-        A failed handshake leaves no certificate behind. So there is a second one, which trusts
-        the same CAs and does not compare the name; it ends there, and nothing is sent. A tunnel
-        is used once, so that through a proxy there is none.
+        A failed handshake does not give access to the certificate. A second handshake is made
+        that trusts the same CAs and does not compare the name; it is aborted at its end, and no
+        data is sent. There is none through a proxy, because a tunnel is used only once.
         """
         assert self._tls is not None
         if self._tunnel is not None:
@@ -172,7 +194,7 @@ class _Dialing:
         self, raw: asyncio.Transport, early: EarlyBytes, context: ssl.SSLContext
     ) -> asyncio.Transport:
         self.stage = "TLS"
-        # The limit is that of the transport above it; only TLS needs room for a record of its own.
+        # The TLS transport has a limit of its own. Only TLS below it needs room for one record.
         below_tls = raw.get_extra_info("ssl_object") is not None
         raw.set_write_buffer_limits(high=_TLS_RECORD_BYTES if below_tls else 0)
         secured = await asyncio.get_running_loop().start_tls(

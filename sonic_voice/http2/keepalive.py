@@ -1,78 +1,92 @@
-"""Notice within 10 s that a connection is dead, and not mistake a slow one for dead.
+"""Detection of a dead connection within 10 s, without taking a slow one for dead.
 
-    silent for `ping_s` ──► PING ──► nothing comes for `deadline_s` ──► the end
+    no data for `ping_s` ──► PING ──► no data for `deadline_s` ──► the connection is dropped
 
-The kernel of this machine goes on taking what a dead network does not carry, so only what is heard
-counts as a sign of life. Between a conversation's turns the service may say nothing for minutes:
-then it is asked.
+The kernel of this machine continues to accept data that a dead network does not carry, so only
+received data counts as a sign of life. Between the turns of a conversation the service may send
+nothing for minutes; a PING then asks for an answer.
 
-On a line that is slower than speech the PING waits behind the audio, and its answer is late though
-all is well. There the write buffer fills and drains all the time, and each draining is proof that
-the peer acknowledges data. As long as it goes on, the answer may take `SLOW_ANSWER_S`.
+On a network that is slower than speech, the PING waits behind the audio, and its answer is late
+although the connection is alive. In that case the write buffer fills and drains continually, and
+each draining proves that the peer acknowledges data. While this goes on, the answer may take
+`SLOW_ANSWER_S`.
 
-There is one timer for each connection. It is not set again when data comes or goes: when it fires,
-it looks at the time of the last sign of life.
+There is one timer for each connection. It is not restarted when data arrives or is sent: when it
+fires, it compares the time of the last sign of life with the clock.
 """
 
 import asyncio
 from typing import Protocol
 
 PING_S = 4.0
-"""Silence of the peer, in seconds, after which it is asked whether it is there."""
+"""Silence of the peer after which a PING is sent, in seconds."""
 
 PING_DEADLINE_S = 4.0
-"""How long the peer may take to answer, in seconds. With `PING_S`: 8 s until the report."""
+"""Maximum time for the answer to a PING, in seconds. Together with `PING_S`, a dead connection is
+reported after 8 s."""
 
 SLOW_ANSWER_S = 30.0
-"""How long the answer may take, in seconds, while the line takes audio slowly."""
+"""Maximum time for the answer to a PING while the network accepts audio slowly, in seconds."""
 
 
-class Link(Protocol):
-    """What the watch needs of its connection."""
+class MonitoredConnection(Protocol):
+    """The port of a keepalive to its connection."""
 
-    heard_at_s: float
+    received_at_s: float
+    """Time of the last data from the peer, in seconds of the loop's clock."""
     drained_at_s: float
+    """Time at which a full write buffer last drained, in seconds of the loop's clock."""
 
     def ping(self) -> None:
         """Send a PING."""
         ...
 
-    def silent(self, silent_s: float) -> None:
-        """End: nothing has been heard for `silent_s`."""
+    def fail_unresponsive(self, silent_s: float) -> None:
+        """Drop the connection because the peer does not answer.
+
+        Args:
+            silent_s: Time since the last data from the peer, in seconds.
+        """
         ...
 
 
 class Keepalive:
-    """The watch over one connection. `stop` it when the connection ends."""
+    """A timer that checks one connection, from its construction until `stop`.
 
-    def __init__(self, link: Link, ping_s: float, deadline_s: float) -> None:
-        self._link = link
+    Args:
+        connection: The connection to check.
+        ping_s: Silence after which a PING is sent, in seconds.
+        deadline_s: Maximum time for the answer to a PING, in seconds.
+    """
+
+    def __init__(self, connection: MonitoredConnection, ping_s: float, deadline_s: float) -> None:
+        self._connection = connection
         self._ping_s = ping_s
         self._deadline_s = deadline_s
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(ping_s, self._look)
+        self._timer = self._loop.call_later(ping_s, self._check_silence)
 
     def stop(self) -> None:
-        """End the watch. May be called again."""
+        """Stop the timer. Idempotent."""
         self._timer.cancel()
 
-    def _look(self) -> None:
+    def _check_silence(self) -> None:
         now = self._loop.time()
-        silent_s = now - self._link.heard_at_s
+        silent_s = now - self._connection.received_at_s
         if silent_s < self._ping_s:
-            self._timer = self._loop.call_later(self._ping_s - silent_s, self._look)
+            self._timer = self._loop.call_later(self._ping_s - silent_s, self._check_silence)
             return
-        # Set before the PING, which may find the connection gone and stop the watch.
-        self._timer = self._loop.call_later(self._deadline_s, self._judge, now)
-        self._link.ping()
+        # Set before the PING, which may find the connection closed and stop the timer.
+        self._timer = self._loop.call_later(self._deadline_s, self._check_answer, now)
+        self._connection.ping()
 
-    def _judge(self, pinged_at_s: float) -> None:
-        now, link = self._loop.time(), self._link
-        if link.heard_at_s > pinged_at_s:
-            self._look()
+    def _check_answer(self, pinged_at_s: float) -> None:
+        now, connection = self._loop.time(), self._connection
+        if connection.received_at_s > pinged_at_s:
+            self._check_silence()
             return
-        patience_s = link.drained_at_s + self._deadline_s - now
+        patience_s = connection.drained_at_s + self._deadline_s - now
         if patience_s > 0 and now - pinged_at_s < SLOW_ANSWER_S:
-            self._timer = self._loop.call_later(patience_s, self._judge, pinged_at_s)
+            self._timer = self._loop.call_later(patience_s, self._check_answer, pinged_at_s)
             return
-        link.silent(now - link.heard_at_s)
+        connection.fail_unresponsive(now - connection.received_at_s)

@@ -1,4 +1,4 @@
-"""Whether a host is this machine. Imports neither the SDK nor h2."""
+"""Recognition of this machine by a host name or an address. Imports neither the SDK nor h2."""
 
 import ipaddress
 
@@ -7,7 +7,10 @@ def is_loopback(host: str) -> bool:
     """Return whether `host` names this machine.
 
     Args:
-        host: A name or an IP address without brackets. Nothing is looked up.
+        host: A name or an IP address without brackets. It is not resolved.
+
+    Returns:
+        True for a loopback address, `localhost` and the names below it.
     """
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -1,12 +1,12 @@
-"""Which proxy a connection to the service goes through, by option, environment and `NO_PROXY`.
+"""Choice of the proxy for a connection to the service, by option, environment and `NO_PROXY`.
 
-    ProxySettings.read(explicit)     what the caller, the environment or the system asks for
-        .choose(host, port)  ->  Choice(proxy, reason)
+    ProxySettings.read(explicit)     settings of the caller, the environment or the system
+        .choose(host, port)  ->  ProxyChoice(proxy, reason)
 
-An explicit URL wins and is used for every host; an explicit empty URL means no proxy at all.
-Otherwise `HTTPS_PROXY` comes before `ALL_PROXY`, a lower-case name before an upper-case one, and
-where the environment names none, the settings of macOS and Windows count. Hosts in `NO_PROXY` and
-this machine itself are connected to directly.
+An explicit URL takes precedence and is used for every host; an explicit empty URL means no proxy.
+Otherwise `HTTPS_PROXY` comes before `ALL_PROXY`, and a lower-case name before an upper-case one.
+If the environment names no proxy, the settings of macOS and Windows are used. Hosts in `NO_PROXY`
+and this machine itself are connected to directly.
 
 User names and passwords occur in no message, `str` or `repr` of these classes.
 """
@@ -20,13 +20,13 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..errors import ConfigError
 from .loopback import is_loopback
 
-Scheme = Literal["http", "https", "socks5", "socks5h"]
+ProxyScheme = Literal["http", "https", "socks5", "socks5h"]
 
-_DEFAULT_PORTS: dict[Scheme, int] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
-"""Port of a proxy whose URL names none, by scheme."""
+_DEFAULT_PORTS: dict[ProxyScheme, int] = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+"""Default port of a proxy, by the scheme of its URL."""
 
 _ALIASES = {"socks": "socks5h"}
-"""GNOME sets `ALL_PROXY=socks://...`."""
+"""Other names of schemes: GNOME sets `ALL_PROXY=socks://...`."""
 
 _FORMS = (
     "Write http://HOST:PORT, https://HOST:PORT, socks5h://HOST:PORT or socks5://HOST:PORT, with "
@@ -39,16 +39,21 @@ _SOCKS_FIELD_BYTES = 255
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy server and how to authenticate to it. `str` gives its URL without the user."""
+    """A proxy server and its credentials. `str` gives its URL without the user."""
 
-    scheme: Scheme
+    scheme: ProxyScheme
+    """The proxy's protocol. With `socks5` the service's name is resolved on this machine, with
+    `socks5h` by the proxy."""
     host: str
-    """Name or address, without brackets."""
+    """Host name or address, without brackets."""
     port: int
+    """TCP port."""
     user: str = field(default="", repr=False)
+    """User name; empty for no authentication."""
     password: str = field(default="", repr=False)
+    """Password of the user."""
     source: str = ""
-    """What named this proxy, such as `HTTPS_PROXY`."""
+    """Name of the option, variable or system that set this proxy, such as `HTTPS_PROXY`."""
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -56,43 +61,43 @@ class Proxy:
 
     @property
     def is_socks(self) -> bool:
-        """Whether it speaks SOCKS5, not HTTP."""
+        """True for a SOCKS5 proxy, False for an HTTP proxy."""
         return self.scheme.startswith("socks")
 
     @classmethod
     def parse(cls, url: str, source: str) -> Self:
-        """Read a proxy's URL. The scheme may be missing (`http`), and so may the port.
+        """Parse a proxy's URL. The default scheme is `http`; the default port is the scheme's.
 
         Args:
-            url: for example `http://user:password@proxy.example:3128`.
-            source: what `url` was read from, for messages.
+            url: For example `http://user:password@proxy.example:3128`.
+            source: Name of the option or variable with the URL, for messages.
 
         Raises:
-            ConfigError: it is no URL of a proxy. The message does not repeat the URL, which may
-                contain a password.
+            ConfigError: The URL is not one of a proxy. The message does not repeat the URL, which
+                may contain a password.
         """
         url = url.strip()
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
             port, host = parts.port, parts.hostname
-        except ValueError:  # a port that is no number, brackets that do not match
+        except ValueError:  # the port is not a number, or the brackets do not match
             port, host, parts = None, None, SplitResult("http", "", "", "", "")
         name = _ALIASES.get(parts.scheme, parts.scheme)
-        if name not in get_args(Scheme):
+        if name not in get_args(ProxyScheme):
             raise ConfigError(
                 f"{source} names a proxy of a kind that is not supported: {parts.scheme}.",
                 hint=_FORMS,
             )
         if not host or any(character.isspace() for character in url):
             raise ConfigError(f"The URL in {source} is not one of a proxy.", hint=_FORMS)
-        scheme = cast(Scheme, name)
+        scheme = cast(ProxyScheme, name)
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         proxy = cls(scheme, host, port or _DEFAULT_PORTS[scheme], user, password, source)
         proxy._check_user()
         return proxy
 
     def _check_user(self) -> None:
-        """Raise `ConfigError` for a user or password that the proxy's protocol cannot carry."""
+        """Raise `ConfigError` for a user or password that the proxy's protocol cannot transmit."""
         if self.is_socks:
             for text in (self.user, self.password):
                 if not text.isascii() or len(text) > _SOCKS_FIELD_BYTES:
@@ -109,37 +114,43 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The way to one host: through `proxy`, or directly."""
+class ProxyChoice:
+    """The proxy for one host, or a direct connection."""
 
     proxy: Proxy | None
+    """The proxy to use; None for a direct connection."""
     bypass: str = ""
-    """Why a proxy that is set is not used for this host; empty if none is set or it is used."""
+    """Reason, as a sentence, that a configured proxy is not used for this host; otherwise empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """What was said about proxies. URLs are read when a host is to be reached through them."""
+    """The proxy settings of the caller, the environment and the system.
+
+    The URL of the environment is parsed only when a host needs it.
+    """
 
     explicit: Proxy | None = None
-    """Used for every host."""
+    """Proxy that the caller named, used for every host."""
     direct: bool = False
-    """Whether the caller asked for no proxy at all."""
+    """True if the caller asked for no proxy."""
     url: str = field(default="", repr=False)
-    """The URL of the environment or the system; empty if there is none."""
+    """URL from the environment or the system; empty if there is none."""
     source: str = ""
-    """What `url` was read from."""
+    """Name of the variable with `url`, or of the system's settings."""
     no_proxy: str = ""
+    """Value of `NO_PROXY`; see `is_excepted`."""
 
     @classmethod
     def read(cls, explicit: str | None = None) -> Self:
         """Read the environment and, on macOS and Windows, the system's settings.
 
         Args:
-            explicit: URL of a proxy to use whatever the environment says; empty: use none.
+            explicit: URL of the proxy to use whatever the environment says; empty: use no proxy;
+                None: follow the environment.
 
         Raises:
-            ConfigError: `explicit` is no URL of a proxy.
+            ConfigError: `explicit` is not the URL of a proxy.
         """
         if explicit is not None:
             if not explicit.strip():
@@ -155,28 +166,41 @@ class ProxySettings:
             return cls()
         return cls(url=found[key], source=sources[key], no_proxy=found.get("no", ""))
 
-    def choose(self, host: str, port: int) -> Choice:
-        """Return how `host` is reached. Raises `ConfigError` for a URL that is not one."""
+    def choose(self, host: str, port: int) -> ProxyChoice:
+        """Return the proxy to use for a host.
+
+        Args:
+            host: Host name or address.
+            port: TCP port, which an entry of `NO_PROXY` may name.
+
+        Raises:
+            ConfigError: The URL from the environment is not the URL of a proxy.
+        """
         if self.explicit is not None:
-            return Choice(self.explicit)
+            return ProxyChoice(self.explicit)
         if self.direct or not self.url:
-            return Choice(None)
+            return ProxyChoice(None)
         if is_loopback(host):
-            return Choice(None, f"{self.source} is set, but not used for this machine.")
+            return ProxyChoice(None, f"{self.source} is set, but not used for this machine.")
         if is_excepted(host, port, self.no_proxy):
-            return Choice(None, f"{self.source} is set, but NO_PROXY excepts {host}.")
+            return ProxyChoice(None, f"{self.source} is set, but NO_PROXY excepts {host}.")
         from_system = self.source not in {"HTTPS_PROXY", "ALL_PROXY"}
         if from_system and urllib.request.proxy_bypass(host):
-            return Choice(None, f"{self.source} except {host} from the proxy.")
-        return Choice(Proxy.parse(self.url, self.source))
+            return ProxyChoice(None, f"{self.source} except {host} from the proxy.")
+        return ProxyChoice(Proxy.parse(self.url, self.source))
 
 
 def is_excepted(host: str, port: int, no_proxy: str) -> bool:
     """Return whether `NO_PROXY` excepts a host from the proxy.
 
-    Entries are separated by commas or spaces: `*`, a name (and with it all names below, with or
-    without a leading dot or `*.`), an address, a network such as `10.0.0.0/8`; each of the names
-    and addresses with `:PORT` for that port alone. Names are compared without case.
+    Entries are separated by commas or spaces. An entry is `*`, a host name (which includes all
+    names below it, with or without a leading dot or `*.`), an address, or a network such as
+    `10.0.0.0/8`. A name or an address with `:PORT` matches that port only. Case is ignored.
+
+    Args:
+        host: Host name or address, with or without brackets.
+        port: TCP port.
+        no_proxy: Value of the variable.
     """
     host = host.strip("[]").rstrip(".").lower()
     return any(_matches(host, port, entry) for entry in no_proxy.replace(",", " ").split())
@@ -201,7 +225,7 @@ def _matches(host: str, port: int, entry: str) -> bool:
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:
-    """Split `name:port` and `[address]:port`; an address of IPv6 without brackets has no port."""
+    """Split `name:port` and `[address]:port`; an IPv6 address without brackets has no port."""
     if _address(entry) is None:
         name, colon, digits = entry.rpartition(":")
         if colon and digits.isdecimal():

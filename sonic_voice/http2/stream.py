@@ -1,19 +1,20 @@
 """One HTTP/2 stream: a reader and a writer of bytes, for one task each.
 
-A stream holds what arrived and was not read yet, and whether the peer, or this side, is done.
-It sends through the connection it belongs to (`Link`) and never waits for the network in any
-other way than to wait until the connection wakes it: so whatever ends a stream ends the waiting.
+A stream buffers the data that arrived and was not read yet, and knows whether the peer and this
+side have ended their halves. It sends through its connection (`StreamConnection`). When it waits,
+it waits only to be woken by the connection, so that every end of a stream ends the waiting.
 
-How a stream can end:
+A stream can end in three ways:
 
-- cleanly, when both sides sent END_STREAM;
-- by its peer: RST_STREAM, GOAWAY, or the connection going away, told apart as `ConnectionLost`
-  with reason `reset`, `goaway` and `cut`;
-- by us: `abort(error)`.
+- cleanly, when both sides have sent END_STREAM;
+- by its peer: RST_STREAM, GOAWAY, or the loss of the connection. The error is `ConnectionLost`
+  with the reason `reset`, `goaway` or `cut`;
+- by this side: `abort(error)`.
 
-In the last two, a pending `write` raises at once and so does every later one. A `read` first
-hands out what arrived complete before the end, because an exception frame of the service may
-come in one packet with the reset that follows it; after `abort` it hands out nothing more.
+In the last two cases a pending `write` raises at once, and so does every later one. A `read` first
+returns the data that arrived completely before the end, because an exception frame of the service
+may arrive in one packet with the reset that follows it. After `abort`, a `read` returns nothing
+more.
 """
 
 import asyncio
@@ -24,52 +25,84 @@ from ..errors import ConnectionLost, SonicError
 
 type Headers = list[tuple[str, str]]
 
-_CANCEL = 8  # HTTP/2's error code for "no longer needed"
+_CANCEL = 8
+"""Error code of HTTP/2 for a stream that is no longer needed (RFC 9113, 7)."""
 
 
-class Link(Protocol):
-    """What a stream needs of its connection."""
+class StreamConnection(Protocol):
+    """The port of a stream to its connection."""
 
     credit_step_bytes: int
+    """Minimum amount of credit to return at once, in bytes."""
 
-    def send_some(self, stream_id: int, view: memoryview) -> int:
-        """Send what the windows and the socket take now; returns how many bytes that was."""
+    def send_available(self, stream_id: int, view: memoryview) -> int:
+        """Send as much as the flow-control windows and the socket accept now.
+
+        Args:
+            stream_id: The stream's number.
+            view: The data to send; may be sent in part.
+
+        Returns:
+            The number of bytes that were sent; 0 if the stream must wait.
+        """
         ...
 
     def end(self, stream: "H2Stream") -> None:
-        """END_STREAM."""
+        """Send END_STREAM.
+
+        Args:
+            stream: The stream, whose output has ended.
+        """
         ...
 
     def reset(self, stream: "H2Stream", code: int) -> None:
-        """RST_STREAM; the caller fails the stream."""
+        """Send RST_STREAM; the caller fails the stream.
+
+        Args:
+            stream: The stream to forget.
+            code: Error code of HTTP/2.
+        """
         ...
 
     def credit(self, stream_id: int, flow_bytes: int) -> None:
-        """Let the peer send `flow_bytes` more on this stream."""
+        """Return flow-control credit, so that the peer may send more.
+
+        Args:
+            stream_id: The stream's number.
+            flow_bytes: Number of bytes that were read, with the padding of their frames.
+        """
         ...
 
 
 class H2Stream:
     """One stream of a connection. One task reads and one writes; either may be cancelled."""
 
-    def __init__(self, connection: Link, stream_id: int) -> None:
+    def __init__(self, connection: StreamConnection, stream_id: int) -> None:
         self.id = stream_id
         self.headers: Headers | None = None
+        """Headers from the peer; None until they arrive."""
         self.error: SonicError | None = None
+        """The error that ended the stream; None while it is open or when it ended cleanly."""
         self.input_ended = False
+        """Whether the peer has sent END_STREAM."""
         self.output_ended = False
-        self.on_input_over: Callable[[], object] | None = None
-        """Called once the peer can say nothing more, for good or ill."""
+        """Whether this side has sent END_STREAM, or the peer accepts no more data."""
+        self.on_input_ended: Callable[[], object] | None = None
+        """Function that is called once when the peer can send nothing more, cleanly or not."""
         self._connection = connection
         self._inbox = bytearray()
-        self._owed_bytes = 0  # received, no credit given for it yet
+        self._owed_bytes = 0  # received, and no credit returned yet
         self._discarding = False
         self._shut = False
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
 
     async def wait_headers(self) -> Headers:
-        """The peer's headers. Raises `SonicError` if the stream ends before they came."""
+        """Wait for the peer's headers and return them. Cancelling it loses nothing.
+
+        Raises:
+            SonicError: The stream ended before the headers arrived.
+        """
         while self.headers is None:
             if self.error is not None:
                 raise self.error
@@ -77,9 +110,16 @@ class H2Stream:
         return self.headers
 
     async def read(self, size: int = -1) -> bytes:
-        """Exactly `size` bytes, fewer only at the end of the stream; if negative, all of it.
+        """Wait for `size` bytes and return them. Cancelling it loses nothing.
 
-        Cancelling it loses nothing. Raises `SonicError` if the stream did not end well.
+        Args:
+            size: Number of bytes; negative: everything until the end of the stream.
+
+        Returns:
+            Exactly `size` bytes, or fewer at the end of the stream.
+
+        Raises:
+            SonicError: The stream did not end cleanly, and too little arrived before its end.
         """
         inbox = self._inbox
         while size < 0 or len(inbox) < size:
@@ -95,44 +135,58 @@ class H2Stream:
         return taken
 
     async def write(self, data: bytes) -> None:
-        """Send `data`; returns when the socket took it. Raises `SonicError` once it is over.
+        """Send `data` and return when the socket has accepted all of it.
 
-        Cancelled half-way, part of `data` may have been sent.
+        When this is cancelled, part of `data` may have been sent.
+
+        Args:
+            data: Any number of bytes; it is divided into frames as needed.
+
+        Raises:
+            SonicError: The stream has ended.
         """
         view = memoryview(data)
         while True:
             self._check_open()
-            sent = self._connection.send_some(self.id, view)
+            sent = self._connection.send_available(self.id, view)
             if sent == len(view):
                 return
             view = view[sent:]
             await self._wait_for_room()
 
     def end(self) -> None:
-        """END_STREAM: nothing more will be written. Quiet if that is so already."""
+        """Send END_STREAM, after which nothing more is written. Idempotent."""
         if not self.output_ended and self.error is None:
             self.output_ended = True
             self._connection.end(self)
 
     def shut_output(self) -> None:
-        """Nobody takes what is written any more: pending and later writes raise `ended`."""
+        """Make pending and later writes raise `ConnectionLost` with the reason `ended`."""
         self._shut = True
         self.wake_writer()
 
     def reset(self, code: int = _CANCEL) -> None:
-        """RST_STREAM: neither side goes on."""
+        """Send RST_STREAM, which ends both directions. Idempotent.
+
+        Args:
+            code: Error code of HTTP/2.
+        """
         if self.error is None and not (self.input_ended and self.output_ended):
             self._connection.reset(self, code)
             self.fail(ConnectionLost("The stream was reset by this side.", reason="reset"))
 
     def discard_input(self) -> None:
-        """Drop what the peer still sends, without holding it back."""
+        """Drop the data that the peer still sends, and return credit for it."""
         self._discarding = True
         self._inbox.clear()
         self._credit(self._owed_bytes)
 
     def abort(self, error: SonicError) -> None:
-        """End the stream here and now: pending and later reads and writes raise `error`."""
+        """End the stream at once, without the data that was not read yet.
+
+        Args:
+            error: The error that pending and later reads and writes raise.
+        """
         self.input_ended = False
         self.discard_input()
         self.reset()
@@ -140,23 +194,36 @@ class H2Stream:
         self._wake()
 
     async def close(self) -> None:
-        """The reader wants nothing more: reset, unless the stream is over."""
+        """Close the reader: reset the stream unless it has ended. Idempotent."""
         self.reset()
 
     def fail(self, error: SonicError) -> None:
-        """The stream is over; what arrived complete may still be read."""
+        """End the stream with an error. Data that arrived before can still be read.
+
+        Args:
+            error: The error that writes, and reads after the buffered data, raise.
+        """
         if self.error is None:
             self.error = error
             self._wake()
-            self._input_is_over()
+            self._input_has_ended()
 
     def received_headers(self, headers: Headers) -> None:
-        """The connection's call: the peer's headers."""
+        """Store the peer's headers. Called by the connection.
+
+        Args:
+            headers: Names and values, with the pseudo-headers.
+        """
         self.headers = headers
         self._wake_reader()
 
     def received(self, data: bytes, flow_bytes: int) -> None:
-        """The connection's call: `data` came and used `flow_bytes` of the windows."""
+        """Buffer data from the peer. Called by the connection.
+
+        Args:
+            data: The content of a DATA frame.
+            flow_bytes: Number of bytes of the flow-control windows that the frame used.
+        """
         self._owed_bytes += flow_bytes
         if self._discarding:
             self._credit(self._owed_bytes)
@@ -165,13 +232,13 @@ class H2Stream:
         self._wake_reader()
 
     def received_end(self) -> None:
-        """The connection's call: END_STREAM."""
+        """Mark the end of the peer's data (END_STREAM). Called by the connection."""
         self.input_ended = True
         self._wake_reader()
-        self._input_is_over()
+        self._input_has_ended()
 
     def wake_writer(self) -> None:
-        """The connection's call: there may be room now."""
+        """Wake a pending write, because there may be room now. Called by the connection."""
         if self._writer is not None and not self._writer.done():
             self._writer.set_result(None)
 
@@ -183,8 +250,8 @@ class H2Stream:
         self._wake_reader()
         self.wake_writer()
 
-    def _input_is_over(self) -> None:
-        call, self.on_input_over = self.on_input_over, None
+    def _input_has_ended(self) -> None:
+        call, self.on_input_ended = self.on_input_ended, None
         if call is not None:
             call()
 
@@ -195,13 +262,13 @@ class H2Stream:
             raise ConnectionLost("The stream has ended; nothing can be sent.", reason="ended")
 
     def _credit(self, flow_bytes: int) -> None:
-        """Return credit, in steps: asking h2 costs more than most reads."""
+        """Return credit in large steps, because calling h2 costs more than most reads."""
         if flow_bytes >= self._connection.credit_step_bytes:
             self._owed_bytes -= flow_bytes
             self._connection.credit(self.id, flow_bytes)
 
     async def _wait_for_input(self) -> None:
-        # The one who waits will take all there is, and may want more than a window holds.
+        # The reader will take all of the buffer, and may wait for more than a window holds.
         self._credit(self._owed_bytes)
         self._reader = asyncio.get_running_loop().create_future()
         try:

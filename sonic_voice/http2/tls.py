@@ -1,19 +1,21 @@
-"""TLS of the client: which certificate authorities (CAs) it trusts, and failures in words.
+"""TLS of the client: the trusted certificate authorities (CAs), and explanations of failures.
 
-Trust comes from the first of these that is there:
+The CAs come from the first of these sources that is set:
 
-    --ca FILE, `ca_file`     named by the user: trusted alone, and not held to RFC 5280's letter
-    AWS_CA_BUNDLE            likewise; the AWS CLI and SDKs read it, too
+    --ca FILE, `ca_file`     named by the user: trusted exclusively, without the strict check
+    AWS_CA_BUNDLE            the same; the AWS CLI and SDKs read it, too
     SSL_CERT_FILE            read by OpenSSL in place of the system's file; it may add SSL_CERT_DIR
     the system's store       as OpenSSL was built
 
-Python 3.13 began to check CAs strictly (`ssl.VERIFY_X509_STRICT`): a CA whose basicConstraints are
-not marked critical is rejected, as the CAs of many companies are. We keep that for the system's
-store and for SSL_CERT_FILE, which installers set without asking. A CA that the user names to us is
-accepted without it, and may be an intermediate one: who names a file means it.
+Python 3.13 introduced a strict check of CAs (`ssl.VERIFY_X509_STRICT`, RFC 5280): a CA whose
+basicConstraints are not marked critical is rejected, as the CAs of many companies are. The strict
+check applies to the system's store and to SSL_CERT_FILE, which installers set without asking. A CA
+file that the user names is accepted without it, because the user chose it; it may also contain an
+intermediate CA.
 
-OpenSSL ignores an SSL_CERT_FILE that it cannot read, and then trusts less than the user believes.
-So when a certificate is not trusted, the variables are examined, and the one at fault is named.
+OpenSSL ignores an SSL_CERT_FILE that it cannot read, and then trusts fewer CAs than the user
+expects. When a certificate is not trusted, the variables are therefore checked, and the message
+names the one that cannot be used.
 """
 
 import os
@@ -26,43 +28,48 @@ from pathlib import Path
 from ..errors import ConfigError, ConnectError
 
 STRICT = sys.version_info >= (3, 13)
-"""Whether Python checks CAs strictly by default: since version 3.13."""
+"""Whether Python checks CAs strictly by default, which it does since version 3.13."""
 
-# What OpenSSL reports of a certificate: X509_V_ERR_... of openssl/x509_vfy.h.
+# OpenSSL's verification errors: X509_V_ERR_... of openssl/x509_vfy.h.
 _UNKNOWN_ISSUER = frozenset({2, 20, 21})
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _SELF_SIGNED, _SELF_SIGNED_CA = 18, 19
 _STRICT_CODES = range(80, 94)  # reported only where the check is strict
-OTHER_NAME = frozenset({62, 64})
-"""The codes of a certificate for another host name or IP address."""
+HOST_MISMATCH_CODES = frozenset({62, 64})
+"""Verification errors of a certificate for another host name or IP address."""
 
-_NOT_OURS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
-"""Variables that name a CA file to other programs; when one is set, a hint says so."""
+_FOREIGN_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+"""Variables that name a CA file for other programs; when one is set, a hint says so."""
 
-_NO_TLS = frozenset(
+_PLAINTEXT_REASONS = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 )
-"""OpenSSL's reasons when the peer answers with something that is no TLS record."""
+"""OpenSSL's reasons when the peer answers with something other than a TLS record."""
 
-_BETWEEN = "Check the endpoint, and what stands in between: a proxy, a firewall, a VPN."
+_CHECK_PATH = "Check the endpoint, and what stands in between: a proxy, a firewall, a VPN."
 
 
 class CertificateError(ConnectError):
-    """The service's certificate is not one to trust here."""
+    """The service's certificate is not trusted."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedCas:
-    """The CAs that are trusted, and who named them."""
+    """The source of the trusted CAs."""
 
     file: str = ""
-    """The PEM file that was named; empty for the system's store."""
+    """Path of the PEM file; empty for the system's store."""
     named_by: str = ""
-    """`--ca`, `AWS_CA_BUNDLE` or `SSL_CERT_FILE`; empty for the system's store."""
+    """Option or variable that named the file: `--ca`, `AWS_CA_BUNDLE` or `SSL_CERT_FILE`; empty
+    for the system's store."""
 
     @classmethod
     def find(cls, ca_file: str | os.PathLike[str] | None = None) -> "TrustedCas":
-        """Return what a connection would trust now, from `ca_file` and the environment."""
+        """Return the source of the CAs that a connection would trust now.
+
+        Args:
+            ca_file: PEM file named by the user; None: follow the environment.
+        """
         if ca_file:
             return cls(os.fspath(ca_file), "--ca")
         for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE"):
@@ -72,12 +79,15 @@ class TrustedCas:
 
     @property
     def explicit(self) -> bool:
-        """Whether the user named the file to us: then it is trusted alone, and not strictly."""
+        """True if the user named the file for this program or for AWS tools.
+
+        Such a file is trusted exclusively and without the strict check.
+        """
         return self.named_by in {"--ca", "AWS_CA_BUNDLE"}
 
     @property
     def fault(self) -> str:
-        """Why the file that was named cannot be used; empty if it can, or if none was named."""
+        """The reason that the named file cannot be used; empty if it can, or if there is none."""
         return _fault_of_file(self.file) if self.file else ""
 
     def __str__(self) -> str:
@@ -89,21 +99,22 @@ class TrustedCas:
 
 
 class TlsContext(ssl.SSLContext):
-    """A client's TLS context that knows which CAs it trusts, for the hints of its failures."""
+    """A client's TLS context that remembers the source of its CAs, for hints after failures."""
 
     cas: TrustedCas = TrustedCas()
+    """Source of the trusted CAs."""
 
 
 def tls_context(
     ca_file: str | os.PathLike[str] | None = None, *, strict: bool | None = None
 ) -> TlsContext:
-    """Return a client's TLS context; the module tells what it trusts.
+    """Return a client's TLS context; see the module for the CAs that it trusts.
 
-    Building one takes tens of milliseconds: build it once.
+    Building one takes tens of milliseconds, so that it should be built once and shared.
 
     Args:
         ca_file: PEM file with the CAs to trust, in place of `AWS_CA_BUNDLE` and all others.
-        strict: Whether CAs that nobody named to us must keep to RFC 5280; None: `STRICT`.
+        strict: Whether CAs that the user did not name are checked strictly; None: `STRICT`.
 
     Raises:
         ConfigError: The file named by `ca_file` or `AWS_CA_BUNDLE` cannot be used.
@@ -132,8 +143,8 @@ def proxy_tls_context(ca_file: str | os.PathLike[str] | None = None) -> TlsConte
     """Return a TLS context for connections to a proxy.
 
     Args:
-        ca_file: PEM file with further CAs, as for `tls_context`. The system's count as well: a
-            file that is named for the service need not have the CA of the proxy.
+        ca_file: PEM file with further CAs, as for `tls_context`. The system's CAs are trusted as
+            well, because a file that is named for the service need not contain the proxy's CA.
 
     Raises:
         ConfigError: The file cannot be used.
@@ -152,14 +163,14 @@ def certificate_error(
     now: datetime | None = None,
     names: tuple[str, ...] = (),
 ) -> CertificateError:
-    """Return what a rejected certificate means and what to do about it.
+    """Return the error for a rejected certificate, with a hint.
 
     Args:
         place: Host and port, for the message.
-        error: What OpenSSL reported.
-        cas: What the connection trusted.
-        now: The time to tell the user when the certificate's dates are at fault; None: the clock.
-        names: The host names that the certificate is for, if they are known.
+        error: The error from OpenSSL.
+        cas: Source of the CAs that the connection trusted.
+        now: Time shown when the certificate's dates are at fault; None: the system's clock.
+        names: Host names of the certificate, if they are known.
     """
     code = error.verify_code
     if code in {_EXPIRED, _NOT_YET_VALID}:
@@ -169,7 +180,7 @@ def certificate_error(
             f"Is the clock of this machine right? It says {when:%Y-%m-%d %H:%M} UTC. If it is, "
             "the certificate must be renewed where it is served."
         )
-    elif code in OTHER_NAME:
+    elif code in HOST_MISMATCH_CODES:
         of = f" but for {', '.join(names)}" if names else ""
         reason = f"it is not for this host{of}"
         hint = (
@@ -189,9 +200,14 @@ def certificate_error(
 
 
 def tls_error(place: str, error: ssl.SSLError) -> ConnectError:
-    """Return what a failed handshake means, for all but rejected certificates."""
+    """Return the error for a failed handshake, except for rejected certificates.
+
+    Args:
+        place: Host and port, for the message.
+        error: The error from OpenSSL.
+    """
     reason = error.reason or ""
-    if reason in _NO_TLS:
+    if reason in _PLAINTEXT_REASONS:
         return ConnectError(
             f"{place} does not speak TLS: it answered in plain text.",
             hint="Check the port. Without TLS an endpoint is http://, and on this machine only.",
@@ -201,23 +217,33 @@ def tls_error(place: str, error: ssl.SSLError) -> ConnectError:
     if "NO_APPLICATION_PROTOCOL" in reason:
         return no_http2(place)
     if "PROTOCOL_VERSION" in reason or reason == "UNSUPPORTED_PROTOCOL":
-        what, hint = "wants a version of TLS older than 1.2", _BETWEEN
+        what, hint = "wants a version of TLS older than 1.2", _CHECK_PATH
     elif "UNRECOGNIZED_NAME" in reason:
         what, hint = "does not know the name of its host", "Check the endpoint and the region."
     elif "CERTIFICATE" in reason:
-        what, hint = "wants a certificate of this side, and there is none", _BETWEEN
+        what, hint = "wants a certificate of this side, and there is none", _CHECK_PATH
     else:
-        what, hint = f"failed in the TLS handshake ({reason or error})", _BETWEEN
+        what, hint = f"failed in the TLS handshake ({reason or error})", _CHECK_PATH
     return ConnectError(f"{place} {what}.", hint=hint)
 
 
 def closed_in_handshake(place: str) -> ConnectError:
-    """Return the error for a connection that the peer closed before TLS was agreed on."""
-    return ConnectError(f"{place} closed the connection during the TLS handshake.", hint=_BETWEEN)
+    """Return the error for a connection that the peer closed during the TLS handshake.
+
+    Args:
+        place: Host and port, for the message.
+    """
+    return ConnectError(
+        f"{place} closed the connection during the TLS handshake.", hint=_CHECK_PATH
+    )
 
 
 def no_http2(place: str) -> ConnectError:
-    """Return the error for a peer that did not choose HTTP/2 in the TLS handshake (ALPN)."""
+    """Return the error for a peer that did not choose HTTP/2 in the TLS handshake (ALPN).
+
+    Args:
+        place: Host and port, for the message.
+    """
     return ConnectError(
         f"{place} does not speak HTTP/2: it did not choose it in the TLS handshake.",
         hint="Check the endpoint; a proxy that opens TLS in between must let HTTP/2 through.",
@@ -233,7 +259,7 @@ def _issuer_reason(code: int) -> str:
 
 
 def _issuer_hint(cas: TrustedCas) -> str:
-    """Return what to do about an issuer that is not trusted, by what was trusted."""
+    """Return the hint for an issuer that is not trusted, given the source of the CAs."""
     for name in () if cas.explicit else ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         path = os.environ.get(name)
         fault = path and (_fault_of_file(path) if name.endswith("FILE") else _fault_of_dir(path))
@@ -242,7 +268,9 @@ def _issuer_hint(cas: TrustedCas) -> str:
                 f"{name} is {path!r}, which cannot be used: {fault}. Nothing of it is trusted. "
                 f"Correct {name}, or unset it to trust the system's CAs."
             )
-    foreign = [f"{name} is set, but read by other programs." for name in _NOT_OURS if _set(name)]
+    foreign = [
+        f"{name} is set, but read by other programs." for name in _FOREIGN_VARIABLES if _set(name)
+    ]
     way = (
         "For another CA, such as a company's: --ca FILE (in Python: ca_file), or export "
         "AWS_CA_BUNDLE=FILE or SSL_CERT_FILE=FILE."
@@ -255,7 +283,7 @@ def _set(name: str) -> bool:
 
 
 def _fault_of_file(path: str) -> str:
-    """Return why `path` is no CA file, empty if it is one."""
+    """Return the reason that `path` cannot be used as a CA file; empty if it can."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:

@@ -1,15 +1,16 @@
-"""The way to a service through a proxy.
+"""A tunnel to a service through a proxy.
 
     TCP  ->  [TLS to the proxy]  ->  CONNECT or SOCKS5  ->  `dialing`: [TLS to the service], HTTP/2
 
-`python-socks` speaks CONNECT and SOCKS5. It does so over a stream of ours (its parameter
-`forward`), because its own leave three things out: they take the first bytes of an answer to
-CONNECT for all of it, they have no TLS to the proxy in the interface that gives a socket, and no
-HTTP/2 protocol can be put onto the reader and writer of the other. Ours is an asyncio protocol
-that collects what arrives; when the tunnel is open, `dialing` starts TLS to the service on its
-transport and puts the HTTP/2 connection there. This works the same over TCP and over TLS.
+`python-socks` implements CONNECT and SOCKS5. It uses a stream of this module (its parameter
+`forward`), because its own streams have three limits: they take the first bytes of an answer to
+CONNECT for the whole answer, the interface that returns a socket has no TLS to the proxy, and an
+HTTP/2 protocol cannot be attached to the reader and writer of the other interface. The stream here
+is an asyncio protocol that collects received data. When the tunnel is open, `dialing` starts TLS to
+the service on its transport and attaches the HTTP/2 connection. This works the same over TCP and
+over TLS.
 
-What is wrong with the proxy leaves as `ProxyError`, so that nobody looks for it at the service.
+Failures of the proxy are raised as `ProxyError`, so that they are not blamed on the service.
 """
 
 import asyncio
@@ -22,47 +23,48 @@ from inspect import signature
 from typing import Any, Literal, cast
 
 from ..errors import ConnectError, DeadlineError
-from .early import EarlyBytes
+from .early_bytes import EarlyBytes
 from .proxies import Proxy
 
 _REPLY_BYTES = 65_536
-"""Maximum size of a proxy's answer to CONNECT. Squid's error pages, which follow it, are read as
-far as they come with it; 64 KiB hold the largest."""
+"""Maximum size of a proxy's answer to CONNECT, in bytes. An error page of Squid follows the answer
+and is read as far as it arrives with it; 64 KiB hold the largest."""
 
 _NO_TIMEOUT_S = 3600.0
-"""A limit for python-socks, which wants one, in seconds. The caller's deadline comes first."""
+"""Timeout for python-socks, which requires one, in seconds. The caller's deadline is shorter."""
 
 _SHOWN_REASON = 60
-"""How many characters of a proxy's own words are shown."""
+"""Maximum number of characters of a proxy's own text in a message."""
 
 _SHUTDOWN_S = 1.0
-"""How long the service may take to answer the goodbye of TLS."""
+"""Maximum time for the proxy to answer TLS's close_notify, in seconds."""
 
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+"""End of the head of an HTTP answer."""
 
 _UNKNOWN_USER = frozenset({HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED})
-"""What proxies answer to a missing or wrong password; tinyproxy says 401 to a wrong one."""
+"""Status codes for a missing or wrong password; tinyproxy answers a wrong one with 401."""
 
-_GATEWAY_ERRORS = range(500, 600)
-"""What HTTP proxies answer when the destination is at fault: most say 502 or 504, tinyproxy 500."""
 
 _SOCKS_FORBIDDEN = 2
+"""Reply code of SOCKS5 for a connection that the proxy's rules forbid (RFC 1928, section 6)."""
+
 _SOCKS_UNREACHABLE = frozenset({1, 3, 4, 5, 6})
-"""Reply codes of SOCKS5 that are about the destination (RFC 1928, section 6)."""
+"""Reply codes of SOCKS5 that concern the destination (RFC 1928, section 6)."""
 
 
 class ProxyError(ConnectError):
-    """The proxy could not be reached, refused us, or could not reach the service."""
+    """The proxy could not be reached, refused the request, or could not reach the service."""
 
 
 class Tunnel:
     """One connection attempt through a proxy; it is used once.
 
     Args:
-        proxy: the proxy.
-        host: name or address of the service; a name is looked up by the proxy, but for `socks5`.
-        port: port of the service.
-        proxy_tls: what to trust at a proxy of scheme `https`.
+        proxy: The proxy to use.
+        host: Name or address of the service. The proxy resolves a name, except with `socks5`.
+        port: TCP port of the service.
+        proxy_tls: TLS context for a proxy with the scheme `https`.
     """
 
     def __init__(
@@ -72,11 +74,11 @@ class Tunnel:
         self._host = host
         self._port = port
         self._proxy_tls = proxy_tls
-        self._step: Literal["reach", "ask", "use"] = "reach"
+        self._step: Literal["connect", "request", "use"] = "connect"
 
     @property
     def is_open(self) -> bool:
-        """Whether the proxy has done its part: what fails from then on is the service's."""
+        """True once the proxy has connected to the service, to which later failures belong."""
         return self._step == "use"
 
     @property
@@ -85,31 +87,31 @@ class Tunnel:
         return f"{self._proxy}{source}"
 
     async def open(self, *, secure: bool) -> tuple[asyncio.Transport, EarlyBytes]:
-        """Connect to the proxy and have it connect to the service.
+        """Connect to the proxy and request a connection to the service.
 
-        Cancelling it leaves no connection. It has no deadline of its own.
+        Cancelling this leaves no connection. It has no deadline of its own.
 
         Args:
             secure: Whether TLS to the service will follow.
 
         Returns:
-            A paused transport to the service, and what it said before anybody asked.
+            A paused transport to the service, and the bytes that it has sent already.
 
         Raises:
-            ProxyError: The proxy is at fault, or says that the service is.
+            ProxyError: The proxy failed, or reports that it cannot reach the service.
         """
-        wire = await self._reach()
+        wire = await self._connect()
         try:
-            self._step = "ask"
-            await self._ask(wire)
+            self._step = "request"
+            await self._request_tunnel(wire)
             self._step = "use"
             return wire.transport, self._release(wire, secure=secure)
         except BaseException:
             wire.transport.abort()
             raise
 
-    def _release(self, wire: "_Wire", *, secure: bool) -> EarlyBytes:
-        """Take `wire` off its transport; what it received belongs to the service."""
+    def _release(self, wire: "_ProxyStream", *, secure: bool) -> EarlyBytes:
+        """Release the transport from `wire`, and return the bytes that the service has sent."""
         wire.transport.pause_reading()
         if wire.received and secure:
             raise ProxyError(
@@ -123,24 +125,28 @@ class Tunnel:
             early.connection_lost(wire.lost)
         wire.transport.set_protocol(early)
         if self._proxy.scheme == "https":
-            _mend_force_close(wire.transport)
+            _patch_force_close(wire.transport)
         return early
 
     def deadline_error(self, waited_s: float) -> DeadlineError:
-        """Return what is to be said if the attempt has not come to an end by now."""
+        """Return the error for an attempt that has exceeded its deadline.
+
+        Args:
+            waited_s: The deadline, in seconds.
+        """
         service = f"{self._host}:{self._port}"
-        # A proxy that expects a line of HTTP waits for more when it gets TLS.
+        # A proxy that expects a line of HTTP waits for more data when it receives TLS.
         no_tls = (
             " If it does not speak TLS itself, write http:// in place of https://."
             if self._proxy.scheme == "https"
             else ""
         )
         message, hint = {
-            "reach": (
+            "connect": (
                 f"The proxy {self._where} could not be reached within {waited_s:g} s.",
                 f"Check the proxy's address and the network; the service was not tried.{no_tls}",
             ),
-            "ask": (
+            "request": (
                 f"The proxy {self._where} did not connect to {service} within {waited_s:g} s.",
                 "Check the proxy's address and kind, and that it may reach the service.",
             ),
@@ -151,11 +157,11 @@ class Tunnel:
         }[self._step]
         return DeadlineError(message, waited_s=waited_s, hint=hint)
 
-    async def _reach(self) -> "_Wire":
+    async def _connect(self) -> "_ProxyStream":
         secure = self._proxy.scheme == "https"
         try:
             _, wire = await asyncio.get_running_loop().create_connection(
-                _Wire,
+                _ProxyStream,
                 self._proxy.host,
                 self._proxy.port,
                 ssl=(self._proxy_tls or ssl.create_default_context()) if secure else None,
@@ -187,26 +193,26 @@ class Tunnel:
             return ProxyError(f"Nobody listens at {name}.", hint=check)
         return ProxyError(f"No connection to {name}: {error.strerror or error}.", hint=check)
 
-    async def _ask(self, wire: "_Wire") -> None:
-        """Have the proxy connect to the service. Raises `ProxyError`."""
+    async def _request_tunnel(self, wire: "_ProxyStream") -> None:
+        """Request a connection to the service from the proxy, or raise `ProxyError`."""
         import python_socks
-        from python_socks.async_.asyncio.v2 import Proxy as Speaker
+        from python_socks.async_.asyncio.v2 import Proxy as Handshake
 
         proxy = self._proxy
         kind = python_socks.ProxyType.SOCKS5 if proxy.is_socks else python_socks.ProxyType.HTTP
-        # The library encodes as Latin-1, RFC 7617 wants UTF-8: this gives the bytes of UTF-8.
+        # The library encodes as Latin-1, and RFC 7617 requires UTF-8: this yields UTF-8 bytes.
         user, password = (text.encode().decode("latin-1") for text in (proxy.user, proxy.password))
-        speaker = Speaker(
+        handshake = Handshake(
             kind,
             proxy.host,
             proxy.port,
             user,
             password,
             rdns=proxy.scheme != "socks5",
-            forward=cast(Any, _Ready(wire)),
+            forward=cast(Any, _ConnectedProxy(wire)),
         )
         try:
-            await speaker.connect(self._host, self._port, timeout=_NO_TIMEOUT_S)
+            await handshake.connect(self._host, self._port, timeout=_NO_TIMEOUT_S)
         except python_socks.ProxyError as error:
             raise self._refusal(error.error_code, str(error)) from error
         except socket.gaierror as error:
@@ -222,11 +228,11 @@ class Tunnel:
             ) from error
 
     def _refusal(self, code: int | None, text: str) -> ProxyError:
-        """Return what the proxy's answer means.
+        """Return the error for a proxy's negative answer.
 
         Args:
-            code: status of HTTP or reply code of SOCKS5; None if the answer has none.
-            text: the words of the answer or of the library.
+            code: Status of HTTP or reply code of SOCKS5; None if the answer has none.
+            text: The text of the answer or of the library.
         """
         name, service = f"The proxy {self._where}", f"{self._host}:{self._port}"
         socks = self._proxy.is_socks
@@ -240,6 +246,7 @@ class Tunnel:
                 f"{name} forbids connections to {service} ({words}).",
                 hint="Ask for it to be allowed; if it can be reached directly, add it to NO_PROXY.",
             )
+        # HTTP proxies report an unreachable service by 502 or 504, tinyproxy by 500.
         unreachable = socks and code in _SOCKS_UNREACHABLE
         if unreachable or (
             not socks and code is not None and code >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -275,11 +282,11 @@ class Tunnel:
         )
 
 
-def _mend_force_close(transport: asyncio.Transport) -> None:
-    """Let a TLS transport be dropped by TLS above it.
+def _patch_force_close(transport: asyncio.Transport) -> None:
+    """Make it possible to drop a TLS transport from TLS above it.
 
     In Python 3.12.0 and 3.12.1 `_force_close`, which TLS calls to drop the transport below it,
-    calls `_abort` with an argument that it does not take, and asyncio prints the `TypeError`.
+    calls `_abort` with an argument that it does not accept, and asyncio prints the `TypeError`.
     """
     if "exc" not in signature(SSLProtocol._abort).parameters:
 
@@ -289,18 +296,21 @@ def _mend_force_close(transport: asyncio.Transport) -> None:
         cast(Any, transport)._force_close = force_close
 
 
-class _Wire(asyncio.Protocol):
-    """Collects what arrives until another protocol takes its place.
+class _ProxyStream(asyncio.Protocol):
+    """A protocol that buffers received data until another protocol replaces it.
 
-    To python-socks it is a stream. One task reads.
+    python-socks uses it as a stream, from one task.
     """
 
     def __init__(self) -> None:
         self.received = bytearray()
-        """What arrived and was not read. Bounded by `_REPLY_BYTES` and one read of the socket."""
+        """Data that was not read yet. Bounded by `_REPLY_BYTES` and one read of the socket."""
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        """Transport of the connection, set by asyncio when it is established."""
         self.lost: Exception | None = None
+        """Reason for the end of the connection, if asyncio gave one."""
         self.ended = False
+        """Whether the connection has ended."""
         self._changed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -318,22 +328,42 @@ class _Wire(asyncio.Protocol):
         self.lost = exc
         self._changed.set()
 
-    # --- what python-socks calls
+    # --- called by python-socks
 
     async def write(self, data: bytes) -> None:
-        """Send a request, which is short."""
+        """Send a request without waiting, because it is short.
+
+        Args:
+            data: The request.
+        """
         self.transport.write(data)
 
     async def read(self, max_bytes: int = 0) -> bytes:
-        """Return the head of an HTTP answer, however it is cut into packets."""
+        """Wait for the head of an HTTP answer, in any number of packets, and return it.
+
+        Args:
+            max_bytes: Ignored; part of the interface.
+
+        Raises:
+            EOFError: The connection ended before the end of the head.
+            OSError: The connection failed.
+        """
         while (end := _END_OF_HEAD.search(self.received)) is None:
             if len(self.received) > _REPLY_BYTES:
-                return self._take(len(self.received))  # no head; python-socks says so
+                return self._take(len(self.received))  # not a head: python-socks raises for it
             await self._more()
         return self._take(end.end())
 
     async def read_exactly(self, n: int) -> bytes:
-        """Return the next `n` bytes."""
+        """Wait for the next `n` bytes and return them.
+
+        Args:
+            n: Number of bytes.
+
+        Raises:
+            EOFError: The connection ended before.
+            OSError: The connection failed.
+        """
         while len(self.received) < n:
             await self._more()
         return self._take(n)
@@ -354,12 +384,20 @@ class _Wire(asyncio.Protocol):
         return taken
 
 
-class _Ready:
-    """To python-socks the proxy before its own: gives the connection that is open already."""
+class _ConnectedProxy:
+    """A connector for python-socks that returns a connection which is established already.
 
-    def __init__(self, wire: _Wire) -> None:
+    python-socks uses it as the proxy before its own proxy.
+    """
+
+    def __init__(self, wire: _ProxyStream) -> None:
         self._wire = wire
 
-    async def connect(self, dest_host: str, dest_port: int, **_: object) -> _Wire:
-        """Return the connection to the proxy."""
+    async def connect(self, dest_host: str, dest_port: int, **_: object) -> _ProxyStream:
+        """Return the connection to the proxy.
+
+        Args:
+            dest_host: Ignored; part of the interface.
+            dest_port: Ignored; part of the interface.
+        """
         return self._wire

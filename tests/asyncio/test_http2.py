@@ -30,11 +30,11 @@ from sonic_voice.errors import (
 from sonic_voice.http2.client import Http2Client, Http2Response
 from sonic_voice.http2.connection import H2Connection
 from sonic_voice.http2.loopback import is_loopback
+from sonic_voice.http2.request_body import MAX_EARLY_WRITES, RequestBody
 from sonic_voice.http2.stream import H2Stream
 from sonic_voice.http2.tls import tls_context
-from sonic_voice.http2.uplink import EARLY_WRITES, Uplink
 
-type Body = AsyncBytesProvider | Uplink
+type Body = AsyncBytesProvider | RequestBody
 
 OK = [(":status", "200"), ("x-amzn-requestid", "abc")]
 CLOSED = (SmithyError, SonicError)
@@ -109,7 +109,7 @@ async def client() -> AsyncIterator[Http2Client]:
     await client.close()
 
 
-@pytest.fixture(params=[AsyncBytesProvider, Uplink])
+@pytest.fixture(params=[AsyncBytesProvider, RequestBody])
 async def body(request: pytest.FixtureRequest) -> Body:
     """The SDK's pipe, and our own."""
     return request.param()
@@ -216,8 +216,8 @@ async def test_a_cancelled_read_loses_nothing(client: Http2Client, peer: Peer) -
 async def test_what_is_written_before_there_is_a_connection_comes_first(
     client: Http2Client, peer: Peer
 ) -> None:
-    body = Uplink()
-    for number in range(EARLY_WRITES):
+    body = RequestBody()
+    for number in range(MAX_EARLY_WRITES):
         await body.write(bytes([number]))
     more = asyncio.create_task(body.write(b"more"))
     await asyncio.sleep(0)
@@ -225,13 +225,13 @@ async def test_what_is_written_before_there_is_a_connection_comes_first(
     _, theirs = await opened(client, peer, body)
     await at_once(more)
     await body.close()
-    assert await theirs.read() == bytes(range(EARLY_WRITES)) + b"more"
+    assert await theirs.read() == bytes(range(MAX_EARLY_WRITES)) + b"more"
 
 
 async def test_a_body_closed_before_there_is_a_connection_is_sent_and_ended(
     client: Http2Client, peer: Peer
 ) -> None:
-    body = Uplink()
+    body = RequestBody()
     await body.write(b"all")
     await body.close()
     _, theirs = await opened(client, peer, body)
@@ -239,7 +239,7 @@ async def test_a_body_closed_before_there_is_a_connection_is_sent_and_ended(
 
 
 async def test_who_writes_while_nobody_can_be_reached_is_told(client: Http2Client) -> None:
-    body = Uplink()
+    body = RequestBody()
     writing = asyncio.create_task(fill(body))
     with pytest.raises(ConnectError):
         await client.send(request_to(1, body))

@@ -24,7 +24,7 @@ class Line:
 
     def __init__(self, answers: Callable[["Line"], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self.heard_at_s = self._loop.time()
+        self.received_at_s = self._loop.time()
         self.drained_at_s = 0.0
         self.pings = 0
         self.given_up: asyncio.Future[float] = self._loop.create_future()
@@ -37,7 +37,7 @@ class Line:
         self.pings += 1
         self._answers(self)
 
-    def silent(self, silent_s: float) -> None:
+    def fail_unresponsive(self, silent_s: float) -> None:
         self.given_up.set_result(silent_s)
 
 
@@ -47,7 +47,7 @@ def dead(_: Line) -> None:
 
 def well(line: Line) -> None:
     """The answer comes at once."""
-    line.heard_at_s = line.now() + 1e-6
+    line.received_at_s = line.now() + 1e-6
 
 
 def test_a_dead_network_is_reported_within_ten_seconds() -> None:

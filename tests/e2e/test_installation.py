@@ -14,9 +14,11 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from sonic_voice import __version__
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-WHEEL = "sonic_voice-0.1.0-py3-none-any.whl"
+WHEEL = f"sonic_voice-{__version__}-py3-none-any.whl"
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 

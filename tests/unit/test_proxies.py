@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.errors import ConfigError
-from sonic_voice.http2.proxies import Choice, Proxy, ProxySettings, is_excepted
+from sonic_voice.http2.proxies import Proxy, ProxyChoice, ProxySettings, is_excepted
 
 HOST = "bedrock-runtime.us-east-1.amazonaws.com"
 SECRET = "t0p-s3cret"
@@ -67,7 +67,7 @@ def test_a_url_that_is_not_one_of_a_proxy_is_refused_without_its_password(url: s
 def test_a_password_is_shown_by_no_form_of_a_proxy(password: str) -> None:
     proxy = Proxy("http", "p", 1, "", f"<{password}>", "S")
     settings = ProxySettings(explicit=proxy, url=f"http://u:<{password}>@p")
-    for shown in (str(proxy), repr(proxy), repr(settings), repr(Choice(proxy))):
+    for shown in (str(proxy), repr(proxy), repr(settings), repr(ProxyChoice(proxy))):
         assert f"<{password}>" not in shown
 
 
@@ -115,7 +115,7 @@ def test_an_explicit_proxy_wins_over_everything_and_an_empty_one_means_none(
         explicit = ProxySettings.read("explicit:1").choose(host, 443)
         assert str(explicit.proxy) == "http://explicit:1"
     monkeypatch.delenv("NO_PROXY")
-    assert ProxySettings.read("").choose(HOST, 443) == Choice(None)
+    assert ProxySettings.read("").choose(HOST, 443) == ProxyChoice(None)
     assert str(ProxySettings.read().choose(HOST, 443).proxy) == "http://environment:1"
 
 

@@ -1,8 +1,8 @@
-"""What every driver shares: a person who speaks the demonstration, and lines about what is heard.
+"""Shared parts of the drivers: the demonstration's speech, and the lines that report events.
 
-A driver runs in the virtual environment of a client that is not ours, so this needs nothing but
-the standard library. Each line it prints is a JSON object with `at_s`, seconds since the person
-began to speak.
+A driver runs in the virtual environment of another project's client, so that this module uses only
+the standard library, and is imported from the driver's own folder. Each line that a driver prints
+is a JSON object with `at_s`, the seconds since the person began to speak.
 """
 
 import asyncio
@@ -21,12 +21,14 @@ ENDPOINT = os.environ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"]
 SYSTEM = "You steer a small robot."
 
 INPUT_HZ = 16_000
+"""Sample rate of the demonstration's recording, in Hz."""
 CHUNK_MS = 20
+"""Default length of a chunk, in milliseconds."""
 SILENCE_S = 9.0
-"""After the last words: time enough for their answer."""
+"""Silence after the recording, in seconds: enough time for the last answer."""
 
-WENT = {"direction": "forward", "meters": 10}
-"""What the tool `go` returns, whatever it was asked."""
+GO_RESULT = {"direction": "forward", "meters": 10}
+"""Result of the tool `go`, for any arguments."""
 GO_DESCRIPTION = "Move the robot."
 GO_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -41,7 +43,11 @@ _began_s = time.monotonic()
 
 
 async def speech(chunk_ms: int = CHUNK_MS) -> AsyncIterator[bytes]:
-    """The demonstration's recording in real time, then silence: s16le mono at 16 kHz."""
+    """Yield the demonstration's recording in real time, then silence, as s16le mono at 16 kHz.
+
+    Args:
+        chunk_ms: Length of a chunk, in milliseconds.
+    """
     global _began_s
     size = 2 * INPUT_HZ * chunk_ms // 1000
     with wave.open(os.environ["INTEROP_SPEECH"]) as recording:
@@ -53,13 +59,21 @@ async def speech(chunk_ms: int = CHUNK_MS) -> AsyncIterator[bytes]:
         yield pcm[at : at + size]
 
 
-def tell(**facts: object) -> None:
-    """Print one line: `user`, `assistant`, `tool`, `interrupted`, `audio_bytes` or `versions`."""
+def report(**facts: object) -> None:
+    """Print one line.
+
+    Args:
+        facts: `user`, `assistant`, `tool`, `interrupted`, `audio_bytes` or `versions`.
+    """
     at_s = round(time.monotonic() - _began_s, 2)
     print(json.dumps({"at_s": at_s, **facts}, ensure_ascii=False), flush=True)
 
 
-def tell_versions(client: str) -> None:
-    """Which client this is, on which release of the SDK."""
+def report_versions(client: str) -> None:
+    """Print the versions of the client and of the SDK.
+
+    Args:
+        client: Name of the client's package.
+    """
     names = (client, "aws-sdk-bedrock-runtime", "awscrt")
-    tell(versions={name: version(name) for name in names})
+    report(versions={name: version(name) for name in names})

@@ -1,13 +1,13 @@
-"""The pages' process of the bridge's bench, and its attackers'.
+"""Hold pages for the benchmark `bridge`, or attack the bridge.
 
-    bench_pages.py talk --url URL --bridge PID --sessions 40 --seconds 20
-    bench_pages.py flood|nonsense|deafness --url URL
+    python -m scripts.bench.pages talk --url URL --bridge PID --sessions 40 --seconds 20
+    python -m scripts.bench.pages flood|nonsense|deafness --url URL
 
-`talk`: one page comes and goes before the others, so that what is loaded once costs none of them
-anything. Then they open one after another, 20 ms apart, run for `SETTLE_S`, and the window of
-`--seconds` begins. Prints a `PagesReport` as JSON. `PID` is the bridge's process.
+With `talk`, one page runs before the others, so that none of them pays for what is loaded once.
+Then the pages open one after another, 20 ms apart, run for `SETTLE_S`, and the window of
+`--seconds` begins. The process prints a `PagesReport` as JSON. `PID` is the bridge's process.
 
-The others attack until they are killed, each attacker coming again when it is sent away.
+The other kinds attack until they are killed. An attacker whose connection is closed connects again.
 """
 
 import argparse
@@ -25,24 +25,29 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench_client import INPUT_FORMAT, Kind, Stamp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Origin, Subprotocol
 
+from scripts.bench.common import INPUT_FORMAT, Kind, Stamp, resident_bytes
 from sonic_voice.bridge.frames import FRAME_BYTES, read_answer, voice_frame
 from sonic_voice.bridge.messages import SUBPROTOCOL
 
 SETTLE_S = 2.0
+"""Time from the opening of the last page to the window, in seconds."""
 WARM_UP_S = 1.0
+"""Length of the page that runs before the others, in seconds."""
 
 FRAME_S = 0.02
+"""Length of a page's frame, in seconds."""
 FRAME_SIZE = INPUT_FORMAT.size(FRAME_S)
+"""Size of a page's frame, in bytes."""
 REPORT_EVERY = 5
-"""Frames from one `played` to the next: 100 ms."""
+"""Number of frames from one `played` message to the next: 100 ms."""
 
 ATTACKERS = 16
-"""At once. The bridge lets each one that it sends away wait for 2 s, as it reads no more of it."""
+"""Number of concurrent attackers. The bridge keeps each refused one waiting for 2 s, and reads
+nothing from it during that time."""
 
 
 # --- pages
@@ -50,26 +55,37 @@ ATTACKERS = 16
 
 @dataclass(slots=True)
 class PagesReport:
-    """What the pages saw in their window, and what the bridge's process used in it."""
+    """The measurements of the pages and of the bridge's process in the window."""
 
     answer_ns: list[int] = field(default_factory=lambda: list[int]())
+    """Latencies from the emulator's emission of audio to the page, in nanoseconds."""
     flush_ns: list[int] = field(default_factory=lambda: list[int]())
+    """Latencies from the emulator's emission of an interruption to `flush`, in nanoseconds."""
     gap_ns: list[int] = field(default_factory=lambda: list[int]())
-    """The largest of each page."""
+    """Largest gap of each page, in nanoseconds."""
     dropped: list[int] = field(default_factory=lambda: list[int]())
-    """Close codes of the pages that did not stay to the end."""
+    """Close codes of the pages whose connection was closed before the end."""
     window_s: float = 0.0
+    """Length of the window, in seconds."""
     pages_cpu_s: float = 0.0
+    """CPU time of the pages' process, in seconds."""
     bridge_cpu_s: float = 0.0
+    """CPU time of the bridge's process, in seconds."""
     bridge_waited_s: float = 0.0
-    """In which it had work and no core."""
+    """Time in which the bridge had work but no core, in seconds."""
     warm_bytes: int = 0
-    """The bridge's memory after the one page that came and went."""
+    """Memory of the bridge after the first page."""
     live_bytes: int = 0
+    """Memory of the bridge with all pages."""
 
 
 class BenchPage:
-    """One page: speaks in stamps, and takes the time of what comes."""
+    """A page that sends stamped frames and measures the latency of those that it receives.
+
+    Args:
+        connection: The WebSocket to the bridge.
+        phase: Position of this page's frames in the 20 ms, from 0 to 1.
+    """
 
     def __init__(self, connection: ClientConnection, phase: float) -> None:
         self.report = PagesReport()
@@ -82,11 +98,11 @@ class BenchPage:
         self._flushed_ns = self._came_ns = 0
 
     async def talk(self) -> None:
-        """From the hello to the goodbye."""
+        """Hold a session from `hello` to `bye`."""
         await self._say("hello", version=1)
         while json.loads(await self._connection.recv())["type"] != "listening":
             pass
-        with suppress(ConnectionClosed):  # whoever closes, somebody is still saying something
+        with suppress(ConnectionClosed):  # one side may still send when the other closes
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen())
                 await self._speak()
@@ -119,7 +135,7 @@ class BenchPage:
         answer = read_answer(frame)
         stamp = Stamp.of(answer.pcm)
         if stamp is None or answer.epoch != self._epoch:
-            raise ValueError("sound that is not the echo's, or of an epoch that is over")
+            raise ValueError("audio without a stamp, or of an epoch that is over")
         self._at = {"turn": answer.turn, "samples": answer.end}
         if stamp.kind == Kind.COUNTED:
             self.report.answer_ns.append(now_ns - stamp.at_ns)
@@ -133,7 +149,12 @@ class BenchPage:
 
 
 def connection(url: str, **options: Any) -> connect:
-    """A WebSocket to the bridge at `url`, as its own page opens one."""
+    """Return a WebSocket connection to the bridge, as its own page opens one.
+
+    Args:
+        url: URL of the bridge, with a slash at its end.
+        options: Further options of `connect`.
+    """
     return connect(
         url.replace("http", "ws", 1) + "talk",
         origin=Origin(url.removesuffix("/")),
@@ -145,7 +166,14 @@ def connection(url: str, **options: Any) -> connect:
 
 
 async def pages(url: str, bridge: int, sessions: int, seconds: float) -> PagesReport:
-    """What `sessions` pages see, over a window of `seconds`. `bridge` is the process's id."""
+    """Hold pages and return their report.
+
+    Args:
+        url: URL of the bridge.
+        bridge: Process id of the bridge.
+        sessions: Number of pages.
+        seconds: Length of the window, in seconds.
+    """
     whole = PagesReport()
     talking: list[BenchPage] = []
 
@@ -159,7 +187,7 @@ async def pages(url: str, bridge: int, sessions: int, seconds: float) -> PagesRe
         tasks.create_task(one(0))
         await asyncio.sleep(WARM_UP_S)
         talking.pop().over = True
-    whole.warm_bytes = _resident_bytes(bridge)
+    whole.warm_bytes = resident_bytes(bridge)
     async with asyncio.TaskGroup() as tasks:
         for index in range(sessions):
             tasks.create_task(one(index / sessions))
@@ -175,7 +203,7 @@ async def pages(url: str, bridge: int, sessions: int, seconds: float) -> PagesRe
         ran_to_s, waited_to_s = _scheduled_s(bridge)
         whole.bridge_cpu_s = ran_to_s - ran_s
         whole.bridge_waited_s = waited_to_s - waited_s
-        whole.live_bytes = _resident_bytes(bridge)
+        whole.live_bytes = resident_bytes(bridge)
         for page in talking:
             page.over = True
     for page in talking:
@@ -184,12 +212,8 @@ async def pages(url: str, bridge: int, sessions: int, seconds: float) -> PagesRe
     return whole
 
 
-def _resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def _scheduled_s(pid: int) -> tuple[float, float]:
-    """How long the process has run so far, all threads, and how long it waited for a core."""
+    """Return the time that all threads of a process have run, and have waited for a core."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
     figures = [task.read_text().split() for task in tasks]
     return sum(int(ran) for ran, _, _ in figures) / 1e9, sum(int(w) for _, w, _ in figures) / 1e9
@@ -199,7 +223,11 @@ def _scheduled_s(pid: int) -> tuple[float, float]:
 
 
 async def flood(url: str) -> None:
-    """A second of sound at a time, as fast as it is taken."""
+    """Send a second of audio at a time, as fast as the bridge accepts it.
+
+    Args:
+        url: URL of the bridge.
+    """
     async with connection(url) as socket:
         await socket.send(json.dumps({"type": "hello", "version": 1}))
         while True:
@@ -207,7 +235,11 @@ async def flood(url: str) -> None:
 
 
 async def nonsense(url: str) -> None:
-    """A hello, and then what no page says."""
+    """Send `hello` and then random bytes.
+
+    Args:
+        url: URL of the bridge.
+    """
     async with connection(url) as socket:
         await socket.send(json.dumps({"type": "hello", "version": 1}))
         while True:
@@ -215,7 +247,11 @@ async def nonsense(url: str) -> None:
 
 
 async def deafness(url: str) -> None:
-    """Talks as pages do, and reads nothing of what it is answered."""
+    """Send audio as a page does, and read nothing.
+
+    Args:
+        url: URL of the bridge.
+    """
     where = urlsplit(url)
     raw = sockets.socket()
     raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
@@ -241,7 +277,12 @@ ATTACKS: dict[str, Callable[[str], Coroutine[Any, Any, None]]] = {
 
 
 async def attack(kind: str, url: str) -> None:
-    """Attack until killed."""
+    """Attack the bridge until this process is killed.
+
+    Args:
+        kind: Name of the attack, one of `ATTACKS`.
+        url: URL of the bridge.
+    """
 
     async def one() -> None:
         while True:
@@ -250,18 +291,18 @@ async def attack(kind: str, url: str) -> None:
             except (ConnectionClosed, WebSocketException, OSError, TimeoutError):
                 await asyncio.sleep(0)
 
-    os.nice(10)  # attackers have machines of their own; here they share our cores
+    os.nice(10)  # real attackers use other machines; here they share the bridge's cores
     async with asyncio.TaskGroup() as tasks:
         for _ in range(ATTACKERS):
             tasks.create_task(one())
 
 
 async def main() -> None:
-    """Do what the command line asks for."""
-    parser = argparse.ArgumentParser(description="Pages for the bridge's bench, or attackers.")
+    """Hold pages or attack, as the command line asks."""
+    parser = argparse.ArgumentParser(description="Pages of the benchmark `bridge`, or attackers.")
     parser.add_argument("kind", choices=("talk", *ATTACKS))
     parser.add_argument("--url", required=True)
-    parser.add_argument("--bridge", type=int, default=0, help="the process's id")
+    parser.add_argument("--bridge", type=int, default=0, help="process id of the bridge")
     parser.add_argument("--sessions", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=20.0)
     asked = parser.parse_args()

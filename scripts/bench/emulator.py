@@ -1,55 +1,56 @@
-"""Measures the emulator: how late it is with many conversations at once, and whether it grows.
+"""Measure the emulator: its lateness with many conversations at once, and the growth of its memory.
 
-Two processes: an emulator with its TLS, signatures, ears and voice, playing the demonstration's
-scenario; and this one, which talks to it through the production transport.
+There are two processes: an emulator with its TLS, signatures and speech engines, which plays the
+demonstration's scenario; and this one, which talks to it through the production transport.
 
-- *lateness*: so many scripted conversations at once, in real time, 32 ms a frame. What the service
-  sends is a function of what it heard, so a first run without any network tells for each chunk of
-  sound which input frame brings it about. A chunk is as late as it arrives after the moment at
-  which that frame was due to be sent. In it are the client's own delays; the largest of those is
-  printed beside it.
-- *memory*: conversations one after another, 20 times as fast as life, until so many minutes have
-  been spoken; resident memory of the emulator after each tenth of them. Growth is told from the
-  second tenth on: the first loads what is loaded once.
+- *lateness*: a number of scripted conversations at once, in real time, with frames of 32 ms. The
+  service's output is a function of its input, so that a first run without a network finds the input
+  frame that causes each chunk of audio. The lateness of a chunk is the time from the moment at
+  which that frame was due to the arrival of the chunk. It includes the client's own delays, of
+  which the largest is printed.
+- *memory*: conversations one after another, 20 times as fast as real time, until a number of
+  minutes have been spoken, with the emulator's resident memory after each tenth of them. Growth is
+  measured from the second tenth on, because the first one includes what is loaded once.
 
-Ends with 0 if both targets are met, 1 if not, 130 at Ctrl-C; no process stays behind.
+The exit code is 0 if both targets are met, 1 if not, 130 at Ctrl-C. No process is left.
 """
 
 import argparse
 import asyncio
-import os
 import statistics
 import sys
 import wave
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import cast
 
+from scripts.bench.common import FRAME_S, MODEL, cpu_s, resident_bytes, served
 from sonic_voice import wire
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.emulator import speech
 from sonic_voice.emulator.assembly import emulator, sonic_service
 from sonic_voice.emulator.brains.scripted import ScenarioBrain
 from sonic_voice.emulator.scenario import load_scenario
-from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
+from sonic_voice.emulator.server import LOCAL_REGION
 from sonic_voice.emulator.service.effects import Effect, Emit, Refusal, Speak, StreamRequest
 from sonic_voice.transport import Stream
 
-MODEL = "amazon.nova-2-sonic-v1:0"
-FRAME_S = 0.032
 RATE_HZ = 16_000
+"""Sample rate in both directions, in Hz."""
 FRAME_BYTES = int(FRAME_S * RATE_HZ) * 2
+"""Size of a frame, in bytes."""
 TAIL_S = 4.0
-"""Silence after the recording, for the last answer."""
+"""Silence after the recording, for the last answer, in seconds."""
 
 LATENESS_MS = 50.0
+"""Target: maximum lateness of a chunk, in milliseconds."""
 GROWTH_MIB_PER_H = 10.0
+"""Target: maximum growth of memory in an hour of speech, in MiB."""
 STEPS = 10
+"""Number of measurements of memory."""
 SPEED = 20.0
+"""Speed of the conversations for memory, relative to real time."""
 MIB = 1024 * 1024
 
 FOLDER = cast(Path, resources.files("sonic_voice.emulator"))
@@ -66,7 +67,7 @@ GOODBYE = (wire.ContentEnd("P", "A"), wire.PromptEnd("P"), wire.SessionEnd())
 
 
 def frames() -> list[bytes]:
-    """What the person says, in frames."""
+    """Return the user's speech, in frames."""
     with wave.open(str(FOLDER / "demo.wav")) as recording:
         pcm = recording.readframes(recording.getnframes())
         pcm = speech.resample(pcm, recording.getframerate(), RATE_HZ)
@@ -75,6 +76,11 @@ def frames() -> list[bytes]:
 
 
 def answer(call: wire.ToolUse) -> tuple[wire.Input, ...]:
+    """Return the records that answer a tool call.
+
+    Args:
+        call: The call.
+    """
     content = f"result of {call.tool_use}"
     return (
         wire.ToolResultStart("P", content, call.tool_use),
@@ -87,7 +93,11 @@ def answer(call: wire.ToolUse) -> tuple[wire.Input, ...]:
 
 
 def expected(spoken: list[bytes]) -> list[int]:
-    """For each chunk of sound, in order, the number of the frame that brings it about."""
+    """Return for each chunk of audio, in order, the number of the frame that causes it.
+
+    Args:
+        spoken: The user's speech, in frames.
+    """
     request = StreamRequest(MODEL, LOCAL_REGION, "reference")
     brain = ScenarioBrain(load_scenario(FOLDER / "demo.yaml"), speech.resample)
     service = sonic_service(brain)(request)
@@ -122,18 +132,26 @@ def expected(spoken: list[bytes]) -> list[int]:
 
 @dataclass(slots=True)
 class Conversation:
-    """One scripted conversation, and when its sound came."""
+    """A scripted conversation, and the arrival times of its audio."""
 
     stream: Stream
     came_s: list[float] = field(default_factory=lambda: list[float]())
+    """Arrival time of each chunk, in seconds of the loop's clock."""
     began_s: float = 0.0
+    """Time at which the first frame was due, in seconds of the loop's clock."""
     called: asyncio.Event = field(default_factory=asyncio.Event)
-    """The tool was called, as it is once in each; what is asked after a goodbye is lost."""
+    """Event of the tool call, one in each conversation. A call after the end would be lost."""
     own_delay_s: float = 0.0
-    """The latest that this client was with a frame of its own."""
+    """Largest delay of this client with a frame, in seconds."""
 
     async def hold(self, spoken: list[bytes], *, speed: float = 1.0, start_s: float = 0.0) -> None:
-        """From the first event to the last. `start_s`: when to begin, on the loop's clock."""
+        """Hold the conversation from the first event to the last.
+
+        Args:
+            spoken: The user's speech, in frames.
+            speed: Speed relative to real time.
+            start_s: Time of the first frame, in seconds of the loop's clock; 0: at once.
+        """
         reading = asyncio.create_task(self._read())
         try:
             await self._talk(spoken, speed, start_s)
@@ -172,7 +190,11 @@ class Conversation:
             await self.stream.send(wire.encode_input(record))
 
     def lateness_ms(self, due: list[int]) -> list[float]:
-        """Of each chunk of sound."""
+        """Return the lateness of each chunk of audio, in milliseconds.
+
+        Args:
+            due: For each chunk the number of the frame that causes it.
+        """
         return [
             (came_s - self.began_s - number * FRAME_S) * 1000
             for came_s, number in zip(self.came_s, due, strict=False)
@@ -180,19 +202,29 @@ class Conversation:
 
 
 async def measure_lateness(transport: BedrockTransport, streams: int, server: int) -> bool:
+    """Hold conversations at once and print their lateness.
+
+    Args:
+        transport: A transport to the emulator.
+        streams: Number of conversations.
+        server: Process id of the emulator.
+
+    Returns:
+        Whether the target is met.
+    """
     spoken = frames()
     due = expected(spoken)
     conversations = [Conversation(await transport.open(MODEL)) for _ in range(streams)]
     loop = asyncio.get_running_loop()
-    cpu_s, now_s = _cpu_s(server), loop.time()
-    # Not in step, as no two people are: spread over one frame, or all would talk at one instant.
+    used_s, now_s = cpu_s(server), loop.time()
+    # Spread over one frame, because people do not speak synchronously.
     await asyncio.gather(
         *(
             one.hold(spoken, start_s=now_s + 1 + number * FRAME_S / streams)
             for number, one in enumerate(conversations)
         )
     )
-    cores = (_cpu_s(server) - cpu_s) / (loop.time() - now_s)
+    cores = (cpu_s(server) - used_s) / (loop.time() - now_s)
     late_ms = sorted(ms for one in conversations for ms in one.lateness_ms(due))
     whole = sum(len(one.came_s) == len(due) for one in conversations)
     own_ms = 1000 * max(one.own_delay_s for one in conversations)
@@ -208,6 +240,16 @@ async def measure_lateness(transport: BedrockTransport, streams: int, server: in
 
 
 async def measure_memory(transport: BedrockTransport, minutes: float, server: int) -> bool:
+    """Hold conversations one after another and print the emulator's memory.
+
+    Args:
+        transport: A transport to the emulator.
+        minutes: Minutes of speech in all conversations together.
+        server: Process id of the emulator.
+
+    Returns:
+        Whether the target is met.
+    """
     spoken = frames()
     one_s = len(spoken) * FRAME_S
     each = max(1, round(minutes * 60 / one_s / STEPS))
@@ -218,7 +260,7 @@ async def measure_memory(transport: BedrockTransport, minutes: float, server: in
     for step in range(STEPS):
         for _ in range(each):
             await Conversation(await transport.open(MODEL)).hold(spoken, speed=SPEED)
-        sizes.append(_rss_bytes(server) / MIB)
+        sizes.append(resident_bytes(server) / MIB)
         print(
             f"  after {(step + 1) * each * one_s / 60:5.1f} min  {sizes[-1]:7.1f} MiB", flush=True
         )
@@ -228,68 +270,42 @@ async def measure_memory(transport: BedrockTransport, minutes: float, server: in
     return growth < GROWTH_MIB_PER_H
 
 
-def _rss_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 # --- processes
 
 
 async def serve() -> None:
-    """The emulator's process: says where it is, and ends with its input."""
+    """Run an emulator that prints its endpoint and CA file, until the standard input ends."""
     async with emulator(FOLDER / "demo.yaml") as running:
         print(running.endpoint, running.ca_file, flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 
-@asynccontextmanager
-async def served(script: str, *arguments: str) -> AsyncGenerator[tuple[BedrockTransport, Process]]:
-    """A transport to an emulator in a process of its own, `script --serve`, and that process."""
-    server: Process = await asyncio.create_subprocess_exec(
-        *(sys.executable, script, "--serve", *arguments), stdin=PIPE, stdout=PIPE
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    try:
-        endpoint, ca_file = (await server.stdout.readline()).decode().split()
-        transport = BedrockTransport(
-            region=LOCAL_REGION,
-            endpoint=endpoint,
-            ca_file=ca_file,
-            access_key=LOCAL_KEYS.access_key,
-            secret_key=LOCAL_KEYS.secret_key,
-        )
-        try:
-            yield transport, server
-        finally:
-            await transport.aclose()
-    finally:
-        server.stdin.close()
-        await server.wait()
-
-
 async def bench(streams: int, minutes: float) -> int:
+    """Measure lateness and memory, and return the exit code.
+
+    Args:
+        streams: Number of conversations at once; 0 does not measure lateness.
+        minutes: Minutes of speech; 0 does not measure memory.
+    """
     met = True
     if streams:
-        async with served(__file__) as (transport, server):
+        async with served("scripts.bench.emulator") as (transport, server):
             met = await measure_lateness(transport, streams, server.pid)
     if minutes:
-        async with served(__file__) as (transport, server):
+        async with served("scripts.bench.emulator") as (transport, server):
             met = await measure_memory(transport, minutes, server.pid) and met
     return 0 if met else 1
 
 
 def main() -> int:
+    """Measure what the command line asks for, and return the exit code."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="scripts/bench/run emulator",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--streams", type=int, default=30, help="0: no lateness")
-    parser.add_argument("--minutes", type=float, default=60.0, help="spoken; 0: no memory")
+    parser.add_argument("--streams", type=int, default=30, help="conversations; 0: no lateness")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of speech; 0: no memory")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     try:

@@ -1,12 +1,13 @@
-"""A stand-in protocol that keeps what the peer sends before the HTTP/2 connection is there."""
+"""A protocol that records what the peer sends before the HTTP/2 connection exists."""
 
 import asyncio
 
 
 class EarlyBytes(asyncio.Protocol):
-    """Keeps what the peer sends until a protocol is there to receive it.
+    """A protocol that records received data and the end of the connection for its successor.
 
-    A transport is paused at once: what arrived before its protocol would be received by nobody.
+    It pauses its transport at once. Without it, data that arrives before the successor is set would
+    be lost.
     """
 
     def __init__(self) -> None:
@@ -27,8 +28,12 @@ class EarlyBytes(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         self._lost, self._why = True, exc
 
-    def hand_over(self, protocol: asyncio.Protocol) -> None:
-        """Pass on to `protocol` all that happened until now."""
+    def replay_to(self, protocol: asyncio.Protocol) -> None:
+        """Repeat the recorded calls on another protocol.
+
+        Args:
+            protocol: The successor, which the transport calls from now on.
+        """
         for data in self._received:
             protocol.data_received(data)
         if self._lost:

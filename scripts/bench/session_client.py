@@ -1,20 +1,19 @@
-"""One client process of the bench: sessions of one kind, in real time, against its emulator.
+"""Hold sessions of one kind in real time, as a client process of the benchmark `sessions`.
 
-    bench_client.py ours|bare --sessions 10 --seconds 20
+    python -m scripts.bench.session_client ours|bare --sessions 10 --seconds 20
 
 `ours` is `converse` over `BedrockTransport`. `bare` is the AWS SDK over its CRT client, written
-as its samples are: a client for each session, one task that sends, one that receives, `json` and
-`base64` and nothing else. (One client for all sessions would put them on one connection: 15 % less
-CPU and a twentieth of the memory, at twice the latency.) Source and sink are the same objects for
-both. Where the emulator is, and whom to trust, stands in the environment, as for any program.
+like the SDK's samples: a client for each session, one task that sends, one that receives, `json`
+and `base64` and nothing else. (One client for all sessions would put them on one connection: 15 %
+less CPU and a twentieth of the memory, at twice the latency.) Source and sink are the same objects
+for both. The emulator's endpoint and CA are in the environment, as for any program.
 
-One session comes and goes before the others, so that what is loaded and set up once costs none of
-them time. Then the sessions open one after another, run for `SETTLE_S`, and the window of
-`--seconds` begins: CPU time (of all threads) and latencies are those of the window, opening and
-closing are outside of it. Prints a `ClientReport` as JSON.
+One session runs before the others, so that none of them spends time on what is loaded and set up
+once. Then the sessions open one after another, run for `SETTLE_S`, and the window of `--seconds`
+begins. CPU time (of all threads) and latencies are those of the window; opening and closing are
+outside of it. The process prints a `ClientReport` as JSON.
 
-Every frame carries a `Stamp` at its beginning, in both directions: `time.monotonic_ns` is one
-clock for all processes of a machine.
+Every frame begins with a `Stamp`, in both directions.
 """
 
 import argparse
@@ -22,18 +21,22 @@ import asyncio
 import gc
 import json
 import math
-import os
-import struct
 import time
 from base64 import b64decode, b64encode
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass, field
-from enum import IntEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any
 
-from sonic_voice.config import AudioFormat
+from scripts.bench.common import (
+    FRAME_S,
+    INPUT_FORMAT,
+    MODEL,
+    OUTPUT_FORMAT,
+    Kind,
+    Stamp,
+    resident_bytes,
+)
 
 if TYPE_CHECKING:
     from aws_sdk_bedrock_runtime.models import (
@@ -49,106 +52,81 @@ if TYPE_CHECKING:
         InvokeModelWithBidirectionalStreamOperationOutput,
     ]
 
-INPUT_FORMAT = AudioFormat(16_000)
-OUTPUT_FORMAT = AudioFormat(24_000)
-FRAME_S = 0.032
-"""The frame the service's documentation recommends: 512 samples, 1,024 bytes at 16 kHz."""
-
 WARM_UP_S = 1.0
+"""Length of the session that runs before the others, in seconds."""
 SETTLE_S = 1.0
+"""Time from the opening of the last session to the window, in seconds."""
 
-MODEL = "amazon.nova-2-sonic-v1:0"
 SYSTEM = "You are the other end of a benchmark."
-
-
-class Kind(IntEnum):
-    """What a frame is good for."""
-
-    WARM = 0
-    """Nothing: outside of the window."""
-    COUNTED = 1
-    OPENED = 2
-    """The first of its session; its time is that of the call that opened the session."""
-
-
-class Stamp(NamedTuple):
-    """What stands at the beginning of a frame's samples."""
-
-    kind: int
-    number: int
-    """Within its session and direction, from 0."""
-    at_ns: int
-    """When it was given away: to `send_audio` by the client, to the wire by the emulator."""
-    marker_ns: int = 0
-    """When the interruption before this frame was emitted, in the first frame after it."""
-
-    @classmethod
-    def of(cls, pcm: bytes) -> Self | None:
-        """The stamp of `pcm`, None for samples that the bench has not made, such as silence."""
-        magic, *fields = _STAMP.unpack_from(pcm)
-        return cls(*fields) if magic == _MAGIC else None
-
-    def frame(self, format: AudioFormat) -> bytes:
-        """A frame of sound that carries this stamp."""
-        stamp = _STAMP.pack(_MAGIC, *self)
-        return stamp + bytes(format.size(FRAME_S) - len(stamp))
-
-
-_STAMP = struct.Struct("<4sIIqq")
-_MAGIC = b"\x01\x7fSV"
+"""System prompt of every session."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientReport:
-    """What a client process measured in its window. Resident memory is 0 where it is not told."""
+    """The measurements of a client process in its window.
+
+    Memory is resident memory, and 0 where the system does not tell it.
+    """
 
     sessions: int
+    """Number of concurrent sessions."""
     cpu_s: float
+    """CPU time of all threads in the window, in seconds."""
     window_s: float
+    """Length of the window, in seconds."""
     idle_bytes: int
-    """Before any session, with everything imported that an application imports."""
+    """Memory before any session, with all imports of an application."""
     warm_bytes: int
-    """After the one that came and went, whose memory the first of the others will use again."""
+    """Memory after the first session, which the next one will use again."""
     live_bytes: int
-    """With all sessions."""
+    """Memory with all sessions."""
     event_ns: list[int]
-    """From the emulator's emission of sound to the owner of the session having it."""
+    """Latencies from the emulator's emission of audio to the session's owner, in nanoseconds."""
     flush_ns: list[int]
-    """From the emulator's emission of an interruption to the flush of the sink."""
+    """Latencies from the emulator's emission of an interruption to the flush, in nanoseconds."""
 
     @property
     def cpu_s_per_minute(self) -> float:
-        """CPU seconds per session-minute."""
+        """CPU time for a session-minute, in seconds."""
         return self.cpu_s / self.sessions / (self.window_s / 60)
 
     @property
     def rss_mib(self) -> float:
-        """What all sessions and all that they loaded take."""
+        """Memory of all sessions and of the modules that they loaded, in MiB."""
         return (self.live_bytes - self.idle_bytes) / 2**20
 
     @property
     def rss_kib_per_session(self) -> float:
-        """What each session after the first takes; NaN if there is none."""
+        """Memory of each session after the first, in KiB; NaN if there is only one."""
         further = self.sessions - 1
         return (self.live_bytes - self.warm_bytes) / further / 2**10 if further else math.nan
 
 
 @dataclass(slots=True)
 class Window:
-    """What sessions stamp on their frames, and where they leave what they measure."""
+    """The kinds of frames that sessions send now, and the latencies that they measure."""
 
     first: Kind = Kind.WARM
+    """Kind of the first frame of a session."""
     others: Kind = Kind.WARM
+    """Kind of all other frames."""
     over: bool = False
+    """Whether the sessions should end."""
     event_ns: list[int] = field(default_factory=lambda: list[int]())
+    """See `ClientReport`."""
     flush_ns: list[int] = field(default_factory=lambda: list[int]())
+    """See `ClientReport`."""
 
 
 class Microphone:
-    """An `AudioSource`: the first frame at once, then one at each tick of 32 ms.
+    """An `AudioSource` that gives a frame at once and then one every 32 ms.
 
-    The ticks of a process's microphones are spread over the 32 ms by `phase`, from 0 to 1: people
-    do not speak in step.
+    The frames of several microphones are spread over the 32 ms, because people do not speak
+    synchronously.
+
+    Args:
+        window: The window of the run.
+        phase: Position of this microphone's frames in the 32 ms, from 0 to 1.
     """
 
     done = False
@@ -156,19 +134,19 @@ class Microphone:
     def __init__(self, window: Window, phase: float) -> None:
         self.format = INPUT_FORMAT
         self.speaking = asyncio.Event()
-        """Set once the first frame has been sent."""
+        """Event that is set once the first frame has been sent."""
         self._window = window
         self._phase_s = phase * FRAME_S
         self._opened_ns = 0
         self._number = 0
         self._tick_s = 0.0
 
-    def opens(self) -> None:
-        """The session is being opened now."""
+    def note_opening(self) -> None:
+        """Record that the session is being opened now."""
         self._opened_ns = time.monotonic_ns()
 
     async def read(self) -> bytes:
-        """The next frame, stamped with now; `b""` when the window is over."""
+        """Wait for the next frame and return it, with a stamp; return `b""` at the end."""
         number = self._number
         self._number += 1
         if number == 0:
@@ -182,15 +160,15 @@ class Microphone:
         return Stamp(self._window.others, number, time.monotonic_ns()).frame(INPUT_FORMAT)
 
     def now(self) -> float:
-        """Monotonic seconds."""
+        """See `AudioSource`."""
         return time.monotonic()
 
     async def aclose(self) -> None:
-        """Nothing to give back."""
+        """See `AudioSource`."""
 
 
-class Ear:
-    """An `AudioSink` that takes the time and plays nothing."""
+class TimingSink:
+    """An `AudioSink` that measures latencies and plays nothing."""
 
     pending_s = 0.0
 
@@ -200,46 +178,58 @@ class Ear:
         self._flushed_ns = 0
 
     def play(self, turn: int, pcm: bytes) -> None:
-        """Note how long `pcm` was on its way, and the interruption before it."""
+        """Record the latency of a frame, and of the interruption before it.
+
+        Args:
+            turn: Ignored.
+            pcm: The frame.
+
+        Raises:
+            ValueError: The frame has no stamp, or follows an interruption without a flush.
+        """
         now_ns = time.monotonic_ns()
         stamp = Stamp.of(pcm)
         if stamp is None:
-            raise ValueError("the emulator of the bench has sent sound without a stamp")
+            raise ValueError("the emulator has sent audio without a stamp")
         if stamp.marker_ns and stamp.marker_ns > self._flushed_ns:
-            raise ValueError("an interruption was not acted on before the sound that followed")
+            raise ValueError("an interruption was not acted on before the audio that followed")
         if stamp.kind == Kind.COUNTED:
             self._window.event_ns.append(now_ns - stamp.at_ns)
             if stamp.marker_ns:
                 self._window.flush_ns.append(self._flushed_ns - stamp.marker_ns)
 
     def flush(self) -> None:
-        """Note the time."""
+        """Record the time."""
         self._flushed_ns = time.monotonic_ns()
 
     def played_ms(self, turn: int) -> int:
-        """Nothing sounds here."""
+        """Return 0, because nothing is played.
+
+        Args:
+            turn: Ignored.
+        """
         return 0
 
     async def aclose(self) -> None:
-        """Nothing to give back."""
+        """See `AudioSink`."""
 
 
-type Talk = Callable[[Microphone, Ear], Coroutine[Any, Any, None]]
-"""Holds one session until the microphone has no more."""
+type Talk = Callable[[Microphone, TimingSink], Coroutine[Any, Any, None]]
+"""A function that holds one session until the microphone ends."""
 
 
 @asynccontextmanager
 async def our_sessions() -> AsyncGenerator[Talk]:
-    """`converse` over one transport."""
+    """Yield a function that holds sessions by `converse`, over one transport."""
     from sonic_voice import BedrockTransport, Session, SessionConfig, converse
 
     config = SessionConfig(model=MODEL, system=SYSTEM)
     transport = BedrockTransport()
 
-    async def talk(microphone: Microphone, ear: Ear) -> None:
-        microphone.opens()
+    async def talk(microphone: Microphone, sink: TimingSink) -> None:
+        microphone.note_opening()
         async with Session.open(config, transport) as session:
-            await converse(session, microphone, ear)
+            await converse(session, microphone, sink)
 
     try:
         yield talk
@@ -249,22 +239,22 @@ async def our_sessions() -> AsyncGenerator[Talk]:
 
 @asynccontextmanager
 async def bare_sessions() -> AsyncGenerator[Talk]:
-    """The SDK alone, over its CRT client."""
+    """Yield a function that holds sessions by the SDK alone, over its CRT client."""
     from aws_sdk_bedrock_runtime.client import AsyncBedrockRuntimeClient
     from aws_sdk_bedrock_runtime.config import AsyncBedrockRuntimeConfig
     from aws_sdk_bedrock_runtime.models import InvokeModelWithBidirectionalStreamOperationInput
     from smithy_http.aio.crt import AWSCRTHTTPClient
 
-    async def talk(microphone: Microphone, ear: Ear) -> None:
+    async def talk(microphone: Microphone, sink: TimingSink) -> None:
         config = await AsyncBedrockRuntimeConfig.resolve(transport=AWSCRTHTTPClient())
         client = AsyncBedrockRuntimeClient(config)
-        microphone.opens()
+        microphone.note_opening()
         stream = await client.invoke_model_with_bidirectional_stream(
             InvokeModelWithBidirectionalStreamOperationInput(model_id=MODEL)
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_send_bare(stream, microphone))
-            tasks.create_task(_receive_bare(stream, ear))
+            tasks.create_task(_receive_bare(stream, sink))
         await client.close()
 
     yield talk
@@ -310,7 +300,7 @@ async def _send_bare(stream: "SdkStream", microphone: Microphone) -> None:
     await stream.input_stream.close()
 
 
-async def _receive_bare(stream: "SdkStream", ear: Ear) -> None:
+async def _receive_bare(stream: "SdkStream", sink: TimingSink) -> None:
     from aws_sdk_bedrock_runtime.models import InvokeModelWithBidirectionalStreamOutputChunk
 
     _, output = await stream.await_output()
@@ -319,21 +309,27 @@ async def _receive_bare(stream: "SdkStream", ear: Ear) -> None:
             raise TypeError(f"the emulator answered {received}")
         event = json.loads(received.value.bytes_ or b"{}")["event"]
         if "audioOutput" in event:
-            ear.play(0, b64decode(event["audioOutput"]["content"]))
+            sink.play(0, b64decode(event["audioOutput"]["content"]))
         elif "textOutput" in event and '{ "interrupted" : true }' in event["textOutput"]["content"]:
-            ear.flush()
+            sink.flush()
 
 
 def _resident_bytes() -> int:
+    """Return the resident memory of this process; 0 where the system does not tell it."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return resident_bytes()
     except OSError:
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 async def measure(talk: Talk, sessions: int, seconds: float) -> ClientReport:
-    """The figures of `sessions` at once, over a window of `seconds`."""
+    """Hold sessions and return their figures.
+
+    Args:
+        talk: Function that holds one session.
+        sessions: Number of concurrent sessions.
+        seconds: Length of the window, in seconds.
+    """
     idle_bytes = _resident_bytes()
     await _warm_up(talk)
     gc.collect()
@@ -342,7 +338,7 @@ async def measure(talk: Talk, sessions: int, seconds: float) -> ClientReport:
     async with asyncio.TaskGroup() as tasks:
         for index in range(sessions):
             microphone = Microphone(window, index / sessions)
-            tasks.create_task(talk(microphone, Ear(window)))
+            tasks.create_task(talk(microphone, TimingSink(window)))
             await microphone.speaking.wait()
         await asyncio.sleep(SETTLE_S)
         window.others = Kind.COUNTED
@@ -359,7 +355,7 @@ async def measure(talk: Talk, sessions: int, seconds: float) -> ClientReport:
 async def _warm_up(talk: Talk) -> None:
     window = Window()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(talk(Microphone(window, 0), Ear(window)))
+        tasks.create_task(talk(Microphone(window, 0), TimingSink(window)))
         await asyncio.sleep(WARM_UP_S)
         window.over = True
 
@@ -371,8 +367,8 @@ KINDS: dict[str, Callable[[], AbstractAsyncContextManager[Talk]]] = {
 
 
 async def main() -> None:
-    """Measure what the command line asks for and print it."""
-    parser = argparse.ArgumentParser(description="One client process of the bench.")
+    """Hold the sessions that the command line asks for, and print the report."""
+    parser = argparse.ArgumentParser(description="Client process of the benchmark `sessions`.")
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--sessions", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=20.0)
