@@ -12,10 +12,10 @@ from ..catalog import voice_model, without_region
 from ..errors import ConfigError
 from . import speech
 from .brains.chat_endpoint import openai_brain
-from .brains.scripted import ScenarioBrain, small_talk
+from .brains.scripted import ScriptedBrain, small_talk
 from .brains.small_talk import SmallTalkBrain
 from .faults import parse_fault, with_faults
-from .observers import Watch
+from .observers import EmulatorObserver
 from .scenario import Scenario, load_scenario
 from .server import LOCAL_KEYS, Emulator
 from .server.certificates import Authority
@@ -72,13 +72,13 @@ def emulator(
     behaviour: Behaviour | None = None,
     keys: Keys | Sequence[Keys] = LOCAL_KEYS,
     authority: Authority | None = None,
-    watches: Sequence[Watch] = (),
+    observers: Sequence[EmulatorObserver] = (),
     on_note: OnNote | None = None,
 ) -> Emulator:
     """An emulator that plays `scenario`, or its built-in dialogue; to be entered.
 
     `strict` refuses what real clients are known to do wrong; otherwise `on_note` hears of it. It
-    is short for a `behaviour` of that. `keys`, `authority` and `watches`: see `Emulator`.
+    is short for a `behaviour` of that. `keys`, `authority` and `observers`: see `Emulator`.
     Raises `ScenarioError` for a scenario that cannot be read, `ConfigError` for an unknown model,
     latency, fault or brain, and for an engine that is not installed.
     """
@@ -101,7 +101,7 @@ def emulator(
         max_streams=behaviour.max_streams,
         keys=keys,
         authority=authority,
-        watches=watches,
+        observers=observers,
         on_note=on_note,
     )
 
@@ -127,7 +127,7 @@ def _brain(
         return brain, endpoint.consult
     if scenario is None and recognizes:
         return SmallTalkBrain(lambda: datetime.now().astimezone(), speech.resample), None
-    return ScenarioBrain(scenario or small_talk(), speech.resample), None
+    return ScriptedBrain(scenario or small_talk(), speech.resample), None
 
 
 def sonic_service(

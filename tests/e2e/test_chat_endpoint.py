@@ -20,7 +20,7 @@ from sonic_voice.emulator.brains import chat_completions as openai
 from sonic_voice.emulator.brains.chat_endpoint import (
     KEY_VARIABLE,
     ChatEndpoint,
-    Waits,
+    EndpointTimeouts,
     openai_brain,
 )
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
@@ -141,12 +141,12 @@ async def hangs(request: web.Request) -> web.StreamResponse:
 
 @asynccontextmanager
 async def emulated(
-    server: Server, *, waits: Waits | None = None, hear: Hear | None = None
+    server: Server, *, timeouts: EndpointTimeouts | None = None, hear: Hear | None = None
 ) -> AsyncGenerator[BedrockTransport]:
     """A transport to an emulator whose brain is `server`."""
     brain, endpoint = openai_brain(f"openai:{server.url}#tiny", speech.resample)
-    if waits is not None:
-        endpoint = ChatEndpoint(endpoint.url, key=SECRET, waits=waits)
+    if timeouts is not None:
+        endpoint = ChatEndpoint(endpoint.url, key=SECRET, timeouts=timeouts)
     factory = service_factory(
         brain, speech.detector, new_id=lambda: str(uuid4()), recognizes=hear is not None
     )
@@ -295,11 +295,11 @@ async def test_trouble_is_said_and_logged_and_the_stream_goes_on(
 ) -> None:
     move, said, logged = TROUBLE[name]
     server = Server(move, says("All is well."))
-    waits = Waits(first_s=1.0 if name == "silence" else PATIENCE_S)
+    timeouts = EndpointTimeouts(first_s=1.0 if name == "silence" else PATIENCE_S)
     caplog.set_level(logging.WARNING, "sonic_voice")
     async with (
         server.running(),
-        emulated(server, waits=waits) as transport,
+        emulated(server, timeouts=timeouts) as transport,
         talking(transport) as session,
     ):
         assert await turn(session, "hello") == said
@@ -341,7 +341,7 @@ async def test_a_pause_in_the_middle_of_an_answer_has_an_end() -> None:
     server.moves.append(server.slowly("One. Two", ""))
     async with (
         server.running(),
-        emulated(server, waits=Waits(next_s=0.2)) as transport,
+        emulated(server, timeouts=EndpointTimeouts(next_s=0.2)) as transport,
         talking(transport) as session,
     ):
         assert await turn(session, "hello") == ["One.", openai.BROKEN_OFF]

@@ -8,7 +8,7 @@ import pytest
 from sonic_voice.catalog import voice_model
 from sonic_voice.emulator.brains import chat_completions as openai
 from sonic_voice.emulator.brains.chat_completions import ChatBrain
-from sonic_voice.emulator.observers.output_grammar import Grammar
+from sonic_voice.emulator.observers.output_grammar import OutputGrammar
 from sonic_voice.wire import AudioStart, PromptStart, SessionStart, ToolDefinition
 
 from ..support.service_host import GO, RATE_HZ, V2, V25, Host, no_resampling, spoken
@@ -69,7 +69,7 @@ def messages(host: Host) -> list[tuple[str, str]]:
 
 
 def check_grammar(host: Host) -> None:
-    grammar = Grammar(voice_model(host.model))
+    grammar = OutputGrammar(voice_model(host.model))
     assert [broken for payload in host.payloads for broken in grammar.check(payload)] == []
     assert grammar.end() == []
 

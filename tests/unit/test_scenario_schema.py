@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from sonic_voice.emulator import scenario
-from sonic_voice.emulator.scenario import EXCEPTIONS, BreakHow, parse_scenario, reader
+from sonic_voice.emulator.scenario import EXCEPTIONS, BreakKind, parse_scenario, reader
 from sonic_voice.errors import ScenarioError
 
 SCHEMA = json.loads(
@@ -109,7 +109,7 @@ def test_the_schema_and_the_reader_know_the_same_keys() -> None:
     assert keys("error") == set(reader.FAULT)
     assert keys("test") == set(reader.TEST)
     assert SCHEMA["$defs"]["error"]["properties"]["code"]["enum"] == list(EXCEPTIONS)
-    assert SCHEMA["$defs"]["break"]["enum"] == list(get_args(BreakHow))
+    assert SCHEMA["$defs"]["break"]["enum"] == list(get_args(BreakKind))
 
 
 def test_every_scenario_here_keeps_to_the_schema() -> None:

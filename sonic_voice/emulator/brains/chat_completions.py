@@ -49,7 +49,7 @@ type Json = Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class Sentence:
+class AnswerSentence:
     """A sentence of a message, and what of it was heard."""
 
     text: str
@@ -57,7 +57,7 @@ class Sentence:
 
 
 @dataclass(slots=True)
-class Call:
+class ChatToolCall:
     """A tool call of the endpoint's."""
 
     id: str
@@ -67,12 +67,12 @@ class Call:
 
 
 @dataclass(slots=True)
-class Message:
+class ChatMessage:
     """One message of the conversation."""
 
     role: Literal["user", "assistant"]
-    sentences: list[Sentence] = field(default_factory=list[Sentence])
-    calls: list[Call] = field(default_factory=list[Call])
+    sentences: list[AnswerSentence] = field(default_factory=list[AnswerSentence])
+    calls: list[ChatToolCall] = field(default_factory=list[ChatToolCall])
 
     @property
     def text(self) -> str:
@@ -81,13 +81,13 @@ class Message:
 
 
 @dataclass(slots=True)
-class Incoming:
+class IncomingAnswer:
     """An answer while it comes in."""
 
-    message: Message
+    message: ChatMessage
     speakable: Speakable = field(default_factory=Speakable)
-    calls: list[Call] = field(default_factory=list[Call])
-    indices: dict[int, Call] = field(default_factory=dict[int, Call])
+    calls: list[ChatToolCall] = field(default_factory=list[ChatToolCall])
+    indices: dict[int, ChatToolCall] = field(default_factory=dict[int, ChatToolCall])
     """The latest call of each index; some servers give them all the same."""
     finished: bool = False
     """The endpoint said why it ended."""
@@ -99,7 +99,7 @@ class Incoming:
         """Whether it may well have no end."""
         return self.text_size > MAX_TEXT or self.size > MAX_PIECES
 
-    def take(self, choice: Json) -> list[str]:
+    def add_choice(self, choice: Json) -> list[str]:
         """The next of it; returns the sentences that are complete now."""
         self.finished = self.finished or bool(choice.get("finish_reason"))
         delta = _object(choice.get("delta") or choice.get("message"))  # not streamed: all at once
@@ -114,7 +114,7 @@ class Incoming:
         index = index if isinstance(index, int) else len(self.calls)
         call = self.indices.get(index)
         if call is None or (id and call.id not in ("", id)):
-            call = self.indices[index] = Call("", "", "")
+            call = self.indices[index] = ChatToolCall("", "", "")
             self.calls.append(call)
         function = _object(delta.get("function"))
         arguments = function.get("arguments") or ""
@@ -144,10 +144,10 @@ class ChatPartner:
         ]
         self._names = {tool.name for tool in opening.tools}
         self._system = [SPEAK]
-        self._messages: list[Message] = []
-        self._calls: dict[int, tuple[Call, Message]] = {}
+        self._messages: list[ChatMessage] = []
+        self._calls: dict[int, tuple[ChatToolCall, ChatMessage]] = {}
         self._numbered = 0
-        self._incoming: Incoming | None = None
+        self._incoming: IncomingAnswer | None = None
         self._owed = False
         self._round = 0
 
@@ -205,7 +205,7 @@ class ChatPartner:
             return self._give_up(incoming, "unreadable" if read is None else read["error"])
         said: list[str] = []
         for choice in _list(read.get("choices"))[:1]:
-            said = self._say(incoming, incoming.take(_object(choice)))
+            said = self._say(incoming, incoming.add_choice(_object(choice)))
         if incoming.too_long:
             incoming.finished = True
             return self._finish(incoming, said)
@@ -213,18 +213,18 @@ class ChatPartner:
 
     # What comes in.
 
-    def _say(self, incoming: Incoming, said: list[str]) -> list[str]:
-        incoming.message.sentences += map(Sentence, said)
+    def _say(self, incoming: IncomingAnswer, said: list[str]) -> list[str]:
+        incoming.message.sentences += map(AnswerSentence, said)
         return said
 
-    def _give_up(self, incoming: Incoming, error: object) -> Reply:
+    def _give_up(self, incoming: IncomingAnswer, error: object) -> Reply:
         """The sentences so far stand; the user is told that no more will come."""
         self._incoming = None
         sorry = BROKEN_OFF if incoming.message.sentences else UNREACHED
         text = str(_object(error).get("message") or error)
         return Reply((sorry,), notes=(("chat-endpoint", text),))
 
-    def _finish(self, incoming: Incoming, said: list[str] | None = None) -> Reply:
+    def _finish(self, incoming: IncomingAnswer, said: list[str] | None = None) -> Reply:
         said = (said or []) + self._say(incoming, incoming.speakable.rest())
         if not incoming.finished:
             reply = self._give_up(incoming, "the answer ended without a finish_reason")
@@ -242,7 +242,7 @@ class ChatPartner:
             said = [NO_ANSWER]
         return Reply(tuple(said))
 
-    def _requests(self, incoming: Incoming) -> tuple[ToolRequest, ...]:
+    def _requests(self, incoming: IncomingAnswer) -> tuple[ToolRequest, ...]:
         """The calls that can be made; what is wrong with others is their result."""
         requests: list[ToolRequest] = []
         if self._round > ROUNDS:
@@ -265,19 +265,19 @@ class ChatPartner:
     # The conversation, and what goes out of it.
 
     def _add(self, role: Literal["user", "assistant"], text: str) -> None:
-        self._messages.append(Message(role, [Sentence(text, text)]))
+        self._messages.append(ChatMessage(role, [AnswerSentence(text, text)]))
 
     def _forget_unheard(self) -> None:
         for message in self._messages:
             heard = [said.heard for said in message.sentences if said.heard]
-            message.sentences = [Sentence(text, text) for text in heard]
+            message.sentences = [AnswerSentence(text, text) for text in heard]
         self._messages = [m for m in self._messages if m.sentences or m.calls]
 
     def _ask(self) -> Ask:
         """A request for the conversation so far, whose answer is its next message."""
         self._round += 1
         body = self._fixed | {"messages": list(self._written())} | self._offered()
-        self._incoming = Incoming(Message("assistant"))
+        self._incoming = IncomingAnswer(ChatMessage("assistant"))
         self._messages.append(self._incoming.message)
         return Ask(json.dumps(body))
 
@@ -345,12 +345,12 @@ def _numbers(opening: Opening) -> dict[str, Any]:
     return {name: value for name, value in numbers.items() if value is not None}
 
 
-def _written_call(call: Call) -> dict[str, Any]:
+def _written_call(call: ChatToolCall) -> dict[str, Any]:
     function = {"name": call.tool, "arguments": call.arguments_json or "{}"}
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _written_result(call: Call) -> dict[str, Any]:
+def _written_result(call: ChatToolCall) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call.id, "content": call.result_json or STILL_RUNNING}
 
 

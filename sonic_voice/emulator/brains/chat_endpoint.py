@@ -48,7 +48,7 @@ _SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class EndpointTimeouts:
     """How long an endpoint may take, in seconds."""
 
     connect_s: float = 5.0
@@ -62,7 +62,7 @@ class EndpointError(Exception):
     """The endpoint gave no answer, or not all of it; the message says why."""
 
 
-class ServerSentEvents:
+class ServerSentEventParser:
     """The `data` of each event of a stream, whatever pieces it comes in. Comments are skipped."""
 
     def __init__(self) -> None:
@@ -88,23 +88,25 @@ class ServerSentEvents:
 class ChatEndpoint:
     """An endpoint, for any number of requests at once. `url` is that of `chat/completions`."""
 
-    def __init__(self, url: str, *, key: str = "", waits: Waits | None = None) -> None:
+    def __init__(
+        self, url: str, *, key: str = "", timeouts: EndpointTimeouts | None = None
+    ) -> None:
         self.url = url
         self._shown_url = url.partition("?")[0]  # a query may hold secrets
         self._key = key
-        self._waits = waits or Waits()
+        self._timeouts = timeouts or EndpointTimeouts()
 
     async def consult(self, body_json: str) -> AsyncGenerator[str]:
         """Ask; see `effects.Consult`."""
         import aiohttp
 
-        waits = self._waits
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=waits.connect_s)
+        timeouts = self._timeouts
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s)
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         now_s = asyncio.get_running_loop().time
-        until_s = now_s() + waits.first_s
+        until_s = now_s() + timeouts.first_s
         try:
             async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
                 async with asyncio.timeout_at(until_s):
@@ -118,7 +120,7 @@ class ChatEndpoint:
                         if piece is None:
                             return
                         yield piece
-                        until_s = now_s() + waits.next_s
+                        until_s = now_s() + timeouts.next_s
         except EndpointError as error:
             yield self._failed(str(error))
         except TimeoutError:
@@ -141,7 +143,7 @@ async def _pieces(response: "ClientResponse") -> AsyncGenerator[str]:
     if response.content_type == "application/json":
         yield _checked(await _whole(response))
         return
-    events = ServerSentEvents()
+    events = ServerSentEventParser()
     async for received in response.content.iter_any():
         for event in events.feed(received):
             if event.strip() == _DONE:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..language.words import STOP_WORDS, Word, said, word_set
-from .tool_schema import Claims, Property, name_words
+from .tool_schema import Property, WordClaims, name_words
 
 _ROLES: tuple[tuple[str, str], ...] = (
     ("from origin source start departure", "from"),
@@ -39,7 +39,7 @@ def _markers(prop: Property) -> list[str]:
     return next((after for role, after in _ROLES if names & set(role.split())), _ELSEWHERE).split()
 
 
-def fill_texts(wanted: Sequence[Property], claims: Claims, found: dict[str, Any]) -> None:
+def fill_texts(wanted: Sequence[Property], claims: WordClaims, found: dict[str, Any]) -> None:
     """Add to `found` the texts in the words that are left."""
     texts = [prop for prop in wanted if prop.name not in found and prop.kind == "text"]
     starts = _introduced(texts, claims)
@@ -61,7 +61,7 @@ def free_answer(wanted: Property, words: Sequence[Word]) -> str | None:
     return said(words) or None if wanted.verbatim else _trimmed(words, _ANSWER)
 
 
-def _introduced(texts: Sequence[Property], claims: Claims) -> dict[str, int]:
+def _introduced(texts: Sequence[Property], claims: WordClaims) -> dict[str, int]:
     """Where the words begin that a preposition or the property's name introduces."""
     seen: list[tuple[int, int, int]] = []
     for order, prop in enumerate(texts):
@@ -80,7 +80,7 @@ def _introduced(texts: Sequence[Property], claims: Claims) -> dict[str, int]:
     return starts
 
 
-def _text(prop: Property, claims: Claims, start: int, ends: set[int]) -> str | None:
+def _text(prop: Property, claims: WordClaims, start: int, ends: set[int]) -> str | None:
     """The free words from `start` up to `ends`, the sentence's end, or the tool's name."""
     span: list[int] = []
     for at in range(start, len(claims.words)):

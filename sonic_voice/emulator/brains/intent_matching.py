@@ -33,7 +33,7 @@ from typing import Any, cast
 
 from ...wire import ToolDefinition
 from ..language.words import STOP_WORDS, Word, alike, related, word_set, words_of
-from .slot_filling import Filled, answer_to, fill_arguments, without_words
+from .slot_filling import FilledSlots, default_value, fill_arguments, parse_answer
 from .tool_schema import Property, name_words, properties
 
 MATCH = 2.75
@@ -66,7 +66,7 @@ _CALLED_OFF = (
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
+class MatchedCall:
     """A call with its arguments."""
 
     tool: str
@@ -74,10 +74,10 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
+class MatchedCalls:
     """The request is understood: these tools are to be called, at once."""
 
-    calls: tuple[ToolCall, ...]
+    calls: tuple[MatchedCall, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Question:
     sentence: str
 
 
-class Tool:
+class OfferedTool:
     """A tool as it can be meant."""
 
     def __init__(self, definition: ToolDefinition) -> None:
@@ -112,15 +112,15 @@ class Tool:
 class Candidate:
     """A tool, what was found for it, and how well the words fit."""
 
-    tool: Tool
-    filled: Filled
+    tool: OfferedTool
+    filled: FilledSlots
     score: float
     meant: bool
     """Whether a word of the name or the description was said."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
+class _PendingRequest:
     """Calls that wait for what was asked."""
 
     candidates: tuple[Candidate, ...]
@@ -141,11 +141,11 @@ class ToolMatcher:
 
     def __init__(self, tools: Sequence[ToolDefinition], choice: str = "") -> None:
         mode, _, name = choice.partition(":")
-        offered = [Tool(tool) for tool in tools]
+        offered = [OfferedTool(tool) for tool in tools]
         named = [tool for tool in offered if tool.name == name]
         self.tools = tuple(named if mode == "tool" and named else offered)
         self._forced = mode == "any" or (mode == "tool" and bool(named))
-        self._pending: _Pending | None = None
+        self._pending: _PendingRequest | None = None
 
     @property
     def forced(self) -> bool:
@@ -161,7 +161,7 @@ class ToolMatcher:
         """Ask no longer."""
         self._pending = None
 
-    def hear(self, text: str, today: date) -> Calls | Question | None:
+    def hear(self, text: str, today: date) -> MatchedCalls | Question | None:
         """What the utterance means for the tools; None: nothing, it is small talk."""
         words = words_of(text)
         pending, self._pending = self._pending, None
@@ -170,9 +170,9 @@ class ToolMatcher:
             return self._answered(pending, words, today)
         if request is None:
             return None
-        return self._outcome(_Pending(tuple(request), tuple(words)))
+        return self._outcome(_PendingRequest(tuple(request), tuple(words)))
 
-    def nearest(self, text: str, today: date) -> Tool | None:
+    def nearest(self, text: str, today: date) -> OfferedTool | None:
         """The tool that the utterance may have meant, without being a call of it."""
         best = self._best(words_of(text), today)
         return best.tool if best is not None and best.meant and best.score >= NEAR else None
@@ -213,23 +213,27 @@ class ToolMatcher:
     def _completed(self, candidate: Candidate, words: Sequence[Word], today: date) -> Candidate:
         """`candidate` with something for all that is required."""
         filled = candidate.filled
-        rest = {p.name: without_words(p, words, today) for p in filled.missing}
+        rest = {p.name: default_value(p, words, today) for p in filled.missing}
         full = replace(filled, arguments=filled.arguments | rest, missing=())
         return replace(candidate, filled=full)
 
     # Questions.
 
-    def _outcome(self, request: _Pending) -> Calls | Question:
+    def _outcome(self, request: _PendingRequest) -> MatchedCalls | Question:
         if any(candidate.filled.missing for candidate in request.candidates):
             self._pending = request
             return Question(question(request.wanted[1]))
-        return Calls(tuple(ToolCall(c.tool.name, c.filled.arguments) for c in request.candidates))
+        return MatchedCalls(
+            tuple(MatchedCall(c.tool.name, c.filled.arguments) for c in request.candidates)
+        )
 
-    def _answered(self, pending: _Pending, words: Sequence[Word], today: date) -> Calls | Question:
+    def _answered(
+        self, pending: _PendingRequest, words: Sequence[Word], today: date
+    ) -> MatchedCalls | Question:
         if " ".join(word.plain for word in words) in _CALLED_OFF:
             return Question("All right, never mind.")
         at, wanted = pending.wanted
-        value = answer_to(wanted, words, today)
+        value = parse_answer(wanted, words, today)
         if value is None:
             if pending.attempts + 1 >= ATTEMPTS:
                 return Question(f"I still have no {wanted.spoken}, so let us leave it.")
@@ -237,7 +241,7 @@ class ToolMatcher:
             return Question(f"Sorry, I did not get that. {question(wanted)}")
         candidates = list(pending.candidates)
         candidates[at] = _with(candidates[at], wanted, value)
-        return self._outcome(_Pending(tuple(candidates), pending.words))
+        return self._outcome(_PendingRequest(tuple(candidates), pending.words))
 
 
 def _fits(candidate: Candidate) -> bool:
@@ -279,7 +283,7 @@ def _parted(parts: Sequence[str]) -> list[list[str]]:
     return telling or [list(parts)]
 
 
-def _judge(tool: Tool, words: Sequence[Word], today: date) -> Candidate:
+def _judge(tool: OfferedTool, words: Sequence[Word], today: date) -> Candidate:
     """How well `tool` fits the words."""
     spoken = [word.plain for word in words]
     named, share, exact = max(

@@ -44,10 +44,10 @@ def _failure(result: Mapping[str, Any]) -> str | None:
     if error:
         if isinstance(error, dict) and "message" in error:
             error = cast("dict[str, Any]", error)["message"]
-        return _told(error, 0) if error is not True else "it gave no reason"
+        return _spoken_value(error, 0) if error is not True else "it gave no reason"
     if str(result.get("status", "")).lower() in ("error", "failed", "failure"):
         reason = next((result[key] for key in ("message", "reason") if key in result), None)
-        return "it gave no reason" if reason is None else _told(reason, 0)
+        return "it gave no reason" if reason is None else _spoken_value(reason, 0)
     return None
 
 
@@ -56,16 +56,16 @@ def _plainly(name: str, value: Any) -> tuple[str, ...]:
         return (_sentence(_cut(value)),)
     if isinstance(value, list) and value:
         return _listed(name, "results", cast("list[Any]", value))
-    return (_sentence(f"{name}: {_told(value, 0)}"),)
+    return (_sentence(f"{name}: {_spoken_value(value, 0)}"),)
 
 
 def _listed(name: str, key: str, values: Sequence[Any]) -> tuple[str, ...]:
     """A list of objects, one sentence each; a list of anything else, in one sentence."""
     if not all(isinstance(value, dict) for value in values):
-        return (_sentence(f"{name}: {_spoken(key)}: {_told(values, 0)}"),)
+        return (_sentence(f"{name}: {_spoken(key)}: {_spoken_value(values, 0)}"),)
     head = f"{name}: {_counted(len(values), key)}."
     items = zip(_ORDER, values, strict=False)
-    lines = [_sentence(f"{nth}: {_told(value, 1)}") for nth, value in items]
+    lines = [_sentence(f"{nth}: {_spoken_value(value, 1)}") for nth, value in items]
     rest = len(values) - MAX_ITEMS
     return (head, *lines, *((f"And {rest} more.",) if rest > 0 else ()))
 
@@ -80,9 +80,9 @@ def _counted(count: int, key: str) -> str:
 def _fields(fields: Mapping[str, Any], depth: int) -> str:
     shown = [(key, value) for key, value in fields.items() if value is not None]
     parts = [
-        f"{_spoken(key)}: {_told(value, depth + 1)}"
+        f"{_spoken(key)}: {_spoken_value(value, depth + 1)}"
         if isinstance(value, (dict, list)) and value
-        else f"{_spoken(key)} is {_told(value, depth + 1)}"
+        else f"{_spoken(key)} is {_spoken_value(value, depth + 1)}"
         for key, value in shown[:MAX_FIELDS]
     ]
     if len(shown) > MAX_FIELDS:
@@ -90,7 +90,7 @@ def _fields(fields: Mapping[str, Any], depth: int) -> str:
     return _and(parts) if parts else "nothing"
 
 
-def _told(value: Any, depth: int) -> str:
+def _spoken_value(value: Any, depth: int) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -104,10 +104,10 @@ def _told(value: Any, depth: int) -> str:
         items = cast("list[Any]", value)
         if depth >= MAX_DEPTH:
             return f"{len(items)} values"
-        told = [_told(item, depth + 1) for item in items[:MAX_ITEMS]]
+        spoken = [_spoken_value(item, depth + 1) for item in items[:MAX_ITEMS]]
         if len(items) > MAX_ITEMS:
-            told.append(f"{len(items) - MAX_ITEMS} more")
-        return _and(told) if told else "nothing"
+            spoken.append(f"{len(items) - MAX_ITEMS} more")
+        return _and(spoken) if spoken else "nothing"
     return _cut(str(value)) or "nothing"
 
 

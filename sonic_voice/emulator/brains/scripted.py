@@ -11,9 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..scenario import Call, Recording, Scenario, Step, fill, parse_scenario
+from ..scenario import Recording, Scenario, ScenarioCall, ScenarioStep, fill, parse_scenario
 from ..scenario.conditions import all_met, met
-from ..scenario.step_graph import places
+from ..scenario.step_graph import step_numbers
 from ..scenario.templates import as_said
 from ..service.brain import Opening, Partner, Reply, Resample, ToolRequest
 
@@ -23,7 +23,7 @@ UNKNOWN_WORDS = "something else"
 """The transcript of an utterance after the last step."""
 
 
-class ScenarioBrain:
+class ScriptedBrain:
     """A scenario for any number of streams. Satisfies `partner.Brain`."""
 
     def __init__(self, scenario: Scenario, resample: Resample) -> None:
@@ -39,7 +39,7 @@ class ScenarioBrain:
         return self._scenario.voice
 
     def begin(self, opening: Opening) -> Partner:
-        return ScenarioPartner(self._scenario, opening)
+        return ScriptedPartner(self._scenario, opening)
 
     def sound(self, recording: Recording, rate_hz: int) -> bytes:
         if recording.rate_hz == rate_hz:
@@ -47,12 +47,12 @@ class ScenarioBrain:
         return self._resample(recording.pcm, recording.rate_hz, rate_hz)
 
 
-class ScenarioPartner:
+class ScriptedPartner:
     """One stream's place in a scenario. Satisfies `partner.Partner`."""
 
     def __init__(self, scenario: Scenario, opening: Opening) -> None:
         self._scenario = scenario
-        self._places = places(scenario.steps)
+        self._step_numbers = step_numbers(scenario.steps)
         self._tools = sorted(tool.name for tool in opening.tools)
         self._next = 0
         self._calls: list[_Called] = []
@@ -108,7 +108,7 @@ class ScenarioPartner:
         call = called.call
         self._values |= {"user": called.words, "result": result}
         notes: list[tuple[str, str]] = []
-        then = Step(
+        then = ScenarioStep(
             called.words, call.then, delay_ms=call.delay_ms, assign=call.assign, goto=call.goto
         )
         answer = self._chosen(call, then, called.step, notes)
@@ -116,15 +116,21 @@ class ScenarioPartner:
         say = self._filled(answer.say, notes)
         return Reply(say, delay_ms=answer.delay_ms, notes=tuple(notes))
 
-    def _step(self) -> Step:
+    def _step(self) -> ScenarioStep:
         steps = self._scenario.steps
         if self._scenario.loop:
             self._next %= len(steps)
         if self._next < len(steps):
             return steps[self._next]
-        return Step(UNKNOWN_WORDS, self._scenario.otherwise)
+        return ScenarioStep(UNKNOWN_WORDS, self._scenario.otherwise)
 
-    def _chosen(self, of: Step | Call, own: Step, name: str, notes: list[tuple[str, str]]) -> Step:
+    def _chosen(
+        self,
+        of: ScenarioStep | ScenarioCall,
+        own: ScenarioStep,
+        name: str,
+        notes: list[tuple[str, str]],
+    ) -> ScenarioStep:
         """Which answer of a step or a call it is, `own` being the one without conditions."""
         missed = False
         for condition in of.expect:
@@ -144,12 +150,12 @@ class ScenarioPartner:
                 return branch.answer
         return own
 
-    def _follow(self, answer: Step, notes: list[tuple[str, str]]) -> None:
+    def _follow(self, answer: ScenarioStep, notes: list[tuple[str, str]]) -> None:
         """Set the variables of `answer`, and go where it says."""
         for name, value in answer.assign.items():
             self._values[name] = fill(value, self._values, _noting(notes))
         if answer.goto:
-            self._next = self._places[answer.goto]
+            self._next = self._step_numbers[answer.goto]
 
     def _filled(self, texts: tuple[str, ...], notes: list[tuple[str, str]]) -> tuple[str, ...]:
         return tuple(as_said(fill(text, self._values, _noting(notes))) for text in texts)
@@ -159,14 +165,14 @@ class ScenarioPartner:
 class _Called:
     """A call that was made, for what it was said, and of which step."""
 
-    call: Call
+    call: ScenarioCall
     words: str
     step: str
 
 
 def _noting(notes: list[tuple[str, str]]) -> Callable[[str], None]:
-    def missing(holder: str) -> None:
-        notes.append(("scenario-value", f"the scenario's {holder} has no value here"))
+    def missing(placeholder: str) -> None:
+        notes.append(("scenario-value", f"the scenario's {placeholder} has no value here"))
 
     return missing
 

@@ -29,14 +29,14 @@ from ..language.dates import find_date, find_time
 from ..language.numerals import digits, numbers
 from ..language.words import STOP_WORDS, Word, alike, related, said, word_set, words_of
 from .free_text import fill_texts, free_answer
-from .tool_schema import Claims, Property, name_words, properties
+from .tool_schema import Property, WordClaims, name_words, properties
 
 MAX_DEPTH = 3
 """Objects in objects that are still filled."""
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class FilledSlots:
     """What was found: the arguments, and the required properties without any."""
 
     arguments: dict[str, Any]
@@ -51,14 +51,14 @@ def fill_arguments(
     words: Sequence[Word],
     today: date,
     named: frozenset[int] = frozenset(),
-) -> Filled:
+) -> FilledSlots:
     """The arguments that `words` hold for an object of `schema`."""
-    claims = Claims(words, named)
+    claims = WordClaims(words, named)
     found, missing, certain = _fill(schema, claims, today, 0)
-    return Filled(found, missing, certain, frozenset(claims.taken))
+    return FilledSlots(found, missing, certain, frozenset(claims.taken))
 
 
-def answer_to(wanted: Property, words: Sequence[Word], today: date) -> Any:
+def parse_answer(wanted: Property, words: Sequence[Word], today: date) -> Any:
     """The value that `words`, said when asked for `wanted`, give it; None for none."""
     if wanted.kind == "text":
         return free_answer(wanted, words)
@@ -67,7 +67,7 @@ def answer_to(wanted: Property, words: Sequence[Word], today: date) -> Any:
     return _yes_or_no(words) if found is None and wanted.kind == "boolean" else found
 
 
-def without_words(wanted: Property, words: Sequence[Word], today: date) -> Any:
+def default_value(wanted: Property, words: Sequence[Word], today: date) -> Any:
     """A value for a property that must have one though nothing was said of it.
 
     All the words for a text, the first value of an enum, the least number, today, no.
@@ -84,7 +84,7 @@ def without_words(wanted: Property, words: Sequence[Word], today: date) -> Any:
             return []
         case "object":
             inner = properties(wanted.schema)
-            return {p.name: without_words(p, words, today) for p in inner if p.required}
+            return {p.name: default_value(p, words, today) for p in inner if p.required}
         case "date":
             return today.isoformat()
         case "moment":
@@ -98,7 +98,7 @@ def without_words(wanted: Property, words: Sequence[Word], today: date) -> Any:
 
 
 def _fill(
-    schema: Mapping[str, Any], claims: Claims, today: date, depth: int
+    schema: Mapping[str, Any], claims: WordClaims, today: date, depth: int
 ) -> tuple[dict[str, Any], tuple[Property, ...], int]:
     wanted = properties(schema)
     found: dict[str, Any] = {}
@@ -137,7 +137,7 @@ def _keep(found: dict[str, Any], prop: Property, value: Any) -> None:
 
 
 def _fill_moments(
-    wanted: Sequence[Property], claims: Claims, today: date, found: dict[str, Any]
+    wanted: Sequence[Property], claims: WordClaims, today: date, found: dict[str, Any]
 ) -> None:
     for prop in wanted:
         if prop.kind in ("date", "moment"):
@@ -160,7 +160,7 @@ def _fill_moments(
 # Enums and booleans.
 
 
-def _enum(prop: Property, claims: Claims) -> Any:
+def _enum(prop: Property, claims: WordClaims) -> Any:
     """The value said first among those that fit best."""
     best: tuple[int, int, int] | None = None
     chosen, span = None, (0, 0)
@@ -174,7 +174,7 @@ def _enum(prop: Property, claims: Claims) -> Any:
     return chosen
 
 
-def _sightings(prop: Property, value: Any, claims: Claims) -> list[tuple[int, int, int]]:
+def _sightings(prop: Property, value: Any, claims: WordClaims) -> list[tuple[int, int, int]]:
     """Where `value` is meant: how (0: said, 3: from the description), from, to."""
     words = [word.plain for word in claims.words]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -222,7 +222,7 @@ def _yes_or_no(words: Sequence[Word]) -> bool | None:
     return True if heard & _YES else None
 
 
-def _boolean(prop: Property, claims: Claims) -> bool | None:
+def _boolean(prop: Property, claims: WordClaims) -> bool | None:
     names = name_words(prop.name)
     words = [word.plain for word in claims.words]
     if set(names) & {"on", "enabled", "enable", "state", "power", "active"}:
@@ -245,7 +245,7 @@ def _boolean(prop: Property, claims: Claims) -> bool | None:
 # Figures and numbers.
 
 
-def _fill_figures(wanted: Sequence[Property], claims: Claims, found: dict[str, Any]) -> None:
+def _fill_figures(wanted: Sequence[Property], claims: WordClaims, found: dict[str, Any]) -> None:
     for prop in wanted:
         if prop.kind != "figures":
             continue
@@ -275,7 +275,7 @@ def _unit(word: str) -> str | None:
     return next((unit for unit in UNITS if len(word) > 3 and alike(word, unit)), None)
 
 
-def _fill_numbers(wanted: Sequence[Property], claims: Claims, found: dict[str, Any]) -> None:
+def _fill_numbers(wanted: Sequence[Property], claims: WordClaims, found: dict[str, Any]) -> None:
     numeric = [prop for prop in wanted if prop.kind in ("integer", "number")]
     for certain in (True, False):
         for prop in numeric:
@@ -292,7 +292,7 @@ def _fill_numbers(wanted: Sequence[Property], claims: Claims, found: dict[str, A
 
 
 def _measured(
-    prop: Property, claims: Claims, value: int | float, stop: int
+    prop: Property, claims: WordClaims, value: int | float, stop: int
 ) -> tuple[int | float, int]:
     """`value` in the property's unit, and where it ends with its own unit or the name after it."""
     after = claims.words[stop].plain if stop < len(claims.words) else ""
@@ -311,7 +311,7 @@ def _measured(
     return (int(converted) if whole else converted), stop + 1
 
 
-def _named_beside(prop: Property, claims: Claims, start: int) -> bool:
+def _named_beside(prop: Property, claims: WordClaims, start: int) -> bool:
     """Whether the property's name stands in the three words before."""
     before = claims.words[max(0, start - 3) : start]
     return any(alike(word.plain, name) for word in before for name in name_words(prop.name))
@@ -325,7 +325,7 @@ def _allowed(prop: Property, value: int | float) -> bool:
     return above and (not isinstance(most, (int, float)) or value <= most)
 
 
-def _array(prop: Property, claims: Claims) -> list[Any]:
+def _array(prop: Property, claims: WordClaims) -> list[Any]:
     inner = prop.schema.get("items", {})
     schema = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
     item = Property(prop.name, schema, required=True)

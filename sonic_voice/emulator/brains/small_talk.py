@@ -26,10 +26,10 @@ from typing import Any
 from ..language.words import Word, said, word_set, words_of
 from ..scenario import Recording
 from ..service.brain import NO_WORDS, Opening, Partner, Reply, Resample, ToolRequest
-from .intent_matching import Calls, Question, ToolMatcher
+from .intent_matching import MatchedCalls, Question, ToolMatcher
 from .readback import read_back
-from .small_talk_rules import Talk, When, answered, remember_name
-from .story import Telling
+from .small_talk_rules import RulePhase, TalkState, find_answer, remember_name
+from .story import StoryState
 
 MAX_ECHO_WORDS = 30
 MAX_ECHO_LETTERS = 300
@@ -70,7 +70,7 @@ _OTHERWISE = word_set("what who how why when can could tell help goodbye bye")
 
 
 @dataclass(slots=True)
-class _Asked:
+class _CallBatch:
     """Tool calls made by one utterance, read back together and in their order."""
 
     tools: dict[int, str]
@@ -83,9 +83,9 @@ class SmallTalk:
     def __init__(self, opening: Opening, now: Callable[[], datetime]) -> None:
         self._now = now
         self._tools = ToolMatcher(opening.tools, opening.tool_choice)
-        self._talk = Talk(now, tuple(tool.spoken for tool in self._tools.tools))
+        self._talk = TalkState(now, tuple(tool.spoken for tool in self._tools.tools))
         self._foreign = FOREIGN.get(opening.locale.partition("-")[0].lower())
-        self._asked: dict[int, _Asked] = {}
+        self._asked: dict[int, _CallBatch] = {}
         self._numbered = 0
 
     def told(self, role: str, text: str) -> None:
@@ -95,17 +95,17 @@ class SmallTalk:
 
     def played(self, sentence: str) -> None:
         """A sentence was heard; the story's move its rest."""
-        self._talk.tale.played(sentence.strip())
+        self._talk.story.played(sentence.strip())
 
     def hear(self, words: str | None, *, typed: bool = False) -> Reply:
         """The answer to an utterance."""
-        tale, heard = self._talk.tale, words_of(words or "")
-        offered = tale.telling is Telling.OFFERED
-        tale.interrupt()
+        story, heard = self._talk.story, words_of(words or "")
+        offered = story.state is StoryState.OFFERED
+        story.interrupt()
         reply = self._answer(words or "", heard)
         self._keep(reply.say)
-        if offered and tale.telling is Telling.OFFERED:
-            tale.set_aside()
+        if offered and story.state is StoryState.OFFERED:
+            story.set_aside()
         elif not reply.calls:
             reply = replace(reply, say=self._with_offer(reply.say))
         return reply if words is not None else replace(reply, words=NO_WORDS)
@@ -141,25 +141,25 @@ class SmallTalk:
             return Reply(say)
         if reply := self._by_tools(text):
             return reply
-        return Reply(answered(self._talk, heard, When.LATER) or self._echo(text, heard))
+        return Reply(find_answer(self._talk, heard, RulePhase.LATER) or self._echo(text, heard))
 
     def _before_tools(self, heard: Sequence[Word]) -> tuple[str, ...] | None:
         say = None
-        if self._talk.tale.telling is not None:
-            say = answered(self._talk, heard, When.STORY)
-        say = say or answered(self._talk, heard, When.FIRST)
+        if self._talk.story.state is not None:
+            say = find_answer(self._talk, heard, RulePhase.STORY)
+        say = say or find_answer(self._talk, heard, RulePhase.FIRST)
         if say is None and self._tools.asking and heard[0].plain in _OTHERWISE:
-            say = answered(self._talk, heard, When.LATER)
+            say = find_answer(self._talk, heard, RulePhase.LATER)
         return say
 
     def _by_tools(self, text: str) -> Reply | None:
         match self._tools.hear(text, self._now().date()):
             case Question(sentence):
                 return Reply((sentence,))
-            case Calls(calls):
+            case MatchedCalls(calls):
                 numbers = range(self._numbered, self._numbered + len(calls))
                 self._numbered = numbers.stop
-                asked = _Asked(dict(zip(numbers, (call.tool for call in calls), strict=True)))
+                asked = _CallBatch(dict(zip(numbers, (call.tool for call in calls), strict=True)))
                 self._asked.update(dict.fromkeys(numbers, asked))
                 requests = (
                     ToolRequest(number, call.tool, call.arguments)
@@ -178,8 +178,8 @@ class SmallTalk:
 
     def _with_offer(self, say: tuple[str, ...]) -> tuple[str, ...]:
         """`say`, and the question about the story if this is the first answer after it."""
-        tale = self._talk.tale
-        return (*say, tale.offer()) if tale.telling is Telling.CUT_OFF else say
+        story = self._talk.story
+        return (*say, story.offer()) if story.state is StoryState.CUT_OFF else say
 
     def _keep(self, say: tuple[str, ...]) -> None:
         """Remember the answer, unless it ends in the one before: then it said that again."""

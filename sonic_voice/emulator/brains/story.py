@@ -33,7 +33,7 @@ STORY = (
 SHALL_I = "Shall I go on with the story?"
 
 
-class Telling(Enum):
+class StoryState(Enum):
     """What became of a story of which a rest has not been heard."""
 
     TOLD = auto()
@@ -42,47 +42,47 @@ class Telling(Enum):
     ASIDE = auto()
 
 
-class Tale:
+class Story:
     """The story for one listener. `telling` is None before it began and after its last word."""
 
     def __init__(self) -> None:
-        self.telling: Telling | None = None
+        self.state: StoryState | None = None
         self._heard = 0
 
     def begin(self) -> tuple[str, ...]:
         """The story, from its beginning."""
-        self._heard, self.telling = 0, Telling.TOLD
+        self._heard, self.state = 0, StoryState.TOLD
         return STORY
 
     def rest(self) -> tuple[str, ...]:
         """What was not heard yet."""
-        self.telling = Telling.TOLD
+        self.state = StoryState.TOLD
         return ("Where was I?", *STORY[self._heard :])
 
     def again(self) -> tuple[str, ...]:
         """The rest, and the last sentence that was heard."""
         self._heard = max(0, self._heard - 1)
-        self.telling = Telling.TOLD
+        self.state = StoryState.TOLD
         return STORY[self._heard :]
 
     def interrupt(self) -> None:
         """The user said something."""
-        if self.telling is Telling.TOLD:
-            self.telling = Telling.CUT_OFF
+        if self.state is StoryState.TOLD:
+            self.state = StoryState.CUT_OFF
 
     def offer(self) -> str:
         """The question whether to go on."""
-        self.telling = Telling.OFFERED
+        self.state = StoryState.OFFERED
         return SHALL_I
 
     def set_aside(self) -> None:
         """Leave the rest for later."""
-        self.telling = Telling.ASIDE
+        self.state = StoryState.ASIDE
 
     def played(self, sentence: str) -> None:
         """`sentence` was heard; it may be none of the story."""
-        if self.telling is None or sentence != STORY[self._heard]:
+        if self.state is None or sentence != STORY[self._heard]:
             return
         self._heard += 1
         if self._heard == len(STORY):
-            self._heard, self.telling = 0, None
+            self._heard, self.state = 0, None

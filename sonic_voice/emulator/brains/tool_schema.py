@@ -90,7 +90,7 @@ def properties(schema: Mapping[str, Any]) -> list[Property]:
 
 
 @dataclass(slots=True)
-class Claims:
+class WordClaims:
     """Which words are taken, and by whom the tool itself was named."""
 
     words: Sequence[Word]

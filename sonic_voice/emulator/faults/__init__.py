@@ -28,16 +28,16 @@ from .wrappers import (
     CutAnswer,
     DoubleEncoded,
     EndTurnOnAudioOnly,
+    FailsAfter,
     LateFinals,
     NoFinals,
     NoMarker,
-    OtherExpiry,
+    ReplacedExpiry,
+    SilentService,
     SpuriousInterruption,
     TwoCalls,
-    Unanswered,
-    Unheard,
     UnknownEvent,
-    Unstable,
+    WithoutAnswers,
     WithoutEvents,
 )
 
@@ -74,7 +74,7 @@ type Wrap = Callable[[Service, StreamRequest, str], Service]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultKind:
     """A fault that there is."""
 
     says: str
@@ -132,18 +132,18 @@ def _idle(service: Service, request: StreamRequest, argument: str) -> Service:
     if argument == "none":
         text = "Timed out waiting for input events"
     fail = _fail("validationException", text, injected=False)(request)
-    return OtherExpiry(service, "idle", fail)
+    return ReplacedExpiry(service, "idle", fail)
 
 
 def _life(service: Service, request: StreamRequest, _: str) -> Service:
     fail = _fail("validationException", RESET_531, injected=False)(request)
-    return OtherExpiry(service, "life", fail)
+    return ReplacedExpiry(service, "life", fail)
 
 
 def _instability(service: Service, request: StreamRequest, argument: str) -> Service:
     chance = int(request.request_id.replace("-", ""), 16) % 1000 / 1000
     fail = _fail("validationException", INSTABLE)(request)
-    return Unstable(service, fail, after_ms=chance * float(argument) * 1000)
+    return FailsAfter(service, fail, after_ms=chance * float(argument) * 1000)
 
 
 def _late(service: Service, _: StreamRequest, argument: str) -> Service:
@@ -157,77 +157,85 @@ def _plain(made: Callable[[Service], Service]) -> Wrap:
     return wrap
 
 
-FAULTS: Mapping[str, Kind] = MappingProxyType(
+FAULTS: Mapping[str, FaultKind] = MappingProxyType(
     {
-        "http": Kind("refuse with this status", "|".join(HTTP_ERRORS), "429", None),
-        "idle": Kind(
+        "http": FaultKind("refuse with this status", "|".join(HTTP_ERRORS), "429", None),
+        "idle": FaultKind(
             "the idle timeout says 55, 59 or 295 seconds, has the prefix 532, or no reason (none)",
             "55|59|295|532|none",
             "295",
             _idle,
         ),
-        "life": Kind("the 8 minutes end as error 531, a ValidationException", "531", "531", _life),
-        "instability": Kind(
+        "life": FaultKind(
+            "the 8 minutes end as error 531, a ValidationException", "531", "531", _life
+        ),
+        "instability": FaultKind(
             "`System instability detected` within so many seconds", _SECONDS, "30", _instability
         ),
-        "content-filter": Kind(
+        "content-filter": FaultKind(
             "the filter blocks the answer to this turn",
             _TURN,
             "1",
             _at_answer(_fail("validationException", FILTERED)),
         ),
-        "exception": Kind(
+        "exception": FaultKind(
             "this exception instead of the first answer, with a text of yours after a colon",
             rf"({'|'.join(EXCEPTIONS)})(:.+)?",
             "modelStreamErrorException",
             _exception,
         ),
-        "error-frame": Kind(
+        "error-frame": FaultKind(
             "an `error` frame, no exception, instead of the answer to this turn",
             _TURN,
             "1",
             _at_answer(_fail("InternalFailure", "An internal error occurred.", modelled=False)),
         ),
-        "cut": Kind("the network ends in the sound of this turn", _TURN, "1", _in_answer("cut")),
-        "cut-mid-frame": Kind(
+        "cut": FaultKind(
+            "the network ends in the sound of this turn", _TURN, "1", _in_answer("cut")
+        ),
+        "cut-mid-frame": FaultKind(
             "the network ends within a frame of this turn",
             _TURN,
             "1",
             _in_answer("cut-mid-frame"),
         ),
-        "reset": Kind(
+        "reset": FaultKind(
             "RST_STREAM NO_ERROR in the sound of this turn", _TURN, "1", _in_answer("reset")
         ),
-        "goaway": Kind("GOAWAY in the sound of this turn", _TURN, "1", _in_answer("goaway")),
-        "mute": Kind("nothing is ever answered", "", "", _plain(Unheard)),
-        "no-events": Kind(
+        "goaway": FaultKind("GOAWAY in the sound of this turn", _TURN, "1", _in_answer("goaway")),
+        "mute": FaultKind("nothing is ever answered", "", "", _plain(SilentService)),
+        "no-events": FaultKind(
             "the stream is accepted, and no event is ever sent", "", "", _plain(WithoutEvents)
         ),
-        "no-answer": Kind("what is said is heard and never answered", "", "", _plain(Unanswered)),
-        "goodbye": Kind(
+        "no-answer": FaultKind(
+            "what is said is heard and never answered", "", "", _plain(WithoutAnswers)
+        ),
+        "goodbye": FaultKind(
             "after the client's goodbye the stream does not end, but breaks like this",
             "cut|reset|goaway|mute",
             "mute",
             lambda service, _, how: BrokenGoodbye(service, cast(Breakage, how)),
         ),
-        "late-final": Kind("FINAL texts come so many seconds late", _SECONDS, "5", _late),
-        "no-final": Kind("FINAL texts of the answer never come", "", "", _plain(NoFinals)),
-        "no-marker": Kind("a barge-in has no marker", "", "", _plain(NoMarker)),
-        "spurious-interruption": Kind(
+        "late-final": FaultKind("FINAL texts come so many seconds late", _SECONDS, "5", _late),
+        "no-final": FaultKind("FINAL texts of the answer never come", "", "", _plain(NoFinals)),
+        "no-marker": FaultKind("a barge-in has no marker", "", "", _plain(NoMarker)),
+        "spurious-interruption": FaultKind(
             "nobody spoke, and the answer to this turn is interrupted, with an empty transcript",
             _TURN,
             "1",
             lambda service, _, turn: SpuriousInterruption(service, int(turn)),
         ),
-        "double-encoded": Kind("tool arguments are JSON in JSON", "", "", _plain(DoubleEncoded)),
-        "two-calls": Kind("every tool is called twice at once", "", "", _plain(TwoCalls)),
-        "unknown-event": Kind(
+        "double-encoded": FaultKind(
+            "tool arguments are JSON in JSON", "", "", _plain(DoubleEncoded)
+        ),
+        "two-calls": FaultKind("every tool is called twice at once", "", "", _plain(TwoCalls)),
+        "unknown-event": FaultKind(
             "an event of this name before every text",
             r"[A-Za-z]+",
             "sentimentEvent",
             lambda service, _, name: UnknownEvent(service, name),
         ),
-        "end-turn-on-audio-only": Kind(
+        "end-turn-on-audio-only": FaultKind(
             "FINAL texts never say END_TURN", "", "", _plain(EndTurnOnAudioOnly)
         ),
     }

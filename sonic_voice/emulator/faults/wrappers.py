@@ -40,7 +40,7 @@ from ..service.turns import INTERRUPTED_MARKER
 from ..service.usage import MS_PER_SPEECH_TOKEN
 
 
-class Passing:
+class PassThrough:
     """Lets everything pass. Satisfies `effects.Service`."""
 
     def __init__(self, service: Service) -> None:
@@ -95,7 +95,7 @@ class Passing:
         return (effect,)
 
 
-class _Clocked(Passing):
+class _Clocked(PassThrough):
     """Knows how much sound came in, in milliseconds."""
 
     def __init__(self, service: Service) -> None:
@@ -120,7 +120,7 @@ class _Clocked(Passing):
         return ()
 
 
-class _Answers(Passing):
+class _Answers(PassThrough):
     """Tells a turn of the assistant from the next."""
 
     def __init__(self, service: Service) -> None:
@@ -143,7 +143,7 @@ class _Answers(Passing):
         return (effect,)
 
 
-class OtherExpiry(Passing):
+class ReplacedExpiry(PassThrough):
     """One of the timers ends the stream with `fail` instead."""
 
     def __init__(self, service: Service, which: Expiry, fail: Fail) -> None:
@@ -156,7 +156,7 @@ class OtherExpiry(Passing):
         return self._through([self._fail]) if which == self._which else super().expire(which)
 
 
-class Unstable(_Clocked):
+class FailsAfter(_Clocked):
     """Fails when so much sound came in."""
 
     def __init__(self, service: Service, fail: Fail, *, after_ms: float) -> None:
@@ -186,7 +186,7 @@ class CutAnswer(_Answers):
         return (effect,) if self._left else (effect, self._end)
 
 
-class Unheard(Passing):
+class SilentService(PassThrough):
     """Says nothing, not even that the stream was opened."""
 
     def receive(self, payload: bytes) -> list[Effect]:
@@ -194,14 +194,14 @@ class Unheard(Passing):
         return [Break("mute")]
 
 
-class WithoutEvents(Passing):
+class WithoutEvents(PassThrough):
     """Sends no event; the stream is accepted, and ends as it should."""
 
     def _effect(self, effect: Effect) -> Iterable[Effect]:
         return () if isinstance(effect, Emit) else (effect,)
 
 
-class Unanswered(Passing):
+class WithoutAnswers(PassThrough):
     """Tells what the user said, and never begins an answer."""
 
     def __init__(self, service: Service) -> None:
@@ -219,7 +219,7 @@ class Unanswered(Passing):
         return () if getattr(record, "content_id", None) in self._dropped else (effect,)
 
 
-class BrokenGoodbye(Passing):
+class BrokenGoodbye(PassThrough):
     """Breaks the stream instead of ending it after the client's goodbye."""
 
     def __init__(self, service: Service, how: Breakage) -> None:
@@ -361,7 +361,7 @@ class SpuriousInterruption(_Answers, _Clocked):
         yield BlockEnd(ids, words, "TEXT", "PARTIAL_TURN")
 
 
-class DoubleEncoded(Passing):
+class DoubleEncoded(PassThrough):
     """The arguments of a tool call are a JSON string that holds JSON."""
 
     def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
@@ -370,7 +370,7 @@ class DoubleEncoded(Passing):
         return (effect,)
 
 
-class TwoCalls(Passing):
+class TwoCalls(PassThrough):
     """Every call is followed by another of the same; the second's result is taken and dropped."""
 
     def __init__(self, service: Service) -> None:
@@ -419,7 +419,7 @@ class TwoCalls(Passing):
                 return record
 
 
-class UnknownEvent(Passing):
+class UnknownEvent(PassThrough):
     """An event that nobody has heard of stands before every text block."""
 
     def __init__(self, service: Service, name: str) -> None:

@@ -32,7 +32,7 @@ _EARLY = frozenset({"am", "a.m", "morning"})
 
 
 @dataclass(frozen=True, slots=True)
-class Dated:
+class DateSpan:
     """A day in the words from `start` up to, not with, `stop`."""
 
     start: int
@@ -41,7 +41,7 @@ class Dated:
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class TimeSpan:
     """A time of day in the words from `start` up to, not with, `stop`."""
 
     start: int
@@ -49,7 +49,7 @@ class Timed:
     time: time
 
 
-def find_date(words: Sequence[Word], today: date) -> Dated | None:
+def find_date(words: Sequence[Word], today: date) -> DateSpan | None:
     """The first day named in `words`."""
     for at in range(len(words)):
         for form in (_relative, _weekday, _of_month, _iso):
@@ -70,7 +70,7 @@ def _shifted(today: date, days: int) -> date | None:
         return None
 
 
-def _relative(words: Sequence[Word], at: int, today: date) -> Dated | None:
+def _relative(words: Sequence[Word], at: int, today: date) -> DateSpan | None:
     word = _at(words, at)
     days, stop = 0, at
     if word == "day" and _at(words, at + 1) == "after" and _at(words, at + 2) == "tomorrow":
@@ -93,10 +93,10 @@ def _relative(words: Sequence[Word], at: int, today: date) -> Dated | None:
             return None
         days, stop = (-count if past else count) * unit, after + 1 + past
     day = _shifted(today, days)
-    return None if day is None else Dated(at, stop, day)
+    return None if day is None else DateSpan(at, stop, day)
 
 
-def _weekday(words: Sequence[Word], at: int, today: date) -> Dated | None:
+def _weekday(words: Sequence[Word], at: int, today: date) -> DateSpan | None:
     lead = _at(words, at)
     skip = 1 if lead in ("next", "last", "this", "on") else 0
     name = _at(words, at + skip)
@@ -106,10 +106,10 @@ def _weekday(words: Sequence[Word], at: int, today: date) -> Dated | None:
     if lead == "last":
         ahead -= 7 if ahead < 7 else 14
     day = _shifted(today, ahead)
-    return None if day is None else Dated(at, at + skip + 1, day)
+    return None if day is None else DateSpan(at, at + skip + 1, day)
 
 
-def _of_month(words: Sequence[Word], at: int, today: date) -> Dated | None:
+def _of_month(words: Sequence[Word], at: int, today: date) -> DateSpan | None:
     """ "the third of may", "3 may", "may [the] third", "the third"; a year may follow."""
     first = at + (_at(words, at) == "the")
     if first >= len(words):
@@ -142,30 +142,30 @@ def _day_number(words: Sequence[Word], at: int) -> tuple[int, int] | None:
 
 def _made(
     words: Sequence[Word], start: int, stop: int, day: int, month: int, today: date
-) -> Dated | None:
+) -> DateSpan | None:
     year = number_at(words, stop) if stop < len(words) else None
     if year is not None and isinstance(year.value, int) and 1900 <= year.value <= 2999:
         made = _date(year.value, month + 1, day)
-        return None if made is None else Dated(start, year.stop, made)
+        return None if made is None else DateSpan(start, year.stop, made)
     made = _date(today.year, month + 1, day)
     if made is None or made < today:
         made = _date(today.year + 1, month + 1, day) or made
-    return None if made is None else Dated(start, stop, made)
+    return None if made is None else DateSpan(start, stop, made)
 
 
-def _next_such(start: int, stop: int, day: int, today: date) -> Dated | None:
+def _next_such(start: int, stop: int, day: int, today: date) -> DateSpan | None:
     for ahead in range(12):
         month = today.month - 1 + ahead
         made = _date(today.year + month // 12, month % 12 + 1, day)
         if made is not None and made >= today:
-            return Dated(start, stop, made)
+            return DateSpan(start, stop, made)
     return None
 
 
-def _iso(words: Sequence[Word], at: int, today: date) -> Dated | None:
+def _iso(words: Sequence[Word], at: int, today: date) -> DateSpan | None:
     found = _ISO.fullmatch(_at(words, at))
     made = found and _date(int(found[1]), int(found[2]), int(found[3]))
-    return Dated(at, at + 1, made) if made else None
+    return DateSpan(at, at + 1, made) if made else None
 
 
 def _date(year: int, month: int, day: int) -> date | None:
@@ -175,7 +175,7 @@ def _date(year: int, month: int, day: int) -> date | None:
         return None
 
 
-def find_time(words: Sequence[Word]) -> Timed | None:
+def find_time(words: Sequence[Word]) -> TimeSpan | None:
     """The first time of day named in `words`; a bare number only after "at"."""
     for at in range(len(words)):
         found = _named_time(words, at) or _clock_time(words, at) or _spoken_time(words, at)
@@ -184,12 +184,12 @@ def find_time(words: Sequence[Word]) -> Timed | None:
     return None
 
 
-def _named_time(words: Sequence[Word], at: int) -> Timed | None:
+def _named_time(words: Sequence[Word], at: int) -> TimeSpan | None:
     named = {"noon": time(12), "midday": time(12), "midnight": time(0)}.get(_at(words, at))
-    return None if named is None else Timed(at, at + 1, named)
+    return None if named is None else TimeSpan(at, at + 1, named)
 
 
-def _clock_time(words: Sequence[Word], at: int) -> Timed | None:
+def _clock_time(words: Sequence[Word], at: int) -> TimeSpan | None:
     word = _at(words, at)
     if found := _CLOCK.fullmatch(word):
         return _timed(words, at, at + 1, int(found[1]), int(found[2]), found[3] or "")
@@ -198,7 +198,7 @@ def _clock_time(words: Sequence[Word], at: int) -> Timed | None:
     return None
 
 
-def _spoken_time(words: Sequence[Word], at: int) -> Timed | None:
+def _spoken_time(words: Sequence[Word], at: int) -> TimeSpan | None:
     word = _at(words, at)
     if word in ("half", "quarter") and _at(words, at + 1) in ("past", "to"):
         hour = number_at(words, at + 2) if at + 2 < len(words) else None
@@ -236,7 +236,7 @@ def _half_of_day(words: Sequence[Word], stop: int) -> tuple[str, int]:
 
 def _timed(
     words: Sequence[Word], start: int, stop: int, hour: int, minute: int, half: str
-) -> Timed | None:
+) -> TimeSpan | None:
     said, after = _half_of_day(words, stop)
     half = half or said
     if half in _LATE and 1 <= hour < 12:
@@ -244,6 +244,6 @@ def _timed(
     elif half in _EARLY and hour == 12:
         hour = 0
     try:
-        return Timed(start, after, time(hour % 24, minute))
+        return TimeSpan(start, after, time(hour % 24, minute))
     except ValueError:
         return None

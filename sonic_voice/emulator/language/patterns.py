@@ -50,7 +50,7 @@ def pattern(text: str) -> Pattern:
 
 
 @dataclass(frozen=True, slots=True)
-class Utterance:
+class PreparedUtterance:
     """What was said, mended for patterns of one vocabulary."""
 
     words: Sequence[Word]
@@ -78,7 +78,7 @@ class Utterance:
         return self.words[start : None if stop == MAX_PATTERN_WORDS else stop]
 
 
-def utterance(words: Sequence[Word], vocabulary: frozenset[str]) -> Utterance:
+def prepare_utterance(words: Sequence[Word], vocabulary: frozenset[str]) -> PreparedUtterance:
     """`words` for patterns whose words are `vocabulary`."""
     mended = corrected(words[:MAX_PATTERN_WORDS], vocabulary)
     start = 0
@@ -97,7 +97,7 @@ def utterance(words: Sequence[Word], vocabulary: frozenset[str]) -> Utterance:
         if stop - len(form) <= start:
             break
         stop -= len(form)
-    return Utterance(words, " ".join(mended), tuple(dict.fromkeys((0, start))), stop)
+    return PreparedUtterance(words, " ".join(mended), tuple(dict.fromkeys((0, start))), stop)
 
 
 def vocabulary(patterns: Iterable[Pattern]) -> frozenset[str]:

@@ -25,7 +25,7 @@ class StreamStatistics:
     """What the client was told, or what happened to the connection."""
 
 
-class StreamWatch(Protocol):
+class StreamObserver(Protocol):
     """Looks at one stream."""
 
     def received(self, payload: bytes) -> None:
@@ -45,10 +45,10 @@ class StreamWatch(Protocol):
         ...
 
 
-class Watch(Protocol):
+class EmulatorObserver(Protocol):
     """Looks at an emulator."""
 
-    def opened(self, statistics: StreamStatistics) -> StreamWatch:
+    def opened(self, statistics: StreamStatistics) -> StreamObserver:
         """A stream was admitted. `statistics` go on changing until it is over."""
         ...
 
@@ -57,38 +57,38 @@ class Watch(Protocol):
         ...
 
 
-class Watches:
+class EmulatorObservers:
     """Several watches as one."""
 
-    def __init__(self, watches: Sequence[Watch]) -> None:
-        self._watches = tuple(watches)
+    def __init__(self, observers: Sequence[EmulatorObserver]) -> None:
+        self._observers = tuple(observers)
 
-    def opened(self, statistics: StreamStatistics) -> StreamWatch:
-        """See `Watch`."""
-        return _StreamWatches([watch.opened(statistics) for watch in self._watches])
+    def opened(self, statistics: StreamStatistics) -> StreamObserver:
+        """See `EmulatorObserver`."""
+        return _StreamObservers([observer.opened(statistics) for observer in self._observers])
 
     def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
-        """See `Watch`."""
-        for watch in self._watches:
-            watch.refused(request_id, model_id, refusal)
+        """See `EmulatorObserver`."""
+        for observer in self._observers:
+            observer.refused(request_id, model_id, refusal)
 
 
-class _StreamWatches:
-    def __init__(self, watches: Sequence[StreamWatch]) -> None:
-        self._watches = watches
+class _StreamObservers:
+    def __init__(self, observers: Sequence[StreamObserver]) -> None:
+        self._observers = observers
 
     def received(self, payload: bytes) -> None:
-        for watch in self._watches:
-            watch.received(payload)
+        for observer in self._observers:
+            observer.received(payload)
 
     def input_ended(self) -> None:
-        for watch in self._watches:
-            watch.input_ended()
+        for observer in self._observers:
+            observer.input_ended()
 
     def answered(self, effect: Effect) -> None:
-        for watch in self._watches:
-            watch.answered(effect)
+        for observer in self._observers:
+            observer.answered(effect)
 
     def over(self) -> None:
-        for watch in self._watches:
-            watch.over()
+        for observer in self._observers:
+            observer.over()

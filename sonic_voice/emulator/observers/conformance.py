@@ -48,7 +48,7 @@ _ENDS = "ends the stream with a validationException"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ConformanceRule:
     """One rule for clients."""
 
     section: str
@@ -62,115 +62,127 @@ class Rule:
 
 EXPECTATION = "scenario-expectation"
 
-RULES: Mapping[str, Rule] = MappingProxyType(
+RULES: Mapping[str, ConformanceRule] = MappingProxyType(
     {
-        "signature": Rule("1.5", "Every frame is signed, in one chain.", _ENDS, "frame"),
-        "readable": Rule("1.4", "Frames and events can be read.", _ENDS, "frame"),
-        "chunk-size": Rule("0.4", "A chunk holds at most 1,000,000 bytes.", _ENDS, "frame"),
-        "one-event": Rule("1.4", "Every chunk holds an event.", _ENDS, "frame"),
-        "no-empty-frame": Rule(
+        "signature": ConformanceRule("1.5", "Every frame is signed, in one chain.", _ENDS, "frame"),
+        "readable": ConformanceRule("1.4", "Frames and events can be read.", _ENDS, "frame"),
+        "chunk-size": ConformanceRule(
+            "0.4", "A chunk holds at most 1,000,000 bytes.", _ENDS, "frame"
+        ),
+        "one-event": ConformanceRule("1.4", "Every chunk holds an event.", _ENDS, "frame"),
+        "no-empty-frame": ConformanceRule(
             "1.5", "The input ends with a signed empty frame.", _TOLERATES, "input-end"
         ),
-        "regional-id": Rule(
+        "regional-id": ConformanceRule(
             "0.1",
             "The model is named without a region.",
             "answers 404: voice models have no regional ids",
             "SESSION_START",
         ),
-        "order": Rule("2.1", "Events come where they belong.", _ENDS, "frame"),
-        "unknown-event": Rule(
+        "order": ConformanceRule("2.1", "Events come where they belong.", _ENDS, "frame"),
+        "unknown-event": ConformanceRule(
             "2", "Only events that the service knows are sent.", f"{_TOLERATES}, or {_ENDS}", "end"
         ),
-        "names": Rule(
+        "names": ConformanceRule(
             "2", "Events name the prompt and an open content.", _ENDS, "TEXT AUDIO BLOCK_END"
         ),
-        "session-values": Rule(
+        "session-values": ConformanceRule(
             "2.2", "The values of sessionStart are in range.", _ENDS, "SESSION_START"
         ),
-        "no-inference": Rule(
+        "no-inference": ConformanceRule(
             "2.2", "sessionStart has its numbers.", "takes values of its own", "SESSION_START"
         ),
-        "endpointing": Rule(
+        "endpointing": ConformanceRule(
             "2.2", "v1 gets no turn detection.", f"may refuse it: {_ENDS}", "SESSION_START"
         ),
-        "voice": Rule("2.3", "The voice is one of the model's.", _ENDS, "PROMPT_START"),
-        "prompt-values": Rule(
+        "voice": ConformanceRule("2.3", "The voice is one of the model's.", _ENDS, "PROMPT_START"),
+        "prompt-values": ConformanceRule(
             "2.3", "Formats and tools of promptStart are sound.", _ENDS, "PROMPT_START"
         ),
-        "content-values": Rule(
+        "content-values": ConformanceRule(
             "2.4", "contentStart has a role and a format that fit.", _ENDS, "TEXT_START AUDIO_START"
         ),
-        "content-name": Rule(
+        "content-name": ConformanceRule(
             "2", "A contentName is used once.", f"may refuse it: {_ENDS}", "TEXT_START AUDIO_START"
         ),
-        "empty-content": Rule("6", "A content has data.", _ENDS, "BLOCK_END AUDIO_END"),
-        "system-once": Rule("2.1", "There is one SYSTEM content.", _ENDS, "system"),
-        "late-system": Rule(
+        "empty-content": ConformanceRule("6", "A content has data.", _ENDS, "BLOCK_END AUDIO_END"),
+        "system-once": ConformanceRule("2.1", "There is one SYSTEM content.", _ENDS, "system"),
+        "late-system": ConformanceRule(
             "2.1", "SYSTEM comes before all else.", f"may refuse it: {_ENDS}", "system"
         ),
-        "interactive-system": Rule(
+        "interactive-system": ConformanceRule(
             "2.4",
             "SYSTEM is not interactive.",
             "takes both; only the user's live text is meant to be interactive",
             "system",
         ),
-        "history-first": Rule("2.9", "The history begins with the user.", _ENDS, "history"),
-        "history-order": Rule(
+        "history-first": ConformanceRule(
+            "2.9", "The history begins with the user.", _ENDS, "history"
+        ),
+        "history-order": ConformanceRule(
             "2.9", "The history alternates.", f"may refuse it: {_ENDS}", "history"
         ),
-        "history-size": Rule("2.9", "The history keeps to its size.", _ENDS, "history"),
-        "history-messages": Rule(
+        "history-size": ConformanceRule("2.9", "The history keeps to its size.", _ENDS, "history"),
+        "history-messages": ConformanceRule(
             "2.9", "The history has at most 40 messages.", f"may refuse it: {_ENDS}", "history"
         ),
-        "history-closed": Rule("2.1", "The history is sent before any audio.", _ENDS, "history"),
-        "second-audio": Rule(
+        "history-closed": ConformanceRule(
+            "2.1", "The history is sent before any audio.", _ENDS, "history"
+        ),
+        "second-audio": ConformanceRule(
             "2.1", "There is one audio container.", f"may refuse it: {_ENDS}", "AUDIO_START"
         ),
-        "late-audio": Rule(
+        "late-audio": ConformanceRule(
             "2.1", "No audio after its container.", f"may refuse it: {_ENDS}", "AUDIO_END"
         ),
-        "audio-flow": Rule("1.9", "Audio never pauses for long.", _ENDS, "AUDIO"),
-        "life": Rule(
+        "audio-flow": ConformanceRule("1.9", "Audio never pauses for long.", _ENDS, "AUDIO"),
+        "life": ConformanceRule(
             "1.9",
             "A stream is renewed before its eight minutes.",
             "ends the stream with a modelTimeoutException",
             "AUDIO",
         ),
-        "text-ignored": Rule("2.10", "v1 is asked by voice.", "never answers it", "TEXT_START"),
-        "tool-id": Rule("8.4", "A result names a call, once.", _ENDS, "TOOL_START"),
-        "tool-media": Rule("8.4", "A result is text/plain.", _ENDS, "TOOL_START"),
-        "tool-result": Rule("8.4", "A result is a JSON object.", _ENDS, "RESULT"),
-        "tool-answered": Rule(
+        "text-ignored": ConformanceRule(
+            "2.10", "v1 is asked by voice.", "never answers it", "TEXT_START"
+        ),
+        "tool-id": ConformanceRule("8.4", "A result names a call, once.", _ENDS, "TOOL_START"),
+        "tool-media": ConformanceRule("8.4", "A result is text/plain.", _ENDS, "TOOL_START"),
+        "tool-result": ConformanceRule("8.4", "A result is a JSON object.", _ENDS, "RESULT"),
+        "tool-answered": ConformanceRule(
             "8.4",
             "Every call gets its result.",
             "answers without it (v2), or stays silent (2.5)",
             "tool-call",
         ),
-        "prompt-audio": Rule("6", "A prompt has audio.", _ENDS, "PROMPT_END"),
-        "open-content": Rule("6", "Contents are closed before the prompt.", _ENDS, "PROMPT_END"),
-        "open-audio": Rule(
+        "prompt-audio": ConformanceRule("6", "A prompt has audio.", _ENDS, "PROMPT_END"),
+        "open-content": ConformanceRule(
+            "6", "Contents are closed before the prompt.", _ENDS, "PROMPT_END"
+        ),
+        "open-audio": ConformanceRule(
             "6",
             "The audio container is closed before the prompt.",
             "says `All contents must be closed before ending prompt`, mostly to nobody",
             "PROMPT_END",
         ),
-        "cut-answer": Rule(
+        "cut-answer": ConformanceRule(
             "1.8",
             "The prompt ends after the answer.",
             "says nothing more: the rest of the answer is lost",
             "PROMPT_END",
         ),
-        "no-prompt": Rule("2.1", "A session has a prompt.", _ENDS, "SESSION_END"),
-        "open-prompt": Rule(
+        "no-prompt": ConformanceRule("2.1", "A session has a prompt.", _ENDS, "SESSION_END"),
+        "open-prompt": ConformanceRule(
             "1.8", "The prompt is closed before the session.", f"may refuse it: {_ENDS}", "end"
         ),
-        "no-goodbye": Rule(
+        "no-goodbye": ConformanceRule(
             "1.8",
             "The session ends with sessionEnd.",
             "goes on, and on the bill, until its timers end it",
             "end",
         ),
-        EXPECTATION: Rule("scenario", "What the scenario expects comes.", "knows no scenario", ""),
+        EXPECTATION: ConformanceRule(
+            "scenario", "What the scenario expects comes.", "knows no scenario", ""
+        ),
     }
 )
 """All rules, by name; names of the service's notes are those of its notes."""
@@ -216,7 +228,7 @@ _DETAILS = 3
 
 
 @dataclass(slots=True)
-class Finding:
+class RuleFinding:
     """How one rule fared in one stream."""
 
     outcome: Outcome = "kept"
@@ -227,7 +239,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
+class RuleViolation:
     """A rule was broken just now."""
 
     rule: str
@@ -239,11 +251,11 @@ class Mistake:
         return f"{self.rule} ({rule.section}): {self.detail}. The real service {rule.real}."
 
 
-class Judge:
+class ConformanceChecker:
     """Looks at one stream. What it is told it answers with the mistakes in it."""
 
     def __init__(self) -> None:
-        self.findings: dict[str, Finding] = {}
+        self.findings: dict[str, RuleFinding] = {}
         self.state = State.NEW
         self._audio: str | None = None
         self._record: Input | None = None
@@ -257,7 +269,7 @@ class Judge:
         """Whether no rule is broken in a way that ends a stream."""
         return all(found.outcome != "broken" for found in self.findings.values())
 
-    def received(self, payload: bytes) -> list[Mistake]:
+    def received(self, payload: bytes) -> list[RuleViolation]:
         """One input event came."""
         self._test("frame")
         try:
@@ -278,7 +290,7 @@ class Judge:
                 pass
         return mistakes
 
-    def answered(self, effect: Effect) -> list[Mistake]:
+    def answered(self, effect: Effect) -> list[RuleViolation]:
         """One effect of the service or of the checks of frames."""
         match effect:
             case Note(text, rule) if rule == EXPECTATION:
@@ -293,12 +305,12 @@ class Judge:
                 pass
         return []
 
-    def input_ended(self) -> list[Mistake]:
+    def input_ended(self) -> list[RuleViolation]:
         """Nothing more will come."""
         self._test("input-end")
         return self._end()
 
-    def _end(self) -> list[Mistake]:
+    def _end(self) -> list[RuleViolation]:
         if self._ended:
             return []
         self._ended = True
@@ -309,7 +321,7 @@ class Judge:
             for mistake in self._broken("tool-answered", "deviates", f"{name} ({call})")
         ]
 
-    def _look(self, record: Input, what: Came) -> list[Mistake]:
+    def _look(self, record: Input, what: Came) -> list[RuleViolation]:
         """What the service has nothing to say about."""
         match record:
             case AudioStart(content=content):
@@ -346,7 +358,7 @@ class Judge:
             case _:
                 pass
 
-    def _failed(self, text: str) -> list[Mistake]:
+    def _failed(self, text: str) -> list[RuleViolation]:
         rule = next((rule for pattern, rule in _BY_TEXT if re.search(pattern, text)), None)
         if rule is None and text == INVALID:
             rule = self._invalid()
@@ -362,19 +374,19 @@ class Judge:
             case _:
                 return _VALUES.get(type(self._record), "names")
 
-    def _broken(self, name: str, outcome: Outcome, detail: str) -> list[Mistake]:
-        found = self.findings.setdefault(name, Finding())
+    def _broken(self, name: str, outcome: Outcome, detail: str) -> list[RuleViolation]:
+        found = self.findings.setdefault(name, RuleFinding())
         found.times += 1
         if found.outcome != "broken":
             found.outcome = outcome
         detail = detail.replace("\n", " ").rstrip(".")
         if len(found.details) < _DETAILS:
             found.details.append(detail)
-        return [Mistake(name, outcome, detail)]
+        return [RuleViolation(name, outcome, detail)]
 
     def _test(self, what: str) -> None:
         for name in _TESTED_BY.get(what, ()):
-            self.findings.setdefault(name, Finding())
+            self.findings.setdefault(name, RuleFinding())
 
 
 def _tested_by() -> dict[str, tuple[str, ...]]:

@@ -43,8 +43,8 @@ from ...wire import (
     UserSpeechStart,
     decode_output,
 )
-from .output_shapes import Chunks, holds_object, is_compact, misfits
-from .usage_counts import Counting, sums
+from .output_shapes import ChunkSizeChecker, holds_object, is_compact, misfits
+from .usage_counts import UsageCountChecker, sums
 
 RULES: Mapping[str, str] = {
     "json": "One event, compact, keys in alphabetical order (1.4).",
@@ -138,13 +138,13 @@ SOUND_STOPS: Mapping[str, Token] = {
 INTERRUPTED = '{ "interrupted" : true }'
 
 
-class Grammar:
+class OutputGrammar:
     """Judges the output events of one stream; with a `model` also by what that model sends."""
 
     def __init__(self, model: VoiceModel | None = None) -> None:
         self._v1 = model is not None and not model.speech_events
-        self._chunks = Chunks(model)
-        self._counting = Counting()
+        self._chunks = ChunkSizeChecker(model)
+        self._usage_counts = UsageCountChecker()
         self._broken: list[str] = []
         self._tables: dict[str, Table] = {"completion": COMPLETION, "user": USER, "answer": ANSWER}
         self._states = {name: next(iter(table)) for name, table in self._tables.items()}
@@ -163,7 +163,7 @@ class Grammar:
         self._broken = []
         record = self._record(payload)
         if record is not None:
-            self._judge(record)
+            self._checker(record)
         return self._broken
 
     def end(self) -> list[str]:
@@ -174,7 +174,7 @@ class Grammar:
         for machine, state in (("user", "heard"), ("answer", "cut")):
             if self._states[machine] == state:
                 self._break(machine, f"the stream ended in the state {state!r}")
-        if self._counting.unfinished:
+        if self._usage_counts.unfinished:
             self._break("counted", "the stream ended in the middle of a count")
         return self._broken
 
@@ -219,16 +219,16 @@ class Grammar:
 
     # 2. Block.
 
-    def _judge(self, record: Output) -> None:
+    def _checker(self, record: Output) -> None:
         open_id = self._whole.content_id if self._whole is not None else None
         if open_id is not None and getattr(record, "content_id", None) != open_id:
             self._break("block", f"{type(record).__name__} came into the block {open_id}")
         if isinstance(record, UsageEvent):
             self._token(T.USAGE)
             between_turns = self._states["answer"] == "none"
-            self._all(self._counting.usage(record, between_turns=between_turns))
+            self._all(self._usage_counts.usage(record, between_turns=between_turns))
         else:
-            self._all(self._counting.other())
+            self._all(self._usage_counts.other())
             self._place(record)
 
     def _place(self, record: Output) -> None:
@@ -254,7 +254,7 @@ class Grammar:
                 self._speech(T.SPEECH_START, record.offset_ms)
             case UserSpeechEnd():
                 self._speech(T.SPEECH_END, record.offset_ms, record.detected_ms)
-                self._all(self._counting.heard(record.detected_ms))
+                self._all(self._usage_counts.heard(record.detected_ms))
             case _:
                 self._break("fields", f"{record} is no event of the service's")
 

@@ -97,7 +97,7 @@ V2_CHUNK_MS = (79, 200)
 TAIL_BYTES = 32
 
 
-class Chunks:
+class ChunkSizeChecker:
     """Judges the sizes of pieces of sound; methods yield a rule's name and what broke it."""
 
     def __init__(self, model: VoiceModel | None) -> None:

@@ -60,7 +60,7 @@ _MOST_HZ = 192_000  # a claim above is no sound
 
 
 class Recorder:
-    """Satisfies `watch.Watch`. `folder` is made if it is not there; `now` gives seconds.
+    """Implements `EmulatorObserver`. `folder` is made if it is not there; `now` gives seconds.
 
     Raises `ConfigError` if nothing can be written there.
     """
@@ -78,16 +78,16 @@ class Recorder:
                 hint="Name a folder that you may write to.",
             ) from error
 
-    def opened(self, statistics: StreamStatistics) -> "StreamRecorded":
-        """See `Watch`."""
-        return StreamRecorded(statistics, self._folder, self._now)
+    def opened(self, statistics: StreamStatistics) -> "StreamRecorder":
+        """See `EmulatorObserver`."""
+        return StreamRecorder(statistics, self._folder, self._now)
 
     def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
-        """See `Watch`."""
+        """See `EmulatorObserver`."""
 
 
-class StreamRecorded:
-    """One stream and its folder. Satisfies `watch.StreamWatch`."""
+class StreamRecorder:
+    """One stream and its folder. Implements `StreamObserver`."""
 
     def __init__(self, statistics: StreamStatistics, below: Path, now: Callable[[], float]) -> None:
         began = datetime.now(UTC)
@@ -109,15 +109,15 @@ class StreamRecorded:
             self._give_up(error)
 
     def received(self, payload: bytes) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
         self._event("in", payload, decode_input, self._user)
 
     def input_ended(self) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
         self._line("in", {"ended": "by the client"})
 
     def answered(self, effect: Effect) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
         match effect:
             case Emit(payload):
                 self._event("out", payload, decode_output, self._assistant)
@@ -133,7 +133,7 @@ class StreamRecorded:
                 pass
 
     def over(self) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
         if self._lines is None:
             return
         try:

@@ -20,15 +20,15 @@ from typing import Any
 
 from ..service.effects import Effect, Refusal
 from . import StreamStatistics
-from .conformance import RULES, Judge, Mistake, Outcome
+from .conformance import RULES, ConformanceChecker, Outcome, RuleViolation
 
 _KEPT = 200
 
-type OnMistake = Callable[[StreamStatistics, Mistake], None]
+type OnMistake = Callable[[StreamStatistics, RuleViolation], None]
 
 
-class Report:
-    """Satisfies `watch.Watch`. `on_mistake` hears of every mistake as it happens.
+class ConformanceReport:
+    """Implements `EmulatorObserver`. `on_mistake` hears of every mistake as it happens.
 
     `on_change` is called when a stream is over and when one is refused: time to write it again.
     """
@@ -36,19 +36,19 @@ class Report:
     def __init__(self, on_mistake: OnMistake, on_change: Callable[[], None]) -> None:
         self._on_mistake = on_mistake
         self._on_change = on_change
-        self._streams: deque[StreamJudged] = deque(maxlen=_KEPT)
+        self._streams: deque[StreamReport] = deque(maxlen=_KEPT)
         self._refused: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self._over = 0
         self._conforming = 0
 
-    def opened(self, statistics: StreamStatistics) -> "StreamJudged":
-        """See `Watch`."""
-        judged = StreamJudged(statistics, self._on_mistake, self._ended)
+    def opened(self, statistics: StreamStatistics) -> "StreamReport":
+        """See `EmulatorObserver`."""
+        judged = StreamReport(statistics, self._on_mistake, self._ended)
         self._streams.append(judged)
         return judged
 
     def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
-        """See `Watch`."""
+        """See `EmulatorObserver`."""
         self._refused.append(
             {
                 "request_id": request_id,
@@ -76,43 +76,46 @@ class Report:
             "results": [judged.result() for judged in self._streams],
         }
 
-    def _ended(self, judge: Judge) -> None:
+    def _ended(self, judge: ConformanceChecker) -> None:
         self._over += 1
         self._conforming += judge.conforms
         self._on_change()
 
 
-class StreamJudged:
-    """One stream and its judge. Satisfies `watch.StreamWatch`."""
+class StreamReport:
+    """One stream and its judge. Implements `StreamObserver`."""
 
     def __init__(
-        self, statistics: StreamStatistics, on_mistake: OnMistake, on_end: Callable[[Judge], None]
+        self,
+        statistics: StreamStatistics,
+        on_mistake: OnMistake,
+        on_end: Callable[[ConformanceChecker], None],
     ) -> None:
         self._statistics = statistics
         self._on_mistake = on_mistake
         self._on_end = on_end
-        self._judge = Judge()
+        self._checker = ConformanceChecker()
         self._opened_at = _now()
 
     def received(self, payload: bytes) -> None:
-        """See `StreamWatch`."""
-        self._tell(self._judge.received(payload))
+        """See `StreamObserver`."""
+        self._tell(self._checker.received(payload))
 
     def input_ended(self) -> None:
-        """See `StreamWatch`."""
-        self._tell(self._judge.input_ended())
+        """See `StreamObserver`."""
+        self._tell(self._checker.input_ended())
 
     def answered(self, effect: Effect) -> None:
-        """See `StreamWatch`."""
-        self._tell(self._judge.answered(effect))
+        """See `StreamObserver`."""
+        self._tell(self._checker.answered(effect))
 
     def over(self) -> None:
-        """See `StreamWatch`."""
-        self._on_end(self._judge)
+        """See `StreamObserver`."""
+        self._on_end(self._checker)
 
     def result(self) -> dict[str, Any]:
         """This stream's entry, as far as it has come."""
-        findings = self._judge.findings
+        findings = self._checker.findings
         statistics = self._statistics
         return {
             "request_id": statistics.request.request_id,
@@ -123,7 +126,7 @@ class StreamJudged:
             "error": statistics.error,
             "received_events": statistics.received_events,
             "sent_events": statistics.sent_events,
-            "conforms": self._judge.conforms,
+            "conforms": self._checker.conforms,
             "broken": self._of("broken"),
             "deviates": self._of("deviates"),
             "kept": [name for name in RULES if name in findings and not findings[name].times],
@@ -133,11 +136,11 @@ class StreamJudged:
     def _of(self, outcome: Outcome) -> list[dict[str, Any]]:
         return [
             {"rule": name, "times": found.times, "details": list(found.details)}
-            for name, found in self._judge.findings.items()
+            for name, found in self._checker.findings.items()
             if found.outcome == outcome
         ]
 
-    def _tell(self, mistakes: list[Mistake]) -> None:
+    def _tell(self, mistakes: list[RuleViolation]) -> None:
         for mistake in mistakes:
             self._on_mistake(self._statistics, mistake)
 

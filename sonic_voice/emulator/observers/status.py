@@ -1,6 +1,6 @@
 """What the status page shows: the latest streams, their states, events and transcripts.
 
-Satisfies `watch.Watch`. Everything in it is bounded: so many streams, events, lines and letters.
+Implements `EmulatorObserver`. Everything in it is bounded: so many streams, events, lines and letters.
 No audio is kept, and nothing of credentials ever comes here.
 """
 
@@ -27,7 +27,7 @@ from ...wire import (
 )
 from ..service.effects import Break, Effect, Emit, Fail, Refusal
 from . import StreamStatistics
-from .conformance import Judge, Mistake
+from .conformance import ConformanceChecker, RuleViolation
 
 _STREAMS = 30
 _EVENTS = 15
@@ -35,23 +35,23 @@ _LINES = 40
 _LETTERS = 500
 
 
-class Board:
+class EmulatorStatus:
     """The streams of one emulator, for its page."""
 
     def __init__(self) -> None:
-        self._streams: deque[StreamShown] = deque(maxlen=_STREAMS)
+        self._streams: deque[StreamStatus] = deque(maxlen=_STREAMS)
         self._total = 0
         self._refused = 0
 
-    def opened(self, statistics: StreamStatistics) -> "StreamShown":
-        """See `Watch`."""
+    def opened(self, statistics: StreamStatistics) -> "StreamStatus":
+        """See `EmulatorObserver`."""
         self._total += 1
-        shown = StreamShown(statistics)
+        shown = StreamStatus(statistics)
         self._streams.append(shown)
         return shown
 
     def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
-        """See `Watch`."""
+        """See `EmulatorObserver`."""
         self._refused += 1
 
     def document(self, endpoint: str) -> dict[str, Any]:
@@ -66,13 +66,13 @@ class Board:
         }
 
 
-class StreamShown:
-    """One stream on the board. Satisfies `watch.StreamWatch`."""
+class StreamStatus:
+    """One stream on the board. Implements `StreamObserver`."""
 
     def __init__(self, statistics: StreamStatistics) -> None:
         self._statistics = statistics
         self._opened_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._judge = Judge()
+        self._checker = ConformanceChecker()
         self._mistakes: deque[str] = deque(maxlen=_EVENTS)
         self._events: deque[tuple[str, int]] = deque(maxlen=_EVENTS)
         self._transcript: deque[dict[str, str]] = deque(maxlen=_LINES)
@@ -82,8 +82,8 @@ class StreamShown:
         self._in_hz = self._out_hz = 0
 
     def received(self, payload: bytes) -> None:
-        """See `StreamWatch`."""
-        self._note(self._judge.received(payload))
+        """See `StreamObserver`."""
+        self._note(self._checker.received(payload))
         try:
             record = decode_input(payload)
         except WireError:
@@ -103,13 +103,13 @@ class StreamShown:
         self._event(f"→ {_name(payload)}")
 
     def input_ended(self) -> None:
-        """See `StreamWatch`."""
-        self._note(self._judge.input_ended())
+        """See `StreamObserver`."""
+        self._note(self._checker.input_ended())
         self._event("→ end of input")
 
     def answered(self, effect: Effect) -> None:
-        """See `StreamWatch`."""
-        self._note(self._judge.answered(effect))
+        """See `StreamObserver`."""
+        self._note(self._checker.answered(effect))
         match effect:
             case Emit(payload):
                 self._sent(payload)
@@ -121,7 +121,7 @@ class StreamShown:
                 pass
 
     def over(self) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
 
     def document(self) -> dict[str, Any]:
         """This stream, for `json`."""
@@ -130,7 +130,7 @@ class StreamShown:
             "request_id": statistics.request.request_id,
             "model": statistics.request.model_id,
             "opened_at": self._opened_at,
-            "state": self._judge.state.name.lower(),
+            "state": self._checker.state.name.lower(),
             "end": statistics.end or "open",
             "error": statistics.error,
             "heard_s": round(self._heard_s, 1),
@@ -180,7 +180,7 @@ class StreamShown:
         else:
             self._events.append((name, 1))
 
-    def _note(self, mistakes: list[Mistake]) -> None:
+    def _note(self, mistakes: list[RuleViolation]) -> None:
         self._mistakes.extend(str(mistake)[:_LETTERS] for mistake in mistakes)
 
 

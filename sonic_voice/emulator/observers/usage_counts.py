@@ -59,7 +59,7 @@ def sums(record: UsageEvent, body: Mapping[str, Any]) -> Iterator[tuple[str, str
         yield "totals", f"{told} beside {total}"
 
 
-class Counting:
+class UsageCountChecker:
     """Judges the usage events of one stream; each method yields a rule's name and what broke it."""
 
     def __init__(self) -> None:

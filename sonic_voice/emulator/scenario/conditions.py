@@ -141,7 +141,7 @@ def fill_test(test: Test, values: Mapping[str, Any]) -> Test:
 
 
 def _filled(template: Any, values: Mapping[str, Any]) -> Any:
-    return fill(template, values, lambda holder: None)  # it stays, and is equal to nothing
+    return fill(template, values, lambda placeholder: None)  # it stays, and is equal to nothing
 
 
 def comparable(text: str) -> list[str]:

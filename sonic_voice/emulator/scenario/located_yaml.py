@@ -14,20 +14,20 @@ from ...errors import ScenarioError
 type Key = tuple[str | int, ...]
 """Way from the top to a value: names in mappings, numbers in lists."""
 
-type Mark = tuple[int, int]
+type Position = tuple[int, int]
 """Line and column, from 1."""
 
 
 @dataclass(slots=True)
-class Document:
+class LocatedDocument:
     """A file's content and the places of its keys and values."""
 
     path: str
     value: Any = None
-    values: dict[Key, Mark] = field(default_factory=lambda: cast("dict[Key, Mark]", {}))
-    keys: dict[Key, Mark] = field(default_factory=lambda: cast("dict[Key, Mark]", {}))
+    values: dict[Key, Position] = field(default_factory=lambda: cast("dict[Key, Position]", {}))
+    keys: dict[Key, Position] = field(default_factory=lambda: cast("dict[Key, Position]", {}))
 
-    def place(self, at: Key, *, key: bool = False) -> Mark:
+    def position_of(self, at: Key, *, key: bool = False) -> Position:
         """Where `at` stands, or the nearest that encloses it; its name with `key`."""
         if key and at in self.keys:
             return self.keys[at]
@@ -36,7 +36,7 @@ class Document:
         return self.values.get(at, (1, 1))
 
 
-def read_yaml(text: str, path: str) -> Document:
+def read_yaml(text: str, path: str) -> LocatedDocument:
     """Raises `ScenarioError` where `text` is no YAML, or PyYAML is not installed."""
     try:
         import yaml
@@ -64,7 +64,7 @@ class _YamlReader:
     """Turns PyYAML's nodes into a `Document`. Its types are not published; hence `Any`."""
 
     def __init__(self, path: str) -> None:
-        self.document = Document(path)
+        self.document = LocatedDocument(path)
         self._seen: set[int] = set()
 
     def read(self, loader: Any) -> None:
@@ -74,11 +74,11 @@ class _YamlReader:
             self.document.value = self._value(node, ())
 
     def wrong(self, mark: Any, message: str) -> ScenarioError:
-        line, column = _from_one(mark) if mark else (1, 1)
+        line, column = _one_based(mark) if mark else (1, 1)
         return ScenarioError(message, path=self.document.path, line=line, column=column)
 
     def _value(self, node: Any, at: Key) -> Any:
-        self.document.values[at] = _from_one(node.start_mark)
+        self.document.values[at] = _one_based(node.start_mark)
         if node.id == "scalar":
             return self._loader.construct_object(node)
         if id(node) in self._seen:  # written out, a few lines of aliases can fill a machine
@@ -96,25 +96,27 @@ class _YamlReader:
                 raise self.wrong(key_node.start_mark, f"the key {key!r} is not a text.")
             if key in table:
                 raise self.wrong(key_node.start_mark, f"the key `{key}` stands here twice.")
-            self.document.keys[*at, key] = _from_one(key_node.start_mark)
+            self.document.keys[*at, key] = _one_based(key_node.start_mark)
             table[key] = self._value(node, (*at, key))
         return table
 
 
-def _from_one(mark: Any) -> Mark:
+def _one_based(mark: Any) -> Position:
     return mark.line + 1, mark.column + 1
 
 
-_TOML_PLACE = re.compile(r"^(?P<text>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|.*)\)$")
+_TOML_POSITION = re.compile(
+    r"^(?P<text>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|.*)\)$"
+)
 
 
-def read_toml(text: str, path: str) -> Document:
+def read_toml(text: str, path: str) -> LocatedDocument:
     """Raises `ScenarioError` where `text` is no TOML."""
-    document = Document(path)
+    document = LocatedDocument(path)
     try:
         document.value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _TOML_PLACE.match(str(error))
+        found = _TOML_POSITION.match(str(error))
         lines = text.splitlines() or [""]
         line = int((found and found["line"]) or len(lines))
         column = int((found and found["column"]) or len(lines[-1]) + 1)
@@ -132,7 +134,7 @@ _HEADER = re.compile(r"\s*(?P<open>\[\[?)\s*(?P<name>[^\[\]]+?)\s*\]")
 _PAIR = re.compile(r"(?P<indent>\s*)(?P<key>[A-Za-z0-9_.\"'-]+)\s*=\s*")
 
 
-def _find_toml_keys(text: str, document: Document) -> None:
+def _find_toml_keys(text: str, document: LocatedDocument) -> None:
     table: Key = ()
     counts: dict[Key, int] = {}
     document.values[()] = (1, 1)

@@ -13,22 +13,22 @@ from typing import Any, cast, get_args
 
 from ...errors import ScenarioError
 from .conditions import WORD_ERRORS, Condition, Like, Matches, OneOf, Present, Says, Test
-from .located_yaml import Document, Key, read_toml, read_yaml
+from .located_yaml import Key, LocatedDocument, read_toml, read_yaml
 from .records import (
     END,
     EXCEPTIONS,
     LAST_WORDS,
     Branch,
-    BreakHow,
-    Call,
-    Fault,
+    BreakKind,
     Recording,
     Scenario,
-    Step,
+    ScenarioCall,
+    ScenarioStep,
+    StreamException,
 )
-from .step_graph import reached
+from .step_graph import reachable_steps
 from .templates import NAME, PATH, names_in
-from .values import Values, near
+from .values import ValueReader, near
 
 TOP = ("name", "set", "steps", "loop", "otherwise", "endpoint_ms", "voice")
 ANSWER = ("say", "call", "wav", "delay_ms", "error", "break", "set", "goto")
@@ -88,15 +88,15 @@ def _text(path: Path) -> str:
         raise ScenarioError(f"cannot be read: {why}.", path=str(path)) from error
 
 
-class _Reader(Values):
+class _Reader(ValueReader):
     """Reads every value by the key that names it."""
 
-    def __init__(self, document: Document, path: Path) -> None:
+    def __init__(self, document: LocatedDocument, path: Path) -> None:
         super().__init__(document)
         self._whole = document.value
         self._path = path
         self._variables: set[str] = set()
-        self._holders: list[tuple[Key, str]] = []
+        self._placeholders: list[tuple[Key, str]] = []
         self._gotos: list[tuple[Key, str]] = []
 
     def scenario(self) -> Scenario:
@@ -118,12 +118,12 @@ class _Reader(Values):
             self.wrong(("set",), "before the first words there is no value for a holder")
         self._check_names(scenario)
         if not self.mistakes:
-            self._check_ways(scenario)
+            self._check_reachability(scenario)
         return scenario
 
     # Steps and answers.
 
-    def _step(self, at: Key, value: Any) -> Step:
+    def _step(self, at: Key, value: Any) -> ScenarioStep:
         table = self.table(at, value, "a step", STEP, ("user",), _SAYS)
         user = self.text((*at, "user"), table["user"]) if "user" in table else ""
         return replace(
@@ -157,9 +157,9 @@ class _Reader(Values):
             )
         return found
 
-    def _else(self, at: Key, value: Any, user: str, keys: tuple[str, ...]) -> Step:
+    def _else(self, at: Key, value: Any, user: str, keys: tuple[str, ...]) -> ScenarioStep:
         if isinstance(value, str | list):
-            return Step(user, self._said(at, value))
+            return ScenarioStep(user, self._said(at, value))
         return self._answer(at, self.table(at, value, "an answer", keys, *_needs(keys)), user)
 
     def _branch(self, at: Key, value: Any, user: str, keys: tuple[str, ...]) -> Branch:
@@ -168,12 +168,12 @@ class _Reader(Values):
         conditions = self._conditions((*at, "if"), table["if"]) if "if" in table else ()
         return Branch(conditions, self._answer(at, table, user))
 
-    def _answer(self, at: Key, table: Mapping[str, Any], user: str) -> Step:
+    def _answer(self, at: Key, table: Mapping[str, Any], user: str) -> ScenarioStep:
         """The keys of an answer in `table`."""
         if table.keys() >= {"say", "call"}:
             self.wrong((*at, "say"), "an answer with a `call` is said in its `then`", key=True)
         say = self._said((*at, "say"), table.get("say"))
-        return Step(
+        return ScenarioStep(
             user,
             say,
             call=self._call((*at, "call"), table["call"], user) if "call" in table else None,
@@ -194,11 +194,11 @@ class _Reader(Values):
             "goto": goto,
         }
 
-    def _call(self, at: Key, value: Any, user: str) -> Call:
+    def _call(self, at: Key, value: Any, user: str) -> ScenarioCall:
         call = self.table(at, value, "a call", CALL, ("tool",))
         arguments = self.mapping((*at, "arguments"), call.get("arguments", {}), "arguments")
         self._template((*at, "arguments"), arguments)
-        return Call(
+        return ScenarioCall(
             self.text((*at, "tool"), call["tool"]) if "tool" in call else "",
             arguments,
             self._said((*at, "meanwhile"), call.get("meanwhile")),
@@ -207,15 +207,15 @@ class _Reader(Values):
             **self._choice(at, call, user, LATER),
         )
 
-    def _fault(self, at: Key, value: Any) -> Fault | None:
+    def _fault(self, at: Key, value: Any) -> StreamException | None:
         table = self.table(at, value, "an error", FAULT, ("code",), ("message",))
         if table.keys() < set(FAULT):
             return None
         code = self.one_of((*at, "code"), table["code"], EXCEPTIONS)
-        return Fault(code, self.text((*at, "message"), table["message"]))
+        return StreamException(code, self.text((*at, "message"), table["message"]))
 
-    def _broken(self, at: Key, value: Any) -> BreakHow:
-        return cast("BreakHow", self.one_of(at, value, get_args(BreakHow)))
+    def _broken(self, at: Key, value: Any) -> BreakKind:
+        return cast("BreakKind", self.one_of(at, value, get_args(BreakKind)))
 
     def _wav(self, at: Key, value: Any, say: tuple[str, ...]) -> Recording | None:
         if len(say) != 1:
@@ -244,7 +244,7 @@ class _Reader(Values):
             hint = "It is about `user`, `result`, `result.field` or a variable."
             self.wrong(at, f"`{of}` names no value", hint=hint, key=True)
         else:
-            self._holders.append((at, path[1]))
+            self._placeholders.append((at, path[1]))
         return Condition(of, self._test(at, of, value))
 
     def _test(self, at: Key, of: str, value: Any) -> Test:
@@ -307,12 +307,12 @@ class _Reader(Values):
         return found
 
     def _template(self, at: Key, template: Any) -> None:
-        self._holders += [(at, name) for name in names_in(template)]
+        self._placeholders += [(at, name) for name in names_in(template)]
 
     # What only the whole can tell.
 
     def _check_names(self, scenario: Scenario) -> None:
-        for at, name in self._holders:
+        for at, name in self._placeholders:
             if name not in (*_GIVEN, *self._variables):
                 hint = f"Names are {', '.join((*_GIVEN, *sorted(self._variables)))}."
                 self.wrong(at, f"nothing sets `{name}`", hint=hint)
@@ -324,8 +324,8 @@ class _Reader(Values):
             if goto not in (*names, END):
                 self.wrong(at, f"no step is called `{goto}`", hint=near(goto, (*names, END)))
 
-    def _check_ways(self, scenario: Scenario) -> None:
-        found = reached(scenario.steps)
+    def _check_reachability(self, scenario: Scenario) -> None:
+        found = reachable_steps(scenario.steps)
         for i, step in enumerate(scenario.steps):
             if i not in found:
                 hint = f"Let a `goto` name it: `{step.name}`." if step.name else ""

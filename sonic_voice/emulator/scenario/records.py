@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from .conditions import Condition, Like, Says
 
-BreakHow = Literal["reset", "cut", "cut-mid-frame", "goaway"]
+BreakKind = Literal["reset", "cut", "cut-mid-frame", "goaway"]
 
 EXCEPTIONS = (
     "internalServerException",
@@ -33,7 +33,7 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class StreamException:
     """An exception in the stream."""
 
     code: str
@@ -45,12 +45,12 @@ class Branch:
     """Another answer, for when all its conditions hold."""
 
     conditions: tuple[Condition, ...]
-    answer: "Step"
+    answer: "ScenarioStep"
     """Stands in the place of the step, whose `user` it has."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ScenarioCall:
     """A tool call, what is said while it runs, and what after its result.
 
     From `delay_ms` on, the fields are those of a `Step`, for when the result is there.
@@ -64,34 +64,34 @@ class Call:
     assign: Mapping[str, Any] = field(default_factory=dict[str, Any])
     goto: str = ""
     expect: tuple[Condition, ...] = ()
-    fallback: "Step | None" = None
+    fallback: "ScenarioStep | None" = None
     when: tuple[Branch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ScenarioStep:
     """One utterance of the user and what it is answered with."""
 
     user: str
     say: tuple[str, ...] = ()
-    call: Call | None = None
+    call: ScenarioCall | None = None
     wav: Recording | None = None
     delay_ms: int = 0
-    error: Fault | None = None
-    broken: BreakHow | None = None
+    error: StreamException | None = None
+    broken: BreakKind | None = None
     assign: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """`set` in the file: variables and their new values."""
     goto: str = ""
     """The name of the step for the next utterance; empty: the one after this."""
     name: str = ""
     expect: tuple[Condition, ...] = ()
-    fallback: "Step | None" = None
+    fallback: "ScenarioStep | None" = None
     """`else` in the file: the answer when something expected is not so."""
     when: tuple[Branch, ...] = ()
     """The first whose conditions hold is the answer instead of this."""
 
     @property
-    def answers(self) -> "Iterator[Step]":
+    def answers(self) -> "Iterator[ScenarioStep]":
         """All that may be answered to the words."""
         yield self
         yield from () if self.fallback is None else (self.fallback,)
@@ -103,7 +103,7 @@ class Scenario:
     """A whole file. `endpoint_ms` None: what the client asks for; `voice` None: the client's."""
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[ScenarioStep, ...]
     loop: bool = False
     otherwise: tuple[str, ...] = (LAST_WORDS,)
     endpoint_ms: int | None = None

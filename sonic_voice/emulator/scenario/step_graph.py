@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from .records import END, Step
+from .records import END, ScenarioStep
 
 
-def places(steps: Sequence[Step]) -> dict[str, int]:
+def step_numbers(steps: Sequence[ScenarioStep]) -> dict[str, int]:
     """What a `goto` may name, and the number of the step; the end is after the last."""
     return {step.name: at for at, step in enumerate(steps) if step.name} | {END: len(steps)}
 
 
-def reached(steps: Sequence[Step]) -> set[int]:
+def reachable_steps(steps: Sequence[ScenarioStep]) -> set[int]:
     """The numbers of all steps to which a way leads from the first."""
-    known = places(steps)
+    known = step_numbers(steps)
     found: set[int] = set()
     left = [0]
     while left:
@@ -24,7 +24,7 @@ def reached(steps: Sequence[Step]) -> set[int]:
     return found
 
 
-def _gotos(step: Step) -> Iterator[str]:
+def _gotos(step: ScenarioStep) -> Iterator[str]:
     """Where `step` may lead; empty: to the next. A tool's result may come late, or never."""
     for answer in step.answers:
         yield answer.goto

@@ -9,7 +9,7 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What a variable may be called."""
 PATH = re.compile(rf"({NAME.pattern})((?:\.[^\s.{{}}]+)*)")
 """What stands in a holder, and before a condition: a name, and fields of its value."""
-HOLDER = re.compile(rf"\{{{PATH.pattern}\}}")
+PLACEHOLDER = re.compile(rf"\{{{PATH.pattern}\}}")
 
 MISSING = object()
 """What `look_up` finds where there is nothing; a null is something."""
@@ -27,9 +27,9 @@ def fill(template: Any, values: Mapping[str, Any], missing: Callable[[str], None
         return [fill(value, values, missing) for value in cast("list[Any]", template)]
     if not isinstance(template, str):
         return template
-    if alone := HOLDER.fullmatch(template):
+    if alone := PLACEHOLDER.fullmatch(template):
         return _value(alone, values, missing)
-    return HOLDER.sub(lambda found: as_said(_value(found, values, missing)), template)
+    return PLACEHOLDER.sub(lambda found: as_said(_value(found, values, missing)), template)
 
 
 def _value(found: re.Match[str], values: Mapping[str, Any], missing: Callable[[str], None]) -> Any:
@@ -65,4 +65,4 @@ def names_in(template: Any) -> Iterator[str]:
         for value in cast("list[Any]", template):
             yield from names_in(value)
     elif isinstance(template, str):
-        yield from (found[1] for found in HOLDER.finditer(template))
+        yield from (found[1] for found in PLACEHOLDER.finditer(template))

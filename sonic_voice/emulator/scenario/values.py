@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from ...errors import ScenarioError
-from .located_yaml import Document, Key
+from .located_yaml import Key, LocatedDocument
 
 
-class Values:
+class ValueReader:
     """Reads plain values of `document`."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: LocatedDocument) -> None:
         self._document = document
         self._mistakes: list[ScenarioError] = []
 
@@ -27,7 +27,7 @@ class Values:
 
     def wrong(self, at: Key, message: str, *, hint: str = "", key: bool = False) -> None:
         """Note a mistake at `at`; with `key` at its name, not its value."""
-        line, column = self._document.place(at, key=key)
+        line, column = self._document.position_of(at, key=key)
         mistake = ScenarioError(
             f"{message}.", path=self._document.path, line=line, column=column, hint=hint
         )

@@ -28,7 +28,7 @@ from uuid import uuid4
 from ...errors import ConfigError, SonicError
 from ...http2.connection import STREAM_WINDOW_BYTES, H2Connection
 from ...http2.stream import H2Stream
-from ..observers import StreamStatistics, Watch, Watches
+from ..observers import EmulatorObserver, EmulatorObservers, StreamStatistics
 from ..service.effects import (
     Consult,
     Hear,
@@ -74,7 +74,7 @@ class Emulator:
     known to do wrong; else `on_note` hears of it. At most `max_streams` at once, further ones are
     throttled; None: any number. `keys` are accepted, and read at each request, so that a list may
     change. `authority` signs the certificate; None: one for this run alone.
-    `watches` look on.
+    `observers` are told of every stream.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Emulator:
         max_streams: int | None = None,
         authority: Authority | None = None,
         patience: Patience | None = None,
-        watches: Sequence[Watch] = (),
+        observers: Sequence[EmulatorObserver] = (),
     ) -> None:
         self.streams: deque[StreamStatistics] = deque(maxlen=_KEPT_STATISTICS)
         """What the streams did, oldest first; the last thousand."""
@@ -119,7 +119,7 @@ class Emulator:
         self._max_streams = max_streams
         self._given = authority
         self._authority: Authority | None = None
-        self._watch = Watches(watches)
+        self._observers = EmulatorObservers(observers)
         self._door = Door(self._accept, window_bytes, patience or Patience())
         self._tasks: set[asyncio.Task[None]] = set()
         self._live = 0
@@ -222,7 +222,7 @@ class Emulator:
         model = "" if isinstance(answer, Refusal) else answer[0].model_id
         served = answer if isinstance(answer, Refusal) else self._admit(connection, stream, *answer)
         if isinstance(served, Refusal):
-            self._watch.refused(request_id, model, served)
+            self._observers.refused(request_id, model, served)
             with suppress(SonicError):  # the client may be gone before it has read it
                 await _refuse(connection, stream, served, request_id)
             return
@@ -265,7 +265,7 @@ class Emulator:
             pace=self._pace,
             strict=self._strict,
             on_note=self._noted,
-            watch=self._watch,
+            observer=self._observers,
         )
 
     def _check(

@@ -24,7 +24,7 @@ from typing import Literal
 from ...errors import SonicError
 from ...http2.connection import H2Connection
 from ...http2.stream import H2Stream
-from ..observers import StreamStatistics, Watch
+from ..observers import EmulatorObserver, StreamStatistics
 from ..service.effects import (
     Break,
     Breakage,
@@ -104,10 +104,10 @@ class StreamHandler:
         pace: Pace,
         strict: bool,
         on_note: OnNote,
-        watch: Watch,
+        observer: EmulatorObserver,
     ) -> None:
         self.statistics = StreamStatistics(request)
-        self._watch = watch.opened(self.statistics)
+        self._observer = observer.opened(self.statistics)
         self._stream = stream
         self._connection = connection
         self._request = request
@@ -137,7 +137,7 @@ class StreamHandler:
             self._ended("lost", str(error))
         finally:
             self._ended("lost", "The emulator was closed.")
-            self._watch.over()
+            self._observer.over()
             for utterance in self._utterances.values():
                 utterance.cancel()
             await self._thoughts.aclose()
@@ -175,7 +175,7 @@ class StreamHandler:
         if payload is None:
             return await self._end_of_input()
         self.statistics.received_events += 1
-        self._watch.received(payload)
+        self._observer.received(payload)
         over = await self._perform(self._service.receive(payload))
         if not over:
             self._answer()
@@ -223,7 +223,7 @@ class StreamHandler:
         return self._service.expire(what)
 
     async def _end_of_input(self) -> bool:
-        self._watch.input_ended()
+        self._observer.input_ended()
         over = await self._perform(self._service.end_of_input())
         # Nothing will come that the rest of the answer could wait for.
         over = over or await self._perform(self._service.stalled())
@@ -246,7 +246,7 @@ class StreamHandler:
         out = bytearray()
         for effect in effects:
             if not isinstance(effect, Note):
-                self._watch.answered(effect)
+                self._observer.answered(effect)
             match effect:
                 case Emit(payload):
                     self.statistics.sent_events += 1
@@ -356,7 +356,7 @@ class StreamHandler:
 
     def _note(self, note: Note) -> None:
         self.statistics.notes += 1
-        self._watch.answered(note)
+        self._observer.answered(note)
         self._on_note(self._request, note)
 
     def _ended(self, end: Literal["finished", "failed", "broken", "lost"], error: str = "") -> None:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ...wire import SessionStart, ToolDefinition
-from ..scenario import BreakHow, Fault, Recording
+from ..scenario import BreakKind, Recording, StreamException
 
 type Resample = Callable[[bytes, int, int], bytes]
 """`(pcm, from_hz, to_hz)` to mono s16le samples at the second rate."""
@@ -82,8 +82,8 @@ class Reply:
     """Sounds instead of the one sentence of `say`."""
     delay_ms: int = 0
     """Extra wait before the answer, of input audio."""
-    error: Fault | None = None
-    broken: BreakHow | None = None
+    error: StreamException | None = None
+    broken: BreakKind | None = None
     notes: tuple[tuple[str, str], ...] = ()
     """Rule and text of what the log should know."""
     ask: Ask | None = None

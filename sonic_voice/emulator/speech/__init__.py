@@ -19,7 +19,7 @@ from .installed import Quality
 from .pico import PicoSynthesizer
 from .piper import PiperSynthesizer
 from .pocketsphinx import PocketsphinxRecognizer
-from .recognition import Recognizer, Utterance, recognizer
+from .recognition import Recognizer, UtteranceRecognition, recognizer
 from .sound import resample
 from .synthesis import Synthesize, ToneSynthesizer, synthesizer
 from .voice_activity import LoudnessDetector, SileroDetector, detector, prepare
@@ -36,7 +36,7 @@ __all__ = [
     "SpeechDetector",
     "Synthesize",
     "ToneSynthesizer",
-    "Utterance",
+    "UtteranceRecognition",
     "WhisperRecognizer",
     "detector",
     "prepare",

@@ -36,6 +36,6 @@ def engine(package: str, extra: str) -> Any:
 
 
 @functools.cache
-def say_once(text: str) -> None:
+def warn_once(text: str) -> None:
     """Warn of `text` in the log, the first time only."""
     log.warning(text)

@@ -24,7 +24,7 @@ from ...config import BYTES_PER_SAMPLE
 from .installed import LIGHT_EXTRA, engine
 from .pronunciation import sounds, words
 from .sound import resample
-from .speculation import SpeculativeUtterance
+from .speculation import SpeculativeRecognition
 from .voice_activity import detector
 
 SPHINX_HZ = 16_000
@@ -58,7 +58,7 @@ class PocketsphinxRecognizer:
         self._search(tuple(hints))
         self._worker = ThreadPoolExecutor(1, "pocketsphinx")
 
-    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> SpeculativeUtterance:
+    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> SpeculativeRecognition:
         """A new utterance at `rate_hz`: one of `hints`, as it is written there in lower case,
         or nothing; without hints any English."""
         sentences = tuple(hints)
@@ -71,7 +71,7 @@ class PocketsphinxRecognizer:
             sound = LEAD + sound
             return self._search(sentences).words(sound, self._mean.of(sound))
 
-        return SpeculativeUtterance(rate_hz, detector(rate_hz), decode, self._worker)
+        return SpeculativeRecognition(rate_hz, detector(rate_hz), decode, self._worker)
 
 
 def _search(hints: tuple[str, ...]) -> "_Hinted | _Free":

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ...extras import install_command
-from .installed import GOOD_EXTRA, LIGHT_EXTRA, Quality, installed, say_once
+from .installed import GOOD_EXTRA, LIGHT_EXTRA, Quality, installed, warn_once
 from .pocketsphinx import PocketsphinxRecognizer
 from .weights import any_installed
 from .whisper import WhisperRecognizer
 
 
-class Utterance(Protocol):
+class UtteranceRecognition(Protocol):
     """What one person says between a start and an end that somebody else decides.
 
     One of `finish` and `cancel` ends it; nothing may be called after that. The methods may be
@@ -38,7 +38,7 @@ class Utterance(Protocol):
 class Recognizer(Protocol):
     """Hears words; serves any number of utterances at once."""
 
-    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> Utterance:
+    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> UtteranceRecognition:
         """A new utterance at `rate_hz`. `hints` are sentences to expect, if any are known."""
         ...
 
@@ -55,7 +55,7 @@ def recognizer(quality: Quality = "auto", *, hints: Sequence[str] = ()) -> Recog
     if quality == "light" or installed("pocketsphinx"):
         return PocketsphinxRecognizer(hints)
     light, good = install_command(LIGHT_EXTRA), install_command(GOOD_EXTRA)
-    say_once(
+    warn_once(
         "No recogniser is installed: speech is heard without its words. "
         f"For a light one: {light}; for a good one: {good}."
     )

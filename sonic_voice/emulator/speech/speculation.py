@@ -40,7 +40,7 @@ type Decode = Callable[[bytes, int], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Pauses:
+class PauseState:
     """What a window means for the piece of speech that it belongs to."""
 
     heard: bool = False
@@ -49,7 +49,7 @@ class Pauses:
     quiet: int = 0
     """Windows in a row above one half and under 0.35."""
 
-    def after(self, probability: float) -> "Pauses":
+    def after(self, probability: float) -> "PauseState":
         """With one window more."""
         loud = self.loud + 1 if probability > SPEECH_OVER else 0
         if probability < SILENCE_UNDER:
@@ -57,10 +57,10 @@ class Pauses:
         else:
             # A breath between the two thresholds ends no pause that has begun to count.
             quiet = self.quiet if self.quiet >= PAUSE_WINDOWS and not loud else 0
-        return Pauses(self.heard or loud >= ONSET_WINDOWS, loud, quiet)
+        return PauseState(self.heard or loud >= ONSET_WINDOWS, loud, quiet)
 
 
-class SpeculativeUtterance:
+class SpeculativeRecognition:
     """An `Utterance` over a function that decodes a whole sound, run by `workers`."""
 
     def __init__(
@@ -73,7 +73,7 @@ class SpeculativeUtterance:
         self._window_bytes = rate_hz * WINDOW_MS // 1000 * BYTES_PER_SAMPLE
         self._piece = bytearray()
         self._seen = 0
-        self._pauses = Pauses()
+        self._pauses = PauseState()
         self._guess: Future[str] | None = None
         self._settled: list[Future[str]] = []
 
@@ -119,7 +119,7 @@ class SpeculativeUtterance:
     def _settle(self, decoded: Future[str]) -> None:
         self._settled.append(decoded)
         del self._piece[: self._seen]
-        self._seen, self._pauses, self._guess = 0, Pauses(), None
+        self._seen, self._pauses, self._guess = 0, PauseState(), None
 
     def _submit(self, pcm: bytes) -> Future[str]:
         return self._workers.submit(self._decode, pcm, self._rate_hz)

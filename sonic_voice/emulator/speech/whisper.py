@@ -23,7 +23,7 @@ from ...errors import ConfigError
 from .installed import GOOD_EXTRA, engine
 from .mel import MEL_HZ, log_mel
 from .sound import resample
-from .speculation import SpeculativeUtterance
+from .speculation import SpeculativeRecognition
 from .voice_activity import detector
 from .weights import weights
 
@@ -70,9 +70,9 @@ class WhisperRecognizer:
         self._worker = ThreadPoolExecutor(1, "whisper")
         self._decode(bytes(MEL_HZ), MEL_HZ)  # the first decoding takes longer
 
-    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> SpeculativeUtterance:
+    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> SpeculativeRecognition:
         """A new utterance at `rate_hz`; Whisper needs no hints."""
-        return SpeculativeUtterance(rate_hz, detector(rate_hz), self._decode, self._worker)
+        return SpeculativeRecognition(rate_hz, detector(rate_hz), self._decode, self._worker)
 
     def _prompt_tokens(self, language: str) -> list[int]:
         names = ["<|startoftranscript|>"]
