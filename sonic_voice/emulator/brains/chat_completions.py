@@ -1,19 +1,22 @@
-"""A chat endpoint as the partner: what it is asked, and how its answer becomes sentences and calls.
+"""A chat endpoint as the partner: its requests, and how its answer becomes sentences and tool
+calls.
 
-Pure: the request leaves as `Reply.ask`, the answer comes back by `thought`, piece by piece, as the
-endpoint streams it (`chat.completion.chunk` objects). Each sentence is said as soon as it is
-complete. Unlike all other partners this one is not deterministic: its answers, and when they come,
-are the endpoint's.
+Pure: a request leaves as `Reply.ask`, and the answer comes back through `thought`, piece by piece,
+as the endpoint streams it (`chat.completion.chunk` objects). Each sentence is spoken as soon as it
+is complete. Unlike all other partners this one is not deterministic: the endpoint decides what the
+answers are and when they come.
 
-The conversation is kept here and sent whole each time:
+The conversation is kept here and sent as a whole with each request:
 
-- one system message: how to speak, then the client's own;
-- of an answer what the user heard of it, once the user speaks again; the rest was never said;
-- calls with their results. One that has none yet says so, since endpoints refuse a call without;
-  a result that comes after the talk went on is told in a message of its own.
+- one system message: how to speak, followed by the client's own system prompt;
+- of an interrupted answer, only the part that the user heard, as soon as the user speaks again;
+- tool calls with their results. A call without a result is given a placeholder result, because
+  endpoints refuse a call without one. A result that arrives after the conversation has moved on
+  is reported in a message of its own.
 
-A client's `any` or `tool:` binds the first request of a turn. Those that follow a result are free
-to speak: bound, they would call for ever. After `ROUNDS` requests the tools are taken away.
+A client's tool choice `any` or `tool:` applies to the first request of a turn only. The requests
+that follow a result use `auto`: otherwise the model would call tools for ever. After `ROUNDS`
+requests of one turn the tools are no longer offered.
 """
 
 import json
@@ -29,28 +32,38 @@ SPEAK = (
     "This is a spoken conversation: your words are heard, not read. Answer in a few short, plain "
     "sentences, without lists, headings, code, links or emoji."
 )
+"""System message that asks the model for text that is fit to be spoken."""
 MEANWHILE = "One moment, please."
+"""Sentence spoken while a tool runs, if the model said nothing before its call."""
 DEAF = "I cannot make out words here. Please type."
+"""Answer to speech when no recogniser is installed."""
 NOT_CAUGHT = "Sorry, I did not catch that."
+"""Answer to an utterance without words."""
 UNREACHED = "Sorry, the model behind me did not answer."
+"""Answer when the endpoint failed before its first sentence."""
 BROKEN_OFF = "Sorry, the rest of my answer did not come."
+"""Sentence spoken when the endpoint failed after its first sentence."""
 NO_ANSWER = "Sorry, the model behind me had nothing to say."
+"""Answer when the endpoint returned neither text nor a tool call."""
 
 STILL_RUNNING = '{"status":"still running"}'
+"""Placeholder result, as JSON, of a tool call whose result has not arrived."""
 
 ROUNDS = 8
-"""Requests for one turn."""
+"""Maximum number of requests for one turn that offer tools."""
 MAX_TEXT = 20_000
-"""Characters of an answer and its calls: more than is spoken in the eight minutes of a stream."""
+"""Maximum length of an answer and its tool calls, in characters: more than can be spoken in the
+eight minutes of a stream."""
 MAX_PIECES = 5_000_000
-"""Characters of all pieces of an answer: what they are wrapped in, and what is thought unseen."""
+"""Maximum length of all pieces of an answer, in characters. It includes the JSON around the text,
+and reasoning that is not spoken."""
 
 type Json = Mapping[str, Any]
 
 
 @dataclass(slots=True)
 class AnswerSentence:
-    """A sentence of a message, and what of it was heard."""
+    """A sentence of a message, with the part of it that was heard."""
 
     text: str
     heard: str = ""
@@ -58,7 +71,7 @@ class AnswerSentence:
 
 @dataclass(slots=True)
 class ChatToolCall:
-    """A tool call of the endpoint's."""
+    """A tool call that the endpoint made."""
 
     id: str
     tool: str
@@ -76,31 +89,39 @@ class ChatMessage:
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """Text of all sentences, joined by blanks."""
         return " ".join(sentence.text for sentence in self.sentences)
 
 
 @dataclass(slots=True)
 class IncomingAnswer:
-    """An answer while it comes in."""
+    """An answer that is still being received."""
 
     message: ChatMessage
     speakable: Speakable = field(default_factory=Speakable)
     calls: list[ChatToolCall] = field(default_factory=list[ChatToolCall])
     indices: dict[int, ChatToolCall] = field(default_factory=dict[int, ChatToolCall])
-    """The latest call of each index; some servers give them all the same."""
+    """Latest call of each index. Some servers give all calls the same index."""
     finished: bool = False
-    """The endpoint said why it ended."""
+    """Whether the endpoint sent a `finish_reason`."""
     text_size: int = 0
     size: int = 0
 
     @property
     def too_long(self) -> bool:
-        """Whether it may well have no end."""
+        """Whether the answer is so long that it may have no end."""
         return self.text_size > MAX_TEXT or self.size > MAX_PIECES
 
     def add_choice(self, choice: Json) -> list[str]:
-        """The next of it; returns the sentences that are complete now."""
+        """Add the next piece of the answer.
+
+        Args:
+            choice: One entry of `choices`: a delta, or the whole message of a server that does not
+            stream.
+
+        Returns:
+            The sentences that are now complete.
+        """
         self.finished = self.finished or bool(choice.get("finish_reason"))
         delta = _object(choice.get("delta") or choice.get("message"))  # not streamed: all at once
         text = _text(delta.get("content"))
@@ -126,7 +147,7 @@ class IncomingAnswer:
 
 
 class ChatPartner:
-    """The partner of one stream. Satisfies `partner.Partner`."""
+    """The chat partner of one stream. Implements `Partner`."""
 
     def __init__(self, model: str, opening: Opening) -> None:
         self._opening = opening
@@ -152,14 +173,15 @@ class ChatPartner:
         self._round = 0
 
     def told(self, role: str, text: str) -> None:
-        """System prompts join ours; all else is history."""
+        """See `Partner`. System prompts join our own; everything else becomes history."""
         if role in ("SYSTEM", "SYSTEM_SPEECH"):
             self._system.append(text)
         else:
             self._add("assistant" if role == "ASSISTANT" else "user", text)
 
     def hear(self, words: str | None, *, typed: bool = False) -> Reply:
-        """The endpoint is asked, whatever was asked before."""
+        """See `Partner`. The endpoint is asked, and an answer that is still coming in is
+        dropped."""
         self._incoming = None
         self._owed = False
         self._forget_unheard()
@@ -170,7 +192,7 @@ class ChatPartner:
         return Reply(ask=self._ask(), more=True)
 
     def played(self, sentence: str) -> None:
-        """It stays in the conversation."""
+        """See `Partner`. The sentence stays in the conversation."""
         for message in self._messages:
             for said in message.sentences:
                 if not said.heard and said.text.startswith(sentence):
@@ -178,7 +200,7 @@ class ChatPartner:
                     return
 
     def result(self, number: int, result: Mapping[str, Any]) -> Reply:
-        """When all calls of an answer have theirs, the endpoint is asked again."""
+        """See `Partner`. When all calls of an answer have a result, the endpoint is asked again."""
         call, message = self._calls.pop(number)
         text = json.dumps(result, ensure_ascii=False)
         if message is self._messages[-1]:
@@ -193,7 +215,7 @@ class ChatPartner:
         return Reply(ask=self._ask(), more=True)
 
     def thought(self, piece: str | None) -> Reply:
-        """The sentences that `piece` completes; at the end the calls."""
+        """See `Partner`. Returns the sentences that `piece` completes, and at the end the calls."""
         incoming = self._incoming
         if incoming is None:
             return Reply()
@@ -218,7 +240,7 @@ class ChatPartner:
         return said
 
     def _give_up(self, incoming: IncomingAnswer, error: object) -> Reply:
-        """The sentences so far stand; the user is told that no more will come."""
+        """End the answer: keep the sentences so far, and tell the user that no more will come."""
         self._incoming = None
         sorry = BROKEN_OFF if incoming.message.sentences else UNREACHED
         text = str(_object(error).get("message") or error)
@@ -243,7 +265,8 @@ class ChatPartner:
         return Reply(tuple(said))
 
     def _requests(self, incoming: IncomingAnswer) -> tuple[ToolRequest, ...]:
-        """The calls that can be made; what is wrong with others is their result."""
+        """Return the calls that can be made; a call that cannot be made gets an error as its
+        result."""
         requests: list[ToolRequest] = []
         if self._round > ROUNDS:
             return ()
@@ -274,7 +297,7 @@ class ChatPartner:
         self._messages = [m for m in self._messages if m.sentences or m.calls]
 
     def _ask(self) -> Ask:
-        """A request for the conversation so far, whose answer is its next message."""
+        """Return a request for the conversation so far, whose answer becomes its next message."""
         self._round += 1
         body = self._fixed | {"messages": list(self._written())} | self._offered()
         self._incoming = IncomingAnswer(ChatMessage("assistant"))
@@ -295,7 +318,7 @@ class ChatPartner:
         return {"tools": self._tools} | ({"tool_choice": choice} if choice else {})
 
     def _written(self) -> Iterator[dict[str, Any]]:
-        """The messages as the endpoint reads them: neighbours of one role are one."""
+        """Yield the messages as the endpoint reads them, with neighbours of one role joined."""
         yield {"role": "system", "content": "\n\n".join(self._system)}
         open_one: dict[str, Any] = {}
         for message in self._messages:
@@ -316,7 +339,7 @@ class ChatPartner:
 
 
 class ChatBrain:
-    """A model behind a chat endpoint, for any number of streams. Satisfies `partner.Brain`."""
+    """A model behind a chat endpoint, for any number of streams. Implements `Brain`."""
 
     endpoint_ms: int | None = None
     voice: str | None = None
@@ -326,16 +349,16 @@ class ChatBrain:
         self._resample = resample
 
     def begin(self, opening: Opening) -> Partner:
-        """A partner with an empty conversation."""
+        """See `Brain`. The partner starts with an empty conversation."""
         return ChatPartner(self._model, opening)
 
     def sound(self, recording: Recording, rate_hz: int) -> bytes:
-        """`recording` as s16le PCM at `rate_hz`."""
+        """See `Brain`."""
         return self._resample(recording.pcm, recording.rate_hz, rate_hz)
 
 
 def _numbers(opening: Opening) -> dict[str, Any]:
-    """Those that the client gave."""
+    """Return the inference parameters that the client gave."""
     session = opening.session
     numbers = {
         "max_tokens": session.max_tokens,
@@ -355,7 +378,7 @@ def _written_result(call: ChatToolCall) -> dict[str, Any]:
 
 
 def _read(text: str) -> Json | None:
-    """The JSON object in `text`; None if it holds anything else."""
+    """Return the JSON object in `text`, or None if it holds anything else."""
     try:
         read = json.loads(text)
     except (ValueError, RecursionError):

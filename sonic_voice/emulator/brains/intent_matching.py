@@ -1,28 +1,29 @@
-"""Which tool a request means, and the call it becomes. No model: words, weights and a threshold.
+"""Intent matching: which tool a request means, and the call it becomes.
 
-The score of a tool for the words of a request is a sum:
+There is no model: only words, weights and a threshold. The score of a tool for a request is a sum:
 
-    4 x   of the telling words of the tool's name, the share that was said. Verbs that many tools
-          have (`WEAK`) count 0.4 of a word, `get` and the like nothing, unless the name has
-          nothing else. A synonym (`words.SYNONYMS`) counts 0.75 of the word. Of a name with
-          "and" in it (`get_date_and_time`) the half that fits better counts.
+    4 x   the share of the significant words of the tool's name that was said. Verbs that many
+          tools have (`WEAK`) count 0.4 of a word; `get` and the like count nothing, unless the
+          name has nothing else. A synonym (`words.SYNONYMS`) counts 0.75 of the word. Of a name
+          with "and" in it (`get_date_and_time`) the half that fits better counts.
     1     for each word of the description that was said and is not in the name; at most 2
     1     for each argument found that is a number, date, enum or boolean; at most 2
     0.4   if a free text was found
-    1 x   of the telling words said, the share that named the tool or became an argument
+    1 x   the share of the significant words said that named the tool or became an argument
 
-Words count as said when they are `words.alike`. The best tool is called from `MATCH` on, provided
-that a word of its name, a synonym of one, or a word of its description was said; between equals
-the one offered first. So "go forward ten meters" gives `go` 7, and "ten of clubs" gives
-`draw_card` only its arguments, and no call.
+A word counts as said when `words.alike` holds. The best tool is called if its score is at least
+`MATCH` and a word of its name, a synonym of one, or a word of its description was said; of equal
+tools the one offered first is called. So "go forward ten meters" scores 7 for `go`, while "ten of
+clubs" gives `draw_card` its arguments only, and no call.
 
-Two requests in one sentence ("... and ...", or two sentences) are two calls if each half matches
-alone; "in paris and london" is two as well, where a place was asked for. What a required
-property lacks is asked for, one at a time, and the next utterance is the answer, unless it is a
-request of its own or calls it off; after `ATTEMPTS` answers that do not fit it is dropped.
+Two requests in one sentence ("... and ...", or two sentences) become two calls if each half
+matches alone; "in paris and london" becomes two as well, where a place was asked for. A required
+property without a value is asked for, one at a time, and the next utterance is the answer, unless
+it is a request of its own or cancels the request. After `ATTEMPTS` answers that do not fit, the
+request is dropped.
 
-With the tool choice `any` every utterance calls the best tool, with `tool:<name>` that one,
-however low its score; nothing is asked back, and `filling.without_words` fills the gaps.
+With the tool choice `any` every utterance calls the best tool, and with `tool:<name>` that one,
+however low its score; nothing is asked back, and `slot_filling.default_value` fills the gaps.
 """
 
 import json
@@ -37,27 +38,31 @@ from .slot_filling import FilledSlots, default_value, fill_arguments, parse_answ
 from .tool_schema import Property, name_words, properties
 
 MATCH = 2.75
-"""Score from which a tool is called."""
+"""Minimum score at which a tool is called."""
 NEAR = 1.5
-"""Score from which a tool that was not called is worth a hint."""
+"""Minimum score at which a tool that was not called is mentioned in a hint."""
 ATTEMPTS = 2
+"""Number of answers that do not fit after which a request is dropped."""
 MAX_JOINTS = 4
-"""Places of an utterance where it is tried for two requests."""
+"""Maximum number of places at which an utterance is tried as two requests."""
 MAX_JOINED_WORDS = 60
-"""A longer utterance is one request."""
+"""Maximum length, in words, of an utterance that is tried as two requests; a longer one is one
+request."""
 SYNONYM = 0.75
+"""Weight of a synonym, relative to the word itself."""
 WEAK_WEIGHT = 0.4
+"""Weight of a word of `WEAK` in a tool's name."""
 
 WEAK = word_set(
     "set find search create check make add send show list update open read start play book "
     "tell look put run ask track"
 )
-"""Verbs that say little alone: half of all tools begin with one."""
+"""Verbs that say little alone: half of all tools begin with one of them."""
 EMPTY = word_set(
     "get do fetch tool function api call execute handle use new current query lookup retrieve "
     "info information data value returns return given"
 )
-"""Words of names and descriptions that nobody says."""
+"""Words of names and descriptions that users do not say."""
 
 _CALLED_OFF = (
     *("never mind", "nevermind", "forget it", "forget about it", "cancel that", "cancel it"),
@@ -67,7 +72,7 @@ _CALLED_OFF = (
 
 @dataclass(frozen=True, slots=True)
 class MatchedCall:
-    """A call with its arguments."""
+    """A tool call with its arguments."""
 
     tool: str
     arguments: Mapping[str, Any]
@@ -75,20 +80,20 @@ class MatchedCall:
 
 @dataclass(frozen=True, slots=True)
 class MatchedCalls:
-    """The request is understood: these tools are to be called, at once."""
+    """A request that is understood: these tools are to be called at the same time."""
 
     calls: tuple[MatchedCall, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A sentence that asks for what is missing, or says that the request is dropped."""
+    """A sentence that asks for a missing value, or says that the request is dropped."""
 
     sentence: str
 
 
 class OfferedTool:
-    """A tool as it can be meant."""
+    """A tool, prepared for matching."""
 
     def __init__(self, definition: ToolDefinition) -> None:
         self.name = definition.name
@@ -104,13 +109,13 @@ class OfferedTool:
 
     @property
     def spoken(self) -> str:
-        """The name as it is said: `get_weather` is "get weather"."""
+        """Name of the tool as it is spoken: `get_weather` becomes "get weather"."""
         return " ".join(name_words(self.name))
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A tool, what was found for it, and how well the words fit."""
+    """A tool with the arguments found for it, and how well the words fit."""
 
     tool: OfferedTool
     filled: FilledSlots
@@ -121,7 +126,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class _PendingRequest:
-    """Calls that wait for what was asked."""
+    """Calls that wait for an answer to a question."""
 
     candidates: tuple[Candidate, ...]
     words: tuple[Word, ...]
@@ -137,7 +142,8 @@ class _PendingRequest:
 
 
 class ToolMatcher:
-    """One stream's tools. It remembers the question it asked, and nothing else."""
+    """A matcher of utterances to the tools of one stream. Its only state is the question it asked
+    last."""
 
     def __init__(self, tools: Sequence[ToolDefinition], choice: str = "") -> None:
         mode, _, name = choice.partition(":")
@@ -158,11 +164,20 @@ class ToolMatcher:
         return self._pending is not None
 
     def drop(self) -> None:
-        """Ask no longer."""
+        """Forget the open question."""
         self._pending = None
 
     def hear(self, text: str, today: date) -> MatchedCalls | Question | None:
-        """What the utterance means for the tools; None: nothing, it is small talk."""
+        """Return what an utterance means for the tools.
+
+        Args:
+            text: The utterance.
+            today: Date that relative dates refer to.
+
+        Returns:
+            The calls to make or the question to ask; None if no tool is meant, which makes it small
+            talk.
+        """
         words = words_of(text)
         pending, self._pending = self._pending, None
         request = self._request(words, today)
@@ -173,14 +188,22 @@ class ToolMatcher:
         return self._outcome(_PendingRequest(tuple(request), tuple(words)))
 
     def nearest(self, text: str, today: date) -> OfferedTool | None:
-        """The tool that the utterance may have meant, without being a call of it."""
+        """Return the tool that an utterance may have meant without being a call of it.
+
+        Args:
+            text: The utterance.
+            today: Date that relative dates refer to.
+
+        Returns:
+            The tool with the best score, or None if the score is below `NEAR`.
+        """
         best = self._best(words_of(text), today)
         return best.tool if best is not None and best.meant and best.score >= NEAR else None
 
     # Requests.
 
     def _request(self, words: Sequence[Word], today: date) -> list[Candidate] | None:
-        """The tools that are meant; None for none."""
+        """Return the tools that are meant, or None if there are none."""
         if self.forced:
             best = self._best(words, today)
             assert best is not None
@@ -193,7 +216,8 @@ class ToolMatcher:
         return _each_place(best) if best is not None and _fits(best) else None
 
     def _halves(self, words: Sequence[Word], today: date) -> list[Candidate] | None:
-        """Two requests, if the words divide into two that each match alone."""
+        """Return the requests of an utterance that divides into halves that match alone, or
+        None."""
         if len(words) > MAX_JOINED_WORDS:
             return None
         joints = [at for at, w in enumerate(words[1:-1], 1) if w.ends or w.plain == "and"]
@@ -211,7 +235,7 @@ class ToolMatcher:
         return max(candidates, key=lambda c: (c.meant, c.score), default=None)
 
     def _completed(self, candidate: Candidate, words: Sequence[Word], today: date) -> Candidate:
-        """`candidate` with something for all that is required."""
+        """Return `candidate` with a default for every required argument that is missing."""
         filled = candidate.filled
         rest = {p.name: default_value(p, words, today) for p in filled.missing}
         full = replace(filled, arguments=filled.arguments | rest, missing=())
@@ -262,7 +286,7 @@ def _telling(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def _weights(parts: Sequence[str]) -> dict[str, float]:
-    """What each word of a name counts; one whose name is all weak counts in full."""
+    """Return the weight of each word of a name; if all its words are weak they count in full."""
     telling = [part for part in parts if part not in EMPTY and part not in STOP_WORDS]
     if not telling:
         return dict.fromkeys(parts, 1.0)
@@ -272,7 +296,8 @@ def _weights(parts: Sequence[str]) -> dict[str, float]:
 
 
 def _parted(parts: Sequence[str]) -> list[list[str]]:
-    """The halves of a name around "and"; the last word of all goes with each if it is empty."""
+    """Return the parts of a name around "and" and "or", without parts that have only empty
+    words."""
     halves: list[list[str]] = [[]]
     for part in parts:
         if part in ("and", "or"):
@@ -284,7 +309,7 @@ def _parted(parts: Sequence[str]) -> list[list[str]]:
 
 
 def _judge(tool: OfferedTool, words: Sequence[Word], today: date) -> Candidate:
-    """How well `tool` fits the words."""
+    """Return how well `tool` fits the words."""
     spoken = [word.plain for word in words]
     named, share, exact = max(
         (_named(name, spoken) for name in tool.names), key=lambda found: found[1]
@@ -304,7 +329,8 @@ def _judge(tool: OfferedTool, words: Sequence[Word], today: date) -> Candidate:
 
 
 def _named(name: Mapping[str, float], spoken: Sequence[str]) -> tuple[set[int], float, bool]:
-    """Places of a tool's name, the share that was said, and whether it was more than a synonym."""
+    """Return the indices of a tool's name, the share that was said, and whether it is no mere
+    synonym."""
     places: set[int] = set()
     weight, exact = 0.0, False
     for part, worth in name.items():
@@ -319,7 +345,7 @@ def _named(name: Mapping[str, float], spoken: Sequence[str]) -> tuple[set[int], 
 
 
 def _with(candidate: Candidate, wanted: Property, value: Any) -> Candidate:
-    """`candidate` with the answer for `wanted`."""
+    """Return `candidate` with the answer for `wanted`."""
     filled = candidate.filled
     found = filled.arguments | {wanted.name: value}
     ordered = {p.name: found[p.name] for p in candidate.tool.properties if p.name in found}
@@ -330,7 +356,7 @@ _PLACES = frozenset({"city", "location", "place", "town"})
 
 
 def _each_place(candidate: Candidate) -> list[Candidate]:
-    """One request for each of the places in "paris and london"."""
+    """Return one request for each of the places in "paris and london"."""
     filled = candidate.filled
     for prop in candidate.tool.properties:
         value = filled.arguments.get(prop.name)
@@ -348,7 +374,11 @@ def _each_place(candidate: Candidate) -> list[Candidate]:
 
 
 def question(wanted: Property) -> str:
-    """The sentence that asks for `wanted`."""
+    """Return the sentence that asks for a value.
+
+    Args:
+        wanted: The property without a value.
+    """
     name = wanted.spoken
     match wanted.kind:
         case "enum":

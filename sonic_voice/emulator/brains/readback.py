@@ -1,11 +1,11 @@
-"""What a tool gave, as sentences.
+"""Tool results as spoken sentences.
 
     {"city": "paris", "temperature": 18.5}   Get weather: city is paris, and temperature is 18.5.
     {"text": "It is sunny."}                 It is sunny.
     {"error": "no such city"}                Get weather did not work: no such city.
     {"days": [{...}, {...}]}                 Forecast: 2 days. First: ... Second: ...
 
-Nothing is left out silently: what is too long for the ear is counted ("and 4 more").
+Nothing is left out silently: values that are too many to be spoken are counted ("and 4 more").
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,28 @@ from typing import Any, cast
 from .tool_schema import name_words
 
 MAX_FIELDS = 8
+"""Maximum number of fields of an object that are spoken."""
 MAX_ITEMS = 5
+"""Maximum number of items of a list that are spoken."""
 MAX_LETTERS = 400
+"""Maximum length of a spoken text, in characters."""
 MAX_DEPTH = 3
+"""Maximum depth of nested objects and lists that are spoken."""
 
 _PLAIN = ("result", "results", "output", "text", "message", "answer", "content", "summary", "value")
 _ORDER = ("First", "Second", "Third", "Fourth", "Fifth")
 
 
 def read_back(tool: str, result: Mapping[str, Any]) -> tuple[str, ...]:
-    """`result` of the tool of that name, in sentences; at least one."""
+    """Return the result of a tool in sentences.
+
+    Args:
+        tool: Name of the tool.
+        result: Its result.
+
+    Returns:
+        At least one sentence.
+    """
     name = " ".join(name_words(tool)).capitalize() or tool
     failure = _failure(result)
     if failure is not None:
@@ -60,7 +72,8 @@ def _plainly(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _listed(name: str, key: str, values: Sequence[Any]) -> tuple[str, ...]:
-    """A list of objects, one sentence each; a list of anything else, in one sentence."""
+    """Return one sentence for each object of a list, or one sentence for a list of anything
+    else."""
     if not all(isinstance(value, dict) for value in values):
         return (_sentence(f"{name}: {_spoken(key)}: {_spoken_value(values, 0)}"),)
     head = f"{name}: {_counted(len(values), key)}."

@@ -1,8 +1,9 @@
-"""A scenario as a brain: a step for each utterance, then `otherwise`.
+"""A scenario as a brain: one step for each utterance, then `otherwise`.
 
-The port is `partner`. Given no words, because nobody recognised any, the transcript is the step's
-own, and conditions are judged on it; typed or recognised words stand as they are. What a scenario
-expected and did not get is a note: rule `scenario-expectation`, with the step and both values.
+Implements the ports of `service.brain`. When no words are given, because there is no recogniser,
+the transcript is the `user` text of the step, and conditions are judged on it; typed or recognised
+words are used as they are. An expectation that a scenario has and that is not met becomes a note
+of the rule `scenario-expectation`, with the step and both values.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,13 +19,14 @@ from ..scenario.templates import as_said
 from ..service.brain import Opening, Partner, Reply, Resample, ToolRequest
 
 BUILT_IN = "small_talk.yaml"
+"""File name of the built-in scenario, in this package."""
 
 UNKNOWN_WORDS = "something else"
-"""The transcript of an utterance after the last step."""
+"""Transcript of an utterance after the last step."""
 
 
 class ScriptedBrain:
-    """A scenario for any number of streams. Satisfies `partner.Brain`."""
+    """A scenario for any number of streams. Implements `Brain`."""
 
     def __init__(self, scenario: Scenario, resample: Resample) -> None:
         self._scenario = scenario
@@ -48,7 +50,7 @@ class ScriptedBrain:
 
 
 class ScriptedPartner:
-    """One stream's place in a scenario. Satisfies `partner.Partner`."""
+    """One stream's position in a scenario. Implements `Partner`."""
 
     def __init__(self, scenario: Scenario, opening: Opening) -> None:
         self._scenario = scenario
@@ -59,17 +61,17 @@ class ScriptedPartner:
         self._values = {"result": dict[str, Any](), **scenario.assign}
 
     def told(self, role: str, text: str) -> None:
-        """A scenario has no use for it."""
+        """See `Partner`. A scenario does not use the prompt and the history."""
 
     def played(self, sentence: str) -> None:
-        """Nor for this."""
+        """See `Partner`. A scenario does not use what was heard."""
 
     def thought(self, piece: str | None) -> Reply:
-        """It asks nothing of the host."""
+        """See `Partner`. A scenario asks the host for nothing."""
         return Reply()
 
     def hear(self, words: str | None, *, typed: bool = False) -> Reply:
-        """The answer of the step whose turn it is."""
+        """See `Partner`. The answer is that of the current step."""
         step = self._step()
         at = self._next
         words = step.user if words is None else words
@@ -103,7 +105,7 @@ class ScriptedPartner:
         )
 
     def result(self, number: int, result: Mapping[str, Any]) -> Reply:
-        """What the call says then; `{user}` is what it was made for."""
+        """See `Partner`. In the answer, `{user}` stands for the words that caused the call."""
         called = self._calls[number]
         call = called.call
         self._values |= {"user": called.words, "result": result}
@@ -131,7 +133,7 @@ class ScriptedPartner:
         name: str,
         notes: list[tuple[str, str]],
     ) -> ScenarioStep:
-        """Which answer of a step or a call it is, `own` being the one without conditions."""
+        """Return the answer of a step or a call that applies, `own` being the unconditional one."""
         missed = False
         for condition in of.expect:
             groups = met(condition, self._values)
@@ -151,7 +153,7 @@ class ScriptedPartner:
         return own
 
     def _follow(self, answer: ScenarioStep, notes: list[tuple[str, str]]) -> None:
-        """Set the variables of `answer`, and go where it says."""
+        """Set the variables of `answer`, and go to the step that it names."""
         for name, value in answer.assign.items():
             self._values[name] = fill(value, self._values, _noting(notes))
         if answer.goto:
@@ -163,7 +165,7 @@ class ScriptedPartner:
 
 @dataclass(frozen=True, slots=True)
 class _Called:
-    """A call that was made, for what it was said, and of which step."""
+    """A tool call that was made, with the words that caused it and its step."""
 
     call: ScenarioCall
     words: str
@@ -178,6 +180,6 @@ def _noting(notes: list[tuple[str, str]]) -> Callable[[str], None]:
 
 
 def small_talk() -> Scenario:
-    """The built-in dialogue."""
+    """Return the built-in scenario."""
     text = resources.files(__package__).joinpath(BUILT_IN).read_text(encoding="utf-8")
     return parse_scenario(text, Path(BUILT_IN))

@@ -1,22 +1,22 @@
-"""The arguments of a tool, from the words of a request, by the tool's JSON schema.
+"""Slot filling: the arguments of a tool, from the words of a request, by the tool's JSON schema.
 
-Properties are filled from the most certain kind to the least, and words that one has taken are no
-other's:
+Properties are filled from the most certain kind to the least certain, and words that one property
+has used are not used again:
 
     booleans       "with sugar", "without sugar", "sugar off", "turn it on"
     dates, times   of format date, date-time, time, or by name and description (`dates`)
-    enums          a value said, or meant: see below
+    enums          a value that was said or meant: see below
     figures        strings whose name has id, number, code, phone, zip or pin: "four oh two"
-    numbers        the one beside the property's name or unit first, then those left, in order;
-                   "ten minutes" for a property in seconds is 600; others than `minimum` and
-                   `maximum` allow, or a fraction where an integer is wanted, are passed over
-    arrays         every value of its items' kind
+    numbers        first the one beside the property's name or unit, then those left, in order;
+                   "ten minutes" for a property in seconds is 600; numbers outside `minimum` and
+                   `maximum`, and fractions where an integer is wanted, are passed over
+    arrays         every value of the kind of its items
     objects        their own properties, in the same way
-    free text      "in paris", "to bob saying hello" (`texts`)
+    free text      "in paris", "to bob saying hello" (`free_text`)
 
-An enum's value is looked for as it is, then nearly (`words.alike`), then by `SYNONYMS`, then by a
-word of the description between this value and the next ("forward: ahead, backward: reverse").
-A value of the schema's `default` fills what was not said.
+An enum's value is searched for exactly, then approximately (`words.alike`), then by `SYNONYMS`,
+then by a word of the description between this value and the next ("forward: ahead, backward:
+reverse"). The schema's `default` is used for a value that was not said.
 """
 
 import re
@@ -32,18 +32,19 @@ from .free_text import fill_texts, free_answer
 from .tool_schema import Property, WordClaims, name_words, properties
 
 MAX_DEPTH = 3
-"""Objects in objects that are still filled."""
+"""Maximum depth of objects within objects that are filled."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilledSlots:
-    """What was found: the arguments, and the required properties without any."""
+    """The result of slot filling: the arguments, and the required properties without a value."""
 
     arguments: dict[str, Any]
     missing: tuple[Property, ...]
     certain: int
-    """How many were dates, enums, numbers, figures or booleans."""
+    """Number of arguments that are dates, enums, numbers, figures or booleans."""
     taken: frozenset[int]
+    """Indices of the words that became arguments."""
 
 
 def fill_arguments(
@@ -52,14 +53,30 @@ def fill_arguments(
     today: date,
     named: frozenset[int] = frozenset(),
 ) -> FilledSlots:
-    """The arguments that `words` hold for an object of `schema`."""
+    """Return the arguments that a request holds for a tool.
+
+    Args:
+        schema: JSON schema of the tool's input.
+        words: The words of the request.
+        today: Date that relative dates refer to.
+        named: Indices of the words that named the tool.
+    """
     claims = WordClaims(words, named)
     found, missing, certain = _fill(schema, claims, today, 0)
     return FilledSlots(found, missing, certain, frozenset(claims.taken))
 
 
 def parse_answer(wanted: Property, words: Sequence[Word], today: date) -> Any:
-    """The value that `words`, said when asked for `wanted`, give it; None for none."""
+    """Return the value in the answer to a question for one property.
+
+    Args:
+        wanted: The property that was asked for.
+        words: The words of the answer.
+        today: Date that relative dates refer to.
+
+    Returns:
+        The value, or None if the answer holds none.
+    """
     if wanted.kind == "text":
         return free_answer(wanted, words)
     schema = {"properties": {wanted.name: wanted.schema}, "required": [wanted.name]}
@@ -68,9 +85,16 @@ def parse_answer(wanted: Property, words: Sequence[Word], today: date) -> Any:
 
 
 def default_value(wanted: Property, words: Sequence[Word], today: date) -> Any:
-    """A value for a property that must have one though nothing was said of it.
+    """Return a value for a required property that was not mentioned.
 
-    All the words for a text, the first value of an enum, the least number, today, no.
+    Args:
+        wanted: The property.
+        words: The words of the request: all of them become the value of a text.
+        today: Value of a date.
+
+    Returns:
+        All words for a text, the first value of an enum, the minimum or 0 for a number, today for a
+        date, False for a boolean.
     """
     match wanted.kind:
         case "enum":
@@ -161,7 +185,7 @@ def _fill_moments(
 
 
 def _enum(prop: Property, claims: WordClaims) -> Any:
-    """The value said first among those that fit best."""
+    """Return the value that was said first among those that fit best."""
     best: tuple[int, int, int] | None = None
     chosen, span = None, (0, 0)
     for order, value in enumerate(prop.values):
@@ -175,7 +199,7 @@ def _enum(prop: Property, claims: WordClaims) -> Any:
 
 
 def _sightings(prop: Property, value: Any, claims: WordClaims) -> list[tuple[int, int, int]]:
-    """Where `value` is meant: how (0: said, 3: from the description), from, to."""
+    """Return where `value` is meant: how (0: said, 3: from the description), start and stop."""
     words = [word.plain for word in claims.words]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return [(0, n.start, n.stop) for n in numbers(claims.words) if n.value == value]
@@ -199,7 +223,7 @@ def _sightings(prop: Property, value: Any, claims: WordClaims) -> list[tuple[int
 
 
 def _hints(prop: Property, value: Any) -> list[str]:
-    """Words of the description between `value` and the next of the values."""
+    """Return the words of the description between `value` and the next of the values."""
     about = prop.description.lower()
     places = [re.search(rf"\b{re.escape(str(v).lower())}\b", about) for v in prop.values]
     here = next((p for p, v in zip(places, prop.values, strict=True) if v is value), None)
@@ -268,7 +292,7 @@ UNITS = {
     "gram": ("mass", 1.0),
     "kilogram": ("mass", 1000.0),
 }
-"""Units that turn into one another: what they measure, and how much of it they are."""
+"""Units that can be converted into one another: the quantity, and its amount in the base unit."""
 
 
 def _unit(word: str) -> str | None:
@@ -294,7 +318,11 @@ def _fill_numbers(wanted: Sequence[Property], claims: WordClaims, found: dict[st
 def _measured(
     prop: Property, claims: WordClaims, value: int | float, stop: int
 ) -> tuple[int | float, int]:
-    """`value` in the property's unit, and where it ends with its own unit or the name after it."""
+    """Convert `value` to the property's unit.
+
+    Returns:
+        The value, and the index after it and after its own unit or the property's name.
+    """
     after = claims.words[stop].plain if stop < len(claims.words) else ""
     names = name_words(prop.name)
     if after and any(alike(after, name) for name in names):
@@ -312,7 +340,7 @@ def _measured(
 
 
 def _named_beside(prop: Property, claims: WordClaims, start: int) -> bool:
-    """Whether the property's name stands in the three words before."""
+    """Return whether the property's name is among the three words before `start`."""
     before = claims.words[max(0, start - 3) : start]
     return any(alike(word.plain, name) for word in before for name in name_words(prop.name))
 

@@ -1,9 +1,9 @@
-"""What small talk knows: a table of what is said, what is answered, and when the rule is asked.
+"""Rules of small talk: a table of what is said, what is answered, and when each rule is tried.
 
-The patterns are those of `patterns`, several for one rule divided by ` / `. An answer is a line,
-some lines, or a function of what the pattern kept; None means that the rule does not apply after
-all, and the next one is asked. The first rule that answers ends it, so the order matters: what is
-particular stands before what is general.
+The patterns are those of `patterns`; several patterns of one rule are divided by ` / `. An answer
+is one line, several lines, or a function of the words that the pattern kept; a function returns
+None if the rule does not apply after all, and the next rule is tried. The first rule that answers
+ends the search, so the order matters: particular rules come before general ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,48 +19,55 @@ from ..language.words import Word, said, word_set
 from .story import STORY, Story, StoryState
 
 MAX_COUNT = 100
-"""Numbers counted in one go."""
+"""Maximum number of numbers counted in one answer."""
 COUNT_LINE = 10
-"""Numbers in one sentence of a count."""
+"""Number of numbers in one sentence of a count."""
 MAX_SPELLED = 40
+"""Maximum number of letters spelled in one answer."""
 MAX_REPEATED = 200
-"""Words repeated in one answer."""
+"""Maximum number of words repeated in one answer."""
 MAX_REPEATED_LETTERS = 2000
+"""Maximum length of words repeated in one answer, in characters."""
 MAX_NAME_WORDS = 4
+"""Maximum length of the user's name, in words."""
 MAX_NAME_LETTERS = 60
+"""Maximum length of the user's name, in characters."""
 
 
 @dataclass(slots=True)
 class TalkState:
-    """What is remembered of one conversation."""
+    """The memory of one conversation."""
 
     now: Callable[[], datetime]
+    """Returns the present local time."""
     tools: tuple[str, ...] = ()
-    """Names of the client's tools, as they are said."""
+    """Names of the client's tools, as they are spoken."""
     name: str | None = None
-    """The user's."""
+    """Name of the user; None until it is known."""
     last: tuple[str, ...] = ()
-    """Our last answer, for saying it again."""
+    """The last answer, for repeating it."""
     story: Story = field(default_factory=Story)
 
 
 type Kept = tuple[Sequence[Word], ...]
+"""Words that a pattern kept, one sequence for each `*` and `+`."""
 type Answering = Callable[[TalkState, Kept], tuple[str, ...] | None]
 
 
 class RulePhase(Enum):
-    """When a rule is asked."""
+    """When a rule is tried."""
 
     STORY = auto()
-    """First of all, while there is a rest of the story."""
+    """Before everything else, while a part of the story is left."""
     FIRST = auto()
-    """Before the tools: what it repeats or spells must not become a call."""
+    """Before the tools: words that are repeated or spelled must not become a call."""
     LATER = auto()
+    """After the tools."""
 
 
 @dataclass(frozen=True, slots=True)
 class TalkRule:
-    """What somebody says in one of several ways, and its answer."""
+    """A rule: the patterns of an utterance, and its answer."""
 
     patterns: tuple[Pattern, ...]
     answer: Answering
@@ -366,7 +373,16 @@ _VOCABULARY = vocabulary(form for rule in RULES for form in rule.patterns)
 
 
 def find_answer(talk: TalkState, heard: Sequence[Word], when: RulePhase) -> tuple[str, ...] | None:
-    """The answer of the first rule for `when` that has one."""
+    """Return the answer of the first rule that has one.
+
+    Args:
+        talk: The memory of the conversation, which an answer may change.
+        heard: The words of the utterance.
+        when: Only rules of this phase are tried.
+
+    Returns:
+        The sentences, or None if no rule applies.
+    """
     spoken = prepare_utterance(heard, _VOCABULARY)
     for rule in RULES:
         if rule.when is not when:
@@ -380,7 +396,12 @@ def find_answer(talk: TalkState, heard: Sequence[Word], when: RulePhase) -> tupl
 
 
 def remember_name(talk: TalkState, heard: Sequence[Word]) -> None:
-    """Take the user's name from a text that is not answered."""
+    """Remember the user's name from a text that is not answered.
+
+    Args:
+        talk: The memory of the conversation.
+        heard: The words of the text.
+    """
     spoken = prepare_utterance(heard, _VOCABULARY)
     forms = (form for rule in RULES if rule.answer is _remember for form in rule.patterns)
     kept = next(filter(None, map(spoken.kept, forms)), None)

@@ -1,12 +1,12 @@
 """Days and times of day in words.
 
-`today` is given; nothing here reads a clock. What the words leave open is settled so:
+`today` is an argument; nothing here reads a clock. Ambiguous words are resolved as follows:
 
     monday, next monday, on monday     the first one after today
     last monday                        the last one before today
     the third of may, may 3            this year's, or next year's if that is over
     the third                          the next third of a month, today included
-    next week, in two weeks            today and 7, 14 days
+    next week, in two weeks            today plus 7, 14 days
     seven, at seven thirty             07:00, 07:30, unless pm, afternoon or evening is said
 """
 
@@ -19,9 +19,11 @@ from .numerals import number_at, ordinal_at
 from .words import Word, row
 
 WEEKDAYS = row("monday tuesday wednesday thursday friday saturday sunday")
+"""Names of the days, Monday first."""
 MONTHS = row(
     "january february march april may june july august september october november december"
 )
+"""Names of the months, January first."""
 _NEAR = {"today": 0, "tonight": 0, "tomorrow": 1, "yesterday": -1}
 _SPANS = {"day": 1, "days": 1, "week": 7, "weeks": 7}
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
@@ -33,7 +35,7 @@ _EARLY = frozenset({"am", "a.m", "morning"})
 
 @dataclass(frozen=True, slots=True)
 class DateSpan:
-    """A day in the words from `start` up to, not with, `stop`."""
+    """A day that is named in the words from `start` up to, but not including, `stop`."""
 
     start: int
     stop: int
@@ -42,7 +44,7 @@ class DateSpan:
 
 @dataclass(frozen=True, slots=True)
 class TimeSpan:
-    """A time of day in the words from `start` up to, not with, `stop`."""
+    """A time of day that is named in the words from `start` up to, but not including, `stop`."""
 
     start: int
     stop: int
@@ -50,7 +52,15 @@ class TimeSpan:
 
 
 def find_date(words: Sequence[Word], today: date) -> DateSpan | None:
-    """The first day named in `words`."""
+    """Return the first day that is named.
+
+    Args:
+        words: The words to search.
+        today: Date that relative dates refer to.
+
+    Returns:
+        The day and its words, or None.
+    """
     for at in range(len(words)):
         for form in (_relative, _weekday, _of_month, _iso):
             found = form(words, at, today)
@@ -110,7 +120,8 @@ def _weekday(words: Sequence[Word], at: int, today: date) -> DateSpan | None:
 
 
 def _of_month(words: Sequence[Word], at: int, today: date) -> DateSpan | None:
-    """ "the third of may", "3 may", "may [the] third", "the third"; a year may follow."""
+    """Return the day in "the third of may", "3 may", "may [the] third" or "the third" at `at`. A
+    year may follow."""
     first = at + (_at(words, at) == "the")
     if first >= len(words):
         return None
@@ -176,7 +187,14 @@ def _date(year: int, month: int, day: int) -> date | None:
 
 
 def find_time(words: Sequence[Word]) -> TimeSpan | None:
-    """The first time of day named in `words`; a bare number only after "at"."""
+    """Return the first time of day that is named. A bare number counts only after "at".
+
+    Args:
+        words: The words to search.
+
+    Returns:
+        The time and its words, or None.
+    """
     for at in range(len(words)):
         found = _named_time(words, at) or _clock_time(words, at) or _spoken_time(words, at)
         if found is not None:
@@ -222,7 +240,7 @@ def _spoken_time(words: Sequence[Word], at: int) -> TimeSpan | None:
 
 
 def _half_of_day(words: Sequence[Word], stop: int) -> tuple[str, int]:
-    """ "pm", "in the evening" after a time, and where that ends; empty if there is nothing."""
+    """Return the half of the day after a time ("pm", "in the evening") and the index after it."""
     if _at(words, stop) in ("o'clock", "oclock"):
         stop += 1
     skip = stop

@@ -1,13 +1,14 @@
-"""Patterns for what somebody says, as readable as the sentence.
+"""Patterns for utterances, as readable as the sentence itself.
 
     hello              that word, or one like it (`words.alike`)
-    hello|hi|good_day  one of them; `_` joins the words of one
-    [please]           there or not; alternatives as above
+    hello|hi|good_day  one of them; `_` joins the words of one alternative
+    [please]           optional; alternatives as above
     *                  any words, kept
     +                  at least one word, kept
 
-A pattern fits a whole utterance. Small mistakes of a recogniser are mended first: a word like one
-of the vocabulary of all patterns is taken for that. What is kept comes back as it was said.
+A pattern must match a whole utterance. Small mistakes of a recogniser are corrected first: a word
+like one of the vocabulary of all patterns is replaced by it. Kept words are returned as they were
+said.
 """
 
 import re
@@ -17,23 +18,34 @@ from dataclasses import dataclass
 from .words import Word, corrected, word_set
 
 MAX_PATTERN_WORDS = 100
-"""Longer utterances are compared by their beginning; what is kept reaches to their end."""
+"""Maximum number of words that are compared. Of a longer utterance the beginning is compared, and
+the last kept words reach to its end."""
 
 _POLITE = word_set("please ok okay um uh well so and then now oh hey emulator listen")
+"""Words that are ignored at the beginning of an utterance."""
 _ASKING = ("can you", "could you", "would you", "will you", "i want you to", "would you please")
+"""Phrases that are ignored at the beginning of an utterance."""
 _AFTER = (("please",), ("now",), ("then",), ("for", "me"))
+"""Phrases that are ignored at the end of an utterance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One pattern, ready to be compared."""
+    """A compiled pattern."""
 
     expression: re.Pattern[str]
     vocabulary: frozenset[str]
 
 
 def pattern(text: str) -> Pattern:
-    """The pattern that `text` writes."""
+    """Compile a pattern.
+
+    Args:
+        text: The pattern, as the module describes it.
+
+    Raises:
+        ValueError: A bracket is not closed within one item.
+    """
     known: set[str] = set()
     parts: list[str] = []
     for item in text.split():
@@ -51,17 +63,24 @@ def pattern(text: str) -> Pattern:
 
 @dataclass(frozen=True, slots=True)
 class PreparedUtterance:
-    """What was said, mended for patterns of one vocabulary."""
+    """An utterance, corrected for the patterns of one vocabulary."""
 
     words: Sequence[Word]
     text: str
     starts: tuple[int, ...]
-    """Words to leave out in front: none, or the polite ones."""
+    """Numbers of words to skip at the beginning: none, or the polite ones."""
     stop: int
-    """Where the polite words at the end begin."""
+    """Index at which the polite words at the end begin."""
 
     def kept(self, wanted: Pattern) -> tuple[Sequence[Word], ...] | None:
-        """The words that `wanted` keeps; None if it does not fit."""
+        """Return the words that a pattern keeps.
+
+        Args:
+            wanted: The pattern.
+
+        Returns:
+            The words of each `*` and `+`, or None if the pattern does not match.
+        """
         mended = self.text.split(" ")
         for stop in dict.fromkeys((len(mended), self.stop)):
             for start in self.starts:
@@ -79,7 +98,12 @@ class PreparedUtterance:
 
 
 def prepare_utterance(words: Sequence[Word], vocabulary: frozenset[str]) -> PreparedUtterance:
-    """`words` for patterns whose words are `vocabulary`."""
+    """Prepare an utterance for matching.
+
+    Args:
+        words: The words of the utterance.
+        vocabulary: The words of all patterns that it is matched against.
+    """
     mended = corrected(words[:MAX_PATTERN_WORDS], vocabulary)
     start = 0
     while start < len(mended) - 1:
@@ -101,5 +125,9 @@ def prepare_utterance(words: Sequence[Word], vocabulary: frozenset[str]) -> Prep
 
 
 def vocabulary(patterns: Iterable[Pattern]) -> frozenset[str]:
-    """All words of `patterns`."""
+    """Return all words of some patterns.
+
+    Args:
+        patterns: The patterns.
+    """
     return frozenset(word for each in patterns for word in each.vocabulary)

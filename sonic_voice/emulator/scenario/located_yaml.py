@@ -1,7 +1,7 @@
-"""YAML and TOML read into plain values that remember where in the file they stood.
+"""YAML and TOML, read into plain values together with their positions in the file.
 
-YAML's own nodes carry marks. TOML's reader gives none for what it could read, so a key is looked
-for under the table header it belongs to: enough to put a finger on the line.
+YAML's nodes carry positions. The TOML reader gives none for what it could read, so each key is
+searched for below the table header that it belongs to, which is enough to name the line.
 """
 
 import re
@@ -12,23 +12,32 @@ from typing import Any, cast
 from ...errors import ScenarioError
 
 type Key = tuple[str | int, ...]
-"""Way from the top to a value: names in mappings, numbers in lists."""
+"""Path from the top to a value: names in mappings, indices in lists."""
 
 type Position = tuple[int, int]
-"""Line and column, from 1."""
+"""Line and column, counted from 1."""
 
 
 @dataclass(slots=True)
 class LocatedDocument:
-    """A file's content and the places of its keys and values."""
+    """The content of a file, and the positions of its keys and values."""
 
     path: str
+    """Name of the file, for errors."""
     value: Any = None
+    """Content of the file, as plain values."""
     values: dict[Key, Position] = field(default_factory=lambda: cast("dict[Key, Position]", {}))
+    """Position of each value."""
     keys: dict[Key, Position] = field(default_factory=lambda: cast("dict[Key, Position]", {}))
+    """Position of each key of a mapping."""
 
     def position_of(self, at: Key, *, key: bool = False) -> Position:
-        """Where `at` stands, or the nearest that encloses it; its name with `key`."""
+        """Return the position of a value, or of the nearest one that encloses it.
+
+        Args:
+            at: Path of the value.
+            key: Whether to return the position of its key instead.
+        """
         if key and at in self.keys:
             return self.keys[at]
         while at not in self.values and at:
@@ -37,7 +46,15 @@ class LocatedDocument:
 
 
 def read_yaml(text: str, path: str) -> LocatedDocument:
-    """Raises `ScenarioError` where `text` is no YAML, or PyYAML is not installed."""
+    """Return the content of a YAML file.
+
+    Args:
+        text: The text of the file.
+        path: Its name, for errors.
+
+    Raises:
+        ScenarioError: The text is no YAML, or PyYAML is not installed.
+    """
     try:
         import yaml
     except ImportError as error:
@@ -61,7 +78,8 @@ def read_yaml(text: str, path: str) -> LocatedDocument:
 
 
 class _YamlReader:
-    """Turns PyYAML's nodes into a `Document`. Its types are not published; hence `Any`."""
+    """A converter of PyYAML's nodes into a `LocatedDocument`. PyYAML publishes no types, hence
+    `Any`."""
 
     def __init__(self, path: str) -> None:
         self.document = LocatedDocument(path)
@@ -111,7 +129,15 @@ _TOML_POSITION = re.compile(
 
 
 def read_toml(text: str, path: str) -> LocatedDocument:
-    """Raises `ScenarioError` where `text` is no TOML."""
+    """Return the content of a TOML file.
+
+    Args:
+        text: The text of the file.
+        path: Its name, for errors.
+
+    Raises:
+        ScenarioError: The text is no TOML.
+    """
     document = LocatedDocument(path)
     try:
         document.value = tomllib.loads(text)
@@ -149,7 +175,8 @@ def _find_toml_keys(text: str, document: LocatedDocument) -> None:
 
 
 def _toml_table(name: str, counts: dict[Key, int], *, new: bool) -> Key:
-    """The way to the table of a header; a name of an array of tables means its latest one."""
+    """Return the path of the table of a header; the name of an array of tables means its latest
+    one."""
     at: Key = ()
     names = _toml_names(name)
     for depth, part in enumerate(names, 1):

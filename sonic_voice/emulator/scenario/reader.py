@@ -1,7 +1,7 @@
-"""From a scenario file to its records, or to all its mistakes.
+"""The reader of scenario files: it returns records, or all mistakes of the file.
 
-A file is judged as a whole: keys and values first, then what only the whole can tell: that every
-`goto` finds its step, every holder its variable, and every step a way that leads to it.
+A file is judged as a whole: first its keys and values, then what only the whole file shows: that
+every `goto` names a step, every placeholder a variable, and that every step can be reached.
 """
 
 import re
@@ -31,31 +31,49 @@ from .templates import NAME, PATH, names_in
 from .values import ValueReader, near
 
 TOP = ("name", "set", "steps", "loop", "otherwise", "endpoint_ms", "voice")
+"""Keys of the file."""
 ANSWER = ("say", "call", "wav", "delay_ms", "error", "break", "set", "goto")
+"""Keys of an answer."""
 STEP = ("name", "user", "expect", "else", "when", *ANSWER)
+"""Keys of a step."""
 LATER = ("say", "delay_ms", "set", "goto")
-"""Of an answer to a tool's result, which may be silence."""
+"""Keys of an answer to a tool's result, which may be silence."""
 CALL = ("tool", "arguments", "meanwhile", "then", "expect", "else", "when", *LATER[1:])
+"""Keys of a tool call."""
 FAULT = ("code", "message")
+"""Keys of an exception."""
 TEST = ("matches", "like", "errors", "present")
+"""Keys of a condition that is not a plain value."""
 
 _SAYS = ("say", "call", "error", "break")
-"""One of them an answer has."""
+"""Keys of which an answer has at least one."""
 
 _GIVEN = ("user", "result")
 """Names that no variable may have."""
 
 
 def load_scenario(path: Path) -> Scenario:
-    """The scenario in the file at `path`: TOML by its suffix, else YAML.
+    """Return the scenario in a file.
 
-    Raises `ScenarioError` with the place of the first mistake.
+    Args:
+        path: The file: TOML if its suffix is `.toml`, else YAML.
+
+    Raises:
+        ScenarioError: The file cannot be read or has mistakes; names the first one.
     """
     return parse_scenario(_text(path), path)
 
 
 def parse_scenario(text: str, path: Path) -> Scenario:
-    """The scenario in `text`; `path` names it in errors and is where WAV files are beside."""
+    """Return the scenario in a text.
+
+    Args:
+        text: The text of the file.
+        path: Its name, for errors; paths of WAV files are relative to its folder.
+
+    Raises:
+        ScenarioError: The text has mistakes; names the first one.
+    """
     scenario, found = read_scenario(text, path)
     if found:
         raise found[0]
@@ -63,9 +81,17 @@ def parse_scenario(text: str, path: Path) -> Scenario:
 
 
 def read_scenario(text: str, path: Path) -> tuple[Scenario, list[ScenarioError]]:
-    """The scenario in `text` and its mistakes; with any, the scenario is fit for nothing.
+    """Return the scenario in a text, and its mistakes.
 
-    Raises `ScenarioError` where `text` is no TOML or YAML at all.
+    Args:
+        text: The text of the file.
+        path: Its name, for errors; paths of WAV files are relative to its folder.
+
+    Returns:
+        The scenario, which must not be used if there are mistakes, and the mistakes.
+
+    Raises:
+        ScenarioError: The text is neither TOML nor YAML.
     """
     document = (read_toml if path.suffix.lower() == ".toml" else read_yaml)(text, str(path))
     reader = _Reader(document, path)
@@ -73,7 +99,11 @@ def read_scenario(text: str, path: Path) -> tuple[Scenario, list[ScenarioError]]
 
 
 def mistakes(path: Path) -> list[ScenarioError]:
-    """All mistakes in the file at `path`, in their order; one alone if it cannot be read."""
+    """Return all mistakes of a file in their order; a single one if it cannot be read.
+
+    Args:
+        path: The file.
+    """
     try:
         return read_scenario(_text(path), path)[1]
     except ScenarioError as error:
@@ -89,7 +119,7 @@ def _text(path: Path) -> str:
 
 
 class _Reader(ValueReader):
-    """Reads every value by the key that names it."""
+    """A reader of one document, with a method for each kind of value."""
 
     def __init__(self, document: LocatedDocument, path: Path) -> None:
         super().__init__(document)
@@ -100,7 +130,7 @@ class _Reader(ValueReader):
         self._gotos: list[tuple[Key, str]] = []
 
     def scenario(self) -> Scenario:
-        """The whole file."""
+        """Read the whole file."""
         top = self.table((), self._whole, "a scenario", TOP)
         listed = self.items(("steps",), top.get("steps"), "a list of steps")
         if not listed and not self.mistakes:
@@ -141,7 +171,8 @@ class _Reader(ValueReader):
     def _choice(
         self, at: Key, table: Mapping[str, Any], user: str, keys: tuple[str, ...]
     ) -> dict[str, Any]:
-        """What a step and a call have in common: conditions, and answers for when they hold."""
+        """Read what a step and a call have in common: conditions, and the answers that depend on
+        them."""
         found: dict[str, Any] = {}
         if "expect" in table:
             found["expect"] = self._conditions((*at, "expect"), table["expect"])
@@ -169,7 +200,7 @@ class _Reader(ValueReader):
         return Branch(conditions, self._answer(at, table, user))
 
     def _answer(self, at: Key, table: Mapping[str, Any], user: str) -> ScenarioStep:
-        """The keys of an answer in `table`."""
+        """Read the keys of an answer."""
         if table.keys() >= {"say", "call"}:
             self.wrong((*at, "say"), "an answer with a `call` is said in its `then`", key=True)
         say = self._said((*at, "say"), table.get("say"))
@@ -184,7 +215,7 @@ class _Reader(ValueReader):
         )
 
     def _what_follows(self, at: Key, table: Mapping[str, Any]) -> dict[str, Any]:
-        """What a step's answer and one to a tool's result have in common."""
+        """Read what the answer of a step and an answer to a tool's result have in common."""
         goto = self.text((*at, "goto"), table["goto"]) if "goto" in table else ""
         if goto:
             self._gotos.append(((*at, "goto"), goto))
@@ -300,7 +331,7 @@ class _Reader(ValueReader):
         self._variables.add(name)
 
     def _said(self, at: Key, value: Any) -> tuple[str, ...]:
-        """Sentences with holders."""
+        """Read sentences with placeholders."""
         found = self.sentences(at, value)
         for i, sentence in enumerate(found):
             self._template((*at, i) if isinstance(value, list) else at, sentence)
@@ -335,7 +366,7 @@ class _Reader(ValueReader):
 
 
 def _needs(keys: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """What an answer of these `keys` cannot do without."""
+    """Return the keys of which an answer with these `keys` must have one each."""
     return () if keys is LATER else (_SAYS,)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from .conditions import Condition, Like, Says
 
 BreakKind = Literal["reset", "cut", "cut-mid-frame", "goaway"]
+"""How a stream or its connection breaks."""
 
 EXCEPTIONS = (
     "internalServerException",
@@ -16,12 +17,13 @@ EXCEPTIONS = (
     "modelTimeoutException",
     "serviceUnavailableException",
 )
-"""Members of the output union: what an exception in the stream may be (reference 1.7)."""
+"""Members of the output union: the exceptions that a stream may end with (reference 1.7)."""
 
 END = "end"
-"""The `goto` to after the last step."""
+"""Value of a `goto` that leads behind the last step."""
 
 LAST_WORDS = "That was all this scenario has to say."
+"""Default answer to utterances after the last step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class StreamException:
-    """An exception in the stream."""
+    """An exception that ends the stream."""
 
     code: str
     message: str
@@ -42,18 +44,18 @@ class StreamException:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Another answer, for when all its conditions hold."""
+    """An alternative answer, for when all its conditions hold."""
 
     conditions: tuple[Condition, ...]
     answer: "ScenarioStep"
-    """Stands in the place of the step, whose `user` it has."""
+    """Replaces the answer of the step, and has the same `user`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioCall:
-    """A tool call, what is said while it runs, and what after its result.
+    """A tool call, with the answers while it runs and after its result.
 
-    From `delay_ms` on, the fields are those of a `Step`, for when the result is there.
+    From `delay_ms` on, the fields are those of a `ScenarioStep`, and apply when the result arrives.
     """
 
     tool: str
@@ -70,7 +72,7 @@ class ScenarioCall:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioStep:
-    """One utterance of the user and what it is answered with."""
+    """One utterance of the user and its answer."""
 
     user: str
     say: tuple[str, ...] = ()
@@ -82,17 +84,17 @@ class ScenarioStep:
     assign: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """`set` in the file: variables and their new values."""
     goto: str = ""
-    """The name of the step for the next utterance; empty: the one after this."""
+    """Name of the step for the next utterance; empty for the following step."""
     name: str = ""
     expect: tuple[Condition, ...] = ()
     fallback: "ScenarioStep | None" = None
-    """`else` in the file: the answer when something expected is not so."""
+    """`else` in the file: the answer when an expectation does not hold."""
     when: tuple[Branch, ...] = ()
-    """The first whose conditions hold is the answer instead of this."""
+    """Alternatives: the first whose conditions hold replaces this answer."""
 
     @property
     def answers(self) -> "Iterator[ScenarioStep]":
-        """All that may be answered to the words."""
+        """All answers that the step may give."""
         yield self
         yield from () if self.fallback is None else (self.fallback,)
         yield from (branch.answer for branch in self.when)
@@ -100,20 +102,22 @@ class ScenarioStep:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A whole file. `endpoint_ms` None: what the client asks for; `voice` None: the client's."""
+    """A whole file."""
 
     name: str
     steps: tuple[ScenarioStep, ...]
     loop: bool = False
     otherwise: tuple[str, ...] = (LAST_WORDS,)
     endpoint_ms: int | None = None
+    """Silence that ends an utterance, in milliseconds; None for what the client asks for."""
     voice: str | None = None
+    """Voice of the answers; None for the client's choice."""
     assign: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The variables that each stream begins with."""
+    """Variables that each stream begins with."""
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """The words that it waits for: a recogniser does well to know them."""
+        """Words that the scenario waits for, which help a recogniser."""
         found = dict.fromkeys(step.user for step in self.steps)
         for step in self.steps:
             branched = (c for branch in step.when for c in branch.conditions)

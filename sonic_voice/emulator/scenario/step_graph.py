@@ -1,4 +1,4 @@
-"""Which step may come after which."""
+"""The graph of steps: which step may follow which."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,12 +6,20 @@ from .records import END, ScenarioStep
 
 
 def step_numbers(steps: Sequence[ScenarioStep]) -> dict[str, int]:
-    """What a `goto` may name, and the number of the step; the end is after the last."""
+    """Return the index of each step that a `goto` may name; the end is after the last.
+
+    Args:
+        steps: The steps of a scenario.
+    """
     return {step.name: at for at, step in enumerate(steps) if step.name} | {END: len(steps)}
 
 
 def reachable_steps(steps: Sequence[ScenarioStep]) -> set[int]:
-    """The numbers of all steps to which a way leads from the first."""
+    """Return the indices of all steps that can be reached from the first.
+
+    Args:
+        steps: The steps of a scenario.
+    """
     known = step_numbers(steps)
     found: set[int] = set()
     left = [0]
@@ -25,7 +33,8 @@ def reachable_steps(steps: Sequence[ScenarioStep]) -> set[int]:
 
 
 def _gotos(step: ScenarioStep) -> Iterator[str]:
-    """Where `step` may lead; empty: to the next. A tool's result may come late, or never."""
+    """Yield where a step may lead; empty stands for the next. A tool's result may come late or
+    never."""
     for answer in step.answers:
         yield answer.goto
         if call := answer.call:

@@ -1,7 +1,7 @@
-"""Values of a document, read by what must stand there; mistakes are noted, each with its place.
+"""Readers of the values of a document, which note each mistake with its position.
 
-Every reader gives something of its type, so that reading goes on after a mistake. What was read
-with `wrong` not empty is fit for nothing.
+Every reader returns a value of its type, so that reading continues after a mistake. A result must
+not be used if `mistakes` is not empty.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from .located_yaml import Key, LocatedDocument
 
 
 class ValueReader:
-    """Reads plain values of `document`."""
+    """A reader of the plain values of one document."""
 
     def __init__(self, document: LocatedDocument) -> None:
         self._document = document
@@ -22,11 +22,18 @@ class ValueReader:
 
     @property
     def mistakes(self) -> list[ScenarioError]:
-        """In the order of the file."""
+        """All mistakes so far, in the order of the file."""
         return sorted(self._mistakes, key=lambda mistake: (mistake.line, mistake.column))
 
     def wrong(self, at: Key, message: str, *, hint: str = "", key: bool = False) -> None:
-        """Note a mistake at `at`; with `key` at its name, not its value."""
+        """Note a mistake.
+
+        Args:
+            at: Path of the value.
+            message: What is wrong, without a full stop.
+            hint: What to do about it.
+            key: Whether the position is that of the key, not of the value.
+        """
         line, column = self._document.position_of(at, key=key)
         mistake = ScenarioError(
             f"{message}.", path=self._document.path, line=line, column=column, hint=hint
@@ -36,7 +43,18 @@ class ValueReader:
     def table(
         self, at: Key, value: Any, what: str, keys: Sequence[str], *needs: Sequence[str]
     ) -> dict[str, Any]:
-        """What a mapping has of `keys`; it needs at least one of each of `needs`."""
+        """Read a mapping with known keys.
+
+        Args:
+            at: Path of the value.
+            value: The value.
+            what: What the mapping is, for messages.
+            keys: The keys that it may have.
+            needs: Groups of keys, of each of which it must have at least one.
+
+        Returns:
+            The known keys with their values.
+        """
         if not isinstance(value, dict):
             self.wrong(at, f"{what} is a mapping with the keys {', '.join(keys)}")
             return {}
@@ -51,7 +69,13 @@ class ValueReader:
         return {key: value for key, value in table.items() if key in keys}
 
     def mapping(self, at: Key, value: Any, what: str) -> dict[str, Any]:
-        """A mapping of any names to what JSON can hold."""
+        """Read a mapping from any names to JSON values.
+
+        Args:
+            at: Path of the value.
+            value: The value.
+            what: What the mapping is, for messages.
+        """
         if not isinstance(value, dict):
             self.wrong(at, f"{what} must be a mapping of names to values")
             return {}
@@ -62,14 +86,25 @@ class ValueReader:
         return cast("dict[str, Any]", value)
 
     def sentences(self, at: Key, value: Any) -> tuple[str, ...]:
-        """A text or a list of texts; nothing is an empty list."""
+        """Read a text or a list of texts; nothing is an empty list.
+
+        Args:
+            at: Path of the value.
+            value: The value.
+        """
         if not isinstance(value, list | dict | None):
             return (self.text(at, value),)
         items = self.items(at, value, "a sentence or a list of sentences")
         return tuple(self.text((*at, i), item) for i, item in enumerate(items))
 
     def items(self, at: Key, value: Any, what: str) -> list[Any]:
-        """A list; nothing is an empty one."""
+        """Read a list; nothing is an empty list.
+
+        Args:
+            at: Path of the value.
+            value: The value.
+            what: What the list is, for messages.
+        """
         if value is None:
             return []
         if not isinstance(value, list):
@@ -78,21 +113,37 @@ class ValueReader:
         return cast("list[Any]", value)
 
     def text(self, at: Key, value: Any) -> str:
-        """A text that is not blank."""
+        """Read a text that is not blank.
+
+        Args:
+            at: Path of the value.
+            value: The value.
+        """
         if not isinstance(value, str) or not value.strip():
             self.wrong(at, f"here must stand a text, not {value!r}", hint="Quote it.")
             return ""
         return value
 
     def flag(self, at: Key, value: Any) -> bool:
-        """True or false."""
+        """Read true or false.
+
+        Args:
+            at: Path of the value.
+            value: The value.
+        """
         if not isinstance(value, bool):
             self.wrong(at, f"here must stand true or false, not {value!r}")
             return False
         return value
 
     def milliseconds(self, at: Key, value: Any, *, least: int = 0) -> int | None:
-        """`least` to 60,000 ms, or nothing."""
+        """Read a duration of at most 60,000 ms, or nothing.
+
+        Args:
+            at: Path of the value.
+            value: The value.
+            least: Minimum, in milliseconds.
+        """
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= 60_000:
@@ -101,14 +152,28 @@ class ValueReader:
         return value
 
     def share(self, at: Key, value: Any) -> float:
-        """A number from 0 to 1."""
+        """Read a number from 0 to 1.
+
+        Args:
+            at: Path of the value.
+            value: The value.
+        """
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             self.wrong(at, f"here must stand a number from 0 to 1, not {value!r}")
             return 0.0
         return value
 
     def one_of(self, at: Key, value: Any, names: Sequence[str]) -> str:
-        """One of `names`."""
+        """Read one of several names.
+
+        Args:
+            at: Path of the value.
+            value: The value.
+            names: The names that are allowed.
+
+        Returns:
+            The name; the first of `names` after a mistake.
+        """
         if value not in names:
             hint = near(value, names)
             self.wrong(at, f"{value!r} is none of {', '.join(names)}", hint=hint)
@@ -117,6 +182,14 @@ class ValueReader:
 
 
 def near(name: object, names: Sequence[str]) -> str:
-    """A hint at the one of `names` that `name` was probably meant to be."""
+    """Return a hint that names what was probably meant.
+
+    Args:
+        name: What was written.
+        names: What is allowed.
+
+    Returns:
+        A question, or an empty string if nothing is similar.
+    """
     found = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
     return f"Did you mean `{found[0]}`?" if found else ""
