@@ -103,13 +103,13 @@ class IncomingAnswer:
     indices: dict[int, ChatToolCall] = field(default_factory=dict[int, ChatToolCall])
     """Latest call of each index. Some servers give all calls the same index."""
     finished: bool = False
-    """Whether the endpoint sent a `finish_reason`."""
+    """True if the endpoint sent a `finish_reason`."""
     text_size: int = 0
     size: int = 0
 
     @property
     def too_long(self) -> bool:
-        """Whether the answer is so long that it may have no end."""
+        """True if the answer is so long that it may have no end."""
         return self.text_size > MAX_TEXT or self.size > MAX_PIECES
 
     def add_choice(self, choice: Json) -> list[str]:

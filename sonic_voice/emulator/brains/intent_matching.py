@@ -121,7 +121,7 @@ class Candidate:
     filled: FilledSlots
     score: float
     meant: bool
-    """Whether a word of the name or the description was said."""
+    """True if a word of the name or the description was said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +155,12 @@ class ToolMatcher:
 
     @property
     def forced(self) -> bool:
-        """Whether every utterance must call a tool."""
+        """True if every utterance must call a tool."""
         return self._forced and bool(self.tools)
 
     @property
     def asking(self) -> bool:
-        """Whether the next utterance is taken for an answer."""
+        """True if the next utterance is taken for an answer."""
         return self._pending is not None
 
     def drop(self) -> None:

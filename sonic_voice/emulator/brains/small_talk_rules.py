@@ -55,14 +55,15 @@ type Answering = Callable[[TalkState, Kept], tuple[str, ...] | None]
 
 
 class RulePhase(Enum):
-    """When a rule is tried."""
+    """The phase of a search in which a rule is tried."""
 
     STORY = auto()
-    """Before everything else, while a part of the story is left."""
+    """First phase, while a part of the story is left."""
     FIRST = auto()
-    """Before the tools: words that are repeated or spelled must not become a call."""
+    """Phase before the tools, for words that must not become a call because they are repeated or
+    spelled."""
     LATER = auto()
-    """After the tools."""
+    """Phase after the tools."""
 
 
 @dataclass(frozen=True, slots=True)

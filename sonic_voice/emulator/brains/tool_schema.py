@@ -30,7 +30,7 @@ class Property:
 
     @property
     def verbatim(self) -> bool:
-        """Whether the property is a message, which keeps its first and last words."""
+        """True if the property is a message, which keeps its first and last words."""
         return bool(set(name_words(self.name)) & _VERBATIM)
 
     @property

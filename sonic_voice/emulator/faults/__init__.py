@@ -1,15 +1,15 @@
-"""Faults on demand: `--fault NAME[:ARGUMENT][@STREAMS]`, pure decorators around a `Service`.
+"""Faults on demand: `--fault NAME[:ARGUMENT][@STREAMS]`, pure wrappers around a `Service`.
 
-A fault changes what a healthy service says, in one place, and nothing else. Those of the opening
-are HTTP refusals; the others stand between the service and its host, read what passes, and change,
-drop, add or cut. They may be combined: the last one named is the outermost.
+A fault changes one aspect of what a healthy service sends, and nothing else. Faults of the opening
+are HTTP refusals; all others stand between the service and its host, read what passes, and change,
+drop, add or cut it. They may be combined: the last one named is the outermost.
 
-`@2` after a fault: the first two streams have it, later ones do not, so that a client which tries
-again can be watched to succeed. Faults are listed in `FAULTS`, with what may follow the colon; they
-are the switches of the protocol reference, 11.5, with the texts of section 6.
+`@2` after a fault limits it to the first two streams; later streams are healthy, so that a client
+that tries again can be seen to succeed. `FAULTS` lists all faults and what may follow the colon;
+they are the switches of the protocol reference, 11.5, with the texts of section 6.
 
-Time is the input audio, as in the service. What is said to come "by chance" is drawn from the
-stream's request id.
+Time is the input audio, as in the service. A random choice is derived from the request id of the
+stream, so that it is the same each time.
 """
 
 import difflib
@@ -56,8 +56,11 @@ HTTP_ERRORS: Mapping[str, tuple[str, str]] = MappingProxyType(
 """Status, name and text of the refusals before a stream (reference 1.7)."""
 
 INSTABLE = "System instability detected. Please retry your request."
+"""Text of the exception of the fault `instability`."""
 FILTERED = "Error(s):\nError 1 : This request has been blocked by our content filters."
+"""Text of the exception of the fault `content-filter`."""
 RESET_531 = "InternalErrorCode=531::RST_STREAM closed stream. HTTP/2 error code: NO_ERROR"
+"""Text of the exception of the fault `life`."""
 
 STREAM_TEXTS = {
     "internalServerException": HTTP_ERRORS["500"][1],
@@ -67,34 +70,34 @@ STREAM_TEXTS = {
     "modelTimeoutException": HTTP_ERRORS["408"][1],
     "serviceUnavailableException": HTTP_ERRORS["503"][1],
 }
-"""A text for each exception of a stream."""
+"""Default text of each exception of a stream."""
 
 type Wrap = Callable[[Service, StreamRequest, str], Service]
-"""`(service, request, argument)` to the faulty service."""
+"""Returns the faulty service for `(service, request, argument)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """A fault that there is."""
+    """A kind of fault."""
 
     says: str
-    """What it does, for `--help` and errors."""
+    """Description of the effect, for `--help` and errors."""
     pattern: str
-    """What the argument must look like."""
+    """Regular expression that the argument must match."""
     default: str
-    """The argument when none is given."""
+    """Argument that is used if none is given."""
     wrap: Wrap | None
-    """None: a refusal at the opening."""
+    """Function that wraps a service; None for a refusal at the opening."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault that was asked for."""
+    """A fault that was requested."""
 
     name: str
     argument: str
     streams: int | None = None
-    """How many streams have it, the first ones; None: all."""
+    """Number of streams, from the first, that have the fault; None for all."""
 
 
 _SECONDS = r"\d+(\.\d+)?"
@@ -110,12 +113,14 @@ def _fail(
 
 
 def _at_answer(effect: Callable[[StreamRequest], Fail]) -> Wrap:
-    """Where the answer of the turn numbered by the argument would begin."""
+    """Return a wrapper with an effect where the answer of the turn named by the argument would
+    begin."""
     return lambda service, request, turn: CutAnswer(service, effect(request), int(turn), sounds=0)
 
 
 def _in_answer(how: Breakage) -> Wrap:
-    """In the middle of the sound of the turn numbered by the argument."""
+    """Return a wrapper that breaks the stream in the middle of the sound of the turn named by the
+    argument."""
     return lambda service, _, turn: CutAnswer(service, Break(how), int(turn), sounds=2)
 
 
@@ -240,13 +245,20 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
         ),
     }
 )
-"""All faults, by name."""
+"""All kinds of faults, by name."""
 
 _ASKED = re.compile(r"(?P<name>[a-z-]+)(:(?P<argument>.*?))?(@(?P<streams>\d+))?", re.DOTALL)
 
 
 def parse_fault(text: str) -> Fault:
-    """The fault that `NAME[:ARGUMENT][@STREAMS]` asks for. Raises `ConfigError`."""
+    """Return the fault that an option requests.
+
+    Args:
+        text: `NAME[:ARGUMENT][@STREAMS]`.
+
+    Raises:
+        ConfigError: The name is unknown, or the argument does not suit it.
+    """
     found = _ASKED.fullmatch(text)
     name = found["name"] if found else text
     kind = FAULTS.get(name)
@@ -267,7 +279,14 @@ def parse_fault(text: str) -> Fault:
 
 
 def with_faults(factory: ServiceFactory, faults: Sequence[Fault]) -> ServiceFactory:
-    """`factory` with `faults` in what it makes. It counts the streams, so make it once."""
+    """Return a factory whose services have faults.
+
+    The factory counts its streams for `@STREAMS`, so make it once.
+
+    Args:
+        factory: Makes healthy services.
+        faults: The faults, the outermost last.
+    """
     asked = [0] * len(faults)
 
     def new_service(request: StreamRequest) -> Service | Refusal:

@@ -1,7 +1,7 @@
-"""What a fault does to a stream: each class here is a `Service` around a `Service` (see `faults`).
+"""Fault wrappers: each class here is a `Service` around a `Service` (see `faults`).
 
-`Passing` lets everything pass, one effect at a time; the others override what they change. After
-a last effect of their own nothing passes any more.
+`PassThrough` passes everything on, one effect at a time; the others override what they change.
+After an effect that ends the stream nothing passes any more.
 """
 
 import json
@@ -41,7 +41,7 @@ from ..service.usage import MS_PER_SPEECH_TOKEN
 
 
 class PassThrough:
-    """Lets everything pass. Satisfies `effects.Service`."""
+    """A wrapper that passes everything on. Implements `Service`."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -85,18 +85,18 @@ class PassThrough:
         return passed
 
     def _effect(self, effect: Effect) -> Iterable[Effect]:
-        """What goes out in place of `effect`."""
+        """Return what is sent in place of `effect`."""
         if not isinstance(effect, Emit):
             return (effect,)
         return self._event(effect, decode_output(effect.payload))
 
     def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
-        """What goes out in place of `effect`, which sends `record`."""
+        """Return what is sent in place of `effect`, which sends `record`."""
         return (effect,)
 
 
 class _Clocked(PassThrough):
-    """Knows how much sound came in, in milliseconds."""
+    """A wrapper that measures the input audio, in milliseconds."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -116,12 +116,12 @@ class _Clocked(PassThrough):
         return effects + self._through(self._due())
 
     def _due(self) -> Iterable[Effect]:
-        """What time brings."""
+        """Return the effects that are due by now."""
         return ()
 
 
 class _Answers(PassThrough):
-    """Tells a turn of the assistant from the next."""
+    """A wrapper that counts the turns of the assistant."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -144,7 +144,7 @@ class _Answers(PassThrough):
 
 
 class ReplacedExpiry(PassThrough):
-    """One of the timers ends the stream with `fail` instead."""
+    """A wrapper in which one of the timers ends the stream with another exception, `fail`."""
 
     def __init__(self, service: Service, which: Expiry, fail: Fail) -> None:
         super().__init__(service)
@@ -157,7 +157,7 @@ class ReplacedExpiry(PassThrough):
 
 
 class FailsAfter(_Clocked):
-    """Fails when so much sound came in."""
+    """A wrapper that fails when `after_ms` of input audio were received."""
 
     def __init__(self, service: Service, fail: Fail, *, after_ms: float) -> None:
         super().__init__(service)
@@ -169,7 +169,8 @@ class FailsAfter(_Clocked):
 
 
 class CutAnswer(_Answers):
-    """Ends in answer number `turn`: before its first event, or after `sounds` chunks of sound."""
+    """A wrapper that ends answer number `turn`: before its first event, or after `sounds` chunks of
+    sound."""
 
     def __init__(self, service: Service, end: Fail | Break, turn: int, *, sounds: int) -> None:
         super().__init__(service)
@@ -187,7 +188,7 @@ class CutAnswer(_Answers):
 
 
 class SilentService(PassThrough):
-    """Says nothing, not even that the stream was opened."""
+    """A wrapper that sends nothing, not even the response headers that open the stream."""
 
     def receive(self, payload: bytes) -> list[Effect]:
         """See `Service`."""
@@ -195,14 +196,14 @@ class SilentService(PassThrough):
 
 
 class WithoutEvents(PassThrough):
-    """Sends no event; the stream is accepted, and ends as it should."""
+    """A wrapper that sends no event; the stream is accepted and ends as it should."""
 
     def _effect(self, effect: Effect) -> Iterable[Effect]:
         return () if isinstance(effect, Emit) else (effect,)
 
 
 class WithoutAnswers(PassThrough):
-    """Tells what the user said, and never begins an answer."""
+    """A wrapper that sends what the user said, and never begins an answer."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -220,7 +221,7 @@ class WithoutAnswers(PassThrough):
 
 
 class BrokenGoodbye(PassThrough):
-    """Breaks the stream instead of ending it after the client's goodbye."""
+    """A wrapper that breaks the stream after the client's goodbye instead of ending it."""
 
     def __init__(self, service: Service, how: Breakage) -> None:
         super().__init__(service)
@@ -239,7 +240,7 @@ def _is_final(record: Output) -> bool:
 
 
 class _Finals(_Clocked):
-    """Collects each FINAL block of the assistant's, to decide on it as a whole."""
+    """A wrapper that collects each FINAL block of the assistant, to decide on it as a whole."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -263,21 +264,21 @@ class _Finals(_Clocked):
 
 
 class NoFinals(_Finals):
-    """Only the marker of a barge-in is left of them."""
+    """A wrapper that drops FINAL texts, except the marker of a barge-in."""
 
     def _final(self, block: list[tuple[Emit, Output]], *, marker: bool) -> Iterable[Effect]:
         return super()._final(block, marker=marker) if marker else ()
 
 
 class NoMarker(_Finals):
-    """Only the marker of a barge-in is missing."""
+    """A wrapper that drops the marker of a barge-in only."""
 
     def _final(self, block: list[tuple[Emit, Output]], *, marker: bool) -> Iterable[Effect]:
         return () if marker else super()._final(block, marker=marker)
 
 
 class EndTurnOnAudioOnly(_Finals):
-    """FINAL texts end with `PARTIAL_TURN`, all of them."""
+    """A wrapper in which all FINAL texts end with `PARTIAL_TURN`."""
 
     def _final(self, block: list[tuple[Emit, Output]], *, marker: bool) -> Iterable[Effect]:
         for effect, record in block:
@@ -288,7 +289,8 @@ class EndTurnOnAudioOnly(_Finals):
 
 
 class LateFinals(_Finals):
-    """They wait `delay_ms` of sound; those that wait at the end of the prompt go out with it."""
+    """A wrapper that delays FINAL texts by `delay_ms` of input audio, at most until the prompt
+    ends."""
 
     def __init__(self, service: Service, *, delay_ms: float) -> None:
         super().__init__(service)
@@ -318,7 +320,7 @@ class LateFinals(_Finals):
 
 
 class SpuriousInterruption(_Answers, _Clocked):
-    """In the sound of answer number `turn` somebody is heard who was not there."""
+    """A wrapper that interrupts answer number `turn` in its sound although nobody spoke."""
 
     def __init__(self, service: Service, turn: int) -> None:
         super().__init__(service)
@@ -338,7 +340,7 @@ class SpuriousInterruption(_Answers, _Clocked):
         return (effect, *map(_emit, self._interruption(record)))
 
     def _rest(self, effect: Emit, record: Output) -> Iterable[Effect]:
-        """Of the interrupted turn nothing more is said."""
+        """Drop the rest of the interrupted turn."""
         match record:
             case AudioBlock() | TextBlock(role="ASSISTANT"):
                 self._dropped.add(record.content_id)
@@ -362,7 +364,7 @@ class SpuriousInterruption(_Answers, _Clocked):
 
 
 class DoubleEncoded(PassThrough):
-    """The arguments of a tool call are a JSON string that holds JSON."""
+    """A wrapper in which the arguments of a tool call are a JSON string that contains JSON."""
 
     def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
         if isinstance(record, ToolUse):
@@ -371,15 +373,16 @@ class DoubleEncoded(PassThrough):
 
 
 class TwoCalls(PassThrough):
-    """Every call is followed by another of the same; the second's result is taken and dropped."""
+    """A wrapper that adds a second, equal call to every call; the result of the second is
+    dropped."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
         self._block: list[Output] = []
         self._calls: set[str] = set()
-        """Second calls without a result."""
+        """Ids of second calls without a result."""
         self._results: set[str] = set()
-        """Content blocks, open, that hold results of second calls."""
+        """Names of open content blocks that hold results of second calls."""
 
     def receive(self, payload: bytes) -> list[Effect]:
         """See `Service`."""
@@ -420,7 +423,7 @@ class TwoCalls(PassThrough):
 
 
 class UnknownEvent(PassThrough):
-    """An event that nobody has heard of stands before every text block."""
+    """A wrapper that sends an event of an unknown name before every text block."""
 
     def __init__(self, service: Service, name: str) -> None:
         super().__init__(service)
@@ -433,7 +436,7 @@ class UnknownEvent(PassThrough):
 
 
 def _read(payload: bytes) -> Input | None:
-    """The record in `payload`; None for what the service will refuse."""
+    """Return the record in `payload`, or None for one that the service will refuse."""
     try:
         return decode_input(payload)
     except WireError:
@@ -445,5 +448,6 @@ def _emit(record: Output) -> Emit:
 
 
 def _other_id(content: str, what: str) -> str:
-    """A new id, a UUID as the service's are, and the same one for the same stream."""
+    """Return a new id that is always the same for the same stream: a UUID, as the service's ids
+    are."""
     return str(uuid5(NAMESPACE_OID, f"{content} {what}"))

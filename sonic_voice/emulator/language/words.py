@@ -49,7 +49,7 @@ class Word:
     plain: str
     """The word in lower case, at most `MAX_LETTERS` long."""
     ends: bool = False
-    """Whether a sentence ends after the word."""
+    """True if a sentence ends after the word."""
 
 
 def row(text: str) -> tuple[str, ...]:

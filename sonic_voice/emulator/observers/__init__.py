@@ -1,7 +1,8 @@
-"""Ports for who looks on: the report and the status page, told of every stream as it happens.
+"""Ports of the observers: the report, the recorder and the status page see every stream as it
+happens.
 
-A watch only looks. It is called by the stream's own task, in order, between two awaits, and must
-not take long.
+An observer changes nothing. It is called by the stream's own task, in order, between two awaits,
+and must return quickly.
 """
 
 from collections.abc import Sequence
@@ -13,52 +14,73 @@ from ..service.effects import Effect, Refusal, StreamRequest
 
 @dataclass(slots=True)
 class StreamStatistics:
-    """What one stream did, so far."""
+    """The counts and the end of one stream, so far."""
 
     request: StreamRequest
     received_events: int = 0
     sent_events: int = 0
     notes: int = 0
     end: Literal["", "finished", "failed", "broken", "lost"] = ""
-    """How it ended; empty while it lasts."""
+    """How the stream ended; empty while it is open."""
     error: str = ""
-    """What the client was told, or what happened to the connection."""
+    """Error that was sent to the client, or that the connection had."""
 
 
 class StreamObserver(Protocol):
-    """Looks at one stream."""
+    """An observer of one stream."""
 
     def received(self, payload: bytes) -> None:
-        """One input event, before the service gets it."""
+        """Observe an input event before the service receives it.
+
+        Args:
+            payload: The event's bytes.
+        """
         ...
 
     def input_ended(self) -> None:
-        """The client sent its empty frame or END_STREAM."""
+        """Observe the end of the input: the client sent its empty frame or END_STREAM."""
         ...
 
     def answered(self, effect: Effect) -> None:
-        """One effect, before it is carried out; of the service or of the frames' checks."""
+        """Observe an effect before it is carried out.
+
+        Args:
+            effect: An effect of the service or of the checks of frames.
+        """
         ...
 
     def over(self) -> None:
-        """The stream has ended; its statistics say how."""
+        """Observe the end of the stream; its statistics say how it ended."""
         ...
 
 
 class EmulatorObserver(Protocol):
-    """Looks at an emulator."""
+    """An observer of an emulator."""
 
     def opened(self, statistics: StreamStatistics) -> StreamObserver:
-        """A stream was admitted. `statistics` go on changing until it is over."""
+        """Observe that a stream was admitted.
+
+        Args:
+            statistics: The statistics of the stream, which change until it is over.
+
+        Returns:
+            The observer of the stream.
+        """
         ...
 
     def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
-        """A request got an HTTP error. `model_id` is empty where it could not be read."""
+        """Observe that a request was answered with an HTTP error.
+
+        Args:
+            request_id: Id of the request.
+            model_id: Id of the model; empty where it could not be read.
+            refusal: The error.
+        """
         ...
 
 
 class EmulatorObservers:
-    """Several watches as one."""
+    """Several observers as one."""
 
     def __init__(self, observers: Sequence[EmulatorObserver]) -> None:
         self._observers = tuple(observers)

@@ -1,16 +1,16 @@
-"""The rules that a client keeps, one by one, and a judge of one stream that looks on.
+"""The rules that a client must keep, and a checker of one stream.
 
-`RULES` says of each rule where it stands in the protocol reference, and what the real service does
-about a client that breaks it. A judge is told everything that comes in and everything that is
-answered; it refuses nothing and changes nothing. What it knows of a broken rule it takes from
+`RULES` names, for each rule, its section of the protocol reference, and what the real service does
+about a client that breaks it. A checker sees every input event and every effect; it refuses
+nothing and changes nothing. It learns of a broken rule from
 
 - the service's notes: deviations that were tolerated;
-- its exceptions: their texts, and, for the one text that says nothing (`Invalid input request`),
-  the event it came for and the table of legal order;
-- what it sees itself: tool calls without a result, a goodbye that cuts an answer off.
+- its exceptions: their texts, and, for the one text that gives no reason (`Invalid input
+  request`), the event that caused it and the table of legal order;
+- its own observation: tool calls without a result, a goodbye that cuts an answer off.
 
 A rule that was never put to the test is neither kept nor broken: each names what tests it.
-Exceptions that are no client's mistake, such as injected faults, break no rule.
+Exceptions that are not a mistake of the client, such as injected faults, break no rule.
 """
 
 import re
@@ -41,7 +41,8 @@ from ..service.effects import Effect, Emit, Fail, Note
 from ..service.order import INVALID, Came, Refused, State, Tolerated, came, verdict
 
 Outcome = Literal["kept", "deviates", "broken"]
-"""`deviates`: broken, and the session goes on, here and, as far as known, at the real service."""
+"""Result of a rule. `deviates`: it was broken and the session goes on, here and, as far as is
+known, at the real service."""
 
 _TOLERATES = "goes on"
 _ENDS = "ends the stream with a validationException"
@@ -52,15 +53,19 @@ class ConformanceRule:
     """One rule for clients."""
 
     section: str
-    """Of the protocol reference."""
+    """Section of the protocol reference."""
     says: str
+    """Sentence that states the rule."""
     real: str
-    """What the real service does when it is broken: goes on after "The real service ..."."""
+    """Reaction of the real service to a broken rule: continues the sentence "The real service
+    ..."."""
     tests: str
-    """What puts it to the test, in words of `_TESTS`, separated by spaces."""
+    """Events that put the rule to the test, as names that `_test` is called with, separated by
+    blanks."""
 
 
 EXPECTATION = "scenario-expectation"
+"""Name of the rule about the expectations of a scenario."""
 
 RULES: Mapping[str, ConformanceRule] = MappingProxyType(
     {
@@ -185,7 +190,7 @@ RULES: Mapping[str, ConformanceRule] = MappingProxyType(
         ),
     }
 )
-"""All rules, by name; names of the service's notes are those of its notes."""
+"""All rules, by name. The service's notes use the same names."""
 
 _BY_TEXT: tuple[tuple[str, str], ...] = (
     (r"The event stream cannot be accepted", "signature"),
@@ -209,7 +214,7 @@ _BY_TEXT: tuple[tuple[str, str], ...] = (
     (r"Model has timed out|InternalErrorCode=531", "life"),
     (r"encountered an unexpected error", "second-audio"),
 )
-"""Texts of exceptions that each say of one rule that it was broken."""
+"""Texts of exceptions that show which rule was broken, as patterns."""
 
 _VALUES: Mapping[type, str] = MappingProxyType(
     {
@@ -221,26 +226,27 @@ _VALUES: Mapping[type, str] = MappingProxyType(
         ToolResult: "tool-result",
     }
 )
-"""What `Invalid input request` is about when the event itself was in its place."""
+"""Rule that `Invalid input request` is about, if the event itself was legal in its place."""
 
 _REQUEST_ID = re.compile(r"^RequestId=\S+ : ")
 _DETAILS = 3
+"""Maximum number of details of a rule."""
 
 
 @dataclass(slots=True)
 class RuleFinding:
-    """How one rule fared in one stream."""
+    """The result of one rule in one stream."""
 
     outcome: Outcome = "kept"
     times: int = 0
-    """How often it was broken."""
+    """Number of times that the rule was broken."""
     details: list[str] = field(default_factory=lambda: list[str]())
-    """The first few times, in words."""
+    """Descriptions of the first times."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleViolation:
-    """A rule was broken just now."""
+    """A rule that has just been broken."""
 
     rule: str
     outcome: Outcome
@@ -252,7 +258,7 @@ class RuleViolation:
 
 
 class ConformanceChecker:
-    """Looks at one stream. What it is told it answers with the mistakes in it."""
+    """A checker of one stream. Each method returns the violations that it found."""
 
     def __init__(self) -> None:
         self.findings: dict[str, RuleFinding] = {}
@@ -266,11 +272,18 @@ class ConformanceChecker:
 
     @property
     def conforms(self) -> bool:
-        """Whether no rule is broken in a way that ends a stream."""
+        """True if no rule is broken in a way that ends a stream."""
         return all(found.outcome != "broken" for found in self.findings.values())
 
     def received(self, payload: bytes) -> list[RuleViolation]:
-        """One input event came."""
+        """Check an input event.
+
+        Args:
+            payload: The event's bytes.
+
+        Returns:
+            The violations in it; those that the service will refuse follow with its exception.
+        """
         self._test("frame")
         try:
             record = decode_input(payload)
@@ -291,7 +304,14 @@ class ConformanceChecker:
         return mistakes
 
     def answered(self, effect: Effect) -> list[RuleViolation]:
-        """One effect of the service or of the checks of frames."""
+        """Check an effect of the service or of the checks of frames.
+
+        Args:
+            effect: The effect.
+
+        Returns:
+            The violations that it reveals.
+        """
         match effect:
             case Note(text, rule) if rule == EXPECTATION:
                 return self._broken(rule, "broken", text)
@@ -306,7 +326,7 @@ class ConformanceChecker:
         return []
 
     def input_ended(self) -> list[RuleViolation]:
-        """Nothing more will come."""
+        """Check the end of the input."""
         self._test("input-end")
         return self._end()
 
@@ -322,7 +342,7 @@ class ConformanceChecker:
         ]
 
     def _look(self, record: Input, what: Came) -> list[RuleViolation]:
-        """What the service has nothing to say about."""
+        """Check what the service does not report."""
         match record:
             case AudioStart(content=content):
                 self._audio = content
@@ -346,7 +366,7 @@ class ConformanceChecker:
         return []
 
     def _heard(self, payload: bytes) -> None:
-        """What the service says matters for what the client may do next."""
+        """Follow the output events that decide what the client may do next."""
         match _output(payload):
             case TextBlock(role="USER") | TextBlock(stage="SPECULATIVE"):
                 self._answering = True
@@ -365,7 +385,7 @@ class ConformanceChecker:
         return self._broken(rule, "broken", text) if rule is not None else []
 
     def _invalid(self) -> str:
-        """Which rule the text that says nothing is about."""
+        """Return the rule that `Invalid input request` is about."""
         match self._verdict:
             case Refused():
                 return "order"

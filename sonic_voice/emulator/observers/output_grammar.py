@@ -1,20 +1,21 @@
 """The grammar of what the service emits, written once, as a checker of one stream's payloads.
 
-An event is judged in three steps; what breaks a rule is said in words.
+An event is checked in three steps; each broken rule is reported in words.
 
-1. *Shape*: one JSON event with exactly the fields of its name (`shapes`).
+1. *Shape*: one JSON event with exactly the fields of its name (`output_shapes`).
 2. *Block*: texts and tool calls are whole, that is start, one content, end, with nothing between;
-   sound is one open block at a time, in which other things may happen.
-3. *Order*: a whole block, or an event of its own, is a `Token`, and every token must have a way on
-   in each of three small machines that knows it: `COMPLETION`, `USER` and `ANSWER`.
+   sound is one open block at a time, during which other events may come.
+3. *Order*: a whole block, or an event of its own, is a `Token`, and every token must have a
+   transition in each of three small state machines that knows it: `COMPLETION`, `USER`, `ANSWER`.
 
-With the order go the texts (a FINAL one repeats what was said), the offsets, the sizes of sound and
-what is counted (`counting`). `RULES` names every rule, with its section of the protocol reference.
+Along with the order, the texts (a FINAL one repeats what was said), the offsets, the sizes of
+sound and the usage counts (`usage_counts`) are checked. `RULES` names every rule, with its section
+of the protocol reference.
 
-A stream may end anywhere, but is judged from its beginning; one without usage events from the
+A stream may end anywhere, but is checked from its beginning; one without usage events from the
 beginning is taken for a recording without them. It has one audio container, as the service asks of
-its client, so offsets only grow. Accounts of barge-in differ (13): here stands the one order that
-the emulator keeps.
+its client, so offsets only grow. Accounts of barge-in differ (13): this is the one order that the
+emulator keeps.
 """
 
 import json
@@ -64,10 +65,11 @@ RULES: Mapping[str, str] = {
     "counted": "Input is counted in its order, and no more speech than was received (9.1).",
     "steps": "Output is counted as a first sentence, then twenties, then what is left (9.1).",
 }
+"""All rules of the output, by name."""
 
 
 class Token(Enum):
-    """What the machines read."""
+    """The alphabet of the state machines."""
 
     USAGE = auto()
     COMPLETION_START = auto()
@@ -88,14 +90,15 @@ class Token(Enum):
 
 T = Token
 type Table = Mapping[str, Mapping[Token, str]]
-"""What may come in a state, and the next state. It begins in the first. A token that stands
-nowhere in a table is none of its business."""
+"""Transitions of a state machine: state, token, next state. It begins in its first state. A token
+that occurs nowhere in a table is ignored by it."""
 
 COMPLETION: Table = {
     "before": {T.USAGE: "before", T.SPEECH_START: "before", T.COMPLETION_START: "running"},
     "running": dict.fromkeys(set(T) - {T.COMPLETION_START}, "running") | {T.COMPLETION_END: "over"},
     "over": {},
 }
+"""The completion: it starts once, holds all blocks, and nothing follows its end."""
 
 _GENERATED = (T.CALL, T.SPECULATIVE, T.SOUND_START, T.SOUND, T.SOUND_PART, T.SOUND_END)
 
@@ -126,22 +129,29 @@ STOPS: Mapping[Token, str] = {
     T.MARKER: "INTERRUPTED",
     T.CALL: "TOOL_USE",
 }
-"""Why whole blocks end. A FINAL text's reason depends on its place: END_TURN for the first of a
-turn, PARTIAL_TURN for those after it and after an interruption."""
+"""Stop reasons of whole blocks. That of a FINAL text depends on its place: END_TURN for the first
+of a turn, PARTIAL_TURN for those after it and after an interruption."""
 
 SOUND_STOPS: Mapping[str, Token] = {
     "PARTIAL_TURN": T.SOUND_PART,
     "END_TURN": T.SOUND_END,
     "INTERRUPTED": T.SOUND_CUT,
 }
+"""Token of each stop reason of a block of sound."""
 
 INTERRUPTED = '{ "interrupted" : true }'
+"""Text of the marker of a barge-in."""
 
 
 class OutputGrammar:
-    """Judges the output events of one stream; with a `model` also by what that model sends."""
+    """A checker of the output events of one stream."""
 
     def __init__(self, model: VoiceModel | None = None) -> None:
+        """Start before the first event of a stream.
+
+        Args:
+            model: The model that sends the stream; None to allow what any model sends.
+        """
         self._v1 = model is not None and not model.speech_events
         self._chunks = ChunkSizeChecker(model)
         self._usage_counts = UsageCountChecker()
@@ -159,7 +169,14 @@ class OutputGrammar:
         self._reached_ms = 0
 
     def check(self, payload: bytes) -> list[str]:
-        """The rules that `payload`, the stream's next event, breaks: the name of each, and how."""
+        """Check the next event of the stream.
+
+        Args:
+            payload: The event's bytes.
+
+        Returns:
+            The rules that it breaks: the name of each, and how.
+        """
         self._broken = []
         record = self._record(payload)
         if record is not None:
@@ -167,7 +184,11 @@ class OutputGrammar:
         return self._broken
 
     def end(self) -> list[str]:
-        """What a stream that came to its end, and was not broken off, has left open."""
+        """Check what is left open by a stream that came to its end and was not broken off.
+
+        Returns:
+            The rules that are broken: the name of each, and how.
+        """
         self._broken = []
         if self._whole is not None or self._sound is not None:
             self._break("block", "the stream ended in an open block")
@@ -299,7 +320,8 @@ class OutputGrammar:
     # 3. Order, and what goes with it.
 
     def _token(self, token: Token, stop: str | None = None) -> None:
-        """Let every machine that knows `token` take it; `stop` is the reason of a whole block."""
+        """Apply `token` to every machine that knows it; `stop` is the stop reason of a whole
+        block."""
         for name, table in self._tables.items():
             if not any(token in ways for ways in table.values()):
                 continue
@@ -348,7 +370,8 @@ class OutputGrammar:
         self._turn.append(text)
 
     def _interrupted(self, stop: str) -> None:
-        """What was said and not repeated yet may follow, as far as it was heard."""
+        """Allow FINAL texts of the sentences that were said and not repeated yet, as far as they
+        were heard."""
         self._token(T.MARKER, stop)
         if self._cut or not (self._turn or self._finals):
             self._break("answer", "there is nothing left to interrupt")

@@ -1,4 +1,4 @@
-"""The conformance report: what each stream's client did right and wrong, rule by rule, as JSON.
+"""The conformance report: the rules that each stream's client kept and broke, as JSON.
 
     {"emulator": "...", "written_at": "...", "streams": 2, "conforming": 1, "refused": [...],
      "rules": {"open-audio": {"section": "6", "says": "...", "real_service": "..."}},
@@ -6,10 +6,10 @@
                   "kept": ["order", ...], "deviates": [{"rule": "open-audio", "times": 1,
                   "details": [...]}], "broken": [], "untested": ["tool-id", ...]}]}
 
-`conforms` means that nothing is in `broken`: nothing that the real service ends a stream for,
-and nothing that a scenario expects in vain. What stands in `deviates` worked here and, as far as
-known, works there; `real_service` says how far. The latest streams and refusals are kept, and the
-counts of all.
+`conforms` means that `broken` is empty: there was nothing for which the real service ends a stream,
+and no expectation of a scenario was disappointed. What is listed in `deviates` worked here and, as
+far as is known, works there; `real_service` gives the details. The report keeps the latest streams
+and refusals, and counts all.
 """
 
 from collections import deque
@@ -23,17 +23,22 @@ from . import StreamStatistics
 from .conformance import RULES, ConformanceChecker, Outcome, RuleViolation
 
 _KEPT = 200
+"""Maximum number of streams, and of refusals, that the report keeps."""
 
 type OnMistake = Callable[[StreamStatistics, RuleViolation], None]
+"""Called with each violation as it happens, and the statistics of its stream."""
 
 
 class ConformanceReport:
-    """Implements `EmulatorObserver`. `on_mistake` hears of every mistake as it happens.
-
-    `on_change` is called when a stream is over and when one is refused: time to write it again.
-    """
+    """An `EmulatorObserver` that checks streams and reports on them."""
 
     def __init__(self, on_mistake: OnMistake, on_change: Callable[[], None]) -> None:
+        """Start an empty report.
+
+        Args:
+            on_mistake: Called with each violation as it happens.
+            on_change: Called when a stream is over and when one is refused: the report has changed.
+        """
         self._on_mistake = on_mistake
         self._on_change = on_change
         self._streams: deque[StreamReport] = deque(maxlen=_KEPT)
@@ -61,7 +66,7 @@ class ConformanceReport:
         self._on_change()
 
     def document(self) -> dict[str, Any]:
-        """The whole report, for `json`."""
+        """Return the whole report, for `json`."""
         rules = {
             name: {"section": rule.section, "says": rule.says, "real_service": rule.real}
             for name, rule in RULES.items()
@@ -83,7 +88,7 @@ class ConformanceReport:
 
 
 class StreamReport:
-    """One stream and its judge. Implements `StreamObserver`."""
+    """A `StreamObserver` that checks one stream."""
 
     def __init__(
         self,
@@ -114,7 +119,7 @@ class StreamReport:
         self._on_end(self._checker)
 
     def result(self) -> dict[str, Any]:
-        """This stream's entry, as far as it has come."""
+        """Return the entry of this stream, as far as it has come."""
         findings = self._checker.findings
         statistics = self._statistics
         return {

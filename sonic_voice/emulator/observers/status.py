@@ -1,7 +1,7 @@
-"""What the status page shows: the latest streams, their states, events and transcripts.
+"""The content of the status page: the latest streams, their states, events and transcripts.
 
-Implements `EmulatorObserver`. Everything in it is bounded: so many streams, events, lines and letters.
-No audio is kept, and nothing of credentials ever comes here.
+The numbers of streams, events, lines and characters are limited. No audio is kept, and credentials
+never reach this module.
 """
 
 import json
@@ -30,13 +30,17 @@ from . import StreamStatistics
 from .conformance import ConformanceChecker, RuleViolation
 
 _STREAMS = 30
+"""Maximum number of streams that are shown."""
 _EVENTS = 15
+"""Maximum number of events, and of violations, that are shown of a stream."""
 _LINES = 40
+"""Maximum number of lines of a transcript."""
 _LETTERS = 500
+"""Maximum length of a line, in characters."""
 
 
 class EmulatorStatus:
-    """The streams of one emulator, for its page."""
+    """An `EmulatorObserver` that keeps the latest streams for the status page."""
 
     def __init__(self) -> None:
         self._streams: deque[StreamStatus] = deque(maxlen=_STREAMS)
@@ -55,7 +59,11 @@ class EmulatorStatus:
         self._refused += 1
 
     def document(self, endpoint: str) -> dict[str, Any]:
-        """All of it, for `json`; the newest stream first."""
+        """Return the content of the page, for `json`; the newest stream is first.
+
+        Args:
+            endpoint: URL of the emulator.
+        """
         streams = [shown.document() for shown in reversed(self._streams)]
         return {
             "endpoint": endpoint,
@@ -67,7 +75,7 @@ class EmulatorStatus:
 
 
 class StreamStatus:
-    """One stream on the board. Implements `StreamObserver`."""
+    """A `StreamObserver` that keeps the status of one stream."""
 
     def __init__(self, statistics: StreamStatistics) -> None:
         self._statistics = statistics
@@ -124,7 +132,7 @@ class StreamStatus:
         """See `StreamObserver`."""
 
     def document(self) -> dict[str, Any]:
-        """This stream, for `json`."""
+        """Return the status of this stream, for `json`."""
         statistics = self._statistics
         return {
             "request_id": statistics.request.request_id,
@@ -163,7 +171,7 @@ class StreamStatus:
         self._event(f"← {_name(payload)}")
 
     def _said(self, role: str, stage: str, text: str) -> None:
-        """A line of the service's. A FINAL one takes the place of what it confirms."""
+        """Add a line of the service. A FINAL one replaces the SPECULATIVE one that it confirms."""
         if role == "ASSISTANT" and stage == "FINAL":
             for line in self._transcript:
                 if line["stage"] == "SPECULATIVE" and line["text"] == text[:_LETTERS]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from .conditions import Condition, Like, Says
 
 BreakKind = Literal["reset", "cut", "cut-mid-frame", "goaway"]
-"""How a stream or its connection breaks."""
+"""Ways in which a stream or its connection breaks."""
 
 EXCEPTIONS = (
     "internalServerException",
