@@ -50,7 +50,7 @@ def test_every_fault_may_be_asked_for_by_its_name_alone(name: str) -> None:
         ("everything", "There are http, idle"),
         ("http:418", "http:429"),
         ("cut:0", "cut:1"),
-        ("mute:loud", "It takes nothing."),
+        ("mute:loud", "It takes no argument."),
         ("instability:soon", "instability:30"),
         ("exception:ownException", "exception:modelStreamErrorException"),
         ("", "There are http"),

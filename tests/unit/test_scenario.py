@@ -199,7 +199,7 @@ MISTAKES = [
     (STEP + "    set: {user: c}\n", 4, 11, "`user` cannot be a variable"),
     (STEP + "    set: {a-b: c}\n", 4, 11, "`a-b` cannot be a variable"),
     (STEP + "    set: [c]\n", 4, 10, "mapping of names"),
-    ("set: {a: '{user}'}\n" + STEP, 1, 6, "no value for a holder"),
+    ("set: {a: '{user}'}\n" + STEP, 1, 6, "before the first utterance"),
     (STEP + "    expect: {}\n", 4, 13, "a condition"),
     (STEP + "    expect: {'a b': c}\n", 4, 14, "names no value"),
     (STEP + "    expect: {size: large}\n", 4, 20, "nothing sets `size`"),
@@ -231,9 +231,9 @@ MISTAKES = [
     ),
     (
         "steps:\n  - {name: x, user: a, say: b, goto: x}\n  - {name: y, user: a, say: b}\n",
-        3, 5, "no way leads to this step. Let a `goto` name it: `y`",
+        3, 5, "this step cannot be reached. Let a `goto` name it: `y`",
     ),
-    ("loop: true\nsteps:\n  - {name: x, user: a, say: b, goto: x}\n", 1, 1, "no end to `loop`"),
+    ("loop: true\nsteps:\n  - {name: x, user: a, say: b, goto: x}\n", 1, 1, "`loop` has no effect"),
     ("steps:\n  - user: a\n    say: 'Hi {name}.'\n", 3, 10, "nothing sets `name`"),
     (
         "steps:\n  - user: a\n    call: {tool: t, arguments: {x: ['{y}']}}\n",

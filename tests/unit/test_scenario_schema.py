@@ -28,11 +28,11 @@ VALIDATOR: Any = Draft202012Validator(SCHEMA)
 BEYOND = (
     "no regular expression",
     "nothing sets",
-    "before the first words",
+    "before the first utterance",
     "another step is called",
     "no step is called",
-    "no way leads",
-    "no end to `loop`",
+    "this step cannot be reached",
+    "`loop` has no effect",
     "cannot be read as WAV",
 )
 

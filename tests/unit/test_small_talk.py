@@ -12,7 +12,7 @@ from sonic_voice.catalog import VOICE_MODELS
 from sonic_voice.emulator.brains.small_talk import FOREIGN, NOT_CAUGHT, SmallTalk, SmallTalkBrain
 from sonic_voice.emulator.brains.small_talk_rules import RULES
 from sonic_voice.emulator.brains.story import SHALL_I, STORY
-from sonic_voice.emulator.language.patterns import pattern, utterance
+from sonic_voice.emulator.language.patterns import pattern, prepare_utterance
 from sonic_voice.emulator.language.sums import evaluate
 from sonic_voice.emulator.language.words import words_of
 from sonic_voice.emulator.scenario import Recording
@@ -384,7 +384,7 @@ def test_very_long_texts_are_answered() -> None:
 )
 def test_a_pattern_keeps_what_was_said(form: str, text: str, kept: list[str] | None) -> None:
     wanted = pattern(form)
-    found = utterance(words_of(text), wanted.vocabulary).kept(wanted)
+    found = prepare_utterance(words_of(text), wanted.vocabulary).kept(wanted)
     spoken = found and [" ".join(word.said for word in words) for words in found]
     assert (None if spoken is None else list(spoken)) == kept
 

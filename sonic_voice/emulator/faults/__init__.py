@@ -175,7 +175,10 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
             "the 8 minutes end as error 531, a ValidationException", "531", "531", _life
         ),
         "instability": FaultKind(
-            "`System instability detected` within so many seconds", _SECONDS, "30", _instability
+            "`System instability detected` within this number of seconds",
+            _SECONDS,
+            "30",
+            _instability,
         ),
         "content-filter": FaultKind(
             "the filter blocks the answer to this turn",
@@ -184,13 +187,13 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
             _at_answer(_fail("validationException", FILTERED)),
         ),
         "exception": FaultKind(
-            "this exception instead of the first answer, with a text of yours after a colon",
+            "this exception instead of the first answer, with your own text after a second colon",
             rf"({'|'.join(EXCEPTIONS)})(:.+)?",
             "modelStreamErrorException",
             _exception,
         ),
         "error-frame": FaultKind(
-            "an `error` frame, no exception, instead of the answer to this turn",
+            "an `error` frame, not an exception, instead of the answer to this turn",
             _TURN,
             "1",
             _at_answer(_fail("InternalFailure", "An internal error occurred.", modelled=False)),
@@ -213,15 +216,17 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
             "the stream is accepted, and no event is ever sent", "", "", _plain(WithoutEvents)
         ),
         "no-answer": FaultKind(
-            "what is said is heard and never answered", "", "", _plain(WithoutAnswers)
+            "speech is transcribed and never answered", "", "", _plain(WithoutAnswers)
         ),
         "goodbye": FaultKind(
-            "after the client's goodbye the stream does not end, but breaks like this",
+            "after the client's goodbye the stream breaks in this way instead of ending",
             "cut|reset|goaway|mute",
             "mute",
             lambda service, _, how: BrokenGoodbye(service, cast(Breakage, how)),
         ),
-        "late-final": FaultKind("FINAL texts come so many seconds late", _SECONDS, "5", _late),
+        "late-final": FaultKind(
+            "FINAL texts come this number of seconds late", _SECONDS, "5", _late
+        ),
         "no-final": FaultKind("FINAL texts of the answer never come", "", "", _plain(NoFinals)),
         "no-marker": FaultKind("a barge-in has no marker", "", "", _plain(NoMarker)),
         "spurious-interruption": FaultKind(
@@ -273,7 +278,9 @@ def parse_fault(text: str) -> Fault:
     if not re.fullmatch(kind.pattern, argument, re.DOTALL):
         raise ConfigError(
             f"The fault {name} does not take {argument!r}: {kind.says}.",
-            hint=f"For instance {name}:{kind.default}." if kind.default else "It takes nothing.",
+            hint=f"For instance {name}:{kind.default}."
+            if kind.default
+            else "It takes no argument.",
         )
     return Fault(name, argument, int(found["streams"]) if found["streams"] else None)
 

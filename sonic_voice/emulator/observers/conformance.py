@@ -84,7 +84,7 @@ RULES: Mapping[str, ConformanceRule] = MappingProxyType(
             "answers 404: voice models have no regional ids",
             "SESSION_START",
         ),
-        "order": ConformanceRule("2.1", "Events come where they belong.", _ENDS, "frame"),
+        "order": ConformanceRule("2.1", "Events come in the legal order.", _ENDS, "frame"),
         "unknown-event": ConformanceRule(
             "2", "Only events that the service knows are sent.", f"{_TOLERATES}, or {_ENDS}", "end"
         ),
@@ -95,17 +95,20 @@ RULES: Mapping[str, ConformanceRule] = MappingProxyType(
             "2.2", "The values of sessionStart are in range.", _ENDS, "SESSION_START"
         ),
         "no-inference": ConformanceRule(
-            "2.2", "sessionStart has its numbers.", "takes values of its own", "SESSION_START"
+            "2.2",
+            "sessionStart has its inference values.",
+            "uses its own defaults",
+            "SESSION_START",
         ),
         "endpointing": ConformanceRule(
-            "2.2", "v1 gets no turn detection.", f"may refuse it: {_ENDS}", "SESSION_START"
+            "2.2", "A v1 model gets no turn detection.", f"may refuse it: {_ENDS}", "SESSION_START"
         ),
         "voice": ConformanceRule("2.3", "The voice is one of the model's.", _ENDS, "PROMPT_START"),
         "prompt-values": ConformanceRule(
-            "2.3", "Formats and tools of promptStart are sound.", _ENDS, "PROMPT_START"
+            "2.3", "Formats and tools of promptStart are valid.", _ENDS, "PROMPT_START"
         ),
         "content-values": ConformanceRule(
-            "2.4", "contentStart has a role and a format that fit.", _ENDS, "TEXT_START AUDIO_START"
+            "2.4", "The role and the format of contentStart match.", _ENDS, "TEXT_START AUDIO_START"
         ),
         "content-name": ConformanceRule(
             "2", "A contentName is used once.", f"may refuse it: {_ENDS}", "TEXT_START AUDIO_START"
@@ -118,7 +121,7 @@ RULES: Mapping[str, ConformanceRule] = MappingProxyType(
         "interactive-system": ConformanceRule(
             "2.4",
             "SYSTEM is not interactive.",
-            "takes both; only the user's live text is meant to be interactive",
+            "accepts both; only the user's live text is meant to be interactive",
             "system",
         ),
         "history-first": ConformanceRule(
@@ -127,7 +130,9 @@ RULES: Mapping[str, ConformanceRule] = MappingProxyType(
         "history-order": ConformanceRule(
             "2.9", "The history alternates.", f"may refuse it: {_ENDS}", "history"
         ),
-        "history-size": ConformanceRule("2.9", "The history keeps to its size.", _ENDS, "history"),
+        "history-size": ConformanceRule(
+            "2.9", "The history stays within its size limits.", _ENDS, "history"
+        ),
         "history-messages": ConformanceRule(
             "2.9", "The history has at most 40 messages.", f"may refuse it: {_ENDS}", "history"
         ),
@@ -138,7 +143,7 @@ RULES: Mapping[str, ConformanceRule] = MappingProxyType(
             "2.1", "There is one audio container.", f"may refuse it: {_ENDS}", "AUDIO_START"
         ),
         "late-audio": ConformanceRule(
-            "2.1", "No audio after its container.", f"may refuse it: {_ENDS}", "AUDIO_END"
+            "2.1", "No audio comes after its container.", f"may refuse it: {_ENDS}", "AUDIO_END"
         ),
         "audio-flow": ConformanceRule("1.9", "Audio never pauses for long.", _ENDS, "AUDIO"),
         "life": ConformanceRule(
@@ -148,7 +153,7 @@ RULES: Mapping[str, ConformanceRule] = MappingProxyType(
             "AUDIO",
         ),
         "text-ignored": ConformanceRule(
-            "2.10", "v1 is asked by voice.", "never answers it", "TEXT_START"
+            "2.10", "A v1 model is asked by voice, not by text.", "never answers it", "TEXT_START"
         ),
         "tool-id": ConformanceRule("8.4", "A result names a call, once.", _ENDS, "TOOL_START"),
         "tool-media": ConformanceRule("8.4", "A result is text/plain.", _ENDS, "TOOL_START"),
@@ -166,13 +171,13 @@ RULES: Mapping[str, ConformanceRule] = MappingProxyType(
         "open-audio": ConformanceRule(
             "6",
             "The audio container is closed before the prompt.",
-            "says `All contents must be closed before ending prompt`, mostly to nobody",
+            "reports `All contents must be closed before ending prompt`, mostly unread",
             "PROMPT_END",
         ),
         "cut-answer": ConformanceRule(
             "1.8",
             "The prompt ends after the answer.",
-            "says nothing more: the rest of the answer is lost",
+            "sends nothing more: the rest of the answer is lost",
             "PROMPT_END",
         ),
         "no-prompt": ConformanceRule("2.1", "A session has a prompt.", _ENDS, "SESSION_END"),
@@ -182,11 +187,11 @@ RULES: Mapping[str, ConformanceRule] = MappingProxyType(
         "no-goodbye": ConformanceRule(
             "1.8",
             "The session ends with sessionEnd.",
-            "goes on, and on the bill, until its timers end it",
+            "goes on, and is billed, until its timers end it",
             "end",
         ),
         EXPECTATION: ConformanceRule(
-            "scenario", "What the scenario expects comes.", "knows no scenario", ""
+            "scenario", "The expectations of the scenario are met.", "knows no scenario", ""
         ),
     }
 )

@@ -99,8 +99,8 @@ class _YamlReader:
         self.document.values[at] = _one_based(node.start_mark)
         if node.id == "scalar":
             return self._loader.construct_object(node)
-        if id(node) in self._seen:  # written out, a few lines of aliases can fill a machine
-            raise self.wrong(node.start_mark, "aliases of lists and mappings are not taken.")
+        if id(node) in self._seen:  # a few nested aliases can expand to more than the memory
+            raise self.wrong(node.start_mark, "aliases of lists and mappings are not supported.")
         self._seen.add(id(node))
         if node.id == "sequence":
             return [self._value(item, (*at, i)) for i, item in enumerate(node.value)]
@@ -113,7 +113,7 @@ class _YamlReader:
             if not isinstance(key, str):
                 raise self.wrong(key_node.start_mark, f"the key {key!r} is not a text.")
             if key in table:
-                raise self.wrong(key_node.start_mark, f"the key `{key}` stands here twice.")
+                raise self.wrong(key_node.start_mark, f"the key `{key}` occurs twice here.")
             self.document.keys[*at, key] = _one_based(key_node.start_mark)
             table[key] = self._value(node, (*at, key))
         return table

@@ -145,7 +145,7 @@ class _Reader(ValueReader):
             assign=self._assign(("set",), top.get("set", {})),
         )
         if any(names_in(dict(scenario.assign))):
-            self.wrong(("set",), "before the first words there is no value for a holder")
+            self.wrong(("set",), "placeholders have no value before the first utterance")
         self._check_names(scenario)
         if not self.mistakes:
             self._check_reachability(scenario)
@@ -202,7 +202,9 @@ class _Reader(ValueReader):
     def _answer(self, at: Key, table: Mapping[str, Any], user: str) -> ScenarioStep:
         """Read the keys of an answer."""
         if table.keys() >= {"say", "call"}:
-            self.wrong((*at, "say"), "an answer with a `call` is said in its `then`", key=True)
+            self.wrong(
+                (*at, "say"), "an answer with a `call` has its sentences in `then`", key=True
+            )
         say = self._said((*at, "say"), table.get("say"))
         return ScenarioStep(
             user,
@@ -266,7 +268,7 @@ class _Reader(ValueReader):
     def _conditions(self, at: Key, value: Any) -> tuple[Condition, ...]:
         table = self.mapping(at, value, "a condition")
         if isinstance(value, dict) and not table:
-            self.wrong(at, "here must stand a condition", hint="Say what `user` must hold.")
+            self.wrong(at, "expected a condition", hint="Say what `user` must hold.")
         return tuple(self._condition((*at, of), of, test) for of, test in table.items())
 
     def _condition(self, at: Key, of: str, value: Any) -> Condition:
@@ -282,12 +284,12 @@ class _Reader(ValueReader):
         if isinstance(value, dict):
             return self._written_test(at, cast("dict[str, Any]", value))
         if not value and (value is None or isinstance(value, list)) and of == "user":
-            self.wrong(at, "here must stand words")
+            self.wrong(at, "expected words")
         if of == "user":
             return Says(self._said(at, value))
         values = cast("list[Any]", value) if isinstance(value, list) else [value]
         if not all(isinstance(one, str | int | float | None) for one in values):
-            self.wrong(at, f"here must stand a value or a list of values, not {value!r}")
+            self.wrong(at, f"expected a value or a list of values, not {value!r}")
         self._template(at, values)
         return OneOf(tuple(values))
 
@@ -360,9 +362,9 @@ class _Reader(ValueReader):
         for i, step in enumerate(scenario.steps):
             if i not in found:
                 hint = f"Let a `goto` name it: `{step.name}`." if step.name else ""
-                self.wrong(("steps", i), "no way leads to this step", hint=hint)
+                self.wrong(("steps", i), "this step cannot be reached", hint=hint)
         if scenario.loop and len(scenario.steps) not in found:
-            self.wrong(("loop",), "there is no end to `loop` from: no way leads to it", key=True)
+            self.wrong(("loop",), "`loop` has no effect: the end cannot be reached", key=True)
 
 
 def _needs(keys: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:

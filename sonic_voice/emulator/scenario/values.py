@@ -108,7 +108,7 @@ class ValueReader:
         if value is None:
             return []
         if not isinstance(value, list):
-            self.wrong(at, f"here must stand {what}")
+            self.wrong(at, f"expected {what}")
             return []
         return cast("list[Any]", value)
 
@@ -120,7 +120,7 @@ class ValueReader:
             value: The value.
         """
         if not isinstance(value, str) or not value.strip():
-            self.wrong(at, f"here must stand a text, not {value!r}", hint="Quote it.")
+            self.wrong(at, f"expected a text, not {value!r}", hint="Quote it.")
             return ""
         return value
 
@@ -132,7 +132,7 @@ class ValueReader:
             value: The value.
         """
         if not isinstance(value, bool):
-            self.wrong(at, f"here must stand true or false, not {value!r}")
+            self.wrong(at, f"expected true or false, not {value!r}")
             return False
         return value
 
@@ -147,7 +147,7 @@ class ValueReader:
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= 60_000:
-            self.wrong(at, f"here must stand {least} to 60000 milliseconds, not {value!r}")
+            self.wrong(at, f"expected {least} to 60000 milliseconds, not {value!r}")
             return None
         return value
 
@@ -159,7 +159,7 @@ class ValueReader:
             value: The value.
         """
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            self.wrong(at, f"here must stand a number from 0 to 1, not {value!r}")
+            self.wrong(at, f"expected a number from 0 to 1, not {value!r}")
             return 0.0
         return value
 
