@@ -168,7 +168,7 @@ def _welcome(running: Emulator, asked: Emulation) -> Iterator[str]:
 
 
 def _says(fault: str) -> str:
-    return FAULTS[fault.partition(":")[0].partition("@")[0]].says
+    return FAULTS[fault.partition(":")[0].partition("@")[0]].description
 
 
 def _replace(path: Path, content: bytes, *, private: bool) -> None:

@@ -272,19 +272,23 @@ async def test_the_end_of_the_stream_cancels_the_request() -> None:
 
 
 TROUBLE: dict[str, tuple[Move, list[str], str]] = {
-    "refusal": (answers(404, '{"error":"no model"}'), [openai.UNREACHED], "answered 404: {"),
-    "failure": (answers(500, "<html>oops", "text/html"), [openai.UNREACHED], "answered 500: <html"),
-    "key shown": (answers(401, f"Bad key {SECRET}"), [openai.UNREACHED], "401: Bad key ***"),
-    "redirection": (answers(307, ""), [openai.UNREACHED], "answered 307"),
-    "no JSON": (streams(rest=b"data: {oops\n\n"), [openai.UNREACHED], "no JSON object"),
-    "no object": (answers(200, "[1]"), [openai.UNREACHED], "no JSON object"),
+    "refusal": (answers(404, '{"error":"no model"}'), [openai.UNREACHABLE], "answered 404: {"),
+    "failure": (
+        answers(500, "<html>oops", "text/html"),
+        [openai.UNREACHABLE],
+        "answered 500: <html",
+    ),
+    "key shown": (answers(401, f"Bad key {SECRET}"), [openai.UNREACHABLE], "401: Bad key ***"),
+    "redirection": (answers(307, ""), [openai.UNREACHABLE], "answered 307"),
+    "no JSON": (streams(rest=b"data: {oops\n\n"), [openai.UNREACHABLE], "no JSON object"),
+    "no object": (answers(200, "[1]"), [openai.UNREACHABLE], "no JSON object"),
     "an error in the stream": (
         streams(text("One. Two"), {"error": {"message": "out of memory"}}),
         ["One.", openai.BROKEN_OFF],
         "out of memory",
     ),
     "the middle": (breaks_off, ["Once upon a time.", openai.BROKEN_OFF], "could not be asked"),
-    "silence": (hangs, [openai.UNREACHED], "did not answer in time"),
+    "silence": (hangs, [openai.UNREACHABLE], "did not answer in time"),
     "no words": (says(""), [openai.NO_ANSWER], ""),
 }
 
@@ -324,7 +328,7 @@ async def test_nobody_at_the_endpoint_is_trouble_for_one_stream_alone() -> None:
     ):
         assert await asyncio.gather(turn(one, "hello"), turn(two, "hello")) == [
             ["I am here."],
-            [openai.UNREACHED],
+            [openai.UNREACHABLE],
         ]
 
 

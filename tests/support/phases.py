@@ -53,7 +53,7 @@ class AtPhase(PassThrough):
         if self._phase == "opening" or (self._phase == "goodbye" and b'"sessionEnd"' in payload):
             fault = self._take_fault()
             if fault:
-                return self._through(fault)
+                return self._pass_on(fault)
         return super().receive(payload)
 
     def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:

@@ -144,7 +144,7 @@ def test_without_ears_it_says_so_and_asks_nobody() -> None:
     host = conversation(speech=spoken((320, 1280)))
     host.audio(4800)
     assert host.asked == []
-    assert host.said("SPECULATIVE") == [openai.DEAF]
+    assert host.said("SPECULATIVE") == [openai.NO_RECOGNISER]
 
 
 def test_a_barge_in_dismisses_the_request_and_cuts_the_answer_in_the_history() -> None:
@@ -311,10 +311,10 @@ def test_a_result_that_comes_after_the_talk_went_on_is_told_then() -> None:
 @pytest.mark.parametrize(
     ("pieces", "said"),
     [
-        (['{"error":{"message":"down"}}'], [openai.UNREACHED]),
-        (["rubbish"], [openai.UNREACHED]),
-        (["[1]", None], [openai.UNREACHED]),
-        ([None], [openai.UNREACHED]),
+        (['{"error":{"message":"down"}}'], [openai.UNREACHABLE]),
+        (["rubbish"], [openai.UNREACHABLE]),
+        (["[1]", None], [openai.UNREACHABLE]),
+        ([None], [openai.UNREACHABLE]),
         ([STOP, None], [openai.NO_ANSWER]),
         ([text("*\n\U0001f600"), STOP, None], [openai.NO_ANSWER]),
         ([text("One. Two"), None], ["One.", " Two", f" {openai.BROKEN_OFF}"]),

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.catalog import VOICE_MODELS
-from sonic_voice.emulator.brains.small_talk import FOREIGN, NOT_CAUGHT, SmallTalk, SmallTalkBrain
+from sonic_voice.emulator.brains.small_talk import (
+    NOT_CAUGHT,
+    OTHER_LANGUAGES,
+    SmallTalk,
+    SmallTalkBrain,
+)
 from sonic_voice.emulator.brains.small_talk_rules import RULES
 from sonic_voice.emulator.brains.story import SHALL_I, STORY
 from sonic_voice.emulator.language.patterns import pattern, prepare_utterance
@@ -318,14 +323,14 @@ def test_help_names_the_tools_and_an_echo_the_one_that_is_near() -> None:
 
 def test_every_language_of_a_voice_has_its_sentence() -> None:
     languages = {code for model in VOICE_MODELS for code in model.languages}
-    assert languages == {"en", *FOREIGN}
+    assert languages == {"en", *OTHER_LANGUAGES}
 
 
-@pytest.mark.parametrize("language", sorted(FOREIGN))
+@pytest.mark.parametrize("language", sorted(OTHER_LANGUAGES))
 def test_another_language_gets_one_honest_sentence(language: str) -> None:
     partner = talk(locale=f"{language}-XX")
     assert "comment ça va" in said("comment ça va ?", partner=partner)
-    assert partner.hear("").say == (FOREIGN[language][1],)
+    assert partner.hear("").say == (OTHER_LANGUAGES[language][1],)
     assert not set(partner.hear("tell me a story").say) & set(STORY)
 
 

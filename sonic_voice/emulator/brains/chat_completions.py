@@ -35,11 +35,11 @@ SPEAK = (
 """System message that asks the model for text that is fit to be spoken."""
 MEANWHILE = "One moment, please."
 """Sentence spoken while a tool runs, if the model said nothing before its call."""
-DEAF = "I cannot make out words here. Please type."
+NO_RECOGNISER = "I cannot make out words here. Please type."
 """Answer to speech when no recogniser is installed."""
 NOT_CAUGHT = "Sorry, I did not catch that."
 """Answer to an utterance without words."""
-UNREACHED = "Sorry, the model behind me did not answer."
+UNREACHABLE = "Sorry, the model behind me did not answer."
 """Answer when the endpoint failed before its first sentence."""
 BROKEN_OFF = "Sorry, the rest of my answer did not come."
 """Sentence spoken when the endpoint failed after its first sentence."""
@@ -127,10 +127,10 @@ class IncomingAnswer:
         text = _text(delta.get("content"))
         self.text_size += len(text)
         for call in _list(delta.get("tool_calls")):
-            self._take_call(_object(call))
+            self._add_call(_object(call))
         return self.speakable.add(text)
 
-    def _take_call(self, delta: Json) -> None:
+    def _add_call(self, delta: Json) -> None:
         index, id = delta.get("index"), _text(delta.get("id"))
         index = index if isinstance(index, int) else len(self.calls)
         call = self.indices.get(index)
@@ -151,7 +151,7 @@ class ChatPartner:
 
     def __init__(self, model: str, opening: Opening) -> None:
         self._opening = opening
-        self._fixed = {"model": model, "stream": True} | _numbers(opening)
+        self._parameters = {"model": model, "stream": True} | _inference_parameters(opening)
         self._tools = [
             {
                 "type": "function",
@@ -169,7 +169,7 @@ class ChatPartner:
         self._calls: dict[int, tuple[ChatToolCall, ChatMessage]] = {}
         self._numbered = 0
         self._incoming: IncomingAnswer | None = None
-        self._owed = False
+        self._request_due = False
         self._round = 0
 
     def told(self, role: str, text: str) -> None:
@@ -183,10 +183,10 @@ class ChatPartner:
         """See `Partner`. The endpoint is asked, and an answer that is still coming in is
         dropped."""
         self._incoming = None
-        self._owed = False
+        self._request_due = False
         self._forget_unheard()
         if not (words or "").strip():
-            return Reply((DEAF if words is None else NOT_CAUGHT,), words=words or NO_WORDS)
+            return Reply((NO_RECOGNISER if words is None else NOT_CAUGHT,), words=words or NO_WORDS)
         self._add("user", words or "")
         self._round = 0
         return Reply(ask=self._ask(), more=True)
@@ -210,7 +210,7 @@ class ChatPartner:
         if any(asked is message for _, asked in self._calls.values()):
             return Reply()
         if self._incoming is not None:
-            self._owed = True  # asked for as soon as this answer is complete
+            self._request_due = True  # asked for as soon as this answer is complete
             return Reply()
         return Reply(ask=self._ask(), more=True)
 
@@ -222,7 +222,7 @@ class ChatPartner:
         if piece is None:
             return self._finish(incoming)
         incoming.size += len(piece)
-        read = _read(piece)
+        read = _parse_object(piece)
         if read is None or read.get("error"):
             return self._give_up(incoming, "unreadable" if read is None else read["error"])
         said: list[str] = []
@@ -242,7 +242,7 @@ class ChatPartner:
     def _give_up(self, incoming: IncomingAnswer, error: object) -> Reply:
         """End the answer: keep the sentences so far, and tell the user that no more will come."""
         self._incoming = None
-        sorry = BROKEN_OFF if incoming.message.sentences else UNREACHED
+        sorry = BROKEN_OFF if incoming.message.sentences else UNREACHABLE
         text = str(_object(error).get("message") or error)
         return Reply((sorry,), notes=(("chat-endpoint", text),))
 
@@ -257,8 +257,8 @@ class ChatPartner:
         if requests:
             meanwhile = () if message.sentences else (MEANWHILE,)
             return Reply(tuple(said), calls=requests, meanwhile=meanwhile)
-        if self._owed or message.calls:  # a result came meanwhile, or no call could be made
-            self._owed = False
+        if self._request_due or message.calls:  # a result came meanwhile, or no call could be made
+            self._request_due = False
             return Reply(tuple(said), ask=self._ask(), more=True)
         if not message.sentences:
             said = [NO_ANSWER]
@@ -273,7 +273,7 @@ class ChatPartner:
         for call in incoming.calls:
             self._numbered += 1
             call.id = call.id or f"call_{self._numbered}"
-            arguments = _read(call.arguments_json or "{}")
+            arguments = _parse_object(call.arguments_json or "{}")
             if call.tool not in self._names:
                 call.result_json = json.dumps({"error": f"There is no tool {call.tool}."})
             elif arguments is None:
@@ -299,12 +299,12 @@ class ChatPartner:
     def _ask(self) -> Ask:
         """Return a request for the conversation so far, whose answer becomes its next message."""
         self._round += 1
-        body = self._fixed | {"messages": list(self._written())} | self._offered()
+        body = self._parameters | {"messages": list(self._encoded_messages())} | self._tool_offer()
         self._incoming = IncomingAnswer(ChatMessage("assistant"))
         self._messages.append(self._incoming.message)
         return Ask(json.dumps(body))
 
-    def _offered(self) -> dict[str, Any]:
+    def _tool_offer(self) -> dict[str, Any]:
         if not self._tools or self._round > ROUNDS:
             return {}
         mode, _, name = self._opening.tool_choice.partition(":")
@@ -317,7 +317,7 @@ class ChatPartner:
             choice = {"type": "function", "function": {"name": name}}
         return {"tools": self._tools} | ({"tool_choice": choice} if choice else {})
 
-    def _written(self) -> Iterator[dict[str, Any]]:
+    def _encoded_messages(self) -> Iterator[dict[str, Any]]:
         """Yield the messages as the endpoint reads them, with neighbours of one role joined."""
         yield {"role": "system", "content": "\n\n".join(self._system)}
         open_one: dict[str, Any] = {}
@@ -331,8 +331,8 @@ class ChatPartner:
                 yield open_one
             open_one = {"role": message.role, "content": message.text}
             if message.calls:
-                yield open_one | {"tool_calls": [_written_call(call) for call in message.calls]}
-                yield from map(_written_result, message.calls)
+                yield open_one | {"tool_calls": [_encoded_call(call) for call in message.calls]}
+                yield from map(_encoded_result, message.calls)
                 open_one = {}
         if open_one:
             yield open_one
@@ -357,7 +357,7 @@ class ChatBrain:
         return self._resample(recording.pcm, recording.rate_hz, rate_hz)
 
 
-def _numbers(opening: Opening) -> dict[str, Any]:
+def _inference_parameters(opening: Opening) -> dict[str, Any]:
     """Return the inference parameters that the client gave."""
     session = opening.session
     numbers = {
@@ -368,16 +368,16 @@ def _numbers(opening: Opening) -> dict[str, Any]:
     return {name: value for name, value in numbers.items() if value is not None}
 
 
-def _written_call(call: ChatToolCall) -> dict[str, Any]:
+def _encoded_call(call: ChatToolCall) -> dict[str, Any]:
     function = {"name": call.tool, "arguments": call.arguments_json or "{}"}
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _written_result(call: ChatToolCall) -> dict[str, Any]:
+def _encoded_result(call: ChatToolCall) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call.id, "content": call.result_json or STILL_RUNNING}
 
 
-def _read(text: str) -> Json | None:
+def _parse_object(text: str) -> Json | None:
     """Return the JSON object in `text`, or None if it holds anything else."""
     try:
         read = json.loads(text)

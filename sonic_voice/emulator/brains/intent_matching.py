@@ -100,8 +100,8 @@ class OfferedTool:
         self.schema = _schema(definition.schema_json)
         self.properties = properties(self.schema)
         parts = name_words(definition.name)
-        self.names = tuple(_weights(half) for half in _parted(parts))
-        self.about = _telling(
+        self.names = tuple(_word_weights(half) for half in _name_parts(parts))
+        self.about = _significant(
             word.plain
             for word in words_of(definition.description)
             if not any(alike(word.plain, part) for part in parts)
@@ -163,11 +163,11 @@ class ToolMatcher:
         """True if the next utterance is taken for an answer."""
         return self._pending is not None
 
-    def drop(self) -> None:
+    def drop_question(self) -> None:
         """Forget the open question."""
         self._pending = None
 
-    def hear(self, text: str, today: date) -> MatchedCalls | Question | None:
+    def match(self, text: str, today: date) -> MatchedCalls | Question | None:
         """Return what an utterance means for the tools.
 
         Args:
@@ -182,7 +182,7 @@ class ToolMatcher:
         pending, self._pending = self._pending, None
         request = self._request(words, today)
         if request is None and pending is not None:
-            return self._answered(pending, words, today)
+            return self._use_answer(pending, words, today)
         if request is None:
             return None
         return self._outcome(_PendingRequest(tuple(request), tuple(words)))
@@ -213,7 +213,7 @@ class ToolMatcher:
         if halves is not None:
             return halves
         best = self._best(words, today)
-        return _each_place(best) if best is not None and _fits(best) else None
+        return _each_place(best) if best is not None and _is_match(best) else None
 
     def _halves(self, words: Sequence[Word], today: date) -> list[Candidate] | None:
         """Return the requests of an utterance that divides into halves that match alone, or
@@ -224,14 +224,14 @@ class ToolMatcher:
         for at in joints[:MAX_JOINTS]:
             first, second = words[: at + words[at].ends], words[at + 1 :]
             halves = [self._best(first, today), self._best(second, today)]
-            found = [half for half in halves if half is not None and _fits(half)]
+            found = [half for half in halves if half is not None and _is_match(half)]
             if len(found) == 2:
                 more = self._halves(second, today)
                 return [found[0], *(more or found[1:])]
         return None
 
     def _best(self, words: Sequence[Word], today: date) -> Candidate | None:
-        candidates = [_judge(tool, words, today) for tool in self.tools]
+        candidates = [_score(tool, words, today) for tool in self.tools]
         return max(candidates, key=lambda c: (c.meant, c.score), default=None)
 
     def _completed(self, candidate: Candidate, words: Sequence[Word], today: date) -> Candidate:
@@ -251,7 +251,7 @@ class ToolMatcher:
             tuple(MatchedCall(c.tool.name, c.filled.arguments) for c in request.candidates)
         )
 
-    def _answered(
+    def _use_answer(
         self, pending: _PendingRequest, words: Sequence[Word], today: date
     ) -> MatchedCalls | Question:
         if " ".join(word.plain for word in words) in _CALLED_OFF:
@@ -264,11 +264,11 @@ class ToolMatcher:
             self._pending = replace(pending, attempts=pending.attempts + 1)
             return Question(f"Sorry, I did not get that. {question(wanted)}")
         candidates = list(pending.candidates)
-        candidates[at] = _with(candidates[at], wanted, value)
+        candidates[at] = _with_answer(candidates[at], wanted, value)
         return self._outcome(_PendingRequest(tuple(candidates), pending.words))
 
 
-def _fits(candidate: Candidate) -> bool:
+def _is_match(candidate: Candidate) -> bool:
     return candidate.meant and candidate.score >= MATCH
 
 
@@ -280,12 +280,12 @@ def _schema(text: str) -> Mapping[str, Any]:
     return cast("dict[str, Any]", schema) if isinstance(schema, dict) else {}
 
 
-def _telling(words: Iterable[str]) -> tuple[str, ...]:
+def _significant(words: Iterable[str]) -> tuple[str, ...]:
     found = dict.fromkeys(w for w in words if w not in STOP_WORDS and w not in EMPTY)
     return tuple(word for word in found if len(word) > 1)
 
 
-def _weights(parts: Sequence[str]) -> dict[str, float]:
+def _word_weights(parts: Sequence[str]) -> dict[str, float]:
     """Return the weight of each word of a name; if all its words are weak they count in full."""
     telling = [part for part in parts if part not in EMPTY and part not in STOP_WORDS]
     if not telling:
@@ -295,7 +295,7 @@ def _weights(parts: Sequence[str]) -> dict[str, float]:
     return {part: WEAK_WEIGHT if part in WEAK else 1.0 for part in telling}
 
 
-def _parted(parts: Sequence[str]) -> list[list[str]]:
+def _name_parts(parts: Sequence[str]) -> list[list[str]]:
     """Return the parts of a name around "and" and "or", without parts that have only empty
     words."""
     halves: list[list[str]] = [[]]
@@ -308,11 +308,11 @@ def _parted(parts: Sequence[str]) -> list[list[str]]:
     return telling or [list(parts)]
 
 
-def _judge(tool: OfferedTool, words: Sequence[Word], today: date) -> Candidate:
+def _score(tool: OfferedTool, words: Sequence[Word], today: date) -> Candidate:
     """Return how well `tool` fits the words."""
     spoken = [word.plain for word in words]
     named, share, exact = max(
-        (_named(name, spoken) for name in tool.names), key=lambda found: found[1]
+        (_match_name(name, spoken) for name in tool.names), key=lambda found: found[1]
     )
     filled = fill_arguments(tool.schema, words, today, frozenset(named))
     about = {at for at, word in enumerate(spoken) for known in tool.about if alike(word, known)}
@@ -328,7 +328,7 @@ def _judge(tool: OfferedTool, words: Sequence[Word], today: date) -> Candidate:
     return Candidate(tool, filled, score, meant)
 
 
-def _named(name: Mapping[str, float], spoken: Sequence[str]) -> tuple[set[int], float, bool]:
+def _match_name(name: Mapping[str, float], spoken: Sequence[str]) -> tuple[set[int], float, bool]:
     """Return the indices of a tool's name, the share that was said, and whether it is no mere
     synonym."""
     places: set[int] = set()
@@ -344,7 +344,7 @@ def _named(name: Mapping[str, float], spoken: Sequence[str]) -> tuple[set[int], 
     return places, min(1.0, weight / whole), exact
 
 
-def _with(candidate: Candidate, wanted: Property, value: Any) -> Candidate:
+def _with_answer(candidate: Candidate, wanted: Property, value: Any) -> Candidate:
     """Return `candidate` with the answer for `wanted`."""
     filled = candidate.filled
     found = filled.arguments | {wanted.name: value}

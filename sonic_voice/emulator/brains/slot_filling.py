@@ -165,18 +165,18 @@ def _fill_moments(
 ) -> None:
     for prop in wanted:
         if prop.kind in ("date", "moment"):
-            day = find_date(claims.left(), today)
+            day = find_date(claims.remaining(), today)
             if day is None:
                 continue
-            claims.take(day.start, day.stop)
+            claims.claim(day.start, day.stop)
             found[prop.name] = day.day.isoformat()
         if prop.kind in ("time", "moment"):
-            moment = find_time(claims.left())
+            moment = find_time(claims.remaining())
             if moment is None:
                 if prop.kind == "moment":
                     found[prop.name] += "T00:00:00"
                 continue
-            claims.take(moment.start, moment.stop)
+            claims.claim(moment.start, moment.stop)
             text = moment.time.isoformat("seconds" if prop.kind == "moment" else "minutes")
             found[prop.name] = f"{found[prop.name]}T{text}" if prop.kind == "moment" else text
 
@@ -191,10 +191,10 @@ def _enum(prop: Property, claims: WordClaims) -> Any:
     for order, value in enumerate(prop.values):
         for how, start, stop in _sightings(prop, value, claims):
             rank = (how, start, order)
-            if claims.free(start, stop) and (best is None or rank < best):
+            if claims.is_free(start, stop) and (best is None or rank < best):
                 best, chosen, span = rank, value, (start, stop)
     if best is not None:
-        claims.take(*span)
+        claims.claim(*span)
     return chosen
 
 
@@ -251,16 +251,16 @@ def _boolean(prop: Property, claims: WordClaims) -> bool | None:
     words = [word.plain for word in claims.words]
     if set(names) & {"on", "enabled", "enable", "state", "power", "active"}:
         for at, word in enumerate(words):
-            if word in ("on", "off", "enable", "disable") and claims.free(at, at + 1):
+            if word in ("on", "off", "enable", "disable") and claims.is_free(at, at + 1):
                 claims.taken.add(at)
                 return word in ("on", "enable")
     content = [name for name in names if name not in STOP_WORDS and name != "is"] or names
     for at in range(len(words) - len(content) + 1):
         stop = at + len(content)
-        if at in claims.named or not claims.free(at, stop):
+        if at in claims.named or not claims.is_free(at, stop):
             continue
         if all(map(alike, words[at:stop], content)):
-            claims.take(at, stop)
+            claims.claim(at, stop)
             before = words[max(0, at - 3) : at]
             return not (set(before) & _NO or words[stop : stop + 1] == ["off"])
     return None
@@ -273,11 +273,11 @@ def _fill_figures(wanted: Sequence[Property], claims: WordClaims, found: dict[st
     for prop in wanted:
         if prop.kind != "figures":
             continue
-        left = claims.left()
+        left = claims.remaining()
         spoken = ((at, *digits(left, at)) for at in range(len(left)))
         start, figures, stop = next((row for row in spoken if row[1]), (0, "", 0))
         if figures:
-            claims.take(start, stop)
+            claims.claim(start, stop)
             found[prop.name] = figures
 
 
@@ -305,11 +305,11 @@ def _fill_numbers(wanted: Sequence[Property], claims: WordClaims, found: dict[st
         for prop in numeric:
             if prop.name in found or not (certain or prop.required or len(numeric) == 1):
                 continue
-            for numeral in numbers(claims.left()):
+            for numeral in numbers(claims.remaining()):
                 value, stop = _measured(prop, claims, numeral.value, numeral.stop)
                 near = stop > numeral.stop or _named_beside(prop, claims, numeral.start)
                 if (near or not certain) and _allowed(prop, value):
-                    claims.take(numeral.start, stop)
+                    claims.claim(numeral.start, stop)
                     whole = prop.kind == "integer" or isinstance(value, int)
                     found[prop.name] = int(value) if whole else value
                     break
@@ -362,9 +362,9 @@ def _array(prop: Property, claims: WordClaims) -> list[Any]:
         while len(found) < len(item.values) and (value := _enum(item, claims)) is not None:
             found.append(value)
     elif item.kind in ("integer", "number"):
-        for numeral in numbers(claims.left()):
+        for numeral in numbers(claims.remaining()):
             if _allowed(item, numeral.value):
-                claims.take(numeral.start, numeral.stop)
+                claims.claim(numeral.start, numeral.stop)
                 found.append(numeral.value)
     elif item.kind == "text":
         texts: dict[str, Any] = {}

@@ -41,7 +41,7 @@ NOT_CAUGHT = "Sorry, I did not catch that."
 MEANWHILE = "One moment, please."
 """Sentence spoken while a tool runs."""
 
-FOREIGN = {
+OTHER_LANGUAGES = {
     "fr": (
         "Je suis un émulateur local et je ne converse qu'en anglais. J'ai entendu : {words}",
         "Je suis un émulateur local et je n'ai pas compris les mots.",
@@ -69,7 +69,7 @@ FOREIGN = {
 }
 """Answers in other languages than English, by language: to words, and to speech without words."""
 
-_OTHERWISE = word_set("what who how why when can could tell help goodbye bye")
+_NEW_QUESTION = word_set("what who how why when can could tell help goodbye bye")
 """First words of an utterance that does not answer our question, if a rule matches it."""
 
 
@@ -88,7 +88,7 @@ class SmallTalk:
         self._now = now
         self._tools = ToolMatcher(opening.tools, opening.tool_choice)
         self._talk = TalkState(now, tuple(tool.spoken for tool in self._tools.tools))
-        self._foreign = FOREIGN.get(opening.locale.partition("-")[0].lower())
+        self._other_language = OTHER_LANGUAGES.get(opening.locale.partition("-")[0].lower())
         self._asked: dict[int, _CallBatch] = {}
         self._numbered = 0
 
@@ -107,7 +107,7 @@ class SmallTalk:
         offered = story.state is StoryState.OFFERED
         story.interrupt()
         reply = self._answer(words or "", heard)
-        self._keep(reply.say)
+        self._remember_answer(reply.say)
         if offered and story.state is StoryState.OFFERED:
             story.set_aside()
         elif not reply.calls:
@@ -126,7 +126,7 @@ class SmallTalk:
         say = tuple(
             line for n, tool in asked.tools.items() for line in read_back(tool, asked.results[n])
         )
-        self._keep(say)
+        self._remember_answer(say)
         return Reply(self._with_offer(say))
 
     def thought(self, piece: str | None) -> Reply:
@@ -137,12 +137,12 @@ class SmallTalk:
         if self._tools.forced and (reply := self._by_tools(text)):
             return reply
         if not heard:
-            return Reply((self._foreign[1] if self._foreign else NOT_CAUGHT,))
-        if self._foreign:
-            echo = self._foreign[0].format(words=_echoed(heard))
+            return Reply((self._other_language[1] if self._other_language else NOT_CAUGHT,))
+        if self._other_language:
+            echo = self._other_language[0].format(words=_echoed(heard))
             return self._by_tools(text) or Reply((echo,))
         if say := self._before_tools(heard):
-            self._tools.drop()
+            self._tools.drop_question()
             return Reply(say)
         if reply := self._by_tools(text):
             return reply
@@ -153,12 +153,12 @@ class SmallTalk:
         if self._talk.story.state is not None:
             say = find_answer(self._talk, heard, RulePhase.STORY)
         say = say or find_answer(self._talk, heard, RulePhase.FIRST)
-        if say is None and self._tools.asking and heard[0].plain in _OTHERWISE:
+        if say is None and self._tools.asking and heard[0].plain in _NEW_QUESTION:
             say = find_answer(self._talk, heard, RulePhase.LATER)
         return say
 
     def _by_tools(self, text: str) -> Reply | None:
-        match self._tools.hear(text, self._now().date()):
+        match self._tools.match(text, self._now().date()):
             case Question(sentence):
                 return Reply((sentence,))
             case MatchedCalls(calls):
@@ -187,7 +187,7 @@ class SmallTalk:
         story = self._talk.story
         return (*say, story.offer()) if story.state is StoryState.CUT_OFF else say
 
-    def _keep(self, say: tuple[str, ...]) -> None:
+    def _remember_answer(self, say: tuple[str, ...]) -> None:
         """Remember the answer, unless it ends with the previous one, which it then repeated."""
         last = self._talk.last
         if say and not (last and say[-len(last) :] == last):

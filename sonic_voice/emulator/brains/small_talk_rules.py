@@ -51,7 +51,7 @@ class TalkState:
 
 type Kept = tuple[Sequence[Word], ...]
 """Words that a pattern kept, one sequence for each `*` and `+`."""
-type Answering = Callable[[TalkState, Kept], tuple[str, ...] | None]
+type AnswerFunction = Callable[[TalkState, Kept], tuple[str, ...] | None]
 
 
 class RulePhase(Enum):
@@ -71,7 +71,7 @@ class TalkRule:
     """A rule: the patterns of an utterance, and its answer."""
 
     patterns: tuple[Pattern, ...]
-    answer: Answering
+    answer: AnswerFunction
     when: RulePhase
 
 
@@ -222,7 +222,7 @@ def _help(talk: TalkState, kept: Kept) -> tuple[str, ...]:
 
 
 def _rule(
-    forms: str, answer: str | tuple[str, ...] | Answering, when: RulePhase = RulePhase.LATER
+    forms: str, answer: str | tuple[str, ...] | AnswerFunction, when: RulePhase = RulePhase.LATER
 ) -> TalkRule:
     patterns = tuple(pattern(form) for form in forms.split(" / "))
     if callable(answer):

@@ -108,7 +108,7 @@ class WordClaims:
     taken: set[int] = field(default_factory=set[int])
     """Indices of the words that became a value."""
 
-    def free(self, start: int, stop: int) -> bool:
+    def is_free(self, start: int, stop: int) -> bool:
         """Return whether no word in a range is used.
 
         Args:
@@ -117,7 +117,7 @@ class WordClaims:
         """
         return not self.taken.intersection(range(start, stop))
 
-    def take(self, start: int, stop: int) -> None:
+    def claim(self, start: int, stop: int) -> None:
         """Mark the words of a range as used, with a preposition before them.
 
         Args:
@@ -128,7 +128,7 @@ class WordClaims:
         if start > 0 and self.words[start - 1].plain in _LEADS:
             self.taken.add(start - 1)
 
-    def left(self) -> list[Word]:
+    def remaining(self) -> list[Word]:
         """Return the words, with used ones made empty so that the indices stay the same."""
         return [
             Word("", "", word.ends) if at in self.taken else word

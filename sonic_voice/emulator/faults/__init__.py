@@ -80,7 +80,7 @@ type Wrap = Callable[[Service, StreamRequest, str], Service]
 class FaultKind:
     """A kind of fault."""
 
-    says: str
+    description: str
     """Description of the effect, for `--help` and errors."""
     pattern: str
     """Regular expression that the argument must match."""
@@ -277,7 +277,7 @@ def parse_fault(text: str) -> Fault:
     argument = kind.default if found["argument"] is None else found["argument"]
     if not re.fullmatch(kind.pattern, argument, re.DOTALL):
         raise ConfigError(
-            f"The fault {name} does not take {argument!r}: {kind.says}.",
+            f"The fault {name} does not take {argument!r}: {kind.description}.",
             hint=f"For instance {name}:{kind.default}."
             if kind.default
             else "It takes no argument.",

@@ -49,33 +49,33 @@ class PassThrough:
 
     def receive(self, payload: bytes) -> list[Effect]:
         """See `Service`."""
-        return self._through(self._service.receive(payload))
+        return self._pass_on(self._service.receive(payload))
 
     def speech(self, key: int, pcm: bytes) -> list[Effect]:
         """See `Service`."""
-        return self._through(self._service.speech(key, pcm))
+        return self._pass_on(self._service.speech(key, pcm))
 
     def words(self, key: int, text: str) -> list[Effect]:
         """See `Service`."""
-        return self._through(self._service.words(key, text))
+        return self._pass_on(self._service.words(key, text))
 
     def thought(self, key: int, piece: str | None) -> list[Effect]:
         """See `Service`."""
-        return self._through(self._service.thought(key, piece))
+        return self._pass_on(self._service.thought(key, piece))
 
     def end_of_input(self) -> list[Effect]:
         """See `Service`."""
-        return self._through(self._service.end_of_input())
+        return self._pass_on(self._service.end_of_input())
 
     def stalled(self) -> list[Effect]:
         """See `Service`."""
-        return self._through(self._service.stalled())
+        return self._pass_on(self._service.stalled())
 
     def expire(self, which: Expiry) -> list[Effect]:
         """See `Service`."""
-        return self._through(self._service.expire(which))
+        return self._pass_on(self._service.expire(which))
 
-    def _through(self, effects: Iterable[Effect]) -> list[Effect]:
+    def _pass_on(self, effects: Iterable[Effect]) -> list[Effect]:
         passed: list[Effect] = []
         for effect in effects:
             for out in self._effect(effect):
@@ -113,7 +113,7 @@ class _Clocked(PassThrough):
                 self._now_ms += len(pcm) * 1000 / (self._rate_hz * BYTES_PER_SAMPLE)
             case _:
                 return effects
-        return effects + self._through(self._due())
+        return effects + self._pass_on(self._due())
 
     def _due(self) -> Iterable[Effect]:
         """Return the effects that are due by now."""
@@ -153,7 +153,7 @@ class ReplacedExpiry(PassThrough):
 
     def expire(self, which: Expiry) -> list[Effect]:
         """See `Service`."""
-        return self._through([self._fail]) if which == self._which else super().expire(which)
+        return self._pass_on([self._fail]) if which == self._which else super().expire(which)
 
 
 class FailsAfter(_Clocked):
@@ -229,7 +229,7 @@ class BrokenGoodbye(PassThrough):
 
     def end_of_input(self) -> list[Effect]:
         """See `Service`."""
-        return super().end_of_input() + self._through([Finish()])
+        return super().end_of_input() + self._pass_on([Finish()])
 
     def _effect(self, effect: Effect) -> Iterable[Effect]:
         return (Break(self._how),) if isinstance(effect, Finish) else super()._effect(effect)
@@ -306,13 +306,13 @@ class LateFinals(_Finals):
 
     def _other(self, effect: Emit, record: Output) -> Iterable[Effect]:
         if isinstance(record, CompletionEnd):
-            return [*self._take(float("inf")), effect]
+            return [*self._pop_due(float("inf")), effect]
         return (effect,)
 
     def _due(self) -> Iterable[Effect]:
-        return () if self._block else self._take(self._now_ms)
+        return () if self._block else self._pop_due(self._now_ms)
 
-    def _take(self, now_ms: float) -> list[Effect]:
+    def _pop_due(self, now_ms: float) -> list[Effect]:
         taken: list[Effect] = []
         while self._waiting and self._waiting[0][0] <= now_ms:
             taken += self._waiting.popleft()[1]

@@ -81,10 +81,10 @@ class PreparedUtterance:
         Returns:
             The words of each `*` and `+`, or None if the pattern does not match.
         """
-        mended = self.text.split(" ")
-        for stop in dict.fromkeys((len(mended), self.stop)):
+        fixed = self.text.split(" ")
+        for stop in dict.fromkeys((len(fixed), self.stop)):
             for start in self.starts:
-                text = "".join(f"{word} " for word in mended[start:stop])
+                text = "".join(f"{word} " for word in fixed[start:stop])
                 if found := wanted.expression.fullmatch(text):
                     return tuple(
                         self._span(start + text.count(" ", 0, found.start(n)), text, found, n)
@@ -104,24 +104,24 @@ def prepare_utterance(words: Sequence[Word], vocabulary: frozenset[str]) -> Prep
         words: The words of the utterance.
         vocabulary: The words of all patterns that it is matched against.
     """
-    mended = corrected(words[:MAX_PATTERN_WORDS], vocabulary)
+    fixed = corrected(words[:MAX_PATTERN_WORDS], vocabulary)
     start = 0
-    while start < len(mended) - 1:
-        two = " ".join(mended[start : start + 2])
-        if mended[start] in _POLITE:
+    while start < len(fixed) - 1:
+        two = " ".join(fixed[start : start + 2])
+        if fixed[start] in _POLITE:
             start += 1
-        elif two in _ASKING and start < len(mended) - 2:
+        elif two in _ASKING and start < len(fixed) - 2:
             start += 2
-        elif " ".join(mended[start : start + 4]) in _ASKING and start < len(mended) - 4:
+        elif " ".join(fixed[start : start + 4]) in _ASKING and start < len(fixed) - 4:
             start += 4
         else:
             break
-    stop = len(mended)
-    while form := next((f for f in _AFTER if tuple(mended[stop - len(f) : stop]) == f), None):
+    stop = len(fixed)
+    while form := next((f for f in _AFTER if tuple(fixed[stop - len(f) : stop]) == f), None):
         if stop - len(form) <= start:
             break
         stop -= len(form)
-    return PreparedUtterance(words, " ".join(mended), tuple(dict.fromkeys((0, start))), stop)
+    return PreparedUtterance(words, " ".join(fixed), tuple(dict.fromkeys((0, start))), stop)
 
 
 def vocabulary(patterns: Iterable[Pattern]) -> frozenset[str]:

@@ -34,7 +34,7 @@ ALIKE_SHORT = 0.9
 """Minimum difflib ratio of two words of which the shorter has 4 or 5 letters."""
 ALIKE_LONG = 0.8
 """Minimum difflib ratio of two words of which the shorter has at least 6 letters."""
-MENDED = 0.85
+ALIKE_CORRECTION = 0.85
 """Minimum difflib ratio for words that are in no sentence of ours (`helo`): for them one letter
 more or less is tolerated from four letters on."""
 
@@ -71,9 +71,9 @@ def word_set(text: str) -> frozenset[str]:
 
 
 _NOT = re.compile(r"(.+)n't")
-_OPENED = {"'m": "am", "'re": "are", "'ll": "will", "'ve": "have", "'d": "would"}
+_CONTRACTIONS = {"'m": "am", "'re": "are", "'ll": "will", "'ve": "have", "'d": "would"}
 _IS = word_set("what who where how that it there here when she he")
-_WHOLE = {
+_IRREGULAR = {
     "can't": "can not",
     "cant": "can not",
     "cannot": "can not",
@@ -107,7 +107,7 @@ def words_of(text: str) -> list[Word]:
     """
     words: list[Word] = []
     for chunk in text.replace("’", "'").split():
-        words.extend(_opened(chunk))
+        words.extend(_split_chunk(chunk))
         if len(words) >= MAX_WORDS:
             break
     return words[:MAX_WORDS]
@@ -131,7 +131,7 @@ def plain(words: Iterable[Word]) -> str:
     return " ".join(word.plain for word in words)
 
 
-def _opened(chunk: str) -> list[Word]:
+def _split_chunk(chunk: str) -> list[Word]:
     """Return the words in a piece of text without blanks."""
     bare = chunk if chunk in _SYMBOLS else _EDGES.sub("", chunk)
     if len(bare) > 1 and not (bare[0] == "-" and bare[1].isdigit()):
@@ -157,13 +157,13 @@ def _opened(chunk: str) -> list[Word]:
 
 
 def _expanded(low: str) -> str:
-    if low in _WHOLE:
-        return _WHOLE[low]
+    if low in _IRREGULAR:
+        return _IRREGULAR[low]
     if found := _NOT.fullmatch(low):
         return f"{found[1]} not"
     stem, mark, rest = low.rpartition("'")
-    if mark + rest in _OPENED:
-        return f"{stem} {_OPENED[mark + rest]}"
+    if mark + rest in _CONTRACTIONS:
+        return f"{stem} {_CONTRACTIONS[mark + rest]}"
     return f"{stem} is" if rest == "s" and stem in _IS else low
 
 
@@ -220,7 +220,7 @@ def _ratio(one: str, other: str) -> float:
 
 @lru_cache(maxsize=4096)
 def _nearest(heard: str, vocabulary: frozenset[str]) -> str:
-    return next((known for known in sorted(vocabulary) if _mistaken(heard, known)), heard)
+    return next((known for known in sorted(vocabulary) if _is_mistake_for(heard, known)), heard)
 
 
 def corrected(words: Sequence[Word], vocabulary: frozenset[str]) -> list[str]:
@@ -241,10 +241,10 @@ def corrected(words: Sequence[Word], vocabulary: frozenset[str]) -> list[str]:
     ]
 
 
-def _mistaken(heard: str, known: str) -> bool:
+def _is_mistake_for(heard: str, known: str) -> bool:
     if len(known) < 4 or heard[0] != known[0]:
         return False
-    return alike(heard, known) or _ratio(heard, known) >= MENDED
+    return alike(heard, known) or _ratio(heard, known) >= ALIKE_CORRECTION
 
 
 SYNONYMS = (

@@ -289,7 +289,7 @@ class ConformanceChecker:
         Returns:
             The violations in it; those that the service will refuse follow with its exception.
         """
-        self._test("frame")
+        self._mark_tested("frame")
         try:
             record = decode_input(payload)
         except WireError:
@@ -297,8 +297,8 @@ class ConformanceChecker:
             return []  # the service's exception says what is wrong
         what = came(record, self._audio)
         self._record, self._verdict = record, verdict(self.state, what)
-        self._test(what.name)
-        mistakes = self._look(record, what)
+        self._mark_tested(what.name)
+        mistakes = self._inspect(record, what)
         match self._verdict:
             case State() as state:
                 self.state = state
@@ -319,34 +319,34 @@ class ConformanceChecker:
         """
         match effect:
             case Note(text, rule) if rule == EXPECTATION:
-                return self._broken(rule, "broken", text)
+                return self._add_violation(rule, "broken", text)
             case Note(text, rule) if rule in RULES:
-                return self._broken(rule, "deviates", text)
+                return self._add_violation(rule, "deviates", text)
             case Fail(message=message, injected=False):
-                return self._failed(_REQUEST_ID.sub("", message))
+                return self._check_exception(_REQUEST_ID.sub("", message))
             case Emit(payload):
-                self._heard(payload)
+                self._follow_output(payload)
             case _:
                 pass
         return []
 
     def input_ended(self) -> list[RuleViolation]:
         """Check the end of the input."""
-        self._test("input-end")
-        return self._end()
+        self._mark_tested("input-end")
+        return self._check_end()
 
-    def _end(self) -> list[RuleViolation]:
+    def _check_end(self) -> list[RuleViolation]:
         if self._ended:
             return []
         self._ended = True
-        self._test("end")
+        self._mark_tested("end")
         return [
             mistake
             for call, name in self._calls.items()
-            for mistake in self._broken("tool-answered", "deviates", f"{name} ({call})")
+            for mistake in self._add_violation("tool-answered", "deviates", f"{name} ({call})")
         ]
 
-    def _look(self, record: Input, what: Came) -> list[RuleViolation]:
+    def _inspect(self, record: Input, what: Came) -> list[RuleViolation]:
         """Check what the service does not report."""
         match record:
             case AudioStart(content=content):
@@ -354,23 +354,25 @@ class ConformanceChecker:
             case ContentEnd() if what is Came.AUDIO_END:
                 self._audio = None
             case TextStart(role="SYSTEM" | "SYSTEM_SPEECH" as role, interactive=interactive):
-                self._test("system")
+                self._mark_tested("system")
                 if interactive:
                     detail = f"{role} came with interactive true"
-                    return self._broken("interactive-system", "deviates", detail)
+                    return self._add_violation("interactive-system", "deviates", detail)
             case TextStart() if self.state is State.PROMPT:
-                self._test("history")
+                self._mark_tested("history")
             case ToolResultStart(tool_use=call):
                 self._calls.pop(call, None)
             case PromptEnd() if self._answering:
-                return self._broken("cut-answer", "deviates", "promptEnd came during an answer")
+                return self._add_violation(
+                    "cut-answer", "deviates", "promptEnd came during an answer"
+                )
             case _ if what is Came.SESSION_END:
-                return self._end()
+                return self._check_end()
             case _:
                 pass
         return []
 
-    def _heard(self, payload: bytes) -> None:
+    def _follow_output(self, payload: bytes) -> None:
         """Follow the output events that decide what the client may do next."""
         match _output(payload):
             case TextBlock(role="USER") | TextBlock(stage="SPECULATIVE"):
@@ -378,18 +380,18 @@ class ConformanceChecker:
             case BlockEnd(kind="AUDIO", stop="END_TURN" | "INTERRUPTED"):
                 self._answering = False
             case ToolUse(tool_use=call, name=name):
-                self._test("tool-call")
+                self._mark_tested("tool-call")
                 self._calls[call] = name
             case _:
                 pass
 
-    def _failed(self, text: str) -> list[RuleViolation]:
+    def _check_exception(self, text: str) -> list[RuleViolation]:
         rule = next((rule for pattern, rule in _BY_TEXT if re.search(pattern, text)), None)
         if rule is None and text == INVALID:
-            rule = self._invalid()
-        return self._broken(rule, "broken", text) if rule is not None else []
+            rule = self._rule_of_invalid()
+        return self._add_violation(rule, "broken", text) if rule is not None else []
 
-    def _invalid(self) -> str:
+    def _rule_of_invalid(self) -> str:
         """Return the rule that `Invalid input request` is about."""
         match self._verdict:
             case Refused():
@@ -399,7 +401,7 @@ class ConformanceChecker:
             case _:
                 return _VALUES.get(type(self._record), "names")
 
-    def _broken(self, name: str, outcome: Outcome, detail: str) -> list[RuleViolation]:
+    def _add_violation(self, name: str, outcome: Outcome, detail: str) -> list[RuleViolation]:
         found = self.findings.setdefault(name, RuleFinding())
         found.times += 1
         if found.outcome != "broken":
@@ -409,7 +411,7 @@ class ConformanceChecker:
             found.details.append(detail)
         return [RuleViolation(name, outcome, detail)]
 
-    def _test(self, what: str) -> None:
+    def _mark_tested(self, what: str) -> None:
         for name in _TESTED_BY.get(what, ()):
             self.findings.setdefault(name, RuleFinding())
 

@@ -45,7 +45,7 @@ from ...wire import (
     decode_output,
 )
 from .output_shapes import ChunkSizeChecker, holds_object, is_compact, misfits
-from .usage_counts import UsageCountChecker, sums
+from .usage_counts import UsageCountChecker, check_sums
 
 RULES: Mapping[str, str] = {
     "json": "One event, compact, keys in alphabetical order (1.4).",
@@ -203,7 +203,7 @@ class OutputGrammar:
         assert rule in RULES
         self._broken.append(f"{rule}: {words}")
 
-    def _all(self, broken: Iterable[tuple[str, str]]) -> None:
+    def _break_all(self, broken: Iterable[tuple[str, str]]) -> None:
         for rule, words in broken:
             self._break(rule, words)
 
@@ -220,12 +220,12 @@ class OutputGrammar:
         if not is_compact(payload, event):
             self._break("json", f"{name} is not compact, or its keys are not in order")
         found = misfits(name, body)
-        self._all(("fields", words) for words in found)
+        self._break_all(("fields", words) for words in found)
         if found:
             return None
         self._check_ids(body)
         if isinstance(record, UsageEvent):
-            self._all(sums(record, body))
+            self._break_all(check_sums(record, body))
         return record
 
     def _check_ids(self, body: Mapping[str, Any]) -> None:
@@ -247,9 +247,9 @@ class OutputGrammar:
         if isinstance(record, UsageEvent):
             self._token(T.USAGE)
             between_turns = self._states["answer"] == "none"
-            self._all(self._usage_counts.usage(record, between_turns=between_turns))
+            self._break_all(self._usage_counts.check_usage(record, between_turns=between_turns))
         else:
-            self._all(self._usage_counts.other())
+            self._break_all(self._usage_counts.check_other_event())
             self._place(record)
 
     def _place(self, record: Output) -> None:
@@ -275,7 +275,7 @@ class OutputGrammar:
                 self._speech(T.SPEECH_START, record.offset_ms)
             case UserSpeechEnd():
                 self._speech(T.SPEECH_END, record.offset_ms, record.detected_ms)
-                self._all(self._usage_counts.heard(record.detected_ms))
+                self._break_all(self._usage_counts.check_received_speech(record.detected_ms))
             case _:
                 self._break("fields", f"{record} is no event of the service's")
 
@@ -398,14 +398,14 @@ class OutputGrammar:
         self._new_id(record.content_id)
         self._token(T.SOUND_START)
         self._sound = record
-        self._all(self._chunks.begin(record.rate_hz))
+        self._break_all(self._chunks.begin(record.rate_hz))
 
     def _add_sound(self, record: AudioOutput) -> None:
         self._token(T.SOUND)
         if self._sound is None or record.content_id != self._sound.content_id:
             self._break("block", f"{record.content_id} is no open block of sound")
         else:
-            self._all(self._chunks.add(len(record.pcm)))
+            self._break_all(self._chunks.add(len(record.pcm)))
 
     def _end_sound(self, record: BlockEnd) -> None:
         self._sound = None

@@ -57,7 +57,7 @@ FLUSH_S = 1.0
 FLUSH_BYTES = 256 * 1024
 """Maximum size of recorded data in memory, in bytes."""
 
-_MOST_HZ = 192_000  # a claim above is no sound
+_MAX_HZ = 192_000
 """Highest sample rate that a WAV is written with, in Hz; a higher one in an event is not
 plausible."""
 
@@ -256,7 +256,7 @@ class _Track:
         self.file: BinaryIO | None = None
         self.waiting = bytearray()
         self._rate_hz = 0
-        self._takes = False
+        self._accepts = False
         self._size_bytes = 0
 
     @property
@@ -267,9 +267,9 @@ class _Track:
 
     def begin(self, rate_hz: int) -> None:
         """Begin a block of sound; the first one sets the rate of the file."""
-        if not self._rate_hz and 0 < rate_hz <= _MOST_HZ:
+        if not self._rate_hz and 0 < rate_hz <= _MAX_HZ:
             self._rate_hz = rate_hz
-        self._takes = 0 < rate_hz == self._rate_hz
+        self._accepts = 0 < rate_hz == self._rate_hz
 
     def append(self, pcm: bytes) -> list[int] | None:
         """Add samples.
@@ -277,7 +277,7 @@ class _Track:
         Returns:
             The index of the first sample and of the one after the last; None if they do not fit.
         """
-        if not self._takes or len(pcm) % BYTES_PER_SAMPLE:
+        if not self._accepts or len(pcm) % BYTES_PER_SAMPLE:
             return None
         first = self._size_bytes // BYTES_PER_SAMPLE
         self._size_bytes += len(pcm)

@@ -104,15 +104,15 @@ class StreamReport:
 
     def received(self, payload: bytes) -> None:
         """See `StreamObserver`."""
-        self._tell(self._checker.received(payload))
+        self._report(self._checker.received(payload))
 
     def input_ended(self) -> None:
         """See `StreamObserver`."""
-        self._tell(self._checker.input_ended())
+        self._report(self._checker.input_ended())
 
     def answered(self, effect: Effect) -> None:
         """See `StreamObserver`."""
-        self._tell(self._checker.answered(effect))
+        self._report(self._checker.answered(effect))
 
     def over(self) -> None:
         """See `StreamObserver`."""
@@ -132,20 +132,20 @@ class StreamReport:
             "received_events": statistics.received_events,
             "sent_events": statistics.sent_events,
             "conforms": self._checker.conforms,
-            "broken": self._of("broken"),
-            "deviates": self._of("deviates"),
+            "broken": self._rules_with("broken"),
+            "deviates": self._rules_with("deviates"),
             "kept": [name for name in RULES if name in findings and not findings[name].times],
             "untested": [name for name in RULES if name not in findings],
         }
 
-    def _of(self, outcome: Outcome) -> list[dict[str, Any]]:
+    def _rules_with(self, outcome: Outcome) -> list[dict[str, Any]]:
         return [
             {"rule": name, "times": found.times, "details": list(found.details)}
             for name, found in self._checker.findings.items()
             if found.outcome == outcome
         ]
 
-    def _tell(self, mistakes: list[RuleViolation]) -> None:
+    def _report(self, mistakes: list[RuleViolation]) -> None:
         for mistake in mistakes:
             self._on_mistake(self._statistics, mistake)
 

@@ -91,11 +91,11 @@ class StreamStatus:
 
     def received(self, payload: bytes) -> None:
         """See `StreamObserver`."""
-        self._note(self._checker.received(payload))
+        self._add_violations(self._checker.received(payload))
         try:
             record = decode_input(payload)
         except WireError:
-            self._event("→ unreadable")
+            self._add_event("→ unreadable")
             return
         match record:
             case AudioStart(rate_hz=rate_hz):
@@ -103,28 +103,28 @@ class StreamStatus:
             case AudioInput(pcm=pcm):
                 self._heard_s += _seconds(pcm, self._in_hz)
             case TextInput(text=text):
-                self._say("USER", "typed", text)
+                self._add_line("USER", "typed", text)
             case ToolResult(result_json=result):
-                self._say("TOOL", "result", result)
+                self._add_line("TOOL", "result", result)
             case _:
                 pass
-        self._event(f"→ {_name(payload)}")
+        self._add_event(f"→ {_name(payload)}")
 
     def input_ended(self) -> None:
         """See `StreamObserver`."""
-        self._note(self._checker.input_ended())
-        self._event("→ end of input")
+        self._add_violations(self._checker.input_ended())
+        self._add_event("→ end of input")
 
     def answered(self, effect: Effect) -> None:
         """See `StreamObserver`."""
-        self._note(self._checker.answered(effect))
+        self._add_violations(self._checker.answered(effect))
         match effect:
             case Emit(payload):
-                self._sent(payload)
+                self._show_output(payload)
             case Fail(code):
-                self._event(f"← {code}")
+                self._add_event(f"← {code}")
             case Break(how):
-                self._event(f"← {how}")
+                self._add_event(f"← {how}")
             case _:
                 pass
 
@@ -148,7 +148,7 @@ class StreamStatus:
             "transcript": list(self._transcript),
         }
 
-    def _sent(self, payload: bytes) -> None:
+    def _show_output(self, payload: bytes) -> None:
         try:
             record = decode_output(payload)
         except WireError:
@@ -157,38 +157,38 @@ class StreamStatus:
             case TextBlock(content_id=content, stage=stage):
                 self._stage = {content: stage or ""}
             case TextOutput(content_id=content, text=text, role=role):
-                self._said(role, self._stage.get(content, ""), text)
+                self._add_service_line(role, self._stage.get(content, ""), text)
             case AudioBlock(rate_hz=rate_hz):
                 self._out_hz = rate_hz
             case AudioOutput(pcm=pcm):
                 self._said_s += _seconds(pcm, self._out_hz)
             case ToolUse(name=name, arguments_json=arguments):
-                self._say("TOOL", "call", f"{name} {arguments}")
+                self._add_line("TOOL", "call", f"{name} {arguments}")
             case UsageEvent():
                 return
             case _:
                 pass
-        self._event(f"← {_name(payload)}")
+        self._add_event(f"← {_name(payload)}")
 
-    def _said(self, role: str, stage: str, text: str) -> None:
+    def _add_service_line(self, role: str, stage: str, text: str) -> None:
         """Add a line of the service. A FINAL one replaces the SPECULATIVE one that it confirms."""
         if role == "ASSISTANT" and stage == "FINAL":
             for line in self._transcript:
                 if line["stage"] == "SPECULATIVE" and line["text"] == text[:_LETTERS]:
                     line["stage"] = stage
                     return
-        self._say(role, stage, text)
+        self._add_line(role, stage, text)
 
-    def _say(self, role: str, stage: str, text: str) -> None:
+    def _add_line(self, role: str, stage: str, text: str) -> None:
         self._transcript.append({"role": role, "stage": stage, "text": text[:_LETTERS]})
 
-    def _event(self, name: str) -> None:
+    def _add_event(self, name: str) -> None:
         if self._events and self._events[-1][0] == name:
             self._events[-1] = (name, self._events[-1][1] + 1)
         else:
             self._events.append((name, 1))
 
-    def _note(self, mistakes: list[RuleViolation]) -> None:
+    def _add_violations(self, mistakes: list[RuleViolation]) -> None:
         self._mistakes.extend(str(mistake)[:_LETTERS] for mistake in mistakes)
 
 

@@ -53,7 +53,7 @@ STEP = 20
 """Number of output tokens in a step, speech and text together."""
 
 
-def sums(record: UsageEvent, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def check_sums(record: UsageEvent, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Check the three sums beside the totals (3.2).
 
     Args:
@@ -78,7 +78,7 @@ class UsageCountChecker:
         self._total = Tokens()
         self._states = {"nothing"}
 
-    def usage(self, record: UsageEvent, *, between_turns: bool) -> Iterator[tuple[str, str]]:
+    def check_usage(self, record: UsageEvent, *, between_turns: bool) -> Iterator[tuple[str, str]]:
         """Check the next usage event.
 
         Args:
@@ -102,7 +102,7 @@ class UsageCountChecker:
         else:
             yield from self._step(delta, between_turns)
 
-    def other(self) -> Iterator[tuple[str, str]]:
+    def check_other_event(self) -> Iterator[tuple[str, str]]:
         """Check that another event may come now.
 
         A stream that counts nothing before its first other event is not expected to count later.
@@ -112,7 +112,7 @@ class UsageCountChecker:
             yield "counted", f"something else after {_or(self._states)}"
         self._states -= AT_ONCE | {"nothing"}
 
-    def heard(self, until_ms: int) -> Iterator[tuple[str, str]]:
+    def check_received_speech(self, until_ms: int) -> Iterator[tuple[str, str]]:
         """Check that no more speech was counted than was received when speech was detected.
 
         Args:

@@ -28,27 +28,27 @@ from .records import (
 )
 from .step_graph import reachable_steps
 from .templates import NAME, PATH, names_in
-from .values import ValueReader, near
+from .values import ValueReader, suggestion
 
-TOP = ("name", "set", "steps", "loop", "otherwise", "endpoint_ms", "voice")
+FILE_KEYS = ("name", "set", "steps", "loop", "otherwise", "endpoint_ms", "voice")
 """Keys of the file."""
-ANSWER = ("say", "call", "wav", "delay_ms", "error", "break", "set", "goto")
+ANSWER_KEYS = ("say", "call", "wav", "delay_ms", "error", "break", "set", "goto")
 """Keys of an answer."""
-STEP = ("name", "user", "expect", "else", "when", *ANSWER)
+STEP_KEYS = ("name", "user", "expect", "else", "when", *ANSWER_KEYS)
 """Keys of a step."""
-LATER = ("say", "delay_ms", "set", "goto")
+RESULT_KEYS = ("say", "delay_ms", "set", "goto")
 """Keys of an answer to a tool's result, which may be silence."""
-CALL = ("tool", "arguments", "meanwhile", "then", "expect", "else", "when", *LATER[1:])
+CALL_KEYS = ("tool", "arguments", "meanwhile", "then", "expect", "else", "when", *RESULT_KEYS[1:])
 """Keys of a tool call."""
-FAULT = ("code", "message")
+EXCEPTION_KEYS = ("code", "message")
 """Keys of an exception."""
-TEST = ("matches", "like", "errors", "present")
+TEST_KEYS = ("matches", "like", "errors", "present")
 """Keys of a condition that is not a plain value."""
 
-_SAYS = ("say", "call", "error", "break")
+_ANSWER_KINDS = ("say", "call", "error", "break")
 """Keys of which an answer has at least one."""
 
-_GIVEN = ("user", "result")
+_RESERVED = ("user", "result")
 """Names that no variable may have."""
 
 
@@ -131,7 +131,7 @@ class _Reader(ValueReader):
 
     def scenario(self) -> Scenario:
         """Read the whole file."""
-        top = self.table((), self._whole, "a scenario", TOP)
+        top = self.table((), self._whole, "a scenario", FILE_KEYS)
         listed = self.items(("steps",), top.get("steps"), "a list of steps")
         if not listed and not self.mistakes:
             self.wrong((), "a scenario needs at least one step", hint="Add `steps:`.")
@@ -154,12 +154,12 @@ class _Reader(ValueReader):
     # Steps and answers.
 
     def _step(self, at: Key, value: Any) -> ScenarioStep:
-        table = self.table(at, value, "a step", STEP, ("user",), _SAYS)
+        table = self.table(at, value, "a step", STEP_KEYS, ("user",), _ANSWER_KINDS)
         user = self.text((*at, "user"), table["user"]) if "user" in table else ""
         return replace(
             self._answer(at, table, user),
             name=self._step_name((*at, "name"), table["name"]) if "name" in table else "",
-            **self._choice(at, table, user, ANSWER),
+            **self._choice(at, table, user, ANSWER_KEYS),
         )
 
     def _step_name(self, at: Key, value: Any) -> str:
@@ -191,10 +191,12 @@ class _Reader(ValueReader):
     def _else(self, at: Key, value: Any, user: str, keys: tuple[str, ...]) -> ScenarioStep:
         if isinstance(value, str | list):
             return ScenarioStep(user, self._said(at, value))
-        return self._answer(at, self.table(at, value, "an answer", keys, *_needs(keys)), user)
+        return self._answer(
+            at, self.table(at, value, "an answer", keys, *_required_kinds(keys)), user
+        )
 
     def _branch(self, at: Key, value: Any, user: str, keys: tuple[str, ...]) -> Branch:
-        needs = (("if",), *_needs(keys))
+        needs = (("if",), *_required_kinds(keys))
         table = self.table(at, value, "an answer under `when`", ("if", *keys), *needs)
         conditions = self._conditions((*at, "if"), table["if"]) if "if" in table else ()
         return Branch(conditions, self._answer(at, table, user))
@@ -228,7 +230,7 @@ class _Reader(ValueReader):
         }
 
     def _call(self, at: Key, value: Any, user: str) -> ScenarioCall:
-        call = self.table(at, value, "a call", CALL, ("tool",))
+        call = self.table(at, value, "a call", CALL_KEYS, ("tool",))
         arguments = self.mapping((*at, "arguments"), call.get("arguments", {}), "arguments")
         self._template((*at, "arguments"), arguments)
         return ScenarioCall(
@@ -237,12 +239,12 @@ class _Reader(ValueReader):
             self._said((*at, "meanwhile"), call.get("meanwhile")),
             self._said((*at, "then"), call.get("then")),
             **self._what_follows(at, call),
-            **self._choice(at, call, user, LATER),
+            **self._choice(at, call, user, RESULT_KEYS),
         )
 
     def _fault(self, at: Key, value: Any) -> StreamException | None:
-        table = self.table(at, value, "an error", FAULT, ("code",), ("message",))
-        if table.keys() < set(FAULT):
+        table = self.table(at, value, "an error", EXCEPTION_KEYS, ("code",), ("message",))
+        if table.keys() < set(EXCEPTION_KEYS):
             return None
         code = self.one_of((*at, "code"), table["code"], EXCEPTIONS)
         return StreamException(code, self.text((*at, "message"), table["message"]))
@@ -294,7 +296,7 @@ class _Reader(ValueReader):
         return OneOf(tuple(values))
 
     def _written_test(self, at: Key, value: dict[str, Any]) -> Test:
-        table = self.table(at, value, "a condition", TEST, ("matches", "like", "present"))
+        table = self.table(at, value, "a condition", TEST_KEYS, ("matches", "like", "present"))
         if len(table.keys() - {"errors"}) > 1:
             self.wrong(at, "a condition is one of `matches`, `like` and `present`")
         if "errors" in table and "like" not in table:
@@ -327,7 +329,7 @@ class _Reader(ValueReader):
         return assigned
 
     def _variable(self, at: Key, name: str) -> None:
-        if not NAME.fullmatch(name) or name in _GIVEN:
+        if not NAME.fullmatch(name) or name in _RESERVED:
             hint = "Letters, figures and underscores; not `user` and `result`."
             self.wrong(at, f"`{name}` cannot be a variable", hint=hint, key=True)
         self._variables.add(name)
@@ -346,8 +348,8 @@ class _Reader(ValueReader):
 
     def _check_names(self, scenario: Scenario) -> None:
         for at, name in self._placeholders:
-            if name not in (*_GIVEN, *self._variables):
-                hint = f"Names are {', '.join((*_GIVEN, *sorted(self._variables)))}."
+            if name not in (*_RESERVED, *self._variables):
+                hint = f"Names are {', '.join((*_RESERVED, *sorted(self._variables)))}."
                 self.wrong(at, f"nothing sets `{name}`", hint=hint)
         names = [step.name for step in scenario.steps]
         for i, name in enumerate(names):
@@ -355,7 +357,7 @@ class _Reader(ValueReader):
                 self.wrong(("steps", i, "name"), f"another step is called `{name}`")
         for at, goto in self._gotos:
             if goto not in (*names, END):
-                self.wrong(at, f"no step is called `{goto}`", hint=near(goto, (*names, END)))
+                self.wrong(at, f"no step is called `{goto}`", hint=suggestion(goto, (*names, END)))
 
     def _check_reachability(self, scenario: Scenario) -> None:
         found = reachable_steps(scenario.steps)
@@ -367,9 +369,9 @@ class _Reader(ValueReader):
             self.wrong(("loop",), "`loop` has no effect: the end cannot be reached", key=True)
 
 
-def _needs(keys: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+def _required_kinds(keys: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     """Return the keys of which an answer with these `keys` must have one each."""
-    return () if keys is LATER else (_SAYS,)
+    return () if keys is RESULT_KEYS else (_ANSWER_KINDS,)
 
 
 def _read_wav(path: Path) -> Recording:

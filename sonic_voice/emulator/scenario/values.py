@@ -61,7 +61,7 @@ class ValueReader:
         table = cast("dict[str, Any]", value)
         unknown = [key for key in table if key not in keys]
         for key in unknown:
-            hint = near(key, keys) or f"Keys are {', '.join(keys)}."
+            hint = suggestion(key, keys) or f"Keys are {', '.join(keys)}."
             self.wrong((*at, key), f"{what} has no key `{key}`", hint=hint, key=True)
         for one_of in needs:  # a misspelt key was probably meant to be the one that is missing
             if not (unknown or table.keys() & set(one_of)):
@@ -175,13 +175,13 @@ class ValueReader:
             The name; the first of `names` after a mistake.
         """
         if value not in names:
-            hint = near(value, names)
+            hint = suggestion(value, names)
             self.wrong(at, f"{value!r} is none of {', '.join(names)}", hint=hint)
             return names[0]
         return cast("str", value)
 
 
-def near(name: object, names: Sequence[str]) -> str:
+def suggestion(name: object, names: Sequence[str]) -> str:
     """Return a hint that names what was probably meant.
 
     Args:

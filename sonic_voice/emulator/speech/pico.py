@@ -65,7 +65,7 @@ class _Pico:
     """A running Pico process. A process that died is replaced for the next sentence."""
 
     def __init__(self) -> None:
-        self.process = _started()
+        self.process = _start_process()
 
     def speak(self, text: str, voice: str, rate_hz: int) -> bytes:
         plain = text.translate(_NOT_SPOKEN).encode(errors="ignore").decode()
@@ -79,7 +79,7 @@ class _Pico:
     def _ask(self, *request: str | float) -> bytes:
         if self.process.poll() is not None:
             self.end()
-            self.process = _started()
+            self.process = _start_process()
         into, out = self.process.stdin, self.process.stdout
         assert into is not None
         assert out is not None
@@ -92,7 +92,7 @@ class _Pico:
         return pcm
 
 
-def _started() -> Popen[bytes]:
+def _start_process() -> Popen[bytes]:
     return Popen(
         [sys.executable, "-P", _SCRIPT],
         stdin=PIPE,

@@ -99,7 +99,7 @@ class _CepstralMean:
         self._decoder.activate_search("mean")
 
     def of(self, sound: bytes) -> str:
-        _forget(self._decoder)
+        _reset_features(self._decoder)
         self._decoder.start_utt()
         self._decoder.process_raw(sound[:MEAN_BYTES], no_search=True, full_utt=True)
         mean: str = self._decoder.get_cmn()
@@ -144,7 +144,7 @@ class _Free:
 def _run(decoder: Any, search: str, sound: bytes, mean: str) -> Any:
     """Return the hypothesis of a search, or None if it found no path to the end."""
     decoder.activate_search(search)
-    _forget(decoder)
+    _reset_features(decoder)
     decoder.set_cmn(mean)
     decoder.start_utt()
     for at in range(0, len(sound), STEP_BYTES):
@@ -153,7 +153,7 @@ def _run(decoder: Any, search: str, sound: bytes, mean: str) -> Any:
     return decoder.hyp()
 
 
-def _forget(decoder: Any) -> None:
+def _reset_features(decoder: Any) -> None:
     """Reset the state that earlier utterances left.
 
     It consists of their noise, which the decoder subtracts from the sound, and of their last

@@ -91,7 +91,7 @@ class SpeculativeRecognition:
             window = bytes(self._piece[self._seen : self._seen + self._window_bytes])
             self._seen += self._window_bytes
             self._pauses = self._pauses.after(self._detector.probability(window))
-            self._judge()
+            self._follow_window()
 
     def finish(self) -> str:
         """See `UtteranceRecognition`. Blocks until all pieces are decoded."""
@@ -107,7 +107,7 @@ class SpeculativeRecognition:
         for piece in self._settled:
             piece.cancel()
 
-    def _judge(self) -> None:
+    def _follow_window(self) -> None:
         pause, windows = self._pauses, self._seen // self._window_bytes
         if not pause.quiet:
             self._drop_guess()
