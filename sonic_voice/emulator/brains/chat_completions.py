@@ -133,6 +133,7 @@ class IncomingAnswer:
     def _add_call(self, delta: Json) -> None:
         index, id = delta.get("index"), _text(delta.get("id"))
         index = index if isinstance(index, int) else len(self.calls)
+        # A new id at a known index begins a new call: some servers number all calls 0.
         call = self.indices.get(index)
         if call is None or (id and call.id not in ("", id)):
             call = self.indices[index] = ChatToolCall("", "", "")
@@ -203,6 +204,8 @@ class ChatPartner:
         """See `Partner`. When all calls of an answer have a result, the endpoint is asked again."""
         call, message = self._calls.pop(number)
         text = json.dumps(result, ensure_ascii=False)
+        # A result that came after the conversation moved on cannot be put into the older message:
+        # the endpoint has already been told that the tool is still running.
         if message is self._messages[-1]:
             call.result_json = text
         else:
@@ -324,6 +327,7 @@ class ChatPartner:
         for message in self._messages:
             if not message.sentences and not message.calls:
                 continue
+            # Endpoints refuse two messages of one role in a row.
             if open_one.get("role") == message.role and not message.calls:
                 open_one["content"] += f"\n{message.text}"
                 continue

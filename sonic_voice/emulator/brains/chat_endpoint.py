@@ -116,6 +116,7 @@ class ChatEndpoint:
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
+        # One deadline covers the response and its first piece; each later piece has its own.
         now_s = asyncio.get_running_loop().time
         until_s = now_s() + timeouts.first_s
         try:

@@ -93,6 +93,7 @@ def _introduced(texts: Sequence[Property], claims: WordClaims) -> dict[str, int]
                 seen.append((-1, order, at + 1))
             elif word.plain in markers and at + 1 not in claims.named:
                 seen.append((markers.index(word.plain), order, at + 1))
+    # The most certain introductions are assigned first; each property and each place only once.
     starts: dict[str, int] = {}
     for _, order, start in sorted(seen):
         if texts[order].name not in starts and start not in starts.values():

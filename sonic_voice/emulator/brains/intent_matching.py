@@ -180,6 +180,7 @@ class ToolMatcher:
         """
         words = words_of(text)
         pending, self._pending = self._pending, None
+        # A request of its own takes precedence over an answer to the open question.
         request = self._request(words, today)
         if request is None and pending is not None:
             return self._use_answer(pending, words, today)
@@ -226,7 +227,7 @@ class ToolMatcher:
             halves = [self._best(first, today), self._best(second, today)]
             found = [half for half in halves if half is not None and _is_match(half)]
             if len(found) == 2:
-                more = self._halves(second, today)
+                more = self._halves(second, today)  # "a and b and c"
                 return [found[0], *(more or found[1:])]
         return None
 
@@ -316,7 +317,7 @@ def _score(tool: OfferedTool, words: Sequence[Word], today: date) -> Candidate:
     )
     filled = fill_arguments(tool.schema, words, today, frozenset(named))
     about = {at for at, word in enumerate(spoken) for known in tool.about if alike(word, known)}
-    about -= named
+    about -= named  # a word counts once, as part of the name
     telling = [at for at, word in enumerate(spoken) if word not in STOP_WORDS and word]
     explained = named | about | filled.taken
     score = 4 * share
@@ -324,6 +325,7 @@ def _score(tool: OfferedTool, words: Sequence[Word], today: date) -> Candidate:
     score += min(2, filled.certain)
     score += 0.4 if len(filled.arguments) > filled.certain else 0.0
     score += sum(at in explained for at in telling) / len(telling) if telling else 0.0
+    # Synonyms alone are weak evidence: they need the score of a match.
     meant = exact or bool(about) or (bool(named) and score >= MATCH)
     return Candidate(tool, filled, score, meant)
 
@@ -340,6 +342,7 @@ def _match_name(name: Mapping[str, float], spoken: Sequence[str]) -> tuple[set[i
             places.add(near[0])
             weight += worth * (1.0 if same else SYNONYM)
             exact = exact or bool(same)
+    # Weak words may be left out: the share is of the full-weight words.
     whole = sum(worth for worth in name.values() if worth == 1.0) or 1.0
     return places, min(1.0, weight / whole), exact
 

@@ -79,6 +79,7 @@ class ScriptedPartner:
         notes: list[tuple[str, str]] = []
         name = step.name or str(at + 1)
         answer = self._chosen(step, step, name, notes)
+        # The default is the following step; a `goto` of the answer replaces it.
         self._next = min(at + 1, len(self._scenario.steps))
         self._follow(answer, notes)
         say, calls, meanwhile = answer.say, tuple[ToolRequest, ...](), tuple[str, ...]()
@@ -88,6 +89,7 @@ class ScriptedPartner:
             self._calls.append(_Called(answer.call, words, name))
             meanwhile = answer.call.meanwhile
         elif answer.call is not None:
+            # The client did not offer the tool: say so, instead of a call that it cannot answer.
             offered = ", ".join(self._tools) or "none"
             text = f"the scenario calls {answer.call.tool}; offered: {offered}"
             notes.append(("tool-not-offered", text))
@@ -110,6 +112,7 @@ class ScriptedPartner:
         call = called.call
         self._values |= {"user": called.words, "result": result}
         notes: list[tuple[str, str]] = []
+        # The plain answer to the result, as a step, so that `when` and `else` can replace it.
         then = ScenarioStep(
             called.words, call.then, delay_ms=call.delay_ms, assign=call.assign, goto=call.goto
         )

@@ -129,6 +129,7 @@ def _fill(
     for prop in wanted:
         if prop.kind == "boolean":
             _keep(found, prop, _boolean(prop, claims))
+    # Dates come before numbers, which would otherwise take their figures.
     _fill_moments(wanted, claims, today, found)
     for prop in wanted:
         if prop.kind == "enum":
@@ -147,6 +148,7 @@ def _fill(
     for prop in wanted:
         if prop.name not in found and prop.schema.get("default") is not None:
             found[prop.name] = prop.schema["default"]
+    # The arguments are in the order of the schema, not in that of filling.
     ordered = {prop.name: found[prop.name] for prop in wanted if prop.name in found}
     lacking = tuple(p for p in wanted if p.required and p.name not in found)
     return ordered, lacking, certain
@@ -261,6 +263,7 @@ def _boolean(prop: Property, claims: WordClaims) -> bool | None:
             continue
         if all(map(alike, words[at:stop], content)):
             claims.claim(at, stop)
+            # "without sugar", "no sugar" and "sugar off" are false; any other mention is true.
             before = words[max(0, at - 3) : at]
             return not (set(before) & _NO or words[stop : stop + 1] == ["off"])
     return None
@@ -301,6 +304,7 @@ def _unit(word: str) -> str | None:
 
 def _fill_numbers(wanted: Sequence[Property], claims: WordClaims, found: dict[str, Any]) -> None:
     numeric = [prop for prop in wanted if prop.kind in ("integer", "number")]
+    # The first pass assigns numbers beside a name or a unit, the second those that are left.
     for certain in (True, False):
         for prop in numeric:
             if prop.name in found or not (certain or prop.required or len(numeric) == 1):
@@ -328,6 +332,7 @@ def _measured(
     if after and any(alike(after, name) for name in names):
         return value, stop + 1
     described = [word.plain for word in words_of(prop.description)]
+    # The unit of the property is in its name (`duration_seconds`) or in its description.
     own = next((unit for word in (*names, *described) if (unit := _unit(word))), None)
     unit = _unit(after)
     if unit is None or own is None or UNITS[own][0] != UNITS[unit][0]:

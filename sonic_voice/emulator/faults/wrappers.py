@@ -391,7 +391,7 @@ class TwoCalls(PassThrough):
     def _is_ours(self, record: Input | None) -> bool:
         match record:
             case ToolResultStart(content=content, tool_use=call) if call in self._calls:
-                self._calls.remove(call)  # a second result is one of a call that nobody made
+                self._calls.remove(call)  # a second result is for a call that was not made
                 self._results.add(content)
             case ToolResult(content=content) if content in self._results:
                 pass

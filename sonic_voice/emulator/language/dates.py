@@ -112,7 +112,7 @@ def _weekday(words: Sequence[Word], at: int, today: date) -> DateSpan | None:
     name = _at(words, at + skip)
     if name not in WEEKDAYS:
         return None
-    ahead = (WEEKDAYS.index(name) - today.weekday() - 1) % 7 + 1
+    ahead = (WEEKDAYS.index(name) - today.weekday() - 1) % 7 + 1  # 1 to 7: never today
     if lead == "last":
         ahead -= 7 if ahead < 7 else 14
     day = _shifted(today, ahead)
@@ -160,6 +160,7 @@ def _made(
         return None if made is None else DateSpan(start, year.stop, made)
     made = _date(today.year, month + 1, day)
     if made is None or made < today:
+        # 29 February may not exist next year; then the past day is better than none.
         made = _date(today.year + 1, month + 1, day) or made
     return None if made is None else DateSpan(start, stop, made)
 

@@ -134,6 +134,7 @@ def _figures(text: list[str], at: int) -> tuple[int | float, int] | None:
 def _cardinal(text: list[str], at: int) -> tuple[int, int]:
     """Return the whole number in words with which `text` begins; its index in the utterance is
     `at`."""
+    # Scales must decrease: after "thousand" another "thousand" or a "million" ends the number.
     total, group, ceiling = 0, _Group(), max(SCALES.values()) * 1000
     stop = 0
     while stop < len(text):
@@ -161,7 +162,7 @@ class _Group:
         self.value = 0
         self.filled = False
         self.hundreds = False
-        self._room = 100  # what may still be added must be smaller
+        self._room = 100  # the next word must be smaller than this
 
     def fits(self, word: str) -> bool:
         if word == "hundred":

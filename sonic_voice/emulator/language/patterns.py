@@ -82,6 +82,7 @@ class PreparedUtterance:
             The words of each `*` and `+`, or None if the pattern does not match.
         """
         fixed = self.text.split(" ")
+        # The whole utterance is tried first: a pattern may contain the polite words itself.
         for stop in dict.fromkeys((len(fixed), self.stop)):
             for start in self.starts:
                 text = "".join(f"{word} " for word in fixed[start:stop])

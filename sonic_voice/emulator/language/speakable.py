@@ -41,7 +41,7 @@ class Speakable:
         Returns:
             The sentences that it completes.
         """
-        self._text += text.encode("utf-8", "replace").decode("utf-8")  # half an emoji is no text
+        self._text += text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates
         if not self._began and not self._skip_thinking():
             return []
         said: list[str] = []

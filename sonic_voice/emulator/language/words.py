@@ -134,6 +134,7 @@ def plain(words: Iterable[Word]) -> str:
 def _split_chunk(chunk: str) -> list[Word]:
     """Return the words in a piece of text without blanks."""
     bare = chunk if chunk in _SYMBOLS else _EDGES.sub("", chunk)
+    # A leading minus belongs to a number; other signs at the edges are punctuation.
     if len(bare) > 1 and not (bare[0] == "-" and bare[1].isdigit()):
         bare = bare.lstrip("+*/×÷=-")
     if len(bare) > 1:
@@ -182,6 +183,7 @@ def stem(word: str) -> str:
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 3 and not word.endswith("ss"):
             word = word[: -len(suffix)]
+            # "stopped" and "running" double the last consonant of the stem.
             if suffix not in ("s", "es") and word[-1] == word[-2] and word[-1] in "bdgmnprt":
                 word = word[:-1]
             break

@@ -294,7 +294,7 @@ class ConformanceChecker:
             record = decode_input(payload)
         except WireError:
             self._record = None
-            return []  # the service's exception says what is wrong
+            return []  # the service's exception, which follows, names the rule
         what = came(record, self._audio)
         self._record, self._verdict = record, verdict(self.state, what)
         self._mark_tested(what.name)

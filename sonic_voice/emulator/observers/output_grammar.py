@@ -102,15 +102,15 @@ COMPLETION: Table = {
 
 _GENERATED = (T.CALL, T.SPECULATIVE, T.SOUND_START, T.SOUND, T.SOUND_PART, T.SOUND_END)
 
-# v1 and typed turns stay in the first state: the former has no speech events, the latter no speech.
+# v1 and typed turns stay in the first state: v1 has no speech events, a typed turn no speech.
 USER: Table = {
     "silent": dict.fromkeys((T.TRANSCRIPT, *_GENERATED), "silent") | {T.SPEECH_START: "speaking"},
     "speaking": {T.SPEECH_END: "heard"},
     "heard": {T.TRANSCRIPT: "silent", T.SPEECH_START: "speaking"},
 }
 
-# A FINAL text may come late, during the next answer; the marker also when all was sent and not yet
-# played. The prompt may end at any time, but in no open block.
+# A FINAL text may come late, during the next answer; the marker also after the whole answer was
+# sent but not yet played. The prompt may end at any time outside an open block.
 ANSWER: Table = {
     "none": {T.SPEECH_START: "none", T.SPEECH_END: "none", T.TRANSCRIPT: "none", T.CALL: "none",
              T.SPECULATIVE: "shown", T.FINAL: "none", T.MARKER: "none", T.COMPLETION_END: "none"},
@@ -163,9 +163,9 @@ class OutputGrammar:
         self._whole: TextBlock | ToolBlock | None = None
         self._content: TextOutput | ToolUse | None = None
         self._sound: AudioBlock | None = None
-        self._turn: list[str] = []  # sentences of the answer that is being given
-        self._finals: deque[tuple[str, str]] = deque()  # that may come: text, stop reason
-        self._cut = False  # the finals are of an interrupted answer
+        self._turn: list[str] = []  # sentences of the present answer
+        self._finals: deque[tuple[str, str]] = deque()  # due FINAL texts, stop reasons
+        self._cut = False  # `_finals` belong to an interrupted answer
         self._reached_ms = 0
 
     def check(self, payload: bytes) -> list[str]:
@@ -364,7 +364,7 @@ class OutputGrammar:
         self._token(T.SPECULATIVE, stop)
         if text[:1].isspace() != later:
             self._break("words", f"{text!r} is {'a later' if later else 'the first'} sentence")
-        if self._cut:  # what was heard of the last answer is not told any more
+        if self._cut:  # FINAL texts of the interrupted answer can no longer follow
             self._finals.clear()
             self._cut = False
         self._turn.append(text)
@@ -375,6 +375,7 @@ class OutputGrammar:
         self._token(T.MARKER, stop)
         if self._cut or not (self._turn or self._finals):
             self._break("answer", "there is nothing left to interrupt")
+        # Texts that were not repeated yet come first, then the sentences of the cut answer.
         said = [text for text, _ in self._finals] + self._turn
         self._finals = deque((text, "PARTIAL_TURN") for text in said)
         self._turn, self._cut = [], True
@@ -386,6 +387,7 @@ class OutputGrammar:
             return
         said, due = self._finals.popleft()
         if text != said:
+            # Only the last FINAL text of an interrupted answer may be a part of its sentence.
             self._finals.clear()
             if not (self._cut and text and said.startswith(text)):
                 self._break("final", f"{text!r} was said as {said!r}")

@@ -166,7 +166,7 @@ class StreamRecorder:
         except (ValueError, KeyError, TypeError, RecursionError):
             self._line(direction, {"payload": payload.decode(errors="backslashreplace")})
             return
-        with suppress(WireError):  # what cannot be understood is kept as it came
+        with suppress(WireError):  # an event that cannot be decoded is kept as it came
             match decode(payload):
                 case AudioStart(rate_hz=rate_hz) | AudioBlock(rate_hz=rate_hz):
                     track.begin(rate_hz)
@@ -243,7 +243,7 @@ class StreamRecorder:
     def _close(self) -> None:
         for file in (self._lines, self._user.file, self._assistant.file):
             if file is not None:
-                with suppress(OSError):  # what could not be flushed has been told
+                with suppress(OSError):  # the failure to write was logged
                     file.close()
         self._lines = None
 
@@ -306,5 +306,5 @@ def _create(path: Path) -> BinaryIO:
 
 
 def _json(line: dict[str, Any]) -> bytes:
-    # A lone surrogate has no UTF-8, and its escape with a backslash is JSON's own.
+    # A lone surrogate cannot be encoded in UTF-8; its backslash escape is valid JSON.
     return json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace")

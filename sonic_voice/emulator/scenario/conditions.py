@@ -168,7 +168,8 @@ def fill_test(test: Test, values: Mapping[str, Any]) -> Test:
 
 
 def _filled(template: Any, values: Mapping[str, Any]) -> Any:
-    return fill(template, values, lambda placeholder: None)  # it stays, and is equal to nothing
+    # A placeholder without a value stays as it is, and equals nothing.
+    return fill(template, values, lambda placeholder: None)
 
 
 def comparable(text: str) -> list[str]:
@@ -194,6 +195,7 @@ def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
         said: The words that were said.
         heard: The words that were heard.
     """
+    # Levenshtein distance over words, one row of the table at a time.
     row = list(range(len(heard) + 1))
     for at, word in enumerate(said, 1):
         before, row[0] = row[0], at

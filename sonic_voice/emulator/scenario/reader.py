@@ -265,7 +265,7 @@ class _Reader(ValueReader):
             self.wrong(at, f"{path} cannot be read as WAV: {error}")
             return None
 
-    # Conditions, and what has holders.
+    # Conditions and placeholders.
 
     def _conditions(self, at: Key, value: Any) -> tuple[Condition, ...]:
         table = self.mapping(at, value, "a condition")
@@ -344,7 +344,7 @@ class _Reader(ValueReader):
     def _template(self, at: Key, template: Any) -> None:
         self._placeholders += [(at, name) for name in names_in(template)]
 
-    # What only the whole can tell.
+    # Checks of the whole file.
 
     def _check_names(self, scenario: Scenario) -> None:
         for at, name in self._placeholders:

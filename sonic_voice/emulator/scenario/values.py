@@ -63,7 +63,7 @@ class ValueReader:
         for key in unknown:
             hint = suggestion(key, keys) or f"Keys are {', '.join(keys)}."
             self.wrong((*at, key), f"{what} has no key `{key}`", hint=hint, key=True)
-        for one_of in needs:  # a misspelt key was probably meant to be the one that is missing
+        for one_of in needs:  # an unknown key is probably a misspelling of the missing one
             if not (unknown or table.keys() & set(one_of)):
                 self.wrong(at, f"{what} needs {' or '.join(f'`{key}`' for key in one_of)}")
         return {key: value for key, value in table.items() if key in keys}

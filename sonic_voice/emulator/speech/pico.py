@@ -57,7 +57,7 @@ class PicoSynthesizer:
         Returns:
             s16le mono PCM; empty for a text without anything to pronounce.
         """
-        with self._one_at_a_time:  # or many who want the same would each have it made
+        with self._one_at_a_time:  # so that no sentence is made twice
             return self._cached(text, voice, rate_hz)
 
 
@@ -98,5 +98,5 @@ def _start_process() -> Popen[bytes]:
         stdin=PIPE,
         stdout=PIPE,
         env=os.environ | _ZEROED,
-        start_new_session=True,  # Ctrl-C is not for it
+        start_new_session=True,  # Ctrl-C must not end it
     )

@@ -59,7 +59,8 @@ class PiperSynthesizer:
         chunks = list(self._piper.synthesize(text.translate(_NOT_SPOKEN), settings))
         if not chunks:
             return b""
-        # Played faster it is higher, and as long as it should be: it was spoken slower by as much.
+        # Played at a higher rate the voice is higher. Its length stays right, because it was spoken
+        # more slowly by the same factor.
         model_hz = int(chunks[0].sample_rate * local.pitch)
         pcm = b"".join(chunk.audio_int16_bytes for chunk in chunks)
         return resample(trimmed(pcm, model_hz), model_hz, rate_hz)

@@ -62,7 +62,7 @@ class PauseState:
         if probability < SILENCE_UNDER:
             quiet = self.quiet + 1
         else:
-            # A breath between the two thresholds ends no pause that has begun to count.
+            # Sound between the two thresholds, such as a breath, does not end a full pause.
             quiet = self.quiet if self.quiet >= PAUSE_WINDOWS and not loud else 0
         return PauseState(self.heard or loud >= ONSET_WINDOWS, loud, quiet)
 
@@ -112,6 +112,7 @@ class SpeculativeRecognition:
         if not pause.quiet:
             self._drop_guess()
         if not pause.heard:
+            # Before any speech only the last 480 ms of silence are kept.
             if windows > LEAD_WINDOWS:
                 del self._piece[: self._window_bytes]
                 self._seen -= self._window_bytes

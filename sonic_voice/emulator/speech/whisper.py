@@ -112,6 +112,6 @@ class WhisperRecognizer:
             self._storage.from_array(mel[None]),
             [self._prompt],
             beam_size=1,
-            max_length=2 * most,  # of which it uses half
+            max_length=2 * most,  # of which CTranslate2 uses half
             return_no_speech_prob=True,
         )[0]
