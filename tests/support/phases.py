@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
-from sonic_voice.emulator.faults.wrappers import PassThrough
+from sonic_voice.emulator.faults.pass_through import PassThrough
 from sonic_voice.emulator.service.effects import Effect, Emit, Service
 from sonic_voice.wire import AudioOutput, BlockEnd, Output, TextBlock, UserSpeechStart
 

@@ -7,7 +7,8 @@ import pytest
 
 from sonic_voice.catalog import voice_model
 from sonic_voice.emulator.faults import FAULTS, Fault, parse_fault, with_faults
-from sonic_voice.emulator.faults.wrappers import NoMarker, PassThrough, TwoCalls
+from sonic_voice.emulator.faults.pass_through import PassThrough
+from sonic_voice.emulator.faults.wrappers import NoMarker, TwoCalls
 from sonic_voice.emulator.scenario import ScenarioCall, ScenarioStep
 from sonic_voice.emulator.service.effects import Break, Fail, Refusal, Service, StreamRequest
 from sonic_voice.emulator.service.latency import PROFILES, latency

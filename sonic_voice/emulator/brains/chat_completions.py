@@ -59,6 +59,7 @@ MAX_PIECES = 5_000_000
 and reasoning that is not spoken."""
 
 type Json = Mapping[str, Any]
+"""A JSON object."""
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ class AnswerSentence:
 
     text: str
     heard: str = ""
+    """The part that was heard; empty until the sentence was played."""
 
 
 @dataclass(slots=True)
@@ -74,9 +76,11 @@ class ChatToolCall:
     """A tool call that the endpoint made."""
 
     id: str
+    """Id that the endpoint gave the call, or one of ours if it gave none."""
     tool: str
     arguments_json: str
     result_json: str | None = None
+    """Result of the tool; None until it arrives."""
 
 
 @dataclass(slots=True)
@@ -98,6 +102,7 @@ class IncomingAnswer:
     """An answer that is still being received."""
 
     message: ChatMessage
+    """The message of the conversation that the answer becomes."""
     speakable: Speakable = field(default_factory=Speakable)
     calls: list[ChatToolCall] = field(default_factory=list[ChatToolCall])
     indices: dict[int, ChatToolCall] = field(default_factory=dict[int, ChatToolCall])
@@ -105,7 +110,9 @@ class IncomingAnswer:
     finished: bool = False
     """True if the endpoint sent a `finish_reason`."""
     text_size: int = 0
+    """Length of the text and the arguments so far, in characters."""
     size: int = 0
+    """Length of all pieces so far, in characters."""
 
     @property
     def too_long(self) -> bool:

@@ -68,6 +68,7 @@ _CALLED_OFF = (
     *("never mind", "nevermind", "forget it", "forget about it", "cancel that", "cancel it"),
     *("cancel", "stop", "nothing", "leave it", "no thanks", "no thank you"),
 )
+"""Answers that cancel a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,9 @@ class Candidate:
 
     tool: OfferedTool
     filled: FilledSlots
+    """Arguments that the words hold for the tool."""
     score: float
+    """Score as the module describes it."""
     meant: bool
     """True if a word of the name or the description was said."""
 
@@ -131,6 +134,7 @@ class _PendingRequest:
     candidates: tuple[Candidate, ...]
     words: tuple[Word, ...]
     attempts: int = 0
+    """Number of answers that did not fit."""
 
     @property
     def wanted(self) -> tuple[int, Property]:
@@ -356,6 +360,7 @@ def _with_answer(candidate: Candidate, wanted: Property, value: Any) -> Candidat
 
 
 _PLACES = frozenset({"city", "location", "place", "town"})
+"""Words of a property's name that make it a place."""
 
 
 def _each_place(candidate: Candidate) -> list[Candidate]:

@@ -23,6 +23,7 @@ MAX_DEPTH = 3
 """Maximum depth of nested objects and lists that are spoken."""
 
 _PLAIN = ("result", "results", "output", "text", "message", "answer", "content", "summary", "value")
+"""Names of a single field whose value is spoken without the name."""
 _ORDER = ("First", "Second", "Third", "Fourth", "Fifth")
 
 

@@ -41,9 +41,11 @@ class ScriptedBrain:
         return self._scenario.voice
 
     def begin(self, opening: Opening) -> Partner:
+        """See `Brain`. The partner starts at the first step."""
         return ScriptedPartner(self._scenario, opening)
 
     def sound(self, recording: Recording, rate_hz: int) -> bytes:
+        """See `Brain`."""
         if recording.rate_hz == rate_hz:
             return recording.pcm
         return self._resample(recording.pcm, recording.rate_hz, rate_hz)

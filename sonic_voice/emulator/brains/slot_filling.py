@@ -41,6 +41,7 @@ class FilledSlots:
 
     arguments: dict[str, Any]
     missing: tuple[Property, ...]
+    """Required properties without a value, in the order of the schema."""
     certain: int
     """Number of arguments that are dates, enums, numbers, figures or booleans."""
     taken: frozenset[int]
@@ -238,7 +239,9 @@ def _hints(prop: Property, value: Any) -> list[str]:
 
 
 _YES = word_set("yes yeah yep sure true on please correct right definitely")
+"""Words that answer a question with yes."""
 _NO = word_set("no nope not false off without never")
+"""Words that answer a question with no, or negate what follows."""
 
 
 def _yes_or_no(words: Sequence[Word]) -> bool | None:

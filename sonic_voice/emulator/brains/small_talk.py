@@ -78,7 +78,9 @@ class _CallBatch:
     """The tool calls of one utterance, whose results are read back together and in order."""
 
     tools: dict[int, str]
+    """Name of the tool of each call, by the number of the call."""
     results: dict[int, Mapping[str, Any]] = field(default_factory=dict[int, Mapping[str, Any]])
+    """Results that have arrived, by the number of the call."""
 
 
 class SmallTalk:

@@ -52,6 +52,7 @@ class TalkState:
 type Kept = tuple[Sequence[Word], ...]
 """Words that a pattern kept, one sequence for each `*` and `+`."""
 type AnswerFunction = Callable[[TalkState, Kept], tuple[str, ...] | None]
+"""Returns the sentences of an answer, or None if the rule does not apply."""
 
 
 class RulePhase(Enum):
@@ -162,6 +163,7 @@ def _add_up(talk: TalkState, kept: Kept) -> tuple[str, ...] | None:
 
 
 _NO_NAMES = word_set("not so very just a an the fine good well here sorry")
+"""First words after "I am" that are no name."""
 
 
 def _remember(talk: TalkState, kept: Kept) -> tuple[str, ...] | None:
@@ -369,6 +371,7 @@ RULES: tuple[TalkRule, ...] = (
         _add_up,
     ),
 )
+"""All rules, in the order in which they are tried."""
 
 _VOCABULARY = vocabulary(form for rule in RULES for form in rule.patterns)
 

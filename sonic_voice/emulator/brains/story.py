@@ -38,9 +38,13 @@ class StoryState(Enum):
     """The state of a story of which a part has not been heard."""
 
     TOLD = auto()
+    """The story is being told."""
     CUT_OFF = auto()
+    """The user spoke and has not been answered yet."""
     OFFERED = auto()
+    """The question whether to go on was the last sentence."""
     ASIDE = auto()
+    """The user wanted something else."""
 
 
 class Story:

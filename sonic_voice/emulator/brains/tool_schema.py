@@ -8,6 +8,7 @@ from typing import Any, cast
 from ..language.words import Word, word_set
 
 _LEADS = word_set("on for at by in from to of with around until a")
+"""Prepositions and articles that are used up with the value that follows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class Property:
 
     name: str
     schema: Mapping[str, Any]
+    """JSON schema of the property."""
     required: bool
 
     @property
@@ -25,6 +27,7 @@ class Property:
 
     @property
     def description(self) -> str:
+        """Description in the schema; empty if there is none."""
         found = self.schema.get("description", "")
         return found if isinstance(found, str) else ""
 
@@ -69,7 +72,9 @@ class Property:
 
 _KINDS = frozenset({"boolean", "integer", "number", "array", "object"})
 _VERBATIM = word_set("text message body content note")
+"""Words of a name that make a property a message."""
 _FIGURED = frozenset({"id", "number", "code", "phone", "zip", "zipcode", "postcode", "pin"})
+"""Words of a name that make a string an identifier in figures."""
 
 
 def name_words(name: str) -> list[str]:

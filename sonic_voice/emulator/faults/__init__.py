@@ -96,6 +96,7 @@ class Fault:
 
     name: str
     argument: str
+    """Argument after the colon, or the default of its kind."""
     streams: int | None = None
     """Number of streams, from the first, that have the fault; None for all."""
 

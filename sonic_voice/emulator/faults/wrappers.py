@@ -1,7 +1,6 @@
 """Fault wrappers: each class here is a `Service` around a `Service` (see `faults`).
 
-`PassThrough` passes everything on, one effect at a time; the others override what they change.
-After an effect that ends the stream nothing passes any more.
+Each overrides what it changes of `PassThrough`, which passes everything on.
 """
 
 import json
@@ -10,13 +9,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from uuid import NAMESPACE_OID, uuid5
 
-from ...config import BYTES_PER_SAMPLE
-from ...errors import WireError
 from ...wire import (
     AudioBlock,
-    AudioInput,
     AudioOutput,
-    AudioStart,
     BlockEnd,
     CompletionEnd,
     ContentEnd,
@@ -31,116 +26,12 @@ from ...wire import (
     UnknownOutput,
     UserSpeechEnd,
     UserSpeechStart,
-    decode_input,
-    decode_output,
     encode_output,
 )
 from ..service.effects import Break, Breakage, Effect, Emit, Expiry, Fail, Finish, Service
 from ..service.turns import INTERRUPTED_MARKER
 from ..service.usage import MS_PER_SPEECH_TOKEN
-
-
-class PassThrough:
-    """A wrapper that passes everything on. Implements `Service`."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._over = False
-
-    def receive(self, payload: bytes) -> list[Effect]:
-        """See `Service`."""
-        return self._pass_on(self._service.receive(payload))
-
-    def speech(self, key: int, pcm: bytes) -> list[Effect]:
-        """See `Service`."""
-        return self._pass_on(self._service.speech(key, pcm))
-
-    def words(self, key: int, text: str) -> list[Effect]:
-        """See `Service`."""
-        return self._pass_on(self._service.words(key, text))
-
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
-        """See `Service`."""
-        return self._pass_on(self._service.thought(key, piece))
-
-    def end_of_input(self) -> list[Effect]:
-        """See `Service`."""
-        return self._pass_on(self._service.end_of_input())
-
-    def stalled(self) -> list[Effect]:
-        """See `Service`."""
-        return self._pass_on(self._service.stalled())
-
-    def expire(self, which: Expiry) -> list[Effect]:
-        """See `Service`."""
-        return self._pass_on(self._service.expire(which))
-
-    def _pass_on(self, effects: Iterable[Effect]) -> list[Effect]:
-        passed: list[Effect] = []
-        for effect in effects:
-            for out in self._effect(effect):
-                if not self._over:
-                    passed.append(out)
-                    self._over = isinstance(out, (Fail, Break, Finish))
-        return passed
-
-    def _effect(self, effect: Effect) -> Iterable[Effect]:
-        """Return what is sent in place of `effect`."""
-        if not isinstance(effect, Emit):
-            return (effect,)
-        return self._event(effect, decode_output(effect.payload))
-
-    def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
-        """Return what is sent in place of `effect`, which sends `record`."""
-        return (effect,)
-
-
-class _Clocked(PassThrough):
-    """A wrapper that measures the input audio, in milliseconds."""
-
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
-        self._now_ms = 0.0
-        self._rate_hz = 0
-
-    def receive(self, payload: bytes) -> list[Effect]:
-        """See `Service`."""
-        effects = super().receive(payload)
-        match _read(payload):
-            case AudioStart(rate_hz=rate_hz):
-                self._rate_hz = rate_hz
-            case AudioInput(pcm=pcm) if self._rate_hz > 0:
-                self._now_ms += len(pcm) * 1000 / (self._rate_hz * BYTES_PER_SAMPLE)
-            case _:
-                return effects
-        return effects + self._pass_on(self._due())
-
-    def _due(self) -> Iterable[Effect]:
-        """Return the effects that are due by now."""
-        return ()
-
-
-class _Answers(PassThrough):
-    """A wrapper that counts the turns of the assistant."""
-
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
-        self._turn = 0
-        self._answering = False
-
-    def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
-        match record:
-            case TextBlock(role="ASSISTANT", stage="SPECULATIVE") if not self._answering:
-                self._answering = True
-                self._turn += 1
-            case TextBlock(role="USER") | BlockEnd(kind="AUDIO", stop="END_TURN" | "INTERRUPTED"):
-                self._answering = False
-            case _:
-                pass
-        return self._in_turn(effect, record)
-
-    def _in_turn(self, effect: Emit, record: Output) -> Iterable[Effect]:
-        return (effect,)
+from .pass_through import ClockedPassThrough, PassThrough, TurnPassThrough, read_input
 
 
 class ReplacedExpiry(PassThrough):
@@ -156,7 +47,7 @@ class ReplacedExpiry(PassThrough):
         return self._pass_on([self._fail]) if which == self._which else super().expire(which)
 
 
-class FailsAfter(_Clocked):
+class FailsAfter(ClockedPassThrough):
     """A wrapper that fails when `after_ms` of input audio were received."""
 
     def __init__(self, service: Service, fail: Fail, *, after_ms: float) -> None:
@@ -168,7 +59,7 @@ class FailsAfter(_Clocked):
         return (self._fail,) if self._now_ms >= self._after_ms else ()
 
 
-class CutAnswer(_Answers):
+class CutAnswer(TurnPassThrough):
     """A wrapper that ends answer number `turn`: before its first event, or after `sounds` chunks of
     sound."""
 
@@ -239,7 +130,7 @@ def _is_final(record: Output) -> bool:
     return isinstance(record, TextBlock) and (record.role, record.stage) == ("ASSISTANT", "FINAL")
 
 
-class _Finals(_Clocked):
+class _Finals(ClockedPassThrough):
     """A wrapper that collects each FINAL block of the assistant, to decide on it as a whole."""
 
     def __init__(self, service: Service) -> None:
@@ -319,7 +210,7 @@ class LateFinals(_Finals):
         return taken
 
 
-class SpuriousInterruption(_Answers, _Clocked):
+class SpuriousInterruption(TurnPassThrough, ClockedPassThrough):
     """A wrapper that interrupts answer number `turn` in its sound although nobody spoke."""
 
     def __init__(self, service: Service, turn: int) -> None:
@@ -386,7 +277,7 @@ class TwoCalls(PassThrough):
 
     def receive(self, payload: bytes) -> list[Effect]:
         """See `Service`."""
-        return [] if self._is_ours(_read(payload)) else super().receive(payload)
+        return [] if self._is_ours(read_input(payload)) else super().receive(payload)
 
     def _is_ours(self, record: Input | None) -> bool:
         match record:
@@ -433,14 +324,6 @@ class UnknownEvent(PassThrough):
         if isinstance(record, TextBlock):
             return (_emit(UnknownOutput(self._name, {"value": 1})), effect)
         return (effect,)
-
-
-def _read(payload: bytes) -> Input | None:
-    """Return the record in `payload`, or None for one that the service will refuse."""
-    try:
-        return decode_input(payload)
-    except WireError:
-        return None
 
 
 def _emit(record: Output) -> Emit:

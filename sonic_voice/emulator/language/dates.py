@@ -25,12 +25,16 @@ MONTHS = row(
 )
 """Names of the months, January first."""
 _NEAR = {"today": 0, "tonight": 0, "tomorrow": 1, "yesterday": -1}
+"""Days from today of words for a day."""
 _SPANS = {"day": 1, "days": 1, "week": 7, "weeks": 7}
+"""Days in a unit of time."""
 _ISO = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})")
 _CLOCK = re.compile(r"(\d{1,2})[:.](\d{2})(am|pm|a\.m|p\.m)?")
 _HOUR = re.compile(r"(\d{1,2})(am|pm|a\.m|p\.m)")
 _LATE = frozenset({"pm", "p.m", "afternoon", "evening", "tonight"})
+"""Words for the second half of the day."""
 _EARLY = frozenset({"am", "a.m", "morning"})
+"""Words for the first half of the day."""
 
 
 @dataclass(frozen=True, slots=True)

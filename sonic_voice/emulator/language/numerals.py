@@ -29,6 +29,7 @@ _TENS = {word: 20 + 10 * at for at, word in enumerate(TENS)} | {"fourty": 40}
 _FIGURES = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?")
 _GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3}){1,4}(?:\.\d{1,9})?")
 _POINTING = frozenset({"this", "that", "the", "which", "another", "no", "any", "every", "each"})
+"""Words before "one" that make it a pronoun."""
 
 _ORDINALS = {
     word: value

@@ -34,7 +34,9 @@ class Pattern:
     """A compiled pattern."""
 
     expression: re.Pattern[str]
+    """Expression that matches the corrected words, each followed by a blank."""
     vocabulary: frozenset[str]
+    """The words of the pattern."""
 
 
 def pattern(text: str) -> Pattern:
@@ -66,7 +68,9 @@ class PreparedUtterance:
     """An utterance, corrected for the patterns of one vocabulary."""
 
     words: Sequence[Word]
+    """The words as they were heard."""
     text: str
+    """The corrected words, separated by blanks."""
     starts: tuple[int, ...]
     """Numbers of words to skip at the beginning: none, or the polite ones."""
     stop: int

@@ -12,7 +12,9 @@ LONGEST = 400
 """Maximum length of a unit, in characters; a longer one is cut at a comma or a blank."""
 
 _END = re.compile(r"\n|[.!?…]+[\"'”’)\]*_]*(?=\s)|[。！？।]+")
+"""End of a unit."""
 _NO_END = re.compile(r"(^\s*\d+|\b([A-Z]|Dr|Mrs?|Ms|Prof|St|vs|e\.g|i\.e))\.$")
+"""Text that does not end a unit although it ends with a full stop."""
 _THINKS, _THOUGHT = "<think>", "</think>"
 _FENCE = "```"
 

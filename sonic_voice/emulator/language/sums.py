@@ -28,6 +28,7 @@ _SIGNS = (
     (("÷",), "/"),
     (("percent", "of"), "%"),
 )
+"""Words and signs of each operator."""
 MAX_TERMS = 20
 """Maximum number of operators in a sum."""
 

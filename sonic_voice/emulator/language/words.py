@@ -72,7 +72,9 @@ def word_set(text: str) -> frozenset[str]:
 
 _NOT = re.compile(r"(.+)n't")
 _CONTRACTIONS = {"'m": "am", "'re": "are", "'ll": "will", "'ve": "have", "'d": "would"}
+"""Endings of contractions, and the words they stand for."""
 _IS = word_set("what who where how that it there here when she he")
+"""Words after which `'s` stands for "is"."""
 _IRREGULAR = {
     "can't": "can not",
     "cant": "can not",
@@ -92,6 +94,7 @@ _IRREGULAR = {
     "wanna": "want to",
     "gonna": "going to",
 }
+"""Contractions that the other rules do not cover, with common misspellings."""
 _SUM = re.compile(r"\d[\d.]*(?:[-+*/x×÷^]\d[\d.]*)+=?")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 _HYPHENED = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")

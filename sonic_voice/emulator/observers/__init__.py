@@ -20,6 +20,7 @@ class StreamStatistics:
     received_events: int = 0
     sent_events: int = 0
     notes: int = 0
+    """Number of mistakes that were tolerated."""
     end: Literal["", "finished", "failed", "broken", "lost"] = ""
     """How the stream ended; empty while it is open."""
     error: str = ""

@@ -45,7 +45,9 @@ Outcome = Literal["kept", "deviates", "broken"]
 known, at the real service."""
 
 _TOLERATES = "goes on"
+"""Reaction of the real service to a mistake that it tolerates."""
 _ENDS = "ends the stream with a validationException"
+"""Reaction of the real service to a mistake that it refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class ConformanceRule:
     """Reaction of the real service to a broken rule: continues the sentence "The real service
     ..."."""
     tests: str
-    """Events that put the rule to the test, as names that `_test` is called with, separated by
+    """Events that put the rule to the test: names that `_mark_tested` takes, separated by
     blanks."""
 
 
@@ -254,8 +256,10 @@ class RuleViolation:
     """A rule that has just been broken."""
 
     rule: str
+    """Name of the rule."""
     outcome: Outcome
     detail: str
+    """Description of the violation."""
 
     def __str__(self) -> str:
         rule = RULES[self.rule]
@@ -425,6 +429,7 @@ def _tested_by() -> dict[str, tuple[str, ...]]:
 
 
 _TESTED_BY = _tested_by()
+"""Names of the rules that each event puts to the test."""
 
 
 def _output(payload: bytes) -> Output | None:

@@ -108,6 +108,7 @@ USER: Table = {
     "speaking": {T.SPEECH_END: "heard"},
     "heard": {T.TRANSCRIPT: "silent", T.SPEECH_START: "speaking"},
 }
+"""The user's speech: start, end, transcript. No answer begins before the transcript."""
 
 # A FINAL text may come late, during the next answer; the marker also after the whole answer was
 # sent but not yet played. The prompt may end at any time outside an open block.
@@ -122,6 +123,7 @@ ANSWER: Table = {
                    T.MARKER: "none", T.COMPLETION_END: "none"},
     "cut": {T.MARKER: "none", T.COMPLETION_END: "none"},
 }  # fmt: skip
+"""The assistant's answer: texts, their sound, and interruptions."""
 
 STOPS: Mapping[Token, str] = {
     T.TRANSCRIPT: "PARTIAL_TURN",

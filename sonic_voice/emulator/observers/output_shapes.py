@@ -13,8 +13,11 @@ from ...catalog import VoiceModel
 from ...config import BYTES_PER_SAMPLE
 
 _SPOKEN: dict[str, Any] = {"promptName": str, "sessionId": str}
+"""Fields of all events."""
 _COMPLETED = _SPOKEN | {"completionId": str}
+"""Fields of all events of a completion."""
 _IN_BLOCK = _COMPLETED | {"contentId": str}
+"""Fields of all events of a content block."""
 _TOKENS = {"speechTokens": int, "textTokens": int}
 _COUNTS = {"input": _TOKENS, "output": _TOKENS}
 _STAGE = ('{"generationStage":"FINAL"}', '{"generationStage":"SPECULATIVE"}')

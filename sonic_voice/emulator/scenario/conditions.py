@@ -17,6 +17,7 @@ WORD_ERRORS = 0.25
 """Default of the tolerated share of wrong words: one in four."""
 
 _IDENTIFIER = re.compile(r"[+0]\d.*")
+"""Figures that are an identifier, such as a telephone number, and stay text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Like:
 
     text: str
     errors: float = WORD_ERRORS
+    """Largest share of wrong words, 0 to 1."""
 
     def __str__(self) -> str:
         return f'to be like "{self.text}", with {self.errors:.0%} of the words wrong at most'
@@ -67,12 +69,14 @@ class Present:
     """A test that there is a value, which may be null; or, if not `wanted`, that there is none."""
 
     wanted: bool = True
+    """False to test that there is no value."""
 
     def __str__(self) -> str:
         return "to be there" if self.wanted else "not to be there"
 
 
 type Test = Says | OneOf | Matches | Like | Present
+"""What a condition tests."""
 
 
 @dataclass(frozen=True, slots=True)

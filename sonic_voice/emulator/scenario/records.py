@@ -60,8 +60,11 @@ class ScenarioCall:
 
     tool: str
     arguments: Mapping[str, Any]
+    """Arguments, which may contain placeholders."""
     meanwhile: tuple[str, ...] = ()
+    """Sentences before the result, for models that speak during a call."""
     then: tuple[str, ...] = ()
+    """Sentences after the result."""
     delay_ms: int = 0
     assign: Mapping[str, Any] = field(default_factory=dict[str, Any])
     goto: str = ""
@@ -75,18 +78,25 @@ class ScenarioStep:
     """One utterance of the user and its answer."""
 
     user: str
+    """Words of the utterance, used if there is no recogniser."""
     say: tuple[str, ...] = ()
     call: ScenarioCall | None = None
     wav: Recording | None = None
+    """Recording that is played instead of speaking the one sentence of `say`."""
     delay_ms: int = 0
+    """Additional delay before the answer, in milliseconds of input audio."""
     error: StreamException | None = None
+    """Exception that ends the stream instead of the answer, or in the middle of it."""
     broken: BreakKind | None = None
+    """How the stream breaks instead of the answer, or in the middle of it."""
     assign: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """`set` in the file: variables and their new values."""
     goto: str = ""
     """Name of the step for the next utterance; empty for the following step."""
     name: str = ""
+    """Name for `goto`; empty if it has none."""
     expect: tuple[Condition, ...] = ()
+    """Conditions whose failure is noted."""
     fallback: "ScenarioStep | None" = None
     """`else` in the file: the answer when an expectation does not hold."""
     when: tuple[Branch, ...] = ()
@@ -107,7 +117,9 @@ class Scenario:
     name: str
     steps: tuple[ScenarioStep, ...]
     loop: bool = False
+    """True to begin again after the last step."""
     otherwise: tuple[str, ...] = (LAST_WORDS,)
+    """Answer to every utterance after the last step."""
     endpoint_ms: int | None = None
     """Silence that ends an utterance, in milliseconds; None for what the client asks for."""
     voice: str | None = None

@@ -99,6 +99,7 @@ class _CepstralMean:
         self._decoder.activate_search("mean")
 
     def of(self, sound: bytes) -> str:
+        """Return the cepstral mean of the beginning of a sound."""
         _reset_features(self._decoder)
         self._decoder.start_utt()
         self._decoder.process_raw(sound[:MEAN_BYTES], no_search=True, full_utt=True)
