@@ -124,7 +124,7 @@ class IncomingAnswer:
 
         Args:
             choice: One entry of `choices`: a delta, or the whole message of a server that does not
-            stream.
+                stream.
 
         Returns:
             The sentences that are now complete.
@@ -188,8 +188,7 @@ class ChatPartner:
             self._add("assistant" if role == "ASSISTANT" else "user", text)
 
     def hear(self, words: str | None, *, typed: bool = False) -> Reply:
-        """See `Partner`. The endpoint is asked, and an answer that is still coming in is
-        dropped."""
+        """See `Partner`. The endpoint is asked, and an unfinished answer is dropped."""
         self._incoming = None
         self._request_due = False
         self._forget_unheard()
@@ -275,8 +274,7 @@ class ChatPartner:
         return Reply(tuple(said))
 
     def _requests(self, incoming: IncomingAnswer) -> tuple[ToolRequest, ...]:
-        """Return the calls that can be made; a call that cannot be made gets an error as its
-        result."""
+        """Return the calls that can be made. All others get an error as their result."""
         requests: list[ToolRequest] = []
         if self._round > ROUNDS:
             return ()

@@ -146,8 +146,10 @@ class _PendingRequest:
 
 
 class ToolMatcher:
-    """A matcher of utterances to the tools of one stream. Its only state is the question it asked
-    last."""
+    """A matcher of utterances to the tools of one stream.
+
+    Its only state is the question that it asked last.
+    """
 
     def __init__(self, tools: Sequence[ToolDefinition], choice: str = "") -> None:
         mode, _, name = choice.partition(":")
@@ -221,8 +223,7 @@ class ToolMatcher:
         return _each_place(best) if best is not None and _is_match(best) else None
 
     def _halves(self, words: Sequence[Word], today: date) -> list[Candidate] | None:
-        """Return the requests of an utterance that divides into halves that match alone, or
-        None."""
+        """Return the requests of an utterance whose halves match alone, or None."""
         if len(words) > MAX_JOINED_WORDS:
             return None
         joints = [at for at, w in enumerate(words[1:-1], 1) if w.ends or w.plain == "and"]
@@ -301,8 +302,7 @@ def _word_weights(parts: Sequence[str]) -> dict[str, float]:
 
 
 def _name_parts(parts: Sequence[str]) -> list[list[str]]:
-    """Return the parts of a name around "and" and "or", without parts that have only empty
-    words."""
+    """Return the parts of a name around "and" and "or", without those of empty words only."""
     halves: list[list[str]] = [[]]
     for part in parts:
         if part in ("and", "or"):
@@ -335,8 +335,12 @@ def _score(tool: OfferedTool, words: Sequence[Word], today: date) -> Candidate:
 
 
 def _match_name(name: Mapping[str, float], spoken: Sequence[str]) -> tuple[set[int], float, bool]:
-    """Return the indices of a tool's name, the share that was said, and whether it is no mere
-    synonym."""
+    """Match the words of a tool's name.
+
+    Returns:
+        The indices of the words said, the share of the name that was said, and whether a word was
+        more than a synonym.
+    """
     places: set[int] = set()
     weight, exact = 0.0, False
     for part, worth in name.items():

@@ -73,8 +73,7 @@ def _plainly(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _listed(name: str, key: str, values: Sequence[Any]) -> tuple[str, ...]:
-    """Return one sentence for each object of a list, or one sentence for a list of anything
-    else."""
+    """Return a sentence for each object of a list; a list of anything else is one sentence."""
     if not all(isinstance(value, dict) for value in values):
         return (_sentence(f"{name}: {_spoken(key)}: {_spoken_value(values, 0)}"),)
     head = f"{name}: {_counted(len(values), key)}."

@@ -117,8 +117,7 @@ class SmallTalk:
         return reply if words is not None else replace(reply, words=NO_WORDS)
 
     def result(self, number: int, result: Mapping[str, Any]) -> Reply:
-        """See `Partner`. The results of one utterance's calls are read back when all have
-        arrived."""
+        """See `Partner`. The results of one utterance's calls are read back together."""
         asked = self._asked.pop(number, None)
         if asked is None:
             return Reply()
@@ -184,8 +183,7 @@ class SmallTalk:
         return (echo, "I am only an emulator and have no answer to that. Ask me what I can do.")
 
     def _with_offer(self, say: tuple[str, ...]) -> tuple[str, ...]:
-        """Add the question about the story to `say` if this is the first answer after an
-        interruption."""
+        """Add the question about the story to the first answer after an interruption."""
         story = self._talk.story
         return (*say, story.offer()) if story.state is StoryState.CUT_OFF else say
 

@@ -46,8 +46,10 @@ class Property:
 
     @property
     def kind(self) -> str:
-        """One of boolean, integer, number, array, object, enum, date, time, moment, figures and
-        text."""
+        """Kind of the value.
+
+        One of boolean, integer, number, array, object, enum, date, time, moment, figures and text.
+        """
         if self.values:
             return "enum"
         type_ = self.schema.get("type", "string")

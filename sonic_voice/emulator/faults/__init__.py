@@ -114,14 +114,12 @@ def _fail(
 
 
 def _at_answer(effect: Callable[[StreamRequest], Fail]) -> Wrap:
-    """Return a wrapper with an effect where the answer of the turn named by the argument would
-    begin."""
+    """Return a wrapper with an effect where the answer of a given turn would begin."""
     return lambda service, request, turn: CutAnswer(service, effect(request), int(turn), sounds=0)
 
 
 def _in_answer(how: Breakage) -> Wrap:
-    """Return a wrapper that breaks the stream in the middle of the sound of the turn named by the
-    argument."""
+    """Return a wrapper that breaks the stream in the middle of the sound of a given turn."""
     return lambda service, _, turn: CutAnswer(service, Break(how), int(turn), sounds=2)
 
 

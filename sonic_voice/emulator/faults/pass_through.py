@@ -122,8 +122,7 @@ class TurnPassThrough(PassThrough):
         return self._in_turn(effect, record)
 
     def _in_turn(self, effect: Emit, record: Output) -> Iterable[Effect]:
-        """Return what is sent in place of `effect`, which sends `record` in turn number
-        `self._turn`."""
+        """Return what is sent in place of `effect`, in the turn number `self._turn`."""
         return (effect,)
 
 

@@ -60,8 +60,10 @@ class FailsAfter(ClockedPassThrough):
 
 
 class CutAnswer(TurnPassThrough):
-    """A wrapper that ends answer number `turn`: before its first event, or after `sounds` chunks of
-    sound."""
+    """A wrapper that ends answer number `turn`.
+
+    It ends before its first event, or after `sounds` chunks of sound.
+    """
 
     def __init__(self, service: Service, end: Fail | Break, turn: int, *, sounds: int) -> None:
         super().__init__(service)
@@ -180,8 +182,10 @@ class EndTurnOnAudioOnly(_Finals):
 
 
 class LateFinals(_Finals):
-    """A wrapper that delays FINAL texts by `delay_ms` of input audio, at most until the prompt
-    ends."""
+    """A wrapper that delays FINAL texts by `delay_ms` of input audio.
+
+    Texts that still wait at the end of the prompt are sent before it.
+    """
 
     def __init__(self, service: Service, *, delay_ms: float) -> None:
         super().__init__(service)
@@ -264,8 +268,10 @@ class DoubleEncoded(PassThrough):
 
 
 class TwoCalls(PassThrough):
-    """A wrapper that adds a second, equal call to every call; the result of the second is
-    dropped."""
+    """A wrapper that adds a second, equal call to every call.
+
+    The result of the second call is accepted and dropped.
+    """
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -331,6 +337,6 @@ def _emit(record: Output) -> Emit:
 
 
 def _other_id(content: str, what: str) -> str:
-    """Return a new id that is always the same for the same stream: a UUID, as the service's ids
-    are."""
+    """Return a new id, a UUID as the service's are, which is always the same for the same
+    stream."""
     return str(uuid5(NAMESPACE_OID, f"{content} {what}"))

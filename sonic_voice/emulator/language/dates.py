@@ -124,8 +124,10 @@ def _weekday(words: Sequence[Word], at: int, today: date) -> DateSpan | None:
 
 
 def _of_month(words: Sequence[Word], at: int, today: date) -> DateSpan | None:
-    """Return the day in "the third of may", "3 may", "may [the] third" or "the third" at `at`. A
-    year may follow."""
+    """Return the day of a month at `at`; a year may follow.
+
+    The forms are "the third of may", "3 may", "may [the] third" and "the third".
+    """
     first = at + (_at(words, at) == "the")
     if first >= len(words):
         return None

@@ -133,8 +133,7 @@ def _figures(text: list[str], at: int) -> tuple[int | float, int] | None:
 
 
 def _cardinal(text: list[str], at: int) -> tuple[int, int]:
-    """Return the whole number in words with which `text` begins; its index in the utterance is
-    `at`."""
+    """Return the whole number with which `text` begins; `at` is its index in the utterance."""
     # Scales must decrease: after "thousand" another "thousand" or a "million" ends the number.
     total, group, ceiling = 0, _Group(), max(SCALES.values()) * 1000
     stop = 0

@@ -322,8 +322,12 @@ class OutputGrammar:
     # 3. Order, and what goes with it.
 
     def _token(self, token: Token, stop: str | None = None) -> None:
-        """Apply `token` to every machine that knows it; `stop` is the stop reason of a whole
-        block."""
+        """Apply `token` to every machine that knows it.
+
+        Args:
+            token: The token.
+            stop: Stop reason, if it is a whole block.
+        """
         for name, table in self._tables.items():
             if not any(token in ways for ways in table.values()):
                 continue
@@ -372,8 +376,7 @@ class OutputGrammar:
         self._turn.append(text)
 
     def _interrupted(self, stop: str) -> None:
-        """Allow FINAL texts of the sentences that were said and not repeated yet, as far as they
-        were heard."""
+        """Allow FINAL texts of what was said and not repeated yet, as far as it was heard."""
         self._token(T.MARKER, stop)
         if self._cut or not (self._turn or self._finals):
             self._break("answer", "there is nothing left to interrupt")

@@ -54,8 +54,9 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 
 
 def is_compact(payload: bytes, event: Any) -> bool:
-    """Return whether an event is written as the service does: compact, keys in alphabetical order
-    (1.4).
+    """Return whether an event is written as the service writes it.
+
+    It is compact JSON with the keys in alphabetical order (1.4).
 
     Args:
         payload: The event's bytes.
@@ -119,8 +120,10 @@ TAIL_BYTES = 32
 
 
 class ChunkSizeChecker:
-    """A checker of the sizes of chunks of sound. Methods yield the name of a rule and what broke
-    it."""
+    """A checker of the sizes of chunks of sound.
+
+    Methods yield the name of a rule and what broke it.
+    """
 
     def __init__(self, model: VoiceModel | None) -> None:
         self._least_ms, self._most_ms = V2_CHUNK_MS
@@ -147,8 +150,7 @@ class ChunkSizeChecker:
         self.bytes, self._last = 0, False
 
     def add(self, size: int) -> Iterator[tuple[str, str]]:
-        """Check a chunk. One shorter than the minimum is the last of its sentence, except for the
-        tail.
+        """Check a chunk. One below the minimum is the last of its sentence, except for the tail.
 
         Args:
             size: Size of the chunk, in bytes.

@@ -197,8 +197,7 @@ class StreamRecorder:
         return len(self._waiting) + len(self._user.waiting) + len(self._assistant.waiting)
 
     def _flush(self, lines: BinaryIO) -> None:
-        """Write what waits, the sound first: no line is on the disk before the samples that it
-        names."""
+        """Write what waits, sound first: no line is on the disk before its samples."""
         self._user.flush()
         self._assistant.flush()
         lines.write(self._waiting)

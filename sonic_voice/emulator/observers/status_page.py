@@ -37,7 +37,7 @@ class StatusPage:
         Args:
             state: Returns the content of the page, for `json`.
             port: Port to listen at; 0 for a free one. Entering raises `ConfigError` if it cannot be
-            used.
+                used.
         """
         self.port = port
         self._state = state
@@ -88,7 +88,7 @@ class StatusPage:
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            _log.debug("the status page was asked for nothing that can be answered")
+            _log.debug("the status page got a request that it cannot answer")
         finally:
             writer.transport.abort()
 

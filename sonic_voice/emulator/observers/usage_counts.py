@@ -16,8 +16,11 @@ type Fits = Callable[[Tokens], bool]
 
 
 def _text(*counts: int) -> Fits:
-    """Return a test for a delta of text tokens only: one of `counts`, or any number if none is
-    given."""
+    """Return a test for a delta of text tokens only.
+
+    Args:
+        counts: The numbers that are allowed; none for any number.
+    """
     return lambda t: t == Tokens(text_in=t.text_in) and (t.text_in in counts or not counts)
 
 
@@ -71,8 +74,10 @@ def check_sums(record: UsageEvent, body: Mapping[str, Any]) -> Iterator[tuple[st
 
 
 class UsageCountChecker:
-    """A checker of the usage events of one stream. Methods yield the name of a rule and what broke
-    it."""
+    """A checker of the usage events of one stream.
+
+    Methods yield the name of a rule and what broke it.
+    """
 
     def __init__(self) -> None:
         self._total = Tokens()

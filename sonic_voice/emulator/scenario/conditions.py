@@ -42,8 +42,10 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """A test that a regular expression finds something in a value. Its named groups become
-    variables."""
+    """A test that a regular expression finds something in a value.
+
+    The named groups of the expression become variables.
+    """
 
     pattern: re.Pattern[str]
 
@@ -53,8 +55,7 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """A test that the words of a value are those of `text`, but for a share of `errors` (0 to
-    1)."""
+    """A test that at most a share of `errors` (0 to 1) of the words differs from `text`."""
 
     text: str
     errors: float = WORD_ERRORS
@@ -222,8 +223,10 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _number(text: str) -> Any:
-    """Return the number that `text` is, or `text`. Figures after a zero or a plus are an
-    identifier."""
+    """Return the number that `text` is, or `text`.
+
+    Figures after a zero or a plus are an identifier, not a number.
+    """
     words = words_of(text)
     if not words or _IDENTIFIER.fullmatch(text):
         return text

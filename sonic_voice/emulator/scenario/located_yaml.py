@@ -78,8 +78,10 @@ def read_yaml(text: str, path: str) -> LocatedDocument:
 
 
 class _YamlReader:
-    """A converter of PyYAML's nodes into a `LocatedDocument`. PyYAML publishes no types, hence
-    `Any`."""
+    """A converter of PyYAML's nodes into a `LocatedDocument`.
+
+    PyYAML publishes no types for its nodes, hence `Any`.
+    """
 
     def __init__(self, path: str) -> None:
         self.document = LocatedDocument(path)
@@ -175,8 +177,10 @@ def _find_toml_keys(text: str, document: LocatedDocument) -> None:
 
 
 def _toml_table(name: str, counts: dict[Key, int], *, new: bool) -> Key:
-    """Return the path of the table of a header; the name of an array of tables means its latest
-    one."""
+    """Return the path of the table of a header.
+
+    The name of an array of tables means its latest table.
+    """
     at: Key = ()
     names = _toml_names(name)
     for depth, part in enumerate(names, 1):

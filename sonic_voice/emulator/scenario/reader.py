@@ -165,14 +165,17 @@ class _Reader(ValueReader):
     def _step_name(self, at: Key, value: Any) -> str:
         name = self.text(at, value)
         if name == END:
-            self.wrong(at, f"`{END}` is what `goto` calls the end", hint="Choose another name.")
+            self.wrong(
+                at,
+                f"`{END}` is reserved for the end in `goto`",
+                hint="Choose another name.",
+            )
         return name
 
     def _choice(
         self, at: Key, table: Mapping[str, Any], user: str, keys: tuple[str, ...]
     ) -> dict[str, Any]:
-        """Read what a step and a call have in common: conditions, and the answers that depend on
-        them."""
+        """Read the conditions of a step or a call, and the answers that depend on them."""
         found: dict[str, Any] = {}
         if "expect" in table:
             found["expect"] = self._conditions((*at, "expect"), table["expect"])

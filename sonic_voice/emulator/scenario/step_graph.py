@@ -33,8 +33,10 @@ def reachable_steps(steps: Sequence[ScenarioStep]) -> set[int]:
 
 
 def _gotos(step: ScenarioStep) -> Iterator[str]:
-    """Yield where a step may lead; empty stands for the next. A tool's result may come late or
-    never."""
+    """Yield the names of the steps that may follow; empty stands for the next.
+
+    A tool's result may come late or never, so both cases count.
+    """
     for answer in step.answers:
         yield answer.goto
         if call := answer.call:

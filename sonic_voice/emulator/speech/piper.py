@@ -19,8 +19,7 @@ _NOT_SPOKEN = {0: " ", ord("["): " ", ord("]"): " "}
 
 
 class PiperSynthesizer:
-    """A synthesiser of the voices in the table `PIPER`; any other voice is spoken like its
-    first."""
+    """A synthesiser of the voices in `PIPER`; any other voice is spoken like the first."""
 
     def __init__(self) -> None:
         """Load the model, which takes about a second.

@@ -69,8 +69,7 @@ class PocketsphinxRecognizer:
         self._worker = ThreadPoolExecutor(1, "pocketsphinx")
 
     def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> SpeculativeRecognition:
-        """See `Recognizer`. The words are one of `hints` in lower case, or nothing; without hints,
-        any English."""
+        """See `Recognizer`. Returns one of `hints` or nothing; without hints, any English."""
         sentences = tuple(hints)
         self._worker.submit(self._search, sentences)
 

@@ -18,8 +18,9 @@ class UtteranceRecognition(Protocol):
     """
 
     def feed(self, pcm: bytes) -> None:
-        """Add sound. Returns within 1 ms for each 100 ms of sound; a thread of the recogniser
-        decodes it.
+        """Add sound. Returns within 1 ms for each 100 ms of sound.
+
+        A thread of the recogniser decodes it meanwhile.
 
         Args:
             pcm: The next s16le mono samples, of any number.

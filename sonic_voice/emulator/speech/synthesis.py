@@ -50,8 +50,10 @@ FORMANTS_HZ = {
 
 
 class ToneSynthesizer:
-    """A synthesiser of tones: two formants over a falling pitch for each vowel, silence between
-    words."""
+    """A synthesiser of tones.
+
+    Each vowel is two formants over a falling pitch, with silence between words and clauses.
+    """
 
     SYLLABLE_S = 0.16
     """Length of a syllable, in seconds."""

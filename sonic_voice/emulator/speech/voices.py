@@ -23,8 +23,10 @@ class PicoVoice:
 
 @dataclass(frozen=True, slots=True)
 class PiperVoice:
-    """Piper's speaker, with changed pitch and speed. The pitch moves the resonances too, as for a
-    smaller or larger man."""
+    """Piper's speaker, with changed pitch and speed.
+
+    The pitch moves the resonances too, as for a smaller or larger man.
+    """
 
     pitch: float = 1.0
     """Factor of the pitch."""

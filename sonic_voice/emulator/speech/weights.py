@@ -79,8 +79,7 @@ def weights(folder: Path | None = None, name: str | None = None) -> Path:
 
     Raises:
         ConfigError: The folder lacks a file, no weights are installed, or the files of a package
-        have
-            changed.
+            have changed.
     """
     if folder is not None:
         return _complete(folder)
@@ -131,8 +130,10 @@ def _package_folder(package: str) -> Path:
 
 
 def _join(parts: list[Path], target: Path, packaged: PackagedWeights) -> None:
-    """Make `target` from its parts. If several processes do so, the last one wins, with the same
-    files."""
+    """Make `target` from its parts.
+
+    If several processes do so at the same time, the last one wins, with the same files.
+    """
     try:
         target.mkdir(parents=True, exist_ok=True)
         for file in parts[-1].parent.iterdir():
@@ -171,8 +172,13 @@ def _verify(model: Path, packaged: PackagedWeights) -> None:
 
 
 def cache_folder() -> Path:
-    """Return this user's folder for files that can be made again: `XDG_CACHE_HOME` or the
-    system's."""
+    """Return this user's folder for files that can be made again.
+
+    It is below `XDG_CACHE_HOME`, if that is set, or in the folder that the system uses for caches.
+
+    Raises:
+        ConfigError: The user has no home directory.
+    """
     if named := os.environ.get("XDG_CACHE_HOME"):
         return Path(named) / "sonic-voice"
     if sys.platform == "win32":

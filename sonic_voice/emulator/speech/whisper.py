@@ -59,7 +59,7 @@ class WhisperRecognizer:
         Args:
             model_dir: A folder in CTranslate2's format; None for a packaged model.
             model: Name of a packaged model ("base", "tiny.en"); None for the best one that is
-            installed.
+                installed.
             language: Language code such as `en`, for models of several languages.
             threads: Number of threads for one decoding.
 
