@@ -236,7 +236,7 @@ async def serve(quality: Ears) -> None:
     async with Emulator(
         sonic_service(brain, recognizer.begin, behaviour=Behaviour(latency="typical")),
         synthesize=speech.synthesizer("light" if quality == "light" else "auto"),
-        hear=recognizer.begin,
+        recognizer_factory=recognizer.begin,
     ) as running:
         print(running.endpoint, running.ca_file, flush=True)
         naps = Naps()

@@ -18,18 +18,26 @@ from .faults import parse_fault, with_faults
 from .observers import Watch
 from .scenario import Scenario, load_scenario
 from .server import LOCAL_KEYS, Emulator
-from .server.certificates import Authority
-from .server.sigv4 import Keys
-from .server.stream_handler import Pace
+from .server.certificates import CertificateAuthority
+from .server.sigv4 import AccessKeyPair
+from .server.stream_handler import StreamTimeouts
 from .service.admission import service_factory
 from .service.brain import Brain
-from .service.effects import Consult, Hear, Note, Refusal, Service, ServiceFactory, StreamRequest
+from .service.effects import (
+    Consult,
+    Note,
+    RecognizerFactory,
+    Service,
+    ServiceFactory,
+    StreamRefusal,
+    StreamRequest,
+)
 from .service.latency import latency
 
-USUAL_HZ = 16_000
+TYPICAL_INPUT_HZ = 16_000
 """What clients send, by and large; another rate is heard as well, a little later at first."""
 
-type Ears = Literal["default", "auto", "light", "good", "none"]
+type RecognitionChoice = Literal["default", "auto", "light", "good", "none"]
 type OnNote = Callable[[StreamRequest, Note], None]
 
 
@@ -48,11 +56,11 @@ class Behaviour:
     """Whether models past their end of life still answer."""
     latency: str = "typical"
     """A name of `latency.PROFILES`."""
-    pace: Pace = field(default_factory=Pace)
+    timeouts: StreamTimeouts = field(default_factory=StreamTimeouts)
     """Wall-clock limits of a stream."""
     max_streams: int | None = None
     """More streams at once than so many are throttled."""
-    ears: Ears = "default"
+    ears: RecognitionChoice = "default"
     """Who hears words. `default`: nobody where there is a scenario, which knows them; else what is
     installed."""
     voices: speech.Quality = "light"
@@ -70,8 +78,8 @@ def emulator(
     port: int = 0,
     strict: bool = False,
     behaviour: Behaviour | None = None,
-    keys: Keys | Sequence[Keys] = LOCAL_KEYS,
-    authority: Authority | None = None,
+    keys: AccessKeyPair | Sequence[AccessKeyPair] = LOCAL_KEYS,
+    authority: CertificateAuthority | None = None,
     watches: Sequence[Watch] = (),
     on_note: OnNote | None = None,
 ) -> Emulator:
@@ -86,18 +94,20 @@ def emulator(
     if behaviour.brain and scenario:
         raise ConfigError("There are two who answer.", hint="Give a scenario or a brain.")
     played = load_scenario(Path(scenario)) if scenario else None
-    hear = _hear(behaviour.ears, played)
-    brain, consult = _brain(behaviour.brain, played, recognizes=hear is not None)
+    recognizer_factory = _recognizer_factory(behaviour.ears, played)
+    brain, consult = _brain(behaviour.brain, played, recognizes=recognizer_factory is not None)
     return Emulator(
-        sonic_service(brain, hear, behaviour=behaviour),
+        sonic_service(brain, recognizer_factory, behaviour=behaviour),
         synthesize=speech.synthesizer(behaviour.voices),
-        hear=hear,
+        recognizer_factory=recognizer_factory,
         consult=consult,
-        prepare=lambda streams: speech.prepare(USUAL_HZ, streams * (1 if hear is None else 2)),
+        prepare=lambda streams: speech.prepare(
+            TYPICAL_INPUT_HZ, streams * (1 if recognizer_factory is None else 2)
+        ),
         host=host,
         port=port,
         strict=behaviour.strict,
-        pace=behaviour.pace,
+        timeouts=behaviour.timeouts,
         max_streams=behaviour.max_streams,
         keys=keys,
         authority=authority,
@@ -106,7 +116,9 @@ def emulator(
     )
 
 
-def _hear(ears: Ears, scenario: Scenario | None) -> Hear | None:
+def _recognizer_factory(
+    ears: RecognitionChoice, scenario: Scenario | None
+) -> RecognizerFactory | None:
     """The ears for words: a recogniser of this machine, prepared for the scenario's sentences."""
     if ears == "none" or (ears == "default" and scenario is not None):
         return None
@@ -131,7 +143,10 @@ def _brain(
 
 
 def sonic_service(
-    brain: Brain, hear: Hear | None = None, *, behaviour: Behaviour | None = None
+    brain: Brain,
+    recognizer_factory: RecognizerFactory | None = None,
+    *,
+    behaviour: Behaviour | None = None,
 ) -> ServiceFactory:
     """Streams that talk as `brain`, with the ears of this machine."""
     behaviour = behaviour or Behaviour()
@@ -139,12 +154,12 @@ def sonic_service(
     factory = service_factory(
         brain,
         speech.detector,
-        recognizes=hear is not None,
+        recognizes=recognizer_factory is not None,
         new_id=lambda: str(uuid4()),
         strict=behaviour.strict,
         today=None if behaviour.allow_retired else datetime.now(UTC).date(),
         timing=latency(behaviour.latency),
-        idle_s=behaviour.pace.idle_s,
+        idle_s=behaviour.timeouts.idle_s,
     )
     return with_faults(_offered(factory, behaviour.models), faults)
 
@@ -153,10 +168,10 @@ def _offered(factory: ServiceFactory, models: Sequence[str]) -> ServiceFactory:
     """`factory`, for some models alone."""
     ids = [voice_model(model).id for model in models]
 
-    def new_service(request: StreamRequest) -> Service | Refusal:
+    def new_service(request: StreamRequest) -> Service | StreamRefusal:
         if without_region(request.model_id) in ids:
             return factory(request)
         text = f"{request.model_id} is not offered here, but {', '.join(ids)}."
-        return Refusal(404, "ResourceNotFoundException", text)
+        return StreamRefusal(404, "ResourceNotFoundException", text)
 
     return new_service if ids else factory

@@ -23,7 +23,15 @@ from typing import Any, Literal, cast
 
 from ..language.speakable import Speakable
 from ..scenario import Recording
-from ..service.brain import NO_WORDS, Ask, Opening, Partner, Reply, Resample, ToolRequest
+from ..service.brain import (
+    NO_WORDS,
+    BrainSession,
+    ChatRequest,
+    ConversationSetup,
+    Reply,
+    Resample,
+    ToolRequest,
+)
 
 SPEAK = (
     "This is a spoken conversation: your words are heard, not read. Answer in a few short, plain "
@@ -126,9 +134,9 @@ class Incoming:
 
 
 class ChatPartner:
-    """The partner of one stream. Satisfies `partner.Partner`."""
+    """The partner of one stream. Satisfies `partner.BrainSession`."""
 
-    def __init__(self, model: str, opening: Opening) -> None:
+    def __init__(self, model: str, opening: ConversationSetup) -> None:
         self._opening = opening
         self._fixed = {"model": model, "stream": True} | _numbers(opening)
         self._tools = [
@@ -273,13 +281,13 @@ class ChatPartner:
             message.sentences = [Sentence(text, text) for text in heard]
         self._messages = [m for m in self._messages if m.sentences or m.calls]
 
-    def _ask(self) -> Ask:
+    def _ask(self) -> ChatRequest:
         """A request for the conversation so far, whose answer is its next message."""
         self._round += 1
         body = self._fixed | {"messages": list(self._written())} | self._offered()
         self._incoming = Incoming(Message("assistant"))
         self._messages.append(self._incoming.message)
-        return Ask(json.dumps(body))
+        return ChatRequest(json.dumps(body))
 
     def _offered(self) -> dict[str, Any]:
         if not self._tools or self._round > ROUNDS:
@@ -325,7 +333,7 @@ class ChatBrain:
         self._model = model
         self._resample = resample
 
-    def begin(self, opening: Opening) -> Partner:
+    def begin(self, opening: ConversationSetup) -> BrainSession:
         """A partner with an empty conversation."""
         return ChatPartner(self._model, opening)
 
@@ -334,7 +342,7 @@ class ChatBrain:
         return self._resample(recording.pcm, recording.rate_hz, rate_hz)
 
 
-def _numbers(opening: Opening) -> dict[str, Any]:
+def _numbers(opening: ConversationSetup) -> dict[str, Any]:
     """Those that the client gave."""
     session = opening.session
     numbers = {

@@ -15,7 +15,7 @@ from ..scenario import Call, Recording, Scenario, Step, fill, parse_scenario
 from ..scenario.conditions import all_met, met
 from ..scenario.step_graph import places
 from ..scenario.templates import as_said
-from ..service.brain import Opening, Partner, Reply, Resample, ToolRequest
+from ..service.brain import BrainSession, ConversationSetup, Reply, Resample, ToolRequest
 
 BUILT_IN = "small_talk.yaml"
 
@@ -38,7 +38,7 @@ class ScenarioBrain:
     def voice(self) -> str | None:
         return self._scenario.voice
 
-    def begin(self, opening: Opening) -> Partner:
+    def begin(self, opening: ConversationSetup) -> BrainSession:
         return ScenarioPartner(self._scenario, opening)
 
     def sound(self, recording: Recording, rate_hz: int) -> bytes:
@@ -48,9 +48,9 @@ class ScenarioBrain:
 
 
 class ScenarioPartner:
-    """One stream's place in a scenario. Satisfies `partner.Partner`."""
+    """One stream's place in a scenario. Satisfies `partner.BrainSession`."""
 
-    def __init__(self, scenario: Scenario, opening: Opening) -> None:
+    def __init__(self, scenario: Scenario, opening: ConversationSetup) -> None:
         self._scenario = scenario
         self._places = places(scenario.steps)
         self._tools = sorted(tool.name for tool in opening.tools)

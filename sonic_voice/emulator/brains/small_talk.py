@@ -25,7 +25,7 @@ from typing import Any
 
 from ..language.words import Word, said, word_set, words_of
 from ..scenario import Recording
-from ..service.brain import NO_WORDS, Opening, Partner, Reply, Resample, ToolRequest
+from ..service.brain import NO_WORDS, BrainSession, ConversationSetup, Reply, Resample, ToolRequest
 from .intent_matching import Calls, Question, ToolMatcher
 from .readback import read_back
 from .small_talk_rules import Talk, When, answered, remember_name
@@ -78,9 +78,9 @@ class _Asked:
 
 
 class SmallTalk:
-    """The partner of one stream. Satisfies `partner.Partner`."""
+    """The partner of one stream. Satisfies `partner.BrainSession`."""
 
-    def __init__(self, opening: Opening, now: Callable[[], datetime]) -> None:
+    def __init__(self, opening: ConversationSetup, now: Callable[[], datetime]) -> None:
         self._now = now
         self._tools = ToolMatcher(opening.tools, opening.tool_choice)
         self._talk = Talk(now, tuple(tool.spoken for tool in self._tools.tools))
@@ -198,7 +198,7 @@ class SmallTalkBrain:
         self._now = now
         self._resample = resample
 
-    def begin(self, opening: Opening) -> Partner:
+    def begin(self, opening: ConversationSetup) -> BrainSession:
         """A partner who has met nobody yet."""
         return SmallTalk(opening, self._now)
 

@@ -59,9 +59,9 @@ class Passing:
         """See `Service`."""
         return self._through(self._service.words(key, text))
 
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
+    def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
         """See `Service`."""
-        return self._through(self._service.thought(key, piece))
+        return self._through(self._service.chat_piece(key, piece))
 
     def end_of_input(self) -> list[Effect]:
         """See `Service`."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ..service.effects import Effect, Refusal, StreamRequest
+from ..service.effects import Effect, StreamRefusal, StreamRequest
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Watch(Protocol):
         """A stream was admitted. `statistics` go on changing until it is over."""
         ...
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
         """A request got an HTTP error. `model_id` is empty where it could not be read."""
         ...
 
@@ -67,7 +67,7 @@ class Watches:
         """See `Watch`."""
         return _StreamWatches([watch.opened(statistics) for watch in self._watches])
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
         """See `Watch`."""
         for watch in self._watches:
             watch.refused(request_id, model_id, refusal)

@@ -38,7 +38,7 @@ from ...wire import (
     decode_output,
 )
 from ..service.effects import Effect, Emit, Fail, Note
-from ..service.order import INVALID, Came, Refused, State, Tolerated, came, verdict
+from ..service.order import INVALID, InputKind, Refused, StreamState, Tolerated, input_kind, verdict
 
 Outcome = Literal["kept", "deviates", "broken"]
 """`deviates`: broken, and the session goes on, here and, as far as known, at the real service."""
@@ -244,10 +244,10 @@ class Judge:
 
     def __init__(self) -> None:
         self.findings: dict[str, Finding] = {}
-        self.state = State.NEW
+        self.state = StreamState.NEW
         self._audio: str | None = None
         self._record: Input | None = None
-        self._verdict: State | Refused | Tolerated = State.NEW
+        self._verdict: StreamState | Refused | Tolerated = StreamState.NEW
         self._calls: dict[str, str] = {}
         self._answering = False
         self._ended = False
@@ -265,12 +265,12 @@ class Judge:
         except WireError:
             self._record = None
             return []  # the service's exception says what is wrong
-        what = came(record, self._audio)
+        what = input_kind(record, self._audio)
         self._record, self._verdict = record, verdict(self.state, what)
         self._test(what.name)
         mistakes = self._look(record, what)
         match self._verdict:
-            case State() as state:
+            case StreamState() as state:
                 self.state = state
             case Tolerated(state):
                 self.state = state
@@ -309,25 +309,25 @@ class Judge:
             for mistake in self._broken("tool-answered", "deviates", f"{name} ({call})")
         ]
 
-    def _look(self, record: Input, what: Came) -> list[Mistake]:
+    def _look(self, record: Input, what: InputKind) -> list[Mistake]:
         """What the service has nothing to say about."""
         match record:
             case AudioStart(content=content):
                 self._audio = content
-            case ContentEnd() if what is Came.AUDIO_END:
+            case ContentEnd() if what is InputKind.AUDIO_END:
                 self._audio = None
             case TextStart(role="SYSTEM" | "SYSTEM_SPEECH" as role, interactive=interactive):
                 self._test("system")
                 if interactive:
                     detail = f"{role} came with interactive true"
                     return self._broken("interactive-system", "deviates", detail)
-            case TextStart() if self.state is State.PROMPT:
+            case TextStart() if self.state is StreamState.PROMPT:
                 self._test("history")
             case ToolResultStart(tool_use=call):
                 self._calls.pop(call, None)
             case PromptEnd() if self._answering:
                 return self._broken("cut-answer", "deviates", "promptEnd came during an answer")
-            case _ if what is Came.SESSION_END:
+            case _ if what is InputKind.SESSION_END:
                 return self._end()
             case _:
                 pass

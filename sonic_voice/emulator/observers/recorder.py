@@ -46,7 +46,7 @@ from ...wire import (
     decode_input,
     decode_output,
 )
-from ..service.effects import Break, Effect, Emit, Fail, Finish, Note, Refusal
+from ..service.effects import Break, Effect, Emit, Fail, Finish, Note, StreamRefusal
 from . import StreamStatistics
 
 _log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Recorder:
         """See `Watch`."""
         return StreamRecorded(statistics, self._folder, self._now)
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
         """See `Watch`."""
 
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from ..service.effects import Effect, Refusal
+from ..service.effects import Effect, StreamRefusal
 from . import StreamStatistics
 from .conformance import RULES, Judge, Mistake, Outcome
 
@@ -47,7 +47,7 @@ class Report:
         self._streams.append(judged)
         return judged
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
         """See `Watch`."""
         self._refused.append(
             {

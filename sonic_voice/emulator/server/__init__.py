@@ -31,26 +31,33 @@ from ...http2.stream import H2Stream
 from ..observers import StreamStatistics, Watch, Watches
 from ..service.effects import (
     Consult,
-    Hear,
     Note,
-    Refusal,
+    RecognizerFactory,
     ServiceFactory,
+    StreamRefusal,
     StreamRequest,
     Synthesize,
 )
-from .certificates import Authority
-from .connection_limits import Door, Patience, WatchedTls
-from .sigv4 import AuthError, FrameChain, HttpRequest, Keys, SignedRequest, verify_request
-from .stream_handler import Pace, StreamHandler
+from .certificates import CertificateAuthority
+from .connection_limits import ConnectionTimeouts, LoggingSSLObject, ServerConnections
+from .sigv4 import (
+    AccessKeyPair,
+    AuthError,
+    HttpRequest,
+    SignatureChain,
+    SignedRequest,
+    verify_request,
+)
+from .stream_handler import StreamHandler, StreamTimeouts
 
 _log = logging.getLogger(__name__)
 
-LOCAL_KEYS = Keys("AKIALOCALEMULATOR000", "local-emulator-secret-key-of-no-account0")
+LOCAL_KEYS = AccessKeyPair("AKIALOCALEMULATOR000", "local-emulator-secret-key-of-no-account0")
 """The credentials that the emulator takes: of no account, and no secret."""
 
 LOCAL_REGION = "us-east-1"
 
-TOO_MANY = Refusal(
+TOO_MANY = StreamRefusal(
     429, "ThrottlingException", "Too many requests, please wait before trying again."
 )
 """To a stream over the limit of concurrent ones (reference 1.7); its text is Bedrock's usual."""
@@ -82,21 +89,21 @@ class Emulator:
         factory: ServiceFactory,
         *,
         synthesize: Synthesize | None = None,
-        hear: Hear | None = None,
+        recognizer_factory: RecognizerFactory | None = None,
         consult: Consult | None = None,
         prepare: Callable[[int], None] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         tls: bool = True,
-        keys: Keys | Sequence[Keys] = LOCAL_KEYS,
+        keys: AccessKeyPair | Sequence[AccessKeyPair] = LOCAL_KEYS,
         region: str = LOCAL_REGION,
-        pace: Pace | None = None,
+        timeouts: StreamTimeouts | None = None,
         strict: bool = False,
         on_note: Callable[[StreamRequest, Note], None] | None = None,
         window_bytes: int = STREAM_WINDOW_BYTES,
         max_streams: int | None = None,
-        authority: Authority | None = None,
-        patience: Patience | None = None,
+        authority: CertificateAuthority | None = None,
+        connection_timeouts: ConnectionTimeouts | None = None,
         watches: Sequence[Watch] = (),
     ) -> None:
         self.streams: deque[StreamStatistics] = deque(maxlen=_KEPT_STATISTICS)
@@ -106,21 +113,23 @@ class Emulator:
         self.port = port
         self._factory = factory
         self._synthesize = synthesize or _silence
-        self._hear = hear
+        self._recognizer_factory = recognizer_factory
         self._consult = consult
         self._prepare = prepare
         self._host = host
         self._tls = tls
         self._keys = keys
         self._region = region
-        self._pace = pace or Pace()
+        self._timeouts = timeouts or StreamTimeouts()
         self._strict = strict
         self._on_note = on_note
         self._max_streams = max_streams
         self._given = authority
-        self._authority: Authority | None = None
+        self._authority: CertificateAuthority | None = None
         self._watch = Watches(watches)
-        self._door = Door(self._accept, window_bytes, patience or Patience())
+        self._connections = ServerConnections(
+            self._accept, window_bytes, connection_timeouts or ConnectionTimeouts()
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._live = 0
         self._threads = ThreadPoolExecutor(SPEECH_THREADS, thread_name_prefix="emulator speech")
@@ -143,7 +152,7 @@ class Emulator:
 
     def environment(self) -> dict[str, str]:
         """The variables that point any AWS SDK at this emulator."""
-        keys = self._keys if isinstance(self._keys, Keys) else self._keys[0]
+        keys = self._keys if isinstance(self._keys, AccessKeyPair) else self._keys[0]
         variables = {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint,
             "AWS_ACCESS_KEY_ID": keys.access_key,
@@ -174,13 +183,13 @@ class Emulator:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await self._door.aclose(_CLOSE_S)
+        await self._connections.aclose(_CLOSE_S)
         if self._server is not None:
             with suppress(TimeoutError):  # somebody may be stuck in a TLS handshake
                 await asyncio.wait_for(self._server.wait_closed(), _CLOSE_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._authority is not None:
-            self._authority.forget()
+            self._authority.remove_files()
             self._authority = None
 
     async def _listen(self) -> None:
@@ -188,11 +197,11 @@ class Emulator:
         context = self._certify() if self._tls else None
         try:
             self._server = await loop.create_server(
-                self._door.open,
+                self._connections.open,
                 self._host,
                 self.port,
                 ssl=context,
-                ssl_handshake_timeout=self._door.patience.handshake_s if context else None,
+                ssl_handshake_timeout=self._connections.timeouts.handshake_s if context else None,
                 ssl_shutdown_timeout=_CLOSE_S if context else None,
             )
         except OSError as error:
@@ -203,10 +212,10 @@ class Emulator:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _certify(self) -> ssl.SSLContext:
-        self._authority = self._given or Authority.of_this_run()
+        self._authority = self._given or CertificateAuthority.of_this_run()
         self.ca_pem = self._authority.ca_pem
         context = self._authority.server_context(self._host)
-        context.sslobject_class = WatchedTls
+        context.sslobject_class = LoggingSSLObject
         return context
 
     # --- requests
@@ -219,9 +228,13 @@ class Emulator:
     async def _serve(self, connection: H2Connection, stream: H2Stream) -> None:
         request_id = str(uuid4())
         answer = self._check(stream, request_id)
-        model = "" if isinstance(answer, Refusal) else answer[0].model_id
-        served = answer if isinstance(answer, Refusal) else self._admit(connection, stream, *answer)
-        if isinstance(served, Refusal):
+        model = "" if isinstance(answer, StreamRefusal) else answer[0].model_id
+        served = (
+            answer
+            if isinstance(answer, StreamRefusal)
+            else self._admit(connection, stream, *answer)
+        )
+        if isinstance(served, StreamRefusal):
             self._watch.refused(request_id, model, served)
             with suppress(SonicError):  # the client may be gone before it has read it
                 await _refuse(connection, stream, served, request_id)
@@ -242,27 +255,27 @@ class Emulator:
         stream: H2Stream,
         request: StreamRequest,
         signed: SignedRequest,
-    ) -> Refusal | StreamHandler:
+    ) -> StreamRefusal | StreamHandler:
         if self._max_streams is not None and self._live >= self._max_streams:
             return TOO_MANY
         try:
             service = self._factory(request)
         except Exception:
             _log.exception("the factory of emulated services broke")
-            return Refusal(500, "InternalServerException", "The emulator broke; see its log.")
-        if isinstance(service, Refusal):
+            return StreamRefusal(500, "InternalServerException", "The emulator broke; see its log.")
+        if isinstance(service, StreamRefusal):
             return service
         return StreamHandler(
             stream,
             connection,
             request,
             service,
-            FrameChain(signed),
+            SignatureChain(signed),
             synthesize=self._synthesize,
-            hear=self._hear,
+            recognizer_factory=self._recognizer_factory,
             consult=self._consult,
             threads=self._threads,
-            pace=self._pace,
+            timeouts=self._timeouts,
             strict=self._strict,
             on_note=self._noted,
             watch=self._watch,
@@ -270,22 +283,22 @@ class Emulator:
 
     def _check(
         self, stream: H2Stream, request_id: str
-    ) -> Refusal | tuple[StreamRequest, SignedRequest]:
+    ) -> StreamRefusal | tuple[StreamRequest, SignedRequest]:
         """Whether this request is one for a stream, and signed by someone we know."""
         headers = _joined(stream.headers or [])
         headers.setdefault("host", headers.get(":authority", ""))
         path, _, query = headers.get(":path", "").partition("?")
         route = _ROUTE.fullmatch(path)
         if route is None:
-            return Refusal(404, "UnknownOperationException", f"There is nothing at {path}.")
+            return StreamRefusal(404, "UnknownOperationException", f"There is nothing at {path}.")
         if headers.get(":method") != "POST":
-            return Refusal(405, "UnknownOperationException", "Only POST is understood here.")
+            return StreamRefusal(405, "UnknownOperationException", "Only POST is understood here.")
         try:
             signed = verify_request(
                 HttpRequest("POST", path, query, headers), self._keys, datetime.now(UTC)
             )
         except AuthError as error:
-            return Refusal(error.status, error.code, error.message)
+            return StreamRefusal(error.status, error.code, error.message)
         return StreamRequest(unquote(route["model"]), signed.region, request_id), signed
 
     def _noted(self, request: StreamRequest, note: Note) -> None:
@@ -295,7 +308,7 @@ class Emulator:
 
 
 async def _refuse(
-    connection: H2Connection, stream: H2Stream, refusal: Refusal, request_id: str
+    connection: H2Connection, stream: H2Stream, refusal: StreamRefusal, request_id: str
 ) -> None:
     """An HTTP error instead of a stream (reference 1.7)."""
     _log.info("refused: %d %s: %s", refusal.status, refusal.code, refusal.message)

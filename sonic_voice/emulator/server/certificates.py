@@ -35,9 +35,9 @@ from ...extras import install_command
 
 _log = logging.getLogger(__name__)
 
-LIFE = timedelta(days=730)
-RENEWED_BEFORE = timedelta(days=60)
-SERVER_LIFE = timedelta(days=397)
+CA_LIFETIME = timedelta(days=730)
+RENEWAL_MARGIN = timedelta(days=60)
+SERVER_LIFETIME = timedelta(days=397)
 """No client takes server certificates to be too old for their time under this."""
 _CLOCK_SKEW = timedelta(days=1)
 
@@ -91,7 +91,7 @@ def _is_address(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
+class CertificateAuthority:
     """A CA that can make contexts for servers."""
 
     ca_pem: bytes
@@ -103,7 +103,7 @@ class Authority:
     _ca: Any = field(repr=False)
 
     @classmethod
-    def of_this_run(cls) -> "Authority":
+    def of_this_run(cls) -> "CertificateAuthority":
         """A CA for one run. Its certificate is in a folder of its own: see `forget`."""
         pem = _new_ca(datetime.now(UTC))
         path = Path(mkdtemp(prefix="sonic-voice-")) / "ca.pem"
@@ -112,7 +112,7 @@ class Authority:
         return cls(certificate, path, kept=False, _ca=ca)
 
     @classmethod
-    def of_this_user(cls, folder: Path | None = None) -> "Authority":
+    def of_this_user(cls, folder: Path | None = None) -> "CertificateAuthority":
         """The CA kept in `folder` (`user_folder()`), made or renewed if need be.
 
         Raises `ConfigError` where the folder cannot be used.
@@ -141,12 +141,12 @@ class Authority:
         context.set_alpn_protocols(["h2"])
         names = server_names(host)
         leaf = self._ca.issue_cert(
-            *names, not_before=_naive(now - _CLOCK_SKEW), not_after=_naive(now + SERVER_LIFE)
+            *names, not_before=_naive(now - _CLOCK_SKEW), not_after=_naive(now + SERVER_LIFETIME)
         )
         leaf.configure_cert(context)
         return context
 
-    def forget(self) -> None:
+    def remove_files(self) -> None:
         """Remove the files of a CA that is not kept."""
         if not self.kept:
             with suppress(FileNotFoundError):
@@ -205,7 +205,7 @@ def _lasts(pem: bytes, now: datetime) -> bool:
         expires = x509.load_pem_x509_certificate(pem).not_valid_after_utc
     except (ValueError, TypeError):
         return False
-    return expires - now > RENEWED_BEFORE
+    return expires - now > RENEWAL_MARGIN
 
 
 def _split(pem: bytes) -> tuple[bytes, Any]:
@@ -252,7 +252,7 @@ def _new_ca(now: datetime) -> bytes:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + LIFE)
+        .not_valid_after(now + CA_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -11,34 +11,34 @@ from collections import deque
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, contextmanager
 
-from ..service.effects import Consult, Dismiss, Think
+from ..service.effects import CancelChatRequest, Consult, StartChatRequest
 
 _log = logging.getLogger(__name__)
 
 PIECES = 64
 
-type Thought = tuple[int, str | None]
-"""The key of a `Think`, and a piece of the answer to it; None: that was all."""
+type ChatPiece = tuple[int, str | None]
+"""The key of a `StartChatRequest`, and a piece of the answer to it; None: that was all."""
 
 
-class Thoughts:
+class ChatRequests:
     """`do` begins and cancels requests, `take` gives what came of them, `aclose` ends them all."""
 
     def __init__(self, consult: Consult | None) -> None:
         self._consult = consult or _nobody
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._pieces: deque[Thought] = deque()
+        self._pieces: deque[ChatPiece] = deque()
         self._room = asyncio.Event()
         self._pause: asyncio.Timeout | None = None
 
-    def do(self, effect: Think | Dismiss) -> None:
+    def do(self, effect: StartChatRequest | CancelChatRequest) -> None:
         """Begin a request, or cancel one. Returns at once."""
         match effect:
-            case Think(key, body_json):
+            case StartChatRequest(key, body_json):
                 asking = asyncio.create_task(self._ask(key, body_json), name="chat endpoint")
                 self._tasks[key] = asking
                 asking.add_done_callback(lambda _: self._tasks.pop(key))
-            case Dismiss(key):
+            case CancelChatRequest(key):
                 if key in self._tasks:
                     self._tasks[key].cancel()
 
@@ -46,7 +46,7 @@ class Thoughts:
         """Whether there is a thought to take."""
         return bool(self._pieces)
 
-    def take(self) -> Thought:
+    def take(self) -> ChatPiece:
         """The next thought. Raises `IndexError` if there is none."""
         self._room.set()
         return self._pieces.popleft()
@@ -78,7 +78,7 @@ class Thoughts:
             _log.exception("what asks the chat endpoint broke")
         await self._put((key, None))
 
-    async def _put(self, thought: Thought) -> None:
+    async def _put(self, thought: ChatPiece) -> None:
         while len(self._pieces) >= PIECES:
             self._room.clear()
             await self._room.wait()

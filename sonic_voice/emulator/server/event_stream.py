@@ -44,14 +44,14 @@ type HeaderValue = bool | int | bytes | str | Timestamp | UUID
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class EventStreamFrame:
     """One message of the stream."""
 
     headers: Mapping[str, HeaderValue] = field(default_factory=dict[str, HeaderValue])
     payload: bytes = b""
 
 
-def encode(frame: Frame) -> bytes:
+def encode(frame: EventStreamFrame) -> bytes:
     """The bytes of `frame`. Raises `FrameError` for what does not fit."""
     headers = encode_headers(frame.headers)
     if len(headers) > MAX_HEADERS_BYTES or len(frame.payload) > MAX_PAYLOAD_BYTES:
@@ -77,7 +77,7 @@ def frame_size(prelude: bytes) -> int:
     return total
 
 
-def decode(data: bytes) -> Frame:
+def decode(data: bytes) -> EventStreamFrame:
     """The one frame that `data` is. Raises `FrameError`."""
     total = frame_size(data[:PRELUDE_BYTES])
     if len(data) != total:
@@ -87,7 +87,7 @@ def decode(data: bytes) -> Frame:
         raise FrameError("the checksum of the frame is wrong")
     (headers_size,) = struct.unpack("!I", data[4:8])
     end = PRELUDE_BYTES + headers_size
-    return Frame(_decode_headers(data[PRELUDE_BYTES:end]), data[end:-_CRC_BYTES])
+    return EventStreamFrame(_decode_headers(data[PRELUDE_BYTES:end]), data[end:-_CRC_BYTES])
 
 
 def encode_headers(headers: Mapping[str, HeaderValue]) -> bytes:

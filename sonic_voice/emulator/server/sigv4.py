@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import parse_qsl, quote
 
-from .event_stream import Frame, Timestamp, encode_headers
+from .event_stream import EventStreamFrame, Timestamp, encode_headers
 
 SERVICE = "bedrock"
 STREAMING_BODY = "STREAMING-AWS4-HMAC-SHA256-EVENTS"
@@ -56,7 +56,7 @@ class ChainError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class AccessKeyPair:
     """The credentials that the emulator accepts. A session token is accepted, not required."""
 
     access_key: str
@@ -84,7 +84,7 @@ class SignedRequest:
 
 
 def verify_request(
-    request: HttpRequest, keys: Keys | Sequence[Keys], now: datetime
+    request: HttpRequest, keys: AccessKeyPair | Sequence[AccessKeyPair], now: datetime
 ) -> SignedRequest:
     """Check who sends `request`, and that nobody changed it. Raises `AuthError`.
 
@@ -105,7 +105,7 @@ def verify_request(
             "IncompleteSignatureException",
             "Authorization header requires Credential, SignedHeaders and Signature.",
         )
-    accepted = (keys,) if isinstance(keys, Keys) else keys
+    accepted = (keys,) if isinstance(keys, AccessKeyPair) else keys
     own = next((known for known in accepted if known.access_key == found["key"]), None)
     if own is None:
         raise AuthError(
@@ -123,7 +123,7 @@ def verify_request(
 
 
 def _verify_signature(
-    request: HttpRequest, found: re.Match[str], keys: Keys, now: datetime
+    request: HttpRequest, found: re.Match[str], keys: AccessKeyPair, now: datetime
 ) -> SignedRequest:
     stamp = request.headers.get("x-amz-date", "")
     _check_time(stamp, found["day"], now)
@@ -197,7 +197,7 @@ def _sign(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
 
-class FrameChain:
+class SignatureChain:
     """Checks the frames of one request, in their order, and unwraps them."""
 
     def __init__(self, request: SignedRequest) -> None:
@@ -205,7 +205,7 @@ class FrameChain:
         self._key = request.signing_key
         self._previous = request.signature
 
-    def unwrap(self, frame: Frame) -> bytes:
+    def unwrap(self, frame: EventStreamFrame) -> bytes:
         """The signed payload of `frame`: a whole inner frame, or nothing at the end of input.
 
         Raises `ChainError`; the chain is then of no more use.

@@ -28,26 +28,26 @@ from ..observers import StreamStatistics, Watch
 from ..service.effects import (
     Break,
     Breakage,
+    CancelChatRequest,
     Consult,
-    Dismiss,
     Effect,
     Emit,
     Fail,
     Finish,
-    Hear,
     Listen,
     Note,
     Recognize,
+    RecognizerFactory,
     Service,
     Speak,
+    StartChatRequest,
     StreamRequest,
     Synthesize,
-    Think,
-    Utterance,
+    UtteranceRecognizer,
 )
-from .chat_requests import Thoughts
-from .event_stream import PRELUDE_BYTES, Frame, FrameError, decode, encode, frame_size
-from .sigv4 import ChainError, FrameChain
+from .chat_requests import ChatRequests
+from .event_stream import PRELUDE_BYTES, EventStreamFrame, FrameError, decode, encode, frame_size
+from .sigv4 import ChainError, SignatureChain
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class ChunkError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class StreamTimeouts:
     """The wall-clock limits of a stream, in seconds."""
 
     stall_s: float = 0.25
@@ -95,13 +95,13 @@ class StreamHandler:
         connection: H2Connection,
         request: StreamRequest,
         service: Service,
-        chain: FrameChain,
+        chain: SignatureChain,
         *,
         synthesize: Synthesize,
-        hear: Hear | None,
+        recognizer_factory: RecognizerFactory | None,
         consult: Consult | None,
         threads: Executor,
-        pace: Pace,
+        timeouts: StreamTimeouts,
         strict: bool,
         on_note: OnNote,
         watch: Watch,
@@ -114,18 +114,18 @@ class StreamHandler:
         self._service = service
         self._chain = chain
         self._synthesize = synthesize
-        self._hear = hear
-        self._utterances: dict[int, Utterance] = {}
-        self._thoughts = Thoughts(consult)
+        self._recognizer_factory = recognizer_factory
+        self._utterances: dict[int, UtteranceRecognizer] = {}
+        self._chat_requests = ChatRequests(consult)
         self._threads = threads
-        self._pace = pace
+        self._timeouts = timeouts
         self._strict = strict
         self._on_note = on_note
         self._loop = asyncio.get_running_loop()
         self._prelude = b""
         self._answered = False
         self._stalled = False
-        self._life_at_s = self._loop.time() + pace.life_s
+        self._life_at_s = self._loop.time() + timeouts.life_s
         self._heard_at_s = self._loop.time()
 
     async def run(self) -> None:
@@ -140,7 +140,7 @@ class StreamHandler:
             self._watch.over()
             for utterance in self._utterances.values():
                 utterance.cancel()
-            await self._thoughts.aclose()
+            await self._chat_requests.aclose()
 
     async def _step_or_fail(self) -> bool:
         try:
@@ -156,15 +156,15 @@ class StreamHandler:
 
     async def _step(self) -> bool:
         """Feed the service one thing and do what it says; true when the stream is over."""
-        if self._thoughts:
-            return await self._perform(self._service.thought(*self._thoughts.take()))
+        if self._chat_requests:
+            return await self._perform(self._service.chat_piece(*self._chat_requests.take()))
         when_s, expired = self._next_deadline()
         try:
             async with asyncio.timeout_at(when_s) as pause:
-                with self._thoughts.ending(pause):
+                with self._chat_requests.ending(pause):
                     payload = await self._next_payload()
         except TimeoutError:
-            if self._thoughts:
+            if self._chat_requests:
                 return False
             return await self._perform(self._expire(expired))
         except (ChunkError, FrameError, ChainError) as error:
@@ -203,8 +203,8 @@ class StreamHandler:
         self._note(Note("END_STREAM came without the signed empty frame.", "no-empty-frame"))
 
     def _next_deadline(self) -> tuple[float, Literal["stall", "idle", "life"]]:
-        idle_at_s = self._heard_at_s + self._pace.idle_s
-        stall_at_s = self._heard_at_s + self._pace.stall_s
+        idle_at_s = self._heard_at_s + self._timeouts.idle_s
+        stall_at_s = self._heard_at_s + self._timeouts.stall_s
         if not self._stalled and stall_at_s < min(idle_at_s, self._life_at_s):
             return stall_at_s, "stall"
         if idle_at_s < self._life_at_s:
@@ -265,8 +265,8 @@ class StreamHandler:
                     out = bytearray()
                     if await self._perform(await self._recognize(key)):
                         return True
-                case Think() | Dismiss():
-                    self._thoughts.do(effect)
+                case StartChatRequest() | CancelChatRequest():
+                    self._chat_requests.do(effect)
                 case Fail() | Break() | Finish():
                     await self._write(out)
                     await self._finish(effect)
@@ -281,10 +281,10 @@ class StreamHandler:
         return self._service.speech(effect.key, pcm)
 
     def _listen(self, effect: Listen) -> None:
-        if self._hear is None:
+        if self._recognizer_factory is None:
             return
         if effect.key not in self._utterances:
-            self._utterances[effect.key] = self._hear(effect.rate_hz)
+            self._utterances[effect.key] = self._recognizer_factory(effect.rate_hz)
         self._utterances[effect.key].feed(effect.pcm)
 
     async def _recognize(self, key: int) -> list[Effect]:
@@ -367,7 +367,7 @@ class StreamHandler:
 
 def chunk_frame(payload: bytes) -> bytes:
     """One output event on the wire: not signed, a single layer (reference 1.4)."""
-    return encode(Frame(_CHUNK_HEADERS, b'{"bytes":"' + b64encode(payload) + b'"}'))
+    return encode(EventStreamFrame(_CHUNK_HEADERS, b'{"bytes":"' + b64encode(payload) + b'"}'))
 
 
 def exception_frame(code: str, message: str) -> bytes:
@@ -377,16 +377,16 @@ def exception_frame(code: str, message: str) -> bytes:
         ":content-type": "application/json",
         ":message-type": "exception",
     }
-    return encode(Frame(headers, json.dumps({"message": message}).encode()))
+    return encode(EventStreamFrame(headers, json.dumps({"message": message}).encode()))
 
 
 def error_frame(code: str, message: str) -> bytes:
     """An error that is not modelled, on the wire (reference 1.7)."""
     headers = {":message-type": "error", ":error-code": code, ":error-message": message}
-    return encode(Frame(headers))
+    return encode(EventStreamFrame(headers))
 
 
-def _chunk(frame: Frame) -> bytes:
+def _chunk(frame: EventStreamFrame) -> bytes:
     """What the `bytes` member of the inner frame's JSON holds."""
     if frame.headers.get(":message-type") != "event" or frame.headers.get(":event-type") != "chunk":
         raise ChunkError(_UNREADABLE)

@@ -10,7 +10,7 @@ from ...catalog import VoiceModel, voice_model, without_region
 from ...errors import ConfigError
 from .answers import Timing
 from .brain import Brain
-from .effects import Note, Refusal, StreamRequest
+from .effects import Note, StreamRefusal, StreamRequest
 from .sonic import DetectorFactory, SonicService
 
 
@@ -24,12 +24,12 @@ def service_factory(
     timing: Timing | None = None,
     recognizes: bool = False,
     idle_s: float | None = None,
-) -> Callable[[StreamRequest], SonicService | Refusal]:
+) -> Callable[[StreamRequest], SonicService | StreamRefusal]:
     """What a server asks for each stream: a service, or a refusal (see `admitted`)."""
 
-    def new_service(request: StreamRequest) -> SonicService | Refusal:
+    def new_service(request: StreamRequest) -> SonicService | StreamRefusal:
         admission = admitted(request, strict=strict, today=today)
-        if isinstance(admission, Refusal):
+        if isinstance(admission, StreamRefusal):
             return admission
         model, notes = admission
         return SonicService(
@@ -50,7 +50,7 @@ def service_factory(
 
 def admitted(
     request: StreamRequest, *, strict: bool, today: date | None
-) -> tuple[VoiceModel, tuple[Note, ...]] | Refusal:
+) -> tuple[VoiceModel, tuple[Note, ...]] | StreamRefusal:
     """The model that `request` names, and what is to be noted; or an HTTP refusal.
 
     With `today` a model past its end of life is not found; without, it lives on. A regional
@@ -70,5 +70,5 @@ def admitted(
     return model, notes
 
 
-def _not_found(message: str) -> Refusal:
-    return Refusal(404, "ResourceNotFoundException", message)
+def _not_found(message: str) -> StreamRefusal:
+    return StreamRefusal(404, "ResourceNotFoundException", message)

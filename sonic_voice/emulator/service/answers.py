@@ -45,14 +45,14 @@ class Timing:
 
 
 @dataclass(slots=True)
-class Clock:
+class InputClock:
     """The input clock: how much audio came in, in milliseconds, of all containers."""
 
     now_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Sentence:
     """A sentence to be spoken; by a recording if it has one."""
 
     text: str
@@ -60,7 +60,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class ScheduledSentence:
     """A sentence whose sound plays from `start_ms` to `end_ms` of the input clock."""
 
     text: str
@@ -79,20 +79,20 @@ class Spoken:
 
 
 @dataclass(slots=True)
-class Answer:
+class GeneratedAnswer:
     """A turn of the assistant while it is generated. Lines may join as long as it is."""
 
     reply: Reply
-    lines: deque[Line]
+    lines: deque[Sentence]
     due_ms: float
-    script: "Script | None" = None
+    script: "AnswerScript | None" = None
     calls: set[str] = field(default_factory=lambda: set[str]())
     """`toolUseId`s; results that come while it is generated join its lines."""
     shown: bool = False
     """Whether any of it went out, so that an onset has something to interrupt."""
     block: str = ""
     """Content id of the audio block that is open."""
-    spoken: list[Spoken] = field(default_factory=lambda: list[Spoken]())
+    spoken: list[ScheduledSentence] = field(default_factory=lambda: list[ScheduledSentence]())
     thinking: bool = False
     """More lines may come: a request to the host is under way."""
     waits: bool = False
@@ -108,8 +108,8 @@ class PendingCall:
     asked_ms: float
 
 
-type Wanted = float | Line | None
-type Script = Generator[Wanted, bytes, None]
+type ScriptWait = float | Sentence | None
+type AnswerScript = Generator[ScriptWait, bytes, None]
 """See `delivery`."""
 
 

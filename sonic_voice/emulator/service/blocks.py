@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Block:
+class OpenBlock:
     """A content block of the client's that is open."""
 
     role: str
@@ -23,16 +23,16 @@ class Block:
         return "".join(self.parts)
 
 
-class Blocks:
+class OpenBlocks:
     """Open blocks by `contentName`, and every name there ever was."""
 
     def __init__(self) -> None:
-        self._open: dict[str, Block] = {}
+        self._open: dict[str, OpenBlock] = {}
         self._names: set[str] = set()
         self.audio: str | None = None
         """Name of the open audio container."""
 
-    def open(self, content: str, block: Block) -> bool:
+    def open(self, content: str, block: OpenBlock) -> bool:
         """Enter `block`. False if its name is empty or that of an open one."""
         if not content or content in self._open:
             return False
@@ -46,7 +46,7 @@ class Blocks:
         """Whether the name was ever used."""
         return content in self._names
 
-    def find(self, content: str) -> Block | None:
+    def find(self, content: str) -> OpenBlock | None:
         """The open block of that name."""
         return self._open.get(content)
 

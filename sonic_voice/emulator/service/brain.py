@@ -1,6 +1,6 @@
 """Who the emulator talks as: the port between a conversation and what thinks of the answers.
 
-A `Brain` is configured once and serves any number of streams. Each stream gets a `Partner` of its
+A `Brain` is configured once and serves any number of streams. Each stream gets a `BrainSession` of its
 own, which remembers what it likes, reads no clock, and is told everything in the order of the
 input clock:
 
@@ -35,7 +35,7 @@ NO_WORDS = "something I could not make out"
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class ConversationSetup:
     """What a conversation is begun with; it cannot change later."""
 
     locale: str = "en-US"
@@ -57,7 +57,7 @@ class ToolRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ChatRequest:
     """A request that only the host can carry out: the body for a chat endpoint, as JSON."""
 
     body_json: str
@@ -86,12 +86,12 @@ class Reply:
     broken: BreakHow | None = None
     notes: tuple[tuple[str, str], ...] = ()
     """Rule and text of what the log should know."""
-    ask: Ask | None = None
+    ask: ChatRequest | None = None
     more: bool = False
     """Whether `thought` will be called again for this turn."""
 
 
-class Partner(Protocol):
+class BrainSession(Protocol):
     """One stream's side of a conversation. Calls come in the order of the input clock."""
 
     def told(self, role: str, text: str) -> None:
@@ -128,7 +128,7 @@ class Brain(Protocol):
         """The voice that speaks; None: the client's choice."""
         ...
 
-    def begin(self, opening: Opening) -> Partner:
+    def begin(self, opening: ConversationSetup) -> BrainSession:
         """A partner for a new stream."""
         ...
 

@@ -123,7 +123,7 @@ def tool_result(result_json: str) -> dict[str, Any] | None:
     return result if isinstance(result, dict) else None  # pyright: ignore[reportUnknownVariableType]
 
 
-class History:
+class HistoryCheck:
     """The chat history as it comes in: its order and its size (reference 2.9)."""
 
     def __init__(self, limits: Limits) -> None:

@@ -3,8 +3,8 @@
 An answer is a generator over the input clock. It yields
 
 - the position, in milliseconds of input, that it waits for;
-- a `Line` whose sound it needs;
-- None, to wait for the next thought: the answer is still being thought of (`effects.Think`).
+- a `Sentence` whose sound it needs;
+- None, to wait for the next thought: the answer is still being thought of (`effects.StartChatRequest`).
 
 Sound goes out at `pace` times real time; it is taken to be *played* in real time from its first
 chunk. FINAL texts repeat what was played, at the pace of playing, and once the turn's sound is all
@@ -17,21 +17,21 @@ from collections.abc import Generator
 
 from ...catalog import VoiceModel
 from .answers import (
-    Answer,
-    Clock,
-    Line,
+    AnswerScript,
+    GeneratedAnswer,
+    InputClock,
     PendingCall,
-    Script,
-    Spoken,
+    ScheduledSentence,
+    ScriptWait,
+    Sentence,
     Timing,
-    Wanted,
     chunks,
     pcm_bytes,
 )
 from .brain import Brain, Reply
 from .effects import Break
-from .output import Outbox
-from .usage import MS_PER_SPEECH_TOKEN, Meter, speech_tokens
+from .output import ServiceOutput
+from .usage import MS_PER_SPEECH_TOKEN, UsageCounter, speech_tokens
 
 GENERATED_AHEAD_MS = 20 * MS_PER_SPEECH_TOKEN
 """Sound is generated before it is sent: a first step of usage comes before the audio block."""
@@ -44,27 +44,27 @@ class Delivery:
         self,
         model: VoiceModel,
         brain: Brain,
-        outbox: Outbox,
-        meter: Meter,
+        output: ServiceOutput,
+        counter: UsageCounter,
         timing: Timing,
-        clock: Clock,
+        clock: InputClock,
         rate_hz: int,
     ) -> None:
         self._model = model
         self._brain = brain
-        self._out = outbox
-        self._meter = meter
+        self._out = output
+        self._counter = counter
         self._timing = timing
         self._clock = clock
         self._rate_hz = rate_hz
         self.calls: dict[str, PendingCall] = {}
         """By `toolUseId`; whoever takes a result removes it."""
-        self.finals: deque[tuple[Spoken, str]] = deque()
+        self.finals: deque[tuple[ScheduledSentence, str]] = deque()
         """Sentences that are to be repeated as FINAL, with their stop reasons."""
         self.played_ms = 0.0
         """When all sound so far will have been played."""
 
-    def reply(self, answer: Answer, at_ms: float) -> Script:
+    def reply(self, answer: GeneratedAnswer, at_ms: float) -> AnswerScript:
         """The answer to an utterance that ended at `at_ms`."""
         reply = answer.reply
         at_ms += reply.delay_ms
@@ -80,7 +80,7 @@ class Delivery:
         if not texts and reply.error is None and reply.broken is None:
             return  # silent until the result
         at_ms += self._timing.text_ms
-        answer.lines.extendleft(Line(text, reply.wav) for text in reversed(texts))
+        answer.lines.extendleft(Sentence(text, reply.wav) for text in reversed(texts))
         # Synthesis takes its time: its sound is asked for before the text is due.
         ready = (yield from self._sound(answer.lines[0])) if texts else b""
         yield at_ms
@@ -88,14 +88,14 @@ class Delivery:
             return
         yield from self.speech(answer, at_ms, ready)
 
-    def thoughts(self, answer: Answer, at_ms: float) -> Script:
+    def thoughts(self, answer: GeneratedAnswer, at_ms: float) -> AnswerScript:
         """An answer whose lines come while it is given, at `at_ms` at the earliest."""
         yield at_ms
         yield from _thinking(answer)
         if answer.lines:
             yield from self.speech(answer, max(at_ms, self._clock.now_ms))
 
-    def speech(self, answer: Answer, at_ms: float, ready: bytes = b"") -> Script:
+    def speech(self, answer: GeneratedAnswer, at_ms: float, ready: bytes = b"") -> AnswerScript:
         """Say the lines of `answer`, each as text and sound, and end the turn.
 
         `ready` is the sound of the first, if it is there already.
@@ -112,7 +112,7 @@ class Delivery:
             answer.block = self._out.audio_block(self._rate_hz)
             start_ms = max(at_ms, self.played_ms)
             self.played_ms = start_ms + sound_ms
-            answer.spoken.append(Spoken(text, start_ms, self.played_ms))
+            answer.spoken.append(ScheduledSentence(text, start_ms, self.played_ms))
             sent = 0
             for chunk in chunks(pcm, self._rate_hz, v1=not self._model.speech_events):
                 if not answer.lines and sent * 2 >= len(pcm) and self._fault(answer.reply):
@@ -138,7 +138,7 @@ class Delivery:
         self._out.text("ASSISTANT", "FINAL", spoken.text, stop)
         return spoken.text
 
-    def cut(self, answer: Answer | None) -> list[Spoken]:
+    def cut(self, answer: GeneratedAnswer | None) -> list[ScheduledSentence]:
         """Nothing more is played, of `answer` or before it; returns what was not told as FINAL."""
         spoken = [final for final, _ in self.finals]
         if answer is not None:
@@ -148,12 +148,12 @@ class Delivery:
         self.played_ms = self._clock.now_ms
         return spoken
 
-    def close(self, answer: Answer) -> None:
+    def close(self, answer: GeneratedAnswer) -> None:
         """Leave no block of `answer` open."""
         if answer.block:
             self._out.end(answer.block, "AUDIO", "INTERRUPTED")
 
-    def _sound(self, line: Line) -> Generator[Wanted, bytes, bytes]:
+    def _sound(self, line: Sentence) -> Generator[ScriptWait, bytes, bytes]:
         """The sound of `line`, never empty."""
         pcm = (yield line) if line.wav is None else self._brain.sound(line.wav, self._rate_hz)
         return pcm or bytes(pcm_bytes(MS_PER_SPEECH_TOKEN, self._rate_hz))
@@ -161,19 +161,19 @@ class Delivery:
     def _count(self, counted: int, sound_ms: float, generated_ms: float) -> int:
         """Report sound generated up to there, of which `counted` tokens were; how many now."""
         tokens = speech_tokens(min(sound_ms, generated_ms))
-        self._out.usage(self._meter.speech(tokens - counted))
+        self._out.usage(self._counter.speech(tokens - counted))
         return tokens
 
-    def _show(self, answer: Answer, line: Line) -> str:
+    def _show(self, answer: GeneratedAnswer, line: Sentence) -> str:
         """Send the text of `line`; a later one of a turn begins with a space (3.6)."""
         text = f" {line.text.strip()}" if answer.shown else line.text.strip()
-        self._out.usage(self._meter.sentence(text, first=not answer.shown))
+        self._out.usage(self._counter.sentence(text, first=not answer.shown))
         self._out.text("ASSISTANT", "SPECULATIVE", text)
         answer.shown = True
         return text
 
-    def _end_turn(self, answer: Answer) -> None:
-        self._out.usage(self._meter.end_of_turn())
+    def _end_turn(self, answer: GeneratedAnswer) -> None:
+        self._out.usage(self._counter.end_of_turn())
         stops = ["END_TURN"] + ["PARTIAL_TURN"] * len(answer.spoken)
         self.finals.extend(zip(answer.spoken, stops, strict=False))
 
@@ -189,7 +189,7 @@ class Delivery:
         return len(pcm) / pcm_bytes(1000, self._rate_hz) * 1000
 
 
-def _thinking(answer: Answer) -> Script:
+def _thinking(answer: GeneratedAnswer) -> AnswerScript:
     """Wait until there is a line to say, or none will come."""
     while answer.thinking and not answer.lines:
         yield None

@@ -8,7 +8,7 @@ the synthesis or the machine, the service sees the same calls in the same order,
 played at 50 times its speed gives the same events as in real time. `Recognize` is the same for
 the ears.
 
-`Think` alone is not waited for: a chat endpoint takes seconds, in which the user's audio goes on
+`StartChatRequest` alone is not waited for: a chat endpoint takes seconds, in which the user's audio goes on
 and may interrupt. The host carries it out beside the stream and hands back each piece by `thought`
 when it comes, between two inputs. So a conversation with such a brain is not deterministic.
 
@@ -57,11 +57,11 @@ class Recognize:
 
 
 @dataclass(frozen=True, slots=True)
-class Think:
+class StartChatRequest:
     """Ask the chat endpoint: `body_json` is the request. Only a host with one gets it.
 
     Call `thought(key, piece)` with each piece of the answer as it comes, and with None at its end.
-    At most one request is under way: `Dismiss` of the former comes before the next.
+    At most one request is under way: `CancelChatRequest` of the former comes before the next.
     """
 
     key: int
@@ -69,7 +69,7 @@ class Think:
 
 
 @dataclass(frozen=True, slots=True)
-class Dismiss:
+class CancelChatRequest:
     """Nobody waits for the rest of request `key` any longer: cancel it."""
 
     key: int
@@ -118,7 +118,18 @@ class Note:
     rule: str
 
 
-type Effect = Emit | Speak | Listen | Recognize | Think | Dismiss | Fail | Break | Finish | Note
+type Effect = (
+    Emit
+    | Speak
+    | Listen
+    | Recognize
+    | StartChatRequest
+    | CancelChatRequest
+    | Fail
+    | Break
+    | Finish
+    | Note
+)
 
 type Expiry = Literal["life", "idle"]
 """`life`: the connection's eight minutes are over. `idle`: nothing was sent for 55 s."""
@@ -139,8 +150,8 @@ class Service(Protocol):
         """The words of the utterance of `Recognize` number `key`."""
         ...
 
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
-        """A piece of the answer to `Think` number `key`; None: that was all."""
+    def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
+        """A piece of the answer to `StartChatRequest` number `key`; None: that was all."""
         ...
 
     def end_of_input(self) -> list[Effect]:
@@ -172,7 +183,7 @@ class StreamRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class StreamRefusal:
     """An HTTP error instead of a stream (reference 1.7): `ThrottlingException` with 429."""
 
     status: int
@@ -180,11 +191,11 @@ class Refusal:
     message: str
 
 
-type ServiceFactory = Callable[[StreamRequest], Service | Refusal]
+type ServiceFactory = Callable[[StreamRequest], Service | StreamRefusal]
 """Asked once a request and its signature are in order."""
 
 
-class Utterance(Protocol):
+class UtteranceRecognizer(Protocol):
     """Speech while it is heard; `finish` blocks until its words are known."""
 
     def feed(self, pcm: bytes) -> None:
@@ -200,7 +211,7 @@ class Utterance(Protocol):
         ...
 
 
-type Hear = Callable[[int], Utterance]
+type RecognizerFactory = Callable[[int], UtteranceRecognizer]
 """`(rate_hz)` to a new utterance; what a host needs to recognise words."""
 
 type Consult = Callable[[str], AsyncGenerator[str]]

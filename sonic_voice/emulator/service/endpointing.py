@@ -29,14 +29,14 @@ class SpeechDetector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Began:
+class SpeechBegan:
     """The user speaks since `onset_ms`."""
 
     onset_ms: int
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class SpeechEnded:
     """The user, who spoke from `onset_ms` to `end_ms`, has finished; noticed at `detected_ms`."""
 
     onset_ms: int
@@ -44,10 +44,10 @@ class Ended:
     detected_ms: int
 
 
-class Ears:
-    """Turns probabilities into `Began` and `Ended`.
+class Endpointer:
+    """Turns probabilities into `SpeechBegan` and `SpeechEnded`.
 
-    `Began` is told `notice_ms` after the onset: the service takes that long (reference 3.4).
+    `SpeechBegan` is told `notice_ms` after the onset: the service takes that long (reference 3.4).
     """
 
     def __init__(self, endpoint_ms: int, notice_ms: int) -> None:
@@ -64,7 +64,7 @@ class Ears:
         """Whether the user speaks now, told or not yet."""
         return self._onset_ms is not None
 
-    def hear(self, probability: float) -> list[Began | Ended]:
+    def feed(self, probability: float) -> list[SpeechBegan | SpeechEnded]:
         """The next window; what is to be told at its end."""
         self._now_ms += WINDOW_MS
         if self._onset_ms is None:
@@ -77,14 +77,14 @@ class Ears:
             self._quiet = self._quiet + 1 if probability < SILENCE_UNDER else 0
         return self._tell(self._onset_ms)
 
-    def _tell(self, onset_ms: int) -> list[Began | Ended]:
-        told: list[Began | Ended] = []
+    def _tell(self, onset_ms: int) -> list[SpeechBegan | SpeechEnded]:
+        told: list[SpeechBegan | SpeechEnded] = []
         ended = self._quiet * WINDOW_MS >= self._endpoint_ms
         if not self._told and (ended or self._now_ms - onset_ms >= self._notice_ms):
             self._told = True
-            told.append(Began(onset_ms))
+            told.append(SpeechBegan(onset_ms))
         if ended:
             end_ms = self._now_ms - self._quiet * WINDOW_MS
-            told.append(Ended(onset_ms, end_ms, self._now_ms))
+            told.append(SpeechEnded(onset_ms, end_ms, self._now_ms))
             self._onset_ms, self._loud = None, 0
         return told

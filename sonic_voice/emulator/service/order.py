@@ -39,7 +39,7 @@ OPEN_PROMPT = "Error(s):\nError 1 : All prompts must be closed before ending ses
 """The only text here that nobody has recorded: worded after its neighbour."""
 
 
-class State(Enum):
+class StreamState(Enum):
     """How far a stream is."""
 
     NEW = auto()
@@ -51,7 +51,7 @@ class State(Enum):
     OVER = auto()
 
 
-class Came(Enum):
+class InputKind(Enum):
     """What may come; the end of the audio container is told from the end of other blocks."""
 
     SESSION_START = auto()
@@ -80,69 +80,75 @@ class Refused:
 class Tolerated:
     """Goes on in `state`; noted as `rule`. In strict mode refused with `text`."""
 
-    state: State
+    state: StreamState
     rule: str
     text: str
 
 
-type Verdict = State | Refused | Tolerated
+type Verdict = StreamState | Refused | Tolerated
 
-_CAME: dict[type, Came] = {
-    SessionStart: Came.SESSION_START,
-    PromptStart: Came.PROMPT_START,
-    TextStart: Came.TEXT_START,
-    AudioStart: Came.AUDIO_START,
-    ToolResultStart: Came.TOOL_START,
-    TextInput: Came.TEXT,
-    AudioInput: Came.AUDIO,
-    ToolResult: Came.RESULT,
-    ContentEnd: Came.BLOCK_END,
-    PromptEnd: Came.PROMPT_END,
-    SessionEnd: Came.SESSION_END,
-    UnknownInput: Came.UNKNOWN,
+_CAME: dict[type, InputKind] = {
+    SessionStart: InputKind.SESSION_START,
+    PromptStart: InputKind.PROMPT_START,
+    TextStart: InputKind.TEXT_START,
+    AudioStart: InputKind.AUDIO_START,
+    ToolResultStart: InputKind.TOOL_START,
+    TextInput: InputKind.TEXT,
+    AudioInput: InputKind.AUDIO,
+    ToolResult: InputKind.RESULT,
+    ContentEnd: InputKind.BLOCK_END,
+    PromptEnd: InputKind.PROMPT_END,
+    SessionEnd: InputKind.SESSION_END,
+    UnknownInput: InputKind.UNKNOWN,
 }
 
 
-def came(record: Input, audio: str | None) -> Came:
+def input_kind(record: Input, audio: str | None) -> InputKind:
     """What `record` is; `audio` is the name of the open audio container."""
     if isinstance(record, ContentEnd) and record.content == audio:
-        return Came.AUDIO_END
+        return InputKind.AUDIO_END
     return _CAME[type(record)]
 
 
-def verdict(state: State, what: Came) -> Verdict:
+def verdict(state: StreamState, what: InputKind) -> Verdict:
     """What the service says to `what` in `state`."""
     return TABLE.get((state, what), _OUT_OF_PLACE)
 
 
 _OUT_OF_PLACE = Refused(INVALID)
 
-NEW, SESSION, PROMPT, LIVE, QUIET, ENDED, OVER = State
+NEW, SESSION, PROMPT, LIVE, QUIET, ENDED, OVER = StreamState
 _IN_A_PROMPT = (PROMPT, LIVE, QUIET)
 
-_BLOCKS = (Came.TEXT_START, Came.TEXT, Came.TOOL_START, Came.RESULT, Came.BLOCK_END)
-_TABLE: dict[tuple[State, Came], Verdict] = {
-    (NEW, Came.SESSION_START): SESSION,
-    (SESSION, Came.PROMPT_START): PROMPT,
-    (SESSION, Came.SESSION_END): Refused(NO_PROMPT),
+_BLOCKS = (
+    InputKind.TEXT_START,
+    InputKind.TEXT,
+    InputKind.TOOL_START,
+    InputKind.RESULT,
+    InputKind.BLOCK_END,
+)
+_TABLE: dict[tuple[StreamState, InputKind], Verdict] = {
+    (NEW, InputKind.SESSION_START): SESSION,
+    (SESSION, InputKind.PROMPT_START): PROMPT,
+    (SESSION, InputKind.SESSION_END): Refused(NO_PROMPT),
     # A prompt without audio cannot end; one whose container is still open may, for one client.
-    (PROMPT, Came.AUDIO_START): LIVE,
-    (PROMPT, Came.PROMPT_END): Refused(NO_AUDIO),
-    (LIVE, Came.AUDIO): LIVE,
-    (LIVE, Came.AUDIO_START): Refused(UNEXPECTED),
-    (LIVE, Came.AUDIO_END): QUIET,
-    (LIVE, Came.PROMPT_END): Tolerated(ENDED, "open-audio", OPEN_CONTENT),
-    (QUIET, Came.AUDIO_START): Tolerated(LIVE, "second-audio", UNEXPECTED),
-    (QUIET, Came.AUDIO): Tolerated(QUIET, "late-audio", INVALID),
-    (QUIET, Came.PROMPT_END): ENDED,
-    (ENDED, Came.AUDIO): Tolerated(ENDED, "late-audio", INVALID),
-    (ENDED, Came.SESSION_END): OVER,
+    (PROMPT, InputKind.AUDIO_START): LIVE,
+    (PROMPT, InputKind.PROMPT_END): Refused(NO_AUDIO),
+    (LIVE, InputKind.AUDIO): LIVE,
+    (LIVE, InputKind.AUDIO_START): Refused(UNEXPECTED),
+    (LIVE, InputKind.AUDIO_END): QUIET,
+    (LIVE, InputKind.PROMPT_END): Tolerated(ENDED, "open-audio", OPEN_CONTENT),
+    (QUIET, InputKind.AUDIO_START): Tolerated(LIVE, "second-audio", UNEXPECTED),
+    (QUIET, InputKind.AUDIO): Tolerated(QUIET, "late-audio", INVALID),
+    (QUIET, InputKind.PROMPT_END): ENDED,
+    (ENDED, InputKind.AUDIO): Tolerated(ENDED, "late-audio", INVALID),
+    (ENDED, InputKind.SESSION_END): OVER,
 } | {(state, block): state for state in _IN_A_PROMPT for block in _BLOCKS}
 for _state in _IN_A_PROMPT:
-    _TABLE[_state, Came.SESSION_END] = Tolerated(OVER, "open-prompt", OPEN_PROMPT)
+    _TABLE[_state, InputKind.SESSION_END] = Tolerated(OVER, "open-prompt", OPEN_PROMPT)
 # `connectionEnd` of one client is such a name; it stands where `sessionEnd` belongs.
 for _state in (SESSION, *_IN_A_PROMPT, ENDED):
-    _TABLE[_state, Came.UNKNOWN] = Tolerated(_state, "unknown-event", INVALID)
+    _TABLE[_state, InputKind.UNKNOWN] = Tolerated(_state, "unknown-event", INVALID)
 
-TABLE: Mapping[tuple[State, Came], Verdict] = MappingProxyType(_TABLE)
+TABLE: Mapping[tuple[StreamState, InputKind], Verdict] = MappingProxyType(_TABLE)
 """What is legal, and what is refused or tolerated with a text of its own."""

@@ -28,7 +28,7 @@ from ...wire import (
 from .effects import Break, Effect, Emit, Fail, Finish, Listen, Note, Recognize, Speak
 
 
-class Outbox:
+class ServiceOutput:
     """Effects in their order, until the host takes them. Nothing follows a last effect."""
 
     def __init__(self, new_id: Callable[[], str], request_id: str) -> None:

@@ -34,14 +34,23 @@ from ...wire import (
 )
 from . import checks
 from .answers import Timing
-from .blocks import Block, Blocks
-from .brain import Brain, Opening
+from .blocks import OpenBlock, OpenBlocks
+from .brain import Brain, ConversationSetup
 from .effects import Effect, Expiry, Fail, Finish, Note
 from .endpointing import SpeechDetector
-from .order import INVALID, NO_AUDIO, OPEN_CONTENT, Refused, State, Tolerated, came, verdict
-from .output import Outbox
-from .turns import Turns
-from .usage import Meter
+from .order import (
+    INVALID,
+    NO_AUDIO,
+    OPEN_CONTENT,
+    Refused,
+    StreamState,
+    Tolerated,
+    input_kind,
+    verdict,
+)
+from .output import ServiceOutput
+from .turns import PromptTurns
+from .usage import UsageCounter
 
 type DetectorFactory = Callable[[int], SpeechDetector]
 """A new detector for samples of so many Hz."""
@@ -87,16 +96,16 @@ class SonicService:
         self._timing = timing or Timing()
         self._recognizes = recognizes
         self._idle_s = idle_s or model.limits.idle_s
-        self._out = Outbox(new_id, request_id)
-        self._meter = Meter()
-        self._state = State.NEW
+        self._out = ServiceOutput(new_id, request_id)
+        self._counter = UsageCounter()
+        self._state = StreamState.NEW
         self._session = SessionStart()
         self._prompt = ""
-        self._turns: Turns | None = None
-        self._blocks = Blocks()
+        self._turns: PromptTurns | None = None
+        self._blocks = OpenBlocks()
         self._listened = False
         self._roles: set[str] = set()
-        self._history = checks.History(model.limits)
+        self._history = checks.HistoryCheck(model.limits)
         self._acts: dict[type, Callable[[Any], None]] = {
             SessionStart: self._on_session_start,
             PromptStart: self._on_prompt_start,
@@ -141,18 +150,18 @@ class SonicService:
             self._turns.words(key, text)
         return self._out.take()
 
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
-        """A piece of the answer to `Think` number `key`; None: that was all."""
+    def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
+        """A piece of the answer to `StartChatRequest` number `key`; None: that was all."""
         if self._turns is not None:
-            self._turns.thought(key, piece)
+            self._turns.chat_piece(key, piece)
         return self._out.take()
 
     def end_of_input(self) -> list[Effect]:
         """Nothing more will come. Without `sessionEnd` before it, it is noted."""
-        if self._state is not State.OVER:
+        if self._state is not StreamState.OVER:
             self._out.note("no-goodbye", f"the input ended in state {self._state.name}")
             self._end_prompt()
-            self._state = State.OVER
+            self._state = StreamState.OVER
             self._out.put(Finish())
         return self._out.take()
 
@@ -173,7 +182,7 @@ class SonicService:
     # Order.
 
     def _take(self, record: Input) -> None:
-        what = came(record, self._blocks.audio)
+        what = input_kind(record, self._blocks.audio)
         self._check_content(record)
         match verdict(self._state, what):
             case Refused(text):
@@ -218,22 +227,22 @@ class SonicService:
         self._prompt = record.prompt
         self._out.prompt(record.prompt)
         for tool in record.tools:
-            self._meter.prompt(tool.name + tool.description + tool.schema_json)
-        self._turns = Turns(
+            self._counter.prompt(tool.name + tool.description + tool.schema_json)
+        self._turns = PromptTurns(
             self._model,
             self._brain,
             self._out,
-            self._meter,
+            self._counter,
             self._timing,
             voice=record.voice,
             rate_hz=record.rate_hz,
-            opening=Opening(
+            opening=ConversationSetup(
                 self._locale(record.voice), record.tools, record.tool_choice, self._session
             ),
             sensitivity=self._session.endpointing,
             recognizes=self._recognizes,
         )
-        self._out.usage(self._meter.opening())
+        self._out.usage(self._counter.opening())
 
     def _locale(self, voice: str) -> str:
         voice = self._brain.voice or voice
@@ -243,19 +252,19 @@ class SonicService:
         _refuse(checks.text_start(record, self._model))
         if record.role in ("SYSTEM", "SYSTEM_SPEECH"):
             self._on_system_start(record.role)
-            self._open(record.prompt, record.content, Block(record.role))
+            self._open(record.prompt, record.content, OpenBlock(record.role))
             return
-        live = self._state is not State.PROMPT
+        live = self._state is not StreamState.PROMPT
         if not live:
             self._check_alternation(record.role)
         interactive = live and record.interactive and record.role == "USER"
-        self._open(record.prompt, record.content, Block(record.role, not live, interactive))
+        self._open(record.prompt, record.content, OpenBlock(record.role, not live, interactive))
 
     def _on_system_start(self, role: str) -> None:
         if role in self._roles:
             _refuse(checks.DUPLICATE_SYSTEM if role == "SYSTEM" else INVALID)
         self._roles.add(role)
-        if self._history.messages or self._state is not State.PROMPT:
+        if self._history.messages or self._state is not StreamState.PROMPT:
             self._tolerate("late-system", f"{role} came after the history", INVALID)
 
     def _check_alternation(self, role: str) -> None:
@@ -270,7 +279,7 @@ class SonicService:
         if self._blocks.any_history():
             raise _RefusedError(checks.HISTORY_OPEN)
         _refuse(checks.audio_start(record, self._model))
-        self._open(record.prompt, record.content, Block("AUDIO"))
+        self._open(record.prompt, record.content, OpenBlock("AUDIO"))
         self._prompt_turns.open_audio(record.rate_hz, self._new_detector(record.rate_hz))
 
     def _on_result_start(self, record: ToolResultStart) -> None:
@@ -278,7 +287,7 @@ class SonicService:
         taken = self._blocks.answers(record.tool_use)
         if taken or not self._prompt_turns.expects(record.tool_use):
             raise _RefusedError(INVALID)  # unknown, or answered already (reference 8.4)
-        self._open(record.prompt, record.content, Block("TOOL", call=record.tool_use))
+        self._open(record.prompt, record.content, OpenBlock("TOOL", call=record.tool_use))
 
     # Content.
 
@@ -300,7 +309,7 @@ class SonicService:
         elif block.role == "SYSTEM" and _size(block.text) > self._model.limits.system_bytes:
             raise _RefusedError(INVALID)
         if block.history or block.role == "SYSTEM":
-            self._meter.prompt(record.text)
+            self._counter.prompt(record.text)
 
     def _on_result(self, record: ToolResult) -> None:
         block = self._block(record.prompt, record.content)
@@ -353,19 +362,19 @@ class SonicService:
     # The book of blocks.
 
     @property
-    def _prompt_turns(self) -> Turns:
+    def _prompt_turns(self) -> PromptTurns:
         if self._turns is None:
             raise _RefusedError(INVALID)
         return self._turns
 
-    def _open(self, prompt: str, content: str, block: Block) -> None:
+    def _open(self, prompt: str, content: str, block: OpenBlock) -> None:
         self._check_prompt(prompt)
         if self._blocks.known(content) and not self._blocks.find(content):
             self._tolerate("content-name", f"contentName {content} was used before", INVALID)
         if not self._blocks.open(content, block):
             raise _RefusedError(INVALID)
 
-    def _block(self, prompt: str, content: str) -> Block:
+    def _block(self, prompt: str, content: str) -> OpenBlock:
         self._check_prompt(prompt)
         block = self._blocks.find(content)
         if block is None:

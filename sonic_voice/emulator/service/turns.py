@@ -21,13 +21,13 @@ from typing import Any
 
 from ...catalog import VoiceModel
 from ...config import BYTES_PER_SAMPLE
-from .answers import Answer, Clock, Line, Timing, pcm_bytes
-from .brain import NO_WORDS, Ask, Brain, Opening, Reply
+from .answers import GeneratedAnswer, InputClock, Sentence, Timing, pcm_bytes
+from .brain import NO_WORDS, Brain, ChatRequest, ConversationSetup, Reply
 from .delivery import Delivery
-from .effects import Dismiss, Think
-from .endpointing import WINDOW_MS, Began, Ears, Ended, SpeechDetector
-from .output import Outbox
-from .usage import MS_PER_SPEECH_TOKEN, Meter, whole_tokens
+from .effects import CancelChatRequest, StartChatRequest
+from .endpointing import WINDOW_MS, Endpointer, SpeechBegan, SpeechDetector, SpeechEnded
+from .output import ServiceOutput
+from .usage import MS_PER_SPEECH_TOKEN, UsageCounter, whole_tokens
 
 PREROLL_MS = 320
 """What a recogniser is given of the time before the onset: a soft consonant is heard late."""
@@ -38,7 +38,7 @@ TYPED_AFTER_MS = 68
 """Audio that must be in before a typed turn is answered: 66 ms are not enough (2.10)."""
 
 
-class Turns:
+class PromptTurns:
     """One prompt's conversation. Feed it, then `take` from the outbox.
 
     After a `Speak` nothing but `sound` may be called; whatever came with it waits.
@@ -48,34 +48,36 @@ class Turns:
         self,
         model: VoiceModel,
         brain: Brain,
-        outbox: Outbox,
-        meter: Meter,
+        output: ServiceOutput,
+        counter: UsageCounter,
         timing: Timing,
         *,
         voice: str,
         rate_hz: int,
-        opening: Opening,
+        opening: ConversationSetup,
         sensitivity: str | None,
         recognizes: bool = False,
     ) -> None:
         self._model = model
-        self._out = outbox
-        self._meter = meter
+        self._out = output
+        self._counter = counter
         self._timing = timing
         self._voice = brain.voice or voice
         self._rate_hz = rate_hz
-        self._partner = brain.begin(opening)
+        self._brain_session = brain.begin(opening)
         self._endpoint_ms = brain.endpoint_ms or timing.endpoint_ms(sensitivity)
-        self._clock = Clock()  # of all containers; offsets count from the container's beginning
-        self._delivery = Delivery(model, brain, outbox, meter, timing, self._clock, rate_hz)
+        self._clock = (
+            InputClock()
+        )  # of all containers; offsets count from the container's beginning
+        self._delivery = Delivery(model, brain, output, counter, timing, self._clock, rate_hz)
         self._pcm = bytearray()
-        self._told: deque[Began | Ended] = deque()
+        self._speech_events: deque[SpeechBegan | SpeechEnded] = deque()
         self._typed: deque[tuple[int, str]] = deque()
-        self._answer: Answer | None = None
-        self._queue: deque[Answer] = deque()
+        self._answer: GeneratedAnswer | None = None
+        self._queue: deque[GeneratedAnswer] = deque()
         self._asked: int | None = None  # the request under way, by its number
         self._asks = 0
-        self._thinker: Answer | None = None  # the answer it is for
+        self._thinker: GeneratedAnswer | None = None  # the answer it is for
         self._speaking = 0
         self._awaited: int | None = None
         self._recognizes = recognizes
@@ -85,7 +87,7 @@ class Turns:
         self._listening = False
         self._awaited_words: int | None = None
         self._flushing = False
-        self._ears: Ears | None = None
+        self._endpointer: Endpointer | None = None
 
     # What comes in.
 
@@ -96,7 +98,7 @@ class Turns:
         self._detector = detector
         self._input_hz = rate_hz
         self._began_ms = self._now_ms
-        self._ears = Ears(self._endpoint_ms, self._timing.notice_ms)
+        self._endpointer = Endpointer(self._endpoint_ms, self._timing.notice_ms)
 
     def audio(self, pcm: bytes) -> None:
         """More samples: the clock moves."""
@@ -112,7 +114,7 @@ class Turns:
 
     def told(self, role: str, text: str) -> None:
         """A text of the client that wants no answer: system prompt or history."""
-        self._partner.told(role, text)
+        self._brain_session.told(role, text)
 
     def expects(self, call: str) -> bool:
         """Whether a result for this `toolUseId` is still to come."""
@@ -122,7 +124,7 @@ class Turns:
         """The result of a tool call that was expected."""
         self._flushing = False
         pending = self._delivery.calls.pop(call)
-        reply = self._partner.result(pending.number, result)
+        reply = self._brain_session.result(pending.number, result)
         self._note(reply)
         if reply.say or reply.ask is not None:
             answer = self._answer
@@ -130,22 +132,22 @@ class Turns:
                 periods = int((self._now_ms - pending.asked_ms) // self._timing.result_ms) + 1
                 due_ms = pending.asked_ms + periods * self._timing.result_ms
                 answer = self._plan(reply, due_ms + reply.delay_ms)
-            answer.lines.extend(Line(line) for line in reply.say)
+            answer.lines.extend(Sentence(line) for line in reply.say)
             if reply.ask is not None:
                 self._think(answer, reply.ask)
         self._run()
 
-    def thought(self, key: int, piece: str | None) -> None:
+    def chat_piece(self, key: int, piece: str | None) -> None:
         """A piece of the answer to request `key`; of a dismissed one it is ignored."""
         answer = self._thinker
         if key != self._asked or answer is None:
             return
         if piece is None:
             self._asked = None  # the host has ended it
-        reply = self._partner.thought(piece)
+        reply = self._brain_session.thought(piece)
         self._note(reply)
         answer.waits = False
-        answer.lines.extend(Line(line) for line in reply.say)
+        answer.lines.extend(Sentence(line) for line in reply.say)
         if reply.ask is not None:
             self._think(answer, reply.ask)
         elif piece is None or not reply.more:
@@ -181,7 +183,7 @@ class Turns:
         if self._answer is not None:
             self._delivery.close(self._answer)
         self._dismiss()
-        self._answer, self._awaited, self._ears = None, None, None
+        self._answer, self._awaited, self._endpointer = None, None, None
         self._queue.clear()
         self._delivery.finals.clear()
         self._typed.clear()
@@ -195,37 +197,37 @@ class Turns:
 
     def _window(self) -> bool:
         """Move the clock by a window, if one is in."""
-        if self._ears is None or len(self._pcm) < self._window_bytes:
+        if self._endpointer is None or len(self._pcm) < self._window_bytes:
             return False
         window = bytes(self._pcm[: self._window_bytes])
         del self._pcm[: self._window_bytes]
         self._clock.now_ms += WINDOW_MS
-        told = self._ears.hear(self._detector.probability(window))
-        self._told.extend(told)
+        told = self._endpointer.feed(self._detector.probability(window))
+        self._speech_events.extend(told)
         if self._recognizes:
             self._listen(window, told)
         return True
 
-    def _listen(self, window: bytes, told: list[Began | Ended]) -> None:
+    def _listen(self, window: bytes, told: list[SpeechBegan | SpeechEnded]) -> None:
         """Give the host what is spoken, from a little before the onset to the end."""
         self._recent.append(window)
-        if any(isinstance(event, Began) for event in told):
+        if any(isinstance(event, SpeechBegan) for event in told):
             self._listening = True
             self._utterance += 1
             self._out.listen(self._utterance, b"".join(self._recent), self._input_hz)
         elif self._listening:
             self._out.listen(self._utterance, window, self._input_hz)
-        if any(isinstance(event, Ended) for event in told):
+        if any(isinstance(event, SpeechEnded) for event in told):
             self._listening = False
             self._recent.clear()
 
     def _hearing(self) -> bool:
         """What was heard in the last window, after all that was due before its end."""
-        if self._told:
-            match self._told.popleft():
-                case Began(onset_ms):
+        if self._speech_events:
+            match self._speech_events.popleft():
+                case SpeechBegan(onset_ms):
                     self._began(onset_ms)
-                case Ended() as ended:
+                case SpeechEnded() as ended:
                     self._ended(ended)
             return True
         # What was typed while the user speaks is a turn of its own, after this one.
@@ -241,10 +243,10 @@ class Turns:
 
     @property
     def _user_speaks(self) -> bool:
-        return self._ears is not None and self._ears.speaking
+        return self._endpointer is not None and self._endpointer.speaking
 
     def _left_ms(self) -> float:
-        if self._ears is None or len(self._pcm) >= self._window_bytes:
+        if self._endpointer is None or len(self._pcm) >= self._window_bytes:
             return 0.0
         return len(self._pcm) * WINDOW_MS / self._window_bytes
 
@@ -252,7 +254,7 @@ class Turns:
         """The answer's next step, or a waiting answer's first, if due."""
         answer = self._answer
         if answer is None:
-            if not self._queue or self._told or self._user_speaks:
+            if not self._queue or self._speech_events or self._user_speaks:
                 return False
             if not self._due(self._queue[0].due_ms):
                 return False
@@ -267,7 +269,7 @@ class Turns:
         """The FINAL text of a sentence that has been played."""
         played = self._delivery.final()
         if played is not None:
-            self._partner.played(played.strip())
+            self._brain_session.played(played.strip())
         return played is not None
 
     def _due(self, due_ms: float) -> bool:
@@ -278,12 +280,12 @@ class Turns:
     def _began(self, onset_ms: int) -> None:
         if self._model.speech_events:
             self._out.speech_start(self._offset(onset_ms))
-        self._out.usage(self._meter.first_turn())
+        self._out.usage(self._counter.first_turn())
         self._interrupt()
 
-    def _ended(self, ended: Ended) -> None:
+    def _ended(self, ended: SpeechEnded) -> None:
         onset_ms, detected_ms = self._began_ms + ended.onset_ms, self._began_ms + ended.detected_ms
-        self._out.usage(self._meter.utterance(onset_ms, detected_ms))
+        self._out.usage(self._counter.utterance(onset_ms, detected_ms))
         self._out.completion_start()
         if self._model.speech_events:
             self._out.speech_end(self._offset(ended.end_ms), self._offset(ended.detected_ms))
@@ -294,18 +296,18 @@ class Turns:
             self._answer_speech(None)
 
     def _answer_speech(self, words: str | None) -> None:
-        reply = self._partner.hear(words)
+        reply = self._brain_session.hear(words)
         self._out.text("USER", "FINAL", self._transcript(reply.words or words or NO_WORDS))
-        self._out.usage(self._meter.reply())
+        self._out.usage(self._counter.reply())
         self._reply(reply, self._now_ms)
         self._typed = deque((max(at_ms, self._now_ms), text) for at_ms, text in self._typed)
 
     def _answer_typed(self, at_ms: int, text: str) -> None:
         self._interrupt()
-        self._out.usage([*self._meter.first_turn(), *self._meter.typed(text)])
+        self._out.usage([*self._counter.first_turn(), *self._counter.typed(text)])
         self._out.completion_start()
-        reply = self._partner.hear(text, typed=True)
-        self._out.usage(self._meter.reply())
+        reply = self._brain_session.hear(text, typed=True)
+        self._out.usage(self._counter.reply())
         self._reply(reply, at_ms + self._timing.typed_ms - self._timing.text_ms)
 
     def _transcript(self, words: str) -> str:
@@ -334,15 +336,15 @@ class Turns:
         for sentence in spoken:
             if heard := sentence.heard(self._now_ms):
                 self._out.text("ASSISTANT", "FINAL", heard)
-                self._partner.played(heard.strip())
-        self._out.usage(self._meter.end_of_turn())
+                self._brain_session.played(heard.strip())
+        self._out.usage(self._counter.end_of_turn())
 
     # The assistant's turn.
 
     def _reply(self, reply: Reply, from_ms: float) -> None:
         """Begin the answer to an utterance that ended at `from_ms`."""
         self._note(reply)
-        answer = Answer(reply, deque(), from_ms)
+        answer = GeneratedAnswer(reply, deque(), from_ms)
         if reply.ask is None:
             answer.script = self._delivery.reply(answer, from_ms)
         else:  # what was asked before, and not said yet, is asked again with it
@@ -351,9 +353,9 @@ class Turns:
             answer.script = self._delivery.thoughts(answer, from_ms + self._timing.text_ms)
         self._begin(answer)
 
-    def _plan(self, reply: Reply, due_ms: float) -> Answer:
+    def _plan(self, reply: Reply, due_ms: float) -> GeneratedAnswer:
         """An answer of its own, from when it is due and nobody speaks."""
-        answer = Answer(reply, deque(), due_ms)
+        answer = GeneratedAnswer(reply, deque(), due_ms)
         if reply.calls:
             answer.script = self._delivery.reply(answer, due_ms)
         elif reply.ask is not None:
@@ -363,11 +365,11 @@ class Turns:
         self._queue.append(answer)
         return answer
 
-    def _begin(self, answer: Answer) -> None:
+    def _begin(self, answer: GeneratedAnswer) -> None:
         self._answer = answer
         self._resume(answer, None)
 
-    def _resume(self, answer: Answer, pcm: bytes | None) -> None:
+    def _resume(self, answer: GeneratedAnswer, pcm: bytes | None) -> None:
         """Run the answer to its next wait."""
         assert answer.script is not None
         try:
@@ -376,7 +378,7 @@ class Turns:
             if self._answer is answer:
                 self._answer = None
             return
-        if isinstance(wanted, Line):
+        if isinstance(wanted, Sentence):
             self._speaking += 1
             self._awaited = self._speaking
             self._out.speak(self._speaking, wanted.text.strip(), self._voice, self._rate_hz)
@@ -385,18 +387,18 @@ class Turns:
         else:
             answer.due_ms = wanted
 
-    def _think(self, answer: Answer, ask: Ask) -> None:
+    def _think(self, answer: GeneratedAnswer, ask: ChatRequest) -> None:
         """Have the host ask for what `answer` says next."""
         self._dismiss()
         self._asks += 1
         self._asked, self._thinker = self._asks, answer
         answer.thinking = True
-        self._out.put(Think(self._asks, ask.body_json))
+        self._out.put(StartChatRequest(self._asks, ask.body_json))
 
     def _dismiss(self) -> None:
         """No more thoughts are waited for."""
         if self._asked is not None:
-            self._out.put(Dismiss(self._asked))
+            self._out.put(CancelChatRequest(self._asked))
         if self._thinker is not None:
             self._thinker.thinking = self._thinker.waits = False
         self._asked = self._thinker = None

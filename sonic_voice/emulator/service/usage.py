@@ -44,7 +44,7 @@ def text_tokens(text: str) -> int:
     return max(1, -(-len(text.encode("utf-8", "replace")) // BYTES_PER_TEXT_TOKEN))
 
 
-class Meter:
+class UsageCounter:
     """BridgeMetrics one session. Every method returns the deltas to report now, in order.
 
     `total` is what has been reported, as long as all that is returned is reported.
