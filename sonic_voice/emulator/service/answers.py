@@ -23,7 +23,7 @@ class Timing:
     """The delays of the service, in milliseconds of input audio (reference 3.4, 3.12)."""
 
     notice_ms: int = 320
-    """From the onset to `userSpeechStart`; 335 and 856 were recorded."""
+    """Delay from the onset to `userSpeechStart`; 335 and 856 were recorded."""
     high_ms: int = ENDPOINT_MS["HIGH"]
     """Silence that ends an utterance at the sensitivity HIGH."""
     medium_ms: int = ENDPOINT_MS["MEDIUM"]
@@ -31,15 +31,15 @@ class Timing:
     low_ms: int = ENDPOINT_MS["LOW"]
     """Silence that ends an utterance at the sensitivity LOW."""
     tool_ms: int = 288
-    """From `userSpeechEnd` to `toolUse`; 266 to 309 were recorded."""
+    """Delay from `userSpeechEnd` to `toolUse`; 266 to 309 were recorded."""
     text_ms: int = 608
-    """From `userSpeechEnd` to the first SPECULATIVE text; 560 to 755 were recorded."""
+    """Delay from `userSpeechEnd` to the first SPECULATIVE text; 560 to 755 were recorded."""
     typed_ms: int = 800
-    """From a typed turn to the first SPECULATIVE text. In recordings the first audio came after
-    573 to 1343."""
+    """Delay from a typed turn to the first SPECULATIVE text. In recordings the first audio came
+    after 573 to 1343."""
     sound_ms: int = 120
-    """From a SPECULATIVE text to its first audio, which was recorded about 630 and 750 after the
-    end of the speech."""
+    """Delay from a SPECULATIVE text to its first audio, which was recorded about 630 and 750 after
+    the end of the speech."""
     result_ms: int = 608
     """Grid for answers to tool results: a result is answered at the next multiple of this after
     the call, so that small differences in the speed of the client's tool do not move the answer
@@ -104,7 +104,7 @@ class GeneratedAnswer:
     """A turn of the assistant while it is generated. Sentences may be added until it ends."""
 
     reply: Reply
-    lines: deque[Sentence]
+    sentences: deque[Sentence]
     """Sentences that have not been said yet."""
     due_ms: float
     """Position on the input clock at which the answer goes on."""
@@ -114,15 +114,15 @@ class GeneratedAnswer:
     """The `toolUseId`s of the answer's calls. The replies to results that come while the answer is
     generated join its sentences."""
     shown: bool = False
-    """Whether any part of the answer was sent, so that a barge-in has something to interrupt."""
+    """True once any part of the answer was sent, so that a barge-in has something to interrupt."""
     block: str = ""
     """Content id of the open audio block, or empty."""
     spoken: list[ScheduledSentence] = field(default_factory=lambda: list[ScheduledSentence]())
     """Sentences whose sound was sent, or is being sent."""
-    thinking: bool = False
-    """Whether a chat request is in progress, from which more sentences may come."""
-    waits: bool = False
-    """Whether the answer waits for such sentences, and not for the clock."""
+    chat_in_progress: bool = False
+    """True while a chat request is in progress, from which more sentences may come."""
+    waits_for_chat: bool = False
+    """True while the answer waits for such sentences, and not for the clock."""
 
 
 @dataclass(slots=True)

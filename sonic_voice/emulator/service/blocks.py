@@ -10,15 +10,15 @@ class OpenBlock:
     role: str
     """SYSTEM, SYSTEM_SPEECH, USER or ASSISTANT for text; AUDIO; TOOL."""
     history: bool = False
-    """Whether the block is a message of the chat history."""
+    """True if the block is a message of the chat history."""
     live: bool = False
-    """Whether the block is interactive text of the user during the conversation."""
+    """True if the block is interactive text of the user during the conversation."""
     call: str = ""
     """The `toolUseId` that a tool result answers; empty for other blocks."""
     parts: list[str] = field(default_factory=lambda: list[str]())
     """The texts that were sent for the block, in their order."""
     filled: bool = False
-    """Whether the block has any content."""
+    """True once the block has any content."""
 
     @property
     def text(self) -> str:

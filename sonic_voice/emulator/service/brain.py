@@ -98,7 +98,7 @@ class Reply:
     ask: ChatRequest | None = None
     """A request whose answer continues this reply."""
     more: bool = False
-    """Whether `thought` will be called again for this turn."""
+    """True while `thought` will be called again for this turn."""
 
 
 class BrainSession(Protocol):

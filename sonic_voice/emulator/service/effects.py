@@ -54,7 +54,7 @@ class Listen:
     pcm: bytes
     """Mono s16le samples."""
     rate_hz: int
-    """Their sample rate, in hertz."""
+    """Sample rate of `pcm`, in hertz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Fail:
     modelled: bool = True
     """False to send an `error` frame instead, whose code may be any name."""
     injected: bool = False
-    """Whether this is a requested fault, and not the result of anything that the client did."""
+    """True for a requested fault, which is not the result of anything that the client did."""
 
 
 type Breakage = Literal["reset", "cut", "cut-mid-frame", "goaway", "mute"]
@@ -129,7 +129,7 @@ class Note:
     """An effect: log a mistake of the client that was tolerated, as a warning."""
 
     text: str
-    """What the client did."""
+    """Description of the mistake."""
     rule: str
     """Name under which such mistakes are counted."""
 
