@@ -268,7 +268,7 @@ async def test_who_never_gets_to_a_request_is_let_go(
     timeouts = ConnectionTimeouts(request_s=0.2)
     async with Emulator(service(), tls=False, connection_timeouts=timeouts) as running:
         await exchange(running, beginning)
-    assert "has no stream and is let go" in the_log.text
+    assert "has no stream and is closed" in the_log.text
 
 
 async def test_a_handshake_that_fails_is_said_once(the_log: pytest.LogCaptureFixture) -> None:

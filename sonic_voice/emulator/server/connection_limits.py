@@ -1,12 +1,12 @@
-"""Who may come in at the emulator's port, and how long one may stand in the doorway.
+"""Connection limits of the emulator's port: TLS handshake, first request and idle timeouts.
 
-A connection that has no stream open is of use to nobody for long. One that never asks for a
-stream, or takes for ever to say so (a byte of its headers now and then), is let go, and so is one
-whose streams are over, with a GOAWAY, as any load balancer does it: see `ConnectionTimeouts`. An open stream
-has limits of its own (`served.StreamTimeouts`).
+A connection without an open stream is closed with a GOAWAY, as load balancers do it: when it never
+asks for a stream, when it takes too long to do so (a byte of its headers now and then), and when
+its streams are over. See `ConnectionTimeouts`. An open stream has limits of its own
+(`stream_handler.StreamTimeouts`).
 
-Whoever speaks something else than HTTP/2 over TLS is told so where there is a way to tell, and a
-line of the log says what came. Nothing that arrives can end more than its own connection.
+A client that does not speak HTTP/2 over TLS is told so where there is a way to tell it, and a line
+of the log says what it sent. Nothing that a client sends can end more than its own connection.
 """
 
 import asyncio
@@ -25,9 +25,12 @@ from ...http2.stream import H2Stream
 _log = logging.getLogger(__name__)
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""The bytes that every HTTP/2 client sends first (RFC 9113, 3.4)."""
 MAX_FRAME_BYTES = 16_384
-"""HTTP/2's own limit, as long as nobody announces another (RFC 9113, 4.2)."""
+"""Maximum payload of an HTTP/2 frame, in bytes: the default, which this server does not change
+(RFC 9113, 4.2)."""
 _FRAME_HEADER_BYTES = 9
+"""Length of the header of an HTTP/2 frame, in bytes (RFC 9113, 4.1)."""
 _HTTP1 = re.compile(rb"[A-Z]{1,16} [^\r\n]{0,8000} HTTP/1\.[01]\r?\n")
 _TELL_HTTP1 = b"This is Amazon Bedrock's streaming operation, emulated: it speaks HTTP/2 only.\n"
 _HTTP1_ANSWER = (
@@ -38,24 +41,26 @@ _HTTP1_ANSWER = (
 
 @dataclass(frozen=True, slots=True)
 class ConnectionTimeouts:
-    """How long a connection may do without a stream, in seconds."""
+    """The time that a connection may spend without a stream, in seconds."""
 
     handshake_s: float = 10.0
-    """From the TCP connection to the end of the TLS handshake."""
+    """Maximum time from the TCP connection to the end of the TLS handshake."""
     request_s: float = 10.0
-    """From there to the end of the first request's headers."""
+    """Maximum time from the end of the handshake to the end of the first request's headers."""
     idle_s: float = 60.0
-    """Between two looks whether a connection that had a stream still has one."""
+    """Interval at which a connection that had a stream is checked for another one."""
 
 
 _connecting: ContextVar["ServerConnection"] = ContextVar("connecting")
-"""Whose handshake it is: asyncio accepts each connection in a context of its own."""
+"""The connection whose handshake is in progress. asyncio accepts each connection in a context of
+its own."""
 
 type OnRequest = Callable[[H2Connection, H2Stream], None]
+"""A function that is called with each new request, by its connection and its stream."""
 
 
 class LoggingSSLObject(ssl.SSLObject):
-    """Tells the log why a handshake failed; asyncio does so in debug mode alone."""
+    """An SSL object that logs why a handshake failed. asyncio does so only in debug mode."""
 
     def do_handshake(self) -> None:
         """See `ssl.SSLObject`."""
@@ -78,14 +83,21 @@ def _advice(reason: str) -> str:
 
 
 class FrameSizeCheck:
-    """Looks at the lengths that frames claim: h2 believes 16 MB until they are all there."""
+    """A check of the lengths that HTTP/2 frames announce.
+
+    h2 accepts up to 16 MB and rejects an oversized frame only when all of it has been received.
+    """
 
     def __init__(self) -> None:
         self._header = bytearray()
         self._left = 0
 
     def fits(self, data: bytes) -> bool:
-        """Whether every frame that begins in the next bytes is of a size that we allow."""
+        """Return whether every frame that begins in the next bytes has an allowed size.
+
+        Args:
+            data: The next bytes of the connection, cut anywhere.
+        """
         at = 0
         while at < len(data):
             if self._left:
@@ -105,7 +117,13 @@ class FrameSizeCheck:
 
 
 class ServerConnections:
-    """All connections from the moment they are accepted."""
+    """The connections of a server, from the moment at which they are accepted.
+
+    Args:
+        on_request: Called with each new request.
+        window_bytes: Bytes that a client may send on a stream before they are read.
+        timeouts: The limits of a connection.
+    """
 
     def __init__(
         self, on_request: OnRequest, window_bytes: int, timeouts: ConnectionTimeouts
@@ -114,22 +132,26 @@ class ServerConnections:
         self.window_bytes = window_bytes
         self.on_request = on_request
         self.open_connections: set[ServerConnection] = set()
-        """Those that are past the handshake and not gone."""
+        """Connections that have finished their handshake and have not ended."""
         self.handshake_timers: set[asyncio.TimerHandle] = set()
-        """One for each that is in its handshake."""
+        """The timers of the connections that are in their handshake."""
 
     def open(self) -> "ServerConnection":
-        """The protocol of one more connection."""
+        """Return the protocol of a new connection, as `create_server` needs it."""
         return ServerConnection(self)
 
-    async def aclose(self, patience_s: float) -> None:
-        """Say goodbye to all, and cut off who has not gone after `patience_s`."""
+    async def aclose(self, grace_s: float) -> None:
+        """Close every connection with a GOAWAY, and wait until all have ended.
+
+        Args:
+            grace_s: Seconds after which connections that are still open are aborted.
+        """
         for timer in self.handshake_timers:
             timer.cancel()
         for connection in tuple(self.open_connections):
             connection.close()
         if closing := [connection.closed for connection in self.open_connections]:
-            await asyncio.wait(closing, timeout=patience_s)
+            await asyncio.wait(closing, timeout=grace_s)
         for connection in tuple(self.open_connections):
             connection.cut()
         if closing := [connection.closed for connection in self.open_connections]:
@@ -137,7 +159,11 @@ class ServerConnections:
 
 
 class ServerConnection(H2Connection):
-    """A client's connection. It gets our side of HTTP/2 once it has begun with its own."""
+    """A client's connection. HTTP/2 begins once the client has sent its preface.
+
+    Args:
+        connections: The connections of the server, with the limits.
+    """
 
     def __init__(self, connections: ServerConnections) -> None:
         super().__init__(
@@ -145,9 +171,9 @@ class ServerConnection(H2Connection):
             window_bytes=connections.window_bytes,
         )
         self._connections = connections
-        self._peer = "somebody"
+        self._client_name = "a client"
         _connecting.set(self)
-        self._preface = b""
+        self._first_bytes = b""
         self._frame_sizes = FrameSizeCheck()
         self._timer = self._loop.call_later(
             connections.timeouts.handshake_s, self._handshake_timed_out
@@ -155,7 +181,11 @@ class ServerConnection(H2Connection):
         connections.handshake_timers.add(self._timer)
 
     def handshake_failed(self, why: str) -> None:
-        """There will be no connection; asyncio does not tell."""
+        """Log a failed handshake. asyncio calls no method of a protocol in that case.
+
+        Args:
+            why: The reason.
+        """
         self._cancel_timer()
         _log.info("a TLS handshake failed: %s", why)
 
@@ -164,26 +194,26 @@ class ServerConnection(H2Connection):
         self._cancel_timer()
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self._peer = f"{peer[0]}:{peer[1]}" if peer else self._peer
+        self._client_name = f"{peer[0]}:{peer[1]}" if peer else self._client_name
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
-            _log.info("%s did not ask for HTTP/2 in its TLS handshake (ALPN)", self._peer)
+            _log.info("%s did not ask for HTTP/2 in its TLS handshake (ALPN)", self._client_name)
         self._connections.open_connections.add(self)
         self._timer = self._loop.call_later(
-            self._connections.timeouts.request_s, self._close_if_idle
+            self._connections.timeouts.request_s, self._close_without_streams
         )
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         try:
-            if self._preface != _PREFACE:
+            if self._first_bytes != _PREFACE:
                 data = self._read_preface(data)
             if data and not self._frame_sizes.fits(data):
                 self.drop(ConnectionLost("Its frames are larger than HTTP/2 allows.", reason="cut"))
             elif data:
                 super().data_received(data)
         except Exception as error:
-            _log.exception("what %s sent broke its connection", self._peer)
+            _log.exception("what %s sent broke its connection", self._client_name)
             self.drop(ConnectionLost(f"The connection broke: {error}.", reason="cut"))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -194,24 +224,28 @@ class ServerConnection(H2Connection):
 
     def drop(self, error: NetworkError) -> None:
         """See `H2Connection`."""
-        _log.info("%s is cut off: %s", self._peer, error.message)
+        _log.info("%s is cut off: %s", self._client_name, error.message)
         super().drop(error)
 
     def _read_preface(self, data: bytes) -> bytes:
-        """Read the client's first bytes; returns the frames that came behind its preface."""
-        came = self._preface + data
-        self._preface = came[: len(_PREFACE)]
+        """Read the client's first bytes, and begin HTTP/2 after its preface.
+
+        Returns:
+            The bytes behind the preface; none while it is not complete, or if it is wrong.
+        """
+        received = self._first_bytes + data
+        self._first_bytes = received[: len(_PREFACE)]
         transport = self._transport
         if transport is None or transport.is_closing():
             return b""
-        if self._preface == _PREFACE:
+        if self._first_bytes == _PREFACE:
             super().connection_made(transport)
             super().data_received(_PREFACE)
-            return came[len(_PREFACE) :]
-        if _PREFACE.startswith(self._preface):
+            return received[len(_PREFACE) :]
+        if _PREFACE.startswith(self._first_bytes):
             return b""
-        if _HTTP1.match(came):
-            _log.info("%s speaks HTTP/1.1; this operation needs HTTP/2", self._peer)
+        if _HTTP1.match(received):
+            _log.info("%s speaks HTTP/1.1; this operation needs HTTP/2", self._client_name)
             transport.write(_HTTP1_ANSWER)
             transport.close()
         else:
@@ -224,14 +258,14 @@ class ServerConnection(H2Connection):
 
     def _handshake_timed_out(self) -> None:
         self._connections.handshake_timers.discard(self._timer)
-        _log.info("somebody connected and did not come to the end of a TLS handshake")
+        _log.info("a client did not come to the end of a TLS handshake")
 
-    def _close_if_idle(self) -> None:
-        """No stream for too long; or not yet, and another look then."""
+    def _close_without_streams(self) -> None:
+        """Close the connection if it has no stream, else check again after `idle_s`."""
         if self._streams:
             self._timer = self._loop.call_later(
-                self._connections.timeouts.idle_s, self._close_if_idle
+                self._connections.timeouts.idle_s, self._close_without_streams
             )
             return
-        _log.info("%s has no stream and is let go", self._peer)
+        _log.info("%s has no stream and is closed", self._client_name)
         self.close()
