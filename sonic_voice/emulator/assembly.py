@@ -1,4 +1,4 @@
-"""Puts an emulator together: service, brain, speech engines, faults and server."""
+"""The assembly of an emulator: service, brain, speech engines, faults and server."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,40 +35,45 @@ from .service.effects import (
 from .service.latency import latency
 
 TYPICAL_INPUT_HZ = 16_000
-"""What clients send, by and large; another rate is heard as well, a little later at first."""
+"""Sample rate that most clients send, in hertz, for which speech detection is prepared. Other
+rates work, too, with a small delay at first."""
 
 type RecognitionChoice = Literal["default", "auto", "light", "good", "none"]
+"""The recogniser of an emulator; see `Behaviour.ears`."""
 type OnNote = Callable[[StreamRequest, Note], None]
+"""A function that is called with each tolerated mistake of a client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How an emulator differs from the service as it is on a good day.
+    """The settings in which an emulator differs from the undisturbed real service.
 
-    The defaults are for use inside a program: every model lives, and no limit is shortened.
+    The defaults are for use inside a program: every model is available, also past its end of life,
+    and no limit is shortened.
     """
 
     strict: bool = False
-    """Refuse what real clients are known to do wrong."""
+    """True to refuse mistakes that real clients are known to make."""
     models: tuple[str, ...] = ()
-    """Ids of the models that are offered; empty: all."""
+    """Ids of the models that are offered. Empty: all."""
     allow_retired: bool = True
-    """Whether models past their end of life still answer."""
+    """True to offer models past their end of life."""
     latency: str = "typical"
-    """A name of `latency.PROFILES`."""
+    """The name of a profile in `latency.PROFILES`."""
     timeouts: StreamTimeouts = field(default_factory=StreamTimeouts)
     """Wall-clock limits of a stream."""
     max_streams: int | None = None
-    """More streams at once than so many are throttled."""
+    """Maximum number of concurrent streams; more are throttled. None: no maximum."""
     ears: RecognitionChoice = "default"
-    """Who hears words. `default`: nobody where there is a scenario, which knows them; else what is
-    installed."""
+    """The recogniser of words. `default`: none with a scenario, which knows the words, and
+    otherwise the best that is installed."""
     voices: speech.Quality = "light"
-    """Who speaks. The good ones take a processor for a tenth of the time that they speak."""
+    """Quality of the voices. Good ones need a processor for a tenth of the time that they speak."""
     brain: str = ""
-    """`openai:URL#MODEL`: a chat endpoint answers, instead of a scenario or small talk."""
+    """The chat endpoint that answers instead of a scenario or small talk, as `openai:URL#MODEL`.
+    Empty: none."""
     faults: tuple[str, ...] = ()
-    """Each `NAME[:ARGUMENT][@STREAMS]`: see `faults`."""
+    """Faults, each as `NAME[:ARGUMENT][@STREAMS]`; see `faults`."""
 
 
 def emulator(
@@ -83,16 +88,31 @@ def emulator(
     watches: Sequence[Watch] = (),
     on_note: OnNote | None = None,
 ) -> Emulator:
-    """An emulator that plays `scenario`, or its built-in dialogue; to be entered.
+    """Return an emulator, which must be entered as an async context manager.
 
-    `strict` refuses what real clients are known to do wrong; otherwise `on_note` hears of it. It
-    is short for a `behaviour` of that. `keys`, `authority` and `watches`: see `Emulator`.
-    Raises `ScenarioError` for a scenario that cannot be read, `ConfigError` for an unknown model,
-    latency, fault or brain, and for an engine that is not installed.
+    Args:
+        scenario: A scenario file. None: small talk, or the built-in dialogue where no words are
+            recognised.
+        host: The name or address to listen at.
+        port: The TCP port; 0 takes a free one.
+        strict: Whether to refuse mistakes that real clients are known to make. Only used without
+            `behaviour`.
+        behaviour: The settings of the emulator.
+        keys: The credentials that are accepted; see `Emulator`.
+        authority: Signs the server's certificate; see `Emulator`.
+        watches: Observe the streams.
+        on_note: Called with each mistake of a client that was tolerated.
+
+    Raises:
+        ScenarioError: The scenario cannot be read.
+        ConfigError: A model, latency, fault or brain is unknown, an engine is not installed, or
+            both a scenario and a brain are given.
     """
     behaviour = behaviour or Behaviour(strict=strict)
     if behaviour.brain and scenario:
-        raise ConfigError("There are two who answer.", hint="Give a scenario or a brain.")
+        raise ConfigError(
+            "A scenario and a brain cannot both answer.", hint="Give a scenario or a brain."
+        )
     played = load_scenario(Path(scenario)) if scenario else None
     recognizer_factory = _recognizer_factory(behaviour.ears, played)
     brain, consult = _brain(behaviour.brain, played, recognizes=recognizer_factory is not None)
@@ -119,7 +139,7 @@ def emulator(
 def _recognizer_factory(
     ears: RecognitionChoice, scenario: Scenario | None
 ) -> RecognizerFactory | None:
-    """The ears for words: a recogniser of this machine, prepared for the scenario's sentences."""
+    """Return a factory of recognisers that expect the scenario's sentences, or None."""
     if ears == "none" or (ears == "default" and scenario is not None):
         return None
     hints = scenario.hints if scenario is not None else ()
@@ -133,7 +153,10 @@ def _recognizer_factory(
 def _brain(
     chat: str, scenario: Scenario | None, *, recognizes: bool
 ) -> tuple[Brain, Consult | None]:
-    """A chat endpoint, the scenario, or small talk, which for the deaf is a fixed dialogue."""
+    """Return the brain, and the function that sends its chat requests, if it makes any.
+
+    Small talk needs words. Without a recogniser the built-in scenario takes its place.
+    """
     if chat:
         brain, endpoint = openai_brain(chat, speech.resample)
         return brain, endpoint.consult
@@ -148,7 +171,16 @@ def sonic_service(
     *,
     behaviour: Behaviour | None = None,
 ) -> ServiceFactory:
-    """Streams that talk as `brain`, with the ears of this machine."""
+    """Return the factory of an emulator's streams, with the speech detection of this machine.
+
+    Args:
+        brain: Decides the answers.
+        recognizer_factory: Recognises words. Only its presence matters here: the host calls it.
+        behaviour: The settings of the emulator.
+
+    Raises:
+        ConfigError: A model, latency or fault is unknown.
+    """
     behaviour = behaviour or Behaviour()
     faults = [parse_fault(text) for text in behaviour.faults]
     factory = service_factory(
@@ -165,7 +197,7 @@ def sonic_service(
 
 
 def _offered(factory: ServiceFactory, models: Sequence[str]) -> ServiceFactory:
-    """`factory`, for some models alone."""
+    """Return a factory that offers only some models, or `factory` itself without `models`."""
     ids = [voice_model(model).id for model in models]
 
     def new_service(request: StreamRequest) -> Service | StreamRefusal:

@@ -1,13 +1,14 @@
-"""The emulator's network side: TLS, HTTP/2, who may come in, and one task per stream.
+"""The emulator's network side: TLS, HTTP/2, connection limits, and one task per stream.
 
     async with Emulator(factory, synthesize=speak) as emulator:
         os.environ |= emulator.environment()     # any AWS SDK now talks to it
 
-Knows the wire and nothing of the conversation: requests and their signatures are checked here,
-frames in `served`, and what is said is decided by the `Service` that the factory makes. A client
-that speaks no HTTP/2, or no TLS, or rubbish, loses its connection and nothing else happens.
+This package knows the wire and nothing of the conversation. Requests and their signatures are
+checked here, frames in `stream_handler`, and the content of the conversation is decided by the
+`Service` that the factory makes. A client that does not speak HTTP/2 or TLS, or sends garbage,
+loses its connection, and nothing else happens.
 
-Source: protocol reference 1.1, 1.7 and 11.1.
+Source: reference 1.1, 1.7 and 11.1.
 """
 
 import asyncio
@@ -53,35 +54,52 @@ from .stream_handler import StreamHandler, StreamTimeouts
 _log = logging.getLogger(__name__)
 
 LOCAL_KEYS = AccessKeyPair("AKIALOCALEMULATOR000", "local-emulator-secret-key-of-no-account0")
-"""The credentials that the emulator takes: of no account, and no secret."""
+"""The credentials that the emulator accepts by default. They belong to no account and are not
+secret."""
 
 LOCAL_REGION = "us-east-1"
+"""The region that the emulator names to clients by default."""
 
 TOO_MANY = StreamRefusal(
     429, "ThrottlingException", "Too many requests, please wait before trying again."
 )
-"""To a stream over the limit of concurrent ones (reference 1.7); its text is Bedrock's usual."""
+"""Answer to a stream above the limit of concurrent streams (reference 1.7), with Bedrock's usual
+text."""
 
 SPEECH_THREADS = 16
-"""Most of them wait, each for one stream, for engines that do one thing at a time."""
+"""Threads for the speech engines. Most of them wait, each for one stream, for engines that do one
+thing at a time."""
 
 _ROUTE = re.compile(r"/model/(?P<model>[^/?]+)/invoke-with-bidirectional-stream")
 _KEPT_STATISTICS = 1000
+"""Number of streams whose statistics are kept."""
 _CLOSE_S = 0.5
-"""How long clients may take to answer the goodbye before they are cut off."""
+"""Seconds in which clients must answer a GOAWAY before their connection is aborted."""
 
 
 class Emulator:
-    """A local Bedrock that speaks Nova Sonic's stream. An async context manager.
+    """A local Bedrock endpoint with the stream of Nova Sonic. An async context manager.
 
-    `factory` makes the service of each stream or refuses it; `synthesize` speaks for it, in a
-    thread; `consult` asks a chat endpoint, for brains that need one; `prepare` is told in a thread,
-    before each stream, how many there will be. `port` 0 takes a free one.
-    `tls=False` is HTTP/2 by prior knowledge, for own tests. `strict` refuses what real clients are
-    known to do wrong; else `on_note` hears of it. At most `max_streams` at once, further ones are
-    throttled; None: any number. `keys` are accepted, and read at each request, so that a list may
-    change. `authority` signs the certificate; None: one for this run alone.
-    `watches` look on.
+    Args:
+        factory: Makes the service of each stream, or refuses it.
+        synthesize: Speaks a text; called in a thread. None: silence of a plausible length.
+        recognizer_factory: Returns a recogniser for an utterance. None: no words are recognised.
+        consult: Sends a chat request, for brains that need a chat endpoint.
+        prepare: Called in a thread before each stream, with the number of streams there will be.
+        host: The name or address to listen at.
+        port: The TCP port; 0 takes a free one.
+        tls: False for HTTP/2 with prior knowledge, for the tests of this project.
+        keys: The credentials that are accepted. They are read at each request, so a list may
+            change.
+        region: The region in `environment`.
+        timeouts: The limits of a stream.
+        strict: Whether to refuse mistakes that real clients are known to make.
+        on_note: Called with each such mistake that was not refused.
+        window_bytes: Bytes that a client may send on a stream before they are read.
+        max_streams: Maximum number of concurrent streams; more are throttled. None: no maximum.
+        authority: Signs the server's certificate. None: one for this run only.
+        connection_timeouts: The limits of a connection.
+        watches: Observe the streams.
     """
 
     def __init__(
@@ -107,9 +125,9 @@ class Emulator:
         watches: Sequence[Watch] = (),
     ) -> None:
         self.streams: deque[StreamStatistics] = deque(maxlen=_KEPT_STATISTICS)
-        """What the streams did, oldest first; the last thousand."""
+        """Statistics of the last thousand streams, oldest first."""
         self.ca_pem = b""
-        """The CA that signed the certificate: PEM. Empty without TLS."""
+        """The certificate of the CA, as PEM. Empty without TLS."""
         self.port = port
         self._factory = factory
         self._synthesize = synthesize or _silence
@@ -124,7 +142,7 @@ class Emulator:
         self._strict = strict
         self._on_note = on_note
         self._max_streams = max_streams
-        self._given = authority
+        self._given_authority = authority
         self._authority: CertificateAuthority | None = None
         self._watch = Watches(watches)
         self._connections = ServerConnections(
@@ -137,7 +155,7 @@ class Emulator:
 
     @property
     def endpoint(self) -> str:
-        """Where it listens, as a URL."""
+        """The URL at which the emulator listens."""
         host = "localhost" if self._host in {"127.0.0.1", "::1", "0.0.0.0"} else self._host
         # The Python SDK's signer cannot take a URL that names its scheme's own port.
         port = "" if self.port == (443 if self._tls else 80) else f":{self.port}"
@@ -145,13 +163,17 @@ class Emulator:
 
     @property
     def ca_file(self) -> Path:
-        """A PEM file with the CA, for as long as the emulator runs."""
+        """A PEM file with the certificate of the CA, which exists while the emulator runs.
+
+        Raises:
+            ConfigError: The emulator is not open, or runs without TLS.
+        """
         if self._authority is None:
             raise ConfigError("The emulator has no CA file: it is not open, or without TLS.")
         return self._authority.ca_file
 
     def environment(self) -> dict[str, str]:
-        """The variables that point any AWS SDK at this emulator."""
+        """Return the environment variables that direct any AWS SDK to this emulator."""
         keys = self._keys if isinstance(self._keys, AccessKeyPair) else self._keys[0]
         variables = {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint,
@@ -176,7 +198,7 @@ class Emulator:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End every stream and connection, within about a second. Idempotent."""
+        """End every stream and connection, within about a second. May be called again."""
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
@@ -185,7 +207,7 @@ class Emulator:
             await asyncio.wait(self._tasks)
         await self._connections.aclose(_CLOSE_S)
         if self._server is not None:
-            with suppress(TimeoutError):  # somebody may be stuck in a TLS handshake
+            with suppress(TimeoutError):  # a client may be stuck in a TLS handshake
                 await asyncio.wait_for(self._server.wait_closed(), _CLOSE_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._authority is not None:
@@ -212,7 +234,7 @@ class Emulator:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _certify(self) -> ssl.SSLContext:
-        self._authority = self._given or CertificateAuthority.of_this_run()
+        self._authority = self._given_authority or CertificateAuthority.of_this_run()
         self.ca_pem = self._authority.ca_pem
         context = self._authority.server_context(self._host)
         context.sslobject_class = LoggingSSLObject
@@ -261,7 +283,7 @@ class Emulator:
         try:
             service = self._factory(request)
         except Exception:
-            _log.exception("the factory of emulated services broke")
+            _log.exception("the factory of emulated services failed")
             return StreamRefusal(500, "InternalServerException", "The emulator broke; see its log.")
         if isinstance(service, StreamRefusal):
             return service
@@ -284,7 +306,11 @@ class Emulator:
     def _check(
         self, stream: H2Stream, request_id: str
     ) -> StreamRefusal | tuple[StreamRequest, SignedRequest]:
-        """Whether this request is one for a stream, and signed by someone we know."""
+        """Check the route and the signature of a request.
+
+        Returns:
+            The request and its signature, or the reason why it is refused.
+        """
         headers = _joined(stream.headers or [])
         headers.setdefault("host", headers.get(":authority", ""))
         path, _, query = headers.get(":path", "").partition("?")
@@ -310,7 +336,7 @@ class Emulator:
 async def _refuse(
     connection: H2Connection, stream: H2Stream, refusal: StreamRefusal, request_id: str
 ) -> None:
-    """An HTTP error instead of a stream (reference 1.7)."""
+    """Answer a request with an HTTP error instead of a stream (reference 1.7)."""
     _log.info("refused: %d %s: %s", refusal.status, refusal.code, refusal.message)
     connection.send_headers(
         stream,
@@ -327,7 +353,7 @@ async def _refuse(
 
 
 def _joined(headers: list[tuple[str, str]]) -> dict[str, str]:
-    """Headers by name; repeated ones joined, as signing does."""
+    """Return headers by name, with repeated ones joined by commas, as signatures need them."""
     joined: dict[str, str] = {}
     for name, value in headers:
         joined[name] = f"{joined[name]},{value}" if name in joined else value
@@ -335,5 +361,5 @@ def _joined(headers: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _silence(text: str, voice: str, rate_hz: int) -> bytes:
-    """Without a voice: a tenth of a second per word, so that timing can still be seen."""
+    """Return silence of a tenth of a second per word, which keeps the timing of an answer."""
     return bytes(2 * (rate_hz // 10) * max(1, len(text.split())))

@@ -81,7 +81,7 @@ class Endpointer:
 
     @property
     def speaking(self) -> bool:
-        """Whether the user is speaking now, also before `SpeechBegan` was returned."""
+        """True while the user speaks, also before `SpeechBegan` was returned."""
         return self._onset_ms is not None
 
     def feed(self, probability: float) -> list[SpeechBegan | SpeechEnded]:

@@ -43,7 +43,7 @@ class ServiceOutput:
         self._effects: list[Effect] = []
         self._completed = False
         self.closed = False
-        """Whether a final effect was added."""
+        """True once a final effect was added."""
         self._total = Tokens()
 
     def take(self) -> list[Effect]:
