@@ -171,11 +171,13 @@ class ServerConnection(H2Connection):
             window_bytes=connections.window_bytes,
         )
         self._connections = connections
+        self._accepted: asyncio.Transport | None = None
+        self._event_loop = asyncio.get_running_loop()
         self._client_name = "a client"
         _connecting.set(self)
         self._first_bytes = b""
         self._frame_sizes = FrameSizeCheck()
-        self._timer = self._loop.call_later(
+        self._timer = self._event_loop.call_later(
             connections.timeouts.handshake_s, self._handshake_timed_out
         )
         connections.handshake_timers.add(self._timer)
@@ -192,14 +194,15 @@ class ServerConnection(H2Connection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._cancel_timer()
-        self._transport = cast(asyncio.Transport, transport)
+        self._accepted = cast(asyncio.Transport, transport)
+        self.attach(self._accepted)  # HTTP/2 begins in `_read_preface`
         peer = transport.get_extra_info("peername")
         self._client_name = f"{peer[0]}:{peer[1]}" if peer else self._client_name
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
             _log.info("%s did not ask for HTTP/2 in its TLS handshake (ALPN)", self._client_name)
         self._connections.open_connections.add(self)
-        self._timer = self._loop.call_later(
+        self._timer = self._event_loop.call_later(
             self._connections.timeouts.request_s, self._close_without_streams
         )
 
@@ -235,7 +238,7 @@ class ServerConnection(H2Connection):
         """
         received = self._first_bytes + data
         self._first_bytes = received[: len(_PREFACE)]
-        transport = self._transport
+        transport = self._accepted
         if transport is None or transport.is_closing():
             return b""
         if self._first_bytes == _PREFACE:
@@ -262,8 +265,8 @@ class ServerConnection(H2Connection):
 
     def _close_without_streams(self) -> None:
         """Close the connection if it has no stream, else check again after `idle_s`."""
-        if self._streams:
-            self._timer = self._loop.call_later(
+        if self.has_streams:
+            self._timer = self._event_loop.call_later(
                 self._connections.timeouts.idle_s, self._close_without_streams
             )
             return
