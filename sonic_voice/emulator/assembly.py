@@ -19,6 +19,8 @@ from .observers import Watch
 from .scenario import Scenario, load_scenario
 from .server import LOCAL_KEYS, Emulator
 from .server.certificates import CertificateAuthority
+from .server.connection_limits import ConnectionLimits
+from .server.engines import Engines
 from .server.sigv4 import AccessKeyPair
 from .server.stream_handler import StreamTimeouts
 from .service.admission import service_factory
@@ -116,19 +118,22 @@ def emulator(
     played = load_scenario(Path(scenario)) if scenario else None
     recognizer_factory = _recognizer_factory(behaviour.ears, played)
     brain, consult = _brain(behaviour.brain, played, recognizes=recognizer_factory is not None)
-    return Emulator(
-        sonic_service(brain, recognizer_factory, behaviour=behaviour),
-        synthesize=speech.synthesizer(behaviour.voices),
-        recognizer_factory=recognizer_factory,
-        consult=consult,
-        prepare=lambda streams: speech.prepare(
+    engines = Engines(
+        speech.synthesizer(behaviour.voices),
+        recognizer_factory,
+        consult,
+        lambda streams: speech.prepare(
             TYPICAL_INPUT_HZ, streams * (1 if recognizer_factory is None else 2)
         ),
+    )
+    return Emulator(
+        sonic_service(brain, recognizer_factory, behaviour=behaviour),
+        engines=engines,
         host=host,
         port=port,
         strict=behaviour.strict,
         timeouts=behaviour.timeouts,
-        max_streams=behaviour.max_streams,
+        limits=ConnectionLimits(max_streams=behaviour.max_streams),
         keys=keys,
         authority=authority,
         watches=watches,

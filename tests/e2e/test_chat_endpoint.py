@@ -24,6 +24,7 @@ from sonic_voice.emulator.brains.chat_endpoint import (
     openai_brain,
 )
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
+from sonic_voice.emulator.server.engines import Engines
 from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.emulator.service.admission import service_factory
 from sonic_voice.emulator.service.effects import RecognizerFactory
@@ -152,8 +153,7 @@ async def emulated(
     )
     emulator = Emulator(
         factory,
-        recognizer_factory=hear,
-        consult=endpoint.consult,
+        engines=Engines(recognizer_factory=hear, consult=endpoint.consult),
         timeouts=StreamTimeouts(stall_s=0.05),
     )
     async with asyncio.timeout(PATIENCE_S), emulator:

@@ -20,6 +20,8 @@ import pytest
 
 from sonic_voice.bedrock import BedrockStream, BedrockTransport, EngineName
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
+from sonic_voice.emulator.server.connection_limits import ConnectionLimits
+from sonic_voice.emulator.server.engines import Engines
 from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.emulator.service.effects import (
     Break,
@@ -131,8 +133,9 @@ async def emulator(gate: threading.Event) -> AsyncIterator[Emulator]:
         return text.encode()
 
     timeouts = StreamTimeouts(stall_s=60)
+    limits = ConnectionLimits(window_bytes=SMALL_WINDOW_BYTES)
     async with Emulator(
-        admit, synthesize=speak, timeouts=timeouts, window_bytes=SMALL_WINDOW_BYTES
+        admit, engines=Engines(speak), timeouts=timeouts, limits=limits
     ) as emulator:
         yield emulator
 

@@ -24,6 +24,7 @@ from sonic_voice.emulator.assembly import Behaviour, sonic_service
 from sonic_voice.emulator.brains.scripted import ScenarioBrain
 from sonic_voice.emulator.scenario import load_scenario
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
+from sonic_voice.emulator.server.engines import Engines
 from sonic_voice.emulator.service.effects import Service, StreamRefusal, StreamRequest
 from sonic_voice.errors import DeadlineError, NetworkError, ServiceError, SonicError
 
@@ -147,7 +148,7 @@ async def faulty_service(fault: Fault, phase: Phase, folder: Path) -> AsyncGener
 
     async with AsyncExitStack() as stack:
         emulator = await stack.enter_async_context(
-            Emulator(factory, synthesize=speech.synthesizer("light"))
+            Emulator(factory, engines=Engines(speech.synthesizer("light")))
         )
         line = await stack.enter_async_context(relay(emulator.port))
         yield Faulty(f"https://localhost:{line.port}", emulator.ca_file, incident)

@@ -1,7 +1,7 @@
 """The way to an OpenAI-compatible chat endpoint: Ollama, llama.cpp, vLLM, or one far away.
 
     brain, endpoint = openai_brain("openai:http://localhost:11434/v1#llama3.2", senses.resample)
-    Emulator(sonic_service(brain, hear), consult=endpoint.consult, ...)
+    Emulator(sonic_service(brain, hear), engines=Engines(consult=endpoint.consult), ...)
 
 A request is a POST to `/chat/completions`, its answer a stream of server-sent events, or one JSON
 document from a server that does not stream. What goes wrong is logged with URL and status, and is

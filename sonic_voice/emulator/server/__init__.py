@@ -1,6 +1,6 @@
 """The emulator's network side: TLS, HTTP/2, connection limits, and one task per stream.
 
-    async with Emulator(factory, synthesize=speak) as emulator:
+    async with Emulator(factory, engines=Engines(speak)) as emulator:
         os.environ |= emulator.environment()     # any AWS SDK now talks to it
 
 This package knows the wire and nothing of the conversation. Requests and their signatures are
@@ -27,20 +27,18 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from ...errors import ConfigError, SonicError
-from ...http2.connection import STREAM_WINDOW_BYTES, H2Connection
+from ...http2.connection import H2Connection
 from ...http2.stream import H2Stream
 from ..observers import StreamStatistics, Watch, Watches
 from ..service.effects import (
-    Consult,
     Note,
-    RecognizerFactory,
     ServiceFactory,
     StreamRefusal,
     StreamRequest,
-    Synthesize,
 )
 from .certificates import CertificateAuthority
-from .connection_limits import ConnectionTimeouts, LoggingSSLObject, ServerConnections
+from .connection_limits import ConnectionLimits, LoggingSSLObject, ServerConnections
+from .engines import Engines
 from .sigv4 import (
     AccessKeyPair,
     AuthError,
@@ -82,10 +80,8 @@ class Emulator:
 
     Args:
         factory: Makes the service of each stream, or refuses it.
-        synthesize: Speaks a text; called in a thread. None: silence of a plausible length.
-        recognizer_factory: Returns a recogniser for an utterance. None: no words are recognised.
-        consult: Sends a chat request, for brains that need a chat endpoint.
-        prepare: Called in a thread before each stream, with the number of streams there will be.
+        engines: Speech synthesis, speech recognition and chat requests. None: silence for speech,
+            and none of the others.
         host: The name or address to listen at.
         port: The TCP port; 0 takes a free one.
         tls: False for HTTP/2 with prior knowledge, for the tests of this project.
@@ -95,10 +91,8 @@ class Emulator:
         timeouts: The limits of a stream.
         strict: Whether to refuse mistakes that real clients are known to make.
         on_note: Called with each such mistake that was not refused.
-        window_bytes: Bytes that a client may send on a stream before they are read.
-        max_streams: Maximum number of concurrent streams; more are throttled. None: no maximum.
         authority: Signs the server's certificate. None: one for this run only.
-        connection_timeouts: The limits of a connection.
+        limits: The limits of the connections, and of the number of streams.
         watches: Observe the streams.
     """
 
@@ -106,10 +100,7 @@ class Emulator:
         self,
         factory: ServiceFactory,
         *,
-        synthesize: Synthesize | None = None,
-        recognizer_factory: RecognizerFactory | None = None,
-        consult: Consult | None = None,
-        prepare: Callable[[int], None] | None = None,
+        engines: Engines | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         tls: bool = True,
@@ -118,10 +109,8 @@ class Emulator:
         timeouts: StreamTimeouts | None = None,
         strict: bool = False,
         on_note: Callable[[StreamRequest, Note], None] | None = None,
-        window_bytes: int = STREAM_WINDOW_BYTES,
-        max_streams: int | None = None,
         authority: CertificateAuthority | None = None,
-        connection_timeouts: ConnectionTimeouts | None = None,
+        limits: ConnectionLimits | None = None,
         watches: Sequence[Watch] = (),
     ) -> None:
         self.streams: deque[StreamStatistics] = deque(maxlen=_KEPT_STATISTICS)
@@ -130,10 +119,7 @@ class Emulator:
         """The certificate of the CA, as PEM. Empty without TLS."""
         self.port = port
         self._factory = factory
-        self._synthesize = synthesize or _silence
-        self._recognizer_factory = recognizer_factory
-        self._consult = consult
-        self._prepare = prepare
+        self._engines = engines or Engines()
         self._host = host
         self._tls = tls
         self._keys = keys
@@ -141,13 +127,11 @@ class Emulator:
         self._timeouts = timeouts or StreamTimeouts()
         self._strict = strict
         self._on_note = on_note
-        self._max_streams = max_streams
+        self._limits = limits or ConnectionLimits()
         self._given_authority = authority
         self._authority: CertificateAuthority | None = None
         self._watch = Watches(watches)
-        self._connections = ServerConnections(
-            self._accept, window_bytes, connection_timeouts or ConnectionTimeouts()
-        )
+        self._connections = ServerConnections(self._accept, self._limits)
         self._tasks: set[asyncio.Task[None]] = set()
         self._live = 0
         self._threads = ThreadPoolExecutor(SPEECH_THREADS, thread_name_prefix="emulator speech")
@@ -223,7 +207,7 @@ class Emulator:
                 self._host,
                 self.port,
                 ssl=context,
-                ssl_handshake_timeout=self._connections.timeouts.handshake_s if context else None,
+                ssl_handshake_timeout=self._limits.handshake_s if context else None,
                 ssl_shutdown_timeout=_CLOSE_S if context else None,
             )
         except OSError as error:
@@ -264,9 +248,9 @@ class Emulator:
         self.streams.append(served.statistics)
         self._live += 1
         try:
-            if self._prepare is not None:
+            if (prepare := self._engines.prepare) is not None:
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._threads, self._prepare, self._live)
+                await loop.run_in_executor(self._threads, prepare, self._live)
             await served.run()
         finally:
             self._live -= 1
@@ -278,7 +262,8 @@ class Emulator:
         request: StreamRequest,
         signed: SignedRequest,
     ) -> StreamRefusal | StreamHandler:
-        if self._max_streams is not None and self._live >= self._max_streams:
+        most = self._limits.max_streams
+        if most is not None and self._live >= most:
             return TOO_MANY
         try:
             service = self._factory(request)
@@ -293,9 +278,7 @@ class Emulator:
             request,
             service,
             SignatureChain(signed),
-            synthesize=self._synthesize,
-            recognizer_factory=self._recognizer_factory,
-            consult=self._consult,
+            engines=self._engines,
             threads=self._threads,
             timeouts=self._timeouts,
             strict=self._strict,
@@ -358,8 +341,3 @@ def _joined(headers: list[tuple[str, str]]) -> dict[str, str]:
     for name, value in headers:
         joined[name] = f"{joined[name]},{value}" if name in joined else value
     return joined
-
-
-def _silence(text: str, voice: str, rate_hz: int) -> bytes:
-    """Return silence of a tenth of a second per word, which keeps the timing of an answer."""
-    return bytes(2 * (rate_hz // 10) * max(1, len(text.split())))

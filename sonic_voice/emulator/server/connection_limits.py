@@ -2,7 +2,7 @@
 
 A connection without an open stream is closed with a GOAWAY, as load balancers do it: when it never
 asks for a stream, when it takes too long to do so (a byte of its headers now and then), and when
-its streams are over. See `ConnectionTimeouts`. An open stream has limits of its own
+its streams are over. See `ConnectionLimits`. An open stream has limits of its own
 (`stream_handler.StreamTimeouts`).
 
 A client that does not speak HTTP/2 over TLS is told so where there is a way to tell it, and a line
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from ...errors import ConnectionLost, NetworkError
-from ...http2.connection import H2Connection
+from ...http2.connection import STREAM_WINDOW_BYTES, H2Connection
 from ...http2.stream import H2Stream
 
 _log = logging.getLogger(__name__)
@@ -40,15 +40,20 @@ _HTTP1_ANSWER = (
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionTimeouts:
-    """The time that a connection may spend without a stream, in seconds."""
+class ConnectionLimits:
+    """The limits of the connections to an emulator."""
 
     handshake_s: float = 10.0
-    """Maximum time from the TCP connection to the end of the TLS handshake."""
+    """Maximum time from the TCP connection to the end of the TLS handshake, in seconds."""
     request_s: float = 10.0
-    """Maximum time from the end of the handshake to the end of the first request's headers."""
+    """Maximum time from then to the end of the first request's headers, in seconds."""
     idle_s: float = 60.0
-    """Interval at which a connection that had a stream is checked for another one."""
+    """Interval at which a connection that had a stream is checked for another one, in seconds."""
+    window_bytes: int = STREAM_WINDOW_BYTES
+    """Bytes that a client may send on a stream before they are read."""
+    max_streams: int | None = None
+    """Maximum number of concurrent streams of all connections; more are throttled. None: no
+    maximum."""
 
 
 _connecting: ContextVar["ServerConnection"] = ContextVar("connecting")
@@ -121,15 +126,11 @@ class ServerConnections:
 
     Args:
         on_request: Called with each new request.
-        window_bytes: Bytes that a client may send on a stream before they are read.
-        timeouts: The limits of a connection.
+        limits: The limits of the connections.
     """
 
-    def __init__(
-        self, on_request: OnRequest, window_bytes: int, timeouts: ConnectionTimeouts
-    ) -> None:
-        self.timeouts = timeouts
-        self.window_bytes = window_bytes
+    def __init__(self, on_request: OnRequest, limits: ConnectionLimits) -> None:
+        self.limits = limits
         self.on_request = on_request
         self.open_connections: set[ServerConnection] = set()
         """Connections that have finished their handshake and have not ended."""
@@ -168,7 +169,7 @@ class ServerConnection(H2Connection):
     def __init__(self, connections: ServerConnections) -> None:
         super().__init__(
             on_stream=lambda stream: connections.on_request(self, stream),
-            window_bytes=connections.window_bytes,
+            window_bytes=connections.limits.window_bytes,
         )
         self._connections = connections
         self._accepted: asyncio.Transport | None = None
@@ -178,7 +179,7 @@ class ServerConnection(H2Connection):
         self._first_bytes = b""
         self._frame_sizes = FrameSizeCheck()
         self._timer = self._event_loop.call_later(
-            connections.timeouts.handshake_s, self._handshake_timed_out
+            connections.limits.handshake_s, self._handshake_timed_out
         )
         connections.handshake_timers.add(self._timer)
 
@@ -203,7 +204,7 @@ class ServerConnection(H2Connection):
             _log.info("%s did not ask for HTTP/2 in its TLS handshake (ALPN)", self._client_name)
         self._connections.open_connections.add(self)
         self._timer = self._event_loop.call_later(
-            self._connections.timeouts.request_s, self._close_without_streams
+            self._connections.limits.request_s, self._close_without_streams
         )
 
     def data_received(self, data: bytes) -> None:
@@ -267,7 +268,7 @@ class ServerConnection(H2Connection):
         """Close the connection if it has no stream, else check again after `idle_s`."""
         if self.has_streams:
             self._timer = self._event_loop.call_later(
-                self._connections.timeouts.idle_s, self._close_without_streams
+                self._connections.limits.idle_s, self._close_without_streams
             )
             return
         _log.info("%s has no stream and is closed", self._client_name)

@@ -29,7 +29,6 @@ from ..service.effects import (
     Break,
     Breakage,
     CancelChatRequest,
-    Consult,
     Effect,
     Emit,
     Fail,
@@ -37,15 +36,14 @@ from ..service.effects import (
     Listen,
     Note,
     Recognize,
-    RecognizerFactory,
     Service,
     Speak,
     StartChatRequest,
     StreamRequest,
-    Synthesize,
     UtteranceRecognizer,
 )
 from .chat_requests import ChatRequests
+from .engines import Engines
 from .event_stream import PRELUDE_BYTES, EventStreamFrame, FrameError, decode, encode, frame_size
 from .sigv4 import ChainError, SignatureChain
 
@@ -98,9 +96,7 @@ class StreamHandler:
         request: The request, whose signature was verified.
         service: The service's side of the stream.
         chain: Verifies the signatures of the frames.
-        synthesize: Speaks a text; called in a thread.
-        recognizer_factory: Returns a recogniser for an utterance. None: no words are recognised.
-        consult: Sends a chat request. None: there is no chat endpoint.
+        engines: Speech synthesis, speech recognition and chat requests.
         threads: The threads for the speech engines.
         timeouts: The limits of the stream.
         strict: Whether to refuse mistakes that are otherwise only noted.
@@ -116,9 +112,7 @@ class StreamHandler:
         service: Service,
         chain: SignatureChain,
         *,
-        synthesize: Synthesize,
-        recognizer_factory: RecognizerFactory | None,
-        consult: Consult | None,
+        engines: Engines,
         threads: Executor,
         timeouts: StreamTimeouts,
         strict: bool,
@@ -132,10 +126,9 @@ class StreamHandler:
         self._request = request
         self._service = service
         self._chain = chain
-        self._synthesize = synthesize
-        self._recognizer_factory = recognizer_factory
+        self._engines = engines
         self._utterances: dict[int, UtteranceRecognizer] = {}
-        self._chat_requests = ChatRequests(consult)
+        self._chat_requests = ChatRequests(engines.consult)
         self._threads = threads
         self._timeouts = timeouts
         self._strict = strict
@@ -312,15 +305,16 @@ class StreamHandler:
 
     async def _speak(self, effect: Speak) -> list[Effect]:
         pcm = await self._loop.run_in_executor(
-            self._threads, self._synthesize, effect.text, effect.voice, effect.rate_hz
+            self._threads, self._engines.synthesize, effect.text, effect.voice, effect.rate_hz
         )
         return self._service.speech(effect.key, pcm)
 
     def _listen(self, effect: Listen) -> None:
-        if self._recognizer_factory is None:
+        begin = self._engines.recognizer_factory
+        if begin is None:
             return
         if effect.key not in self._utterances:
-            self._utterances[effect.key] = self._recognizer_factory(effect.rate_hz)
+            self._utterances[effect.key] = begin(effect.rate_hz)
         self._utterances[effect.key].feed(effect.pcm)
 
     async def _recognize(self, key: int) -> list[Effect]:
