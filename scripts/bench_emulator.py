@@ -33,7 +33,7 @@ from sonic_voice import wire
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.emulator import speech
 from sonic_voice.emulator.assembly import emulator, sonic_service
-from sonic_voice.emulator.brains.scripted import ScenarioBrain
+from sonic_voice.emulator.brains.scripted import ScriptedBrain
 from sonic_voice.emulator.scenario import load_scenario
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
 from sonic_voice.emulator.service.effects import Effect, Emit, Speak, StreamRefusal, StreamRequest
@@ -89,7 +89,7 @@ def answer(call: wire.ToolUse) -> tuple[wire.Input, ...]:
 def expected(spoken: list[bytes]) -> list[int]:
     """For each chunk of sound, in order, the number of the frame that brings it about."""
     request = StreamRequest(MODEL, LOCAL_REGION, "reference")
-    brain = ScenarioBrain(load_scenario(FOLDER / "demo.yaml"), speech.resample)
+    brain = ScriptedBrain(load_scenario(FOLDER / "demo.yaml"), speech.resample)
     service = sonic_service(brain)(request)
     assert not isinstance(service, StreamRefusal)
     speak = speech.synthesizer("light")

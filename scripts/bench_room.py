@@ -130,7 +130,7 @@ class Turn:
 
 @dataclass(slots=True)
 class Service:
-    """Looks on at the emulator: what it sends, and when. A `Watch` and its `StreamWatch`."""
+    """An `EmulatorObserver` and `StreamObserver` that notes what the emulator sends, and when."""
 
     turns: list[Turn] = field(default_factory=lambda: [Turn()])
     """The first is empty, as turns are numbered from 1."""
@@ -146,13 +146,13 @@ class Service:
         raise SystemExit(f"The emulator refused: {refusal}")
 
     def received(self, payload: bytes) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
 
     def input_ended(self) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
 
     def over(self) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
 
     def answered(self, effect: Effect) -> None:
         if not isinstance(effect, Emit):
@@ -250,7 +250,7 @@ async def scene(voice: str, sentences: int = len(ANSWERS)) -> AsyncGenerator[Sce
         path = Path(folder) / "scenario.yaml"
         path.write_text(scenario(voice, sentences), encoding="utf-8")
         behaviour = Behaviour(ears="auto", timeouts=StreamTimeouts(life_s=LIFE_S))
-        async with emulator(path, behaviour=behaviour, watches=[service]) as served:
+        async with emulator(path, behaviour=behaviour, observers=[service]) as served:
             with Room() as room, Capture() as speaker, Capture("micfeed.monitor") as microphone:
                 async with talking(environment=served.environment()) as talk:
                     await asyncio.sleep(SETTLING_S)

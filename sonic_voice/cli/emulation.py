@@ -21,11 +21,11 @@ import typer
 from ..catalog import DEFAULT_MODEL, voice_model
 from ..emulator.assembly import Behaviour, emulator
 from ..emulator.faults import FAULTS
-from ..emulator.observers import StreamStatistics, Watch
-from ..emulator.observers.conformance import Mistake
+from ..emulator.observers import EmulatorObserver, StreamStatistics
+from ..emulator.observers.conformance import RuleViolation
 from ..emulator.observers.recorder import Recorder
-from ..emulator.observers.report import Report
-from ..emulator.observers.status import Board
+from ..emulator.observers.report import ConformanceReport
+from ..emulator.observers.status import EmulatorStatus
 from ..emulator.observers.status_page import StatusPage
 from ..emulator.server import Emulator
 from ..emulator.server.certificates import CertificateAuthority
@@ -59,10 +59,10 @@ async def serve(asked: Emulation) -> None:
         _log_to_stderr()
     async with AsyncExitStack() as stack:
         report = await stack.enter_async_context(_reporting(asked.report))
-        board = Board()
-        watches: list[Watch] = [report, board] if asked.ui else [report]
+        status = EmulatorStatus()
+        observers: list[EmulatorObserver] = [report, status] if asked.ui else [report]
         if asked.record is not None:
-            watches.append(Recorder(asked.record))
+            observers.append(Recorder(asked.record))
         authority = CertificateAuthority.of_this_user()
         running = emulator(
             asked.scenario,
@@ -70,7 +70,7 @@ async def serve(asked: Emulation) -> None:
             port=asked.port,
             behaviour=asked.behaviour,
             authority=authority,
-            watches=watches,
+            observers=observers,
         )
         await stack.enter_async_context(running)
         if asked.ca_out is not None:
@@ -79,7 +79,8 @@ async def serve(asked: Emulation) -> None:
             typer.echo(line)
         if asked.ui:
             page = StatusPage(
-                lambda: board.document(running.endpoint), port=running.port + 1 if asked.port else 0
+                lambda: status.document(running.endpoint),
+                port=running.port + 1 if asked.port else 0,
             )
             await stack.enter_async_context(page)
             typer.echo(f"Status page: {page.url}")
@@ -96,10 +97,10 @@ def _log_to_stderr() -> None:
 
 
 @asynccontextmanager
-async def _reporting(path: Path | None) -> AsyncGenerator[Report]:
+async def _reporting(path: Path | None) -> AsyncGenerator[ConformanceReport]:
     """A report that prints mistakes, and is written to `path` whenever it changes."""
     changed = asyncio.Event()
-    report = Report(_print_mistake, changed.set)
+    report = ConformanceReport(_print_mistake, changed.set)
     if path is None:
         yield report
         return
@@ -127,7 +128,7 @@ async def _reporting(path: Path | None) -> AsyncGenerator[Report]:
         write()
 
 
-def _print_mistake(statistics: StreamStatistics, mistake: Mistake) -> None:
+def _print_mistake(statistics: StreamStatistics, mistake: RuleViolation) -> None:
     stream = statistics.request.request_id[:8]
     typer.echo(f"{datetime.now().astimezone():%H:%M:%S}  stream {stream}  {mistake}")
 
@@ -167,7 +168,7 @@ def _welcome(running: Emulator, asked: Emulation) -> Iterator[str]:
 
 
 def _says(fault: str) -> str:
-    return FAULTS[fault.partition(":")[0].partition("@")[0]].says
+    return FAULTS[fault.partition(":")[0].partition("@")[0]].description
 
 
 def _replace(path: Path, content: bytes, *, private: bool) -> None:

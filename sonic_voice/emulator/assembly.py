@@ -12,10 +12,10 @@ from ..catalog import voice_model, without_region
 from ..errors import ConfigError
 from . import speech
 from .brains.chat_endpoint import openai_brain
-from .brains.scripted import ScenarioBrain, small_talk
+from .brains.scripted import ScriptedBrain, small_talk
 from .brains.small_talk import SmallTalkBrain
 from .faults import parse_fault, with_faults
-from .observers import Watch
+from .observers import EmulatorObserver
 from .scenario import Scenario, load_scenario
 from .server import LOCAL_KEYS, Emulator
 from .server.certificates import CertificateAuthority
@@ -87,7 +87,7 @@ def emulator(
     behaviour: Behaviour | None = None,
     keys: AccessKeyPair | Sequence[AccessKeyPair] = LOCAL_KEYS,
     authority: CertificateAuthority | None = None,
-    watches: Sequence[Watch] = (),
+    observers: Sequence[EmulatorObserver] = (),
     on_note: OnNote | None = None,
 ) -> Emulator:
     """Return an emulator, which must be entered as an async context manager.
@@ -102,7 +102,7 @@ def emulator(
         behaviour: The settings of the emulator.
         keys: The credentials that are accepted; see `Emulator`.
         authority: Signs the server's certificate; see `Emulator`.
-        watches: Observe the streams.
+        observers: Observe the streams.
         on_note: Called with each mistake of a client that was tolerated.
 
     Raises:
@@ -136,7 +136,7 @@ def emulator(
         limits=ConnectionLimits(max_streams=behaviour.max_streams),
         keys=keys,
         authority=authority,
-        watches=watches,
+        observers=observers,
         on_note=on_note,
     )
 
@@ -167,7 +167,7 @@ def _brain(
         return brain, endpoint.consult
     if scenario is None and recognizes:
         return SmallTalkBrain(lambda: datetime.now().astimezone(), speech.resample), None
-    return ScenarioBrain(scenario or small_talk(), speech.resample), None
+    return ScriptedBrain(scenario or small_talk(), speech.resample), None
 
 
 def sonic_service(

@@ -162,8 +162,8 @@ async def talking_to(
     scenario = tmp_path / "s.yaml"
     scenario.write_text(ONE_TURN)
     behaviour = Behaviour(faults=(fault,), latency="none")
-    watches = [watch] if watch else []
-    async with emulator(scenario, behaviour=behaviour, watches=watches) as service:
+    observers = [watch] if watch else []
+    async with emulator(scenario, behaviour=behaviour, observers=observers) as service:
         environment: dict[str, Any] = service.environment()
         at = ("--input", GO_FORWARD, "-o", "a.wav", "--endpoint", service.endpoint)
         arguments = (*at, "--ca", str(service.ca_file), "--json", "--speed", "4", *more)

@@ -23,7 +23,7 @@ from sonic_voice.bedrock import BedrockStream, BedrockTransport
 from sonic_voice.emulator import speech
 from sonic_voice.emulator.assembly import emulator as local_emulator
 from sonic_voice.emulator.assembly import sonic_service
-from sonic_voice.emulator.brains.scripted import ScenarioBrain, small_talk
+from sonic_voice.emulator.brains.scripted import ScriptedBrain, small_talk
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
 from sonic_voice.emulator.server.connection_limits import ConnectionLimits
 from sonic_voice.emulator.server.stream_handler import StreamTimeouts
@@ -49,7 +49,7 @@ def transport_to(running: Emulator, endpoint: str = "") -> BedrockTransport:
 
 
 def service() -> ServiceFactory:
-    return sonic_service(ScenarioBrain(small_talk(), speech.resample))
+    return sonic_service(ScriptedBrain(small_talk(), speech.resample))
 
 
 class Witness:

@@ -21,7 +21,7 @@ from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.bridge import Bridge, Close, Offer, load_pages, served, web_client
 from sonic_voice.emulator import speech
 from sonic_voice.emulator.assembly import Behaviour, sonic_service
-from sonic_voice.emulator.brains.scripted import ScenarioBrain
+from sonic_voice.emulator.brains.scripted import ScriptedBrain
 from sonic_voice.emulator.scenario import load_scenario
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
 from sonic_voice.emulator.server.engines import Engines
@@ -136,7 +136,7 @@ async def faulty_service(fault: Fault, phase: Phase, folder: Path) -> AsyncGener
         return fault.effects() if fault.effects else []
 
     healthy = sonic_service(
-        ScenarioBrain(load_scenario(scenario), speech.resample), behaviour=Behaviour()
+        ScriptedBrain(load_scenario(scenario), speech.resample), behaviour=Behaviour()
     )
 
     def factory(request: StreamRequest) -> Service | StreamRefusal:

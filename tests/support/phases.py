@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
-from sonic_voice.emulator.faults.wrappers import Passing
+from sonic_voice.emulator.faults.pass_through import PassThrough
 from sonic_voice.emulator.service.effects import Effect, Emit, Service
 from sonic_voice.wire import AudioOutput, BlockEnd, Output, TextBlock, UserSpeechStart
 
@@ -31,7 +31,7 @@ RELAY_READ_BYTES = 64 * 1024
 """Maximum number of bytes that the relay reads from a socket at once."""
 
 
-class AtPhase(Passing):
+class AtPhase(PassThrough):
     """A service that works until `phase` begins, and then does what `act` says.
 
     Args:
@@ -53,7 +53,7 @@ class AtPhase(Passing):
         if self._phase == "opening" or (self._phase == "goodbye" and b'"sessionEnd"' in payload):
             fault = self._take_fault()
             if fault:
-                return self._through(fault)
+                return self._pass_on(fault)
         return super().receive(payload)
 
     def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:

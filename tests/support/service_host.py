@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sonic_voice.catalog import voice_model
-from sonic_voice.emulator.brains.scripted import ScenarioBrain
-from sonic_voice.emulator.scenario import Scenario, Step
+from sonic_voice.emulator.brains.scripted import ScriptedBrain
+from sonic_voice.emulator.scenario import Scenario, ScenarioStep
 from sonic_voice.emulator.service.answers import Timing
 from sonic_voice.emulator.service.brain import Brain
 from sonic_voice.emulator.service.effects import (
@@ -88,7 +88,7 @@ class Host:
 
     def __init__(
         self,
-        *steps: Step,
+        *steps: ScenarioStep,
         speech: Iterable[float] = (),
         model: str = V2,
         strict: bool = False,
@@ -104,8 +104,8 @@ class Host:
         self.effects: list[Effect] = []
         self.spoken: list[Speak] = []
         ids = (f"id-{n}" for n in itertools.count())
-        self.brain = brain or ScenarioBrain(
-            Scenario("test", steps or (Step("hello", ("Hi.",)),), **scenario), no_resampling
+        self.brain = brain or ScriptedBrain(
+            Scenario("test", steps or (ScenarioStep("hello", ("Hi.",)),), **scenario), no_resampling
         )
         self.service = SonicService(
             voice_model(model),

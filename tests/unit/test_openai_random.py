@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.catalog import voice_model
-from sonic_voice.emulator.observers.output_grammar import Grammar
+from sonic_voice.emulator.observers.output_grammar import OutputGrammar
 from sonic_voice.emulator.service.effects import CancelChatRequest, StartChatRequest
 from sonic_voice.emulator.service.endpointing import WINDOW_MS
 
@@ -117,5 +117,5 @@ def test_whatever_happens_the_grammar_holds_and_one_request_at_most_is_under_way
     talk.finish(STOP)
     talk.audio(20_000)
     assert "The last." in talk.host.said("FINAL")
-    grammar = Grammar(voice_model(model))
+    grammar = OutputGrammar(voice_model(model))
     assert [broken for one in talk.host.payloads for broken in grammar.check(one)] == []

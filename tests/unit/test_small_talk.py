@@ -9,10 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.catalog import VOICE_MODELS
-from sonic_voice.emulator.brains.small_talk import FOREIGN, NOT_CAUGHT, SmallTalk, SmallTalkBrain
+from sonic_voice.emulator.brains.small_talk import (
+    NOT_CAUGHT,
+    OTHER_LANGUAGES,
+    SmallTalk,
+    SmallTalkBrain,
+)
 from sonic_voice.emulator.brains.small_talk_rules import RULES
 from sonic_voice.emulator.brains.story import SHALL_I, STORY
-from sonic_voice.emulator.language.patterns import pattern, utterance
+from sonic_voice.emulator.language.patterns import pattern, prepare_utterance
 from sonic_voice.emulator.language.sums import evaluate
 from sonic_voice.emulator.language.words import words_of
 from sonic_voice.emulator.scenario import Recording
@@ -324,14 +329,14 @@ def test_help_names_the_tools_and_an_echo_the_one_that_is_near() -> None:
 
 def test_every_language_of_a_voice_has_its_sentence() -> None:
     languages = {code for model in VOICE_MODELS for code in model.languages}
-    assert languages == {"en", *FOREIGN}
+    assert languages == {"en", *OTHER_LANGUAGES}
 
 
-@pytest.mark.parametrize("language", sorted(FOREIGN))
+@pytest.mark.parametrize("language", sorted(OTHER_LANGUAGES))
 def test_another_language_gets_one_honest_sentence(language: str) -> None:
     partner = talk(locale=f"{language}-XX")
     assert "comment ça va" in said("comment ça va ?", partner=partner)
-    assert partner.hear("").say == (FOREIGN[language][1],)
+    assert partner.hear("").say == (OTHER_LANGUAGES[language][1],)
     assert not set(partner.hear("tell me a story").say) & set(STORY)
 
 
@@ -390,7 +395,7 @@ def test_very_long_texts_are_answered() -> None:
 )
 def test_a_pattern_keeps_what_was_said(form: str, text: str, kept: list[str] | None) -> None:
     wanted = pattern(form)
-    found = utterance(words_of(text), wanted.vocabulary).kept(wanted)
+    found = prepare_utterance(words_of(text), wanted.vocabulary).kept(wanted)
     spoken = found and [" ".join(word.said for word in words) for words in found]
     assert (None if spoken is None else list(spoken)) == kept
 

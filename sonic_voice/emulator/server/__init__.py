@@ -29,7 +29,7 @@ from uuid import uuid4
 from ...errors import ConfigError, SonicError
 from ...http2.connection import H2Connection
 from ...http2.stream import H2Stream
-from ..observers import StreamStatistics, Watch, Watches
+from ..observers import EmulatorObserver, EmulatorObservers, StreamStatistics
 from ..service.effects import (
     Note,
     ServiceFactory,
@@ -93,7 +93,7 @@ class Emulator:
         on_note: Called with each such mistake that was not refused.
         authority: Signs the server's certificate. None: one for this run only.
         limits: The limits of the connections, and of the number of streams.
-        watches: Observe the streams.
+        observers: Observe the streams.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Emulator:
         on_note: Callable[[StreamRequest, Note], None] | None = None,
         authority: CertificateAuthority | None = None,
         limits: ConnectionLimits | None = None,
-        watches: Sequence[Watch] = (),
+        observers: Sequence[EmulatorObserver] = (),
     ) -> None:
         self.streams: deque[StreamStatistics] = deque(maxlen=_KEPT_STATISTICS)
         """Statistics of the last thousand streams, oldest first."""
@@ -130,7 +130,7 @@ class Emulator:
         self._limits = limits or ConnectionLimits()
         self._given_authority = authority
         self._authority: CertificateAuthority | None = None
-        self._watch = Watches(watches)
+        self._observers = EmulatorObservers(observers)
         self._connections = ServerConnections(self._accept, self._limits)
         self._tasks: set[asyncio.Task[None]] = set()
         self._live = 0
@@ -241,7 +241,7 @@ class Emulator:
             else self._admit(connection, stream, *answer)
         )
         if isinstance(served, StreamRefusal):
-            self._watch.refused(request_id, model, served)
+            self._observers.refused(request_id, model, served)
             with suppress(SonicError):  # the client may be gone before it has read it
                 await _refuse(connection, stream, served, request_id)
             return
@@ -283,7 +283,7 @@ class Emulator:
             timeouts=self._timeouts,
             strict=self._strict,
             on_note=self._noted,
-            watch=self._watch,
+            observer=self._observers,
         )
 
     def _check(

@@ -24,7 +24,7 @@ from typing import Literal
 from ...errors import SonicError
 from ...http2.connection import H2Connection
 from ...http2.stream import H2Stream
-from ..observers import StreamStatistics, Watch
+from ..observers import EmulatorObserver, StreamStatistics
 from ..service.effects import (
     Break,
     Breakage,
@@ -101,7 +101,7 @@ class StreamHandler:
         timeouts: The limits of the stream.
         strict: Whether to refuse mistakes that are otherwise only noted.
         on_note: Called with each tolerated mistake of the client.
-        watch: Observes the stream.
+        observer: Observes the stream.
     """
 
     def __init__(
@@ -117,10 +117,10 @@ class StreamHandler:
         timeouts: StreamTimeouts,
         strict: bool,
         on_note: OnNote,
-        watch: Watch,
+        observer: EmulatorObserver,
     ) -> None:
         self.statistics = StreamStatistics(request)
-        self._watch = watch.opened(self.statistics)
+        self._observer = observer.opened(self.statistics)
         self._stream = stream
         self._connection = connection
         self._request = request
@@ -152,7 +152,7 @@ class StreamHandler:
             self._ended("lost", str(error))
         finally:
             self._ended("lost", "The emulator was closed.")
-            self._watch.over()
+            self._observer.over()
             for utterance in self._utterances.values():
                 utterance.cancel()
             await self._chat_requests.aclose()
@@ -194,7 +194,7 @@ class StreamHandler:
         if payload is None:
             return await self._end_of_input()
         self.statistics.received_events += 1
-        self._watch.received(payload)
+        self._observer.received(payload)
         over = await self._perform(self._service.receive(payload))
         if not over:
             self._send_response_headers()
@@ -249,7 +249,7 @@ class StreamHandler:
         return self._service.expire(what)
 
     async def _end_of_input(self) -> bool:
-        self._watch.input_ended()
+        self._observer.input_ended()
         over = await self._perform(self._service.end_of_input())
         # No more input will move the clock, so the rest of the answer is sent without it.
         over = over or await self._perform(self._service.stalled())
@@ -275,7 +275,7 @@ class StreamHandler:
         out = bytearray()
         for effect in effects:
             if not isinstance(effect, Note):
-                self._watch.answered(effect)
+                self._observer.answered(effect)
             match effect:
                 case Emit(payload):
                     self.statistics.sent_events += 1
@@ -386,7 +386,7 @@ class StreamHandler:
 
     def _note(self, note: Note) -> None:
         self.statistics.notes += 1
-        self._watch.answered(note)
+        self._observer.answered(note)
         self._on_note(self._request, note)
 
     def _ended(self, end: Literal["finished", "failed", "broken", "lost"], error: str = "") -> None:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ...wire import SessionStart, ToolDefinition
-from ..scenario import BreakHow, Fault, Recording
+from ..scenario import BreakKind, Recording, StreamException
 
 type Resample = Callable[[bytes, int, int], bytes]
 """A function `(pcm, from_hz, to_hz)` that returns mono s16le samples at the second rate."""
@@ -89,9 +89,9 @@ class Reply:
     """A recording that replaces the synthesised speech of the single sentence in `say`."""
     delay_ms: int = 0
     """Extra delay before the answer, in milliseconds of input audio."""
-    error: Fault | None = None
+    error: StreamException | None = None
     """An exception that ends the stream."""
-    broken: BreakHow | None = None
+    broken: BreakKind | None = None
     """The way in which the stream is to be broken."""
     notes: tuple[tuple[str, str], ...] = ()
     """Notes for the log, as pairs of rule and text."""
