@@ -180,7 +180,7 @@ class Echo:
         """See `Service`; nothing is recognised."""
         return []
 
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
+    def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
         raise AssertionError("it asks nobody")
 
     def end_of_input(self) -> list[Effect]:

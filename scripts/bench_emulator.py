@@ -36,7 +36,7 @@ from sonic_voice.emulator.assembly import emulator, sonic_service
 from sonic_voice.emulator.brains.scripted import ScriptedBrain
 from sonic_voice.emulator.scenario import load_scenario
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
-from sonic_voice.emulator.service.effects import Effect, Emit, Refusal, Speak, StreamRequest
+from sonic_voice.emulator.service.effects import Effect, Emit, Speak, StreamRefusal, StreamRequest
 from sonic_voice.transport import Stream
 
 MODEL = "amazon.nova-2-sonic-v1:0"
@@ -91,7 +91,7 @@ def expected(spoken: list[bytes]) -> list[int]:
     request = StreamRequest(MODEL, LOCAL_REGION, "reference")
     brain = ScriptedBrain(load_scenario(FOLDER / "demo.yaml"), speech.resample)
     service = sonic_service(brain)(request)
-    assert not isinstance(service, Refusal)
+    assert not isinstance(service, StreamRefusal)
     speak = speech.synthesizer("light")
     due: list[int] = []
 

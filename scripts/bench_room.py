@@ -43,8 +43,8 @@ from sonic_voice import wire
 from sonic_voice.audio.pcm import to_pcm
 from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.observers import StreamStatistics
-from sonic_voice.emulator.server.stream_handler import Pace
-from sonic_voice.emulator.service.effects import Effect, Emit, Refusal
+from sonic_voice.emulator.server.stream_handler import StreamTimeouts
+from sonic_voice.emulator.service.effects import Effect, Emit, StreamRefusal
 from sonic_voice.emulator.speech import WhisperRecognizer, synthesizer
 
 ROOT = Path(__file__).parent.parent
@@ -142,7 +142,7 @@ class Service:
     def opened(self, statistics: StreamStatistics) -> "Service":
         return self
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
         raise SystemExit(f"The emulator refused: {refusal}")
 
     def received(self, payload: bytes) -> None:
@@ -249,7 +249,7 @@ async def scene(voice: str, sentences: int = len(ANSWERS)) -> AsyncGenerator[Sce
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scenario.yaml"
         path.write_text(scenario(voice, sentences), encoding="utf-8")
-        behaviour = Behaviour(ears="auto", pace=Pace(life_s=LIFE_S))
+        behaviour = Behaviour(ears="auto", timeouts=StreamTimeouts(life_s=LIFE_S))
         async with emulator(path, behaviour=behaviour, observers=[service]) as served:
             with Room() as room, Capture() as speaker, Capture("micfeed.monitor") as microphone:
                 async with talking(environment=served.environment()) as talk:

@@ -28,7 +28,7 @@ from ..emulator.observers.report import ConformanceReport
 from ..emulator.observers.status import EmulatorStatus
 from ..emulator.observers.status_page import StatusPage
 from ..emulator.server import Emulator
-from ..emulator.server.certificates import Authority
+from ..emulator.server.certificates import CertificateAuthority
 from ..errors import ConfigError
 from ..http2.loopback import is_loopback
 
@@ -63,7 +63,7 @@ async def serve(asked: Emulation) -> None:
         observers: list[EmulatorObserver] = [report, status] if asked.ui else [report]
         if asked.record is not None:
             observers.append(Recorder(asked.record))
-        authority = Authority.of_this_user()
+        authority = CertificateAuthority.of_this_user()
         running = emulator(
             asked.scenario,
             host=asked.host,

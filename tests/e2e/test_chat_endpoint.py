@@ -24,9 +24,10 @@ from sonic_voice.emulator.brains.chat_endpoint import (
     openai_brain,
 )
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
-from sonic_voice.emulator.server.stream_handler import Pace
+from sonic_voice.emulator.server.engines import Engines
+from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.emulator.service.admission import service_factory
-from sonic_voice.emulator.service.effects import Hear
+from sonic_voice.emulator.service.effects import RecognizerFactory
 from sonic_voice.events import AssistantText, Audio, Event, Interrupted, ToolAnswered, TurnEnded
 
 HELLO = Path(__file__).parent.parent / "speech" / "hello.wav"
@@ -141,7 +142,10 @@ async def hangs(request: web.Request) -> web.StreamResponse:
 
 @asynccontextmanager
 async def emulated(
-    server: Server, *, timeouts: EndpointTimeouts | None = None, hear: Hear | None = None
+    server: Server,
+    *,
+    timeouts: EndpointTimeouts | None = None,
+    hear: RecognizerFactory | None = None,
 ) -> AsyncGenerator[BedrockTransport]:
     """A transport to an emulator whose brain is `server`."""
     brain, endpoint = openai_brain(f"openai:{server.url}#tiny", speech.resample)
@@ -150,7 +154,11 @@ async def emulated(
     factory = service_factory(
         brain, speech.detector, new_id=lambda: str(uuid4()), recognizes=hear is not None
     )
-    emulator = Emulator(factory, hear=hear, consult=endpoint.consult, pace=Pace(stall_s=0.05))
+    emulator = Emulator(
+        factory,
+        engines=Engines(recognizer_factory=hear, consult=endpoint.consult),
+        timeouts=StreamTimeouts(stall_s=0.05),
+    )
     async with asyncio.timeout(PATIENCE_S), emulator:
         transport = BedrockTransport(
             region=LOCAL_REGION,

@@ -23,7 +23,7 @@ import pytest
 
 from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.observers import StreamStatistics
-from sonic_voice.emulator.service.effects import Effect, Refusal
+from sonic_voice.emulator.service.effects import Effect, StreamRefusal
 
 from .test_cli import KEYS, PROGRAM, QUESTION, SCENARIO, Done, sonic_voice, start
 
@@ -141,7 +141,7 @@ class Goodbyes:
     def opened(self, statistics: StreamStatistics) -> "Goodbyes":
         return self
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None: ...
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None: ...
 
     def received(self, payload: bytes) -> None:
         if b'"sessionEnd"' in payload:

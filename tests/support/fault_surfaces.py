@@ -24,7 +24,8 @@ from sonic_voice.emulator.assembly import Behaviour, sonic_service
 from sonic_voice.emulator.brains.scripted import ScriptedBrain
 from sonic_voice.emulator.scenario import load_scenario
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
-from sonic_voice.emulator.service.effects import Refusal, Service, StreamRequest
+from sonic_voice.emulator.server.engines import Engines
+from sonic_voice.emulator.service.effects import Service, StreamRefusal, StreamRequest
 from sonic_voice.errors import DeadlineError, NetworkError, ServiceError, SonicError
 
 from .fault_cells import FAULTS, End, Fault, Surface, expected_end, time_limit_s
@@ -138,16 +139,16 @@ async def faulty_service(fault: Fault, phase: Phase, folder: Path) -> AsyncGener
         ScriptedBrain(load_scenario(scenario), speech.resample), behaviour=Behaviour()
     )
 
-    def factory(request: StreamRequest) -> Service | Refusal:
+    def factory(request: StreamRequest) -> Service | StreamRefusal:
         if fault.refusal is not None:
             incident.at_s = time.monotonic()
             return fault.refusal
         service = healthy(request)
-        return service if isinstance(service, Refusal) else AtPhase(service, phase, happen)
+        return service if isinstance(service, StreamRefusal) else AtPhase(service, phase, happen)
 
     async with AsyncExitStack() as stack:
         emulator = await stack.enter_async_context(
-            Emulator(factory, synthesize=speech.synthesizer("light"))
+            Emulator(factory, engines=Engines(speech.synthesizer("light")))
         )
         line = await stack.enter_async_context(relay(emulator.port))
         yield Faulty(f"https://localhost:{line.port}", emulator.ca_file, incident)

@@ -8,7 +8,7 @@ import pytest
 
 from sonic_voice.emulator.brains.scripted import ScriptedBrain
 from sonic_voice.emulator.scenario import Scenario, parse_scenario
-from sonic_voice.emulator.service.brain import Opening, Partner
+from sonic_voice.emulator.service.brain import BrainSession, ConversationSetup
 from sonic_voice.emulator.service.effects import Note
 from sonic_voice.wire import ToolDefinition
 
@@ -53,8 +53,8 @@ def scenario(text: str = PIZZA) -> Scenario:
     return parse_scenario(text, Path("pizza.yaml"))
 
 
-def partner(text: str = PIZZA) -> Partner:
-    return ScriptedBrain(scenario(text), no_resampling).begin(Opening(tools=(ORDER,)))
+def partner(text: str = PIZZA) -> BrainSession:
+    return ScriptedBrain(scenario(text), no_resampling).begin(ConversationSetup(tools=(ORDER,)))
 
 
 def test_the_words_choose_the_answer_and_the_next_step() -> None:
@@ -129,7 +129,7 @@ def test_a_late_result_is_answered_with_the_words_it_was_asked_for() -> None:
 
 def test_each_stream_has_variables_of_its_own() -> None:
     brain = ScriptedBrain(scenario(), no_resampling)
-    first, second = (brain.begin(Opening(tools=(ORDER,))) for _ in range(2))
+    first, second = (brain.begin(ConversationSetup(tools=(ORDER,))) for _ in range(2))
     first.hear("a pizza")
     (call,) = second.hear("a large pizza").calls
     assert call.arguments["note"] == "tried none"

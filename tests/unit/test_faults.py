@@ -10,7 +10,7 @@ from sonic_voice.emulator.faults import FAULTS, Fault, parse_fault, with_faults
 from sonic_voice.emulator.faults.pass_through import PassThrough
 from sonic_voice.emulator.faults.wrappers import NoMarker, TwoCalls
 from sonic_voice.emulator.scenario import ScenarioCall, ScenarioStep
-from sonic_voice.emulator.service.effects import Break, Fail, Refusal, Service, StreamRequest
+from sonic_voice.emulator.service.effects import Break, Fail, Service, StreamRefusal, StreamRequest
 from sonic_voice.emulator.service.latency import PROFILES, latency
 from sonic_voice.emulator.service.sonic import SonicService
 from sonic_voice.errors import ConfigError
@@ -74,16 +74,16 @@ def test_only_the_first_streams_have_a_fault_that_says_so() -> None:
 
     faulty = with_faults(factory, [parse_fault("http:503@2")])
     made = [faulty(REQUEST) for _ in range(4)]
-    assert [isinstance(one, Refusal) for one in made] == [True, True, False, False]
+    assert [isinstance(one, StreamRefusal) for one in made] == [True, True, False, False]
 
 
 def test_a_refused_stream_uses_up_no_fault_that_comes_later() -> None:
     faults = [parse_fault("http:503@1"), parse_fault("mute@1")]
     faulty = with_faults(lambda _: Host().service, faults)
     first, second, third = [faulty(REQUEST) for _ in range(3)]
-    assert isinstance(first, Refusal)
-    assert not isinstance(second, Refusal)
-    assert not isinstance(third, Refusal)
+    assert isinstance(first, StreamRefusal)
+    assert not isinstance(second, StreamRefusal)
+    assert not isinstance(third, StreamRefusal)
     assert second.receive(b"") == [Break("mute")]
     assert isinstance(third.receive(b"")[0], Fail)
 
@@ -93,7 +93,7 @@ def test_instability_comes_within_its_time_and_not_always_at_the_same() -> None:
     for number in range(20):
         request = StreamRequest("m", "r", f"{number * 0x9E3779B97F4A7C15:032x}"[:32])
         service = with_faults(lambda _: Host().service, [parse_fault("instability:3")])(request)
-        assert not isinstance(service, Refusal)
+        assert not isinstance(service, StreamRefusal)
         host = with_service(Host(), service)
         host.begin()
         frames = 0

@@ -166,7 +166,7 @@ def test_thoughts_of_a_dismissed_request_are_not_said() -> None:
     host = conversation()
     typed(host, "one")
     typed(host, "two")
-    host.do(host.service.thought(1, text("Late. ")))
+    host.do(host.service.chat_piece(1, text("Late. ")))
     host.audio(3200)
     assert host.said("SPECULATIVE") == []
     assert messages(host) == [("user", "one\ntwo")]

@@ -28,7 +28,7 @@ from sonic_voice.emulator.scenario import (
     mistakes,
     parse_scenario,
 )
-from sonic_voice.emulator.service.brain import Brain, Opening
+from sonic_voice.emulator.service.brain import Brain, ConversationSetup
 from sonic_voice.errors import ScenarioError
 
 YAML = """\
@@ -393,7 +393,7 @@ def unused(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
 
 
 def test_a_partner_plays_the_steps_in_a_circle() -> None:
-    partner = ScriptedBrain(SCENARIO, unused).begin(Opening())
+    partner = ScriptedBrain(SCENARIO, unused).begin(ConversationSetup())
     replies = [partner.hear(None) for _ in range(5)]
     assert [reply.words for reply in replies[:3]] == ["go forward ten meters", "break", "fail"]
     assert replies[4] == replies[1]
@@ -401,14 +401,16 @@ def test_a_partner_plays_the_steps_in_a_circle() -> None:
 
 
 def test_a_partner_without_a_next_step_says_the_last_words() -> None:
-    once = ScriptedBrain(Scenario("x", SCENARIO.steps[:1]), unused).begin(Opening())
+    once = ScriptedBrain(Scenario("x", SCENARIO.steps[:1]), unused).begin(ConversationSetup())
     once.hear(None)
     assert once.hear(None).words == brain.UNKNOWN_WORDS
 
 
 def test_a_brain_gives_each_stream_its_own_partner_and_plays_recordings() -> None:
     player: Brain = ScriptedBrain(SCENARIO, unused)
-    assert player.begin(Opening()).hear(None) == player.begin(Opening()).hear(None)
+    assert player.begin(ConversationSetup()).hear(None) == player.begin(ConversationSetup()).hear(
+        None
+    )
     assert (player.voice, player.endpoint_ms) == ("amy", 400)
     assert player.sound(Recording(bytes(80), 8_000), 8_000) == bytes(80)
     assert player.sound(Recording(bytes(80), 16_000), 8_000) == bytes(40)

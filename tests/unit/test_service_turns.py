@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sonic_voice.emulator.scenario import Recording, ScenarioCall, ScenarioStep, StreamException
 from sonic_voice.emulator.service.effects import Break, Emit, Fail, Finish
-from sonic_voice.emulator.service.endpointing import Began, Ears, Ended
+from sonic_voice.emulator.service.endpointing import Endpointer, SpeechBegan, SpeechEnded
 from sonic_voice.wire import (
     AudioInput,
     AudioOutput,
@@ -238,20 +238,20 @@ def test_offsets_begin_anew_with_another_audio_container_and_tokens_do_not() -> 
     assert host.notes == ["second-audio"]
 
 
-def heard(*probabilities: float) -> list[Began | Ended]:
-    ears = Ears(endpoint_ms=320, notice_ms=96)
-    return [event for probability in probabilities for event in ears.hear(probability)]
+def heard(*probabilities: float) -> list[SpeechBegan | SpeechEnded]:
+    ears = Endpointer(endpoint_ms=320, notice_ms=96)
+    return [event for probability in probabilities for event in ears.feed(probability)]
 
 
 def test_two_loud_windows_are_a_click_and_three_are_speech() -> None:
     assert heard(1, 1, 0, 1, 1, 0, 0.5, 1, 0.5) == []
-    assert heard(0, 1, 1, 1) == [Began(32)]
+    assert heard(0, 1, 1, 1) == [SpeechBegan(32)]
 
 
 def test_speech_ends_after_silence_that_no_window_breaks() -> None:
     pause = [0.0] * 9
-    assert heard(1, 1, 1, *pause, 0.4, *pause) == [Began(0)]
-    assert heard(1, 1, 1, *pause, 0.34) == [Began(0), Ended(0, 96, 416)]
+    assert heard(1, 1, 1, *pause, 0.4, *pause) == [SpeechBegan(0)]
+    assert heard(1, 1, 1, *pause, 0.34) == [SpeechBegan(0), SpeechEnded(0, 96, 416)]
 
 
 def test_after_an_end_speech_begins_with_three_windows_again() -> None:
@@ -260,9 +260,9 @@ def test_after_an_end_speech_begins_with_three_windows_again() -> None:
 
 
 def test_speech_that_ends_before_it_was_told_is_told_first() -> None:
-    ears = Ears(endpoint_ms=64, notice_ms=320)
-    told = [event for p in (1, 1, 1, 0, 0) for event in ears.hear(p)]
-    assert told == [Began(0), Ended(0, 96, 160)]
+    ears = Endpointer(endpoint_ms=64, notice_ms=320)
+    told = [event for p in (1, 1, 1, 0, 0) for event in ears.feed(p)]
+    assert told == [SpeechBegan(0), SpeechEnded(0, 96, 160)]
 
 
 def test_finals_are_paced_by_the_input_and_do_not_come_without_it() -> None:

@@ -12,8 +12,8 @@ from sonic_voice.catalog import VOICE_MODELS
 from sonic_voice.emulator.brains.small_talk import (
     NOT_CAUGHT,
     OTHER_LANGUAGES,
-    SmallTalk,
     SmallTalkBrain,
+    SmallTalkSession,
 )
 from sonic_voice.emulator.brains.small_talk_rules import RULES
 from sonic_voice.emulator.brains.story import SHALL_I, STORY
@@ -21,7 +21,13 @@ from sonic_voice.emulator.language.patterns import pattern, prepare_utterance
 from sonic_voice.emulator.language.sums import evaluate
 from sonic_voice.emulator.language.words import words_of
 from sonic_voice.emulator.scenario import Recording
-from sonic_voice.emulator.service.brain import NO_WORDS, Brain, Opening, Partner, Reply
+from sonic_voice.emulator.service.brain import (
+    NO_WORDS,
+    Brain,
+    BrainSession,
+    ConversationSetup,
+    Reply,
+)
 from sonic_voice.wire import ToolDefinition
 
 SPEECH = Path(__file__).parent.parent / "speech"
@@ -47,11 +53,11 @@ WEATHER = ToolDefinition(
 )
 
 
-def talk(*tools: ToolDefinition, locale: str = "en-US", choice: str = "") -> Partner:
-    return SmallTalk(Opening(locale, tools, choice), lambda: NOW)
+def talk(*tools: ToolDefinition, locale: str = "en-US", choice: str = "") -> BrainSession:
+    return SmallTalkSession(ConversationSetup(locale, tools, choice), lambda: NOW)
 
 
-def said(words: str, *before: str, partner: Partner | None = None) -> str:
+def said(words: str, *before: str, partner: BrainSession | None = None) -> str:
     """The answer to `words`, after what was said before."""
     partner = partner or talk()
     for earlier in before:
@@ -160,7 +166,7 @@ def test_a_name_is_remembered_from_the_history() -> None:
 
 def test_two_streams_know_nothing_of_each_other() -> None:
     brain: Brain = SmallTalkBrain(lambda: NOW, lambda pcm, from_hz, to_hz: pcm + pcm)
-    one, other = brain.begin(Opening()), brain.begin(Opening())
+    one, other = brain.begin(ConversationSetup()), brain.begin(ConversationSetup())
     one.hear("my name is ada")
     assert said("who am i", partner=other) == "You have not told me your name yet."
     assert brain.sound(Recording(b"ab", 8000), 16000) == b"abab"
@@ -182,7 +188,7 @@ def test_speech_without_words_has_a_transcript_that_says_so() -> None:
 # The story.
 
 
-def told_story(heard: int) -> Partner:
+def told_story(heard: int) -> BrainSession:
     """A partner who was interrupted after so many sentences of the story."""
     partner = talk(GO)
     assert partner.hear("tell me a story").say == STORY

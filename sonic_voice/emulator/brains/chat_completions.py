@@ -26,7 +26,15 @@ from typing import Any, Literal, cast
 
 from ..language.speakable import Speakable
 from ..scenario import Recording
-from ..service.brain import NO_WORDS, Ask, Opening, Partner, Reply, Resample, ToolRequest
+from ..service.brain import (
+    NO_WORDS,
+    BrainSession,
+    ChatRequest,
+    ConversationSetup,
+    Reply,
+    Resample,
+    ToolRequest,
+)
 
 SPEAK = (
     "This is a spoken conversation: your words are heard, not read. Answer in a few short, plain "
@@ -154,10 +162,10 @@ class IncomingAnswer:
         self.text_size += len(arguments)
 
 
-class ChatPartner:
-    """The chat partner of one stream. Implements `Partner`."""
+class ChatSession:
+    """The chat session of one stream. Implements `BrainSession`."""
 
-    def __init__(self, model: str, opening: Opening) -> None:
+    def __init__(self, model: str, opening: ConversationSetup) -> None:
         self._opening = opening
         self._parameters = {"model": model, "stream": True} | _inference_parameters(opening)
         self._tools = [
@@ -181,14 +189,14 @@ class ChatPartner:
         self._round = 0
 
     def told(self, role: str, text: str) -> None:
-        """See `Partner`. System prompts join our own; everything else becomes history."""
+        """See `BrainSession`. System prompts join our own; everything else becomes history."""
         if role in ("SYSTEM", "SYSTEM_SPEECH"):
             self._system.append(text)
         else:
             self._add("assistant" if role == "ASSISTANT" else "user", text)
 
     def hear(self, words: str | None, *, typed: bool = False) -> Reply:
-        """See `Partner`. The endpoint is asked, and an unfinished answer is dropped."""
+        """See `BrainSession`. The endpoint is asked, and an unfinished answer is dropped."""
         self._incoming = None
         self._request_due = False
         self._forget_unheard()
@@ -199,7 +207,7 @@ class ChatPartner:
         return Reply(ask=self._ask(), more=True)
 
     def played(self, sentence: str) -> None:
-        """See `Partner`. The sentence stays in the conversation."""
+        """See `BrainSession`. The sentence stays in the conversation."""
         for message in self._messages:
             for said in message.sentences:
                 if not said.heard and said.text.startswith(sentence):
@@ -207,7 +215,7 @@ class ChatPartner:
                     return
 
     def result(self, number: int, result: Mapping[str, Any]) -> Reply:
-        """See `Partner`. When all calls of an answer have a result, the endpoint is asked again."""
+        """See `BrainSession`. The endpoint is asked again when all calls have a result."""
         call, message = self._calls.pop(number)
         text = json.dumps(result, ensure_ascii=False)
         # A result that came after the conversation moved on cannot be put into the older message:
@@ -224,7 +232,7 @@ class ChatPartner:
         return Reply(ask=self._ask(), more=True)
 
     def thought(self, piece: str | None) -> Reply:
-        """See `Partner`. Returns the sentences that `piece` completes, and at the end the calls."""
+        """See `BrainSession`. Returns the sentences that `piece` completes, or the calls."""
         incoming = self._incoming
         if incoming is None:
             return Reply()
@@ -304,13 +312,13 @@ class ChatPartner:
             message.sentences = [AnswerSentence(text, text) for text in heard]
         self._messages = [m for m in self._messages if m.sentences or m.calls]
 
-    def _ask(self) -> Ask:
+    def _ask(self) -> ChatRequest:
         """Return a request for the conversation so far, whose answer becomes its next message."""
         self._round += 1
         body = self._parameters | {"messages": list(self._encoded_messages())} | self._tool_offer()
         self._incoming = IncomingAnswer(ChatMessage("assistant"))
         self._messages.append(self._incoming.message)
-        return Ask(json.dumps(body))
+        return ChatRequest(json.dumps(body))
 
     def _tool_offer(self) -> dict[str, Any]:
         if not self._tools or self._round > ROUNDS:
@@ -357,16 +365,16 @@ class ChatBrain:
         self._model = model
         self._resample = resample
 
-    def begin(self, opening: Opening) -> Partner:
-        """See `Brain`. The partner starts with an empty conversation."""
-        return ChatPartner(self._model, opening)
+    def begin(self, opening: ConversationSetup) -> BrainSession:
+        """See `Brain`. The session starts with an empty conversation."""
+        return ChatSession(self._model, opening)
 
     def sound(self, recording: Recording, rate_hz: int) -> bytes:
         """See `Brain`."""
         return self._resample(recording.pcm, recording.rate_hz, rate_hz)
 
 
-def _inference_parameters(opening: Opening) -> dict[str, Any]:
+def _inference_parameters(opening: ConversationSetup) -> dict[str, Any]:
     """Return the inference parameters that the client gave."""
     session = opening.session
     numbers = {

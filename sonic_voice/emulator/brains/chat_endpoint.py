@@ -1,7 +1,7 @@
 """Client of an OpenAI-compatible chat endpoint: Ollama, llama.cpp, vLLM, or a remote one.
 
     brain, endpoint = openai_brain("openai:http://localhost:11434/v1#llama3.2", speech.resample)
-    Emulator(sonic_service(brain, hear), consult=endpoint.consult, ...)
+    Emulator(sonic_service(brain, hear), engines=Engines(consult=endpoint.consult), ...)
 
 A request is a POST to `/chat/completions`. Its answer is a stream of server-sent events, or one
 JSON document from a server that does not stream. A failure is logged with URL and status, and is

@@ -102,8 +102,7 @@ def _introduced(texts: Sequence[Property], claims: WordClaims) -> dict[str, int]
 
 
 def _text(prop: Property, claims: WordClaims, start: int, ends: set[int]) -> str | None:
-    """Return the free words from `start` to the next value, the tool's name, or the sentence's
-    end."""
+    """Return the free words from `start` to the next value, tool name, or end of the sentence."""
     span: list[int] = []
     for at in range(start, len(claims.words)):
         if at in claims.taken or at in ends or (at in claims.named and not prop.verbatim):
@@ -121,8 +120,7 @@ def _text(prop: Property, claims: WordClaims, start: int, ends: set[int]) -> str
 
 
 def _trimmed(words: Sequence[Word], leading: frozenset[str]) -> str | None:
-    """Return `words` as they were said, without empty words at the ends; None if nothing is
-    left."""
+    """Return `words` as they were said, without empty words at the ends; None if none is left."""
     start, stop = 0, len(words)
     while start < stop and words[stop - 1].plain in _IDLE:
         stop -= 1

@@ -16,7 +16,7 @@ from ..scenario import Recording, Scenario, ScenarioCall, ScenarioStep, fill, pa
 from ..scenario.conditions import all_met, met
 from ..scenario.step_graph import step_numbers
 from ..scenario.templates import as_said
-from ..service.brain import Opening, Partner, Reply, Resample, ToolRequest
+from ..service.brain import BrainSession, ConversationSetup, Reply, Resample, ToolRequest
 
 BUILT_IN = "small_talk.yaml"
 """File name of the built-in scenario, in this package."""
@@ -40,9 +40,9 @@ class ScriptedBrain:
     def voice(self) -> str | None:
         return self._scenario.voice
 
-    def begin(self, opening: Opening) -> Partner:
-        """See `Brain`. The partner starts at the first step."""
-        return ScriptedPartner(self._scenario, opening)
+    def begin(self, opening: ConversationSetup) -> BrainSession:
+        """See `Brain`. The session starts at the first step."""
+        return ScriptedSession(self._scenario, opening)
 
     def sound(self, recording: Recording, rate_hz: int) -> bytes:
         """See `Brain`."""
@@ -51,10 +51,10 @@ class ScriptedBrain:
         return self._resample(recording.pcm, recording.rate_hz, rate_hz)
 
 
-class ScriptedPartner:
-    """One stream's position in a scenario. Implements `Partner`."""
+class ScriptedSession:
+    """One stream's position in a scenario. Implements `BrainSession`."""
 
-    def __init__(self, scenario: Scenario, opening: Opening) -> None:
+    def __init__(self, scenario: Scenario, opening: ConversationSetup) -> None:
         self._scenario = scenario
         self._step_numbers = step_numbers(scenario.steps)
         self._tools = sorted(tool.name for tool in opening.tools)
@@ -63,17 +63,17 @@ class ScriptedPartner:
         self._values = {"result": dict[str, Any](), **scenario.assign}
 
     def told(self, role: str, text: str) -> None:
-        """See `Partner`. A scenario does not use the prompt and the history."""
+        """See `BrainSession`. A scenario does not use the prompt and the history."""
 
     def played(self, sentence: str) -> None:
-        """See `Partner`. A scenario does not use what was heard."""
+        """See `BrainSession`. A scenario does not use what was heard."""
 
     def thought(self, piece: str | None) -> Reply:
-        """See `Partner`. A scenario asks the host for nothing."""
+        """See `BrainSession`. A scenario asks the host for nothing."""
         return Reply()
 
     def hear(self, words: str | None, *, typed: bool = False) -> Reply:
-        """See `Partner`. The answer is that of the current step."""
+        """See `BrainSession`. The answer is that of the current step."""
         step = self._step()
         at = self._next
         words = step.user if words is None else words
@@ -109,7 +109,7 @@ class ScriptedPartner:
         )
 
     def result(self, number: int, result: Mapping[str, Any]) -> Reply:
-        """See `Partner`. In the answer, `{user}` stands for the words that caused the call."""
+        """See `BrainSession`. In the answer, `{user}` stands for the words that caused the call."""
         called = self._calls[number]
         call = called.call
         self._values |= {"user": called.words, "result": result}

@@ -25,7 +25,7 @@ from typing import Any
 
 from ..language.words import Word, said, word_set, words_of
 from ..scenario import Recording
-from ..service.brain import NO_WORDS, Opening, Partner, Reply, Resample, ToolRequest
+from ..service.brain import NO_WORDS, BrainSession, ConversationSetup, Reply, Resample, ToolRequest
 from .intent_matching import MatchedCalls, Question, ToolMatcher
 from .readback import read_back
 from .small_talk_rules import RulePhase, TalkState, find_answer, remember_name
@@ -83,10 +83,10 @@ class _CallBatch:
     """Results that have arrived, by the number of the call."""
 
 
-class SmallTalk:
-    """The small-talk partner of one stream. Implements `Partner`."""
+class SmallTalkSession:
+    """The small-talk session of one stream. Implements `BrainSession`."""
 
-    def __init__(self, opening: Opening, now: Callable[[], datetime]) -> None:
+    def __init__(self, opening: ConversationSetup, now: Callable[[], datetime]) -> None:
         self._now = now
         self._tools = ToolMatcher(opening.tools, opening.tool_choice)
         self._talk = TalkState(now, tuple(tool.spoken for tool in self._tools.tools))
@@ -95,16 +95,16 @@ class SmallTalk:
         self._numbered = 0
 
     def told(self, role: str, text: str) -> None:
-        """See `Partner`. Only the user's name is remembered from the history."""
+        """See `BrainSession`. Only the user's name is remembered from the history."""
         if role == "USER":
             remember_name(self._talk, words_of(text))
 
     def played(self, sentence: str) -> None:
-        """See `Partner`. A sentence of the story moves the position in it."""
+        """See `BrainSession`. A sentence of the story moves the position in it."""
         self._talk.story.played(sentence.strip())
 
     def hear(self, words: str | None, *, typed: bool = False) -> Reply:
-        """See `Partner`."""
+        """See `BrainSession`."""
         story, heard = self._talk.story, words_of(words or "")
         offered = story.state is StoryState.OFFERED
         story.interrupt()
@@ -117,7 +117,7 @@ class SmallTalk:
         return reply if words is not None else replace(reply, words=NO_WORDS)
 
     def result(self, number: int, result: Mapping[str, Any]) -> Reply:
-        """See `Partner`. The results of one utterance's calls are read back together."""
+        """See `BrainSession`. Results are read back when all calls of an utterance have one."""
         asked = self._asked.pop(number, None)
         if asked is None:
             return Reply()
@@ -131,7 +131,7 @@ class SmallTalk:
         return Reply(self._with_offer(say))
 
     def thought(self, piece: str | None) -> Reply:
-        """See `Partner`. Small talk asks the host for nothing."""
+        """See `BrainSession`. Small talk asks the host for nothing."""
         return Reply()
 
     def _answer(self, text: str, heard: Sequence[Word]) -> Reply:
@@ -204,9 +204,9 @@ class SmallTalkBrain:
         self._now = now
         self._resample = resample
 
-    def begin(self, opening: Opening) -> Partner:
-        """See `Brain`. The partner starts with an empty memory."""
-        return SmallTalk(opening, self._now)
+    def begin(self, opening: ConversationSetup) -> BrainSession:
+        """See `Brain`. The session starts with an empty memory."""
+        return SmallTalkSession(opening, self._now)
 
     def sound(self, recording: Recording, rate_hz: int) -> bytes:
         """See `Brain`."""

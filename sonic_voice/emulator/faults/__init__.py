@@ -22,7 +22,15 @@ from typing import cast
 from ...errors import ConfigError
 from ..scenario import EXCEPTIONS
 from ..service.checks import IDLE
-from ..service.effects import Break, Breakage, Fail, Refusal, Service, ServiceFactory, StreamRequest
+from ..service.effects import (
+    Break,
+    Breakage,
+    Fail,
+    Service,
+    ServiceFactory,
+    StreamRefusal,
+    StreamRequest,
+)
 from .wrappers import (
     BrokenGoodbye,
     CutAnswer,
@@ -295,10 +303,10 @@ def with_faults(factory: ServiceFactory, faults: Sequence[Fault]) -> ServiceFact
     """
     asked = [0] * len(faults)
 
-    def new_service(request: StreamRequest) -> Service | Refusal:
+    def new_service(request: StreamRequest) -> Service | StreamRefusal:
         made = factory(request)
         for number, fault in enumerate(faults):
-            if isinstance(made, Refusal):
+            if isinstance(made, StreamRefusal):
                 return made
             if fault.streams is None or asked[number] < fault.streams:
                 asked[number] += 1
@@ -308,9 +316,9 @@ def with_faults(factory: ServiceFactory, faults: Sequence[Fault]) -> ServiceFact
     return new_service if faults else factory
 
 
-def _apply(fault: Fault, service: Service, request: StreamRequest) -> Service | Refusal:
+def _apply(fault: Fault, service: Service, request: StreamRequest) -> Service | StreamRefusal:
     wrap = FAULTS[fault.name].wrap
     if wrap is None:
         code, text = HTTP_ERRORS[fault.argument]
-        return Refusal(int(fault.argument), code, text)
+        return StreamRefusal(int(fault.argument), code, text)
     return wrap(service, request, fault.argument)

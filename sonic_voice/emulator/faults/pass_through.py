@@ -41,9 +41,9 @@ class PassThrough:
         """See `Service`."""
         return self._pass_on(self._service.words(key, text))
 
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
+    def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
         """See `Service`."""
-        return self._pass_on(self._service.thought(key, piece))
+        return self._pass_on(self._service.chat_piece(key, piece))
 
     def end_of_input(self) -> list[Effect]:
         """See `Service`."""

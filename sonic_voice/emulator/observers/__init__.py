@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ..service.effects import Effect, Refusal, StreamRequest
+from ..service.effects import Effect, StreamRefusal, StreamRequest
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class EmulatorObserver(Protocol):
         """
         ...
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
         """Observe that a request was answered with an HTTP error.
 
         Args:
@@ -90,7 +90,7 @@ class EmulatorObservers:
         """See `EmulatorObserver`."""
         return _StreamObservers([observer.opened(statistics) for observer in self._observers])
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
         """See `EmulatorObserver`."""
         for observer in self._observers:
             observer.refused(request_id, model_id, refusal)

@@ -38,7 +38,7 @@ from ...wire import (
     decode_output,
 )
 from ..service.effects import Effect, Emit, Fail, Note
-from ..service.order import INVALID, Came, Refused, State, Tolerated, came, verdict
+from ..service.order import INVALID, InputKind, Refused, StreamState, Tolerated, input_kind, verdict
 
 Outcome = Literal["kept", "deviates", "broken"]
 """Result of a rule. `deviates`: it was broken and the session goes on, here and, as far as is
@@ -271,10 +271,10 @@ class ConformanceChecker:
 
     def __init__(self) -> None:
         self.findings: dict[str, RuleFinding] = {}
-        self.state = State.NEW
+        self.state = StreamState.NEW
         self._audio: str | None = None
         self._record: Input | None = None
-        self._verdict: State | Refused | Tolerated = State.NEW
+        self._verdict: StreamState | Refused | Tolerated = StreamState.NEW
         self._calls: dict[str, str] = {}
         self._answering = False
         self._ended = False
@@ -299,12 +299,12 @@ class ConformanceChecker:
         except WireError:
             self._record = None
             return []  # the service's exception, which follows, names the rule
-        what = came(record, self._audio)
+        what = input_kind(record, self._audio)
         self._record, self._verdict = record, verdict(self.state, what)
         self._mark_tested(what.name)
         mistakes = self._inspect(record, what)
         match self._verdict:
-            case State() as state:
+            case StreamState() as state:
                 self.state = state
             case Tolerated(state):
                 self.state = state
@@ -350,19 +350,19 @@ class ConformanceChecker:
             for mistake in self._add_violation("tool-answered", "deviates", f"{name} ({call})")
         ]
 
-    def _inspect(self, record: Input, what: Came) -> list[RuleViolation]:
+    def _inspect(self, record: Input, what: InputKind) -> list[RuleViolation]:
         """Check what the service does not report."""
         match record:
             case AudioStart(content=content):
                 self._audio = content
-            case ContentEnd() if what is Came.AUDIO_END:
+            case ContentEnd() if what is InputKind.AUDIO_END:
                 self._audio = None
             case TextStart(role="SYSTEM" | "SYSTEM_SPEECH" as role, interactive=interactive):
                 self._mark_tested("system")
                 if interactive:
                     detail = f"{role} came with interactive true"
                     return self._add_violation("interactive-system", "deviates", detail)
-            case TextStart() if self.state is State.PROMPT:
+            case TextStart() if self.state is StreamState.PROMPT:
                 self._mark_tested("history")
             case ToolResultStart(tool_use=call):
                 self._calls.pop(call, None)
@@ -370,7 +370,7 @@ class ConformanceChecker:
                 return self._add_violation(
                     "cut-answer", "deviates", "promptEnd came during an answer"
                 )
-            case _ if what is Came.SESSION_END:
+            case _ if what is InputKind.SESSION_END:
                 return self._check_end()
             case _:
                 pass

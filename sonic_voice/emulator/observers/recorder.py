@@ -47,7 +47,7 @@ from ...wire import (
     decode_input,
     decode_output,
 )
-from ..service.effects import Break, Effect, Emit, Fail, Finish, Note, Refusal
+from ..service.effects import Break, Effect, Emit, Fail, Finish, Note, StreamRefusal
 from . import StreamStatistics
 
 _log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Recorder:
         """See `EmulatorObserver`."""
         return StreamRecorder(statistics, self._folder, self._now)
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
         """See `EmulatorObserver`. Refused requests are not recorded."""
 
 

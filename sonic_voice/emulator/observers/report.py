@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from ..service.effects import Effect, Refusal
+from ..service.effects import Effect, StreamRefusal
 from . import StreamStatistics
 from .conformance import RULES, ConformanceChecker, Outcome, RuleViolation
 
@@ -52,7 +52,7 @@ class ConformanceReport:
         self._streams.append(judged)
         return judged
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
         """See `EmulatorObserver`."""
         self._refused.append(
             {

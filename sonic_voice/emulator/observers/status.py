@@ -25,7 +25,7 @@ from ...wire import (
     decode_input,
     decode_output,
 )
-from ..service.effects import Break, Effect, Emit, Fail, Refusal
+from ..service.effects import Break, Effect, Emit, Fail, StreamRefusal
 from . import StreamStatistics
 from .conformance import ConformanceChecker, RuleViolation
 
@@ -54,7 +54,7 @@ class EmulatorStatus:
         self._streams.append(shown)
         return shown
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
         """See `EmulatorObserver`."""
         self._refused += 1
 
