@@ -38,7 +38,7 @@ class ChatRequests:
         self._room = asyncio.Event()
         self._pause: asyncio.Timeout | None = None
 
-    def do(self, effect: StartChatRequest | CancelChatRequest) -> None:
+    def carry_out(self, effect: StartChatRequest | CancelChatRequest) -> None:
         """Begin or cancel a request. Returns at once.
 
         Args:

@@ -203,7 +203,7 @@ class StreamHandler:
     async def _next_payload(self) -> bytes | None:
         """Return the payload of the next frame, or None for the empty one that ends the input.
 
-        Cancelling this loses nothing: bytes that were read are kept for the next call.
+        Cancelling this loses nothing: a prelude that was read is kept for the next call.
         """
         if not self._prelude:
             self._prelude = await self._stream.read(PRELUDE_BYTES)
@@ -295,7 +295,7 @@ class StreamHandler:
                     if await self._perform(await self._recognize(key)):
                         return True
                 case StartChatRequest() | CancelChatRequest():
-                    self._chat_requests.do(effect)
+                    self._chat_requests.carry_out(effect)
                 case Fail() | Break() | Finish():
                     await self._write(out)
                     await self._finish(effect)

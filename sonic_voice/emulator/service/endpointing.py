@@ -74,10 +74,10 @@ class Endpointer:
         self._endpoint_ms = endpoint_ms
         self._notice_ms = notice_ms
         self._now_ms = 0
-        self._loud = 0
-        self._quiet = 0
+        self._speech_windows = 0
+        self._silence_windows = 0
         self._onset_ms: int | None = None
-        self._told = False
+        self._onset_reported = False
 
     @property
     def speaking(self) -> bool:
@@ -95,24 +95,24 @@ class Endpointer:
         """
         self._now_ms += WINDOW_MS
         if self._onset_ms is None:
-            self._loud = self._loud + 1 if probability > SPEECH_OVER else 0
-            if self._loud < ONSET_WINDOWS:
+            self._speech_windows = self._speech_windows + 1 if probability > SPEECH_OVER else 0
+            if self._speech_windows < ONSET_WINDOWS:
                 return []
             self._onset_ms = self._now_ms - ONSET_WINDOWS * WINDOW_MS
-            self._quiet, self._told = 0, False
+            self._silence_windows, self._onset_reported = 0, False
         else:
-            self._quiet = self._quiet + 1 if probability < SILENCE_UNDER else 0
+            self._silence_windows = self._silence_windows + 1 if probability < SILENCE_UNDER else 0
         return self._events(self._onset_ms)
 
     def _events(self, onset_ms: int) -> list[SpeechBegan | SpeechEnded]:
         events: list[SpeechBegan | SpeechEnded] = []
-        ended = self._quiet * WINDOW_MS >= self._endpoint_ms
+        ended = self._silence_windows * WINDOW_MS >= self._endpoint_ms
         # A short utterance may end before its onset was due: both are then reported together.
-        if not self._told and (ended or self._now_ms - onset_ms >= self._notice_ms):
-            self._told = True
+        if not self._onset_reported and (ended or self._now_ms - onset_ms >= self._notice_ms):
+            self._onset_reported = True
             events.append(SpeechBegan(onset_ms))
         if ended:
-            end_ms = self._now_ms - self._quiet * WINDOW_MS
+            end_ms = self._now_ms - self._silence_windows * WINDOW_MS
             events.append(SpeechEnded(onset_ms, end_ms, self._now_ms))
-            self._onset_ms, self._loud = None, 0
+            self._onset_ms, self._speech_windows = None, 0
         return events

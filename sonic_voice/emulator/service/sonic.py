@@ -116,10 +116,10 @@ class SonicService:
         self._prompt = ""
         self._turns: PromptTurns | None = None
         self._blocks = OpenBlocks()
-        self._listened = False
+        self._audio_received = False
         self._roles: set[str] = set()
         self._history = checks.HistoryCheck(model.limits)
-        self._acts: dict[type, Callable[[Any], None]] = {
+        self._handlers: dict[type, Callable[[Any], None]] = {
             SessionStart: self._on_session_start,
             PromptStart: self._on_prompt_start,
             TextStart: self._on_text_start,
@@ -142,7 +142,7 @@ class SonicService:
         if self._out.closed:
             return self._out.take()
         try:
-            self._take(decode_input(payload))
+            self._receive_event(decode_input(payload))
         except NoEventError:
             self._out.put(Fail(VALIDATION, checks.NO_EVENTS))  # this text has no request id
         except WireError:
@@ -194,7 +194,7 @@ class SonicService:
 
     # Order.
 
-    def _take(self, record: Input) -> None:
+    def _receive_event(self, record: Input) -> None:
         what = input_kind(record, self._blocks.audio)
         self._check_content(record)
         match verdict(self._state, what):
@@ -206,7 +206,7 @@ class SonicService:
                     return  # the event is ignored: it came too late, or its name is unknown
             case state:
                 pass
-        self._act(record)
+        self._handle(record)
         self._state = state
 
     def _check_content(self, record: Input) -> None:
@@ -219,10 +219,10 @@ class SonicService:
             raise _RefusedError(text)
         self._out.note(rule, what)
 
-    def _act(self, record: Input) -> None:
-        act = self._acts.get(type(record))
-        if act is not None:
-            act(record)
+    def _handle(self, record: Input) -> None:
+        handler = self._handlers.get(type(record))
+        if handler is not None:
+            handler(record)
 
     # Beginnings.
 
@@ -308,7 +308,7 @@ class SonicService:
         block = self._block(record.prompt, record.content)
         if block.role != "AUDIO":
             raise _RefusedError(INVALID)
-        block.filled = self._listened = True
+        block.filled = self._audio_received = True
         self._prompt_turns.audio(record.pcm)
 
     def _on_text(self, record: TextInput) -> None:
@@ -354,7 +354,7 @@ class SonicService:
 
     def _on_prompt_end(self, record: PromptEnd) -> None:
         self._check_prompt(record.prompt)
-        if not self._listened:
+        if not self._audio_received:
             raise _RefusedError(NO_AUDIO.format(prompt=self._prompt))
         self._end_prompt()
 
