@@ -39,7 +39,7 @@ import numpy as np
 
 from sonic_voice.audio.pcm import from_pcm, to_pcm
 from sonic_voice.echo import EchoCancelledMicrophone, echo_cancelled
-from sonic_voice.echo.local_speech import ONSET_WINDOWS, SPEECH_OVER, WINDOW
+from sonic_voice.echo.local_speech import ONSET_WINDOWS, SPEECH_THRESHOLD, WINDOW_SAMPLES
 from sonic_voice.emulator.speech import WhisperRecognizer, synthesizer
 from sonic_voice.errors import ConfigError
 from sonic_voice.events import Interrupted
@@ -121,9 +121,9 @@ class Listener:
 
     def hear(self, sound: Samples) -> None:
         self._rest = np.concatenate([self._rest, sound])
-        while len(self._rest) >= WINDOW:
-            window, self._rest = self._rest[:WINDOW].copy(), self._rest[WINDOW:]
-            over = self._silero.process(memoryview(window.data)) > SPEECH_OVER
+        while len(self._rest) >= WINDOW_SAMPLES:
+            window, self._rest = self._rest[:WINDOW_SAMPLES].copy(), self._rest[WINDOW_SAMPLES:]
+            over = self._silero.process(memoryview(window.data)) > SPEECH_THRESHOLD
             self._in_a_row = self._in_a_row + 1 if over else 0
             self.onsets += self._in_a_row == ONSET_WINDOWS
 

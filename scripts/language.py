@@ -48,8 +48,8 @@ RIDDLES = frozenset(
 
 NOT_VERBS = frozenset(
     """
-    a an the all any both each every one two three another other its our his her your my same
-    everything something anything nothing everybody anybody whole
+    a all an another any anybody anything both each every everybody everything her his its my
+    nothing one other our same something the three two whole your
     """.split()
 )
 """Words that no imperative begins with, besides `RIDDLES`."""
@@ -77,8 +77,8 @@ VERBS = frozenset(
     pass pause perform pick ping place plan play poll pop predict prefer prepare present preserve
     press prevent print probe process produce prompt propagate protect prove provide pull push put
     query queue quit quote raise ramp rate reach read rebuild recall receive recognise recognize
-    reconnect record recover reduce refer refill reflect refresh refuse register reject relay
-    release reload remember remind remove rename render renew repeat replace replay reply report
+    reconnect record recover redirect reduce refer refill reflect refresh refuse register reject
+    relay release reload remember remind remove rename render renew repeat replace replay reply report
     represent request require resample reserve reset resize resolve respond restart restore
     restrict resume retrieve retry return reuse reverse revert rewind rewrite ring rotate round
     route run sample satisfy save say scale scan schedule score search seek see select send

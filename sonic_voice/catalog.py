@@ -1,15 +1,14 @@
-"""What each model is and can do: ids, voices, languages, regions, rates, prices, limits.
+"""The catalog of voice models: ids, voices, languages, regions, rates, prices, limits.
 
-Two tables. `VOICE_MODELS` are the models that hold a spoken conversation, all of them through
-`InvokeModelWithBidirectionalStream` and nothing else. `OTHER_MODELS` are the rest of Bedrock by
-id prefix, each with the API families it is called through, so that a wrong id is answered before
-anything is sent: "that one does not speak; it is called through Converse".
+`VOICE_MODELS` are the models that hold a spoken conversation, all of them only through
+`InvokeModelWithBidirectionalStream`. A wrong id is refused before anything is sent; for the other
+models of Bedrock (`other_models`), the message names the APIs through which they are called.
 
 Ids are bare. Other models of the service take a regional prefix (`us.`, `eu.`, `apac.`,
 `global.`); the voice models have no such inference ids (protocol reference 0.1).
 
-Facts are those of the protocol reference, sections 0, 5 and 9.2. What nobody has published is
-said to be unknown where it stands, with the value taken and why.
+The facts are those of the protocol reference, sections 0, 5 and 9.2. A value that has not been
+published is marked as unknown where it stands, with the reason for the value taken.
 """
 
 import difflib
@@ -19,33 +18,36 @@ from datetime import date
 from typing import Literal
 
 from .errors import ConfigError
+from .other_models import other_model, without_region
 from .regions import suggestion
 
 DEFAULT_MODEL = "amazon.nova-2-sonic-v1:0"
+"""Id of the model that a session uses unless another one is asked for."""
 
 MS_PER_SPEECH_TOKEN = 40
-"""One speech token is 40 ms of sound, in and out (reference 9.1)."""
+"""Length of one speech token, in ms of sound, both in and out (reference 9.1)."""
 
 _KB = 1000
-"""The service says "KB" and not which; the smaller reading is safe under both."""
+"""Number of bytes in the "KB" of the documentation, which does not say whether it has 1000 or 1024.
+The smaller number is safe under both readings."""
 
 Gender = Literal["feminine", "masculine"]
-Kind = Literal["chat", "embedding", "reranking", "image", "video", "video understanding"]
-Api = Literal["Converse", "Invoke", "Chat Completions", "Responses", "StartAsyncInvoke"]
 
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """A voice of a model. Ids are lower-case; the service refuses any other spelling."""
+    """A voice of a model."""
 
     id: str
+    """Lower-case id. The service refuses any other spelling."""
     locale: str
-    """Language and country it is made for, such as `en-US`."""
+    """Language and country that it is made for, such as `en-US`."""
     gender: Gender
     polyglot: bool = False
-    """Whether it speaks every language of its model, and not only those of `locales`."""
+    """True if it speaks every language of its model, and not only those of `locales`."""
     locales: tuple[str, ...] = ()
-    """All it is made for, `locale` first; two where a voice switches between two."""
+    """All locales that it is made for, `locale` first; two for a voice that switches between two
+    languages."""
 
     def __post_init__(self) -> None:
         if not self.locales:
@@ -53,34 +55,41 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What the service takes of one stream (reference 0.4)."""
+class ModelLimits:
+    """The limits that the service sets to one stream of a model (reference 0.4)."""
 
     history_bytes: int
-    """All texts of the chat history together, in UTF-8."""
+    """Maximum size of all texts of the chat history together, in bytes of UTF-8."""
     history_message_bytes: int
-    """One message of the chat history, in UTF-8, sent in pieces of 1,000 bytes."""
+    """Maximum size of one message of the chat history, in bytes of UTF-8. It is sent in pieces of
+    1,000 bytes."""
     max_output_tokens: int
-    """Largest `maxTokens`."""
+    """Largest value of `maxTokens`."""
     concurrent_streams: int | None
-    """Streams of one account and region at a time; None: not published."""
+    """Maximum number of streams of one account and region at a time; None if not published."""
     history_messages: int = 40
-    """A cap that other clients keep; it is on no page of the documentation."""
+    """Maximum number of messages in the chat history. Other clients keep this limit; the
+    documentation does not mention it."""
     system_bytes: int = 200 * _KB
-    """The system prompt, in UTF-8. No limit is published: 32 KB in one event were refused and the
-    same text in pieces was taken (reference 2.5). We send pieces, and stop at the largest total
-    that is documented for any text, that of the chat history."""
+    """Maximum size of the system prompt, in bytes of UTF-8. No limit is published: 32 KB in one
+    event were refused, and the same text in pieces was accepted (reference 2.5). We send pieces,
+    and take as the limit the largest total that is documented for any text, that of the chat
+    history."""
     stream_s: float = 480.0
-    """Wall-clock life of one stream; the service ends it then."""
+    """Wall-clock life of one stream, in seconds, after which the service ends it."""
     idle_s: float = 55.0
-    """Longest gap without audio or interactive content; 59 and 295 s have been seen too."""
+    """Longest gap without audio or interactive content, in seconds; 59 and 295 s have been observed
+    too."""
     chunk_bytes: int = 1_000_000
-    """The `bytes` of one chunk, that is one payload."""
+    """Maximum size of the `bytes` of one chunk, that is of one payload, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """USD per million tokens, on demand in us-east-1; other regions can differ (reference 9.2)."""
+    """Prices of tokens, in USD per million, on demand in us-east-1 (reference 9.2).
+
+    Prices in other regions can differ.
+    """
 
     speech_in: float
     speech_out: float
@@ -90,7 +99,14 @@ class Prices:
     def cost(
         self, *, speech_in: int = 0, speech_out: int = 0, text_in: int = 0, text_out: int = 0
     ) -> float:
-        """What so many tokens of each kind cost, in USD."""
+        """Return the cost of a number of tokens, in USD.
+
+        Args:
+            speech_in: Tokens of the user's speech.
+            speech_out: Tokens of the model's speech.
+            text_in: Tokens of text sent to the model.
+            text_out: Tokens of text that the model wrote.
+        """
         return (
             speech_in * self.speech_in
             + speech_out * self.speech_out
@@ -110,27 +126,31 @@ class VoiceModel:
     """ISO 639-1 codes of the languages it is documented for."""
     regions: tuple[str, ...]
     prices: Prices
-    limits: Limits
+    limits: ModelLimits
     turn_detection: bool
-    """Whether endpointing can be set; a model without refuses the field (reference 2.2)."""
+    """True if endpointing can be set. A model without it refuses the field (reference 2.2)."""
     text_input: bool
-    """Whether text during the conversation is answered ("cross-modal", reference 2.10)."""
+    """True if text during the conversation is answered ("cross-modal", reference 2.10)."""
     speech_events: bool
-    """Whether it sends `userSpeechStart` and `userSpeechEnd` (reference 3.4)."""
+    """True if it sends `userSpeechStart` and `userSpeechEnd` (reference 3.4)."""
     system_speech: bool
-    """Whether the script of Hindi can be chosen (`SYSTEM_SPEECH`, reference 2.4)."""
+    """True if the script of Hindi can be chosen (`SYSTEM_SPEECH`, reference 2.4)."""
     silent_tools: bool
-    """Whether it says nothing between a tool call and the result (reference 8.5): one that has
-    asynchronous tool calls talks on."""
+    """True if it says nothing between a tool call and the result (reference 8.5). A model with
+    asynchronous tool calls goes on talking."""
     rates_hz: tuple[int, ...] = (8_000, 16_000, 24_000)
-    """Sample rates it takes and gives."""
+    """Sample rates that it accepts and produces, in Hz."""
     end_of_life: date | None = None
-    """The day from which calls fail, where one is announced."""
+    """Day from which calls fail; None if none is announced."""
 
     def voice(self, id: str | None) -> Voice:
-        """The voice of that id; the model's first for None.
+        """Return a voice of the model.
 
-        Raises `ConfigError` with the nearest id and the list for one it has not.
+        Args:
+            id: Id of the voice; None for the model's first voice.
+
+        Raises:
+            ConfigError: The model has no such voice. The hint has the nearest id and the list.
         """
         if id is None:
             return self.voices[0]
@@ -145,7 +165,14 @@ class VoiceModel:
         raise ConfigError(f"{self.name} has no voice {id!r}.", hint=hint)
 
     def check_region(self, region: str | None) -> None:
-        """Raise `ConfigError` if the model is not served in `region`; None is no region yet."""
+        """Check that the model is offered in a region.
+
+        Args:
+            region: Name of the region; None if it is not known yet, which passes.
+
+        Raises:
+            ConfigError: The model is not offered there.
+        """
         if region is not None and region not in self.regions:
             available = f"It is available in: {', '.join(self.regions)}."
             raise ConfigError(
@@ -154,7 +181,11 @@ class VoiceModel:
             )
 
     def warning(self, today: date) -> str | None:
-        """What a user of this model should know on the day `today`; None if there is nothing."""
+        """Return a warning for users of this model, or None if there is nothing to warn of.
+
+        Args:
+            today: The day for which the end of life is judged.
+        """
         if self.end_of_life is None:
             return None
         instead = f"Use {DEFAULT_MODEL} instead."
@@ -166,24 +197,15 @@ class VoiceModel:
         return f"{self.name} ({self.id}) reaches its end of life on {self.end_of_life}. {instead}"
 
 
-@dataclass(frozen=True, slots=True)
-class OtherModel:
-    """A family of models that do not hold a spoken conversation."""
-
-    prefix: str
-    """Beginning of its ids, without regional prefix."""
-    name: str
-    kind: Kind
-    apis: tuple[Api, ...]
-    """The API families it is called through, the usual one first; where versions of one family
-    differ, all that most of them have."""
-
-
 def voice_model(id: str) -> VoiceModel:
-    """The voice model of that id, which must be bare.
+    """Return the voice model of an id.
 
-    Raises `ConfigError` for everything else: a regional prefix, another model of Bedrock (says
-    what that one is called through), an unknown id (suggests the nearest).
+    Args:
+        id: The bare id, without a regional prefix.
+
+    Raises:
+        ConfigError: The id has a regional prefix, belongs to another model of Bedrock (the hint
+            names the APIs of that model), or is unknown (the hint suggests the nearest id).
     """
     found = _BY_ID.get(id)
     if found is not None:
@@ -209,46 +231,44 @@ def voice_model(id: str) -> VoiceModel:
 
 
 def check_offered(id: str, region: str | None) -> None:
-    """Raise `ConfigError` if `region` does not offer the model; ids not in the catalog pass.
+    """Check that a region offers a model.
 
-    This holds behind any endpoint: a request is signed for its region, a proxy of AWS's endpoint
-    cannot change that, and the emulator answers 404 as the service does (reference 1.7).
+    The check applies to every endpoint: a request is signed for its region, which a proxy of AWS's
+    endpoint cannot change, and the emulator answers 404 as the service does (reference 1.7).
+
+    Args:
+        id: Id of the model. Ids that are not in the catalog pass.
+        region: Name of the region; None passes.
+
+    Raises:
+        ConfigError: The region does not offer the model.
     """
     model = _BY_ID.get(id)
     if model is not None:
         model.check_region(region)
 
 
-def other_model(id: str) -> OtherModel | None:
-    """The entry of `OTHER_MODELS` for an id, regional prefix or not; the longest prefix wins."""
-    bare = without_region(id)
-    matches = [other for other in OTHER_MODELS if bare.startswith(other.prefix)]
-    return max(matches, key=lambda other: len(other.prefix), default=None)
-
-
-def without_region(id: str) -> str:
-    """`id` without a regional prefix such as `us.`."""
-    prefix, _, rest = id.partition(".")
-    return rest if prefix in _REGIONAL_PREFIXES and rest else id
-
-
 def _did_you_mean(asked: str, known: Iterable[str], key: Callable[[str], str] = str.lower) -> str:
-    """A suggestion of the name nearest to `asked`, compared by `key`; empty if none is near."""
+    """Return a suggestion of the name most similar to `asked`; empty if none is similar.
+
+    Args:
+        asked: The name that was given.
+        known: The names to choose from.
+        key: Converts a name to the form in which names are compared.
+    """
     names = {key(name): name for name in known}
     nearest = difflib.get_close_matches(key(asked), names, n=1)
     return f"Did you mean {names[nearest[0]]!r}? " if nearest else ""
 
 
 def _unversioned(id: str) -> str:
-    """`id` without a version such as `-v1:0`, which would outweigh the name in a comparison."""
+    """Return `id` without a version such as `-v1:0`, which would dominate a comparison."""
     return id.lower().partition("-v")[0]
 
 
 def _or(names: tuple[str, ...]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
-
-_REGIONAL_PREFIXES = frozenset({"us", "eu", "apac", "global", "us-gov", "jp", "au", "ca"})
 
 _V1_VOICES = (
     Voice("tiffany", "en-US", "feminine"),
@@ -285,7 +305,7 @@ _V2_VOICES = (
 
 _V2_LANGUAGES = ("en", "fr", "it", "de", "es", "pt", "hi")
 
-_V2_LIMITS = Limits(
+_V2_LIMITS = ModelLimits(
     history_bytes=200 * _KB,
     history_message_bytes=50 * _KB,
     max_output_tokens=65_536,
@@ -299,11 +319,12 @@ NOVA_SONIC = VoiceModel(
     languages=("en", "fr", "it", "de", "es"),
     regions=("us-east-1", "eu-north-1", "ap-northeast-1"),
     prices=Prices(speech_in=3.40, speech_out=13.60, text_in=0.06, text_out=0.24),
-    limits=Limits(
+    limits=ModelLimits(
         history_bytes=40 * _KB,
-        # Its 1 KB are for one `textInput`, and a message goes in pieces: only the total is left.
+        # The documented 1 KB applies to one `textInput`. A message is sent in pieces, so that only
+        # the limit of the total applies.
         history_message_bytes=40 * _KB,
-        # Not published; the most that a client in use allows (reference 2.2).
+        # Not published. This is the largest value that a client in use allows (reference 2.2).
         max_output_tokens=10_000,
         concurrent_streams=20,
     ),
@@ -344,61 +365,11 @@ NOVA_2_5_SONIC = VoiceModel(
     system_speech=True,
     silent_tools=True,
 )
-"""It has no model card. Voices, languages and limits are taken to be those of Nova 2 Sonic,
-which is unknown officially; the regions are those of its announcement; the output prices come
-from an aggregator; that it is silent during a tool call is one measurement (reference 8.5)."""
+"""Nova 2.5 Sonic, which has no model card. Voices, languages and limits are assumed to be those of
+Nova 2 Sonic; officially they are unknown. The regions are those of its announcement. The output
+prices come from an aggregator. Its silence during a tool call was measured once (reference 8.5)."""
 
 VOICE_MODELS: tuple[VoiceModel, ...] = (NOVA_2_SONIC, NOVA_2_5_SONIC, NOVA_SONIC)
+"""The models that hold spoken conversations, the default first."""
 
 _BY_ID = {model.id: model for model in VOICE_MODELS}
-
-_CHAT: tuple[Api, ...] = ("Converse", "Invoke")
-_INVOKE: tuple[Api, ...] = ("Invoke",)
-_OPEN: tuple[Api, ...] = ("Converse", "Invoke", "Chat Completions")
-_OPENAI: tuple[Api, ...] = ("Converse", "Invoke", "Chat Completions", "Responses")
-
-OTHER_MODELS: tuple[OtherModel, ...] = (
-    OtherModel("amazon.nova-micro", "Nova Micro", "chat", _CHAT),
-    OtherModel("amazon.nova-lite", "Nova Lite", "chat", _CHAT),
-    OtherModel("amazon.nova-pro", "Nova Pro", "chat", _CHAT),
-    OtherModel("amazon.nova-premier", "Nova Premier", "chat", _CHAT),
-    OtherModel("amazon.nova-2-lite", "Nova 2 Lite", "chat", _CHAT),
-    OtherModel("anthropic.claude", "Claude", "chat", _CHAT),
-    OtherModel("meta.llama", "Llama", "chat", _CHAT),
-    OtherModel("mistral.", "Mistral", "chat", _OPEN),
-    OtherModel("mistral.magistral", "Magistral", "chat", _OPEN),
-    OtherModel("mistral.ministral", "Ministral", "chat", _OPEN),
-    OtherModel("mistral.devstral", "Devstral", "chat", _OPEN),
-    OtherModel("mistral.pixtral", "Pixtral", "chat", _CHAT),
-    OtherModel("mistral.voxtral", "Voxtral", "chat", _OPEN),
-    OtherModel("cohere.command", "Cohere Command", "chat", _CHAT),
-    OtherModel("deepseek.", "DeepSeek", "chat", _OPEN),
-    OtherModel("qwen.", "Qwen", "chat", _OPEN),
-    OtherModel("openai.gpt-oss", "gpt-oss", "chat", _OPENAI),
-    OtherModel("openai.gpt-oss-safeguard", "gpt-oss Safeguard", "chat", _OPEN),
-    OtherModel("google.gemma", "Gemma", "chat", _OPEN),
-    OtherModel("moonshot.", "Kimi", "chat", _OPEN),
-    OtherModel("moonshotai.", "Kimi", "chat", _OPEN),
-    OtherModel("minimax.", "MiniMax", "chat", _OPEN),
-    OtherModel("nvidia.nemotron", "Nemotron", "chat", _OPEN),
-    OtherModel("ai21.jamba", "Jamba", "chat", _CHAT),
-    OtherModel("writer.palmyra", "Palmyra", "chat", _CHAT),
-    OtherModel("zai.glm", "GLM", "chat", _OPEN),
-    OtherModel("amazon.titan-embed", "Titan Embeddings", "embedding", _INVOKE),
-    OtherModel(
-        "amazon.nova-2-multimodal-embeddings",
-        "Nova Multimodal Embeddings",
-        "embedding",
-        ("Invoke", "StartAsyncInvoke"),
-    ),
-    OtherModel("cohere.embed", "Cohere Embed", "embedding", _INVOKE),
-    OtherModel("cohere.rerank", "Cohere Rerank", "reranking", _INVOKE),
-    OtherModel(
-        "twelvelabs.marengo-embed", "Marengo Embed", "embedding", ("Invoke", "StartAsyncInvoke")
-    ),
-    OtherModel("amazon.nova-canvas", "Nova Canvas", "image", _INVOKE),
-    OtherModel("amazon.titan-image", "Titan Image Generator", "image", _INVOKE),
-    OtherModel("stability.", "Stability AI", "image", _INVOKE),
-    OtherModel("amazon.nova-reel", "Nova Reel", "video", ("StartAsyncInvoke",)),
-    OtherModel("twelvelabs.pegasus", "Pegasus", "video understanding", _INVOKE),
-)

@@ -1,8 +1,9 @@
-"""What a session is asked to be: frozen, and validated when built.
+"""The configuration of a session, frozen and validated when it is built.
 
-A `SessionConfig` that exists is one the service will take, as far as anyone outside can know:
-the model speaks, the voice is one of its voices, rates and numbers are in range, tools have
-names and schemas the service accepts, the history is in its order and within its limits.
+A `SessionConfig` that could be built is one that the service will accept, as far as its rules are
+known: the model speaks, the voice is one of its voices, rates and numbers are in range, tools have
+names and schemas that the service accepts, and the history has the right order and is within the
+limits.
 """
 
 import json
@@ -15,40 +16,51 @@ from .errors import ConfigError
 from .history import HistoryPolicy, Message, encoded, normalise
 
 Endpointing = Literal["HIGH", "MEDIUM", "LOW"]
-"""How readily the service decides that the user has finished (v2 and later; reference 2.2)."""
+"""Sensitivity of the service's endpointing: how soon it decides that the user has finished (v2 and
+later; reference 2.2)."""
 
 Script = Literal["latin", "devanagari", "mixed"]
-"""The script of transcripts and replies when Hindi is spoken (reference 2.4, `SYSTEM_SPEECH`)."""
+"""Script of transcripts and replies when Hindi is spoken (reference 2.4, `SYSTEM_SPEECH`)."""
 
 DEFAULT_SYSTEM = "You are a friendly assistant in a spoken conversation. Keep answers short."
+"""System prompt of a session that is given none."""
 
 BYTES_PER_SAMPLE = 2
-"""All PCM here is signed 16-bit little-endian, one channel."""
+"""Size of a sample, in bytes: all PCM here is signed 16-bit little-endian with one channel."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """Signed 16-bit little-endian mono PCM at `rate_hz`."""
+    """A format of audio: signed 16-bit little-endian mono PCM at a sample rate."""
 
     rate_hz: int
 
     def seconds(self, pcm_bytes: int) -> float:
-        """How long `pcm_bytes` of this format last, in seconds."""
+        """Return the length of audio, in seconds.
+
+        Args:
+            pcm_bytes: Its size, in bytes.
+        """
         return pcm_bytes / (self.rate_hz * BYTES_PER_SAMPLE)
 
     def size(self, seconds: float) -> int:
-        """How many bytes last `seconds`, in whole samples."""
+        """Return the size of audio, in bytes, rounded to whole samples.
+
+        Args:
+            seconds: Its length, in seconds.
+        """
         return round(seconds * self.rate_hz) * BYTES_PER_SAMPLE
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool as the model is told of it: name, description, JSON schema (reference 8.1)."""
+    """A tool as it is declared to the model: name, description, JSON schema (reference 8.1)."""
 
     name: str
     description: str
     schema: dict[str, Any]
-    """Without `$schema` at its top, which generators of schemas write and nobody needs."""
+    """JSON schema of the arguments. `$schema` at its top, which generators of schemas write, is
+    removed."""
 
     def __post_init__(self) -> None:
         if "$schema" in self.schema:
@@ -58,63 +70,76 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """Whether the model may (`auto`), must (`any`), or must use one named tool (`tool`)."""
+    """A rule for the use of tools."""
 
     mode: Literal["auto", "any", "tool"] = "auto"
+    """`auto`: the model may use a tool; `any`: it must use one; `tool`: it must use the one called
+    `name`."""
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """How long each step of a session may take, in seconds of wall-clock time."""
+    """Maximum durations of the steps of a session, in seconds of wall-clock time."""
 
     open_s: float = 20.0
-    """From the first byte of the connection to the service's response headers; a cold model
-    needs up to 10 s (reference 3.12)."""
+    """Maximum time from the first byte of the connection to the service's response headers, in
+    seconds; a cold model needs up to 10 s (reference 3.12)."""
     send_s: float = 10.0
-    """One payload onto the wire, back-pressure included."""
+    """Maximum time to put one payload onto the wire, back-pressure included, in seconds."""
     close_s: float = 10.0
-    """From our `sessionEnd` to the service's end of stream."""
+    """Maximum time from our `sessionEnd` to the service's end of stream, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionConfig:
-    """One session: who speaks, how, with what tools and after what history.
+    """The configuration of one session: model, voice, audio formats, tools and history.
 
-    Raises `ConfigError` when built with something the service would refuse.
+    Building it raises `ConfigError` if the service would refuse a part of it.
     """
 
     model: str = DEFAULT_MODEL
+    """Bare id of a voice model."""
     region: str | None = None
-    """Must offer the model when given. `BedrockTransport` checks the region it connects to."""
+    """AWS region, which must offer the model; None if it is not known here. `BedrockTransport`
+    checks the region to which it connects."""
     voice: str | None = None
-    """None: the model's first voice."""
+    """Id of a voice of the model; None for the model's first voice."""
     system: str = DEFAULT_SYSTEM
+    """System prompt."""
     history: tuple[Message, ...] = ()
-    """Earlier conversation, the oldest first; brought into the service's order when built: see
-    `history`, also for what happens when the assistant speaks first."""
+    """Earlier conversation, the oldest message first. It is brought into the service's order when
+    the configuration is built; the module `history` says how, also for a history in which the
+    assistant speaks first."""
     history_policy: HistoryPolicy = "error"
-    """What to do with a history over the limits: `error` raises, `trim` drops the oldest."""
+    """Treatment of a history over the limits: `error` raises, `trim` drops the oldest messages."""
     script: Script | None = None
+    """Script of transcripts and replies in Hindi; None leaves the choice to the model."""
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: ToolChoice = field(default_factory=ToolChoice)
     max_tokens: int = 1024
+    """Maximum length of an answer, in tokens."""
     top_p: float = 0.9
+    """Nucleus sampling threshold, 0 to 1."""
     temperature: float = 0.7
+    """Sampling temperature, 0 to 1."""
     endpointing: Endpointing | None = None
-    """None: MEDIUM where the model has the setting, nothing where it has not."""
+    """Sensitivity of endpointing. None stands for MEDIUM if the model has the setting; otherwise
+    the setting is not sent."""
     input: AudioFormat = AudioFormat(16_000)
+    """Format of the user's audio."""
     output: AudioFormat = AudioFormat(24_000)
+    """Format of the model's audio."""
     deadlines: Deadlines = field(default_factory=Deadlines)
     stream_s: float | None = None
-    """Wall-clock life of a stream, in seconds. None: the model's 8 minutes, at which the service
-    ends it (reference 0.4). It changes only what is announced: set it for an emulator that ends
-    streams earlier."""
+    """Wall-clock life of a stream, in seconds. None stands for the model's 8 minutes, after which
+    the service ends the stream (reference 0.4). It changes only the announcement of the end: set it
+    for an emulator that ends streams earlier."""
 
     def __post_init__(self) -> None:
         model = voice_model(self.model)
         model.check_region(self.region)
-        settle = object.__setattr__  # the one way to fill a default of a frozen dataclass
+        settle = object.__setattr__  # the only way to fill in a default of a frozen dataclass
         settle(self, "tools", tuple(self.tools))
         settle(self, "voice", model.voice(self.voice).id)
         settle(self, "endpointing", _endpointing(model, self.endpointing))
@@ -131,7 +156,7 @@ class SessionConfig:
 
     @property
     def voice_model(self) -> VoiceModel:
-        """The catalog's entry of `model`."""
+        """Entry of the catalog for `model`."""
         return voice_model(self.model)
 
 
@@ -178,7 +203,9 @@ def _check_rates(config: SessionConfig, model: VoiceModel) -> None:
 def _check_system(config: SessionConfig, model: VoiceModel) -> None:
     size = len(encoded(config.system, "The system prompt"))
     if not config.system.strip():
-        raise ConfigError("The system prompt is empty.", hint="Say in a sentence who speaks.")
+        raise ConfigError(
+            "The system prompt is empty.", hint="Describe the assistant in a sentence."
+        )
     if size > model.limits.system_bytes:
         raise ConfigError(
             f"The system prompt has {size} bytes; {model.limits.system_bytes} are the limit.",
@@ -217,9 +244,16 @@ def _check_tools(config: SessionConfig) -> None:
 
 
 def check_schema(tool: str, schema: dict[str, Any]) -> None:
-    """Raise `ConfigError` if the service would answer `schema` with "Invalid input request".
+    """Check that the service accepts a schema; it refuses others with "Invalid input request".
 
     `$schema` at the top passes, as it does at the service. Source: protocol reference 8.1.
+
+    Args:
+        tool: Name of the tool, for the message.
+        schema: JSON schema of its arguments.
+
+    Raises:
+        ConfigError: The service would refuse the schema, or it is not JSON.
     """
     if schema.get("type") != "object":
         raise ConfigError(f"The schema of tool {tool!r} must be an object at its top.")
@@ -231,7 +265,17 @@ def check_schema(tool: str, schema: dict[str, Any]) -> None:
 
 
 def _check_schema_part(tool: str, part: Any, path: str, *, names: bool) -> None:
-    """`names`: the keys of `part` are the application's own, as below `properties`."""
+    """Check one part of a schema and everything below it.
+
+    Args:
+        tool: Name of the tool, for the message.
+        part: Any JSON value.
+        path: JSON pointer of `part` within the schema.
+        names: Whether the keys of `part` are names of the application, as below `properties`.
+
+    Raises:
+        ConfigError: The service would refuse the part.
+    """
     if isinstance(part, list):
         for index, item in enumerate(cast(list[Any], part)):
             _check_schema_part(tool, item, f"{path}/{index}", names=False)

@@ -1,7 +1,7 @@
-"""Blocking calls in a daemon thread: one that hangs keeps neither the loop nor the exit waiting.
+"""Blocking calls in a daemon thread. A call that hangs delays neither the loop nor the exit.
 
-`asyncio.to_thread` cannot be used for calls that may hang: at the end of a program the loop and the
-interpreter wait for its threads.
+`asyncio.to_thread` cannot be used for calls that may hang, because at the end of a program the loop
+and the interpreter wait for its threads.
 """
 
 import asyncio
@@ -11,11 +11,15 @@ from threading import Thread
 
 
 def start_in_thread[T](call: Callable[[], T], name: str) -> asyncio.Future[T]:
-    """Start `call` in a daemon thread of the given name.
+    """Start a call in a daemon thread.
+
+    Args:
+        call: The blocking function.
+        name: Name of the thread.
 
     Returns:
-        A future of the running loop with what `call` returns or raises. Cancelling the future
-        does not end the call.
+        A future of the running loop with the result or the error of the call. Cancelling the
+        future does not end the call.
     """
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
@@ -31,8 +35,12 @@ def start_in_thread[T](call: Callable[[], T], name: str) -> asyncio.Future[T]:
 
 
 async def in_thread[T](call: Callable[[], T], name: str = "doctor") -> T:
-    """Return what `call` returns, or raise what it raises.
+    """Wait for a call in a daemon thread, and return its result or raise its error.
 
-    When this is cancelled, the call is left to itself.
+    Cancelling this does not end the call; its result is then lost.
+
+    Args:
+        call: The blocking function.
+        name: Name of the thread.
     """
     return await start_in_thread(call, name)

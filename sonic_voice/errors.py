@@ -1,25 +1,25 @@
-"""Everything that can go wrong, in one hierarchy.
+"""The exceptions of this package, in one hierarchy.
 
     SonicError
-    ├── ConfigError           what was asked for cannot be; nothing was sent
-    │   ├── CredentialsError  none found, expired, or of a kind the service does not take
+    ├── ConfigError           the request is impossible; nothing was sent
+    │   ├── CredentialsError  none found, expired, or of a kind that the service does not take
     │   └── ScenarioError     a scenario of the emulator that cannot be read
-    ├── AudioError            a file or samples that are not what they should be
-    ├── DeviceError           a microphone or loudspeaker that is not there or does not open
-    ├── OrderError            the call does not belong here in the session's life
+    ├── AudioError            a sound file or samples that cannot be used
+    ├── DeviceError           a microphone or loudspeaker that is missing or does not open
+    ├── OrderError            the call is not allowed at this point of the session
     ├── WireError             a payload that is not one of the service's events
     ├── ServiceError          the service refused the stream or ended it; `kind` says why
-    └── NetworkError          the service could not be reached, or not any longer
-        ├── ConnectError      nobody answered there, or not as expected
-        ├── DeadlineError     somebody did, but not in time
+    └── NetworkError          the service cannot be reached, or cannot be reached any longer
+        ├── ConnectError      no answer at that address, or not the expected one
+        ├── DeadlineError     no answer in time
         └── ConnectionLost    an open stream ended without a goodbye
 
-Each says in one sentence what happened and, as `hint`, what to do next; facts stand beside as
-attributes. Errors of the SDK, of h2 and of the operating system are turned into these where they
-enter (`bedrock`, `http2`), with the original as `__cause__`.
+Each error says in one sentence what happened and, as `hint`, what to do next; facts are attributes.
+Errors of the SDK, of h2 and of the operating system are converted into these where they enter
+(`bedrock`, `http2`), with the original as `__cause__`.
 
-The service uses `ValidationException` for nearly everything, so `service_error` goes by the
-message (protocol reference, section 6) and only then by the name of the exception.
+The service uses `ValidationException` for nearly everything. `service_error` therefore looks at the
+message first (protocol reference, section 6), and only then at the name of the exception.
 """
 
 import re
@@ -27,9 +27,15 @@ from enum import StrEnum
 
 
 class SonicError(Exception):
-    """Base of all errors of this package. `message` says what, `hint` the next step."""
+    """Base of all errors of this package."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
+        """Build an error.
+
+        Args:
+            message: A sentence that says what happened.
+            hint: A sentence that says what to do next; may be empty.
+        """
         super().__init__(message, hint)
         self.message = message
         self.hint = hint
@@ -39,19 +45,28 @@ class SonicError(Exception):
 
 
 class ConfigError(SonicError):
-    """What was asked for cannot be. Found before anything was sent."""
+    """An impossible request, which was detected before anything was sent."""
 
 
 class CredentialsError(ConfigError):
-    """No usable AWS credentials: none found, expired, or a Bedrock API key alone."""
+    """A lack of usable AWS credentials: none found, expired, or only a Bedrock API key."""
 
 
 class ScenarioError(ConfigError):
-    """A scenario that cannot be read. `line` and `column` count from 1; 0 when unknown."""
+    """A scenario that cannot be read."""
 
     def __init__(
         self, message: str, *, path: str = "", line: int = 0, column: int = 0, hint: str = ""
     ) -> None:
+        """Build an error, with the place before the message.
+
+        Args:
+            message: A sentence that says what is wrong.
+            path: File of the scenario; empty if unknown.
+            line: Line in the file, from 1; 0 if unknown.
+            column: Column in the line, from 1; 0 if unknown.
+            hint: A sentence that says what to do next.
+        """
         place = f"{path}:{line}:{column}: " if line else f"{path}: " if path else ""
         super().__init__(place + message, hint=hint)
         self.path = path
@@ -64,11 +79,11 @@ class AudioError(SonicError):
 
 
 class DeviceError(SonicError):
-    """A microphone or loudspeaker that is not there or does not open, or no sound library."""
+    """A microphone or loudspeaker that is missing or does not open, or a missing sound library."""
 
 
 class OrderError(SonicError):
-    """The call does not belong here in the session's life, such as audio after the close."""
+    """A call that is not allowed at this point of the session, such as audio after the goodbye."""
 
 
 class WireError(SonicError):
@@ -76,49 +91,55 @@ class WireError(SonicError):
 
 
 class ErrorKind(StrEnum):
-    """What a refusal of the service means, whatever exception it came as."""
+    """The meaning of a refusal of the service, independent of its exception."""
 
     IDLE = "idle"
-    """No audio and no interactive content for longer than the service waits."""
+    """The client sent no audio and no interactive content for longer than the service waits."""
     LIFETIME = "lifetime"
     """The stream reached its eight minutes, or its upstream closed it."""
     CAPACITY = "capacity"
-    """The service is unwell for the moment."""
+    """The service is temporarily unable to answer."""
     THROTTLED = "throttled"
-    """Too many streams or requests of this account."""
+    """The account has too many streams or requests."""
     ACCESS = "access"
-    """Credentials, signature or permission refused."""
+    """The service refused the credentials, the signature or the permission."""
     NOT_FOUND = "not-found"
-    """No such model here: id, region, or past its end of life."""
+    """The model is not available: wrong id, wrong region, or past its end of life."""
     FILTERED = "filtered"
     """The content filter blocked the prompt or the input."""
     HISTORY = "history"
     """The chat history is too long, or came at the wrong time."""
     TOOL = "tool"
-    """A tool definition or a tool result was refused."""
+    """The service refused a tool definition or a tool result."""
     REQUEST = "request"
-    """The request itself is wrong; the same one will fail again."""
+    """The request itself is wrong, and the same one will fail again."""
     ENDED = "ended"
-    """`No events to transform were found.`: harmless after `sessionEnd`."""
+    """The service had no events to transform, which is harmless after `sessionEnd`."""
     UNKNOWN = "unknown"
+    """The meaning is not known; the message is all there is."""
 
 
 RECOVERABLE = frozenset(
     {ErrorKind.IDLE, ErrorKind.LIFETIME, ErrorKind.CAPACITY, ErrorKind.THROTTLED}
 )
+"""Kinds after which a new stream may succeed with the same request."""
 
 
 class ServiceError(SonicError):
-    """The service refused the stream or ended it.
-
-    `kind` is the meaning, `code` the name of the service's exception, `text` its message without
-    the request id, `request_id` that id where known, `status` the HTTP status when the refusal
-    came before the stream (0 otherwise).
-    """
+    """A refusal of the stream by the service, or its end with an error."""
 
     def __init__(
         self, *, kind: ErrorKind, code: str, text: str, request_id: str = "", status: int = 0
     ) -> None:
+        """Build an error; message and hint come from its kind.
+
+        Args:
+            kind: The meaning of the error.
+            code: Name of the service's exception.
+            text: Message of the service, without the request id.
+            request_id: The id of the request, where known.
+            status: HTTP status if the refusal came before the stream, 0 otherwise.
+        """
         super().__init__(f"{_MEANING[kind]} ({code}: {text})", hint=_NEXT_STEP[kind])
         self.kind = kind
         self.code = code
@@ -128,35 +149,50 @@ class ServiceError(SonicError):
 
     @property
     def recoverable(self) -> bool:
-        """Whether a new stream, opened later, may well succeed with the same request."""
+        """True if a new stream, opened later, may succeed with the same request."""
         return self.kind in RECOVERABLE
 
 
 class NetworkError(SonicError):
-    """The service could not be reached, or not any longer."""
+    """A service that cannot be reached, or cannot be reached any longer."""
 
 
 class ConnectError(NetworkError):
-    """No usable connection: no such host, nobody listening, TLS or HTTP/2 refused."""
+    """A connection that cannot be made: unknown host, closed port, TLS or HTTP/2 refused."""
 
 
 class DeadlineError(NetworkError):
-    """An answer that did not come in time. `waited_s` is how long was waited."""
+    """An answer that did not come in time."""
 
     def __init__(self, message: str, *, waited_s: float, hint: str = "") -> None:
+        """Build an error.
+
+        Args:
+            message: A sentence that says what happened.
+            waited_s: The deadline that passed, in seconds.
+            hint: A sentence that says what to do next.
+        """
         super().__init__(message, hint=hint)
         self.waited_s = waited_s
 
 
 class ConnectionLost(NetworkError):
-    """An open stream ended without a goodbye. `reason`: `reset`, `goaway`, `cut` or `ended`."""
+    """An open stream that ended without a goodbye."""
 
     def __init__(self, message: str, *, reason: str, hint: str = "") -> None:
+        """Build an error.
+
+        Args:
+            message: A sentence that says what happened.
+            reason: `reset`, `goaway`, `cut` or `ended`.
+            hint: A sentence that says what to do next.
+        """
         super().__init__(message, hint=hint)
         self.reason = reason
 
 
-# Message patterns before exception names: the first that matches wins (reference, section 6).
+# Patterns of messages, tried before the names of exceptions; the first match decides
+# (reference, section 6).
 _BY_TEXT: tuple[tuple[str, ErrorKind], ...] = (
     (r"no events to transform", ErrorKind.ENDED),
     (r"timed out waiting for|internalerrorcode=532", ErrorKind.IDLE),
@@ -197,7 +233,7 @@ _BY_CODE: dict[str, ErrorKind] = {
 _MEANING: dict[ErrorKind, str] = {
     ErrorKind.IDLE: "The service ended the stream because it heard nothing for too long.",
     ErrorKind.LIFETIME: "The service ended the stream at the end of its life of 8 minutes.",
-    ErrorKind.CAPACITY: "The service is unwell for the moment.",
+    ErrorKind.CAPACITY: "The service is temporarily unable to answer.",
     ErrorKind.THROTTLED: "The service takes no more streams from this account for now.",
     ErrorKind.ACCESS: "The service refused the credentials.",
     ErrorKind.NOT_FOUND: "The service does not know this model here.",
@@ -215,7 +251,7 @@ _NEXT_STEP: dict[ErrorKind, str] = {
     ErrorKind.CAPACITY: "Open a new session in a few seconds.",
     ErrorKind.THROTTLED: "Wait, close other streams, or ask for a higher quota.",
     ErrorKind.ACCESS: (
-        "Check the credentials, the clock of this machine, and that the identity may "
+        "Check the credentials, the clock of this machine, and that the identity may call "
         "bedrock:InvokeModel and bedrock:InvokeModelWithBidirectionalStream."
     ),
     ErrorKind.NOT_FOUND: "See `sonic-voice models` for ids, regions and ends of life.",
@@ -235,10 +271,16 @@ _REQUEST_ID = re.compile(r"^RequestId=(?P<id>[0-9a-fA-F-]+)\s*:\s*")
 def service_error(
     code: str, message: str, *, status: int = 0, request_id: str = ""
 ) -> ServiceError:
-    """The error for one exception of the service.
+    """Return the error for one exception of the service.
 
-    `code` is the exception's name in any spelling (`ValidationException`,
-    `validationException`), `message` its text. Source: protocol reference, section 6.
+    Source: protocol reference, section 6.
+
+    Args:
+        code: Name of the exception in any spelling (`ValidationException`,
+            `validationException`).
+        message: Its text, which may begin with a request id.
+        status: HTTP status if the refusal came before the stream, 0 otherwise.
+        request_id: The id of the request, where known; one in the text takes precedence.
     """
     found = _REQUEST_ID.match(message)
     text = message[found.end() :] if found else message
@@ -252,13 +294,13 @@ def service_error(
 
 
 def _by_code(code: str) -> ErrorKind | None:
-    """Return what the name of an exception means, whether it ends in `Exception` or not."""
+    """Return the meaning of an exception's name, with or without `Exception` at its end."""
     name = "".join(filter(str.isalnum, code.lower())).removesuffix("exception")
     return _BY_CODE.get(name) or _BY_CODE.get(name.removesuffix("error"))
 
 
 def _by_status(status: int) -> ErrorKind:
-    """Return what an HTTP status means where nothing else is known, as from a load balancer."""
+    """Return the meaning of an HTTP status when nothing else is known, as from a load balancer."""
     if status == _TOO_MANY_REQUESTS:
         return ErrorKind.THROTTLED
     return ErrorKind.CAPACITY if status >= _FIRST_SERVER_ERROR else ErrorKind.UNKNOWN

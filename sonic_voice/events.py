@@ -1,8 +1,9 @@
-"""What a session tells its owner, in the order in which it happens.
+"""The events that a session yields to its owner, in the order in which they happen.
 
-A *turn* is what the user said and the answer to it, numbered from 1 for the whole session. An
-answer is told three times: `AssistantText` with stage SPECULATIVE as soon as it is planned,
-`Audio` as it sounds, `AssistantText` with stage FINAL as the service believes it was spoken.
+A *turn* is the user's words and the answer to them, numbered from 1 for the whole session. An
+answer is reported three times: as `AssistantText` with stage SPECULATIVE once it is planned, as
+`Audio` with its sound, and as `AssistantText` with stage FINAL as the service assumes that it was
+spoken.
 """
 
 from dataclasses import dataclass
@@ -12,31 +13,38 @@ from .wire import Stage, Tokens
 
 @dataclass(frozen=True, slots=True)
 class UserSpeechStarted:
-    """The user began to speak, `offset_ms` into the audio sent (v2 and later)."""
+    """The beginning of the user's speech, as the service noticed it (v2 and later)."""
 
     offset_ms: int
+    """Position in the audio sent at which the user began to speak, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserSpeechEnded:
-    """The user stopped at `offset_ms` of the audio sent; the service noticed at `detected_ms`."""
+    """The end of the user's speech, as the service noticed it (v2 and later)."""
 
     offset_ms: int
+    """Position in the audio sent at which the user stopped, in ms."""
     detected_ms: int
+    """Position in the audio sent at which the service noticed it, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserText:
-    """What the user said, or typed; a turn may have several, which belong together."""
+    """Words that the user said or typed. A turn may have several, which belong together."""
 
     turn: int
     text: str
     typed: bool = False
+    """True if the words were sent as text."""
 
 
 @dataclass(frozen=True, slots=True)
 class AssistantText:
-    """One block of an answer. Blocks join without separators; FINAL replaces SPECULATIVE."""
+    """The text of one block of an answer.
+
+    Blocks are joined without separators. A FINAL text replaces the SPECULATIVE text of its block.
+    """
 
     turn: int
     block: int
@@ -47,42 +55,50 @@ class AssistantText:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Sound of an answer: s16le mono PCM at `rate_hz`. Comes faster than it plays."""
+    """Sound of an answer. It comes faster than it plays."""
 
     turn: int
     pcm: bytes
+    """s16le mono PCM."""
     rate_hz: int
+    """Sample rate of the PCM, in Hz."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """Barge-in: stop playing `turn` at once. Told once per turn, at the first sign of it.
+    """A barge-in: playback of the turn must stop at once.
 
-    `sign` is what the service sent: `userSpeechStart`, `marker` or `contentEnd`.
+    It comes once for a turn, at the first sign of the barge-in.
     """
 
     turn: int
     sign: str
+    """The sign that the service sent: `userSpeechStart`, `marker` or `contentEnd`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What of an interrupted answer reached the listener; told by whoever plays the sound."""
+    """The part of an interrupted answer that reached the listener, by the playout clock."""
 
     turn: int
     heard_ms: int
+    """Sound of the answer that was played, in ms."""
     heard: str
+    """The words that were heard."""
     planned: str
+    """The whole answer as it was planned."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The model calls a tool. Owes exactly one result, under `tool_use`."""
+    """A call of a tool by the model. Exactly one result must be sent for it."""
 
     turn: int
     tool_use: str
+    """Id of the call, under which the result is sent."""
     name: str
     arguments_json: str
+    """Arguments as the model wrote them: a JSON object as a string."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,34 +113,37 @@ class ToolAnswered:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """All sound of this turn's answer has come; it may still be playing."""
+    """The end of a turn's answer: all its sound has come, but it may still be playing."""
 
     turn: int
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of this step and of the session so far."""
+    """A count of tokens."""
 
     delta: Tokens
+    """Tokens of this step."""
     total: Tokens
+    """Tokens of the session so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSlow:
-    """The network takes the user's speech more slowly than it is spoken; told while it lasts.
+    """A network that takes the user's speech more slowly than it is spoken.
 
-    It does not end the session. A network that takes nothing at all does, with an error.
+    The event is repeated while this lasts. It does not end the session. A network that takes
+    nothing at all ends it with an error.
     """
 
     late_s: float
-    """How long the speech that was sent last had waited for the network, in seconds."""
+    """Time for which the speech sent last had waited for the network, in seconds."""
     speech_per_s: float
     """Seconds of speech that the network takes in a second; below 1 it cannot keep up."""
 
     @property
     def notice(self) -> str:
-        """The sentence for the person who talks."""
+        """A sentence for the user."""
         return (
             f"Slow network: your speech is sent {self.late_s:.1f} s late "
             f"({self.speech_per_s:.2f} s of it a second)."
@@ -133,25 +152,27 @@ class NetworkSlow:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A payload that was left aside: an unknown event name, or one that cannot be read."""
+    """A payload that was ignored: an unknown event, or one that cannot be read."""
 
     what: str
+    """The reason, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamExpiring:
-    """The service will end the stream, and with it this conversation, in about `left_s` seconds.
+    """An announcement that the service will soon end the stream, and with it this conversation.
 
-    Told once, after seven eighths of the stream's life: at seven of eight minutes.
+    It comes once, after seven eighths of the stream's life: at seven of eight minutes.
     """
 
     left_s: float
+    """Approximate time until the end, in seconds."""
     life_s: float
     """Wall-clock life of a stream, in seconds (reference 0.4)."""
 
     @property
     def notice(self) -> str:
-        """The sentence for the person who talks."""
+        """A sentence for the user."""
         left = duration(self.left_s)
         verb = "is" if left.startswith("1 ") else "are"
         return (
@@ -161,7 +182,11 @@ class StreamExpiring:
 
 
 def duration(seconds: float) -> str:
-    """Return `seconds` in words: in minutes where they are whole ones, else in seconds."""
+    """Return a time in words: in minutes if it is a whole number of them, else in seconds.
+
+    Args:
+        seconds: The time, in seconds.
+    """
     minutes, rest = divmod(round(seconds), 60)
     number, unit = (minutes, "minute") if minutes and not rest else (round(seconds), "second")
     return f"{number} {unit}{'' if number == 1 else 's'}"
@@ -169,7 +194,7 @@ def duration(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The stream ended after our goodbye. Always the last event."""
+    """The end of the stream after our goodbye. It is always the last event."""
 
 
 type Event = (

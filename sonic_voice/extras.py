@@ -1,9 +1,9 @@
-"""The commands that install more of this package, as they work where it is installed.
+"""Commands that install extras of this package, as they work for the running installation.
 
-The package is on no index, so `pip install 'sonic-voice[emulator]'` would fail for most people.
-Installers note where a distribution came from (`direct_url.json`, PEP 610): a checkout, a wheel
-or a repository. The commands here name that place again, with the extra. Where it is gone, they
-name what the extra requires, which is on an index.
+The package is not on an index, so that `pip install 'sonic-voice[emulator]'` would fail for most
+users. Installers record the origin of a distribution (`direct_url.json`, PEP 610): a checkout, a
+wheel or a repository. The commands here name this origin again, with the extra. If the origin no
+longer exists, they name the requirements of the extra, which are on an index.
 """
 
 import functools
@@ -18,13 +18,18 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 DISTRIBUTION = "sonic-voice"
+"""Name of the distribution, as installers know it."""
 
 _EXTRA_CLAUSE = re.compile(r"""\s*(?:;|\band\b)\s*extra\s*==\s*['"](?P<extra>[\w-]+)['"]\s*$""")
 
 
 @functools.cache
 def install_command(*extras: str) -> str:
-    """Return the command that adds `extras` of this package to the running installation."""
+    """Return the command that adds extras of this package to the running installation.
+
+    Args:
+        extras: Names of extras.
+    """
     return f"{pip_install()} {' '.join(map(shlex.quote, _wanted(extras)))}"
 
 
@@ -41,11 +46,11 @@ def pip_install() -> str:
 
 
 def _wanted(extras: tuple[str, ...]) -> list[str]:
-    from importlib import metadata  # it takes 20 ms to load, and is needed for a hint alone
+    from importlib import metadata  # takes 20 ms to load, and only hints need it
 
     try:
         found = metadata.distribution(DISTRIBUTION)
-    except metadata.PackageNotFoundError:  # it runs from its folder
+    except metadata.PackageNotFoundError:  # the package runs from its folder
         return source_arguments(_checkout(), extras) or [DISTRIBUTION]
     origin = found.read_text("direct_url.json")
     known = source_arguments(json.loads(origin) if origin else None, extras)
@@ -60,14 +65,14 @@ def _checkout() -> dict[str, Any]:
 def source_arguments(
     direct_url: dict[str, Any] | None, extras: tuple[str, ...]
 ) -> list[str] | None:
-    """Return pip's arguments for this package with `extras`, from where it came.
+    """Return pip's arguments that install this package with extras from its origin.
 
     Args:
         direct_url: The content of `direct_url.json`; None if it came from an index.
         extras: Names of extras.
 
     Returns:
-        None if it came from a folder or file that is no longer there.
+        The arguments, or None if the origin is a folder or file that no longer exists.
     """
     wanted = f"[{','.join(extras)}]"
     if direct_url is None:
@@ -87,7 +92,12 @@ def source_arguments(
 
 
 def requirements(lines: list[str] | tuple[str, ...], extras: tuple[str, ...]) -> list[str]:
-    """Return what `extras` require, as pip's arguments, from the lines of the package metadata."""
+    """Return the requirements of extras, as pip's arguments.
+
+    Args:
+        lines: The `Requires-Dist` lines of the package metadata.
+        extras: Names of extras.
+    """
     found: list[str] = []
     for line in lines:
         clause = _EXTRA_CLAUSE.search(line)

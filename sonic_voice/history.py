@@ -1,22 +1,23 @@
-"""Chat history: put into the order and the sizes the service accepts.
+"""Chat history, in the order and the sizes that the service accepts.
 
-The rules (protocol reference 2.9, 0.4): history is sent once, whole, before any audio; it begins
-with the user; roles alternate; one `textInput` and the whole have limits. Text is cut at 1,000
-bytes on UTF-8 boundaries, which every version of the service takes; the pieces of one message
-go into one content block and are joined there.
+The rules (protocol reference 2.9, 0.4): history is sent once, as a whole, before any audio; it
+begins with the user; roles alternate; one `textInput` and the whole history have limits. Text is
+cut into pieces of 1,000 bytes on UTF-8 boundaries, which every version of the service accepts. The
+pieces of one message are sent in one content block, in which the service joins them.
 
-A history in which the assistant speaks first, as one who greets does, keeps its first words: the
-USER message `ASSISTANT_FIRST` is put before them. Without the greeting, what the user answered to
-it makes no sense. Other ways were not taken. In the system prompt the words would be an instruction
-and not something that was said. An error would refuse the most usual beginning of a telephone call.
-LiveKit's client sends a USER message of this kind, too (reference 7).
+A history in which the assistant speaks first, for example with a greeting, keeps these words: the
+USER message `ASSISTANT_FIRST` is put before them. Without the greeting, the user's reply to it
+would make no sense. Two alternatives were rejected. In the system prompt, the words would be an
+instruction and not something that was said. An error would refuse the most usual beginning of a
+telephone call. LiveKit's client also sends a USER message of this kind (reference 7).
 
-The policy `"trim"` never raises because of a size. What was said first goes first:
+The policy `"trim"` never raises because of a size. The oldest words are dropped first:
 
-1. A message over its own limit loses its beginning, up to a sentence where one begins soon enough,
-   else up to a word. The rest is as it was said, after an ellipsis.
-2. The oldest messages go until the rest fits, and with them an answer whose question has gone.
-3. One message that alone is over the limit of the whole is shortened as in 1.
+1. A message over its own limit loses its beginning, up to the start of a sentence if one is near
+   enough, else up to the start of a word. The rest is unchanged and follows an ellipsis.
+2. The oldest messages are dropped until the rest fits, together with answers whose question was
+   dropped.
+3. A single message that exceeds the limit of the whole history is shortened as in 1.
 """
 
 import re
@@ -24,48 +25,51 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from .catalog import Limits
+from .catalog import ModelLimits
 from .errors import ConfigError
 
 Role = Literal["USER", "ASSISTANT"]
 HistoryPolicy = Literal["error", "trim"]
 
 CHUNK_BYTES = 1000
-"""Largest `textInput` that every version of the service takes (reference 2.5)."""
+"""Size of the largest `textInput` that every version of the service accepts, in bytes of UTF-8
+(reference 2.5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One side's words in an earlier conversation."""
+    """A message of an earlier conversation: the words of one side."""
 
     role: Role
     text: str
 
 
 ASSISTANT_FIRST = "[The assistant speaks first.]"
-"""The USER message before a history that begins with the assistant. In brackets, since nobody
-said it. It is English whatever is spoken, as a stage direction that no one hears."""
+"""The USER message before a history that begins with the assistant. It stands in brackets because
+the user did not say it. It is English in every language of the conversation, because it is a stage
+direction that is never heard."""
 
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS} "
-"""Stands before the rest of a message whose beginning was cut off."""
+"""Text before the rest of a message whose beginning was cut off."""
 
 _SENTENCE_START = re.compile(r"(?:[.!?…][\"'”’)]*\s+|\n\s*)(?=\S)")
 _WORD_START = re.compile(r"\s+(?=\S)")
 
 
 def normalise(
-    history: Iterable[Message], limits: Limits, policy: HistoryPolicy = "error"
+    history: Iterable[Message], limits: ModelLimits, policy: HistoryPolicy = "error"
 ) -> tuple[Message, ...]:
-    """Return `history` as the service takes it; the module says what is changed.
+    """Return a history in the form that the service accepts; the module describes the changes.
 
     Args:
-        history: Messages, the oldest first. Blank ones are left out, neighbours of one role merged.
-        limits: Those of the model, in bytes of UTF-8 and in messages.
+        history: Messages, the oldest first. Blank messages are left out, and neighbouring messages
+            of one role are merged.
+        limits: The limits of the model, in bytes of UTF-8 and in messages.
         policy: What to do with a history over a limit: raise (`"error"`), or shorten it (`"trim"`).
 
     Raises:
-        ConfigError: Something in `history` is no `Message` of text, or the policy is unknown, or
-            the policy is `"error"` and a message or the whole is over a limit.
+        ConfigError: An item of `history` is not a `Message` with text, the policy is unknown, or
+            the policy is `"error"` and a message or the whole history is over a limit.
     """
     if policy not in ("error", "trim"):
         raise ConfigError(f"history_policy is error or trim, not {policy!r}.")
@@ -91,29 +95,50 @@ def normalise(
 
 
 def encoded(text: str, what: str) -> bytes:
-    """`text` in UTF-8; `ConfigError` naming `what` if it has half a surrogate pair."""
+    """Return a text in UTF-8.
+
+    Args:
+        text: The text.
+        what: What it is, as the beginning of a sentence, for the message.
+
+    Raises:
+        ConfigError: The text has half a surrogate pair, which UTF-8 cannot encode.
+    """
     try:
         return text.encode()
     except UnicodeEncodeError as error:
         raise ConfigError(
-            f"{what} is no valid Unicode at character {error.start}.",
+            f"{what} is not valid Unicode at character {error.start}.",
             hint="Decode it with errors='replace'.",
         ) from error
 
 
 def total_bytes(history: Iterable[Message]) -> int:
-    """Bytes of all texts in UTF-8."""
+    """Return the size of all texts together, in bytes of UTF-8.
+
+    Args:
+        history: The messages.
+    """
     return sum(len(message.text.encode()) for message in history)
 
 
-def fits(history: list[Message], limits: Limits) -> bool:
-    """Whether a normalised history is within the service's limits."""
+def fits(history: list[Message], limits: ModelLimits) -> bool:
+    """Return whether a history is within the limits of its number of messages and its total size.
+
+    Args:
+        history: Normalised messages.
+        limits: The limits of the model.
+    """
     return len(history) <= limits.history_messages and total_bytes(history) <= limits.history_bytes
 
 
 def _checked(history: Iterable[Message]) -> Iterator[Message]:
-    """Yield each message of `history`. Raises `ConfigError` for what is none."""
-    given: object = history  # whatever the type says, applications are not all type-checked
+    """Yield each message of `history`.
+
+    Raises:
+        ConfigError: `history` is not iterable, or an item is not a valid `Message`.
+    """
+    given: object = history  # applications that are not type-checked may pass anything
     if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
         raise ConfigError(
             f"The history is a {type(given).__name__}, not a sequence of messages.",
@@ -165,7 +190,7 @@ def _begun_by_user(merged: list[Message]) -> list[Message]:
     return merged
 
 
-def _trimmed(merged: list[Message], limits: Limits) -> list[Message]:
+def _trimmed(merged: list[Message], limits: ModelLimits) -> list[Message]:
     most = limits.history_message_bytes
     kept = [Message(message.role, _shortened(message.text, most)) for message in merged]
     while len(kept) > 1 and not fits(kept, limits):
@@ -179,13 +204,13 @@ def _trimmed(merged: list[Message], limits: Limits) -> list[Message]:
 
 
 def _shortened(text: str, limit_bytes: int) -> str:
-    """Return the end of `text` in at most `limit_bytes` of UTF-8, an ellipsis included."""
+    """Return the end of `text` in at most `limit_bytes` of UTF-8, including an ellipsis."""
     if len(text.encode()) <= limit_bytes:
         return text
     text = text.strip()
     room = max(0, limit_bytes - len(ELLIPSIS.encode()))
     tail = text.encode()[-room:] if room else b""
-    rest = tail.decode(errors="ignore")  # a character that was cut is left out
+    rest = tail.decode(errors="ignore")  # leaves out a character that was cut
     for begin in (_SENTENCE_START, _WORD_START):
         found = begin.search(rest)
         if found is not None and found.end() <= len(rest) / 2:
@@ -194,15 +219,19 @@ def _shortened(text: str, limit_bytes: int) -> str:
 
 
 def chunks(text: str, limit_bytes: int = CHUNK_BYTES) -> Iterator[str]:
-    """`text` in pieces of at most `limit_bytes` of UTF-8, cut between characters.
+    """Yield a text in pieces, cut between characters; joined, they are the text again.
 
-    Joined they are `text` again. Cuts after a space where one stands in the second half.
+    A piece ends after a space if there is one in its second half.
+
+    Args:
+        text: The text.
+        limit_bytes: Maximum size of a piece, in bytes of UTF-8.
     """
     data = text.encode()
     start = 0
     while len(data) - start > limit_bytes:
         end = start + limit_bytes
-        while data[end] & 0xC0 == 0x80:  # inside a character: step back to its first byte
+        while data[end] & 0xC0 == 0x80:  # a continuation byte: step back to the first byte
             end -= 1
         space = data.rfind(b" ", start + limit_bytes // 2, end)
         end = space + 1 if space > 0 else end

@@ -1,10 +1,10 @@
-"""LocalService: the emulator in this process, and a transport to it.
+"""LocalService: an emulator in this process, and a transport to it.
 
     async with LocalService("scenario.yaml") as transport:
         async with Session.open(config, transport) as session: ...
 
-The transport is the production one, over TLS and HTTP/2 to a port of this machine: what works
-here works against the service as far as anyone outside knows its rules. This is the only module
+The transport is the one used in production, over TLS and HTTP/2 to a port of this machine. Programs
+that work here also work against the service, as far as its rules are known. This is the only module
 that knows both the client and the emulator.
 """
 
@@ -18,7 +18,7 @@ from .emulator.server import LOCAL_KEYS, LOCAL_REGION
 
 
 class LocalService:
-    """An async context manager that gives a `BedrockTransport` to an emulator of its own."""
+    """An async context manager that runs an emulator and yields a `BedrockTransport` to it."""
 
     def __init__(
         self,
@@ -28,6 +28,15 @@ class LocalService:
         engine: Literal["http2", "crt"] = "http2",
         on_note: OnNote | None = None,
     ) -> None:
+        """Build the emulator; entering the context starts it.
+
+        Args:
+            scenario: Path of a scenario file; None for the built-in dialogue.
+            strict: Whether the emulator refuses mistakes that real clients are known to make.
+            engine: HTTP client of the transport: ours (`http2`), or the SDK's CRT client (`crt`),
+                which needs the extra `crt`.
+            on_note: Called with each mistake of the client that the emulator tolerates.
+        """
         self.emulator = emulator(scenario, strict=strict, on_note=on_note)
         self._engine: Literal["http2", "crt"] = engine
         self._stack = AsyncExitStack()

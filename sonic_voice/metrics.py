@@ -1,16 +1,17 @@
-"""What a conversation felt like and what it cost: an observer of its events.
+"""The latency and the cost of a conversation, measured by an observer of its events.
 
 *Response latency* is the time from the end of the user's speech to the first audible sample of the
-answer. The end of speech is where the service heard it (`UserSpeechEnded.offset_ms`, counted from
-the first audio sent), so endpointing is in it, as it is for the person who waits. Models that do
-not tell (v1), and typed turns, are counted from the user's text, and say so. It has three parts:
+answer. The end of speech is the position that the service reports (`UserSpeechEnded.offset_ms`,
+counted from the first audio sent). The latency therefore includes endpointing, as it does for the
+user who waits. For models that do not report the end of speech (v1), and for typed turns, it counts
+from the user's text, and `TurnMetrics.since_speech_end` is false. It has three parts:
 
-    end of speech ── endpointing ──► the service notices     UserSpeechEnded.detected_ms
+    end of speech ── endpointing ──► the service notices it  UserSpeechEnded.detected_ms
                   ── answering ────► the first sound comes   the model, and the network both ways
-                  ── playout ──────► and is audible          from what the sink says it has played
+                  ── playout ──────► it becomes audible      from `AudioSink.played_ms`
 
-Nobody is told when a sound becomes audible. But a turn of which 300 ms have sounded, and which goes
-on sounding, began 300 ms ago; so it is enough to ask the sink while it plays.
+A sink does not report when a sound becomes audible. But a turn of which 300 ms have sounded, and
+which is still sounding, began 300 ms ago. It is therefore enough to ask the sink while it plays.
 
 Source of the prices: protocol reference 9.2.
 """
@@ -33,60 +34,78 @@ from .wire import Tokens
 
 @dataclass(slots=True)
 class TurnMetrics:
-    """One turn, as far as it has come."""
+    """The figures of one turn so far."""
 
     turn: int
     response_latency_s: float | None = None
-    """None until the answer comes. Without a sink to ask, or an answer too short to be asked for,
-    it ends there; else with the first audible sample."""
+    """Response latency, in seconds; None until the answer comes. It ends with the arrival of the
+    first sound until `playout_s` is known, and it stays so without a sink, or if the answer is too
+    short to be measured."""
     since_speech_end: bool = True
-    """False where the latency counts from the user's text."""
+    """False if the response latency counts from the user's text."""
     endpointing_s: float | None = None
-    """Part of the response latency until the service noticed the end of speech; None if untold."""
+    """First part of the response latency, in seconds: until the service noticed the end of speech.
+    None if the service did not report it."""
     answering_s: float | None = None
-    """Of the response latency: from there, or from the user's text, to the first sound."""
+    """Second part of the response latency, in seconds: from there, or from the user's text, until
+    the first sound came. None until it comes."""
     playout_s: float | None = None
-    """Of the response latency: from there to the first audible sample. None until known."""
+    """Third part of the response latency, in seconds: from there until the first sample was
+    audible. None until known."""
     sound_s: float = 0.0
-    """Length of the answer's sound that came."""
+    """Length of the answer's sound received so far, in seconds."""
     tool_calls: int = 0
+    """Number of tool calls in this turn."""
     interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The numbers so far."""
+    """The figures of a session so far."""
 
     turns: tuple[TurnMetrics, ...]
+    """The turns, in order."""
     tokens: Tokens
+    """Tokens used."""
     cost_usd: float
+    """Cost of the tokens, in USD."""
     duration_s: float
-    """On the session's clock, from the first event to the last."""
+    """Time from the first event to the last, in seconds of the session's clock."""
 
 
 @dataclass(slots=True)
 class Metrics:
-    """Give it to `converse` as an observer; ask `snapshot` at any time.
+    """An observer that measures a session. Pass it to `converse`, and read `snapshot` at any time.
 
-    `sink`, where the answer is heard, must live on the session's clock.
+    All times are in seconds of the session's clock.
     """
 
     session: Session
     sink: AudioSink | None = None
+    """Sink in which the answer is played; None if playout is not measured. It must use the
+    session's clock."""
     _turns: dict[int, TurnMetrics] = field(default_factory=dict[int, TurnMetrics])
     _speech_end_s: float | None = None
     _endpointing_s: float = 0.0
-    _asked_s: float | None = None
-    _inaudible: TurnMetrics | None = None
-    _came_s: float = 0.0
-    _first_s: float | None = None
-    _last_s: float = 0.0
+    _measured_from_s: float | None = None
+    """Start of the response latency of the next answer; None if no answer is expected."""
+    _awaiting_playout: TurnMetrics | None = None
+    """The turn whose sound has come and is not known to be audible."""
+    _answer_began_s: float = 0.0
+    """Arrival of the first sound of that turn."""
+    _first_event_s: float | None = None
+    _last_event_s: float = 0.0
 
     def __call__(self, event: Event, now: float) -> None:
-        """Take note of `event`, which came at `now` of the session's clock."""
-        self._first_s = now if self._first_s is None else self._first_s
-        self._last_s = now
-        self._listen(now)
+        """Record one event.
+
+        Args:
+            event: The event.
+            now: The time at which it came, in seconds of the session's clock.
+        """
+        self._first_event_s = now if self._first_event_s is None else self._first_event_s
+        self._last_event_s = now
+        self._measure_playout(now)
         match event:
             case UserSpeechStarted():
                 self._speech_end_s = None
@@ -94,26 +113,31 @@ class Metrics:
                 self._speech_end_s = self.session.audio_began_s + offset_ms / 1000
                 self._endpointing_s = (detected_ms - offset_ms) / 1000
             case UserText(turn, _, typed):
-                self._turn(turn).since_speech_end = self._speech_end_s is not None and not typed
-                self._asked_s = now if typed or self._speech_end_s is None else self._speech_end_s
+                since_speech_end = self._speech_end_s is not None and not typed
+                self._turn(turn).since_speech_end = since_speech_end
+                self._measured_from_s = self._speech_end_s if since_speech_end else now
             case Audio(turn, pcm, _):
-                self._sound(self._turn(turn), len(pcm), now)
+                self._add_sound(self._turn(turn), len(pcm), now)
             case ToolCall(turn):
                 self._turn(turn).tool_calls += 1
             case Interrupted(turn):
                 self._turn(turn).interrupted = True
-                self._inaudible = None
+                self._awaiting_playout = None
             case _:
                 pass
 
     def turn(self, number: int) -> TurnMetrics:
-        """The numbers of one turn."""
+        """Return the figures of one turn; they go on changing while the turn lasts.
+
+        Args:
+            number: Number of the turn, from 1.
+        """
         return self._turn(number)
 
     @property
     def snapshot(self) -> Snapshot:
-        """Everything so far."""
-        self._listen(self.session.now())
+        """The figures so far."""
+        self._measure_playout(self.session.now())
         tokens = self.session.tokens
         prices = self.session.config.voice_model.prices
         return Snapshot(
@@ -125,30 +149,31 @@ class Metrics:
                 speech_out=tokens.speech_out,
                 text_out=tokens.text_out,
             ),
-            duration_s=self._last_s - (self._first_s or 0.0),
+            duration_s=self._last_event_s - (self._first_event_s or 0.0),
         )
 
     def _turn(self, number: int) -> TurnMetrics:
         return self._turns.setdefault(number, TurnMetrics(number))
 
-    def _sound(self, turn: TurnMetrics, pcm_bytes: int, now: float) -> None:
-        if turn.response_latency_s is None and self._asked_s is not None:
-            turn.response_latency_s = turn.answering_s = now - self._asked_s
+    def _add_sound(self, turn: TurnMetrics, pcm_bytes: int, now: float) -> None:
+        if turn.response_latency_s is None and self._measured_from_s is not None:
+            turn.response_latency_s = turn.answering_s = now - self._measured_from_s
             if turn.since_speech_end:
                 turn.endpointing_s = self._endpointing_s
                 turn.answering_s -= self._endpointing_s
-            self._asked_s = None
-            self._inaudible, self._came_s = turn, now
+            self._measured_from_s = None
+            self._awaiting_playout, self._answer_began_s = turn, now
         turn.sound_s += self.session.config.output.seconds(pcm_bytes)
 
-    def _listen(self, now: float) -> None:
-        """Find out when the turn that came last became audible, if it has and still sounds."""
-        turn = self._inaudible
+    def _measure_playout(self, now: float) -> None:
+        """Measure when the newest answer became audible, if it is sounding now."""
+        turn = self._awaiting_playout
         if self.sink is None or turn is None or turn.response_latency_s is None:
             return
         played_s = self.sink.played_ms(turn.turn) / 1000
         if played_s > 0:
-            self._inaudible = None
+            self._awaiting_playout = None
+            # Once all sound received has been played, the beginning can no longer be computed.
             if played_s < turn.sound_s:
-                turn.playout_s = max(0.0, now - played_s - self._came_s)
+                turn.playout_s = max(0.0, now - played_s - self._answer_began_s)
                 turn.response_latency_s += turn.playout_s

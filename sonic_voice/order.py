@@ -1,9 +1,9 @@
 """The legal order of what a client sends, as a table (protocol reference 2.1).
 
 A *step* is a whole content block where the block is short (system prompt, one message of the
-history, one typed text, one tool result): its start, data and end are written together, so a
-block left open, or another block's data within it, cannot be expressed. Only the user's audio
-stays open, and its frames are steps of their own.
+history, one typed text, one tool result). Its start, data and end are written together, so that
+neither a block left open nor the data of another block within it can be expressed. Only the user's
+audio stays open, and each of its chunks is a step.
 
     NEW --session_start--> SESSION --prompt_start--> PROMPT --system--> PRIMED
     PRIMED --system_speech--> PRIMED_SPEECH         (v2, at most once)
@@ -12,7 +12,7 @@ stays open, and its frames are steps of their own.
     LIVE --audio, text, tool_result--> LIVE         (at any time, for the whole session)
     LIVE --audio_end--> QUIET --prompt_end--> DONE --session_end--> ENDED
 
-What is not in the table is an `OrderError`.
+A step that is not in the table is an `OrderError`.
 """
 
 from enum import Enum, auto
@@ -20,8 +20,8 @@ from enum import Enum, auto
 from .errors import OrderError
 
 
-class State(Enum):
-    """How far the client has come."""
+class InputState(Enum):
+    """The progress of the client through the order of a stream."""
 
     NEW = auto()
     SESSION = auto()
@@ -35,8 +35,8 @@ class State(Enum):
     ENDED = auto()
 
 
-class Step(Enum):
-    """What the client may send next."""
+class InputStep(Enum):
+    """A unit that the client sends as a whole."""
 
     SESSION_START = auto()
     PROMPT_START = auto()
@@ -52,34 +52,43 @@ class Step(Enum):
     SESSION_END = auto()
 
 
-ORDER: dict[tuple[State, Step], State] = {
-    (State.NEW, Step.SESSION_START): State.SESSION,
-    (State.SESSION, Step.PROMPT_START): State.PROMPT,
-    (State.PROMPT, Step.SYSTEM): State.PRIMED,
-    (State.PRIMED, Step.SYSTEM_SPEECH): State.PRIMED_SPEECH,
-    (State.PRIMED, Step.HISTORY): State.HISTORY,
-    (State.PRIMED_SPEECH, Step.HISTORY): State.HISTORY,
-    (State.HISTORY, Step.HISTORY): State.HISTORY,
-    (State.PRIMED, Step.AUDIO_START): State.LIVE,
-    (State.PRIMED_SPEECH, Step.AUDIO_START): State.LIVE,
-    (State.HISTORY, Step.AUDIO_START): State.LIVE,
-    (State.LIVE, Step.AUDIO): State.LIVE,
-    (State.LIVE, Step.TEXT): State.LIVE,
-    (State.LIVE, Step.TOOL_RESULT): State.LIVE,
-    (State.LIVE, Step.AUDIO_END): State.QUIET,
-    (State.QUIET, Step.PROMPT_END): State.DONE,
-    (State.DONE, Step.SESSION_END): State.ENDED,
+ORDER: dict[tuple[InputState, InputStep], InputState] = {
+    (InputState.NEW, InputStep.SESSION_START): InputState.SESSION,
+    (InputState.SESSION, InputStep.PROMPT_START): InputState.PROMPT,
+    (InputState.PROMPT, InputStep.SYSTEM): InputState.PRIMED,
+    (InputState.PRIMED, InputStep.SYSTEM_SPEECH): InputState.PRIMED_SPEECH,
+    (InputState.PRIMED, InputStep.HISTORY): InputState.HISTORY,
+    (InputState.PRIMED_SPEECH, InputStep.HISTORY): InputState.HISTORY,
+    (InputState.HISTORY, InputStep.HISTORY): InputState.HISTORY,
+    (InputState.PRIMED, InputStep.AUDIO_START): InputState.LIVE,
+    (InputState.PRIMED_SPEECH, InputStep.AUDIO_START): InputState.LIVE,
+    (InputState.HISTORY, InputStep.AUDIO_START): InputState.LIVE,
+    (InputState.LIVE, InputStep.AUDIO): InputState.LIVE,
+    (InputState.LIVE, InputStep.TEXT): InputState.LIVE,
+    (InputState.LIVE, InputStep.TOOL_RESULT): InputState.LIVE,
+    (InputState.LIVE, InputStep.AUDIO_END): InputState.QUIET,
+    (InputState.QUIET, InputStep.PROMPT_END): InputState.DONE,
+    (InputState.DONE, InputStep.SESSION_END): InputState.ENDED,
+}
+"""The state that each legal step leads to, by the state before it and the step."""
+
+_WHY: dict[InputState, str] = {
+    InputState.QUIET: "the session is being closed",
+    InputState.DONE: "the session is being closed",
+    InputState.ENDED: "the session is closed",
 }
 
-_WHY: dict[State, str] = {
-    State.QUIET: "the session is being closed",
-    State.DONE: "the session is being closed",
-    State.ENDED: "the session is closed",
-}
 
+def next_state(state: InputState, step: InputStep) -> InputState:
+    """Return the state that a step leads to.
 
-def after(state: State, step: Step) -> State:
-    """The state after `step`; `OrderError` if it is not legal in `state`."""
+    Args:
+        state: The state before it.
+        step: The step to be sent.
+
+    Raises:
+        OrderError: `step` is not legal in `state`.
+    """
     follows = ORDER.get((state, step))
     if follows is None:
         what = step.name.lower().replace("_", " ")

@@ -1,20 +1,20 @@
 """SonicProtocol: the client's side of one stream, without any I/O.
 
-What the owner asks becomes payloads, in the legal order (`order`); what the service sends becomes
-events (`turns`). The three phases of a session are `begin` and `go_live`, then `audio`, `text` and
-`tool_result` while `receive` answers, then `finish`.
+Requests of the owner become payloads, in the legal order (`order`). Payloads of the service become
+events (`turns`). A session has three phases: `begin` and `go_live`; then `audio`, `text` and
+`tool_result`, with `receive` for the answers; then `finish`.
 
     protocol = SonicProtocol(config, Transcript())
     for payload in protocol.begin() + protocol.go_live(config.history): ...   # send it
-    protocol.audio(pcm)                              # send what it returns, for ever
+    protocol.audio(pcm)                              # send what it returns, for the whole session
     protocol.receive(payload, now)                   # act on the events it returns
     for payload in protocol.finish(): ...            # then read to the end of the stream
 
-`begin` and `go_live` are two, so that the next stream of a renewed session can stand ready with
-its prompt and receive the history, and the microphone, at the last moment (reference 7.1).
+`begin` and `go_live` are separate, so that the next stream of a renewed session can be prepared
+with its prompt, and receive the history and the microphone at the last moment (reference 7.1).
 
-Payloads must reach the wire in the order in which they were asked for, except that the payloads
-of one `text` or `tool_result` may overtake audio as a whole.
+Payloads must reach the wire in the order in which they were returned, with one exception: the
+payloads of one `text` or `tool_result` may together overtake audio.
 """
 
 import json
@@ -26,11 +26,11 @@ from .config import Script, SessionConfig
 from .errors import AudioError, OrderError, WireError
 from .events import Event, Ignored, ToolCall, UserText
 from .history import Message, chunks
-from .order import State, Step, after
+from .order import InputState, InputStep, next_state
 from .transcript import Transcript
 from .turns import Turns
 
-# The three texts of the documentation, to be sent unchanged (reference 2.4).
+# The three texts of the documentation, which must be sent unchanged (reference 2.4).
 _SCRIPT: dict[Script, str] = {
     "latin": (
         "If the input audio/speech contains hindi, then the transcription and response should be "
@@ -46,9 +46,9 @@ _SCRIPT: dict[Script, str] = {
     ),
 }
 
-FAREWELL_SILENCE_S = 0.1
-"""A prompt must have had audio before it may end (reference 6); 68 ms are enough for the service
-to take notice (2.10)."""
+GOODBYE_SILENCE_S = 0.1
+"""Silence sent before a goodbye when no audio was sent, in seconds. A prompt must have had audio
+before it may end (reference 6); 68 ms are enough for the service to notice it (reference 2.10)."""
 
 
 def _uuid() -> str:
@@ -56,10 +56,7 @@ def _uuid() -> str:
 
 
 class SonicProtocol:
-    """One stream's protocol. Thrown away with its stream, never reset.
-
-    `transcript` outlives it; `new_id` makes the names of the prompt and of its blocks.
-    """
+    """The protocol of one stream. It is thrown away with its stream, never reset."""
 
     def __init__(
         self,
@@ -69,76 +66,128 @@ class SonicProtocol:
         first_turn: int = 1,
         new_id: Callable[[], str] = _uuid,
     ) -> None:
+        """Build the protocol of a new stream.
+
+        Args:
+            config: What the session is asked to be.
+            transcript: The transcript of the session. It outlives the stream.
+            first_turn: Number of the first turn of this stream, from 1.
+            new_id: Returns unique names for the prompt and its content blocks.
+        """
         self._config = config
         self._model = config.voice_model
         self._new_id = new_id
         self._prompt = new_id()
         self._audio = new_id()
         self._turns = Turns(transcript, first_turn)
-        self.state = State.NEW
+        self.state = InputState.NEW
         self.audio_bytes = 0
-        """Bytes of audio asked for so far: the service's clock."""
+        """PCM encoded so far, in bytes. It is the clock of the service, which counts samples."""
 
     # -- phase 1: initialization ---------------------------------------------------------------
 
     def begin(self) -> list[bytes]:
-        """Session, prompt, system prompt."""
+        """Return the payloads of the session, the prompt and the system prompt."""
         c = self._config
         payloads = [
             self._step(
-                Step.SESSION_START,
+                InputStep.SESSION_START,
                 wire.SessionStart(c.max_tokens, c.top_p, c.temperature, c.endpointing),
             ),
-            self._step(Step.PROMPT_START, self._prompt_start()),
-            *self._text_block(Step.SYSTEM, "SYSTEM", c.system),
+            self._step(InputStep.PROMPT_START, self._prompt_start()),
+            *self._text_block(InputStep.SYSTEM, "SYSTEM", c.system),
         ]
         if c.script is not None:
-            payloads += self._text_block(Step.SYSTEM_SPEECH, "SYSTEM_SPEECH", _SCRIPT[c.script])
+            payloads += self._text_block(
+                InputStep.SYSTEM_SPEECH, "SYSTEM_SPEECH", _SCRIPT[c.script]
+            )
         return payloads
 
     def go_live(self, history: Iterable[Message] = ()) -> list[bytes]:
-        """The history, whole, then the audio block that stays open. `history` is normalised."""
+        """Return the payloads of the whole history, then of the audio block that stays open.
+
+        Args:
+            history: Earlier messages, normalised (`history.normalise`).
+        """
         payloads: list[bytes] = []
         for message in history:
-            payloads += self._text_block(Step.HISTORY, message.role, message.text)
+            payloads += self._text_block(InputStep.HISTORY, message.role, message.text)
         start = wire.AudioStart(self._prompt, self._audio, self._config.input.rate_hz)
-        return [*payloads, self._step(Step.AUDIO_START, start)]
+        return [*payloads, self._step(InputStep.AUDIO_START, start)]
 
     # -- phase 2: the conversation -------------------------------------------------------------
 
     def audio(self, pcm: bytes) -> bytes:
-        """One frame of the user's audio, in the config's input format."""
+        """Return the payload of one chunk of the user's audio.
+
+        Args:
+            pcm: s16le mono PCM in the config's input format.
+
+        Raises:
+            AudioError: `pcm` is not a whole number of samples.
+            OrderError: The audio block is not open.
+        """
         if len(pcm) % 2:
             raise AudioError(
-                f"{len(pcm)} bytes are no whole number of samples.", hint="Send s16le mono PCM."
+                f"{len(pcm)} bytes are not a whole number of samples.", hint="Send s16le mono PCM."
             )
-        payload = self._step(Step.AUDIO, wire.AudioInput(self._prompt, self._audio, pcm))
+        payload = self._step(InputStep.AUDIO, wire.AudioInput(self._prompt, self._audio, pcm))
         self.audio_bytes += len(pcm)
         return payload
 
     def silence(self, seconds: float) -> bytes:
-        """A frame of digital silence."""
+        """Return the payload of one chunk of digital silence.
+
+        Args:
+            seconds: Its length, in seconds.
+
+        Raises:
+            OrderError: The audio block is not open.
+        """
         return self.audio(bytes(self._config.input.size(seconds)))
 
     def text(self, text: str) -> tuple[list[bytes], UserText]:
-        """A typed turn of the user's, which the model answers by voice (v2 and later)."""
+        """Return the payloads of a typed turn of the user, which the model answers by voice.
+
+        Args:
+            text: The words of the turn.
+
+        Returns:
+            The payloads, and the event that reports the turn.
+
+        Raises:
+            OrderError: The model takes no text (v2 and later do), `text` is blank, or the audio
+                block is not open.
+        """
         if not self._model.text_input:
             raise OrderError(
                 f"{self._model.id} takes no text once the conversation runs.",
-                hint="Nova 2 Sonic and later do; v1 answers speech alone.",
+                hint="Nova 2 Sonic and later do; v1 answers only speech.",
             )
         if not text.strip():
             raise OrderError("There is no text to send.")
-        payloads = self._text_block(Step.TEXT, "USER", text, interactive=True)
+        payloads = self._text_block(InputStep.TEXT, "USER", text, interactive=True)
         return payloads, self._turns.typed(text)
 
     def tool_result(self, tool_use: str, result_json: str) -> tuple[list[bytes], ToolCall]:
-        """The one result of the call `tool_use`: a JSON object as a string."""
+        """Return the payloads of the result of a tool call. Each call is answered exactly once.
+
+        Args:
+            tool_use: The id of the call.
+            result_json: A JSON object as a string.
+
+        Returns:
+            The payloads, and the call that they answer.
+
+        Raises:
+            OrderError: No such call waits for a result, `result_json` is not a JSON object, or the
+                audio block is not open.
+        """
         if not isinstance(_parsed(result_json), dict):
             raise OrderError(
                 "A tool result must be a JSON object.", hint='Wrap it: {"result": ...}.'
             )
-        after(self.state, Step.TOOL_RESULT)
+        next_state(self.state, InputStep.TOOL_RESULT)
         call = self._turns.answer_call(tool_use)
         if call is None:
             raise OrderError(
@@ -147,7 +196,9 @@ class SonicProtocol:
             )
         content = self._new_id()
         payloads = [
-            self._step(Step.TOOL_RESULT, wire.ToolResultStart(self._prompt, content, tool_use)),
+            self._step(
+                InputStep.TOOL_RESULT, wire.ToolResultStart(self._prompt, content, tool_use)
+            ),
             wire.encode_input(wire.ToolResult(self._prompt, content, result_json)),
             wire.encode_input(wire.ContentEnd(self._prompt, content)),
         ]
@@ -156,28 +207,37 @@ class SonicProtocol:
     # -- phase 3: goodbye ----------------------------------------------------------------------
 
     def finish(self) -> list[bytes]:
-        """Audio end, prompt end, session end, in the documented order (reference 1.8)."""
+        """Return the payloads that end audio, prompt and session, in this order (reference 1.8).
+
+        Raises:
+            OrderError: The audio block is not open.
+        """
         payloads: list[bytes] = []
         if not self.audio_bytes:
-            payloads.append(self.silence(FAREWELL_SILENCE_S))
+            payloads.append(self.silence(GOODBYE_SILENCE_S))
         return [
             *payloads,
-            self._step(Step.AUDIO_END, wire.ContentEnd(self._prompt, self._audio)),
-            self._step(Step.PROMPT_END, wire.PromptEnd(self._prompt)),
-            self._step(Step.SESSION_END, wire.SessionEnd()),
+            self._step(InputStep.AUDIO_END, wire.ContentEnd(self._prompt, self._audio)),
+            self._step(InputStep.PROMPT_END, wire.PromptEnd(self._prompt)),
+            self._step(InputStep.SESSION_END, wire.SessionEnd()),
         ]
 
     @property
     def finished(self) -> bool:
-        """Whether `sessionEnd` was asked for."""
-        return self.state is State.ENDED
+        """True once `finish` was called: `sessionEnd` is encoded."""
+        return self.state is InputState.ENDED
 
     # -- response output -----------------------------------------------------------------------
 
     def receive(self, payload: bytes, now: float) -> list[Event]:
-        """The events of one payload of the service; `now` is monotonic seconds.
+        """Return the events that one payload of the service causes.
 
-        A payload that cannot be read becomes `Ignored`: one bad event is no reason to hang up.
+        A payload that cannot be read becomes `Ignored`, because one bad event is no reason to end
+        a conversation.
+
+        Args:
+            payload: The UTF-8 JSON of one output event.
+            now: Monotonic seconds; it never runs backwards.
         """
         try:
             record = wire.decode_output(payload)
@@ -186,22 +246,26 @@ class SonicProtocol:
         return self._turns.receive(record, now)
 
     @property
-    def owes(self) -> bool:
-        """Whether an answer is owed that has not come to its end, or a tool result."""
-        return self._turns.owes
+    def owes_answer(self) -> bool:
+        """True if an owed answer has not come to its end, or a tool result is owed."""
+        return self._turns.owes_answer
 
-    def settled(self, now: float) -> bool:
-        """Nobody speaks, no tool runs, and no answer is owed."""
-        return self._turns.settled(now)
+    def is_settled(self, now: float) -> bool:
+        """Return whether nobody speaks, no tool runs, and no answer is owed.
+
+        Args:
+            now: Monotonic seconds; it never runs backwards.
+        """
+        return self._turns.is_settled(now)
 
     # ------------------------------------------------------------------------------------------
 
-    def _step(self, step: Step, record: wire.Input) -> bytes:
-        self.state = after(self.state, step)
+    def _step(self, step: InputStep, record: wire.Input) -> bytes:
+        self.state = next_state(self.state, step)
         return wire.encode_input(record)
 
     def _text_block(
-        self, step: Step, role: str, text: str, *, interactive: bool = False
+        self, step: InputStep, role: str, text: str, *, interactive: bool = False
     ) -> list[bytes]:
         content = self._new_id()
         return [

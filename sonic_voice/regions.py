@@ -1,10 +1,10 @@
-"""AWS regions: where they are, and which region to suggest instead of one without the model.
+"""AWS regions: their places, and a suggestion for a region that does not offer the model.
 
-A model is offered in a few regions only. For a region that exists, the suggestion is the nearest
-region on the globe that offers the model: the spelling of `eu-central-1` resembles that of
-`ca-central-1`, but speech from Frankfurt should go to Stockholm. A name that is no region is
-taken for a misspelt one. Accounts of a separate partition (GovCloud, China) get no suggestion,
-because they cannot use the regions of the standard one.
+A model is offered in a few regions only. For a region that exists, the suggestion is the
+geographically nearest region that offers the model: the spelling of `eu-central-1` resembles that
+of `ca-central-1`, but speech from Frankfurt should go to Stockholm. A name that is not a region is
+assumed to be misspelt. Accounts of a separate partition (GovCloud, China) get no suggestion,
+because they cannot use the regions of the standard partition.
 
 Names and places are those of AWS's list of regions (botocore's `partitions.json`, November 2026).
 Coordinates are those of the city or state that AWS names, in degrees; an error of 100 km does not
@@ -53,7 +53,7 @@ REGIONS: dict[str, tuple[str, float, float]] = {
     "us-west-1": ("N. California", 37.4, -122.0),
     "us-west-2": ("Oregon", 45.8, -119.7),
 }
-"""The regions of the standard partition: place, latitude and longitude in degrees."""
+"""The regions of the standard partition: place, latitude and longitude, in degrees."""
 
 _OTHER_PARTITIONS = {
     "cn-": "AWS China",
@@ -62,17 +62,17 @@ _OTHER_PARTITIONS = {
     "us-iso": "an isolated AWS partition",
     "eu-iso": "an isolated AWS partition",
 }
-"""The beginnings of the names of regions of other partitions, and the names of these."""
+"""Prefixes of the regions of other partitions, and the names of these partitions."""
 
 _MIN_SIMILARITY = 0.6
-"""Similarity from which a name counts as a misspelt region; the default of `difflib`."""
+"""Similarity from which a name counts as a misspelt region, 0 to 1; the default of `difflib`."""
 
 
 def suggestion(region: str, offered: Sequence[str]) -> str:
-    """Return the sentences that lead from `region` to one of `offered`; empty if none does.
+    """Return sentences that suggest another region; empty if none can be suggested.
 
     Args:
-        region: A name as the user gave it, which is not one of `offered`.
+        region: The name that the user gave, which is not one of `offered`.
         offered: Names of the regions that offer the model.
     """
     for beginning, partition in _OTHER_PARTITIONS.items():
@@ -90,7 +90,11 @@ def suggestion(region: str, offered: Sequence[str]) -> str:
 
 
 def nearest(region: str, offered: Sequence[str]) -> str:
-    """Return the region of `offered` with the shortest way on the globe from `region`.
+    """Return the offered region with the shortest great-circle distance to a region.
+
+    Args:
+        region: Name of a region of the standard partition.
+        offered: Names to choose from; names that are not in `REGIONS` are left out.
 
     Raises:
         KeyError: `region` is not in `REGIONS`.
@@ -101,7 +105,15 @@ def nearest(region: str, offered: Sequence[str]) -> str:
 
 
 def distance_km(one: str, other: str) -> float:
-    """Return the great-circle distance between two regions, in km (haversine formula)."""
+    """Return the great-circle distance between two regions, in km (haversine formula).
+
+    Args:
+        one: Name of a region.
+        other: Name of the other region.
+
+    Raises:
+        KeyError: A name is not in `REGIONS`.
+    """
     _, latitude, longitude = REGIONS[one]
     _, other_latitude, other_longitude = REGIONS[other]
     phi, other_phi = radians(latitude), radians(other_latitude)
@@ -116,7 +128,10 @@ def _described(region: str) -> str:
 
 
 def _misspelt(name: str, offered: Sequence[str]) -> str | None:
-    """Return the region most similar to `name`; between equals, one that offers the model."""
+    """Return the region with the most similar name, or None if none is similar.
+
+    Between equally similar names, one that offers the model is preferred.
+    """
 
     def similarity(region: str) -> tuple[float, bool]:
         ratio = difflib.SequenceMatcher(None, name.lower().strip(), region).ratio()

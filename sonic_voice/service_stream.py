@@ -1,25 +1,26 @@
-"""A leg: one service stream of a session, with its writer, its reader and its outbox.
+"""One stream of the service, with its writer, its reader and its outbox.
 
     send_audio ──► [outbox] ──► writer task ──► Stream.send
     Stream.receive ──► reader task ──► SonicProtocol.receive ──► deliver(events)
 
-The writer owns sending: whoever asks for something to be sent may be cancelled without breaking
-the chain of signatures. Tool results and typed text overtake queued audio, since the model goes on
-without them otherwise (reference 8.4). When nobody gives it audio for `SILENCE_AFTER_S`, the writer
-sends silence at its natural pace, since the service hears time only in samples (reference 4).
+The writer owns sending, so that cancelling the caller of `send_audio` does not break the chain of
+signatures. Tool results and typed text overtake queued audio, because the model otherwise goes on
+without them (reference 8.4). When no audio comes for `SILENCE_AFTER_S`, the writer sends silence at
+its natural pace, because the service measures time only in samples (reference 4).
 
-The reader is the only one to receive, and is not cancelled while the stream can still end by
-itself. When it ends, the leg is over: the writer is woken with the reason, and nobody waits.
+Only the reader receives, and it is not cancelled while the stream can still end by itself. When it
+ends, the stream is over: the writer is woken with the reason, and no caller waits any longer.
 
 A goodbye is complete when `sessionEnd` is on the wire and no answer is owed. From then on a lost
-connection is a good end, and so is a service that does not end the stream: nothing is missing.
+connection counts as a good end, and so does a service that does not end the stream, because nothing
+is missing.
 
-Legs are numbered and thrown away, never reset; nothing of leg n touches leg n+1.
+Service streams are numbered and thrown away, never reset. Nothing of stream n touches stream n+1.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .errors import (
@@ -30,40 +31,50 @@ from .errors import (
     ServiceError,
     SonicError,
 )
-from .events import Event, NetworkSlow
-from .order import State
+from .events import Event, NetworkSlow, ToolCall, UserText
+from .history import Message
+from .order import InputState
 from .protocol import SonicProtocol
 from .transport import Stream
 from .uplink_lag import UplinkLag
 
-OUTBOX_FRAMES = 16
-"""Audio frames that may wait for the wire: half a second of the usual 32 ms. When they do,
-`send_audio` waits: the network is slower than the speaker, and the source decides what to drop."""
+OUTBOX_CHUNKS = 16
+"""Maximum number of audio payloads that wait for the wire: half a second of the usual 32 ms chunks.
+When it is reached, `send_audio` waits. The network is then slower than the user speaks, and the
+audio source decides what to drop."""
 
 SILENCE_AFTER_S = 0.25
-"""So long without audio, and the leg sends silence: well under the 55 s the service waits, and
-well over the hiccups of a busy machine."""
-SILENCE_FRAME_S = 0.032
-"""The frame the documentation recommends (reference 2.6)."""
+"""Time without audio after which the writer sends silence, in seconds: well below the 55 s after
+which the service ends the stream, and well above the delays of a busy machine."""
 
-LAST_WORDS_S = 1.0
-"""How long the other task may take to come to its end by itself once the stream is over."""
+SILENCE_CHUNK_S = 0.032
+"""Length of one payload of silence, in seconds: the frame that the documentation recommends
+(reference 2.6)."""
+
+SHUTDOWN_GRACE_S = 1.0
+"""Time that a task of the stream gets to end by itself once the stream is over, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Queued:
-    """A payload in the outbox, with the loop's time at which it came and its length of speech."""
+    """A payload in the outbox."""
 
     payload: bytes
     at_s: float
+    """Time at which it was queued, in seconds of the loop's clock."""
     speech_s: float
+    """Length of the speech in it, in seconds; 0 for everything but audio."""
 
 
 type Deliver = Callable[[Sequence[Event]], Awaitable[None]]
+"""A function that is awaited with the events of one payload; the reader waits for it."""
 
 
 class ServiceStream:
-    """One stream. `deliver` is awaited with the events of each payload, in order."""
+    """One stream of the service: its protocol, its two tasks and its outbox.
+
+    Creating it starts both tasks. It must be closed with `aclose`.
+    """
 
     def __init__(
         self,
@@ -76,15 +87,27 @@ class ServiceStream:
         send_deadline_s: float,
         on_slow: Callable[[NetworkSlow], object],
     ) -> None:
+        """Start the reader and the writer.
+
+        Args:
+            number: Number of the stream within its session, from 1.
+            stream: The stream of the transport. It is closed with this one.
+            protocol: A new protocol. It belongs to this stream.
+            deliver: Awaited with the events of each payload, in order.
+            clock: Returns monotonic seconds on the time line of the conversation.
+            send_deadline_s: How long one payload may take onto the wire, in seconds.
+            on_slow: Called when the network takes speech more slowly than it is spoken.
+        """
         self.number = number
-        self.protocol = protocol
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the stream has ended: well, or with the `SonicError` that ended it."""
-        self.told = False
+        self.outcome_raised = False
+        """True once a caller was told how the stream ended."""
         self.goodbye_timed_out = False
-        """Whether the service did not end the stream in time after a complete goodbye."""
+        """True if the service did not end the stream in time after a complete goodbye."""
+        self._protocol = protocol
         self._goodbye_sent = False
-        self._stream = stream
+        self._wire_stream = stream
         self._deliver = deliver
         self._clock = clock
         self._send_deadline_s = send_deadline_s
@@ -96,83 +119,172 @@ class ServiceStream:
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
-        self._fence: asyncio.Timeout | None = None
-        self._patience_s = SILENCE_AFTER_S
+        self._send_timeout: asyncio.Timeout | None = None
+        self._silence_after_s = SILENCE_AFTER_S
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for future in (self.over, self._accepted):  # an error nobody asked for is no warning
-            future.add_done_callback(_retrieve)
+        for future in (self.over, self._accepted):  # an error that no caller awaits is no warning
+            future.add_done_callback(_mark_retrieved)
         # The reader first: an error answer may come before the first event is written.
-        self._reader = asyncio.create_task(self._read(), name=f"sonic leg {number} reader")
-        self._writer = asyncio.create_task(self._write(), name=f"sonic leg {number} writer")
+        self._reader = asyncio.create_task(self._read(), name=f"sonic stream {number} reader")
+        self._writer = asyncio.create_task(self._write(), name=f"sonic stream {number} writer")
 
     async def accepted(self) -> None:
-        """Wait until the service took the stream; raises what it refused it with."""
+        """Wait until the service took the stream. Cancelling it loses nothing.
+
+        Raises:
+            SonicError: What the service or the network refused the stream with.
+        """
         await asyncio.shield(self._accepted)
 
-    def send(self, payloads: Sequence[bytes], *, speech_s: float = 0.0) -> None:
-        """Queue payloads in order: initialization, audio, goodbye. Never waits; see `room`.
+    # -- input ---------------------------------------------------------------------------------
 
-        `speech_s` is the length of speech in each; how late it is sent is then measured.
+    def start(self, history: Iterable[Message]) -> None:
+        """Queue the initialization: session, prompt, history, and the start of the audio.
+
+        Args:
+            history: Earlier messages, normalised.
         """
+        self._queue(self._protocol.begin() + self._protocol.go_live(history))
+
+    async def send_audio(self, pcm: bytes, speech_s: float) -> None:
+        """Queue one chunk of audio, waiting while the outbox is full.
+
+        Cancelling it means that the chunk was not queued.
+
+        Args:
+            pcm: s16le mono PCM in the session's input format.
+            speech_s: Length of the chunk, in seconds; how late it is sent is measured.
+
+        Raises:
+            AudioError: `pcm` is not a whole number of samples.
+            OrderError: The goodbye was said, or the stream is over.
+            SonicError: The error that ended the stream.
+        """
+        await self._room.wait()
+        self._raise_if_over()
+        self._queue([self._protocol.audio(pcm)], speech_s=speech_s)
+
+    def send_text(self, text: str) -> UserText:
+        """Queue a typed turn of the user ahead of the audio. Never waits.
+
+        Args:
+            text: The words of the turn.
+
+        Returns:
+            The event that reports the turn.
+
+        Raises:
+            OrderError: The model takes no text, `text` is blank, or the goodbye was said.
+            SonicError: The error that ended the stream.
+        """
+        self._raise_if_over()
+        payloads, event = self._protocol.text(text)
+        self._queue_urgent(payloads)
+        return event
+
+    def send_tool_result(self, tool_use: str, result_json: str) -> ToolCall:
+        """Queue the result of a tool call ahead of the audio. Never waits.
+
+        Args:
+            tool_use: The id of the call.
+            result_json: A JSON object as a string.
+
+        Returns:
+            The call that was answered.
+
+        Raises:
+            OrderError: No such call waits for a result, or `result_json` is not a JSON object.
+            SonicError: The error that ended the stream.
+        """
+        self._raise_if_over()
+        payloads, call = self._protocol.tool_result(tool_use, result_json)
+        self._queue_urgent(payloads)
+        return call
+
+    def finish(self) -> None:
+        """Queue the goodbye. Never waits."""
+        self._queue(self._protocol.finish())
+
+    def _queue(self, payloads: Sequence[bytes], *, speech_s: float = 0.0) -> None:
         now = asyncio.get_running_loop().time()
         self._audio.extend(_Queued(payload, now, speech_s) for payload in payloads)
-        if len(self._audio) >= OUTBOX_FRAMES:
+        if len(self._audio) >= OUTBOX_CHUNKS:
             self._room.clear()
         self._filled.set()
 
-    def send_urgent(self, payloads: Sequence[bytes]) -> None:
-        """Queue payloads ahead of the audio: tool results and typed text. Never waits."""
+    def _queue_urgent(self, payloads: Sequence[bytes]) -> None:
         self._urgent.extend(payloads)
         self._filled.set()
 
-    async def room(self) -> None:
-        """Wait until a frame of audio may be queued. Cancelling it loses nothing.
+    # -- state ---------------------------------------------------------------------------------
 
-        Raises what ended the leg, if it ended.
-        """
-        await self._room.wait()
-        self.check()
+    @property
+    def finished(self) -> bool:
+        """True once the goodbye was queued."""
+        return self._protocol.finished
 
-    def check(self) -> None:
-        """Raise what ended the leg, if it ended."""
-        if self.over.done():
-            self.outcome()
-            raise OrderError("The session is over.", hint="Open a new one.")
+    @property
+    def owes_answer(self) -> bool:
+        """True if an owed answer has not come to its end, or a tool result is owed."""
+        return self._protocol.owes_answer
 
-    def outcome(self) -> None:
-        """Raise the error that ended the leg, if it was one; `told` says that somebody asked."""
-        self.told = True
-        self.over.result()
-
-    def end(self, error: SonicError) -> None:
-        """End the leg with `error`, unless it is over. What waits for it is woken."""
-        self._end(error)
-        self._stream.abort(error)
-
-    def give_up(self, error: SonicError) -> None:
-        """End the leg because the service did not end it in time after our goodbye.
+    def is_settled(self, now: float) -> bool:
+        """Return whether nobody speaks, no tool runs, and no answer is owed.
 
         Args:
-            error: What ends it if the goodbye is not complete.
+            now: Monotonic seconds on the time line of the conversation.
+        """
+        return self._protocol.is_settled(now)
+
+    def raise_outcome(self) -> None:
+        """Raise the error that ended the stream, if an error did, and set `outcome_raised`.
+
+        To be called only when `over` is done.
+        """
+        self.outcome_raised = True
+        self.over.result()
+
+    def _raise_if_over(self) -> None:
+        if self.over.done():
+            self.raise_outcome()
+            raise OrderError("The session is over.", hint="Open a new one.")
+
+    # -- end -----------------------------------------------------------------------------------
+
+    def end(self, error: SonicError) -> None:
+        """End the stream with an error, unless it is over. Wakes every waiting caller and task.
+
+        Args:
+            error: The error that waiting calls then raise.
+        """
+        self._end(error)
+        self._wire_stream.abort(error)
+
+    def give_up(self, error: SonicError) -> None:
+        """End the stream because the service did not end it in time after our goodbye.
+
+        Args:
+            error: The error that ends it if the goodbye is not complete.
         """
         if not self._goodbye_complete:
             self.end(error)
         elif not self.over.done():
             self.goodbye_timed_out = True
             self._end(None)
-            self._stream.abort(error)
+            self._wire_stream.abort(error)
 
     @property
     def _goodbye_complete(self) -> bool:
-        return self._goodbye_sent and not self.protocol.owes
+        return self._goodbye_sent and not self._protocol.owes_answer
 
     async def aclose(self) -> None:
-        """Release the stream and both tasks; a goodbye only if it was said and answered before.
+        """Release the stream and both tasks.
 
-        Takes `LAST_WORDS_S` and the stream's own closing at most, and is completed even when it
-        is cancelled.
+        The end is a goodbye only if the goodbye was said and answered before. It takes at most
+        `SHUTDOWN_GRACE_S` plus the closing of the transport's stream, and it is completed even
+        when it is cancelled.
         """
-        closing = asyncio.create_task(self._close(), name=f"sonic leg {self.number} closing")
+        closing = asyncio.create_task(self._close(), name=f"sonic stream {self.number} closing")
         try:
             await asyncio.shield(closing)
         except asyncio.CancelledError:
@@ -181,28 +293,28 @@ class ServiceStream:
 
     async def _close(self) -> None:
         self.end(ConnectionLost("The session was closed.", reason="ended"))
-        await asyncio.wait([self._reader, self._writer], timeout=LAST_WORDS_S)
+        await asyncio.wait([self._reader, self._writer], timeout=SHUTDOWN_GRACE_S)
         for task in (self._reader, self._writer):
             task.cancel()
         await asyncio.gather(self._reader, self._writer, return_exceptions=True)
-        await self._stream.aclose()
+        await self._wire_stream.aclose()
 
     # -- the reader ----------------------------------------------------------------------------
 
     async def _read(self) -> None:
         try:
-            await self._stream.accepted()
+            await self._wire_stream.accepted()
             self._accepted.set_result(None)
-            while (payload := await self._stream.receive()) is not None:
-                await self._deliver(self.protocol.receive(payload, self._clock()))
-            self._end(None if self.protocol.finished else _hung_up())
+            while (payload := await self._wire_stream.receive()) is not None:
+                await self._deliver(self._protocol.receive(payload, self._clock()))
+            self._end(None if self._protocol.finished else _ended_without_goodbye())
         except Exception as error:  # a bug of ours must reach the owner like any other end
             self._end(None if self._is_harmless(error) else error)
 
     def _is_harmless(self, error: Exception) -> bool:
-        """Whether nothing is missing although `error` ended the stream."""
+        """Return whether nothing is missing although `error` ended the stream."""
         if isinstance(error, ServiceError):
-            return self.protocol.finished and error.kind is ErrorKind.ENDED
+            return self._protocol.finished and error.kind is ErrorKind.ENDED
         return self._goodbye_complete and isinstance(error, ConnectionLost)
 
     def _end(self, error: Exception | None) -> None:
@@ -213,76 +325,77 @@ class ServiceStream:
         else:
             self.over.set_exception(error)
         if not self._accepted.done():
-            self._accepted.set_exception(error or _hung_up())
+            self._accepted.set_exception(error or _ended_without_goodbye())
+        # Wake the writer and the callers of `send_audio`, and end a send in progress.
         self._filled.set()
         self._room.set()
-        if self._fence is not None and not self._fence.expired():
-            self._fence.reschedule(asyncio.get_running_loop().time())
+        if self._send_timeout is not None and not self._send_timeout.expired():
+            self._send_timeout.reschedule(asyncio.get_running_loop().time())
 
     # -- the writer ----------------------------------------------------------------------------
 
     async def _write(self) -> None:
         try:
             while (payload := await self._next()) is not None:
-                await self._send(payload)
+                await self._with_deadline(self._wire_stream.send(payload))
                 self._measure()
             if not self.over.done():
                 self._goodbye_sent = True
-                await self._fenced(self._stream.end_input())
+                await self._with_deadline(self._wire_stream.end_input())
         except SonicError as error:
-            # What the service said last tells more than the write that failed because of it.
-            await asyncio.wait([self._reader], timeout=LAST_WORDS_S)
+            # The service's last message says more than the write that failed because of it.
+            await asyncio.wait([self._reader], timeout=SHUTDOWN_GRACE_S)
             if self._is_harmless(error):
                 self._end(None)
-                self._stream.abort(error)
+                self._wire_stream.abort(error)
             else:
                 self.end(error)
         except Exception as error:  # a bug of ours must reach the owner like any other end
             self._end(error)
 
-    async def _send(self, payload: bytes) -> None:
-        await self._fenced(self._stream.send(payload))
-
     def _measure(self) -> None:
-        """Tell the owner if the speech just sent was late, as on a network that is too slow."""
+        """Report the network as slow if the speech just sent was late for too long."""
         sent, self._sending = self._sending, None
         if sent is not None and sent.speech_s and not self.over.done():
             now = asyncio.get_running_loop().time()
             if slow := self._lag.sent(sent.at_s, sent.speech_s, now):
                 self._on_slow(slow)
 
-    async def _fenced(self, sending: Awaitable[None]) -> None:
-        """Await `sending`, but no longer than the deadline, nor than the leg lasts."""
+    async def _with_deadline(self, sending: Awaitable[None]) -> None:
+        """Await `sending`, but no longer than the deadline, and no longer than the stream lasts."""
         try:
-            async with asyncio.timeout(self._send_deadline_s) as self._fence:
+            async with asyncio.timeout(self._send_deadline_s) as self._send_timeout:
                 await sending
         except TimeoutError:
             if not self.over.done():
-                self.end(_too_slow(self._send_deadline_s))
+                self.end(_send_timed_out(self._send_deadline_s))
         finally:
-            self._fence = None
+            self._send_timeout = None
 
     async def _next(self) -> bytes | None:
-        """The next payload, silence if nobody has any for too long, None when all is sent."""
+        """Return the next payload, or None when everything is sent.
+
+        The payload is silence if no other was queued for `_silence_after_s`.
+        """
         while not self.over.done():
             if self._urgent or self._audio:
                 return self._take()
-            if self.protocol.finished:
+            if self._protocol.finished:
                 return None
             self._filled.clear()
-            if self.protocol.state is not State.LIVE:
+            if self._protocol.state is not InputState.LIVE:
                 await self._filled.wait()
-            elif await self._nothing_came():
-                self._patience_s = SILENCE_FRAME_S
-                return self.protocol.silence(SILENCE_FRAME_S)
+            elif await self._nothing_queued():
+                self._silence_after_s = SILENCE_CHUNK_S
+                return self._protocol.silence(SILENCE_CHUNK_S)
         return None
 
-    async def _nothing_came(self) -> bool:
+    async def _nothing_queued(self) -> bool:
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(self._silence_after_s):
                 await self._filled.wait()
         except TimeoutError:
-            # After a stall of the loop the source is as late as this timer was: it goes first.
+            # After a stall of the loop, the source is as late as this timer was. It may go first.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         return not self._filled.is_set()
@@ -291,13 +404,13 @@ class ServiceStream:
         if self._urgent:
             return self._urgent.popleft()
         self._sending = self._audio.popleft()
-        self._patience_s = SILENCE_AFTER_S
-        if len(self._audio) < OUTBOX_FRAMES:
+        self._silence_after_s = SILENCE_AFTER_S
+        if len(self._audio) < OUTBOX_CHUNKS:
             self._room.set()
         return self._sending.payload
 
 
-def _hung_up() -> ConnectionLost:
+def _ended_without_goodbye() -> ConnectionLost:
     return ConnectionLost(
         "The service ended the stream without a goodbye.",
         reason="ended",
@@ -305,7 +418,7 @@ def _hung_up() -> ConnectionLost:
     )
 
 
-def _too_slow(waited_s: float) -> DeadlineError:
+def _send_timed_out(waited_s: float) -> DeadlineError:
     return DeadlineError(
         f"The network took nothing for {waited_s:g} s.",
         waited_s=waited_s,
@@ -313,6 +426,6 @@ def _too_slow(waited_s: float) -> DeadlineError:
     )
 
 
-def _retrieve(future: "asyncio.Future[None]") -> None:
+def _mark_retrieved(future: "asyncio.Future[None]") -> None:
     if not future.cancelled():
         future.exception()

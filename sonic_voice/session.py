@@ -4,12 +4,13 @@
         await session.send_audio(pcm)          # from one task, all the time
         async for event in session: ...        # in another
 
-A thin asyncio shell: what may be said when is `protocol`'s business, what events mean is `turns`',
-the stream with its two tasks is a `leg`. Here are the deadlines, the event queue and the goodbye.
+A session is a thin asyncio shell. `protocol` decides what may be sent when, `turns` decides what
+events mean, and `ServiceStream` owns the stream with its two tasks. This module adds the deadlines,
+the event queue and the goodbye.
 
-The event queue stands between the leg's reader and the owner. It holds `EVENTS_WAITING` events;
-when it is full the reader waits, and with it, by HTTP/2's flow control, the service. An owner who
-does not read events loses none.
+The event queue stands between the reader of the stream and the owner. It holds `EVENTS_WAITING`
+events. When it is full, the reader waits, and HTTP/2 flow control makes the service wait too. No
+event is lost when the owner reads slowly.
 """
 
 import asyncio
@@ -29,11 +30,12 @@ from .transport import Transport
 from .wire import Tokens
 
 EVENTS_WAITING = 1024
-"""Twenty seconds of the service's sound, at 20 ms an event."""
+"""Maximum number of events in the event queue: 20 s of sound, at 20 ms an event."""
 
-MAX_FRAME_BYTES = 32_000
-"""One second of 16 kHz audio. Larger pieces are cut, well below the service's 1,000,000 bytes a
-chunk (reference 0.4), so that a tool result never waits behind a long one."""
+MAX_AUDIO_CHUNK_BYTES = 32_000
+"""Maximum size of one audio payload, in bytes of PCM: one second at 16 kHz. Larger pieces are cut.
+The size is well below the service's limit of 1,000,000 bytes a chunk (reference 0.4), so that a
+tool result never waits behind a long chunk."""
 
 
 EXPIRY_NOTICE_AT = 7 / 8
@@ -41,11 +43,7 @@ EXPIRY_NOTICE_AT = 7 / 8
 
 
 class Session:
-    """One conversation. Build it with `open`, enter it once, send audio, read events.
-
-    `clock` gives monotonic seconds on the time line of the conversation: a live one's is
-    `time.monotonic`, a recording's is its own position, so that both can run at any speed.
-    """
+    """One conversation. Build it with `open`, enter it once, send audio, read events."""
 
     @classmethod
     def open(
@@ -55,12 +53,19 @@ class Session:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """A session to be entered with `async with`, which connects and raises as it must.
+        """Return a session, which connects when it is entered with `async with`.
 
         Entering raises `CredentialsError`, `NetworkError` or `ServiceError` if the service does
         not take the session within `config.deadlines.open_s`. Leaving says goodbye in the
-        documented order and reads to the end of the stream, `config.deadlines.close_s` at most.
-        Cancelling either leaves nothing behind.
+        documented order and reads to the end of the stream, for at most
+        `config.deadlines.close_s`. Cancelling either of them leaves no task and no connection.
+
+        Args:
+            config: What the session is asked to be.
+            transport: Where its stream is opened. It must outlive the session.
+            clock: Returns monotonic seconds on the time line of the conversation: `time.monotonic`
+                for a live one, the position in the recording for a recorded one, so that both can
+                run at any speed.
         """
         return cls(config, transport, clock)
 
@@ -70,6 +75,7 @@ class Session:
         self.config = config
         self.transcript = Transcript()
         self.tokens = Tokens()
+        """Tokens used so far, as the service last reported them."""
         self.now = clock
         self._transport = transport
         self._stream: ServiceStream | None = None
@@ -86,7 +92,8 @@ class Session:
             raise OrderError("A session is entered once.", hint="Open another one.")
         deadline_s = self.config.deadlines.open_s
         loop = asyncio.get_running_loop()
-        opened_s = loop.time()  # wall-clock time, as the stream's life, whatever our own clock is
+        # The life of a stream is measured in wall-clock time, whatever the conversation's clock is.
+        opened_s = loop.time()
         try:
             async with asyncio.timeout(deadline_s):
                 self._stream = await self._open_stream(1)
@@ -102,24 +109,23 @@ class Session:
         return self
 
     def _announce_expiry(self) -> None:
-        if not self._live_stream.protocol.finished:
+        if not self._live_stream.finished:
             life_s = self.config.stream_life_s
             self._push([StreamExpiring((1 - EXPIRY_NOTICE_AT) * life_s, life_s)])
 
     async def _open_stream(self, number: int) -> ServiceStream:
-        protocol = SonicProtocol(self.config, self.transcript)
-        leg = ServiceStream(
+        stream = ServiceStream(
             number,
             await self._transport.open(self.config.model),
-            protocol,
+            SonicProtocol(self.config, self.transcript),
             self._deliver,
             clock=self.now,
             send_deadline_s=self.config.deadlines.send_s,
             on_slow=lambda slow: self._push([slow]),
         )
-        leg.over.add_done_callback(lambda _: self._arrived.set())
-        leg.send(protocol.begin() + protocol.go_live(self.config.history))
-        return leg
+        stream.over.add_done_callback(lambda _: self._arrived.set())
+        stream.start(self.config.history)
+        return stream
 
     async def __aexit__(
         self,
@@ -127,71 +133,89 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        leg = self._live_stream
-        self._closed = True  # nobody reads on: the reader must not wait for room
+        stream = self._live_stream
+        # The owner reads no more events, so the reader must not wait for room in the queue.
+        self._closed = True
         self._room.set()
         try:
-            if not leg.over.done():
+            if not stream.over.done():
                 self.finish()
-                await asyncio.wait([leg.over])
-            if error is None and not leg.told:
-                leg.outcome()
+                await asyncio.wait([stream.over])
+            if error is None and not stream.outcome_raised:
+                stream.raise_outcome()
         finally:
             for timer in (self._goodbye, self._expiry):
                 if timer is not None:
                     timer.cancel()
-            await leg.aclose()
+            await stream.aclose()
 
     # -- input ---------------------------------------------------------------------------------
 
     async def send_audio(self, pcm: bytes) -> None:
-        """Send the user's audio: s16le mono in `config.input`'s rate, any length.
+        """Send audio of the user.
 
-        Waits while the network is slower than the audio. Cancelling it loses at most the part
-        of `pcm` not yet taken, and breaks nothing. Raises `OrderError` after `finish`, and what
-        ended the session, if it ended.
+        Waits while the network is slower than the audio. Cancelling it loses at most the part of
+        `pcm` that was not yet queued, and the session can go on.
+
+        Args:
+            pcm: s16le mono PCM at `config.input.rate_hz`, of any length.
+
+        Raises:
+            AudioError: `pcm` is not a whole number of samples.
+            OrderError: The goodbye was said, or the session is over.
+            SonicError: The error that ended the session.
         """
-        leg = self._live_stream
-        for start in range(0, len(pcm), MAX_FRAME_BYTES):
-            frame = pcm[start : start + MAX_FRAME_BYTES]
-            await leg.room()
-            speech_s = self.config.input.seconds(len(frame))
-            leg.send([leg.protocol.audio(frame)], speech_s=speech_s)
+        stream = self._live_stream
+        for start in range(0, len(pcm), MAX_AUDIO_CHUNK_BYTES):
+            chunk = pcm[start : start + MAX_AUDIO_CHUNK_BYTES]
+            speech_s = self.config.input.seconds(len(chunk))
+            await stream.send_audio(chunk, speech_s)
             if self._audio_began_s is None:
                 self._audio_began_s = self.now() - speech_s
 
     def send_text(self, text: str) -> None:
-        """Type a turn of the user's; the model answers by voice. Nova 2 Sonic and later.
+        """Send a typed turn of the user, which the model answers by voice.
 
-        While the model speaks, this interrupts it (reference 2.10).
+        While the model speaks, the text interrupts it (reference 2.10).
+
+        Args:
+            text: The words of the turn.
+
+        Raises:
+            OrderError: The model takes no text (Nova 2 Sonic and later do), `text` is blank, or
+                the goodbye was said.
+            SonicError: The error that ended the session.
         """
-        leg = self._live_stream
-        leg.check()
-        payloads, event = leg.protocol.text(text)
-        leg.send_urgent(payloads)
-        self._push([event])
+        self._push([self._live_stream.send_text(text)])
 
     def send_tool_result(self, tool_use: str, result_json: str) -> None:
-        """Answer the tool call `tool_use`, once, with a JSON object as a string."""
-        leg = self._live_stream
-        leg.check()
-        payloads, call = leg.protocol.tool_result(tool_use, result_json)
-        leg.send_urgent(payloads)
+        """Answer a tool call. Each call is answered exactly once.
+
+        Args:
+            tool_use: The id of the call, from `ToolCall.tool_use`.
+            result_json: A JSON object as a string.
+
+        Raises:
+            OrderError: No such call waits for a result, or `result_json` is not a JSON object.
+            SonicError: The error that ended the session.
+        """
+        call = self._live_stream.send_tool_result(tool_use, result_json)
         self._push([ToolAnswered(call.turn, tool_use, call.name, result_json)])
 
     def finish(self) -> None:
-        """Say goodbye: no more input; the service's last events follow, then `Closed`.
+        """Say goodbye: no more input is sent. The service's last events follow, then `Closed`.
 
-        Does nothing if it was said before. Once the goodbye is sent and every owed answer has come,
-        a lost connection is a good end; and so is, after `config.deadlines.close_s`, a service that
-        does not end the stream (see `goodbye_timed_out`).
+        Does nothing if the goodbye was said before. Once the goodbye is sent and every owed answer
+        has come, a lost connection counts as a good end. So does a service that does not end the
+        stream within `config.deadlines.close_s` (see `goodbye_timed_out`).
         """
-        leg = self._live_stream
-        if leg.protocol.finished:
+        stream = self._live_stream
+        if stream.finished:
             return
-        leg.send(leg.protocol.finish())
+        stream.finish()
+        close_s = self.config.deadlines.close_s
         self._goodbye = asyncio.get_running_loop().call_later(
-            self.config.deadlines.close_s, leg.give_up, _no_goodbye(self.config.deadlines.close_s)
+            close_s, stream.give_up, _no_goodbye(close_s)
         )
 
     # -- output --------------------------------------------------------------------------------
@@ -200,14 +224,16 @@ class Session:
         return self
 
     async def __anext__(self) -> Event:
-        """The next event; one task at a time. Cancelling it loses nothing.
+        """Return the next event. Cancelling it loses no event; only one task may wait for it.
 
-        Raises what ended the session, unless it was our goodbye.
+        Raises:
+            SonicError: The error that ended the session, unless our goodbye ended it.
+            StopAsyncIteration: The last event, `Closed`, was returned before.
         """
-        leg = self._live_stream
+        stream = self._live_stream
         while not self._events:
-            if leg.over.done():
-                return self._end_of(leg)
+            if stream.over.done():
+                return self._end_of(stream)
             self._arrived.clear()
             await self._arrived.wait()
         event = self._events.popleft()
@@ -216,17 +242,25 @@ class Session:
         return event
 
     def heard(self, turn: int, heard_ms: int) -> Heard:
-        """Tell what was heard of an interrupted turn; the transcript is cut there."""
+        """Cut the transcript of an interrupted turn where its playback stopped.
+
+        Args:
+            turn: Number of the turn.
+            heard_ms: How much of its sound was played, in milliseconds.
+
+        Returns:
+            The event that reports what was heard of the answer.
+        """
         self.transcript.hear(turn, heard_ms)
         return Heard(
             turn, heard_ms, self.transcript.heard(turn), planned=self.transcript.planned(turn)
         )
 
     def stop_playback(self, played_ms: Callable[[int], int]) -> list[Heard]:
-        """Cut each answer that was not heard to its end: nothing more of it will sound.
+        """Cut each answer that was not heard to its end, because nothing more of it will sound.
 
-        To be called by whoever plays the sound, when playback ends before the answers do. What the
-        service tells afterwards is in no transcript. Repeating it changes nothing.
+        The owner of the sink calls this when playback ends before the answers do. Texts that the
+        service sends afterwards are not added to the transcript. Repeating it changes nothing.
 
         Args:
             played_ms: Returns how many milliseconds of a turn have sounded.
@@ -241,28 +275,33 @@ class Session:
 
     @property
     def settled(self) -> bool:
-        """Nobody speaks, no tool runs, and no answer is owed."""
-        return self._live_stream.protocol.settled(self.now())
+        """True if nobody speaks, no tool runs, and no answer is owed."""
+        return self._live_stream.is_settled(self.now())
 
     @property
     def owes_answer(self) -> bool:
-        """Whether an answer is owed that has not come to its end, or a tool result."""
-        return self._live_stream.protocol.owes
+        """True if an owed answer has not come to its end, or a tool result is owed."""
+        return self._live_stream.owes_answer
 
     @property
     def finished(self) -> bool:
-        """Whether the goodbye was said."""
-        return self._stream is not None and self._stream.protocol.finished
+        """True once the goodbye was said."""
+        return self._stream is not None and self._stream.finished
 
     @property
     def goodbye_timed_out(self) -> bool:
-        """Whether the service did not end the stream in time after our goodbye, although it owed
-        no answer. That is no error: nothing is missing."""
+        """True if the service did not end the stream in time after our goodbye.
+
+        It is set only when the service owed no answer. This is not an error: nothing is missing.
+        """
         return self._live_stream.goodbye_timed_out
 
     @property
     def audio_began_s(self) -> float:
-        """Where the audio sent began, on the session's clock: offsets of events count from it."""
+        """Time at which the audio sent began, in seconds of the session's clock.
+
+        Offsets of events count from it.
+        """
         return self.now() if self._audio_began_s is None else self._audio_began_s
 
     # ------------------------------------------------------------------------------------------
@@ -274,6 +313,7 @@ class Session:
         return self._stream
 
     async def _deliver(self, events: Sequence[Event]) -> None:
+        """Queue `events`, then wait until the queue has room again."""
         self._push(events)
         while len(self._events) >= EVENTS_WAITING and not self._closed:
             self._room.clear()
@@ -287,11 +327,11 @@ class Session:
             self._events.extend(events)
             self._arrived.set()
 
-    def _end_of(self, leg: ServiceStream) -> Closed:
-        """What comes after the last event: the error that ended the leg, or once `Closed`."""
-        already_told = leg.told
-        leg.outcome()
-        if already_told:
+    def _end_of(self, stream: ServiceStream) -> Closed:
+        """Return `Closed` once after the last event, or raise the error that ended the stream."""
+        already_raised = stream.outcome_raised
+        stream.raise_outcome()
+        if already_raised:
             raise StopAsyncIteration
         return Closed()
 

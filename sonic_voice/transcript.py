@@ -1,21 +1,24 @@
 """The conversation as it was heard: what was planned, what was spoken, where it was cut.
 
-The service tells an answer block by block: planned (SPECULATIVE), then its sound, then, paced by
-playback and often seconds late or never, as spoken (FINAL). The text of a turn is therefore
+The service sends an answer block by block: first its planned text (SPECULATIVE), then its sound,
+then the text as it was spoken (FINAL). FINAL texts are paced by playback; they often come seconds
+late, or never. The text of a turn is therefore
 
-- not interrupted: each block's FINAL where it came, else its plan;
-- interrupted, and playback told how much was heard: the plan, cut there between two words;
-- interrupted, and nobody told: the FINAL blocks alone, since the rest never sounded.
+- not interrupted: for each block its FINAL text where one came, else its planned text;
+- interrupted, and playback reported how much was heard: the planned text, cut there between two
+  words;
+- interrupted, and playback reported nothing: the FINAL texts alone, since the rest never sounded.
 
-A conversation that ends in the middle of an answer interrupts it: `stop_playback` cuts each answer
-that was not heard to its end where playback stopped, and nothing that comes later is taken for
-heard. An answer without any sound is then its FINAL blocks, or nothing. (The service has no answers
-of text alone, reference 2.3.)
+A conversation that ends in the middle of an answer interrupts it. `stop_playback` cuts each answer
+that was not heard to its end where playback stopped, and no text that comes later counts as heard.
+An answer without any sound is then reduced to its FINAL texts, or to nothing. (The service has no
+answers of text alone, reference 2.3.)
 
-Where playback stopped inside a block, its pauses are taken to be where its clauses end, and the
-words between to be spread evenly over the voice. Stopped anywhere, what is told of 56 answers of
-two synthesised voices and 14 recordings of people is then right within a word but for 2 of 1000
-times, and to the word in 4 of 5; spread over the whole block, 7 and (people) 27 of 1000 are wrong.
+Where playback stopped inside a block, the pauses of its sound are assumed to lie where its clauses
+end, and the words between them to be spread evenly over the voiced sound. This was measured on 56
+answers of two synthesised voices and on 14 recordings of people, stopped anywhere: the cut is right
+within one word except in 2 of 1000 cases, and exact in 4 of 5. With the words spread evenly over
+the whole block, 7 of 1000 cases (27 of 1000 for the recordings of people) are wrong.
 
 Source: protocol reference 3.11.
 """
@@ -28,24 +31,29 @@ from itertools import accumulate, pairwise, product
 from .history import Message
 
 MS_PER_CHARACTER = 65
-"""Unhurried speech has about 15 characters a second. Used only for a block whose sound was cut
-off by the service, so that nobody knows how long it would have been."""
+"""Length of a spoken character, in ms: unhurried speech has about 15 characters a second. It is
+used only for a block whose sound the service cut off, because its full length is then unknown."""
 
-PIECE_MS = 20
-LOUD = 1000
-"""Of 32768: a piece of sound without a sample as high is a pause."""
+LOUDNESS_WINDOW_MS = 20
+"""Length of the windows in which sound is classified as voice or pause, in ms."""
 
-PAUSE_MS = 100
-"""As long at least is a pause between clauses; the closure of a plosive is shorter."""
+SILENCE_THRESHOLD = 1000
+"""Amplitude of a 16-bit sample, of 32768. A window without a louder sample is a pause."""
 
-ASTRAY_MS = 600
-"""A pause of which the words, spread evenly, miss the clause's end by more is another one."""
+MIN_CLAUSE_PAUSE_MS = 100
+"""Minimum length of a pause between clauses, in ms. The closure of a plosive is shorter."""
 
-EVERY = 4
-"""So many samples apart it is looked for: at 24 kHz, up to 3 kHz, where the voice is."""
+PAUSE_MATCH_TOLERANCE_MS = 600
+"""Maximum distance between a pause and the end of a clause that is matched to it, in ms of voiced
+sound. The end's position is estimated by spreading the words evenly."""
 
-TAIL_MS = 20
-"""A turn is heard when less than this is missing: a resampler keeps the last 3 ms for itself."""
+PROBE_STRIDE_SAMPLES = 4
+"""Stride at which loudness is probed, in samples: every fourth sample at 24 kHz still covers speech
+up to 3 kHz, where the energy of a voice is."""
+
+PLAYBACK_TAIL_MS = 20
+"""Maximum sound that may be missing from a turn that was heard to its end, in ms. A resampler keeps
+the last 3 ms back."""
 
 
 _CLAUSE_END = re.compile(r"[.,;:!?…—]+[\"'”’)]*\s+(?=\S)")
@@ -53,32 +61,45 @@ _CLAUSE_END = re.compile(r"[.,;:!?…—]+[\"'”’)]*\s+(?=\S)")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One side's part of a turn. `text` is what was said and heard, `planned` what was meant."""
+    """One side's part of a turn."""
 
     turn: int
     role: str
+    """`USER` or `ASSISTANT`."""
     text: str
+    """The words that were said and heard."""
     planned: str
+    """The words that were meant to be said."""
     interrupted: bool = False
 
 
 @dataclass(slots=True)
-class _Block:
+class _AnswerBlock:
     planned: str
     final: str | None = None
     runs_ms: list[float] = field(default_factory=lambda: [0.0])
-    """Of its sound: a voice, a pause, a voice, and so on."""
+    """Lengths of the runs of its sound, in ms: voice, pause, voice, and so on."""
     whole: bool = False
+    """True once all sound of the block has come."""
 
-    def hear(self, voice: bool, ms: float) -> None:
-        """`ms` more of its sound."""
+    def add_sound(self, voice: bool, ms: float) -> None:
+        """Append sound, as voice or as pause.
+
+        Args:
+            voice: Whether the sound is voice.
+            ms: Its length, in ms.
+        """
         if voice == len(self.runs_ms) % 2:
             self.runs_ms[-1] += ms
         else:
             self.runs_ms.append(ms)
 
     def voiced_ms(self, heard_ms: float) -> float:
-        """How much of the first `heard_ms` is no pause."""
+        """Return how much of the beginning of the block is voice, in ms.
+
+        Args:
+            heard_ms: Length of that beginning, in ms of sound.
+        """
         voiced_ms = 0.0
         for index, run_ms in enumerate(self.runs_ms):
             part_ms = min(run_ms, heard_ms)
@@ -87,21 +108,22 @@ class _Block:
         return voiced_ms
 
     def pauses_ms(self) -> list[float]:
-        """How much voice is before each pause that may be one between clauses."""
+        """Return the positions of the pauses that may separate clauses, in ms of voice before."""
         inner = zip(accumulate(self.runs_ms[::2]), self.runs_ms[1:-1:2], strict=False)
-        return [voiced_ms for voiced_ms, ms in inner if voiced_ms and ms >= PAUSE_MS]
+        return [voiced_ms for voiced_ms, ms in inner if voiced_ms and ms >= MIN_CLAUSE_PAUSE_MS]
 
 
 @dataclass(slots=True)
-class _Turn:
+class _TurnRecord:
     user: list[str] = field(default_factory=list[str])
-    blocks: list[_Block] = field(default_factory=list[_Block])
+    blocks: list[_AnswerBlock] = field(default_factory=list[_AnswerBlock])
     interrupted: bool = False
     heard_ms: int | None = None
+    """Position in the answer's sound at which playback stopped, in ms; None if not reported."""
     complete: bool = False
-    """Whether all sound of the answer has come."""
+    """True once all sound of the answer has come."""
     played_ms: int = 0
-    """The most that playback said of this turn; a sink forgets old turns."""
+    """Maximum that playback has reported of this turn, in ms; a sink forgets old turns."""
 
     @property
     def sound_ms(self) -> float:
@@ -109,62 +131,103 @@ class _Turn:
 
 
 class Transcript:
-    """Grows with the session; turns are numbered from 1 and may be told out of order."""
+    """The transcript of a session, which grows with it.
+
+    Turns are numbered from 1. Their parts may be added in any order of turns.
+    """
 
     def __init__(self) -> None:
-        self._turns: dict[int, _Turn] = {}
+        self._turns: dict[int, _TurnRecord] = {}
         self._unsettled: set[int] = set()
-        """Turns whose answer may still be cut: begun, and neither heard to the end nor cut."""
+        """Turns whose answer has begun and was neither heard to its end nor cut."""
         self._stopped = False
 
     def user(self, turn: int, text: str) -> None:
-        """Words of the user; several pieces of one turn belong together."""
+        """Add words of the user to a turn. A turn may have several pieces.
+
+        Args:
+            turn: Number of the turn.
+            text: The words.
+        """
         self._turn(turn).user.append(text)
 
     def plan(self, turn: int, text: str) -> int:
-        """A block of the answer as planned; returns its number within the turn."""
+        """Add a block of an answer as it was planned.
+
+        Args:
+            turn: Number of the turn.
+            text: The planned words.
+
+        Returns:
+            The number of the block within its turn, from 0.
+        """
         if self._stopped:
             return 0
-        blocks = self._answer(turn).blocks
-        blocks.append(_Block(text))
+        blocks = self._answer_of(turn).blocks
+        blocks.append(_AnswerBlock(text))
         return len(blocks) - 1
 
     def drop_plans(self, turn: int) -> None:
-        """The user went on talking before any sound: what was planned was never spoken."""
+        """Drop the planned texts of a turn, because the user went on talking before any sound.
+
+        Args:
+            turn: Number of the turn.
+        """
         self._turn(turn).blocks.clear()
 
     def sound(self, turn: int, pcm: bytes, rate_hz: int) -> None:
-        """More of the sound of the turn's newest block, s16le mono."""
+        """Add sound to the newest block of a turn.
+
+        Args:
+            turn: Number of the turn.
+            pcm: s16le mono PCM.
+            rate_hz: Its sample rate, in Hz.
+        """
         if self._stopped:
             return
-        blocks = self._answer(turn).blocks
+        blocks = self._answer_of(turn).blocks
         if not blocks:
-            blocks.append(_Block(""))
+            blocks.append(_AnswerBlock(""))
         samples = memoryview(pcm)[: len(pcm) // 2 * 2].cast("h")
-        step = max(1, rate_hz * PIECE_MS // 1000)
+        step = max(1, rate_hz * LOUDNESS_WINDOW_MS // 1000)
         for begin in range(0, len(samples), step):
-            piece = samples[begin : begin + step]
-            some = piece[::EVERY].tolist()
-            voice = max(some) > LOUD or min(some) < -LOUD
-            blocks[-1].hear(voice, 1000 * len(piece) / rate_hz)
+            window = samples[begin : begin + step]
+            probes = window[::PROBE_STRIDE_SAMPLES].tolist()
+            voice = max(probes) > SILENCE_THRESHOLD or min(probes) < -SILENCE_THRESHOLD
+            blocks[-1].add_sound(voice, 1000 * len(window) / rate_hz)
 
     def sound_ended(self, turn: int) -> None:
-        """The newest block's sound is complete."""
+        """Mark the sound of a turn's newest block as complete.
+
+        Args:
+            turn: Number of the turn.
+        """
         blocks = self._turn(turn).blocks
         if blocks and not self._stopped:
             blocks[-1].whole = True
 
     def answer_ended(self, turn: int) -> None:
-        """All sound of the turn's answer has come."""
+        """Mark all sound of a turn's answer as received.
+
+        Args:
+            turn: Number of the turn.
+        """
         self._turn(turn).complete = not self._stopped
 
     def final(self, text: str, current: int) -> tuple[int, int]:
-        """A FINAL block; returns the turn and the block it speaks of.
+        """Assign a FINAL text to the block that it confirms.
 
-        It may come after later turns began, so it goes to the oldest block still waiting whose
-        plan begins with it; else, spoken differently than planned, it is a block of its own of
-        the turn `current`, the newest that sounded. Blocks of older interrupted turns wait for
-        nothing any more.
+        The text may come after later turns have begun. It belongs to the oldest block without a
+        FINAL text whose planned text begins with it, except for blocks of older interrupted turns,
+        which expect no FINAL text any more. If there is none, the words were spoken differently
+        than planned, and the text becomes a block of its own.
+
+        Args:
+            text: The FINAL text.
+            current: Number of the newest turn that has sound, which a block of its own joins.
+
+        Returns:
+            The numbers of the turn and of the block.
         """
         spoken = text.strip()
         for number, turn in sorted(self._turns.items()):
@@ -176,37 +239,49 @@ class Transcript:
                     return number, index
         if self._stopped:
             return current, 0
-        blocks = self._answer(current).blocks
-        blocks.append(_Block(planned="", final=text, whole=True))
+        blocks = self._answer_of(current).blocks
+        blocks.append(_AnswerBlock(planned="", final=text, whole=True))
         return current, len(blocks) - 1
 
     def interrupt(self, turn: int) -> None:
-        """The user cut this turn's answer off."""
+        """Mark the answer of a turn as cut off by the user.
+
+        Args:
+            turn: Number of the turn.
+        """
         self._turn(turn).interrupted = True
 
     def hear(self, turn: int, heard_ms: int) -> None:
-        """Playback stopped after `heard_ms` of the turn's sound."""
+        """Record where playback of a turn stopped.
+
+        Args:
+            turn: Number of the turn.
+            heard_ms: How much of its sound was played, in ms.
+        """
         self._turn(turn).heard_ms = heard_ms
 
     def follow_playback(self, played_ms: Callable[[int], int]) -> None:
-        """Note which answers have been heard to their end: they are cut no more.
+        """Record which answers have been heard to their end, so that they are not cut later.
 
         Args:
-            played_ms: Returns how many milliseconds of a turn have sounded. It need not know turns
-                that it called heard before.
+            played_ms: Returns how many milliseconds of a turn have sounded. It may have forgotten
+                turns that it reported as played before.
         """
         for number in sorted(self._unsettled):
             turn = self._turns[number]
             turn.played_ms = max(turn.played_ms, played_ms(number))
-            heard = turn.complete and turn.played_ms + TAIL_MS >= turn.sound_ms
-            dropped = not turn.blocks  # its plans, before any sound
+            heard = turn.complete and turn.played_ms + PLAYBACK_TAIL_MS >= turn.sound_ms
+            dropped = not turn.blocks  # `drop_plans`, before any sound
             if dropped or turn.heard_ms is not None or (heard and not turn.interrupted):
                 self._unsettled.discard(number)
 
     def stop_playback(self, played_ms: Callable[[int], int]) -> dict[int, int]:
-        """Cut each answer that was not heard to its end; nothing sounds any more.
+        """Cut each answer that was not heard to its end, because playback is over.
 
-        What the service still tells of answers is not taken. Repeating it changes nothing.
+        Later parts of answers are ignored. Repeating it changes nothing.
+
+        Args:
+            played_ms: Returns how many milliseconds of a turn have sounded.
 
         Returns:
             For each turn that was cut, how many milliseconds of it were heard.
@@ -223,23 +298,31 @@ class Transcript:
         return cut
 
     def planned(self, turn: int) -> str:
-        """The whole answer as it was meant."""
+        """Return the whole answer of a turn as it was planned.
+
+        Args:
+            turn: Number of the turn.
+        """
         return "".join(b.planned or b.final or "" for b in self._turn(turn).blocks).strip()
 
     def heard(self, turn: int) -> str:
-        """The answer as it was heard; see the module's rules."""
+        """Return the answer of a turn as it was heard, by the rules of the module.
+
+        Args:
+            turn: Number of the turn.
+        """
         entry = self._turn(turn)
         if not entry.interrupted:
             return "".join(b.planned if b.final is None else b.final for b in entry.blocks).strip()
         if entry.heard_ms is None:
             return "".join(b.final or "" for b in entry.blocks).strip()
-        return _cut(entry.blocks, entry.heard_ms).strip()
+        return _cut_answer(entry.blocks, entry.heard_ms).strip()
 
     @property
     def lines(self) -> tuple[Line, ...]:
         """The conversation so far, one line for each side of each turn.
 
-        An answer that was cut before a word of it was heard has none.
+        An answer that was cut before a word of it was heard has no line.
         """
         lines: list[Line] = []
         for number, turn in sorted(self._turns.items()):
@@ -254,25 +337,26 @@ class Transcript:
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The conversation as heard, to be the `history` of another session."""
+        """The conversation as it was heard, in the form of the `history` of another session."""
         return tuple(
             Message("USER" if line.role == "USER" else "ASSISTANT", line.text)
             for line in self.lines
             if line.text
         )
 
-    def _turn(self, number: int) -> _Turn:
-        return self._turns.setdefault(number, _Turn())
+    def _turn(self, number: int) -> _TurnRecord:
+        return self._turns.setdefault(number, _TurnRecord())
 
-    def _answer(self, number: int) -> _Turn:
-        """The turn `number`, whose answer goes on."""
+    def _answer_of(self, number: int) -> _TurnRecord:
+        """Return the turn `number`, and note that its answer has begun."""
         turn = self._turn(number)
         if turn.heard_ms is None:
             self._unsettled.add(number)
         return turn
 
 
-def _cut(blocks: list[_Block], heard_ms: float) -> str:
+def _cut_answer(blocks: list[_AnswerBlock], heard_ms: float) -> str:
+    """Return the words of an answer that were heard in `heard_ms` of its sound."""
     text = ""
     for block in blocks:
         words = block.planned or block.final or ""
@@ -281,30 +365,35 @@ def _cut(blocks: list[_Block], heard_ms: float) -> str:
             text += words
             heard_ms -= sound_ms
             continue
-        return text + _at_word(words, _reached(block, words, heard_ms))
+        return text + _words_before(words, _character_reached(block, words, heard_ms))
     return text
 
 
-def _reached(block: _Block, words: str, heard_ms: float) -> float:
-    """The character of `words` that is said after `heard_ms` of a block's sound."""
+def _character_reached(block: _AnswerBlock, words: str, heard_ms: float) -> float:
+    """Return the position in `words`, in characters, after `heard_ms` of a block's sound."""
     voiced_ms, all_ms = block.voiced_ms(heard_ms), block.voiced_ms(sum(block.runs_ms))
-    if not all_ms:  # nothing but a pause, as far as can be told
+    if not all_ms:  # no window was loud enough to count as voice
         voiced_ms, all_ms = heard_ms, sum(block.runs_ms)
     if not block.whole:
         all_ms = max(all_ms, len(words) * MS_PER_CHARACTER)
     if voiced_ms >= all_ms:
         return len(words)
-    known = [(0, 0.0), *_pauses(block, words, all_ms), (len(words), all_ms)]
+    # Interpolate between the nearest two known pairs of a character and its time.
+    known = [(0, 0.0), *_match_pauses(block, words, all_ms), (len(words), all_ms)]
     for (begin, begin_ms), (end, end_ms) in pairwise(known):
         if voiced_ms < end_ms:
             return begin + (end - begin) * (voiced_ms - begin_ms) / (end_ms - begin_ms)
     return len(words)
 
 
-def _pauses(block: _Block, words: str, all_ms: float) -> list[tuple[int, float]]:
-    """Which ends of clauses in `words` are which pauses: character, and voice before it in ms.
+def _match_pauses(block: _AnswerBlock, words: str, all_ms: float) -> list[tuple[int, float]]:
+    """Match the ends of clauses in `words` to pauses of the sound.
 
-    Those that are nearest to where they are expected are matched first.
+    Pairs whose pause is nearest to the expected position are matched first.
+
+    Returns:
+        For each match the position of the end in `words`, in characters, and the voice before the
+        pause, in ms; both ascending.
     """
     ends = [clause.end() for clause in _CLAUSE_END.finditer(words)]
     matches = sorted(
@@ -313,14 +402,15 @@ def _pauses(block: _Block, words: str, all_ms: float) -> list[tuple[int, float]]
     )
     found: list[tuple[int, float]] = []
     for off_ms, end, pause_ms in matches:
+        # A match must not cross an earlier one: later clauses end later.
         fits = all((end - e) * (pause_ms - ms) > 0 for e, ms in found)
-        if off_ms < ASTRAY_MS and fits:
+        if off_ms < PAUSE_MATCH_TOLERANCE_MS and fits:
             found.append((end, pause_ms))
     return sorted(found)
 
 
-def _at_word(text: str, reached: float) -> str:
-    """The words of `text` whose middle lies before the character `reached`."""
+def _words_before(text: str, reached: float) -> str:
+    """Return the words of `text` whose middle lies before the position `reached`."""
     end = 0
     for word in re.finditer(r"\S+", text):
         if word.start() + word.end() > 2 * reached:

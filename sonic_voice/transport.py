@@ -1,15 +1,15 @@
-"""The network port: what a session needs of a connection, and an in-memory pair of it.
+"""The network port: the connection that a session needs, and an in-memory pair for tests.
 
-A `Transport` opens streams to one model; a `Stream` carries payloads both ways. The AWS SDK
-stands behind it in `bedrock`, a tape in `recording`, and in tests the far end of `MemoryTransport`.
+A `Transport` opens streams to a model; a `Stream` carries payloads in both directions. `bedrock`
+implements them with the AWS SDK. In tests, the test is the far end of a `MemoryTransport`.
 
 The contract of a `Stream`:
 
-- One task sends and one task receives; the two do not wait for each other.
-- `send` may be cancelled only if the stream is then thrown away: signatures form a chain.
-- `receive` is never cancelled half-way by its owner: it ends by itself after `end_input` or
-  `abort`. It returns None at the service's end of stream and raises `SonicError` for all else.
-- Once the stream is over, for whatever reason, pending and later sends raise instead of waiting.
+- One task sends and one task receives; neither waits for the other.
+- `send` may be cancelled only if the stream is then thrown away, because signatures form a chain.
+- The owner never cancels `receive` half-way: it ends by itself after `end_input` or `abort`. It
+  returns None at the service's end of stream and raises `SonicError` for every other end.
+- Once the stream is over, for any reason, pending and later sends raise instead of waiting.
 - `aclose` is idempotent and leaves no task, socket or thread of the stream behind.
 """
 
@@ -20,69 +20,102 @@ from .errors import ConnectionLost, SonicError
 
 
 class Stream(Protocol):
-    """One open stream to the model; see the module's contract."""
+    """An open stream to the model. The module states its contract."""
 
     async def send(self, payload: bytes) -> None:
-        """Put one payload on the wire; returns when the connection took it."""
+        """Send one payload, and return when the connection took it.
+
+        Cancelling it makes the stream unusable.
+
+        Args:
+            payload: The UTF-8 JSON of one input event.
+
+        Raises:
+            SonicError: The stream is over.
+        """
         ...
 
     async def accepted(self) -> None:
-        """Wait until the service took the request; it waits for our first events to do so.
+        """Wait until the service took the request, which it does after our first events.
 
-        Raises what the service or the network refused it with. Called by the receiving task,
-        once, before the first `receive`.
+        To be called once by the receiving task, before the first `receive`.
+
+        Raises:
+            SonicError: What the service or the network refused the request with.
         """
         ...
 
     async def receive(self) -> bytes | None:
-        """The next payload of the service, or None at the end of the stream."""
+        """Return the next payload of the service, or None at the end of the stream.
+
+        Raises:
+            SonicError: The stream ended in any other way.
+        """
         ...
 
     async def end_input(self) -> None:
-        """Say that nothing more will be sent: the empty signed frame, then END_STREAM."""
+        """End our side of the stream: send the empty signed frame, then END_STREAM."""
         ...
 
     def abort(self, error: SonicError) -> None:
-        """End the stream at once; a pending `receive` and `send` raise `error`."""
+        """End the stream at once.
+
+        Args:
+            error: The error that a pending `receive` and `send` raise.
+        """
         ...
 
     async def aclose(self) -> None:
-        """Release everything. After `end_input` and a `receive` of None it is a clean end."""
+        """Release everything. It is a clean end after `end_input` and a `receive` of None."""
         ...
 
 
 class Transport(Protocol):
-    """Opens streams. One transport serves any number of them."""
+    """A factory of streams. One transport serves any number of them."""
 
     async def open(self, model: str) -> Stream:
-        """A new stream to `model`. Does not wait for the service's first answer."""
+        """Return a new stream to a model, without waiting for the service's first answer.
+
+        Args:
+            model: The bare id of the model.
+
+        Raises:
+            SonicError: The connection cannot be made, or the model is not offered there.
+        """
         ...
 
     async def aclose(self) -> None:
-        """Close what the streams share."""
+        """Release the resources that the streams share."""
         ...
 
 
 class MemoryStream:
-    """A stream whose far end is the test: what was sent is in `sent`, answers go in by `deliver`.
-
-    Clearing `writable` makes sends wait, as a peer that does not read does.
-    """
+    """A stream whose far end is a test."""
 
     def __init__(self) -> None:
         self.sent: asyncio.Queue[bytes | None] = asyncio.Queue()
+        """Payloads sent by the client; None stands for the end of its input."""
         self.closed = False
         self.writable = asyncio.Event()
+        """Clearing it makes sends wait, as a peer does that does not read."""
         self.writable.set()
         self._answers: asyncio.Queue[bytes | SonicError | None] = asyncio.Queue()
         self._over: SonicError | None = None
 
     def deliver(self, payload: bytes) -> None:
-        """One payload from the service."""
+        """Deliver one payload as the service.
+
+        Args:
+            payload: The UTF-8 JSON of one output event.
+        """
         self._answers.put_nowait(payload)
 
     def finish(self, error: SonicError | None = None) -> None:
-        """The service ends its side; with `error`, it breaks the stream."""
+        """End the service's side of the stream.
+
+        Args:
+            error: The error that breaks the stream; None for a regular end.
+        """
         self._answers.put_nowait(error)
         if error is not None:
             self._over = error
@@ -121,11 +154,13 @@ class MemoryStream:
 
 
 class MemoryTransport:
-    """A transport of `MemoryStream`s; `streams` holds all that were opened, in order."""
+    """A transport of `MemoryStream`s."""
 
     def __init__(self) -> None:
         self.streams: list[MemoryStream] = []
+        """All streams that were opened, in order."""
         self.opened: asyncio.Queue[MemoryStream] = asyncio.Queue()
+        """The same streams, for a test that waits for the next one."""
         self.closed = False
 
     async def open(self, model: str) -> MemoryStream:

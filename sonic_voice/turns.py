@@ -1,22 +1,23 @@
-"""What the service's events mean: turns, barge-in, FINAL texts, who owes whom an answer.
+"""The meaning of the service's events: turns, barge-in, FINAL texts, and owed answers.
 
-The service numbers nothing but content blocks. Turns are found so:
+The service numbers only content blocks. Turns are recognised by these rules:
 
-- A USER text opens a turn, unless the turn before has no sound, no tool call and no end yet: then
-  the user only went on talking, and what was planned meanwhile is dropped.
-- An assistant block after the turn's end, or after its interruption, opens a turn of its own: an
-  answer nobody asked for, such as one to a late tool result.
-- FINAL texts open nothing; they go to the turn whose plan they repeat.
+- A USER text opens a turn, unless the turn before it has no sound, no tool call and no end yet.
+  In that case the user only went on talking, and the texts planned meanwhile are dropped.
+- An assistant block after the end or the interruption of a turn opens a turn of its own: an answer
+  without a question, such as one to a late tool result.
+- FINAL texts open no turn. They belong to the turn whose planned text they repeat.
 
-Barge-in has four forms, and not every model sends all of them: `userSpeechStart` while an answer
-is still playing, `contentEnd` with `INTERRUPTED` on any block, and a text block that holds
-`{"interrupted": true}`. The first is acted on, the others are the same one. Every block open at
-that moment is dead: what still comes of it is dropped, whatever its name promises.
+Barge-in is signalled by `userSpeechStart` while an answer is still playing, by `contentEnd` with
+`INTERRUPTED` on any block, and by a text block that holds `{"interrupted": true}`; not every model
+sends all of them. The first signal interrupts the turn, and the later ones are ignored as
+repetitions. Every block that is open at that moment is dead: the rest of its content is dropped,
+whatever its name promises.
 
-Whether an answer is still playing is judged from when its sound came and how long it lasts.
+Whether an answer is still playing is estimated from the arrival and the length of its sound.
 
 An event that makes no sense where it comes, such as sound in a text block, becomes `Ignored` with
-the reason. No event raises: one that is wrong is no reason to hang up.
+the reason. No event raises an error, because one wrong event is no reason to end a conversation.
 
 Source: protocol reference 3.3 to 3.11, 11.4.
 """
@@ -44,12 +45,13 @@ from .events import (
 from .transcript import Transcript
 
 RATES_HZ = range(1_000, 192_001)
-"""Sample rates, in Hz, that sound can have. Outside of them no device plays and no time passes."""
+"""Sample rates that sound may have, in Hz. No device plays sound of any other rate, and its length
+in seconds would be meaningless."""
 
 
 @dataclass(slots=True)
-class _Block:
-    """A content block of the service's that has begun."""
+class _OpenBlock:
+    """A content block of the service that has begun and not ended."""
 
     turn: int
     kind: str = "text"
@@ -61,25 +63,33 @@ class _Block:
 
 
 @dataclass(slots=True)
-class _Turn:
-    """The newest turn, as far as it has come."""
+class _NewestTurn:
+    """The state of the newest turn."""
 
     number: int = 0
     answering: bool = False
-    """A block of the answer has begun."""
+    """True once a block of the answer has begun."""
     sounded: bool = False
+    """True once the answer has sound."""
     called: bool = False
+    """True once the model has called a tool."""
     over: bool = False
-    """Its last sound has come, or it was interrupted."""
+    """True once its last sound has come, or it was interrupted."""
 
 
 class Turns:
-    """Reads the service's events of one stream, in their order. No I/O, no clock."""
+    """The interpreter of the service's events of one stream, in their order."""
 
     def __init__(self, transcript: Transcript, first_turn: int = 1) -> None:
+        """Begin before the first turn.
+
+        Args:
+            transcript: The transcript to which texts and sound are added.
+            first_turn: Number of the first turn of the stream, from 1.
+        """
         self._transcript = transcript
-        self._turn = _Turn(first_turn - 1, over=True)
-        self._blocks: dict[str, _Block] = {}
+        self._turn = _NewestTurn(first_turn - 1, over=True)
+        self._blocks: dict[str, _OpenBlock] = {}
         self._interrupted: set[int] = set()
         self._sounding = 0
         self._playing_until_s = 0.0
@@ -89,12 +99,24 @@ class Turns:
         self._calls: dict[str, ToolCall] = {}
 
     def receive(self, record: wire.Output, now: float) -> list[Event]:
-        """The events of one record; `now` in seconds, never running back."""
+        """Return the events that one record of the service causes.
+
+        Args:
+            record: The decoded output event.
+            now: Monotonic seconds; it never runs backwards.
+        """
         read = self._READ.get(type(record))
         return read(self, record, now) if read else []
 
     def typed(self, text: str) -> UserText:
-        """The owner typed `text` as a turn of the user's."""
+        """Open a turn of the user that was typed.
+
+        Args:
+            text: The words of the turn. The service repeats them, which is then ignored.
+
+        Returns:
+            The event that reports the turn.
+        """
         self._open_turn()
         self._echoes.append(_comparable(text))
         self._transcript.user(self._turn.number, text)
@@ -102,7 +124,14 @@ class Turns:
         return UserText(self._turn.number, text, typed=True)
 
     def answer_call(self, tool_use: str) -> ToolCall | None:
-        """Take the open call `tool_use` as answered; None if there is no such open call."""
+        """Mark a tool call as answered.
+
+        Args:
+            tool_use: The id of the call.
+
+        Returns:
+            The call, or None if no such call is open.
+        """
         call = self._calls.pop(tool_use, None)
         if call is not None:
             self._owes_answer = True
@@ -110,17 +139,21 @@ class Turns:
 
     @property
     def open_calls(self) -> tuple[ToolCall, ...]:
-        """Tool calls that still owe their result."""
+        """Tool calls whose result is still owed."""
         return tuple(self._calls.values())
 
     @property
-    def owes(self) -> bool:
-        """Whether an answer is owed that has not come to its end, or a tool result."""
+    def owes_answer(self) -> bool:
+        """True if an owed answer has not come to its end, or a tool result is owed."""
         return self._owes_answer or bool(self._calls)
 
-    def settled(self, now: float) -> bool:
-        """Nobody speaks, no tool runs, and no answer is owed."""
-        return not (self._user_speaks or self.owes) and now >= self._playing_until_s
+    def is_settled(self, now: float) -> bool:
+        """Return whether nobody speaks, no tool runs, and no answer is owed or playing.
+
+        Args:
+            now: Monotonic seconds; it never runs backwards.
+        """
+        return not (self._user_speaks or self.owes_answer) and now >= self._playing_until_s
 
     # -- the user ------------------------------------------------------------------------------
 
@@ -136,9 +169,9 @@ class Turns:
         return [UserSpeechEnded(record.offset_ms, record.detected_ms)]
 
     def _user_text(self, text: str) -> list[Event]:
-        if not text.strip():  # a noise that was taken for speech
+        if not text.strip():  # a noise that was recognised as speech
             return []
-        if self._echoes and self._echoes[0] == _comparable(text):  # an echo of what was typed
+        if self._echoes and self._echoes[0] == _comparable(text):  # the echo of a typed turn
             self._echoes.popleft()
             return []
         turn = self._turn
@@ -155,12 +188,14 @@ class Turns:
     def _text_block(self, record: wire.TextBlock, now: float) -> list[Event]:
         if record.role == "ASSISTANT" and record.stage != "FINAL":
             self._open_answer()
-        self._begin(record.content_id, _Block(self._turn.number, "text", record.role, record.stage))
+        self._begin(
+            record.content_id, _OpenBlock(self._turn.number, "text", record.role, record.stage)
+        )
         return []
 
     def _audio_block(self, record: wire.AudioBlock, now: float) -> list[Event]:
         self._open_answer()
-        block = _Block(self._turn.number, "audio", rate_hz=record.rate_hz)
+        block = _OpenBlock(self._turn.number, "audio", rate_hz=record.rate_hz)
         self._begin(record.content_id, block)
         if record.rate_hz not in RATES_HZ:
             return [Ignored(f"a block of sound at {record.rate_hz} Hz")]
@@ -170,7 +205,7 @@ class Turns:
 
     def _tool_block(self, record: wire.ToolBlock, now: float) -> list[Event]:
         self._open_answer()
-        self._begin(record.content_id, _Block(self._turn.number, "tool", "TOOL"))
+        self._begin(record.content_id, _OpenBlock(self._turn.number, "tool", "TOOL"))
         return []
 
     def _text_output(self, record: wire.TextOutput, now: float) -> list[Event]:
@@ -183,7 +218,7 @@ class Turns:
             return [Ignored(f"text in the {block.kind} block {record.content_id}")]
         if block.role == "USER":
             return self._user_text(record.text)
-        if block.stage == "FINAL":
+        if block.stage == "FINAL":  # also of a dead block: it confirms what was spoken before
             turn, index = self._transcript.final(record.text, self._sounding or block.turn)
             return [AssistantText(turn, index, record.text, "FINAL")]
         if block.dead:
@@ -202,7 +237,7 @@ class Turns:
         if block.rate_hz not in RATES_HZ:
             return [Ignored(f"sound at {block.rate_hz} Hz")]
         if len(record.pcm) % BYTES_PER_SAMPLE:
-            return [Ignored(f"sound of {len(record.pcm)} bytes, no whole number of samples")]
+            return [Ignored(f"sound of {len(record.pcm)} bytes, not a whole number of samples")]
         seconds = AudioFormat(block.rate_hz).seconds(len(record.pcm))
         self._playing_until_s = max(self._playing_until_s, now) + seconds
         self._transcript.sound(block.turn, record.pcm, block.rate_hz)
@@ -211,7 +246,7 @@ class Turns:
     def _tool_use(self, record: wire.ToolUse, now: float) -> list[Event]:
         if record.tool_use in self._calls:
             return [Ignored(f"a second tool call {record.tool_use}, before the first was answered")]
-        if record.content_id not in self._blocks:
+        if record.content_id not in self._blocks:  # no `contentStart` came before it
             self._open_answer()
         self._turn.called = True
         call = ToolCall(self._turn.number, record.tool_use, record.name, record.arguments_json)
@@ -223,6 +258,7 @@ class Turns:
         if record.stop == "INTERRUPTED":
             turn = block.turn if block is not None and block.kind == "audio" else self._answering
             return self._interrupt(turn, "contentEnd", now)
+        # The last audio block ends the turn: `completionEnd` comes only after our goodbye.
         if block is None or block.dead or block.kind != "audio":
             return []
         self._transcript.sound_ended(block.turn)
@@ -237,7 +273,7 @@ class Turns:
     # -- both ----------------------------------------------------------------------------------
 
     def _interrupt(self, turn: int, sign: str, now: float) -> list[Event]:
-        if turn == 0 or turn in self._interrupted:
+        if turn == 0 or turn in self._interrupted:  # no answer yet, or another sign of the same one
             return []
         self._interrupted.add(turn)
         for block in self._blocks.values():
@@ -250,7 +286,7 @@ class Turns:
         return [Interrupted(turn, sign)]
 
     def _open_turn(self) -> None:
-        self._turn = _Turn(self._turn.number + 1)
+        self._turn = _NewestTurn(self._turn.number + 1)
 
     def _open_answer(self) -> None:
         if self._turn.over:
@@ -259,10 +295,10 @@ class Turns:
 
     @property
     def _answering(self) -> int:
-        """The turn whose answer came last, 0 before any."""
+        """Number of the turn whose answer came last, 0 before any."""
         return self._turn.number if self._turn.answering else self._sounding
 
-    def _begin(self, content_id: str, block: _Block) -> None:
+    def _begin(self, content_id: str, block: _OpenBlock) -> None:
         self._blocks[content_id] = block
 
     def _usage(self, record: wire.UsageEvent, now: float) -> list[Event]:

@@ -1,53 +1,56 @@
-"""How late the user's speech is when the network takes it: a measure of the outbox.
+"""The uplink lag: how late the user's speech is when the network takes it.
 
-Speech is queued as it is spoken and sent as the network takes it. On a good line it waits for some
-milliseconds. On a line that is slower than speech the outbox is always full, and the wait of each
-frame says how late the service hears. The buffers below the outbox are small (`http2`), so that
-most of what waits does so here.
+Speech is queued as it is spoken and sent as fast as the network takes it. On a good line it waits
+for some milliseconds. On a line that is slower than speech, the outbox is always full, and the time
+that each chunk waits there shows how late the service hears it. The buffers below the outbox are
+small (`http2`), so that most of the waiting happens in the outbox.
 
-A line that stalls for a moment and catches up is not told: only lateness that lasts.
+A line that stalls for a moment and catches up is not reported, only a lag that lasts.
 """
 
 from .events import NetworkSlow
 
-LATE_S = 1.0
-"""Lateness from which a line counts as too slow, in seconds: more than an outbox of speech, and
-more than a lost packet costs."""
+LATENESS_THRESHOLD_S = 1.0
+"""Lag from which a line counts as too slow, in seconds: more than the outbox holds, and more than a
+lost packet costs."""
 
-LASTING_S = 1.0
-"""How long it must be that late before it is told, in seconds."""
+NOTICE_AFTER_S = 1.0
+"""Time that the lag must last before it is reported, in seconds."""
 
-AGAIN_S = 10.0
-"""When it is told again while it lasts, in seconds."""
+REPEAT_NOTICE_AFTER_S = 10.0
+"""Time between two reports while the lag lasts, in seconds."""
 
 
 class UplinkLag:
-    """The measure of one service stream."""
+    """A meter of the uplink lag of one service stream."""
 
     def __init__(self) -> None:
         self._late_since_s: float | None = None
-        self._told_at_s: float | None = None
+        self._notice_at_s: float | None = None
         self._speech_s = 0.0
 
     def sent(self, queued_at_s: float, speech_s: float, now: float) -> NetworkSlow | None:
-        """Take note that a frame was sent; return what the user is to be told, if anything.
+        """Record that a chunk of speech was sent.
 
         Args:
-            queued_at_s: When it was given to us, in seconds of the clock of `now`.
-            speech_s: Length of the frame, in seconds.
-            now: When the network had taken it, in seconds.
+            queued_at_s: When it was queued, in seconds of the clock of `now`.
+            speech_s: Length of the chunk, in seconds.
+            now: When the network had taken it, in monotonic seconds.
+
+        Returns:
+            The event that reports the lag, if one is due.
         """
         late_s = now - queued_at_s
-        if late_s < LATE_S:
-            self._late_since_s = self._told_at_s = None
+        if late_s < LATENESS_THRESHOLD_S:
+            self._late_since_s = self._notice_at_s = None
             return None
         if self._late_since_s is None:
             self._late_since_s, self._speech_s = now, 0.0
             return None
         self._speech_s += speech_s
-        lasted_s = now - (self._told_at_s or self._late_since_s)
-        if lasted_s < (LASTING_S if self._told_at_s is None else AGAIN_S):
+        lasted_s = now - (self._notice_at_s or self._late_since_s)
+        if lasted_s < (NOTICE_AFTER_S if self._notice_at_s is None else REPEAT_NOTICE_AFTER_S):
             return None
-        told = NetworkSlow(round(late_s, 1), round(self._speech_s / lasted_s, 2))
-        self._told_at_s, self._speech_s = now, 0.0
-        return told
+        notice = NetworkSlow(round(late_s, 1), round(self._speech_s / lasted_s, 2))
+        self._notice_at_s, self._speech_s = now, 0.0
+        return notice

@@ -1,38 +1,42 @@
-"""A microphone that can be shut, and a loudspeaker that can be hushed, between them and `converse`.
+"""Wrappers for mute: a source that can be shut, and a sink that can be hushed.
 
-A shut microphone is never a silent line: the service ends a session that hears nothing for 55 s,
-and answers only what is followed by silence. So silence of the same length flows instead.
+They stand between the devices and `converse`. A muted source still delivers audio: the service
+ends a session that receives none for 55 s, and answers only speech that is followed by silence. So
+silence of the same length flows instead.
 
-    OPEN ◄── mute ──► MUTED                  the person is heard, or not
+    OPEN ◄── mute ──► MUTED                  the user is heard, or not
       ▲ │               │
       │ └──────┬────────┘
       │   push_to_talk
       │        ▼
       └── WAITING ◄── talk ──► TALKING       heard only between two presses of a key
 
-Hushing is local. The protocol has no word for it: the service takes the whole answer for heard and
-goes on sending it. What still comes of a hushed turn is dropped here.
+Hushing is local. The protocol has no event for it: the service assumes that the whole answer was
+heard, and goes on sending it. Audio of a hushed turn that still arrives is dropped here.
 """
 
 from enum import Enum, auto
 
-from ..transcript import TAIL_MS
+from ..transcript import PLAYBACK_TAIL_MS
 from .ports import AudioSink, AudioSource
 
 
 class Gate(Enum):
-    """Whether the person is heard, and what would change it."""
+    """The state of a muted source: whether the user is heard, and what would change it."""
 
     OPEN = auto()
+    """The user is heard."""
     MUTED = auto()
+    """The user is not heard until `mute`."""
     WAITING = auto()
-    """Push-to-talk: shut until `talk`."""
+    """Push-to-talk: the user is not heard until `talk`."""
     TALKING = auto()
-    """Push-to-talk: open until the next `talk`. A terminal does not tell when a key is let go."""
+    """Push-to-talk: the user is heard until the next `talk`. A terminal does not report the
+    release of a key."""
 
 
 SHUT = (Gate.MUTED, Gate.WAITING)
-"""The gates behind which nobody is heard."""
+"""The states in which the user is not heard."""
 
 _NEXT = {
     (Gate.OPEN, "mute"): Gate.MUTED,
@@ -45,14 +49,14 @@ _NEXT = {
     (Gate.WAITING, "talk"): Gate.TALKING,
     (Gate.TALKING, "talk"): Gate.WAITING,
 }
-"""What is not in the table changes nothing."""
+"""The next state by state and switch. A pair that is not in the table changes nothing."""
 
 
 class MutableSource:
-    """`source`, or silence in its place and at its pace, as `gate` says.
+    """A source that can be muted: it delivers `source`, or silence at its pace, as `gate` says.
 
-    Around an echo canceller, not inside: the canceller has to go on hearing the room. Belongs to
-    the task that reads it; closing it closes `source`.
+    It belongs around an echo canceller, not inside: the canceller has to go on hearing the room.
+    Use it from the task that reads it. Closing it closes `source`.
     """
 
     def __init__(self, source: AudioSource) -> None:
@@ -61,15 +65,15 @@ class MutableSource:
         self._source = source
 
     def mute(self) -> None:
-        """Be heard no more, or again."""
+        """Mute the user, or end that."""
         self._turn("mute")
 
     def push_to_talk(self) -> None:
-        """Be heard only between two calls of `talk`, or always again."""
+        """Begin or end push-to-talk: the user is heard only between two calls of `talk`."""
         self._turn("push_to_talk")
 
     def talk(self) -> None:
-        """With push-to-talk: be heard from now on, or no more."""
+        """Open or shut the source during push-to-talk."""
         self._turn("talk")
 
     def _turn(self, switch: str) -> None:
@@ -77,27 +81,27 @@ class MutableSource:
 
     @property
     def done(self) -> bool:
-        """The source's."""
+        """See `AudioSource`."""
         return self._source.done
 
     def now(self) -> float:
-        """The source's clock, in seconds."""
+        """See `AudioSource`."""
         return self._source.now()
 
     async def read(self) -> bytes:
-        """The source's next chunk, or as much silence. Cancelling loses nothing."""
+        """See `AudioSource`. While muted, return as much silence."""
         pcm = await self._source.read()
         return bytes(len(pcm)) if self.gate in SHUT else pcm
 
     async def aclose(self) -> None:
-        """Close the source. May be repeated."""
+        """Close the source. May be called again."""
         await self._source.aclose()
 
 
 class HushableSink:
-    """`sink`, with a way to cut an answer off here, whatever the service does.
+    """A sink that can cut an answer off locally, whatever the service does.
 
-    Belongs to the thread of `sink`; closing it closes `sink`.
+    Use it from the thread of `sink`. Closing it closes `sink`.
     """
 
     def __init__(self, sink: AudioSink) -> None:
@@ -107,7 +111,7 @@ class HushableSink:
         self._hushed: set[int] = set()
 
     def play(self, turn: int, pcm: bytes) -> None:
-        """Append `pcm` of `turn`, unless it is hushed. Never blocks."""
+        """See `AudioSink`. Audio of a hushed turn is dropped."""
         if turn in self._hushed:
             return
         if turn not in self._sound_bytes:
@@ -116,9 +120,10 @@ class HushableSink:
         self._sound_bytes[turn] = self._sound_bytes.get(turn, 0) + len(pcm)
 
     def hush(self) -> dict[int, int]:
-        """Silence all that sounds or waits, and what is still to come of it.
+        """Drop all audio that is being played or queued, and the rest of its turns when it arrives.
 
-        Returns how many milliseconds were heard of each turn that was cut; empty if none was.
+        Returns:
+            Milliseconds that were heard of each turn that was cut, by turn; empty if none was.
         """
         if self._sink.pending_s <= 0:
             return {}
@@ -128,28 +133,28 @@ class HushableSink:
         return cut
 
     def flush(self) -> None:
-        """Barge-in: only silence remains, after a fade of a few milliseconds."""
+        """See `AudioSink`."""
         self._sink.flush()
         self._sound_bytes.clear()
 
     def played_ms(self, turn: int) -> int:
-        """How much of `turn` has really sounded so far, in milliseconds."""
+        """See `AudioSink`."""
         return self._sink.played_ms(turn)
 
     @property
     def pending_s(self) -> float:
-        """Seconds that have not sounded yet."""
+        """See `AudioSink`."""
         return self._sink.pending_s
 
     async def aclose(self) -> None:
-        """Close the sink. May be repeated."""
+        """Close the sink. May be called again."""
         await self._sink.aclose()
 
     def _unheard(self) -> dict[int, int]:
-        """The turns of which something is still to sound, and what has sounded."""
+        """Return the turns that have audio left to play, and the milliseconds heard of each."""
         heard_ms = {turn: self._sink.played_ms(turn) for turn in self._sound_bytes}
         return {
             turn: ms
             for turn, ms in heard_ms.items()
-            if ms + TAIL_MS < self.format.seconds(self._sound_bytes[turn]) * 1000
+            if ms + PLAYBACK_TAIL_MS < self.format.seconds(self._sound_bytes[turn]) * 1000
         }

@@ -1,13 +1,30 @@
-"""Samples: as bytes on the wire, as floats to reckon with, and at another rate.
+"""Samples: as bytes on the wire, as floats for calculations, and at another rate.
 
-Rates travel with samples (`config.AudioFormat`). Where they differ the `Resampler` converts, with
-a streaming filter whose delay is small and known; nothing is ever relabelled.
+The rate travels with the samples (`config.AudioFormat`). Where two rates differ, `Resampler`
+converts, with a streaming filter whose delay is small and known; samples are never relabelled.
 
-Between rates that are L : M in lowest terms, output n lies at n * M / L input samples. Its value is
-the input through a low-pass, a sinc under a Kaiser window, read at that place. Only L places
-between two input samples occur, so the filter is a table, made once for each pair of rates: a row
-for each of the L outputs that M input samples make, as wide as all that these L look at. L outputs
-are then L products of a row with the same stretch of the input.
+The filter is a polyphase windowed sinc. With rates in the ratio L : M in lowest terms, output n
+lies at position n M / L of the input, in input samples, and is the input through a low-pass that
+is evaluated there:
+
+    y[n] = sum over k of  x[k] h(k - n M / L)
+
+    h(t) = sinc(2 f s t) I0(b sqrt(1 - (s t / W)^2))   for |s t| <= W, else 0,
+           divided by its sum over k, so that the gain at 0 Hz is 1
+
+    s = min(1, L / M)            converts input samples to samples of the lower rate
+    f = CUTOFF                   middle of the transition, in cycles per sample of the lower rate
+    W = HALF_WINDOW              half width of the window, in samples of the lower rate
+    b = BETA                     shape of the Kaiser window
+    H = ceil(W max(1, M / L))    half width of the window, in input samples
+
+Source: A. V. Oppenheim and R. W. Schafer, Discrete-Time Signal Processing, the Kaiser window design
+for BETA and for the transition width. In the code `up` is L, `down` is M, `half` is H.
+
+Only L positions between two input samples occur, so h is precomputed once for each pair of rates:
+a table with a row for each of the L outputs that M input samples make. All rows begin at the same
+input sample and are as wide as all L outputs together need (2 H + M + 1 taps). A group of L outputs
+is then L dot products of a row with the same stretch of the input.
 """
 
 import math
@@ -20,152 +37,200 @@ from ..config import BYTES_PER_SAMPLE
 from ..errors import AudioError
 
 FULL_SCALE = 32_768.0
+"""Magnitude of a 16-bit sample that is 1.0 as a float."""
 
 HALF_WINDOW = 47
-"""Samples of the lower rate on either side of the middle of the window."""
+"""Half width of the window, in samples of the lower rate (W)."""
 
-STOP_DB = 100.0
-"""What the lower rate cannot carry is so much softer: below a step of 16 bits."""
+STOP_BAND_DB = 100.0
+"""Attenuation of what the lower rate cannot carry, in decibels: below a step of 16 bits."""
 
-BETA = 0.1102 * (STOP_DB - 8.7)
-"""Kaiser's shape for that stop band."""
+BETA = 0.1102 * (STOP_BAND_DB - 8.7)
+"""Shape of the Kaiser window that has this stop-band attenuation (b)."""
 
-CUTOFF = 0.5 - (STOP_DB - 8) / (2.285 * 2 * math.pi * 4 * HALF_WINDOW)
-"""The middle of the transition, in parts of the lower rate; it ends at half that rate."""
+CUTOFF = 0.5 - (STOP_BAND_DB - 8) / (2.285 * 2 * math.pi * 4 * HALF_WINDOW)
+"""Middle of the transition band, as a fraction of the lower rate (f); it ends at half that rate."""
 
-MOST_TAPS = 400_000
-"""Of a table: 1.6 MB. From 11,025 to 16,000 Hz it has 343,040. Odder rates have none: their taps
-are reckoned as they are needed, which takes a third of a core where the others take a
-thousandth."""
+MAX_TAPS = 400_000
+"""Maximum size of a precomputed filter table, in taps (1.6 MB). From 11,025 to 16,000 Hz it has
+343,040. Odder pairs of rates have no table: their taps are calculated as they are needed, which
+takes a third of a core where the others take a thousandth."""
 
-MOST_RATIO = 256
+MAX_RATIO = 256
+"""Maximum ratio of two rates."""
 
 
 class Resampler:
-    """A stream of pcm at `source_hz` in, the same sound at `target_hz` out.
+    """A streaming converter of pcm at `source_hz` to pcm at `target_hz`.
 
     Flat to 0.86 of the lower Nyquist frequency, 0.6 dB down at 0.9 and 14 dB at 0.95 of it; what
     lies above is 100 dB down. The output is in time with the input: sample k stands for the instant
-    k / target_hz. It is only given later, by half the window, 47 samples of the lower rate: 2.94 ms
-    from 48 to 16 kHz and from 16 to 24 kHz.
+    k / target_hz. It is only available later, by half the window, 47 samples of the lower rate:
+    2.94 ms from 48 to 16 kHz and from 16 to 24 kHz.
 
     How the input is cut into chunks makes no difference to the output. Equal rates pass through.
-    Raises `AudioError` when built for rates more than a factor of 256 apart.
     """
 
     def __init__(self, source_hz: int, target_hz: int) -> None:
+        """Choose the filter.
+
+        Args:
+            source_hz: Rate of the input.
+            target_hz: Rate of the output.
+
+        Raises:
+            AudioError: The rates are more than a factor of 256 apart.
+        """
         low, high = sorted((source_hz, target_hz))
-        if low < 1 or high > low * MOST_RATIO:
+        if low < 1 or high > low * MAX_RATIO:
             raise AudioError(
                 f"Sound of {source_hz} Hz cannot be converted to {target_hz} Hz.",
-                hint=f"Both must be above 0 and within a factor of {MOST_RATIO}.",
+                hint=f"Both must be above 0 and within a factor of {MAX_RATIO}.",
             )
         self._source_hz = source_hz
         common = math.gcd(source_hz, target_hz)
         self._up, self._down = target_hz // common, source_hz // common
         self._half = _half_window(self._up, self._down)
         taps = self._up * (2 * self._half + self._down + 1)
-        self._table = _table(self._up, self._down) if taps <= MOST_TAPS else None
-        self._begin()
+        self._table = _filter_table(self._up, self._down) if taps <= MAX_TAPS else None
+        self._reset()
 
     @property
     def delay_s(self) -> float:
-        """The longest that sound given to `feed` is held back, in seconds."""
+        """Maximum time that sound given to `feed` is held back, in seconds."""
         return 0.0 if self._passes else self._half / self._source_hz
 
     def feed(self, pcm: bytes) -> bytes:
-        """What `pcm` completes. Raises `AudioError` if it ends inside a sample."""
+        """Convert the next chunk.
+
+        Args:
+            pcm: s16le mono samples at the source rate.
+
+        Returns:
+            The samples at the target rate that `pcm` completes, which may be none.
+
+        Raises:
+            AudioError: `pcm` ends inside a sample.
+        """
         if not samples_in(pcm) or self._passes:
             return pcm
         return to_pcm(self.convert(from_pcm(pcm)))
 
     def finish(self) -> bytes:
-        """The rest; in all ceil(samples in x target_hz / source_hz) came out.
+        """Return the rest of the output, and begin a new stream.
 
-        A `feed` after it begins a new stream.
+        Returns:
+            The last samples. The stream has ceil(samples in x target_hz / source_hz) in all.
         """
         if self._passes:
             return b""
-        missing = -(-self._taken * self._up // self._down) - self._given
+        missing = -(-self._samples_in * self._up // self._down) - self._samples_out
         rest = self.convert(np.zeros(self._half + 1, np.float32))[:missing]
-        self._begin()
+        self._reset()
         return to_pcm(rest)
 
     @property
     def _passes(self) -> bool:
         return self._up == self._down
 
-    def _begin(self) -> None:
-        self._taken = self._given = 0
-        self._line = np.zeros(self._half, np.float32)  # from the next row's stretch on
+    def _reset(self) -> None:
+        self._samples_in = self._samples_out = 0
+        # The input from the first tap of the next group of outputs on; silence before the start.
+        self._history = np.zeros(self._half, np.float32)
 
     def convert(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`feed`, for who has floats and wants floats."""
+        """Convert the next chunk, like `feed`, from floats to floats.
+
+        Args:
+            samples: Mono samples at the source rate, -1 to 1.
+
+        Returns:
+            The samples at the target rate that `samples` completes.
+        """
         if self._passes:
             return samples
-        self._taken += len(samples)
-        ready = -(-(self._taken - self._half) * self._up // self._down) - self._given
-        line = np.concatenate([self._line, samples])
-        row, skipped = divmod(self._given, self._up)
-        self._given += max(0, ready)
-        self._line = line[(self._given // self._up - row) * self._down :]
+        self._samples_in += len(samples)
+        # Output n needs the input up to n M / L + H.
+        ready = -(-(self._samples_in - self._half) * self._up // self._down) - self._samples_out
+        history = np.concatenate([self._history, samples])
+        # `history` begins at the group of the next output; its first `skipped` outputs were given.
+        group, skipped = divmod(self._samples_out, self._up)
+        self._samples_out += max(0, ready)
+        self._history = history[(self._samples_out // self._up - group) * self._down :]
         if ready <= 0:
             return np.zeros(0, np.float32)
         if self._table is None:
-            return self._read_each(line, skipped + np.arange(ready))
-        return self._read(line, self._table, skipped + ready)[skipped:]
+            return self._filter_singly(history, skipped + np.arange(ready))
+        return self._filter_groups(history, self._table, skipped + ready)[skipped:]
 
-    def _read(
-        self, line: NDArray[np.float32], table: NDArray[np.float32], outputs: int
+    def _filter_groups(
+        self, history: NDArray[np.float32], table: NDArray[np.float32], outputs: int
     ) -> NDArray[np.float32]:
-        """The first `outputs` of `line`, whole rows at a time."""
-        rows, width = -(-outputs // self._up), table.shape[1]
-        missing = (rows - 1) * self._down + width - len(line)  # no output asked for looks at it
+        """Return the first `outputs` of `history`, calculated in groups of L."""
+        groups, width = -(-outputs // self._up), table.shape[1]
+        # The last group may reach beyond the input, but not with the outputs that are asked for.
+        missing = (groups - 1) * self._down + width - len(history)
         if missing > 0:
-            line = np.concatenate([line, np.zeros(missing, np.float32)])
-        stretches = np.ndarray((rows, 1, width), np.float32, line, 0, (4 * self._down, 0, 4))
+            history = np.concatenate([history, np.zeros(missing, np.float32)])
+        # Overlapping views without a copy: group g begins at sample g M; a float32 has 4 bytes.
+        stretches = np.ndarray((groups, 1, width), np.float32, history, 0, (4 * self._down, 0, 4))
         return np.vecdot(stretches, table).reshape(-1)[:outputs]
 
-    def _read_each(
-        self, line: NDArray[np.float32], outputs: NDArray[np.int64]
+    def _filter_singly(
+        self, history: NDArray[np.float32], outputs: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Those `outputs` of `line`, each with taps of its own."""
-        first, part = np.divmod(outputs * self._down, self._up)
-        near = np.arange(2 * self._half + 1)
-        away = near - self._half - (part / self._up)[:, None]
-        return np.vecdot(line[first[:, None] + near], _taps(away, self._up, self._down))
+        """Return the outputs of `history` with these numbers, each with taps of its own."""
+        first, phase = np.divmod(outputs * self._down, self._up)
+        window = np.arange(2 * self._half + 1)
+        offsets = window - self._half - (phase / self._up)[:, None]
+        return np.vecdot(history[first[:, None] + window], _taps(offsets, self._up, self._down))
 
 
 def _half_window(up: int, down: int) -> int:
+    """Return half the width of the window, in input samples (H)."""
     return math.ceil(HALF_WINDOW * max(1.0, down / up))
 
 
 @lru_cache(maxsize=16)
-def _table(up: int, down: int) -> NDArray[np.float32]:
-    """The taps of all places, each counted from the beginning of the stretch they share."""
+def _filter_table(up: int, down: int) -> NDArray[np.float32]:
+    """Return the taps of the L outputs of a group, a row for each, on the stretch they share."""
     half = _half_window(up, down)
-    places = half + np.arange(up) * down / up
-    return _taps(np.arange(2 * half + down + 1) - places[:, None], up, down)
+    positions = half + np.arange(up) * down / up
+    return _taps(np.arange(2 * half + down + 1) - positions[:, None], up, down)
 
 
-def _taps(away: NDArray[np.float64], up: int, down: int) -> NDArray[np.float32]:
-    """How much an input sample counts that is so far `away` from the output, in input samples.
+def _taps(offsets: NDArray[np.float64], up: int, down: int) -> NDArray[np.float32]:
+    """Return h at `offsets`.
 
-    Each row is of one output, and sums up to 1.
+    Args:
+        offsets: Distances of input samples from an output, in input samples (t); a row for each
+            output.
+        up: L.
+        down: M.
+
+    Returns:
+        The weight of each input sample; each row sums up to 1.
     """
-    away = away * min(1.0, up / down)
-    inside = np.clip(1 - np.square(away / HALF_WINDOW), 0, None)
-    taps = np.sinc(2 * CUTOFF * away) * np.i0(BETA * np.sqrt(inside)) * (inside > 0)
+    offsets = offsets * min(1.0, up / down)
+    inside = np.clip(1 - np.square(offsets / HALF_WINDOW), 0, None)
+    taps = np.sinc(2 * CUTOFF * offsets) * np.i0(BETA * np.sqrt(inside)) * (inside > 0)
     return (taps / taps.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def from_pcm(pcm: bytes | bytearray | memoryview) -> NDArray[np.float32]:
-    """s16le samples as floats of -1 to 1."""
+    """Convert s16le samples to floats of -1 to 1."""
     return np.frombuffer(pcm, "<i2") * np.float32(1 / FULL_SCALE)
 
 
 def to_pcm(samples: NDArray[np.float32]) -> bytes:
-    """Floats of -1 to 1 as s16le. What is louder is clipped, never wrapped."""
+    """Convert floats of -1 to 1 to s16le samples.
+
+    Args:
+        samples: Mono samples. Louder ones are clipped, never wrapped.
+
+    Returns:
+        The samples as bytes.
+    """
     scaled = samples * np.float32(FULL_SCALE)
     np.rint(scaled, out=scaled)
     np.maximum(scaled, -FULL_SCALE, out=scaled)
@@ -174,6 +239,11 @@ def to_pcm(samples: NDArray[np.float32]) -> bytes:
 
 
 def samples_in(pcm: bytes) -> int:
+    """Return the number of samples in `pcm`.
+
+    Raises:
+        AudioError: It ends inside a sample.
+    """
     samples, rest = divmod(len(pcm), BYTES_PER_SAMPLE)
     if rest:
         raise AudioError(

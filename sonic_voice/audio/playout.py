@@ -1,14 +1,14 @@
-"""What waits to be heard: samples queued by turn, pulled at the pace of a device.
+"""The playout buffer: samples queued by turn, pulled at the pace of a device.
 
-The service sends an answer several times faster than it is spoken, so seconds of it wait at the
-listener's side. The `PlayoutBuffer` gives out samples at the pace of whoever pulls, forgets the
+The service sends an answer several times faster than it is spoken, so seconds of it wait on the
+listener's side. `PlayoutBuffer` gives out samples at the pace at which they are pulled, drops the
 rest at once when the user speaks over it, and is the one place that knows how much of each turn
 was really heard: the transcript of an interrupted answer is cut by that clock.
 
 Nothing here reads a clock: time is what was pulled.
 
-Sound is cut with a ramp. A wave that stops between two samples is a step, and a step is a click;
-over 5 ms of raised cosine it is neither heard nor felt as a delay.
+Sound is cut with a ramp. A wave that stops between two samples is a step, and a step is audible as
+a click; a raised cosine of 5 ms is neither heard as a click nor noticed as a delay.
 """
 
 from collections import deque
@@ -22,71 +22,80 @@ from ..config import BYTES_PER_SAMPLE, AudioFormat
 from .pcm import from_pcm, samples_in, to_pcm
 
 CAPACITY_S = 600.0
-"""Ten minutes, more than an answer can last: 600 s x 48,000 Hz x 2 bytes = 57.6 MB when full."""
+"""Capacity of a buffer, in seconds: ten minutes, more than an answer can last. At 48 kHz a full
+buffer has 600 s x 48,000 Hz x 2 bytes = 57.6 MB."""
 
 FADE_MS = 5.0
-"""Long enough for no click, short enough to count as silence at once: 120 samples at 24 kHz."""
+"""Length of a fade in milliseconds: long enough to avoid a click, short enough to count as silence
+at once. 120 samples at 24 kHz."""
 
 TURNS_REMEMBERED = 64
-"""Turns whose played time is kept; a session of 8 minutes has fewer."""
+"""Number of turns whose played time is kept; a session of 8 minutes has fewer."""
 
 RECENT_S = 2.0
-"""How far back it is known what was pulled; a device that holds more is none to talk with."""
+"""Period for which it is known to which turn a pulled sample belonged, in seconds. A device that
+holds more is not usable for a conversation."""
 
-PREBUFFER_LEAST_MS = 40.0
-"""One chunk of the service (reference 5: 40 to 200 ms, sent 3 to 10 times faster than it sounds):
-the next is there before this one has sounded, so a turn on a good network begins at once."""
+PREBUFFER_MIN_MS = 40.0
+"""Minimum length of audio to wait for, in milliseconds: one chunk of the service (reference 5: 40
+to 200 ms, sent 3 to 10 times faster than it is played). The next chunk arrives before this one has
+been played, so that a turn begins at once on a good network."""
 
-PREBUFFER_MOST_MS = 320.0
-"""Three doublings. A network that needs more is not one to wait for at each turn's beginning."""
+PREBUFFER_MAX_MS = 320.0
+"""Maximum length of audio to wait for, in milliseconds: three doublings of the minimum. If a
+network needs more, waiting at the beginning of each turn is worse than a gap."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlayoutStats:
-    """What became of everything given to a `PlayoutBuffer`, and how often it fell behind."""
+    """Counts of what became of the audio given to a `PlayoutBuffer`, and of its gaps."""
 
     played_s: float
-    """Seconds that sounded, the fade of an interruption included."""
+    """Seconds that were played, including the fades of interruptions."""
     flushed_s: float
-    """Seconds that interruptions took away."""
+    """Seconds that interruptions removed."""
     dropped_s: float
     """Seconds refused because the buffer was full."""
     underruns: int
-    """Gaps that a listener heard inside a turn."""
+    """Number of gaps that a listener heard inside a turn."""
     prebuffer_ms: float
-    """How much has to wait before a turn sounds, as the jitter met so far demands."""
+    """Length of audio that a turn waits for, after the jitter observed so far, in milliseconds."""
 
 
 class Prebuffer:
-    """How much sound must wait before a turn begins or goes on, in milliseconds.
+    """An adaptive threshold: the length of audio to wait for before a turn begins or goes on.
 
-    It follows what happens, not what might: doubled by each gap inside a turn, up to `most_ms`, a
-    quarter less, down to `least_ms`, with each turn that had none. After the worst it takes eight
-    good turns to come back. `Prebuffer(0, 0)` never waits.
+    Each gap inside a turn doubles it, up to `max_ms`; each turn without a gap reduces it by a
+    quarter, down to `min_ms`. From the maximum it takes eight good turns to return to the minimum.
+    `Prebuffer(0, 0)` never waits.
     """
 
-    def __init__(
-        self, least_ms: float = PREBUFFER_LEAST_MS, most_ms: float = PREBUFFER_MOST_MS
-    ) -> None:
-        self.ms = self._least_ms = least_ms
-        self._most_ms = most_ms
+    def __init__(self, min_ms: float = PREBUFFER_MIN_MS, max_ms: float = PREBUFFER_MAX_MS) -> None:
+        """Begin with the minimum.
+
+        Args:
+            min_ms: Minimum of the threshold, in milliseconds.
+            max_ms: Maximum of the threshold, in milliseconds.
+        """
+        self.ms = self._min_ms = min_ms
+        self._max_ms = max_ms
         self._ran_dry = False
 
     def run_dry(self) -> None:
-        """A gap was heard inside a turn."""
-        self.ms = min(self._most_ms, 2 * self.ms)
+        """Note a gap inside a turn: double the threshold."""
+        self.ms = min(self._max_ms, 2 * self.ms)
         self._ran_dry = True
 
     def new_turn(self) -> None:
-        """A turn begins; the one before it had its chance to run dry."""
+        """Note the beginning of a turn: lower the threshold if the turn before it had no gap."""
         if not self._ran_dry:
-            self.ms = max(self._least_ms, 0.75 * self.ms)
+            self.ms = max(self._min_ms, 0.75 * self.ms)
         self._ran_dry = False
 
 
 @dataclass(slots=True)
-class _Stretch:
-    """Samples of one turn still to be pulled: `pcm` from byte `start` on."""
+class _QueuedAudio:
+    """A queued piece of one turn's audio: `pcm` from byte `start` on is still to be pulled."""
 
     turn: int
     pcm: bytes
@@ -95,26 +104,27 @@ class _Stretch:
 
 
 class PlayoutBuffer:
-    """Between the reader that plays and the device thread that pulls.
+    """A jitter buffer between the reader, which plays, and the device thread, which pulls.
 
-    Holds `capacity_s` seconds. What comes when it is full is dropped, the newest first, and
-    counted in `stats.dropped_s`: what was said earlier is never lost for what was said later.
+    It holds `capacity_s` seconds. When it is full, new audio is dropped and counted in
+    `stats.dropped_s`: earlier speech is never lost in favour of later speech.
 
-    After silence a turn sounds when `prebuffer` says that enough of it waits, or when as much
-    silence was pulled since it came: a short "Yes." is not held back for more. Without a
-    `prebuffer` it sounds at once.
+    After silence a turn starts when as much of it is queued as `prebuffer` asks for, or when as
+    much silence was pulled since it arrived: a short "Yes." is not held back for more. Without a
+    `prebuffer` it starts at once.
 
-    `flush` leaves only silence, but for the next `fade_ms` of a turn that is just sounding, which
-    are ramped down. They count as played, all else that waited as flushed.
+    `flush` leaves only silence, except that the next `fade_ms` of the turn that is being played
+    are ramped down. They count as played, all other queued audio as flushed.
 
     An under-run is a gap inside a turn: the last sample pulled was of turn n, then silence had to
     be pulled, then more of turn n was there, and neither a flush nor another turn came between.
-    Running dry at a turn's end is therefore none. A turn that goes on after silence is ramped up
-    over `fade_ms`. (The start of the gap clicks: nobody knew.)
+    Running empty at the end of a turn is therefore no under-run. A turn that goes on after silence
+    is ramped up over `fade_ms`. (The start of the gap clicks, because it cannot be foreseen.)
 
-    Any one thread may play, flush and duck while any other pulls. A lock, not a bare deque: flush
-    must take the queue, build the fade and keep the counts in one step as seen from the puller. It
-    is held for a few microseconds, during which nothing is allocated but one chunk.
+    Any one thread may play, flush and duck while any other pulls. There is a lock, not a bare
+    deque, because flush must take the queue, build the fade and update the counts in one step as
+    seen from the puller. It is held for a few microseconds, during which nothing is allocated
+    but one chunk.
     """
 
     def __init__(
@@ -125,16 +135,24 @@ class PlayoutBuffer:
         fade_ms: float = FADE_MS,
         prebuffer: Prebuffer | None = None,
     ) -> None:
+        """Create an empty buffer.
+
+        Args:
+            format: Format of the samples.
+            capacity_s: Maximum length of queued audio, in seconds.
+            fade_ms: Length of the fades, in milliseconds.
+            prebuffer: Decides how much audio a turn waits for; None to start at once.
+        """
         self.format = format
         self._capacity = round(capacity_s * format.rate_hz)
         self._fade = round(fade_ms / 1000 * format.rate_hz)
-        self._rise = 1 - _fall(self._fade)
-        self._risen = self._fade  # position in _rise of the next sample; at its end: full level
-        self._queue: deque[_Stretch] = deque()
-        self._sounding: int | None = None  # turn of the last sample pulled; None: silence
-        self._dry: int | None = None  # turn after which the silence began for want of samples
+        self._ramp_gains = 1 - _fall(self._fade)
+        self._ramp_position = self._fade  # of the next sample; at the end: full level
+        self._queue: deque[_QueuedAudio] = deque()
+        self._playing: int | None = None  # turn of the last sample pulled; None: silence
+        self._dry: int | None = None  # turn that was being played when the samples ran out
         self._prebuffer = prebuffer or Prebuffer(0, 0)
-        self._held = 0  # samples of silence pulled while a turn had to wait
+        self._held = 0  # samples of silence pulled while a turn waited for its prebuffer
         self._gain = self._gain_wanted = 1.0
         self._gain_step = 1.0  # change of the gain from one sample to the next
         self._recent: deque[tuple[int | None, int]] = deque()  # turn (None: silence), samples
@@ -144,19 +162,27 @@ class PlayoutBuffer:
         self._lock = Lock()
 
     def play(self, turn: int, pcm: bytes) -> None:
-        """Append `pcm` of `turn`. Raises `AudioError` if it ends inside a sample."""
+        """Queue audio; what exceeds the capacity is dropped.
+
+        Args:
+            turn: Number of the turn that the audio belongs to.
+            pcm: Samples of it.
+
+        Raises:
+            AudioError: `pcm` ends inside a sample.
+        """
         samples = samples_in(pcm)
         with self._lock:
             kept = min(samples, self._capacity - self._pending)
             self._dropped += samples - kept
             if kept:
-                self._queue.append(_Stretch(turn, pcm[: kept * BYTES_PER_SAMPLE]))
+                self._queue.append(_QueuedAudio(turn, pcm[: kept * BYTES_PER_SAMPLE]))
                 self._pending += kept
 
     def flush(self) -> None:
-        """Forget what waits; what is sounding fades out, from the level it has.
+        """Drop what is queued, and fade out what is being played, from its present level.
 
-        It ends a duck: what comes next sounds at full level. Flushing again changes nothing.
+        It ends a duck: what comes next is played at full level. Flushing again changes nothing.
         """
         with self._lock:
             tail = self._tail()
@@ -166,7 +192,7 @@ class PlayoutBuffer:
                 self._queue.append(tail)
                 kept = (len(tail.pcm) - tail.start) // BYTES_PER_SAMPLE
             else:
-                self._sounding = None
+                self._playing = None
             self._flushed += self._pending - kept
             self._pending = kept
             self._dry = None
@@ -174,14 +200,26 @@ class PlayoutBuffer:
             self._gain = self._gain_wanted = 1.0
 
     def duck(self, gain: float, ramp_ms: float) -> None:
-        """Go to `gain` (1: full level) in a straight line over the next `ramp_ms` pulled."""
+        """Change the level linearly.
+
+        Args:
+            gain: The level to reach; 1 is full level.
+            ramp_ms: Length of the change, in milliseconds of pulled audio.
+        """
         with self._lock:
             steps = max(1, round(ramp_ms / 1000 * self.format.rate_hz))
             self._gain_wanted = gain
             self._gain_step = (gain - self._gain) / steps
 
     def pull(self, samples: int) -> bytes:
-        """Exactly `samples` samples, silence where there is nothing. For the device's thread."""
+        """Return the next samples. Called by the device's thread.
+
+        Args:
+            samples: Number of samples.
+
+        Returns:
+            Exactly that many, with silence where nothing is queued.
+        """
         pieces: list[bytes | memoryview] = []
         with self._lock:
             wanted = samples
@@ -190,18 +228,24 @@ class PlayoutBuffer:
                 pieces.append(piece)
                 samples -= len(piece) // BYTES_PER_SAMPLE
             if samples:
-                if self._sounding is not None:
-                    self._dry, self._sounding = self._sounding, None
+                if self._playing is not None:
+                    self._dry, self._playing = self._playing, None
                 self._remember(None, samples)
                 pieces.append(bytes(samples * BYTES_PER_SAMPLE))
             pcm = b"".join(pieces)
             return pcm if self._gain == self._gain_wanted == 1.0 else self._ducked(pcm, wanted)
 
     def played_ms(self, turn: int, *, late: int = 0) -> int:
-        """How much of `turn` has been pulled, in whole milliseconds, gaps not counted.
+        """Return how much of a turn has been played. It is right after a flush, too.
 
-        `late`: how many of the samples pulled last do not count, because the device still has
-        them. Right after a flush too. 0 for a turn unheard, or older than the last 64 heard.
+        Args:
+            turn: Number of the turn.
+            late: Number of the samples pulled last that do not count, because the device still
+                holds them.
+
+        Returns:
+            Whole milliseconds, gaps not counted; 0 for a turn that was not played, or is older
+            than the last 64 that were.
         """
         with self._lock:
             played = self._played_by_turn.get(turn, 0)
@@ -210,24 +254,32 @@ class PlayoutBuffer:
 
     @property
     def pending_samples(self) -> int:
-        """Samples not pulled yet, those of a fade included."""
+        """Number of samples not pulled yet, including those of a fade."""
         with self._lock:
             return self._pending
 
     @property
     def pending_s(self) -> float:
-        """Seconds not pulled yet, those of a fade included."""
+        """Length of the audio not pulled yet, including a fade, in seconds."""
         return self.pending_samples / self.format.rate_hz
 
     def unheard_s(self, late: int) -> float:
-        """Seconds that wait here, or are of a turn and among the `late` samples pulled last."""
+        """Return the length of the audio that was queued and has not been heard yet.
+
+        Args:
+            late: Number of the samples pulled last that the device still holds. Silence among
+                them does not count.
+
+        Returns:
+            Seconds.
+        """
         with self._lock:
             on_the_way = sum(samples for whose, samples in self._last(late) if whose is not None)
             return (self._pending + on_the_way) / self.format.rate_hz
 
     @property
     def stats(self) -> PlayoutStats:
-        """The counts so far. Played + flushed + dropped + pending is all that was given."""
+        """The counts so far. Played + flushed + dropped + pending is all that was queued."""
         rate_hz = self.format.rate_hz
         with self._lock:
             return PlayoutStats(
@@ -239,8 +291,8 @@ class PlayoutBuffer:
             )
 
     def _holds(self, samples: int) -> bool:
-        """Whether what waits has to wait for these `samples`, too."""
-        if self._sounding is not None:
+        """Return whether queued audio has to wait while `samples` of silence are pulled."""
+        if self._playing is not None:
             return False
         if self._queue[0].turn == self._dry:
             self._underruns += 1
@@ -254,24 +306,25 @@ class PlayoutBuffer:
 
     def _next_piece(self, most: int) -> bytes | memoryview:
         first = self._queue[0]
-        if self._sounding is None:
+        if self._playing is None:
             self._start(first.turn)
         piece = memoryview(first.pcm)[first.start : first.start + most * BYTES_PER_SAMPLE]
         first.start += len(piece)
         samples = len(piece) // BYTES_PER_SAMPLE
-        self._sounding = first.turn
+        self._playing = first.turn
         if first.start == len(first.pcm):
             self._queue.popleft()
             if first.fading:
-                self._sounding = None
+                self._playing = None
         self._count(first.turn, samples)
-        return self._ramped_up(piece, samples) if self._risen < self._fade else piece
+        # A turn that goes on after a gap is faded in.
+        return self._ramped_up(piece, samples) if self._ramp_position < self._fade else piece
 
     def _start(self, turn: int) -> None:
-        """`turn` is about to sound after silence."""
+        """Prepare to play `turn` after silence."""
         self._dry = None
         self._held = 0
-        self._risen = 0 if turn in self._played_by_turn else self._fade
+        self._ramp_position = 0 if turn in self._played_by_turn else self._fade
 
     def _count(self, turn: int, samples: int) -> None:
         self._pending -= samples
@@ -292,7 +345,7 @@ class PlayoutBuffer:
             self._recent_samples -= recent.popleft()[1]
 
     def _last(self, samples: int) -> list[tuple[int | None, int]]:
-        """Whose the last `samples` pulled were, as far back as is known."""
+        """Return the turns and counts of the last `samples` pulled, as far back as is known."""
         found: list[tuple[int | None, int]] = []
         for turn, count in reversed(self._recent):
             if samples <= 0:
@@ -303,14 +356,15 @@ class PlayoutBuffer:
 
     def _ramped_up(self, piece: memoryview, samples: int) -> bytes:
         gains = np.ones(samples, np.float32)
-        ramp = self._rise[self._risen : self._risen + samples]
+        ramp = self._ramp_gains[self._ramp_position : self._ramp_position + samples]
         gains[: len(ramp)] = ramp
-        self._risen += len(ramp)
+        self._ramp_position += len(ramp)
         return to_pcm(from_pcm(piece) * gains)
 
     def _ducked(self, pcm: bytes, samples: int) -> bytes:
         if self._gain == self._gain_wanted:
             return to_pcm(from_pcm(pcm) * np.float32(self._gain))
+        # A straight line to the wanted gain, which holds from there on.
         ramp = self._gain + self._gain_step * np.arange(1, samples + 1, dtype=np.float32)
         low, high = sorted((self._gain, self._gain_wanted))
         gains = np.clip(ramp, low, high, dtype=np.float32)
@@ -320,27 +374,27 @@ class PlayoutBuffer:
             self._gain += self._gain_step * samples
         return to_pcm(from_pcm(pcm) * gains)
 
-    def _tail(self) -> _Stretch | None:
-        """What may still sound after a flush: the next few ms of a turn that is sounding."""
+    def _tail(self) -> _QueuedAudio | None:
+        """Return what is still played after a flush: the next few ms of the present turn."""
         if self._queue and self._queue[0].fading:  # a fade under way goes on
             first = self._queue[0]
-            return _Stretch(first.turn, self._at_gain(first.pcm[first.start :]), fading=True)
+            return _QueuedAudio(first.turn, self._at_gain(first.pcm[first.start :]), fading=True)
         pcm = b""
-        for stretch in self._queue:
+        for queued in self._queue:
             missing = self._fade * BYTES_PER_SAMPLE - len(pcm)
-            if not missing or stretch.turn != self._sounding:
+            if not missing or queued.turn != self._playing:
                 break
-            pcm += stretch.pcm[stretch.start : stretch.start + missing]
-        if not pcm or self._sounding is None:
+            pcm += queued.pcm[queued.start : queued.start + missing]
+        if not pcm or self._playing is None:
             return None
         faded = to_pcm(from_pcm(pcm) * _fall(len(pcm) // BYTES_PER_SAMPLE))
-        return _Stretch(self._sounding, self._at_gain(faded), fading=True)
+        return _QueuedAudio(self._playing, self._at_gain(faded), fading=True)
 
     def _at_gain(self, pcm: bytes) -> bytes:
         return pcm if self._gain == 1.0 else to_pcm(from_pcm(pcm) * np.float32(self._gain))
 
 
 def _fall(samples: int) -> NDArray[np.float32]:
-    """Gains from just below 1 to 0: half a period of a raised cosine."""
+    """Return gains from just below 1 to 0: half a period of a raised cosine."""
     steps = np.arange(1, samples + 1, dtype=np.float32)
     return (0.5 + 0.5 * np.cos(np.pi * steps / max(samples, 1))).astype(np.float32)

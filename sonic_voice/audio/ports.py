@@ -1,10 +1,10 @@
-"""The two ends of a conversation's sound.
+"""The two audio ports of a conversation.
 
-`AudioSource` is where the user is heard, `AudioSink` where the answer is. Microphones, files and
-browsers are implementations of these two; the conversation knows nothing else of them.
+`AudioSource` delivers what the user says, `AudioSink` plays the answer. Microphones, files and
+browsers implement these two; the conversation knows nothing else of them.
 
-The service sends an answer several times faster than it is spoken, so seconds of it wait at the
-listener's side, in a sink's `playout.PlayoutBuffer`.
+The service sends an answer several times faster than it is spoken, so seconds of it wait on the
+listener's side, in the `playout.PlayoutBuffer` of a sink.
 """
 
 from collections.abc import Callable
@@ -16,124 +16,157 @@ from ..errors import OrderError
 from .playout import PlayoutBuffer, PlayoutStats
 
 INPUT_FORMAT = AudioFormat(16_000)
-"""What the service listens to, unless asked otherwise."""
+"""Format of the audio sent to the service, unless the configuration says otherwise."""
 
 OUTPUT_FORMAT = AudioFormat(24_000)
-"""What the service speaks, unless asked otherwise."""
+"""Format of the audio received from the service, unless the configuration says otherwise."""
 
 
 class AudioSource(Protocol):
-    """The user's side. One owner reads it; pcm is s16le mono at `format.rate_hz`."""
+    """A source of the user's audio: s16le mono at `format.rate_hz`. One owner reads it."""
 
     format: AudioFormat
 
     async def read(self) -> bytes:
-        """The next chunk, of any length above 0, at the source's pace.
+        """Wait for the next chunk, which comes at the source's pace.
 
-        `b""`: the source is closed and nothing more will ever come. Cancelling loses nothing.
+        Cancelling loses nothing.
+
+        Returns:
+            A chunk of any length above 0; `b""` when the source is closed, after which nothing
+            more comes.
         """
         ...
 
     @property
     def done(self) -> bool:
-        """Whether all that was to be said has been said, as at a file's end.
+        """Whether the source has delivered all its speech, as at the end of a file.
 
         Silence may go on flowing afterwards. A microphone is never done.
         """
         ...
 
     def now(self) -> float:
-        """The source's clock in seconds.
+        """Return the time of the source's clock, in seconds.
 
-        A file's is the audio delivered so far, so that a conversation run at any speed lives on
-        the same time line; a microphone's is `time.monotonic()`.
+        The clock of a file is the audio delivered so far, so that a conversation has the same
+        times at any speed; that of a microphone is `time.monotonic()`.
         """
         ...
 
     async def aclose(self) -> None:
-        """Give back the device or file; `read` returns `b""` from then on. May be repeated."""
+        """Release the device or file. `read` then returns `b""`. May be called again."""
         ...
 
 
 class AudioSink(Protocol):
-    """The listener's side. One owner plays; pcm is s16le mono at `format.rate_hz`."""
+    """A player of the answer: s16le mono at `format.rate_hz`. One owner calls it."""
 
     format: AudioFormat
 
     def play(self, turn: int, pcm: bytes) -> None:
-        """Append `pcm` of `turn`. Never blocks."""
+        """Queue audio. Never blocks.
+
+        Args:
+            turn: Number of the turn that the audio belongs to.
+            pcm: Whole samples of it.
+        """
         ...
 
     def flush(self) -> None:
-        """Barge-in: only silence remains, after a fade of a few milliseconds."""
+        """Drop what is queued, for a barge-in: silence follows after a fade of a few ms."""
         ...
 
     def played_ms(self, turn: int) -> int:
-        """How much of `turn` has really sounded so far, in milliseconds."""
+        """Return how much of a turn has really been played so far.
+
+        Args:
+            turn: Number of the turn.
+
+        Returns:
+            Milliseconds; 0 for an unknown turn.
+        """
         ...
 
     @property
     def pending_s(self) -> float:
-        """Seconds that have not sounded yet."""
+        """Length of the audio that has not been played yet, in seconds."""
         ...
 
     async def aclose(self) -> None:
-        """Write what must be written, give back the device. May be repeated."""
+        """Write what must be written, and release the device. May be called again."""
         ...
 
 
 class VirtualSpeaker:
-    """A loudspeaker that exists only in time: it has sounded as far as `now()` says.
+    """A loudspeaker without a device, which plays by the clock that it is given.
 
-    There is no thread and no timer: each call first pulls what has become due since the last
-    one, so the outcome depends on `now` alone and is the same at any speed. Time zero is `now()`
-    at construction. `sound` is given every sample in order, silences included.
+    There is no thread and no timer: each call first plays what has become due since the last
+    one, so that the result depends on `now` alone and is the same at any speed. Time zero is
+    `now()` at construction.
     """
 
     def __init__(
-        self, format: AudioFormat, *, now: Callable[[], float], sound: Callable[[bytes], None]
+        self, format: AudioFormat, *, now: Callable[[], float], on_played: Callable[[bytes], None]
     ) -> None:
+        """Start the clock.
+
+        Args:
+            format: Format of the samples.
+            now: Returns the time in seconds.
+            on_played: Is called with all samples in order when they are due, silences included.
+        """
         self.format = format
         self._buffer = PlayoutBuffer(format)
         self._now = now
-        self._sound = sound
+        self._on_played = on_played
         self._zero_s = now()
-        self._sounded = 0
+        self._played = 0
         self._closed = False
 
     def play(self, turn: int, pcm: bytes) -> None:
-        """Append `pcm` of `turn`. Raises `AudioError` on half a sample, `OrderError` if closed."""
+        """Queue audio.
+
+        Args:
+            turn: Number of the turn that the audio belongs to.
+            pcm: Whole samples of it.
+
+        Raises:
+            AudioError: `pcm` ends inside a sample.
+            OrderError: The speaker is closed.
+        """
         if self._closed:
             raise OrderError("The sink is closed.", hint="Play before aclose().")
         self._catch_up()
         self._buffer.play(turn, pcm)
 
     def flush(self) -> None:
-        """Silence what is sounding, after a fade, and forget what waits."""
+        """Drop what is queued, and fade out what is being played."""
         self._catch_up()
         self._buffer.flush()
 
     def played_ms(self, turn: int) -> int:
-        """How much of `turn` has sounded, in milliseconds. See `PlayoutBuffer.played_ms`."""
+        """Return how much of `turn` has been played, in ms. See `PlayoutBuffer.played_ms`."""
         self._catch_up()
         return self._buffer.played_ms(turn)
 
     @property
     def pending_s(self) -> float:
-        """Seconds that have not sounded yet."""
+        """Length of the audio that has not been played yet, in seconds."""
         self._catch_up()
         return self._buffer.pending_s
 
     @property
     def stats(self) -> PlayoutStats:
-        """The counts so far."""
+        """The playout counts so far."""
         self._catch_up()
         return self._buffer.stats
 
     async def aclose(self, *, drain: bool = True) -> None:
-        """Stop the clock. What waits is first heard to its end, or with `drain` False flushed.
+        """Stop the clock. Never suspends. May be called again.
 
-        Never suspends. May be repeated.
+        Args:
+            drain: Whether queued audio is first played to its end; it is flushed otherwise.
         """
         if self._closed:
             return
@@ -141,7 +174,7 @@ class VirtualSpeaker:
         self._closed = True
         if not drain:
             self._buffer.flush()
-        self._sound_until(self._sounded + self._buffer.pending_samples)
+        self._play_until(self._played + self._buffer.pending_samples)
 
     async def __aenter__(self) -> Self:
         return self
@@ -156,21 +189,21 @@ class VirtualSpeaker:
 
     def _catch_up(self) -> None:
         if not self._closed:
-            self._sound_until(round((self._now() - self._zero_s) * self.format.rate_hz))
+            self._play_until(round((self._now() - self._zero_s) * self.format.rate_hz))
 
-    def _sound_until(self, position: int) -> None:
-        while self._sounded < position:
-            step = min(position - self._sounded, self.format.rate_hz)  # long pauses: by the second
-            self._sounded += step
-            self._sound(self._buffer.pull(step))
+    def _play_until(self, position: int) -> None:
+        while self._played < position:
+            step = min(position - self._played, self.format.rate_hz)  # long pauses: by the second
+            self._played += step
+            self._on_played(self._buffer.pull(step))
 
 
 class NullSink(VirtualSpeaker):
-    """A listener who keeps nothing but time: where no output is wanted, and in tests."""
+    """A virtual speaker that keeps nothing but time, for no output and for tests."""
 
     def __init__(self, format: AudioFormat = OUTPUT_FORMAT, *, now: Callable[[], float]) -> None:
-        super().__init__(format, now=now, sound=_discard)
+        super().__init__(format, now=now, on_played=_discard)
 
 
 def _discard(pcm: bytes) -> None:
-    """Nobody listens."""
+    """Ignore what was played."""

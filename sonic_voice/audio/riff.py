@@ -1,13 +1,19 @@
-"""The layout of a WAV file: which samples lie where, and what a file is that is no WAV.
+"""The layout of a WAV file: where its samples are, and how they are encoded.
 
-The standard library's `wave` reads no floats and little of WAVE_FORMAT_EXTENSIBLE, so the chunks
-are walked here: RIFF, then (name, length, body padded to even) over and over; `fmt ` must come
-before `data`. Lengths in a file are claims: every read is bounded by what is really there.
+The standard library's `wave` reads no floats and little of WAVE_FORMAT_EXTENSIBLE, and libsndfile
+does not read every damaged header that this module reads. So the chunks are walked here: RIFF, then
+(name, length, body padded to even) repeatedly; `fmt ` must come before `data`. Lengths in a file
+are claims: every read is bounded by the bytes that are really there.
+
+RF64 and BW64, for files above 4 GB, are WAV files whose real lengths are in a chunk `ds64`.
+
+Two faults of writers are corrected. A chunk of odd length that was written without its pad byte
+shifts all that follows by one byte; it is recognised by the next name. A program that writes into
+a pipe cannot go back to fill in the lengths; it leaves 0 or a very large number, and then all that
+follows the header is sound.
 """
 
 import os
-import shlex
-import stat
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +26,7 @@ from numpy.typing import NDArray
 
 from ..config import BYTES_PER_SAMPLE
 from ..errors import AudioError
+from .file_errors import convert_hint, not_wav
 from .pcm import to_pcm
 
 PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
@@ -38,49 +45,59 @@ _CODECS: Mapping[int, str] = MappingProxyType(
         0x0161: "Windows Media Audio",
     }
 )
+"""Names of codecs by their format tag."""
 
-_LOOKS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"ID3", "MP3"),
-    (0, b"\xff\xfb", "MP3"),
-    (0, b"\xff\xf3", "MP3"),
-    (0, b"\xff\xf2", "MP3"),
-    (0, b"OggS", "Ogg"),
-    (0, b"fLaC", "FLAC"),
-    (4, b"ftyp", "MP4 or M4A"),
-    (0, b"FORM", "AIFF"),
-    (0, b"caff", "a Core Audio file"),
-    (0, b"#!AMR", "AMR"),
-    (0, b"\x1aE\xdf\xa3", "WebM or Matroska"),
-    (0, b".snd", "a Sun .au file"),
-    (0, b"RF64", "RF64, a WAV for more than 4 GB"),
-    (0, b"RIFX", "RIFX, a WAV with its bytes in the other order"),
-    (8, b"AVI ", "AVI"),
-)
-"""(offset, bytes found there, what such a file is)."""
+_MAX_CHUNKS = 1_000
+"""Maximum number of chunks before `data`; real files have fewer than ten."""
 
-_MOST_CHUNKS = 1_000  # before `data`; real files have fewer than ten
-_UNKNOWN_SIZE = 0xFFFF_FFFF  # written by programs that could not seek back, such as into a pipe
+_PLACEHOLDERS = (range(0x7FFF_F000, 0x8000_0100), range(0xFFFF_F000, 0x1_0000_0000))
+"""Lengths that programs write which cannot go back to fill in the real one: the largest signed and
+unsigned 32-bit numbers, less or more the size of a header (sox: 0x7FFFF000, ffmpeg: 0xFFFFFFFF)."""
+
+_LENGTH_IN_DS64 = 0xFFFF_FFFF
+"""Length of `data` in a file of more than 4 GB, which has the real one in its chunk `ds64`."""
 
 _Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the samples lie in a file."""
+    """The position and encoding of the samples of a plain WAV file."""
 
     rate_hz: int
     channels: int
     frame_bytes: int
-    """One sample of every channel."""
+    """Size of one sample of every channel, in bytes."""
     floats: Callable[[bytes], _Floats]
-    """Samples of all channels, interleaved, as floats of -1 to 1."""
+    """Converts samples of all channels, interleaved, to floats of -1 to 1."""
     frames: int = 0
+    """Number of samples of each channel that are really in the file."""
     note: str = ""
+    """A sentence about what is odd about the file; empty if nothing is."""
 
     def pcm(self, raw: bytes) -> bytes:
-        """Whole frames as they lie in the file -> s16le mono, channels averaged."""
+        """Convert samples from the file's encoding.
+
+        Args:
+            raw: Whole frames as they are in the file.
+
+        Returns:
+            s16le mono samples, the average of the channels.
+        """
         samples = self.floats(raw).reshape(-1, self.channels)
         return to_pcm(samples.mean(axis=1, dtype=np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class NotPlainWav:
+    """The result for a file whose samples this module does not read; another decoder may."""
+
+    error: AudioError
+    """The error to raise if no other decoder reads it."""
+    byte_s: int = 0
+    """Bytes of encoded sound per second, if it is a WAV file that says so."""
+    note: str = ""
+    """A sentence about what is odd about the file; empty if nothing is."""
 
 
 def _u8(raw: bytes) -> _Floats:
@@ -109,45 +126,92 @@ def _f32(raw: bytes) -> _Floats:
 _ENCODINGS: Mapping[tuple[int, int], Callable[[bytes], _Floats]] = MappingProxyType(
     {(PCM, 8): _u8, (PCM, 16): _i16, (PCM, 24): _i24, (PCM, 32): _i32, (_FLOAT, 32): _f32}
 )
-"""By format tag and bits of one sample."""
+"""Conversions to floats by format tag and bits per sample."""
 
 
-def read_layout(file: BinaryIO, path: Path) -> Layout:
-    """Walk the chunks up to the samples, and leave `file` standing at the first of them."""
-    size = os.fstat(file.fileno()).st_size
+def read_layout(file: BinaryIO, path: Path) -> Layout | NotPlainWav:
+    """Walk the chunks up to the samples.
+
+    Args:
+        file: A seekable file.
+        path: Its name, for messages.
+
+    Returns:
+        The layout, with `file` positioned at the first sample; or `NotPlainWav`, with `file`
+        positioned anywhere.
+
+    Raises:
+        AudioError: The file is empty, or its format contradicts itself.
+        OSError: Reading failed.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     head = file.read(512)
     if not size:
         raise AudioError(f"{path} is empty: 0 bytes.", hint="Record or export it again.")
-    if head[:4] != b"RIFF" or head[8:12] not in (b"WAVE", b""):
-        raise _not_wav(path, head)
+    if head[:4] not in (b"RIFF", b"RF64", b"BW64") or head[8:12] not in (b"WAVE", b""):
+        return NotPlainWav(not_wav(path, head))
     file.seek(12)
-    layout: Layout | None = None
-    for _ in range(_MOST_CHUNKS):
+    found: Layout | NotPlainWav | None = None
+    long_data = 0
+    for _ in range(_MAX_CHUNKS):
         name, length = file.read(4), int.from_bytes(file.read(4), "little")
         if name == b"data":
-            if layout is None:
+            if found is None:
                 break
-            riff_end = 8 + int.from_bytes(head[4:8], "little")
-            return _with_samples(layout, path, length, file.tell(), size, riff_end)
+            if length == _LENGTH_IN_DS64 and long_data:
+                length = long_data
+            riff_bytes = int.from_bytes(head[4:8], "little")
+            return _with_samples(found, path, length, file.tell(), size, riff_bytes)
         if len(name) < 4:
             break
         here = file.tell()
         if name == b"fmt ":
-            layout = _read_format(file.read(min(length, 40)), path)
-        file.seek(here + length + length % 2)
-    raise AudioError(
-        f"{path} begins like a WAV file, but has no {'samples' if layout else 'format'}.",
+            found = _read_format(file.read(min(length, 40)), path)
+        elif name == b"ds64":  # 64-bit lengths: of all, of the samples
+            long_data = int.from_bytes(file.read(min(length, 16))[8:], "little")
+        file.seek(_next_chunk(file, here + length) if length % 2 else here + length)
+    if isinstance(found, NotPlainWav):
+        return found
+    error = AudioError(
+        f"{path} begins like a WAV file, but has no {'samples' if found else 'format'}.",
         hint="It was cut off inside its header: record or export it again.",
     )
+    return NotPlainWav(error)
 
 
-def _read_format(fmt: bytes, path: Path) -> Layout:
+def _next_chunk(file: BinaryIO, end: int) -> int:
+    """Return where the chunk begins that follows a chunk of odd length.
+
+    That is one byte after `end`, where the odd chunk ends, unless its pad byte is missing: then
+    no name begins there, and one does at `end`.
+    """
+    file.seek(end)
+    names = file.read(5)
+    padded, unpadded = names[1:], names[:4]
+    if unpadded in (b"data", b"fmt ") or (_is_name(unpadded) and not _is_name(padded)):
+        return end
+    return end + 1
+
+
+def _is_name(name: bytes) -> bool:
+    return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
+
+
+def _read_format(fmt: bytes, path: Path) -> Layout | NotPlainWav:
+    """Return what the body of the chunk `fmt ` says, without the number of samples.
+
+    Raises:
+        AudioError: A frame is too small for its samples.
+    """
     if len(fmt) < 16:
-        raise AudioError(
-            f"{path} has a format of {len(fmt)} bytes; 16 are the least.",
-            hint="It is damaged: record or export it again.",
+        return NotPlainWav(
+            AudioError(
+                f"{path} has a format of {len(fmt)} bytes; 16 are the least.",
+                hint="It is damaged: record or export it again.",
+            )
         )
-    tag, channels, rate_hz, _, frame_bytes, bits = struct.unpack("<HHIIHH", fmt[:16])
+    tag, channels, rate_hz, byte_s, frame_bytes, bits = struct.unpack("<HHIIHH", fmt[:16])
     if tag == _EXTENSIBLE and len(fmt) >= 26:
         (tag,) = struct.unpack("<H", fmt[24:26])  # the first two bytes of the sub-format's GUID
     floats = _ENCODINGS.get((tag, bits))
@@ -155,107 +219,84 @@ def _read_format(fmt: bytes, path: Path) -> Layout:
         what = _CODECS.get(tag) or f"codec 0x{tag:04x}"
         if tag in (PCM, _FLOAT):
             what = f"{bits}-bit {'floats' if tag == _FLOAT else 'integers'}"
-        raise AudioError(
-            f"{path} is a WAV file of {what}; integers of 8, 16, 24, 32 bits and floats of 32 "
-            "bits are understood.",
+        error = AudioError(
+            f"{path} is a WAV file of {what}, which cannot be decoded here.",
             hint=convert_hint(path),
         )
+        if tag in (PCM, _FLOAT) and frame_bytes * 8 < channels * bits:
+            raise error  # libsndfile would take samples of fewer bits, and give noise
+        return NotPlainWav(error, byte_s)
     if not channels or not rate_hz or frame_bytes != channels * bits // 8:
-        raise AudioError(
-            f"{path} says it has {channels} channels, {rate_hz} Hz and {frame_bytes} bytes for "
-            f"{bits}-bit samples of all channels, which cannot be.",
-            hint="Its header is damaged: record or export it again.",
+        return NotPlainWav(
+            AudioError(
+                f"{path} says it has {channels} channels, {rate_hz} Hz and {frame_bytes} bytes for "
+                f"{bits}-bit samples of all channels, which cannot be.",
+                hint="Its header is damaged: record or export it again.",
+            )
         )
     return Layout(rate_hz, channels, frame_bytes, floats)
 
 
 def _with_samples(
-    layout: Layout, path: Path, promised: int, body_at: int, size: int, riff_end: int
-) -> Layout:
-    """`layout` with the frames that are really there, `promised` and present, both in bytes."""
-    there = size - body_at
+    found: Layout | NotPlainWav, path: Path, claimed: int, start: int, size: int, riff_bytes: int
+) -> Layout | NotPlainWav:
+    """Return `found` with the frames that are really there.
+
+    Args:
+        found: What the format chunk says.
+        path: The file's name.
+        claimed: Length of the samples by the header, in bytes.
+        start: Position of the first sample in the file, in bytes.
+        size: Size of the file, in bytes.
+        riff_bytes: Length of all that follows the first eight bytes, by the header.
+    """
+    there = size - start
     note = ""
-    if promised == _UNKNOWN_SIZE:
-        promised = there
-    elif not promised and there and riff_end <= body_at:
-        promised = there
+    if _is_placeholder(claimed):
+        claimed = min(claimed, there)
+    elif not claimed and there and _is_placeholder(riff_bytes):
+        claimed = there
+    elif not claimed and there and 8 + riff_bytes <= start:
+        claimed = there
         note = f"{path} has a header that was never finished; all that follows it is used."
-    frames = min(promised, there) // layout.frame_bytes
+    if isinstance(found, NotPlainWav):
+        return replace(found, note=note or _cut_short(path, claimed, there, found.byte_s))
+    frames = min(claimed, there) // found.frame_bytes
     if not frames:
-        raise AudioError(
+        error = AudioError(
             f"{path} has a WAV header and no samples.", hint="Record or export it again."
         )
-    if promised > there:
-        byte_s = layout.frame_bytes * layout.rate_hz
-        note = (
-            f"{path} is cut short: its header promises {promised / byte_s:.2f} s, "
-            f"{there / byte_s:.2f} s are there."
-        )
-    return replace(layout, frames=frames, note=note)
+        return NotPlainWav(error)
+    byte_s = found.frame_bytes * found.rate_hz
+    return replace(found, frames=frames, note=note or _cut_short(path, claimed, there, byte_s))
 
 
-def _not_wav(path: Path, head: bytes) -> AudioError:
-    look = next((what for at, mark, what in _LOOKS if head[at:].startswith(mark)), None)
-    if look is not None:
-        return AudioError(
-            f"{path} is not a WAV file; it looks like {look}.", hint=convert_hint(path)
-        )
-    if _is_text(head):
-        return AudioError(
-            f"{path} is not a WAV file; it looks like text.", hint="Name a recording."
-        )
-    return AudioError(
-        f"{path} is not a WAV file, nor of a kind known here.",
-        hint=f"If it holds bare 16-bit samples: {_convert(path, '-f s16le -ar 16000 -ac 1 ')}",
-    )
+def _is_placeholder(length: int) -> bool:
+    return any(length in lengths for lengths in _PLACEHOLDERS)
 
 
-def _is_text(head: bytes) -> bool:
-    text = head.decode("utf-8", "ignore")
-    return len(text.encode()) >= len(head) - 3 and all(
-        c.isprintable() or c in "\t\r\n" for c in text
-    )
+def _cut_short(path: Path, claimed: int, there: int, byte_s: int) -> str:
+    """Return the note for a file that has fewer bytes of sound than its header claims, or ""."""
+    if claimed <= there or not byte_s:
+        return ""
+    return cut_short(path, claimed / byte_s, there / byte_s)
 
 
-def convert_hint(path: Path) -> str:
-    return f"Convert it: {_convert(path)}"
-
-
-def _convert(path: Path, reading: str = "") -> str:
-    """The command that makes a WAV we read, under a name that is not the file's own."""
-    made = path.with_suffix(".wav")
-    if made == path:
-        made = path.with_name(f"{path.stem}-pcm.wav")
-    names = shlex.quote(str(path)), shlex.quote(str(made))
-    return f"ffmpeg {reading}-i {names[0]} -ac 1 -ar 16000 -c:a pcm_s16le {names[1]}"
+def cut_short(path: Path, claimed_s: float, there_s: float) -> str:
+    """Return the note for a file that holds less sound than its header claims, in seconds."""
+    return f"{path} is cut short: its header promises {claimed_s:.2f} s, {there_s:.2f} s are there."
 
 
 def header(rate_hz: int, size_bytes: int) -> bytes:
-    """What stands before `size_bytes` of s16le mono samples."""
-    size = min(size_bytes, 0xFFFF_FFFF - 36)  # 24 hours at 24 kHz; what follows is still there
+    """Return the header of a WAV file of s16le mono samples.
+
+    Args:
+        rate_hz: Sampling rate.
+        size_bytes: Size of the samples that follow, in bytes. The header cannot claim more than
+            4 GiB (24 hours at 24 kHz); what is beyond is still in the file.
+    """
+    size = min(size_bytes, 0xFFFF_FFFF - 36)
     width = BYTES_PER_SAMPLE
     fmt = struct.pack("<HHIIHH", PCM, 1, rate_hz, rate_hz * width, width, 8 * width)
     riff = struct.pack("<4sI4s4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", len(fmt))
     return riff + fmt + struct.pack("<4sI", b"data", size)
-
-
-def open_wav(path: Path) -> BinaryIO:
-    """Opened for reading; anything but a regular file is refused (a pipe would block here)."""
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise AudioError(f"{path} is a folder.", hint="Name a WAV file in it.")
-        if not stat.S_ISREG(mode):
-            raise AudioError(f"{path} is a device or pipe.", hint="Save the sound as a WAV file.")
-        return path.open("rb")
-    except FileNotFoundError as error:
-        raise AudioError(f"There is no file {path}.", hint="Check name and folder.") from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise system_error("Reading", path, error) from error
-
-
-def system_error(doing: str, path: Path, error: Exception) -> AudioError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return AudioError(
-        f"{doing} {path} failed: {why}.", hint="Check the path, its rights, the disk."
-    )

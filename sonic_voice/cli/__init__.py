@@ -1,7 +1,7 @@
-"""The command line: `main` is its entry point, `commands` holds what it offers.
+"""The command line: `main` is its entry point, `commands` registers the commands.
 
-Importing this package is cheap, so that `main` can take over the signals before the commands and
-what they need are imported, which takes up to a second.
+Importing this package is cheap, so that `main` can install the signal handlers before it imports
+the commands and their dependencies, which takes up to a second.
 """
 
 

@@ -1,4 +1,4 @@
-"""Whether the service answers: for those who would otherwise wait for it without being told."""
+"""Detect answers that do not come, and report them to the user."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,26 +18,35 @@ from ..events import (
 from ..session import Session
 
 NOTICE_AFTER_S = 10.0
-"""Seconds without an answer after which a person at a microphone is told. Answers take 1 to 2 s;
-the slowest that the emulator knows take 5 s."""
+"""Time without an answer after which a user at a microphone gets a notice, in seconds. Answers take
+1 to 2 s; the slowest of the emulator's latency profiles take 5 s."""
 
 
 class NotAnswered(DeadlineError):
-    """The service took what was said, and did not answer it in time."""
+    """The service received speech and did not answer it in time."""
 
 
-class Answers:
-    """An observer of one conversation that knows what is not answered."""
+class AnswerTracker:
+    """An observer of one conversation that detects missing answers.
+
+    Args:
+        session: The session of the conversation.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._turn = 0
         self._sounded = False
         self.silent = True
-        """Whether the service has sent no event at all."""
+        """True until the service sends its first event."""
 
     def __call__(self, event: Event, now: float) -> None:
-        """Take note of `event`."""
+        """Process an event of the conversation.
+
+        Args:
+            event: The event.
+            now: Its time on the session's clock, in seconds; not used.
+        """
         match event:
             case UserText(turn):
                 self._turn, self._sounded = turn, False
@@ -52,8 +61,11 @@ class Answers:
         """Return the error for an answer that is missing at the end of the conversation.
 
         Args:
-            what: The recording that spoke, for the message.
-            waited_s: Seconds that were waited for an answer.
+            what: Name of the recording that was played, for the message.
+            waited_s: Time that was waited for an answer, in seconds.
+
+        Returns:
+            The error; None if nothing is missing.
         """
         if self.silent:
             return NotAnswered(
@@ -71,14 +83,14 @@ class Answers:
         )
 
 
-class AnswerWatch:
-    """An observer of a live conversation that tells the person when no answer comes.
+class AnswerTimer:
+    """An observer of a live conversation that gives a notice when no answer comes.
 
-    Belongs to the running event loop. `close` it.
+    It belongs to the running event loop. After use, `close` must be called.
 
     Args:
-        notice: Called with the sentence, once for each turn without an answer.
-        after_s: How long an answer may take, in seconds.
+        notice: Called with a sentence for the user, once for each turn without an answer.
+        after_s: Maximum time for an answer, in seconds.
     """
 
     def __init__(self, notice: Callable[[str], None], *, after_s: float = NOTICE_AFTER_S) -> None:
@@ -88,7 +100,12 @@ class AnswerWatch:
         self._silent = True
 
     def __call__(self, event: Event, now: float) -> None:
-        """Take note of `event`."""
+        """Process an event of the conversation.
+
+        Args:
+            event: The event.
+            now: Its time on the session's clock, in seconds; not used.
+        """
         if self._silent:
             self._silent = False
             self.close()
@@ -102,7 +119,10 @@ class AnswerWatch:
                 pass
 
     def spoken(self) -> None:
-        """Say that the person speaks. Matters as long as the service has sent no event."""
+        """Start the timer when the user speaks, if the service has sent no event yet.
+
+        Later turns start it when their text comes.
+        """
         if self._silent and self._timer is None:
             self._arm("The service has not reacted to your voice")
 

@@ -1,9 +1,19 @@
-"""What the commands share: the application, exit codes, errors as sentences, signals.
+"""Parts that all commands share: the application, exit codes, error messages, the event loop.
 
-Exit codes: 0 good, 2 usage or files, 3 configuration or credentials, 4 refused by the service,
-5 network, or no answer in time, 6 microphone or loudspeaker, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP
-(each after a graceful end, see `signals`), 141 the reader of standard output has gone. Errors go to
-stderr, one sentence and the next step; the conversation goes to stdout.
+Exit codes:
+
+    0                 success
+    1                 another error
+    2                 usage or files
+    3                 configuration or credentials
+    4                 refused by the service
+    5                 network, or no answer in time
+    6                 microphone or loudspeaker
+    129, 130, 143     SIGHUP, Ctrl-C, SIGTERM, each after a graceful end (see `signals`)
+    141               the reader of standard output has closed it
+
+Errors go to standard error, as a sentence and the next step; the conversation goes to standard
+output.
 """
 
 import asyncio
@@ -29,7 +39,7 @@ from ..extras import install_command
 from .signals import ending_signals
 
 app = typer.Typer(
-    help="Spoken conversations with Amazon Nova Sonic, and a local emulator of the service.",
+    help="Hold spoken conversations with Amazon Nova Sonic, or with a local emulator of it.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -44,18 +54,19 @@ EXIT_CODES: tuple[tuple[type[SonicError], int], ...] = (
     (DeviceError, 6),
     (SonicError, 1),
 )
+"""Exit code for each kind of error; the first that matches."""
 
 CLOSED_OUTPUT_EXIT = 141
-"""The exit code when the reader of standard output has gone: 128 plus SIGPIPE, what a shell reports
-of programs that this signal ended."""
+"""Exit code when the reader of standard output has closed it: 128 plus SIGPIPE, which a shell
+reports for programs that this signal ended."""
 
 
 @app.callback()
 def options(
     context: typer.Context,
-    debug: Annotated[bool, typer.Option(help="Show stack traces and a log on stderr.")] = False,
+    debug: Annotated[bool, typer.Option(help="Print stack traces and a log to stderr.")] = False,
 ) -> None:
-    """Spoken conversations with Amazon Nova Sonic, and a local emulator of the service."""
+    """Hold spoken conversations with Amazon Nova Sonic, or with a local emulator of it."""
     context.obj = debug
     if debug:
         logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
@@ -63,8 +74,12 @@ def options(
         logging.getLogger("botocore").setLevel(logging.INFO)
 
 
-def needs_emulator() -> None:
-    """Say what is missing where the emulator's packages are not installed."""
+def require_emulator() -> None:
+    """Check that the emulator's packages are installed.
+
+    Raises:
+        ConfigError: One is not; the hint has the command that installs it.
+    """
     for package in ("trustme", "yaml"):
         if find_spec(package) is None:
             raise ConfigError(
@@ -73,8 +88,11 @@ def needs_emulator() -> None:
             )
 
 
-def until_done(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` in an event loop. A signal cancels it, which says goodbye.
+def run_until_done(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in an event loop. A signal cancels it, which ends a conversation gracefully.
+
+    Args:
+        work: The coroutine; it is closed unstarted if there was a signal already.
 
     Raises:
         typer.Exit: With the exit code of the signal, once `work` has ended.
@@ -99,13 +117,24 @@ def until_done(work: Coroutine[Any, Any, None]) -> None:
 
 
 def exit_code_of(error: SonicError) -> int:
-    """Return the exit code for `error`."""
+    """Return the exit code for an error.
+
+    Args:
+        error: The error that ended the command.
+    """
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 
 @contextmanager
 def errors(context: typer.Context) -> Generator[None]:
-    """Print an error of ours as a sentence, with --debug after its stack trace, and exit."""
+    """Print a `SonicError` of the block as a message, with --debug its stack trace before it.
+
+    Args:
+        context: The context of the command; its `obj` is the value of --debug.
+
+    Raises:
+        typer.Exit: With the exit code of the error.
+    """
     try:
         yield
     except SonicError as error:

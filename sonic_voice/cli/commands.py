@@ -1,4 +1,4 @@
-"""The commands of `sonic-voice`: a module for each group, in the order of `--help`."""
+"""Registration of the commands of `sonic-voice`, in the order of `--help`."""
 
 from .base import app
 from .emulate import emulate, scenario

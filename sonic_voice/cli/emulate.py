@@ -1,14 +1,17 @@
-"""`sonic-voice emulate`: its options; what it does is in `emulate`."""
+"""The commands `sonic-voice emulate` and `scenario`: their options. `emulation` runs the server."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from .base import errors, needs_emulator, until_done
+from .base import errors, require_emulator, run_until_done
 
 Ears = Literal["default", "auto", "light", "good", "none"]
+"""Values of --ears: the engine for speech recognition."""
+
 Quality = Literal["auto", "light", "good"]
+"""Values of --voices: the engine for speech synthesis."""
 
 
 def emulate(
@@ -16,73 +19,80 @@ def emulate(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8443,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     scenario: Annotated[
-        Path | None, typer.Option(help="What it hears and answers (YAML or TOML).")
+        Path | None, typer.Option(help="Scenario file with requests and answers (YAML or TOML).")
     ] = None,
     brain: Annotated[
         str,
         typer.Option(
             metavar="openai:URL#MODEL",
-            help="A chat endpoint answers; its key is in OPENAI_API_KEY.",
+            help="Chat endpoint that answers; its key is read from OPENAI_API_KEY.",
         ),
     ] = "",
     ears: Annotated[
         Ears,
         typer.Option(
-            help="Who recognises words. default: nobody where a scenario knows them, else the best "
-            "that is installed (auto)."
+            help="Engine for speech recognition. default: none with a scenario, which knows the "
+            "words; otherwise the best one that is installed (auto)."
         ),
     ] = "default",
     voices: Annotated[
-        Quality, typer.Option(help="Who speaks; good is Piper, where installed.")
+        Quality, typer.Option(help="Engine for speech synthesis; good is Piper, if installed.")
     ] = "light",
-    ca_out: Annotated[Path | None, typer.Option(help="Write the CA certificate there.")] = None,
+    ca_out: Annotated[
+        Path | None, typer.Option(help="File to write the CA certificate to.")
+    ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse what real clients do slightly wrong.")
+        bool, typer.Option("--strict", help="Refuse small mistakes that real clients make.")
     ] = False,
     model: Annotated[
-        list[str] | None, typer.Option(help="Offer this model alone; may come again.")
+        list[str] | None, typer.Option(help="Offer only this model; may be repeated.")
     ] = None,
     allow_retired: Annotated[
-        bool, typer.Option("--allow-retired", help="Models past their end of life still answer.")
+        bool, typer.Option("--allow-retired", help="Accept models past their end of life.")
     ] = False,
-    latency: Annotated[str, typer.Option(help="typical, fast, slow or none.")] = "typical",
+    latency: Annotated[
+        str, typer.Option(help="Latency of answers: typical, fast, slow or none.")
+    ] = "typical",
     life_s: Annotated[
-        float, typer.Option(min=0.1, help="Age at which a stream ends, in seconds.")
+        float, typer.Option(min=0.1, help="Maximum age of a stream, in seconds.")
     ] = 480.0,
     idle_s: Annotated[
-        float, typer.Option(min=0.1, help="Gap without input that ends a stream, in seconds.")
+        float,
+        typer.Option(min=0.1, help="Time without input after which a stream ends, in seconds."),
     ] = 55.0,
     max_streams: Annotated[
-        int | None, typer.Option(min=0, help="More streams at once than so many get 429.")
+        int | None,
+        typer.Option(min=0, help="Maximum number of streams at a time; more get status 429."),
     ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[:ARG][@N]",
-            help="Misbehave, with @N for the first N streams alone; may come again. "
-            "A wrong name lists all.",
+            help="Fault to simulate, with @N for the first N streams only; may be repeated. "
+            "A wrong name lists all faults.",
         ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="JSON file for what clients did right and wrong.")
+        Path | None, typer.Option(help="JSON file for a report on the behaviour of clients.")
     ] = None,
     record: Annotated[
-        Path | None, typer.Option(help="Folder for the events and the sound of each stream.")
+        Path | None,
+        typer.Option(help="Folder to record the events and the sound of each stream in."),
     ] = None,
     ui: Annotated[
-        bool, typer.Option("--ui", help="Show its streams on a page, on loopback, next port.")
+        bool, typer.Option("--ui", help="Serve a status page, on loopback and the next port.")
     ] = False,
 ) -> None:
     """Run the emulator of Amazon Nova Sonic for any AWS SDK, until Ctrl-C.
 
-    It prints what to paste to point a client at it, and then, for each mistake of a client, what
+    It prints the settings that point a client at it, and then, for each mistake of a client, what
     the real service would have done.
     """
     with errors(context):
-        needs_emulator()
+        require_emulator()
         from ..emulator.assembly import Behaviour
         from ..emulator.server.stream_handler import StreamTimeouts
-        from .emulation import Emulation, serve
+        from .emulation import EmulateOptions, serve
 
         behaviour = Behaviour(
             strict=strict,
@@ -96,19 +106,19 @@ def emulate(
             brain=brain,
             faults=tuple(fault or ()),
         )
-        asked = Emulation(
+        options = EmulateOptions(
             behaviour, scenario, host, port, ca_out, report, record, ui, bool(context.obj)
         )
-        until_done(serve(asked))
+        run_until_done(serve(options))
 
 
 def scenario(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="YAML or TOML files.")],
 ) -> None:
-    """Check scenario files: every mistake, with its line and column."""
+    """Check scenario files, and print each mistake with its line and column."""
     with errors(context):
-        needs_emulator()
+        require_emulator()
         from ..emulator.scenario import mistakes
 
         wrong = False

@@ -1,8 +1,8 @@
-"""`sonic-voice emulate`: the emulator for other people's clients, until a signal ends it.
+"""The server of `sonic-voice emulate`: the emulator for any client, until a signal ends it.
 
-It prints what to paste to point a client at it, then a line for each mistake of a client, with
-what the real service would have done. Told to stop it ends its streams with a GOAWAY, writes the
-report a last time. `cli.signals` has the signals and their exit codes.
+It prints the settings that point a client at it, then a line for each mistake of a client, with
+what the real service would have done. When it is stopped it ends its streams with a GOAWAY and
+writes the report for the last time. `cli.signals` has the signals and their exit codes.
 """
 
 import asyncio
@@ -33,54 +33,68 @@ from ..errors import ConfigError
 from ..http2.loopback import is_loopback
 
 _HTTPS_PORT = 443
+"""Port that clients with a fixed endpoint connect to."""
 
 
 @dataclass(frozen=True, slots=True)
-class Emulation:
-    """All that `emulate` was asked for."""
+class EmulateOptions:
+    """The options of `sonic-voice emulate`."""
 
     behaviour: Behaviour
+    """Behaviour of the emulated service."""
     scenario: Path | None = None
+    """Scenario file."""
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: int = 0
+    """Port to listen on; 0 takes a free one."""
     ca_out: Path | None = None
+    """File for the CA certificate."""
     report: Path | None = None
+    """File for the conformance report, in JSON."""
     record: Path | None = None
+    """Folder for the recordings of streams."""
     ui: bool = False
+    """True to serve the status page."""
     debug: bool = False
+    """True if --debug has set up logging."""
 
 
-async def serve(asked: Emulation) -> None:
+async def serve(options: EmulateOptions) -> None:
     """Serve until cancelled.
 
-    Raises `ConfigError` for what cannot be: a fault, a file, a port.
+    Args:
+        options: The options of the command.
+
+    Raises:
+        ConfigError: A fault is unknown, a file cannot be read or written, or the port is in use.
     """
-    if not asked.debug:
+    if not options.debug:
         _log_to_stderr()
     async with AsyncExitStack() as stack:
-        report = await stack.enter_async_context(_reporting(asked.report))
+        report = await stack.enter_async_context(_reporting(options.report))
         status = EmulatorStatus()
-        observers: list[EmulatorObserver] = [report, status] if asked.ui else [report]
-        if asked.record is not None:
-            observers.append(Recorder(asked.record))
+        observers: list[EmulatorObserver] = [report, status] if options.ui else [report]
+        if options.record is not None:
+            observers.append(Recorder(options.record))
         authority = CertificateAuthority.of_this_user()
         running = emulator(
-            asked.scenario,
-            host=asked.host,
-            port=asked.port,
-            behaviour=asked.behaviour,
+            options.scenario,
+            host=options.host,
+            port=options.port,
+            behaviour=options.behaviour,
             authority=authority,
             observers=observers,
         )
         await stack.enter_async_context(running)
-        if asked.ca_out is not None:
-            _replace(asked.ca_out, authority.ca_pem, private=False)
-        for line in _welcome(running, asked):
+        if options.ca_out is not None:
+            _replace(options.ca_out, authority.ca_pem, private=False)
+        for line in _welcome(running, options):
             typer.echo(line)
-        if asked.ui:
+        if options.ui:
             page = StatusPage(
                 lambda: status.document(running.endpoint),
-                port=running.port + 1 if asked.port else 0,
+                port=running.port + 1 if options.port else 0,
             )
             await stack.enter_async_context(page)
             typer.echo(f"Status page: {page.url}")
@@ -98,7 +112,7 @@ def _log_to_stderr() -> None:
 
 @asynccontextmanager
 async def _reporting(path: Path | None) -> AsyncGenerator[ConformanceReport]:
-    """A report that prints mistakes, and is written to `path` whenever it changes."""
+    """Provide a report that prints mistakes, and write it to `path` whenever it changes."""
     changed = asyncio.Event()
     report = ConformanceReport(_print_mistake, changed.set)
     if path is None:
@@ -118,7 +132,7 @@ async def _reporting(path: Path | None) -> AsyncGenerator[ConformanceReport]:
             except ConfigError as error:
                 typer.echo(f"sonic-voice: {error}", err=True)
 
-    write()  # what cannot be written is found now
+    write()  # a file that cannot be written is reported before the server starts
     writing = asyncio.create_task(keep_writing(), name="report")
     try:
         yield report
@@ -133,17 +147,17 @@ def _print_mistake(statistics: StreamStatistics, mistake: RuleViolation) -> None
     typer.echo(f"{datetime.now().astimezone():%H:%M:%S}  stream {stream}  {mistake}")
 
 
-def _welcome(running: Emulator, asked: Emulation) -> Iterator[str]:
-    """What is to be pasted, and where."""
+def _welcome(running: Emulator, options: EmulateOptions) -> Iterator[str]:
+    """Yield the lines that tell how to point a client at the emulator."""
     environment = running.environment()
-    if asked.ca_out is not None:
+    if options.ca_out is not None:
         environment |= dict.fromkeys(
-            ("SSL_CERT_FILE", "AWS_CA_BUNDLE"), str(asked.ca_out.absolute())
+            ("SSL_CERT_FILE", "AWS_CA_BUNDLE"), str(options.ca_out.absolute())
         )
     ca = environment["SSL_CERT_FILE"]
     yield f"Nova Sonic, emulated, at {running.endpoint}\n"
-    if not is_loopback(asked.host):
-        yield f"Whoever can reach {asked.host} can talk to it: its keys are no secret.\n"
+    if not is_loopback(options.host):
+        yield f"Any host that can reach {options.host} can use it: its keys are no secret.\n"
     yield "Python, boto3's variables, and every SDK that reads them:\n"
     yield from (f"export {name}={value}" for name, value in environment.items())
     yield "\nAWS SDK for JavaScript v3: the same, and before node starts:\n"
@@ -158,21 +172,30 @@ def _welcome(running: Emulator, asked: Emulation) -> Iterator[str]:
             "sudo iptables -t nat -A OUTPUT -o lo -p tcp --dport 443 "
             f"-j REDIRECT --to-ports {running.port}"
         )
-    model = voice_model((asked.behaviour.models or (DEFAULT_MODEL,))[0]).id
+    model = voice_model((options.behaviour.models or (DEFAULT_MODEL,))[0]).id
     yield f"\nModel: {model}"
-    yield from (f"Fault: {text}: {_says(text)}" for text in asked.behaviour.faults)
-    if asked.report is not None:
-        yield f"Report: {asked.report.absolute()}"
-    if asked.record is not None:
-        yield f"Recordings: {asked.record.absolute()}"
+    yield from (f"Fault: {text}: {_fault_description(text)}" for text in options.behaviour.faults)
+    if options.report is not None:
+        yield f"Report: {options.report.absolute()}"
+    if options.record is not None:
+        yield f"Recordings: {options.record.absolute()}"
 
 
-def _says(fault: str) -> str:
+def _fault_description(fault: str) -> str:
     return FAULTS[fault.partition(":")[0].partition("@")[0]].description
 
 
 def _replace(path: Path, content: bytes, *, private: bool) -> None:
-    """Put a new file at `path`, whole or not at all. Raises `ConfigError`."""
+    """Replace a file atomically.
+
+    Args:
+        path: The file.
+        content: Its new content.
+        private: Whether only this user may read it.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
     try:
         with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
             new = Path(file.name)

@@ -1,20 +1,21 @@
-"""How one conversation ended: the last record of `--json` and `--events`, and the exit code.
+"""The end of a conversation: the last record of `--json` and `--events`, and the exit code.
 
-The last line of both is always this record, whatever happened:
+The last line of both is always this record, however the conversation ended:
 
     {"event": "Ended", "at_s": 12.4, "reason": "network", "signal": null,
      "error": {"type": "ConnectionLost", "kind": "cut", "message": "...", "hint": "...",
                "request_id": ""},
      "unspoken_s": 3.2, "exit_code": 5}
 
-`at_s` is on the clock of the other records, null if the conversation did not begin. `unspoken_s` is
-how much of the recording was not spoken, in seconds; null without a recording. `reason` is
+`at_s` is a time on the clock of the other records, null if the conversation did not begin.
+`unspoken_s` is the length of the part of the recording that was not sent, in seconds; null without
+a recording. `reason` is
 
-    goodbye         it came to its end
-    interrupted     a signal ended it, `signal` says which: SIGINT, SIGTERM or SIGHUP
-    stdout-closed   nobody reads what is printed any more
+    goodbye         the conversation was complete
+    interrupted     a signal ended it; `signal` is SIGINT, SIGTERM or SIGHUP
+    stdout-closed   the reader of standard output closed it
     unanswered      the service did not answer
-    service, network, device, audio, config, usage, internal      `error` says what went wrong
+    service, network, device, audio, config, usage, internal      `error` has the details
 """
 
 import json
@@ -40,7 +41,7 @@ from .answers import NotAnswered
 from .base import CLOSED_OUTPUT_EXIT, exit_code_of
 from .output import READER_GONE, LineOutput, PrintOutput, json_lines_only
 from .signals import ending_signals
-from .story import Output
+from .story import TextOutput
 
 REASONS: tuple[tuple[type[SonicError], str], ...] = (
     (NotAnswered, "unanswered"),
@@ -50,28 +51,35 @@ REASONS: tuple[tuple[type[SonicError], str], ...] = (
     (NetworkError, "network"),
     (DeviceError, "device"),
 )
-"""The `reason` for each kind of error; the first that matches. All others are `internal`."""
+"""Value of `reason` for each kind of error; the first that matches. Others are `internal`."""
 
 
 class Ending:
-    """The outputs of one conversation, and its last record. Made by `ending`."""
+    """The outputs of one conversation, and its last record. `ending` makes it.
+
+    Args:
+        as_json: Whether standard output has JSON lines only.
+    """
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.out: Output = PrintOutput(self._stdout_failed)
-        """Standard output: JSON lines with `--json`, lines for people without."""
+        self.out: TextOutput = PrintOutput(self._stdout_failed)
+        """Standard output: JSON lines with `--json`, otherwise a readable transcript."""
         self.events: LineOutput | None = None
         """The file of `--events`."""
         self.notice: Callable[[str], None] = print_notice
-        """Tells the person a sentence, while the conversation goes on."""
+        """Receiver of sentences for the user while the conversation goes on."""
         self.now: Callable[[], float] | None = None
-        """The conversation's clock, in seconds; None before it began."""
+        """The conversation's clock, in seconds; None before the conversation began."""
         self.unspoken_s: Callable[[], float] | None = None
-        """How much of the recording was not spoken; None without a recording."""
+        """Reads how much of the recording was not sent, in seconds; None without a recording."""
         self._recorded = False
 
     def open_events(self, path: Path | None) -> None:
-        """Create the file of `--events`, if one is wanted.
+        """Create the file of `--events`.
+
+        Args:
+            path: The file; None for none.
 
         Raises:
             AudioError: It cannot be created.
@@ -98,7 +106,7 @@ class Ending:
         """Write the last record, once.
 
         Args:
-            error: What ended the conversation; None for a goodbye.
+            error: The exception that ended the conversation; None if it was complete.
         """
         if self._recorded:
             return
@@ -106,7 +114,7 @@ class Ending:
         facts = {
             "event": "Ended",
             "at_s": round(self.now(), 3) if self.now else None,
-            **cause(error),
+            **cause_fields(error),
             "unspoken_s": round(self.unspoken_s(), 3) if self.unspoken_s else None,
             "exit_code": _exit_code(error),
         }
@@ -128,13 +136,16 @@ class Ending:
 
 @contextmanager
 def ending(as_json: bool) -> Generator[Ending]:
-    """Record how the conversation of this block ends.
+    """Record how the conversation of this block ends, also if a signal ends the process at once.
 
     Args:
-        as_json: Whether standard output holds JSON lines only.
+        as_json: Whether standard output has JSON lines only.
+
+    Yields:
+        The outputs of the conversation.
     """
     end = Ending(as_json)
-    with _json_output(end), ending_signals.last_word(lambda: end.record(None)):
+    with _json_output(end), ending_signals.on_forced_exit(lambda: end.record(None)):
         try:
             yield end
         except BaseException as error:
@@ -157,13 +168,20 @@ def _json_output(end: Ending) -> Generator[None]:
         yield
 
 
-def cause(error: BaseException | None) -> dict[str, Any]:
-    """Return the record's fields about why the conversation ended."""
+def cause_fields(error: BaseException | None) -> dict[str, Any]:
+    """Return the fields of the record that say why the conversation ended.
+
+    Args:
+        error: The exception that ended it; None if it was complete.
+
+    Returns:
+        The fields `reason`, `signal` and `error`.
+    """
     facts: dict[str, Any] = {"reason": "goodbye", "signal": None, "error": None}
     if isinstance(error, SonicError):
         matching = (reason for kind, reason in REASONS if isinstance(error, kind))
         facts["reason"] = next(matching, "internal")
-        facts["error"] = facts_of(error)
+        facts["error"] = error_fields(error)
     elif ending_signals.signal_name is not None:
         facts |= {"reason": "interrupted", "signal": ending_signals.signal_name}
     elif ending_signals.exit_code == CLOSED_OUTPUT_EXIT:
@@ -177,10 +195,14 @@ def cause(error: BaseException | None) -> dict[str, Any]:
     return facts
 
 
-def facts_of(error: SonicError) -> dict[str, Any]:
-    """Return what is known of `error`, as JSON has it.
+def error_fields(error: SonicError) -> dict[str, Any]:
+    """Return an error as a JSON object.
 
-    `kind` is the meaning of a refusal of the service, how an open connection ended, or null.
+    Its `kind` is the meaning of a refusal by the service, the way an open connection ended, or
+    null.
+
+    Args:
+        error: The error.
     """
     kind: str | None = None
     if isinstance(error, ServiceError):
@@ -213,8 +235,12 @@ def _exit_code(error: BaseException | None) -> int:
 
 
 def print_notice(text: str) -> None:
-    """Print a sentence to standard error."""
+    """Print a sentence to standard error.
+
+    Args:
+        text: The sentence.
+    """
     try:
         typer.echo(f"Note: {text}", err=True)
-    except OSError:  # the terminal was closed: nobody is left to be told
+    except OSError:  # the terminal was closed: nobody can read the sentence
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123

@@ -1,8 +1,8 @@
-"""One live conversation: this computer's microphone and loudspeaker, and its terminal.
+"""A live conversation: with the microphone, the loudspeaker and the terminal of this computer.
 
-Microphone ──► EchoCancelledMicrophone ──► MutableSource ──►┐
-                 echo, ducking    mute           ├─ converse ─► Screen, or Story
-Speaker ◄────────── tap ◄─────── HushableSink ◄──┘
+Microphone ─► EchoCancelledMicrophone ─► MutableSource ─►┐
+              echo, ducking              mute            ├─ converse ─► Screen, or PrintedTranscript
+Speaker ◄─────────── tap ◄─────────────── HushableSink ◄─┘
 """
 
 from contextlib import AsyncExitStack
@@ -20,135 +20,164 @@ from ..echo.local_speech import Levels
 from ..metrics import Metrics
 from ..session import Session
 from ..tools.toolbox import Toolbox
-from .answers import AnswerWatch
+from .answers import AnswerTimer
 from .ending import Ending, print_notice
-from .recorded import Service, sum_up, tell_goodbye
+from .recorded import TransportFactory, print_summary, report_goodbye_timeout
 from .signals import ending_signals
-from .story import JsonLines, Story
-from .terminal import Screen, restorer, screen, suits
+from .story import JsonLines, PrintedTranscript
+from .terminal import Screen, can_draw_on, restorer, screen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Live:
-    """What was asked for. Devices are numbers or parts of names; None: the default ones."""
+class LiveOptions:
+    """The options of a live conversation."""
 
     config: SessionConfig
+    """Configuration of the session."""
     tools: Toolbox
+    """Tools that the model may call."""
     where: str
-    """The service, in words."""
+    """Description of the service, for the first line."""
     microphone: int | str | None = None
+    """Number of a device or part of its name; None is the default device."""
     speaker: int | str | None = None
+    """Number of a device or part of its name; None is the default device."""
     backend: BackendName = "sounddevice"
+    """Library that opens the devices."""
     latency: Latency = "low"
+    """Latency of the devices."""
     block_ms: float | None = None
-    """What the devices give and take at a time; None: 20 ms and 10 ms."""
+    """Length of the blocks of both devices, in milliseconds; None is 20 ms for the microphone and
+    10 ms for the loudspeaker."""
     aec: bool = True
+    """True to remove the echo of the loudspeaker from the microphone."""
     half_duplex: bool = False
+    """True to close the microphone while the model speaks."""
     plain: bool = False
+    """True to print a transcript instead of drawing on the terminal."""
     end: Ending
+    """Outputs of the conversation, and its last record."""
 
 
-async def hold_live(asked: Live, service: Service) -> None:
-    """Talk until the person leaves. A cancellation, as by Ctrl-C, is a goodbye, too.
+async def run_live_conversation(options: LiveOptions, service: TransportFactory) -> None:
+    """Hold the conversation until the user leaves. Cancelling it ends the session gracefully.
 
-    Raises `DeviceError` if a device does not open, and whatever ends the session.
+    Args:
+        options: The options of the conversation.
+        service: Opens the transport to the service.
+
+    Raises:
+        DeviceError: A device cannot be opened, or fails.
+        SonicError: The session ended with an error.
     """
-    told, end = _Told(), asked.end
-    end.notice = asked.tools.on_notice = told.notice
+    feedback, end = _Feedback(), options.end
+    end.notice = options.tools.on_notice = feedback.notice
     async with AsyncExitStack() as stack:
-        stack.enter_context(ending_signals.last_word(restorer()))
-        microphone = await stack.enter_async_context(_microphone(asked, told))
-        speaker = await stack.enter_async_context(_speaker(asked, told))
-        near = echo_cancelled(
+        stack.enter_context(ending_signals.on_forced_exit(restorer()))
+        microphone = await stack.enter_async_context(_microphone(options, feedback))
+        speaker = await stack.enter_async_context(_speaker(options, feedback))
+        near_end = echo_cancelled(
             microphone,
             speaker,
-            aec=asked.aec,
-            half_duplex=asked.half_duplex,
-            on_levels=told.levels,
+            aec=options.aec,
+            half_duplex=options.half_duplex,
+            on_levels=feedback.levels,
         )
-        if near.notice:
-            told.notice(near.notice)
-        source, sink = MutableSource(near), HushableSink(speaker)
+        if near_end.notice:
+            feedback.notice(near_end.notice)
+        source, sink = MutableSource(near_end), HushableSink(speaker)
         transport = await stack.enter_async_context(service())
-        session = Session.open(asked.config, transport, clock=source.now)
+        session = Session.open(options.config, transport, clock=source.now)
         metrics = Metrics(session, sink)
+        # The devices count under-runs and lost blocks, and advise what to change.
         advice = (lambda: microphone.stats.advice, lambda: speaker.stats.advice)
-        told.watch = AnswerWatch(told.notice)
-        stack.callback(told.watch.close)
-        observers: list[Observer] = [metrics, near.observe, told.watch]
+        feedback.timer = AnswerTimer(feedback.notice)
+        stack.callback(feedback.timer.close)
+        # The metrics come first: the transcript and the screen read them when they get an event.
+        observers: list[Observer] = [metrics, near_end.observe, feedback.timer]
         if end.events is not None:
             observers.append(JsonLines(end.events))
         console = Console()
         try:
             async with session, AsyncExitStack() as scene:
                 end.now = source.now
+                # Standard output has JSON lines, a transcript, or the screen.
                 if end.as_json:
                     observers.append(JsonLines(end.out))
                 else:
-                    end.out.write(_greeting(asked, microphone, speaker))
-                    if asked.plain or not suits(console):
-                        observers.append(Story(end.out, metrics))
+                    end.out.write(_greeting(options, microphone, speaker))
+                    if options.plain or not can_draw_on(console):
+                        observers.append(PrintedTranscript(end.out, metrics))
                     else:
                         controls = Controls(session, source, sink, observers)
                         shown = screen(console, metrics, controls, advice=advice)
-                        told.screen = await scene.enter_async_context(shown)
-                        observers.append(told.screen)
-                await converse(session, source, sink, asked.tools, observers)
-            tell_goodbye(session, end)
+                        feedback.screen = await scene.enter_async_context(shown)
+                        observers.append(feedback.screen)
+                await converse(session, source, sink, options.tools, observers)
+            report_goodbye_timeout(session, end)
         finally:
-            told.screen = None
+            feedback.screen = None
             for complaint in filter(None, [ask() for ask in advice]):
-                told.notice(complaint)
-            sum_up(asked.config, metrics, end)
+                feedback.notice(complaint)
+            print_summary(options.config, metrics, end)
 
 
-class _Told:
-    """Sentences for the person, and levels: to the screen while there is one."""
+class _Feedback:
+    """The receiver of notices and levels. It passes them to the screen while there is one."""
 
     def __init__(self) -> None:
         self.screen: Screen | None = None
-        self.watch: AnswerWatch | None = None
+        self.timer: AnswerTimer | None = None
 
     def notice(self, text: str) -> None:
-        """From any thread."""
+        """Show a sentence to the user. It may be called from any thread.
+
+        Args:
+            text: The sentence.
+        """
         if self.screen is not None:
             self.screen.notice(text)
         else:
             print_notice(text)
 
     def levels(self, levels: Levels) -> None:
+        """Show the levels of both sides, and start the answer timer when the user speaks.
+
+        Args:
+            levels: Levels of microphone and loudspeaker.
+        """
         if self.screen is not None:
             self.screen.levels(levels)
-        if self.watch is not None and levels.speaking:
-            self.watch.spoken()
+        if self.timer is not None and levels.speaking:
+            self.timer.spoken()
 
 
-def _microphone(asked: Live, told: _Told) -> Microphone:
+def _microphone(options: LiveOptions, feedback: _Feedback) -> Microphone:
     return Microphone(
-        asked.microphone,
-        asked.config.input,
-        backend=asked.backend,
-        latency=asked.latency,
-        block_ms=asked.block_ms or 20,
-        on_notice=told.notice,
+        options.microphone,
+        options.config.input,
+        backend=options.backend,
+        latency=options.latency,
+        block_ms=options.block_ms or 20,
+        on_notice=feedback.notice,
     )
 
 
-def _speaker(asked: Live, told: _Told) -> Speaker:
+def _speaker(options: LiveOptions, feedback: _Feedback) -> Speaker:
     return Speaker(
-        asked.speaker,
-        asked.config.output,
-        backend=asked.backend,
-        latency=asked.latency,
-        block_ms=asked.block_ms or 10,
-        on_notice=told.notice,
+        options.speaker,
+        options.config.output,
+        backend=options.backend,
+        latency=options.latency,
+        block_ms=options.block_ms or 10,
+        on_notice=feedback.notice,
     )
 
 
-def _greeting(asked: Live, microphone: Microphone, speaker: Speaker) -> str:
-    model = asked.config.voice_model
+def _greeting(options: LiveOptions, microphone: Microphone, speaker: Speaker) -> str:
+    model = options.config.voice_model
     return (
-        f"{model.name} ({model.id}) {asked.where}, voice {asked.config.voice}\n"
+        f"{model.name} ({model.id}) {options.where}, voice {options.config.voice}\n"
         f"Microphone: {microphone.opening.device.name}. "
         f"Loudspeaker: {speaker.opening.device.name}. Speak; Ctrl-C ends it.\n"
     )

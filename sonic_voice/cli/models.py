@@ -1,4 +1,4 @@
-"""`sonic-voice models`: the catalogue as tables."""
+"""The command `sonic-voice models`: the catalogue as tables."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -7,15 +7,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..catalog import OTHER_MODELS, VOICE_MODELS
+from ..catalog import VOICE_MODELS
+from ..other_models import OTHER_MODELS
 
 
 def models(
     all_models: Annotated[
-        bool, typer.Option("--all", help="The other Bedrock models, too, and how they are called.")
+        bool,
+        typer.Option(
+            "--all", help="List the other Bedrock models too, and the APIs that call them."
+        ),
     ] = False,
 ) -> None:
-    """List the models that speak: voices, regions, prices."""
+    """List the speech models with their voices, regions and prices."""
     console = Console()
     today = datetime.now(UTC).date()
     for model in VOICE_MODELS:

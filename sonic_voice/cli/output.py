@@ -1,12 +1,13 @@
-"""What a conversation writes to: standard output, and the file of `--events`.
+"""The outputs of a conversation: standard output, and the file of `--events`.
 
-Writing can fail in the middle of a conversation, and that must not end it with an exception: the
-disk is full, the reader of a pipe has gone (`| head -1`), the terminal was closed. `LineOutput` and
-`PrintOutput` write as long as it works, then call `on_failure` once and drop the rest.
+Writing can fail in the middle of a conversation: the disk is full, the reader of a pipe has closed
+it (`| head -1`), or the terminal was closed. This must not end the conversation with an exception.
+`LineOutput` and `PrintOutput` write until an error occurs, then call `on_failure` once and drop
+further output.
 
-With `--json` standard output holds JSON lines only. `json_lines_only` keeps it for them and points
-file descriptor 1 to standard error, so that what tools print, C libraries and child processes
-included, goes there.
+With `--json` standard output has JSON lines only. `json_lines_only` reserves it for them and points
+file descriptor 1 to standard error, so that output of tools goes there, including that of C
+libraries and child processes.
 """
 
 import contextlib
@@ -19,16 +20,17 @@ from contextlib import contextmanager
 from typing import TextIO
 
 READER_GONE = (errno.EPIPE, errno.EIO, errno.ECONNRESET)
-"""Errors that say nobody reads any more: a closed pipe or socket, a closed terminal (EIO)."""
+"""Errors that mean that the reader is gone: a closed pipe or socket, a closed terminal (EIO)."""
 
 type OnFailure = Callable[[OSError], None]
+"""Receiver of the first error of an output."""
 
 
 class LineOutput:
-    """Writes whole lines to a file descriptor, unbuffered.
+    """An output that writes whole lines to a file descriptor, unbuffered.
 
-    A line that could be written only in part is removed again where the file allows it, so that
-    every line of a file can be parsed.
+    A line that was written only in part is removed again if the file allows it, so that every line
+    of the file can be parsed.
 
     Args:
         fd: An open file descriptor; `close` closes it.
@@ -45,8 +47,8 @@ class LineOutput:
         """Write one or more whole lines.
 
         Args:
-            text: The lines. A lone surrogate is written as the escape that JSON has for it.
-            retry: Try even after a failure: there may be room for a short last line.
+            text: The lines. A lone surrogate is written as its JSON escape.
+            retry: Whether to try even after an error: a short last line may still fit on the disk.
         """
         if self._fd < 0 or (self._failed and not retry):
             return
@@ -70,25 +72,30 @@ class LineOutput:
             raise
 
     def flush(self) -> None:
-        """Do nothing: every line was passed on."""
+        """Do nothing, because lines are not buffered."""
 
     def close(self) -> None:
         """Close the file descriptor. May be repeated."""
         if self._fd >= 0:
-            with contextlib.suppress(OSError):  # its failure was told, or nothing was lost
+            # The error was reported by `write`, or nothing was lost.
+            with contextlib.suppress(OSError):
                 os.close(self._fd)
             self._fd = -1
 
 
 class PrintOutput:
-    """Prints to standard output as `print` does, whatever `sys.stdout` is at that time."""
+    """An output that writes to the current `sys.stdout`, as `print` does.
+
+    Args:
+        on_failure: Called with the first error.
+    """
 
     def __init__(self, on_failure: OnFailure) -> None:
         self._on_failure = on_failure
         self._failed = False
 
     def write(self, text: str) -> None:
-        """See `story.Output`."""
+        """See `TextOutput`."""
         if self._failed:
             return
         try:
@@ -100,11 +107,15 @@ class PrintOutput:
             self._on_failure(error)
 
     def flush(self) -> None:
-        """Do nothing: all was passed on."""
+        """Do nothing, because `write` flushes."""
 
 
 def discard(file: TextIO) -> None:
-    """Point `file` to nowhere: else Python would try to write the rest of its buffer at exit."""
+    """Redirect a file to the null device, so that Python does not fail to flush it at exit.
+
+    Args:
+        file: A file with a descriptor; others are left unchanged.
+    """
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, file.fileno())
@@ -113,7 +124,10 @@ def discard(file: TextIO) -> None:
 
 @contextmanager
 def json_lines_only(on_failure: OnFailure) -> Generator[LineOutput]:
-    """Keep standard output for JSON lines; all else that is printed goes to standard error.
+    """Reserve standard output for JSON lines, and redirect all other output to standard error.
+
+    Args:
+        on_failure: Called with the first error of writing JSON lines.
 
     Yields:
         The writer of the JSON lines.

@@ -1,53 +1,66 @@
-"""One conversation of the command line: what it reads, what it writes, what it prints.
+"""A conversation of the command line that reads its input from a file.
 
-Everything that can be wrong without a network is found before any: `prepared` opens the files and
-`hold` connects, converses, and sums up whatever came of it, also after Ctrl-C.
+Errors that do not depend on the network are found before it is used: `prepare_conversation` opens
+the files. `run_conversation` then connects, converses and prints the summary, also after Ctrl-C.
 """
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
+
+import typer
 
 from ..audio.ports import NullSink
 from ..audio.wav import WavSink, WavSource
 from ..config import SessionConfig
-from ..conversation import PATIENCE_S, Observer, converse
+from ..conversation import OWED_ANSWER_TIMEOUT_S, Observer, converse
 from ..errors import DeadlineError
 from ..metrics import Metrics
 from ..session import Session
 from ..tools.toolbox import Toolbox
 from ..transport import Transport
-from .answers import Answers
+from .answers import AnswerTracker
 from .ending import Ending, print_notice
 from .signals import ending_signals
-from .story import JsonLines, Story, summary, summary_lines
+from .story import JsonLines, PrintedTranscript, summary, summary_lines
 
-type Service = Callable[[], contextlib.AbstractAsyncContextManager[Transport]]
-"""Gives a transport to whom the conversation is with."""
+type TransportFactory = Callable[[], contextlib.AbstractAsyncContextManager[Transport]]
+"""Opens the transport to the service of a conversation."""
 
-UNSPOKEN_S = 0.1
-"""Less of a recording that was not spoken is not worth a sentence, in seconds: three chunks."""
+UNSPOKEN_NOTICE_S = 0.1
+"""Minimum length of an unsent part of the recording that is reported, in seconds: three chunks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One conversation of the command line, everything checked that can be without a network."""
+class RecordedConversation:
+    """A conversation whose input and output files are open."""
 
     config: SessionConfig
+    """Configuration of the session."""
     source: WavSource
+    """The recording that is sent."""
     sink: WavSink | NullSink
+    """Receiver of the answers."""
     output: Path | None
+    """File of the answers; None if they are not kept."""
     tools: Toolbox
+    """Tools that the model may call."""
     end: Ending
+    """Outputs of the conversation, and its last record."""
     where: str
-    """The service, in words."""
+    """Description of the service, for the first line."""
 
     def save(self) -> None:
-        """Put the recording in place at once, or remove it if no conversation was begun."""
+        """Save the recording of the answers at once, or remove it if no conversation began.
+
+        It is called when a signal ends the process.
+        """
         if self.end.now is None and isinstance(self.sink, WavSink):
             self.sink.discard()
             return
@@ -56,7 +69,7 @@ class Run:
 
 
 @contextmanager
-def prepared(
+def prepare_conversation(
     config: SessionConfig,
     input: Path,
     output: Path | None,
@@ -65,16 +78,34 @@ def prepared(
     tools: Toolbox,
     end: Ending,
     where: str,
-) -> Generator[Run]:
-    """Open what the conversation reads and writes; a wrong file is found before any network."""
-    source = WavSource(input, config.input, speed=speed)
+) -> Generator[RecordedConversation]:
+    """Open the files that a conversation reads and writes.
+
+    Args:
+        config: Configuration of the session.
+        input: Sound file that is sent; `-` for the standard input.
+        output: Sound file for the answers.
+        speed: Speed of the conversation, as a multiple of real time.
+        events: File for the events.
+        tools: Tools that the model may call.
+        end: Outputs of the conversation, and its last record.
+        where: Description of the service, for the first line.
+
+    Yields:
+        The conversation, ready to run.
+
+    Raises:
+        AudioError: A file cannot be opened.
+        typer.BadParameter: Standard input is a terminal, or closed.
+    """
+    source = WavSource(_origin(input), config.input, speed=speed)
     end.unspoken_s = lambda: source.unspoken_s
     sink: WavSink | NullSink = NullSink(config.output, now=source.now)
     if output is not None:
-        with ending_signals.held():
+        with ending_signals.deferred():
             sink = WavSink(output, config.output, now=source.now)
-    run = Run(config, source, sink, output, tools, end, where)
-    with ending_signals.last_word(run.save):
+    run = RecordedConversation(config, source, sink, output, tools, end, where)
+    with ending_signals.on_forced_exit(run.save):
         if warning := config.voice_model.warning(datetime.now(UTC).date()):
             print_notice(warning)
         if source.note:
@@ -83,12 +114,32 @@ def prepared(
         yield run
 
 
-async def hold(run: Run, service: Service) -> None:
-    """Hold the conversation, and print what it came to.
+def _origin(input: Path) -> Path | BinaryIO:
+    """Return the file to read for `--input`: standard input for `-`.
 
     Raises:
-        NotAnswered: It came to its end without an answer that was owed.
-        SonicError: Whatever ended it.
+        typer.BadParameter: Standard input is a terminal, or closed.
+    """
+    if str(input) != "-":
+        return input
+    if sys.stdin is None or sys.stdin.isatty():
+        raise typer.BadParameter(
+            "--input - reads a recording from a pipe: sox question.mp3 -t wav - | sonic-voice talk "
+            "--local --input -"
+        )
+    return sys.stdin.buffer
+
+
+async def run_conversation(run: RecordedConversation, service: TransportFactory) -> None:
+    """Hold the conversation and print its summary. Cancelling it ends the session gracefully.
+
+    Args:
+        run: The conversation.
+        service: Opens the transport to the service.
+
+    Raises:
+        NotAnswered: The conversation ended without an answer that was due.
+        SonicError: The session ended with an error.
     """
     run.tools.on_notice = print_notice
     async with AsyncExitStack() as stack:
@@ -96,33 +147,37 @@ async def hold(run: Run, service: Service) -> None:
         transport = await stack.enter_async_context(service())
         session = Session.open(run.config, transport, clock=run.source.now)
         metrics = Metrics(session, run.sink)
-        answers = Answers(session)
+        answers = AnswerTracker(session)
         try:
             try:
                 async with session:
                     run.end.now = run.source.now
-                    await _tell(run, session, metrics, answers)
+                    await _converse(run, session, metrics, answers)
             except DeadlineError as error:
-                if not session.finished:  # it was not the goodbye that came too late
+                if not session.finished:  # another deadline than that of the goodbye was missed
                     raise
-                raise answers.missing(run.source.path.name, PATIENCE_S) or error from error
-            tell_goodbye(session, run.end)
-            if missing := answers.missing(run.source.path.name, PATIENCE_S):
+                raise (
+                    answers.missing(run.source.path.name, OWED_ANSWER_TIMEOUT_S) or error
+                ) from error
+            report_goodbye_timeout(session, run.end)
+            if missing := answers.missing(run.source.path.name, OWED_ANSWER_TIMEOUT_S):
                 raise missing
             if not session.transcript.lines and not run.end.as_json:
                 run.end.out.write(
                     f"The service heard nothing to answer in {run.source.path.name}.\n"
                 )
         finally:
-            sum_up(run.config, metrics, run.end, output=run.output)
-            if run.end.now is not None and run.source.unspoken_s > UNSPOKEN_S:
-                _tell_unspoken(run)
+            print_summary(run.config, metrics, run.end, output=run.output)
+            if run.end.now is not None and run.source.unspoken_s > UNSPOKEN_NOTICE_S:
+                _print_unspoken(run)
 
 
-async def _tell(run: Run, session: Session, metrics: Metrics, answers: Answers) -> None:
+async def _converse(
+    run: RecordedConversation, session: Session, metrics: Metrics, answers: AnswerTracker
+) -> None:
     end = run.end
     observers: list[Observer] = [metrics, answers]
-    observers.append(JsonLines(end.out) if end.as_json else Story(end.out, metrics))
+    observers.append(JsonLines(end.out) if end.as_json else PrintedTranscript(end.out, metrics))
     if end.events is not None:
         observers.append(JsonLines(end.events))
     if not end.as_json:
@@ -138,8 +193,13 @@ async def _tell(run: Run, session: Session, metrics: Metrics, answers: Answers) 
         await sink.aclose()
 
 
-def tell_goodbye(session: Session, end: Ending) -> None:
-    """Tell the person that the service did not end the stream, if that is so."""
+def report_goodbye_timeout(session: Session, end: Ending) -> None:
+    """Notify the user if the service did not end the stream after the goodbye.
+
+    Args:
+        session: The session, closed.
+        end: Outputs of the conversation.
+    """
     if session.goodbye_timed_out:
         waited_s = session.config.deadlines.close_s
         end.notice(
@@ -148,18 +208,25 @@ def tell_goodbye(session: Session, end: Ending) -> None:
         )
 
 
-def _tell_unspoken(run: Run) -> None:
-    """Print how much of the recording was not spoken."""
+def _print_unspoken(run: RecordedConversation) -> None:
+    """Print how much of the recording was not sent."""
     if not run.end.as_json:
         run.end.out.write(
             f"The last {run.source.unspoken_s:.1f} s of {run.source.path.name} were not spoken.\n"
         )
 
 
-def sum_up(
+def print_summary(
     config: SessionConfig, metrics: Metrics, end: Ending, *, output: Path | None = None
 ) -> None:
-    """Print what it came to, if anybody said anything."""
+    """Print the summary of the conversation, if it had any turns.
+
+    Args:
+        config: Configuration of the session.
+        metrics: Metrics of the conversation.
+        end: Outputs of the conversation.
+        output: Sound file of the answers.
+    """
     snapshot = metrics.snapshot
     if not snapshot.turns:
         return

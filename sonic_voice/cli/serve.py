@@ -1,4 +1,4 @@
-"""`sonic-voice serve`: the page and the bridge behind it, until a signal ends it."""
+"""The command `sonic-voice serve`: a page and the bridge behind it, until a signal ends it."""
 
 import asyncio
 import ssl
@@ -16,112 +16,151 @@ from ..errors import ConfigError
 from ..events import duration
 from ..extras import install_command
 from ..tools.toolbox import Toolbox
-from .base import errors, until_done
+from .base import errors, run_until_done
 from .ending import print_notice
-from .recorded import Service
-from .service import ProxyUrl, service_of, text_of
-from .tools_file import tools_of
+from .recorded import TransportFactory
+from .service import ProxyUrl, read_text_argument, select_service
+from .tools_file import load_tools
 
 if TYPE_CHECKING:
     from ..bridge import Access
 
 _PACKAGES = {"websockets": "websockets", "prometheus_client": "prometheus_client", "PyJWT": "jwt"}
-"""The packages of the extra `bridge`, and the module of each."""
+"""Packages of the extra `bridge`, and the module of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """Where to serve, to whom, and what."""
+class _ServeOptions:
+    """The options of `sonic-voice serve`."""
 
     config: SessionConfig
+    """Configuration of each session."""
     tools: Toolbox
+    """Tools that the model may call."""
     voices: tuple[str, ...]
+    """Voices that a page may choose, besides that of `config`."""
     host: str
+    """Address to listen on."""
     port: int
+    """Port to listen on; 0 takes a free one."""
     tls: ssl.SSLContext | None
+    """Certificate and key; None serves without TLS."""
     origins: frozenset[str]
+    """Origins of the pages that may connect."""
     secret: bytes
+    """Secret that tokens are signed with; empty without one."""
     jwks: str | None
+    """URL or file with the public keys of another issuer of tokens."""
     issuer: str
+    """Required issuer (`iss`) of tokens; empty for any."""
     audience: str
+    """Required audience (`aud`) of tokens; empty for any."""
     pages: Path | None
+    """Folder of the page; None is the page of this package."""
     max_sessions: int
+    """Maximum number of conversations at a time."""
     max_minutes: float
+    """Maximum duration of a conversation, in minutes."""
     idle_s: float
+    """Time of silence on both sides after which a conversation ends, in seconds."""
 
 
 def serve(
     context: typer.Context,
     local: Annotated[bool, typer.Option("--local", help="Talk to the built-in emulator.")] = False,
     scenario: Annotated[
-        Path | None, typer.Option(help="What the emulator hears and answers (YAML or TOML).")
+        Path | None, typer.Option(help="Scenario file for the emulator (YAML or TOML).")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
+    ] = 8080,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM file with the certificate.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="PEM file with its key.")] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM file with the key of the certificate.")
+    ] = None,
     allow_origin: Annotated[
-        list[str] | None, typer.Option(help="Site whose pages may talk, as https://shop.example.")
+        list[str] | None,
+        typer.Option(
+            help="Origin of pages that may connect, such as https://shop.example; may be repeated."
+        ),
     ] = None,
     token_secret_file: Annotated[
-        Path | None, typer.Option(help="File with what session tokens are signed with.")
+        Path | None, typer.Option(help="File with the secret that session tokens are signed with.")
     ] = None,
     token_jwks: Annotated[
         str | None,
         typer.Option(
-            metavar="URL|FILE", help="Public keys of another issuer of tokens: JWKS, or PEM file."
+            metavar="URL|FILE",
+            help="Public keys of another issuer of tokens: URL of a JWKS, or PEM file.",
         ),
     ] = None,
-    token_issuer: Annotated[str, typer.Option(help="What tokens must have as iss.")] = "",
-    token_audience: Annotated[str, typer.Option(help="What tokens must have as aud.")] = "",
-    max_sessions: Annotated[int, typer.Option(min=1, help="Conversations at once.")] = 64,
+    token_issuer: Annotated[str, typer.Option(help="Required issuer (iss) of tokens.")] = "",
+    token_audience: Annotated[str, typer.Option(help="Required audience (aud) of tokens.")] = "",
+    max_sessions: Annotated[
+        int, typer.Option(min=1, help="Maximum number of conversations at a time.")
+    ] = 64,
     max_minutes: Annotated[
         float,
-        typer.Option(min=0.1, help="Longest conversation. The service ends each after 8 minutes."),
+        typer.Option(
+            min=0.1,
+            help="Maximum duration of a conversation. The service ends each after 8 minutes.",
+        ),
     ] = 8.0,
-    idle_s: Annotated[float, typer.Option(min=1, help="Longest silence of both.")] = 300.0,
-    model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
-    voice: Annotated[str | None, typer.Option(help="See `sonic-voice models`.")] = None,
+    idle_s: Annotated[
+        float,
+        typer.Option(min=1, help="Silence of both sides, in seconds, that ends a conversation."),
+    ] = 300.0,
+    model: Annotated[
+        str, typer.Option(help="Id of the model; see `sonic-voice models`.")
+    ] = DEFAULT_MODEL,
+    voice: Annotated[str | None, typer.Option(help="Voice; see `sonic-voice models`.")] = None,
     offer_voice: Annotated[
-        list[str] | None, typer.Option(help="Another voice that the page may choose.")
+        list[str] | None,
+        typer.Option(help="Another voice that the page may choose; may be repeated."),
     ] = None,
-    system: Annotated[str | None, typer.Option(help="System prompt, or @FILE with it.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="System prompt, or @FILE to read it from.")
+    ] = None,
     tools: Annotated[
         Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
     ] = None,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust for it.")] = None,
     proxy: ProxyUrl = None,
     pages: Annotated[
-        Path | None, typer.Option(help="Folder of another page than the one that comes along.")
+        Path | None, typer.Option(help="Folder of a page to serve instead of the included one.")
     ] = None,
 ) -> None:
-    """Serve a page to talk with the model, until Ctrl-C.
+    """Serve a page for talking with the model, until Ctrl-C.
 
     [bold]sonic-voice serve --local[/bold]
     [bold]sonic-voice serve --region us-east-1 --tools robot.py[/bold]
 
-    Open the address it prints in a browser. The same server is behind the
-    element <sonic-voice> on other pages.
+    Open the address that it prints in a browser. The element <sonic-voice> on
+    other pages connects to the same server.
 
-    It listens to this machine alone. For others name the origin of each page
-    that may talk, the own one too, a file with a secret of 32 bytes or more,
-    and a certificate, unless TLS ends before it: browsers give a microphone
-    only to pages that came over HTTPS.
+    By default only this machine can connect. To serve others, give the origin
+    of each page that may connect (the address of this server included), a file
+    with a secret of 32 bytes or more, and a certificate, unless a proxy
+    terminates TLS: browsers allow the microphone only on pages that were loaded
+    over HTTPS.
 
     [bold]sonic-voice serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
     --allow-origin https://voice.example:8080 --token-secret-file secret[/bold]
 
-    Tokens are JSON Web Tokens: signed by your application with that secret
-    (HS256), or with a key that you publish (RS256, ES256), as Cognito does:
+    Tokens are JSON Web Tokens. Your application signs them with that secret
+    (HS256), or with a key whose public part you publish (RS256, ES256), as
+    Cognito does:
 
     [bold]--token-jwks https://cognito-idp.us-east-1.amazonaws.com/POOL/.well-known/jwks.json
     --token-issuer https://cognito-idp.us-east-1.amazonaws.com/POOL
     --token-audience APP_CLIENT_ID[/bold]
 
-    /healthz tells whether it takes conversations, /metrics how many there are.
+    /healthz reports whether the server accepts conversations, and /metrics has
+    its Prometheus metrics.
     """
     with errors(context):
         _needs_packages()
@@ -129,15 +168,15 @@ def serve(
             raise typer.BadParameter(
                 "--token-issuer and --token-audience need --token-jwks or --token-secret-file."
             )
-        toolbox = tools_of(tools)
+        toolbox = load_tools(tools)
         config = SessionConfig(
             model=model,
             voice=voice,
             region=region,
-            system=DEFAULT_SYSTEM if system is None else text_of(system),
+            system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
         )
-        asked = _Asked(
+        options = _ServeOptions(
             config=config,
             tools=toolbox,
             voices=tuple(config.voice_model.voice(name).id for name in offer_voice or ()),
@@ -160,7 +199,7 @@ def serve(
                 f"conversation after {duration(config.stream_life_s)}.",
                 err=True,
             )
-        service = service_of(
+        service = select_service(
             local=local,
             scenario=scenario,
             region=region,
@@ -168,60 +207,62 @@ def serve(
             endpoint=endpoint,
             ca=ca,
             model=model,
-            authenticated=False,  # a page that is up says what is wrong
+            authenticated=False,  # without credentials the page still loads, and shows the error
             proxy=proxy,
         )
         toolbox.on_notice = print_notice
-        until_done(_serve(asked, service, token_secret_file))
+        run_until_done(_serve(options, service, token_secret_file))
 
 
-async def _serve(asked: _Asked, service: Service, secret_file: Path | None) -> None:
+async def _serve(
+    options: _ServeOptions, service: TransportFactory, secret_file: Path | None
+) -> None:
     from ..bridge import Bridge, Limits, Offer, load_pages, served, web_client
     from ..http2.loopback import is_loopback
 
-    access = await _access(asked)
+    access = await _access(options)
     offer = Offer(
-        config=asked.config,
-        tools=asked.tools,
-        voices=asked.voices,
-        show_tools=is_loopback(asked.host),
+        config=options.config,
+        tools=options.tools,
+        voices=options.voices,
+        show_tools=is_loopback(options.host),
     )
     limits = Limits(
-        sessions=asked.max_sessions, session_s=asked.max_minutes * 60, idle_s=asked.idle_s
+        sessions=options.max_sessions, session_s=options.max_minutes * 60, idle_s=options.idle_s
     )
-    if is_loopback(asked.host):  # everybody has one address: this machine's, or its proxy's
-        limits = replace(limits, of_address=asked.max_sessions)
-    pages = load_pages(asked.pages or web_client())
+    if is_loopback(options.host):  # all clients have the address of this machine or its proxy
+        limits = replace(limits, of_address=options.max_sessions)
+    pages = load_pages(options.pages or web_client())
     async with AsyncExitStack() as stack:
         transport = await stack.enter_async_context(service())
         bridge = await stack.enter_async_context(
             Bridge(offer, transport, access=access, limits=limits)
         )
-        serving = served(bridge, pages=pages, host=asked.host, port=asked.port, tls=asked.tls)
+        serving = served(bridge, pages=pages, host=options.host, port=options.port, tls=options.tls)
         url = await stack.enter_async_context(serving)
         typer.echo(f"Open {url}")
-        if asked.jwks is not None:
-            typer.echo(f"It takes tokens that are signed with a key of {asked.jwks}.")
+        if options.jwks is not None:
+            typer.echo(f"Tokens must be signed with a key of {options.jwks}.")
         if secret_file is not None:
             typer.echo(
-                "It asks for a token. Make one for a minute, and add it as #token=...:\n"
+                "The page needs a token. Make one for a minute, and add it as #token=...:\n"
                 f'  curl -H "Authorization: Bearer $(cat {secret_file})" "{url}token?subject=me"'
             )
         await asyncio.Event().wait()  # a signal cancels this
 
 
-async def _access(asked: _Asked) -> "Access":
-    """Return who may come; the keys of an issuer are fetched, so that a wrong URL is noticed."""
+async def _access(options: _ServeOptions) -> "Access":
+    """Return the rules of access. The keys of an issuer are fetched, to detect a wrong URL now."""
     from ..bridge import Access, RemoteKeys, key_source
 
     access = Access(
-        origins=asked.origins,
-        secret=asked.secret,
-        keys=None if asked.jwks is None else key_source(asked.jwks),
-        issuer=asked.issuer,
-        audience=asked.audience,
+        origins=options.origins,
+        secret=options.secret,
+        keys=None if options.jwks is None else key_source(options.jwks),
+        issuer=options.issuer,
+        audience=options.audience,
     )
-    access.check_host(asked.host)
+    access.check_host(options.host)
     if isinstance(access.keys, RemoteKeys):
         await access.keys.fetch()
     return access

@@ -1,4 +1,4 @@
-"""What `talk` and `serve` are asked alike: who answers, and with which words."""
+"""The options that `talk` and `serve` share: the service, and the system prompt."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -9,21 +9,22 @@ import typer
 
 from ..errors import ConfigError
 from ..transport import Transport
-from .base import needs_emulator
+from .base import require_emulator
 from .ending import print_notice
-from .recorded import Service
+from .recorded import TransportFactory
 
 Engine = Literal["http2", "crt"]
+"""Values of --transport: our HTTP/2, or that of the SDK."""
 
 ProxyUrl = Annotated[
     str | None,
     typer.Option(
-        help="URL of a proxy for every endpoint, not that of HTTPS_PROXY or ALL_PROXY; '': none."
+        help="URL of a proxy for every endpoint, instead of HTTPS_PROXY or ALL_PROXY; '' for none."
     ),
 ]
 
 
-def service_of(
+def select_service(
     *,
     local: bool,
     scenario: Path | None,
@@ -36,22 +37,34 @@ def service_of(
     engine: Engine = "http2",
     authenticated: bool = True,
     quiet: bool = False,
-) -> Service:
-    """The built-in emulator, or Amazon Bedrock. Raises `BadParameter` for options of the other.
+) -> TransportFactory:
+    """Return what opens the transport to the built-in emulator or to Amazon Bedrock.
 
-    A region without `model` is a `ConfigError` when the service is entered.
+    Entering the transport raises `ConfigError` if the region does not offer the model.
 
     Args:
-        authenticated: Whether credentials are looked up, and a person asked for an MFA code, when
-            the service is entered; else at the first stream.
-        quiet: Whether nothing is printed about a proxy on the way; stdout has JSON lines alone.
+        local: Whether to use the emulator.
+        scenario: Scenario file of the emulator.
+        region: AWS region.
+        profile: Profile of the AWS configuration.
+        endpoint: URL of another endpoint.
+        ca: PEM file with the CA to trust for it.
+        model: Id of the model.
+        proxy: URL of a proxy for every endpoint, empty for none; with None the environment decides.
+        engine: The implementation of HTTP/2.
+        authenticated: Whether credentials are looked up, and an MFA code is asked for, when the
+            transport is entered; otherwise this happens at the first stream.
+        quiet: Whether to print nothing about a proxy, because stdout has JSON lines only.
+
+    Raises:
+        typer.BadParameter: Options of the emulator and of Bedrock are mixed.
     """
     if local:
         if endpoint or ca or profile or proxy:
-            raise typer.BadParameter("--local has an endpoint and credentials of its own.")
-        return emulated(scenario, engine)
+            raise typer.BadParameter("--local has its own endpoint and credentials.")
+        return emulated_service(scenario, engine)
     if scenario:
-        raise typer.BadParameter("--scenario is for the emulator: add --local.")
+        raise typer.BadParameter("--scenario is an option of the emulator: add --local.")
     return _bedrock(
         region,
         profile,
@@ -65,12 +78,21 @@ def service_of(
     )
 
 
-def emulated(scenario: Path | None, engine: Engine = "http2") -> Service:
-    """The emulator, in this process. Raises `ConfigError` where it is not installed."""
-    needs_emulator()
+def emulated_service(scenario: Path | None, engine: Engine = "http2") -> TransportFactory:
+    """Return what opens the transport to an emulator in this process.
+
+    Args:
+        scenario: Scenario file; it is read at once.
+        engine: The implementation of HTTP/2.
+
+    Raises:
+        ConfigError: The emulator is not installed, or the scenario has mistakes.
+    """
+    require_emulator()
     from ..local_service import LocalService
 
-    service = LocalService(scenario, engine=engine)  # a scenario is read before all else
+    # This reads the scenario, so that its mistakes are found first.
+    service = LocalService(scenario, engine=engine)
     return lambda: service
 
 
@@ -85,7 +107,7 @@ def _bedrock(
     *,
     authenticated: bool,
     quiet: bool,
-) -> Service:
+) -> TransportFactory:
     from ..bedrock import BedrockTransport
 
     transport = BedrockTransport(
@@ -110,8 +132,15 @@ def _bedrock(
     return opened
 
 
-def text_of(argument: str) -> str:
-    """`argument`, or what is in the file it names with an @, as curl does it."""
+def read_text_argument(argument: str) -> str:
+    """Return an argument, or the contents of a file that it names with an @, as curl does.
+
+    Args:
+        argument: Text, or `@` and the path of a text file in UTF-8.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
     if not argument.startswith("@"):
         return argument
     try:

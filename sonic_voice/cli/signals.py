@@ -1,20 +1,20 @@
 """The signals that end a command: Ctrl-C (SIGINT), SIGTERM and SIGHUP.
 
-The first one ends the command gracefully: in a conversation it says goodbye, keeps the recording
-and prints the summary. The second one ends the process at once. Either way the exit code is 128
+The first signal ends the command gracefully: a conversation closes its session, saves the recording
+and prints the summary. The second one ends the process at once. In both cases the exit code is 128
 plus the number of the first signal: 130, 143 or 129.
 
     phase               first signal                              second signal
     importing           exit, nothing was begun                   -
     preparing           SystemExit, which runs the clean-up       exit
-    the event loop runs the command's task is cancelled           last words, then exit
+    the event loop runs the command's task is cancelled           exit callbacks, then exit
     finished            exit                                      -
 
 "Exit" is `os._exit`: an exception that is raised while Python imports or shuts down would be
-printed with a stack trace, and a thread that does not end would hold up the exit. *Last words* are
-functions that do at once what the cancelled task would have done: restore the terminal, put the
-recording in place, write the last record. They run in the event loop, where they cannot meet a
-half-finished write, or in a thread of their own if the loop does not run them in time.
+printed with a stack trace, and a thread that does not end would delay the exit. *Exit callbacks*
+are functions that do at once what the cancelled task would have done: restore the terminal, save
+the recording, write the last record. They run in the event loop, where no write is half-finished,
+or in a thread of their own if the loop does not run them in time.
 
 This module is imported before all others of the command line, so it imports little.
 """
@@ -30,38 +30,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import asyncio
 
-LAST_WORDS_S = 0.3
-"""Seconds that the event loop has to run the last words after a second signal. A loop that is
-blocked for longer, for instance by a tool, is not waited for."""
+EXIT_CALLBACKS_S = 0.3
+"""Time that the event loop has to run the exit callbacks after a second signal, in seconds. If it
+is blocked for longer, for instance by a tool, a thread runs them."""
 
 SIGNAL_EXIT = 128
-"""Shells report a process that was ended by signal n with exit code 128 + n; so do we."""
+"""Offset of the exit code: shells report a process that signal n ended with 128 + n."""
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-"""SIGHUP says that the terminal was closed. Windows has no such signal."""
+"""Names of the signals that end a command. SIGHUP means that the terminal was closed; Windows does
+not have it."""
 
-type LastWord = Callable[[], object]
+type ExitCallback = Callable[[], object]
+"""Function that is called before a second signal ends the process."""
 
 
 class EndingSignals:
-    """What the signals of this process do. There is one instance, `ending_signals`."""
+    """The handler of the signals of this process. There is one instance, `ending_signals`."""
 
     def __init__(self) -> None:
         self.importing = True
-        """Whether nothing has been begun that a signal would have to end gracefully."""
+        """True while nothing has begun that a signal would have to end gracefully."""
         self.exit_code: int | None = None
-        """The exit code that the first signal, or `stop`, asked for; None before."""
+        """The exit code of the first signal or of `stop`; None before."""
         self.signal_name: str | None = None
-        """The first signal: SIGINT, SIGTERM or SIGHUP; None if there was none."""
-        self._held = 0
+        """Name of the first signal: SIGINT, SIGTERM or SIGHUP; None if there was none."""
+        self._deferrals = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._last_words: list[LastWord] = []
+        self._exit_callbacks: list[ExitCallback] = []
 
     def install(self) -> None:
-        """Handle the signals from here on, but for those that the parent process had ignored.
+        """Install the handlers, except for signals that the parent process ignores.
 
-        `nohup` ignores SIGHUP, and a shell SIGINT for what it runs in the background.
+        `nohup` ignores SIGHUP, and a shell ignores SIGINT for commands in the background.
         """
         for name in NAMES:
             number = getattr(signal, name, None)
@@ -69,44 +71,48 @@ class EndingSignals:
                 signal.signal(number, self._handle)
 
     def finished(self) -> None:
-        """Say that the command is over: a signal may end the process at once."""
-        self._last_words.clear()
+        """Note that the command has finished, so that a signal ends the process at once."""
+        self._exit_callbacks.clear()
         self.importing = True
 
     @contextmanager
-    def held(self) -> Generator[None]:
-        """Hold signals back while a file is created that must not be left behind.
+    def deferred(self) -> Generator[None]:
+        """Defer signals while a file is created that must not be left behind.
 
         Raises:
             SystemExit: At the end of the block, if there was a signal.
         """
-        self._held += 1
+        self._deferrals += 1
         try:
             yield
         finally:
-            self._held -= 1
+            self._deferrals -= 1
         if self.exit_code is not None:
             raise SystemExit(self.exit_code)
 
     @contextmanager
-    def last_word(self, word: LastWord) -> Generator[None]:
-        """Call `word` if the process is ended at once during this block."""
-        self._last_words.append(word)
+    def on_forced_exit(self, callback: ExitCallback) -> Generator[None]:
+        """Call a function if a second signal ends the process during this block.
+
+        Args:
+            callback: The function. Functions of inner blocks are called first.
+        """
+        self._exit_callbacks.append(callback)
         try:
             yield
         finally:
             with suppress(ValueError):  # `finished` may have removed it
-                self._last_words.remove(word)
+                self._exit_callbacks.remove(callback)
 
     @contextmanager
     def cancelling(self) -> Generator[Callable[["asyncio.Task[Any]"], bool]]:
-        """Have the first signal cancel a task: for the code around `asyncio.run`.
+        """Let the first signal cancel a task. It is used around `asyncio.run`.
 
         Yields:
-            A function to be called with the running loop's main task. It returns False if the
-            task must not begin, because there was a signal already.
+            A function to call with the main task of the running loop. It returns False if the task
+            must not begin, because there was a signal already.
         """
-        self._held += 1  # until there is a task to cancel
+        self._deferrals += 1  # until there is a task to cancel
 
         def begin(task: "asyncio.Task[Any]") -> bool:
             self._task, self._loop = task, task.get_loop()
@@ -115,11 +121,15 @@ class EndingSignals:
         try:
             yield begin
         finally:
-            self._held -= 1
+            self._deferrals -= 1
             self._loop = self._task = None
 
     def stop(self, code: int) -> None:
-        """End the command gracefully with exit code `code`, as a first signal does."""
+        """End the command gracefully, as a first signal does.
+
+        Args:
+            code: The exit code.
+        """
         if self.exit_code is None:
             self.exit_code = code
             if self._task is not None and self._loop is not None:
@@ -132,9 +142,9 @@ class EndingSignals:
         first = self.signal_name is None
         self.signal_name = self.signal_name or name
         running = self._task is not None and not self._task.done()
-        if self._held and first and (running or self._task is None):
+        if self._deferrals and first and (running or self._task is None):
             self.stop(SIGNAL_EXIT + number)
-        elif first and not self._held:
+        elif first and not self._deferrals:
             self.exit_code = SIGNAL_EXIT + number
             raise SystemExit(self.exit_code)
         else:
@@ -145,15 +155,15 @@ class EndingSignals:
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop was closed
                 self._loop.call_soon_threadsafe(self._exit)
-                threading.Timer(LAST_WORDS_S, self._exit).start()
+                threading.Timer(EXIT_CALLBACKS_S, self._exit).start()
                 return
         self._exit()
 
     def _exit(self) -> None:
-        words, self._last_words = self._last_words, []
-        for word in reversed(words):
-            with suppress(Exception):  # the next one may succeed, and nobody is left to be told
-                word()
+        callbacks, self._exit_callbacks = self._exit_callbacks, []
+        for callback in reversed(callbacks):
+            with suppress(Exception):  # the next one may succeed, and nothing can report the error
+                callback()
         os._exit(self.exit_code or 1)
 
 

@@ -1,4 +1,4 @@
-"""`sonic-voice devices` and `doctor`: what there is to talk with, and would talking work?"""
+"""The commands `sonic-voice devices` and `doctor`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,21 +10,26 @@ from rich.table import Table
 
 from ..catalog import DEFAULT_MODEL
 from ..devices import BackendName, devices
-from ..doctor import Finding, Options, as_json, examine, lines, talking_works
+from ..doctor import Finding, Options, examine, finding_lines, findings_as_json, talking_works
 from ..errors import DeviceError
-from .base import errors, until_done
+from .base import errors, run_until_done
 from .service import ProxyUrl
 
-AudioBackend = Annotated[BackendName, typer.Option(help="The library that opens devices.")]
+AudioBackend = Annotated[BackendName, typer.Option(help="Library that opens the devices.")]
+"""The option --audio-backend."""
 
 
-def device(wanted: str | None) -> int | str | None:
-    """A device as it is named on the command line: a number, a part of a name, or none."""
+def device_selector(wanted: str | None) -> int | str | None:
+    """Return the number of a device as an integer, and a part of its name as text.
+
+    Args:
+        wanted: The option of the command line; None for the default device.
+    """
     return int(wanted) if wanted is not None and wanted.isdecimal() else wanted
 
 
 def list_devices(context: typer.Context, audio_backend: AudioBackend = "sounddevice") -> None:
-    """List microphones and loudspeakers; * marks those taken if none is named."""
+    """List microphones and loudspeakers; * marks the default ones."""
     with errors(context):
         found = devices(audio_backend)
         if not found:
@@ -46,15 +51,17 @@ def list_devices(context: typer.Context, audio_backend: AudioBackend = "sounddev
 def doctor(
     context: typer.Context,
     local: Annotated[
-        bool, typer.Option("--local", help="Talking to the built-in emulator is what must work.")
+        bool, typer.Option("--local", help="Check for talking to the built-in emulator.")
     ] = False,
     audio: Annotated[
-        bool, typer.Option(help="Look at microphone and loudspeaker; plays a short tone.")
+        bool, typer.Option(help="Check microphone and loudspeaker; plays a short tone.")
     ] = True,
     endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust for it.")] = None,
     proxy: ProxyUrl = None,
-    model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Option(help="Id of the model; see `sonic-voice models`.")
+    ] = DEFAULT_MODEL,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
     microphone: Annotated[str | None, typer.Option(help="Number or part of a name.")] = None,
@@ -62,12 +69,12 @@ def doctor(
     audio_backend: AudioBackend = "sounddevice",
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Look whether talking would work, and say what to do where it would not.
+    """Check everything that a conversation needs, and print the next step for each failure.
 
-    Exits with 0 if nothing stands in the way, else with 1. No stream to a model is opened, and
-    nothing costs money.
+    The exit code is 0 if there is no failure, otherwise 1. No stream to a model is opened, so the
+    checks cost nothing.
     """
-    asked = Options(
+    options = Options(
         model=model,
         region=region,
         profile=profile,
@@ -77,19 +84,19 @@ def doctor(
         local=local,
         audio=audio,
         backend=audio_backend,
-        microphone=device(microphone),
-        loudspeaker=device(speaker),
+        microphone=device_selector(microphone),
+        loudspeaker=device_selector(speaker),
     )
     found: list[Finding] = []
 
     async def look() -> None:
-        async for finding in examine(asked):
+        async for finding in examine(options):
             found.append(finding)
             if not json:
-                typer.echo("\n".join(lines(finding)))
+                typer.echo("\n".join(finding_lines(finding)))
 
     with errors(context):
-        until_done(look())
+        run_until_done(look())
         if json:
-            typer.echo(as_json(found))
+            typer.echo(findings_as_json(found))
         raise typer.Exit(0 if talking_works(found) else 1)

@@ -1,6 +1,6 @@
-"""A conversation told while it happens: as lines for people, as JSON lines for machines.
+"""The output of a conversation while it happens: a printed transcript, or JSON lines.
 
-Both are observers of `converse`. Sound is told by its length, never by its samples.
+Both are observers of `converse`. Sound is represented by its length, never by its samples.
 """
 
 import json
@@ -25,35 +25,49 @@ from ..events import (
 from ..metrics import Metrics, Snapshot
 
 MARGIN = 10
-"""Columns before the words: the turn's number and who speaks."""
+"""Width of the columns before the text, in characters: the number of the turn and the speaker."""
 
 RESULT_CHARACTERS = 200
-"""Longer tool results are cut in the lines for people."""
+"""Maximum length of arguments and results of tools in the transcript, in characters."""
 
 
-class Output(Protocol):
-    """Where lines go: a text file, or what `cli.output` makes of one."""
+class TextOutput(Protocol):
+    """A receiver of lines: a text file, or an output of `cli.output`."""
 
     def write(self, text: str, /) -> object:
-        """Write `text`."""
+        """Write one or more lines, or a part of one.
+
+        Args:
+            text: The text.
+        """
         ...
 
     def flush(self) -> None:
-        """Pass on what was written."""
+        """Pass on buffered text."""
         ...
 
 
-class Story:
-    """Writes who says what to `out`, with the response latency of each answer from `metrics`."""
+class PrintedTranscript:
+    """An observer that prints the text of both sides, with the response latency of each answer.
 
-    def __init__(self, out: Output, metrics: Metrics) -> None:
+    Args:
+        out: Receiver of the lines.
+        metrics: Metrics of the conversation, which must be notified of each event first.
+    """
+
+    def __init__(self, out: TextOutput, metrics: Metrics) -> None:
         self._out = out
         self._metrics = metrics
         self._answering = 0
         """The turn whose answer is on the current line; 0 at the start of a line."""
 
     def __call__(self, event: Event, now: float) -> None:
-        """Tell `event`, if it is one a listener cares for."""
+        """Print an event, if it belongs in the transcript.
+
+        Args:
+            event: The event.
+            now: Its time on the session's clock, in seconds; not used.
+        """
         match event:
             case UserText(turn, text, typed):
                 self._line("you", f"{text}{' (typed)' if typed else ''}", turn)
@@ -90,10 +104,10 @@ class Story:
         if latency_s is not None and self._answering == turn:
             self._write(f"  [{latency_s:.2f} s]")
 
-    def _line(self, who: str, text: str, turn: int = 0) -> None:
+    def _line(self, speaker: str, text: str, turn: int = 0) -> None:
         self._end_line()
         number = f"{turn:>3}" if turn else "   "
-        self._write(f"{number if who == 'you' else '   '} {who:>{MARGIN - 6}}  {text}\n")
+        self._write(f"{number if speaker == 'you' else '   '} {speaker:>{MARGIN - 6}}  {text}\n")
 
     def _end_line(self) -> None:
         if self._answering:
@@ -106,20 +120,35 @@ class Story:
 
 
 class JsonLines:
-    """Writes each event as one JSON object a line: `event`, `at_s`, and the event's fields."""
+    """An observer that writes each event as a JSON object in one line.
 
-    def __init__(self, out: Output) -> None:
+    The object has the keys `event` and `at_s` and the fields of the event.
+
+    Args:
+        out: Receiver of the lines.
+    """
+
+    def __init__(self, out: TextOutput) -> None:
         self._out = out
 
     def __call__(self, event: Event, now: float) -> None:
-        """Write `event`, which came at `now` seconds of the session's clock."""
-        line = {"event": type(event).__name__, "at_s": round(now, 3)} | as_json(event)
+        """Write an event.
+
+        Args:
+            event: The event.
+            now: Its time on the session's clock, in seconds.
+        """
+        line = {"event": type(event).__name__, "at_s": round(now, 3)} | event_fields(event)
         self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._out.flush()
 
 
-def as_json(event: Event) -> dict[str, Any]:
-    """The fields of `event`; sound as `sound_ms`."""
+def event_fields(event: Event) -> dict[str, Any]:
+    """Return the fields of an event as a JSON object.
+
+    Args:
+        event: The event. Of `Audio`, the field `pcm` is replaced by `sound_ms`.
+    """
     if isinstance(event, Audio):
         sound_ms = round(len(event.pcm) / 2 / event.rate_hz * 1000)
         return {"turn": event.turn, "rate_hz": event.rate_hz, "sound_ms": sound_ms}
@@ -127,7 +156,12 @@ def as_json(event: Event) -> dict[str, Any]:
 
 
 def summary(snapshot: Snapshot, config: SessionConfig) -> dict[str, Any]:
-    """The conversation in numbers, for machines."""
+    """Return the metrics of a conversation as a JSON object.
+
+    Args:
+        snapshot: The metrics.
+        config: Configuration of the session.
+    """
     latencies = [t.response_latency_s for t in snapshot.turns if t.response_latency_s is not None]
     return {
         "model": config.model,
@@ -146,10 +180,17 @@ def summary(snapshot: Snapshot, config: SessionConfig) -> dict[str, Any]:
 
 
 def summary_lines(snapshot: Snapshot, config: SessionConfig) -> str:
-    """The conversation in numbers, for people."""
+    """Return the metrics of a conversation as lines of text.
+
+    Args:
+        snapshot: The metrics.
+        config: Configuration of the session.
+    """
     facts = summary(snapshot, config)
-    tokens, felt = snapshot.tokens, facts["response_latency_s"]
-    latency = f"{felt['mean']:.2f} s mean, {felt['max']:.2f} s at most" if felt else "no answer"
+    tokens, latency_s = snapshot.tokens, facts["response_latency_s"]
+    latency = "no answer"
+    if latency_s:
+        latency = f"{latency_s['mean']:.2f} s mean, {latency_s['max']:.2f} s at most"
     rows = {
         "Turns": f"{len(snapshot.turns)} in {snapshot.duration_s:.1f} s",
         "Interrupted": str(facts["interruptions"]),

@@ -1,4 +1,4 @@
-"""`sonic-voice talk` and `demo`: one conversation."""
+"""The commands `sonic-voice talk` and `demo`: one conversation each."""
 
 from contextlib import ExitStack
 from importlib import resources
@@ -10,36 +10,45 @@ import typer
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..tools.toolbox import Toolbox, tool
-from .base import errors, until_done
+from .base import errors, run_until_done
 from .ending import ending
-from .recorded import hold, prepared
-from .service import Engine, ProxyUrl, emulated, service_of, text_of
-from .sound import AudioBackend, device
-from .tools_file import tools_of
+from .recorded import prepare_conversation, run_conversation
+from .service import Engine, ProxyUrl, emulated_service, read_text_argument, select_service
+from .sound import AudioBackend, device_selector
+from .tools_file import load_tools
 
 EMULATOR = "on the local emulator"
+"""Description of the service in the first line that a conversation prints."""
 
 
 def talk(
     context: typer.Context,
     input: Annotated[
         Path | None,
-        typer.Option("--input", "-i", help="WAV file that speaks for you, not the microphone."),
+        typer.Option(
+            "--input",
+            "-i",
+            help="Recording to send instead of the microphone; - reads it from a pipe.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="With --input: WAV file for what you would hear."),
+        typer.Option("--output", "-o", help="With --input: WAV file to write the answers to."),
     ] = None,
     local: Annotated[bool, typer.Option("--local", help="Talk to the built-in emulator.")] = False,
     scenario: Annotated[
-        Path | None, typer.Option(help="What the emulator hears and answers (YAML or TOML).")
+        Path | None, typer.Option(help="Scenario file for the emulator (YAML or TOML).")
     ] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust there.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust for it.")] = None,
     proxy: ProxyUrl = None,
-    model: Annotated[str, typer.Option(help="See `sonic-voice models`.")] = DEFAULT_MODEL,
-    voice: Annotated[str | None, typer.Option(help="See `sonic-voice models`.")] = None,
-    system: Annotated[str | None, typer.Option(help="System prompt, or @FILE with it.")] = None,
+    model: Annotated[
+        str, typer.Option(help="Id of the model; see `sonic-voice models`.")
+    ] = DEFAULT_MODEL,
+    voice: Annotated[str | None, typer.Option(help="Voice; see `sonic-voice models`.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="System prompt, or @FILE to read it from.")
+    ] = None,
     tools: Annotated[
         Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
     ] = None,
@@ -48,8 +57,9 @@ def talk(
     transport: Annotated[
         Engine,
         typer.Option(
-            help="HTTP/2: our own, or the SDK's (crt). That one has no pings: it notices a network "
-            "that is dead or too slow after a minute, names fewer causes, and takes no SOCKS proxy."
+            help="Implementation of HTTP/2: our own, or the AWS SDK's (crt). The latter sends no "
+            "pings, so it detects a dead or slow network only after a minute, it distinguishes "
+            "fewer causes of errors, and it supports no SOCKS proxy."
         ),
     ] = "http2",
     microphone: Annotated[
@@ -60,49 +70,51 @@ def talk(
     ] = None,
     audio_backend: AudioBackend = "sounddevice",
     latency: Annotated[
-        Literal["low", "high"], typer.Option(help="Of the devices: high if sound breaks up.")
+        Literal["low", "high"],
+        typer.Option(help="Latency of the devices; use high if sound breaks up."),
     ] = "low",
     block_ms: Annotated[
-        float | None, typer.Option(min=1, help="What devices give and take at a time.")
+        float | None,
+        typer.Option(min=1, help="Length of the blocks of the devices, in milliseconds."),
     ] = None,
     aec: Annotated[
-        bool, typer.Option(help="Take the model's voice out of the microphone; not for headphones.")
+        bool, typer.Option(help="Cancel the echo of the model's voice; not needed with headphones.")
     ] = True,
     half_duplex: Annotated[
-        bool, typer.Option("--half-duplex", help="Shut the microphone while the model speaks.")
+        bool, typer.Option("--half-duplex", help="Close the microphone while the model speaks.")
     ] = False,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Plain lines, as for pipes and logs.")
+        bool, typer.Option("--plain", help="Print plain lines, as for pipes and logs.")
     ] = False,
     speed: Annotated[
-        float, typer.Option(help="With --input: how many times faster than life to talk.")
+        float, typer.Option(help="With --input: speed as a multiple of real time.")
     ] = 1.0,
     events: Annotated[
-        Path | None, typer.Option(help="File for every event, one JSON object a line.")
+        Path | None, typer.Option(help="File for all events, one JSON object per line.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print events and summary as JSON lines.")
     ] = False,
 ) -> None:
-    """Hold a conversation: you, or a recording, ask; the model answers.
+    """Hold a conversation with the model, by microphone or with a recording.
 
     [bold]sonic-voice talk --local[/bold]
     [bold]sonic-voice talk --local --input question.wav --output answer.wav[/bold]
 
-    Without --local it talks to Amazon Bedrock, with your AWS credentials.
+    Without --local it connects to Amazon Bedrock with your AWS credentials.
     """
     with errors(context), ending(as_json) as end:
         if input is None and (output or speed != 1.0):
             raise typer.BadParameter("--output and --speed are for recordings: add --input.")
-        toolbox = tools_of(tools)
+        toolbox = load_tools(tools)
         config = SessionConfig(
             model=model,
             voice=voice,
             region=region,
-            system=DEFAULT_SYSTEM if system is None else text_of(system),
+            system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
         )
-        service = service_of(
+        service = select_service(
             local=local,
             scenario=scenario,
             region=region,
@@ -116,42 +128,44 @@ def talk(
         )
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if input is not None:
-            with prepared(config, input, output, speed, events, toolbox, end, where) as run:
-                until_done(hold(run, service))
+            with prepare_conversation(
+                config, input, output, speed, events, toolbox, end, where
+            ) as run:
+                run_until_done(run_conversation(run, service))
             return
-        from .live import Live, hold_live
+        from .live import LiveOptions, run_live_conversation
 
         end.open_events(events)
-        live = Live(
+        live = LiveOptions(
             config=config,
             tools=toolbox,
             where=where,
-            microphone=device(microphone),
-            speaker=device(speaker),
+            microphone=device_selector(microphone),
+            speaker=device_selector(speaker),
             backend=audio_backend,
             latency=latency,
             block_ms=block_ms,
             aec=aec,
             half_duplex=half_duplex,
-            plain=plain or bool(context.obj),  # a log would be drawn over
+            plain=plain or bool(context.obj),  # with --debug the screen would draw over the log
             end=end,
         )
-        until_done(hold_live(live, service))
+        run_until_done(run_live_conversation(live, service))
 
 
 def demo(
     context: typer.Context,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="WAV file for what you would have heard.")
+        Path, typer.Option("--output", "-o", help="WAV file to write the answers to.")
     ] = Path("sonic-voice-demo.wav"),
-    speed: Annotated[float, typer.Option(help="How many times faster than life to talk.")] = 1.0,
+    speed: Annotated[float, typer.Option(help="Speed as a multiple of real time.")] = 1.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print events and summary as JSON lines.")
     ] = False,
 ) -> None:
     """Show a conversation on the local emulator: three turns, a tool call, an interruption.
 
-    Recorded people speak; nothing leaves this machine.
+    The user's side is a recording. Nothing leaves this machine.
     """
 
     @tool
@@ -166,6 +180,6 @@ def demo(
         tools = Toolbox([go])
         config = SessionConfig(tools=tools.specs, system="You steer a small robot.")
         run = stack.enter_context(
-            prepared(config, speech, output, speed, None, tools, end, EMULATOR)
+            prepare_conversation(config, speech, output, speed, None, tools, end, EMULATOR)
         )
-        until_done(hold(run, emulated(script)))
+        run_until_done(run_conversation(run, emulated_service(script)))

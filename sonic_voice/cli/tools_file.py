@@ -1,11 +1,11 @@
-"""The Python file of `--tools`: run as a module, its `@tool` functions taken.
+"""Load the Python file of `--tools` as a module and collect its `@tool` functions.
 
 The file becomes a module of its own name, registered in `sys.modules`, so that dataclasses, pickle
 and `typing.get_type_hints` find it. It is not `__main__`.
 
-While it runs, its folder comes first on `sys.path`, as that of a script does, and it imports the
-modules beside it. Then the folder goes to the end of the path: an import inside a tool still
-works, and a file there named like an installed module cannot take that module's place.
+While it runs, its folder is first on `sys.path`, as that of a script is, so that it can import the
+modules beside it. Then the folder is moved to the end of the path: an import inside a tool still
+works, and a file in the folder cannot shadow an installed module of the same name.
 """
 
 import re
@@ -22,8 +22,11 @@ from ..errors import ConfigError, SonicError
 from ..tools.toolbox import Tool, Toolbox
 
 
-def tools_of(path: Path | None) -> Toolbox:
-    """Run a Python file and return its tools, those it imports included; none without a file.
+def load_tools(path: Path | None) -> Toolbox:
+    """Run a Python file and return its tools, including those that it imports.
+
+    Args:
+        path: The file; None for no tools.
 
     Raises:
         ConfigError: The file cannot be read, fails, or has no tools.
@@ -46,10 +49,11 @@ def tools_of(path: Path | None) -> Toolbox:
         del sys.modules[module.__name__]
         if isinstance(error, SonicError) or not isinstance(error, Exception | SystemExit):
             raise
-        raise _explained(path, error) from error
+        raise _explain_failure(path, error) from error
     found: list[Tool[..., Any]] = []
     for value in vars(module).values():
-        if isinstance(value, Tool) and value not in found:  # it may have a second name there
+        # A tool may have a second name in the module.
+        if isinstance(value, Tool) and value not in found:
             found.append(cast(Any, value))
     if not found:
         raise ConfigError(f"{path.name} has no tools.", hint="Decorate functions with @tool.")
@@ -57,7 +61,10 @@ def tools_of(path: Path | None) -> Toolbox:
 
 
 def _new_module(path: Path) -> ModuleType:
-    """Return an empty module for the file, under its own name unless another module has that."""
+    """Return an empty module for the file.
+
+    It has the name of the file, or one that begins with `tools_file_` if another module has that.
+    """
     name = path.stem
     if not name.isidentifier() or name in sys.modules or _is_taken(name, path):
         name = re.sub(r"\W", "_", f"tools_file_{name}")
@@ -76,7 +83,7 @@ def _is_taken(name: str, path: Path) -> bool:
 
 @contextmanager
 def _imports_from(folder: Path) -> Generator[None]:
-    """Put `folder` first on the path of imports, and last when the body is done."""
+    """Put a folder first on `sys.path`, and move it to the end after the block."""
     entry = str(folder)
     if entry in sys.path:
         yield
@@ -87,13 +94,13 @@ def _imports_from(folder: Path) -> Generator[None]:
     except BaseException:
         sys.path.remove(entry)
         raise
-    if entry in sys.path:  # the file may have taken it away
+    if entry in sys.path:  # the file may have removed it
         sys.path.remove(entry)
     sys.path.append(entry)
 
 
-def _explained(path: Path, error: BaseException) -> ConfigError:
-    """Return what happened when the file ran, with the next step."""
+def _explain_failure(path: Path, error: BaseException) -> ConfigError:
+    """Return the error for an exception that the file raised, with the next step as its hint."""
     if isinstance(error, ImportError) and "relative import" in str(error):
         return ConfigError(
             f"{path.name} has a relative import, which only a module of a package can have.",
@@ -109,7 +116,7 @@ def _explained(path: Path, error: BaseException) -> ConfigError:
     if isinstance(error, SystemExit):
         return ConfigError(
             f"{path.name} exits when it is run.",
-            hint='Put what is for the command line below `if __name__ == "__main__":`.',
+            hint='Put code for the command line below `if __name__ == "__main__":`.',
         )
     return ConfigError(
         f"{path.name} fails when it is run: {type(error).__name__}: {error}.",

@@ -7,28 +7,29 @@
     Microphone   copy, call_soon_threadsafe ──► queue ──► to mono, resample ──► read()
     Speaker      pull, spread on the channels ◄── PlayoutBuffer ◄── resample ◄── play()
 
-Two sound libraries serve equally: `sounddevice`, which needs no compiler, and PyAudio (`port` says
-what is asked of them). A device that vanishes is opened again, or the default one in its place,
-and the conversation goes on (`watch`); the list of devices and what re-reading it costs is
-`library`'s business.
+Two sound libraries are supported equally: `sounddevice`, which needs no compiler, and PyAudio. The
+module `port` defines what a library must do. The module `supervisor` opens a device that vanishes
+again, or the default device in its place, while the conversation goes on. The module `library`
+deals with the list of devices and with the cost of reading it again.
 
-Both ends date what they heard and played by the devices' own clocks, told in seconds of
-`time.monotonic()`: an echo canceller pairs `Microphone.chunk_began_s` with `Speaker.sounded()`.
+Both ends date what they captured and played by the devices' own clocks, in seconds of
+`time.monotonic()`. An echo canceller pairs `Microphone.chunk_began_s` with
+`Speaker.drain_played()`.
 """
 
 from .library import BackendName, sound_library
 from .microphone import Microphone, MicrophoneStats
-from .port import Device, Latency, Opening
-from .speaker import Sounded, Speaker, SpeakerStats
+from .port import Device, DeviceOpening, Latency
+from .speaker import PlayedBlock, Speaker, SpeakerStats
 
 __all__ = [
     "BackendName",
     "Device",
+    "DeviceOpening",
     "Latency",
     "Microphone",
     "MicrophoneStats",
-    "Opening",
-    "Sounded",
+    "PlayedBlock",
     "Speaker",
     "SpeakerStats",
     "devices",
@@ -36,6 +37,15 @@ __all__ = [
 
 
 def devices(backend: BackendName = "sounddevice") -> tuple[Device, ...]:
-    """All devices the sound library knows, the defaults marked; as they are now, unless some are
-    in use. Raises `DeviceError` if the library is missing."""
+    """Return all devices that the sound library knows, with the defaults marked.
+
+    The list is current, unless some of the devices are in use.
+
+    Args:
+        backend: The sound library.
+
+    Raises:
+        DeviceError: The library is not installed.
+        ConfigError: There is no such backend.
+    """
     return sound_library(backend).devices()

@@ -1,12 +1,14 @@
-"""PortAudio as the whole process uses it: one call at a time, and a list that grows old.
+"""The sound library as the whole process uses it: one call at a time, a list that becomes stale.
 
-PortAudio reads the list of devices when it is initialised, and never again: a headset plugged in
-later is not there. Initialising it anew ends every stream of the process. So whoever needs the
-list anew asks all others to let go (`renew`), the last one out makes it possible, the first one in
-again does it, and all open anew. That is a gap of some ten milliseconds for the innocent, and
-`watch` sees to it that it is rare. While nothing is open, the list is read anew by itself.
+PortAudio reads the list of devices when it is initialized, and never again: a headset that is
+plugged in later is missing. Initializing it again ends every stream of the process. Therefore an
+owner that needs a current list asks all other owners to close their streams (`request_refresh`).
+When the last stream is closed, the next `open` reads the list again, and all others reopen. This
+interrupts the devices that worked by some ten milliseconds, and `supervisor` sees to it that it is
+rare. While no stream is open, the list is read again on each use.
 
-On Linux it is hardly ever needed: `default` and `pulse` stay, and what is behind them moves.
+On Linux a refresh is hardly ever needed: `default` and `pulse` stay in the list, and the sound
+server moves what is behind them.
 """
 
 import functools
@@ -17,166 +19,228 @@ from dataclasses import dataclass
 from threading import Condition, Event
 from typing import Literal, get_args
 
+from ..audio.stderr_silencer import STDERR_SILENCER
 from ..errors import ConfigError, DeviceError
 from ..extras import install_command
-from .listing import found, refusal, ways
-from .port import Backend, Device, DeviceStream, Direction, Exchange, Latency, Opening
-from .stderr_silencer import QUIET
+from .listing import candidate_formats, find_device, opening_error
+from .port import AudioCallback, Backend, Device, DeviceOpening, DeviceStream, Direction, Latency
 
 BackendName = Literal["sounddevice", "pyaudio"]
+"""The name of a supported sound library."""
 
-LET_GO_S = 1.0
-"""How long the list may wait to be read anew for those who still hold a stream."""
+RELEASE_TIMEOUT_S = 1.0
+"""Maximum time, in seconds, that a refresh of the list waits for owners that still hold a
+stream."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a device is asked to be. None: as the device prefers."""
+class DeviceRequest:
+    """A request for a device and its settings. None stands for what the device prefers.
+
+    Raises:
+        ConfigError: `block_ms` is not within 1 to 100.
+    """
 
     direction: Direction
     device: int | str | None
+    """Index or part of a name; None for the default device."""
     rate_hz: int | None
     channels: int | None
     block_ms: float
+    """Length of a callback's block, in milliseconds, 1 to 100."""
     latency: Latency
 
     def __post_init__(self) -> None:
         if not 1 <= self.block_ms <= 100:
             raise ConfigError(
-                f"A block of {self.block_ms:g} ms cannot be.", hint="1 to 100 ms; 10 is usual."
+                f"A block cannot last {self.block_ms:g} ms.", hint="Take 1 to 100 ms; 10 is usual."
             )
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """An open stream and how it came to be."""
+class OpenStream:
+    """An open stream, with the settings that it was opened with."""
 
     stream: DeviceStream
-    opening: Opening
+    opening: DeviceOpening
 
 
-class Library:
-    """The one user of a backend. Any thread may call; opening may take a second or more."""
+class SoundLibrary:
+    """The one user of a backend in the process.
+
+    It may be used from any thread. Opening a device may take a second or more.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._turn = Condition()
-        self._streams = 0
-        self._renewing = False
-        self._bells: set[Event] = set()
+        self._condition = Condition()
+        self._open_streams = 0
+        self._refresh_pending = False
+        self._wake_ups: set[Event] = set()
 
     def devices(self) -> tuple[Device, ...]:
-        """The list; as it is now, if no stream is open."""
-        with self._turn, QUIET:
-            self._renew_if_idle()
+        """Return the list of devices, which is current if no stream is open."""
+        with self._condition, STDERR_SILENCER:
+            self._refresh_if_idle()
             try:
                 return self._backend.devices()
             finally:
-                self._rest_if_idle()
+                self._terminate_if_idle()
 
     def open(
-        self, wish: Wish, before: Device | None, exchange: Callable[[Opening], Exchange]
-    ) -> Opened:
-        """Open what `wish` asks for; or, `before` given, that device again, or else the default.
+        self,
+        request: DeviceRequest,
+        previous: Device | None,
+        make_callback: Callable[[DeviceOpening], AudioCallback],
+    ) -> OpenStream:
+        """Open the requested device, without starting it.
 
-        Raises `DeviceError`. The stream has not been started.
+        Args:
+            request: The device and its settings.
+            previous: The device that was lost, which is opened again if it is there, and replaced
+                by the default device otherwise. None to open what `request` names.
+            make_callback: Returns the callback for the settings with which the device is tried.
+
+        Raises:
+            DeviceError: There is no such device, or it does not open.
         """
-        with self._turn, QUIET:
-            if self._renewing:
-                self._turn.wait_for(lambda: not self._streams, LET_GO_S)
-            self._renew_if_idle()
-            self._renewing = False
+        with self._condition, STDERR_SILENCER:
+            if self._refresh_pending:
+                self._condition.wait_for(lambda: not self._open_streams, RELEASE_TIMEOUT_S)
+            self._refresh_if_idle()
+            self._refresh_pending = False
             try:
-                device = found(self._backend.devices(), wish.direction, wish.device, before)
-                opened = self._open_one_way(device, wish, exchange)
+                device = find_device(
+                    self._backend.devices(), request.direction, request.device, previous
+                )
+                opened = self._open_first_accepted(device, request, make_callback)
             except DeviceError:
-                self._rest_if_idle()
+                self._terminate_if_idle()
                 raise
-            self._streams += 1
-            QUIET.__enter__()  # until close: what its thread prints when the device goes
+            self._open_streams += 1
+            # Until `close`, because the library's thread prints when the device vanishes.
+            STDERR_SILENCER.__enter__()
             return opened
 
-    def start(self, opened: Opened) -> None:
-        """Let the stream call back. Raises `DeviceError`."""
-        with self._turn, QUIET:
+    def start(self, opened: OpenStream) -> None:
+        """Start the callbacks of a stream.
+
+        Args:
+            opened: A stream from `open`.
+
+        Raises:
+            DeviceError: The device does not start.
+        """
+        with self._condition, STDERR_SILENCER:
             opened.stream.start()
 
-    def close(self, opened: Opened) -> None:
-        """Close the stream; once."""
-        with self._turn:
-            opened.stream.close()
-            self._streams -= 1
-            self._rest_if_idle()
-            QUIET.__exit__()
-            self._turn.notify_all()
+    def close(self, opened: OpenStream) -> None:
+        """Close a stream. Call this once for each stream.
 
-    def renew(self, bell: Event) -> None:
-        """Have the list read anew at the next `open`: all but the owner of `bell` are rung."""
-        with self._turn:
-            self._renewing = True
-            for other in self._bells - {bell}:
+        Args:
+            opened: A stream from `open`.
+        """
+        with self._condition:
+            opened.stream.close()
+            self._open_streams -= 1
+            self._terminate_if_idle()
+            STDERR_SILENCER.__exit__()
+            self._condition.notify_all()
+
+    def request_refresh(self, wake_up: Event) -> None:
+        """Request that the list of devices is read again at the next `open`.
+
+        Args:
+            wake_up: The event of the calling owner. The events of all other owners are set.
+        """
+        with self._condition:
+            self._refresh_pending = True
+            for other in self._wake_ups - {wake_up}:
                 other.set()
 
-    def join(self, bell: Event) -> None:
-        """`bell` rings when its owner is to close his stream and open it again."""
-        with self._turn:
-            self._bells.add(bell)
+    def register(self, wake_up: Event) -> None:
+        """Register an owner of a stream.
 
-    def leave(self, bell: Event) -> None:
-        with self._turn:
-            self._bells.discard(bell)
+        Args:
+            wake_up: An event that is set when the owner is to close its stream and open it again.
+        """
+        with self._condition:
+            self._wake_ups.add(wake_up)
 
-    def _renew_if_idle(self) -> None:
-        if not self._streams:
-            self._backend.renew()
+    def unregister(self, wake_up: Event) -> None:
+        """Remove an owner of a stream.
 
-    def _rest_if_idle(self) -> None:
-        if not self._streams:
-            self._backend.rest()
+        Args:
+            wake_up: The event that was registered.
+        """
+        with self._condition:
+            self._wake_ups.discard(wake_up)
 
-    def _open_one_way(
-        self, device: Device, wish: Wish, exchange: Callable[[Opening], Exchange]
-    ) -> Opened:
+    def _refresh_if_idle(self) -> None:
+        if not self._open_streams:
+            self._backend.refresh()
+
+    def _terminate_if_idle(self) -> None:
+        if not self._open_streams:
+            self._backend.terminate()
+
+    def _open_first_accepted(
+        self,
+        device: Device,
+        request: DeviceRequest,
+        make_callback: Callable[[DeviceOpening], AudioCallback],
+    ) -> OpenStream:
+        """Open the device with the first of the candidate formats that it accepts."""
         error = DeviceError("")
-        for rate_hz, channels in ways(device, wish.direction, wish.rate_hz, wish.channels):
-            block = round(wish.block_ms / 1000 * rate_hz)
-            opening = Opening(wish.direction, device, rate_hz, channels, block, wish.latency)
+        for rate_hz, channels in candidate_formats(
+            device, request.direction, request.rate_hz, request.channels
+        ):
+            block = round(request.block_ms / 1000 * rate_hz)
+            opening = DeviceOpening(
+                request.direction, device, rate_hz, channels, block, request.latency
+            )
             try:
-                return Opened(self._backend.open(opening, exchange(opening)), opening)
-            except DeviceError as refused:
-                if refused.hint:
+                return OpenStream(self._backend.open(opening, make_callback(opening)), opening)
+            except DeviceError as rejected:
+                if rejected.hint:  # not a matter of the format
                     raise
-                error = refused
-        raise refusal(
-            device, wish.direction, wish.rate_hz, wish.channels, self._backend, error
+                error = rejected
+        raise opening_error(
+            device, request.direction, request.rate_hz, request.channels, self._backend, error
         ) from error
 
 
 @functools.cache
-def sound_library(name: BackendName) -> Library:
-    """The process's one library of that name.
+def sound_library(name: BackendName) -> SoundLibrary:
+    """Return the one sound library of that name in the process.
 
-    Raises `DeviceError` if it is not installed, or PortAudio is not.
+    Args:
+        name: The backend.
+
+    Raises:
+        DeviceError: It is not installed, or PortAudio is not.
+        ConfigError: There is no such backend.
     """
     if name not in get_args(BackendName):
         raise ConfigError(
             f"There is no audio backend {name!r}.",
             hint=f"One of {', '.join(get_args(BackendName))}.",
         )
-    with QUIET:
+    with STDERR_SILENCER:
         try:
             if name == "pyaudio":
-                from .pyaudio_backend import PyAudio
+                from .pyaudio_backend import PyAudioBackend
 
-                return Library(PyAudio())
-            from .sounddevice_backend import SoundDevice
+                return SoundLibrary(PyAudioBackend())
+            from .sounddevice_backend import SoundDeviceBackend
 
-            return Library(SoundDevice())
+            return SoundLibrary(SoundDeviceBackend())
         except (ImportError, OSError) as error:
-            raise _missing(name, error) from error
+            raise _missing_library_error(name, error) from error
 
 
-def _missing(name: str, error: Exception) -> DeviceError:
+def _missing_library_error(name: str, error: Exception) -> DeviceError:
+    """Return the error for a library that cannot be imported, with the command that installs it."""
     if isinstance(error, ModuleNotFoundError):
         extra = "devices" if name == "sounddevice" else "pyaudio"
         return DeviceError(f"{name} is not installed.", hint=f"Run: {install_command(extra)}")
@@ -186,7 +250,7 @@ def _missing(name: str, error: Exception) -> DeviceError:
 
 
 def portaudio_hint() -> str:
-    """How PortAudio is installed on this system."""
+    """Return how to install PortAudio on this system."""
     if sys.platform == "darwin":
         return "Run: brew install portaudio"
     if sys.platform == "win32":
@@ -196,16 +260,17 @@ def portaudio_hint() -> str:
     except OSError:
         system = dict[str, str]()
     family = {system.get("ID", ""), *system.get("ID_LIKE", "").split()}
-    for names, command in _INSTALL.items():
+    for names, command in _INSTALL_COMMANDS.items():
         if family & set(names):
             return f"Run: {command}"
     return "Install your system's package of PortAudio (libportaudio2 or portaudio)."
 
 
-_INSTALL = {
+_INSTALL_COMMANDS = {
     ("debian", "ubuntu"): "sudo apt-get install libportaudio2",
     ("fedora", "rhel", "centos"): "sudo dnf install portaudio",
     ("arch",): "sudo pacman -S portaudio",
     ("suse", "opensuse"): "sudo zypper install libportaudio2",
     ("alpine",): "sudo apk add portaudio",
 }
+"""Command that installs PortAudio, by the identifiers of the Linux distributions."""

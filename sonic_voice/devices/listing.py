@@ -1,38 +1,51 @@
-"""Which device is meant, and what is said when it is none, several, or will not open."""
+"""Selection of a device, and errors for devices that are missing, ambiguous or do not open."""
 
 import difflib
 from collections.abc import Sequence
 
 from ..errors import DeviceError
-from .port import Backend, Device, Direction, Opening
+from .port import Backend, Device, DeviceOpening, Direction
 
-NOUN: dict[Direction, str] = {"input": "microphone", "output": "loudspeaker"}
+DEVICE_NOUNS: dict[Direction, str] = {"input": "microphone", "output": "loudspeaker"}
+"""Noun for a device of each direction, for messages."""
 
-FILES: dict[Direction, str] = {
+FILE_HINTS: dict[Direction, str] = {
     "input": "Without one, speak from a file: --input speech.wav.",
     "output": "Without one, write to a file: --output answer.wav.",
 }
+"""Hint for each direction on how to do without a device."""
 
-USUAL_RATES_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
+COMMON_RATES_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
+"""Sample rates, in Hz, that are tried in order to tell the user what a device accepts."""
 
 
-def found(
+def find_device(
     devices: Sequence[Device],
     direction: Direction,
     wanted: int | str | None,
-    before: Device | None = None,
+    previous: Device | None = None,
 ) -> Device:
-    """The device that `wanted` means: an index, a part of a name in any case, or the default.
+    """Return the device that is meant.
 
-    With `before` given it is that device, by its name, wherever in the list it is now; the
-    default, if it is gone. Raises `DeviceError`.
+    Args:
+        devices: The list of devices.
+        direction: The direction in which the device is to be used.
+        wanted: An index, a part of a name in upper or lower case, or None for the default device.
+        previous: A device that was lost. If it is given together with `wanted`, the device of the
+            same name is returned, wherever it is in the list now, or the default device if it is
+            gone.
+
+    Raises:
+        DeviceError: There is no such device, or several match.
     """
     usable = [device for device in devices if device.channels(direction)]
     if not usable:
-        raise DeviceError(f"There is no {NOUN[direction]} here.", hint=FILES[direction])
-    if before is not None and wanted is not None:
+        raise DeviceError(
+            f"There is no {DEVICE_NOUNS[direction]} here.", hint=FILE_HINTS[direction]
+        )
+    if previous is not None and wanted is not None:
         for device in usable:
-            if (device.name, device.host_api) == (before.name, before.host_api):
+            if (device.name, device.host_api) == (previous.name, previous.host_api):
                 return device
         wanted = None
     if wanted is None:
@@ -43,52 +56,64 @@ def found(
 
 
 def _by_index(usable: list[Device], direction: Direction, wanted: int) -> Device:
+    """Return the device with that index."""
     for device in usable:
         if device.index == wanted:
             return device
     raise DeviceError(
-        f"No {NOUN[direction]} has the number {wanted}.", hint=f"There are {_listed(usable)}."
+        f"No {DEVICE_NOUNS[direction]} has the number {wanted}.",
+        hint=f"There are {_list_devices(usable)}.",
     )
 
 
 def _by_name(usable: list[Device], direction: Direction, wanted: str) -> Device:
+    """Return the device whose name contains `wanted`."""
     text = wanted.casefold().strip()
     exact = [device for device in usable if device.name.casefold() == text]
-    partly = [device for device in usable if text in f"{device.name}, {device.host_api}".casefold()]
-    matches = exact or partly
-    if len(matches) > 1:  # the same thing by several interfaces: the one the system prefers
+    partial = [
+        device for device in usable if text in f"{device.name}, {device.host_api}".casefold()
+    ]
+    matches = exact or partial
+    if len(matches) > 1:  # one device on several interfaces: take the interface of the default
         preferred = {device.host_api for device in usable if device.is_default(direction)}
         matches = [device for device in matches if device.host_api in preferred] or matches
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise DeviceError(
-            f"{wanted!r} may be any of {len(matches)} {NOUN[direction]}s.",
-            hint=f"Say more of the name, or the number: {_listed(matches)}.",
+            f"{wanted!r} may be any of {len(matches)} {DEVICE_NOUNS[direction]}s.",
+            hint=f"Give more of the name, or the number: {_list_devices(matches)}.",
         )
     names = {device.name.casefold(): device.name for device in usable}
     near = difflib.get_close_matches(text, names, n=1, cutoff=0.5)
     question = f"Did you mean {names[near[0]]!r}? " if near else ""
     raise DeviceError(
-        f"No {NOUN[direction]} is called {wanted!r}.",
-        hint=f"{question}There are {_listed(usable)}.",
+        f"No {DEVICE_NOUNS[direction]} is called {wanted!r}.",
+        hint=f"{question}There are {_list_devices(usable)}.",
     )
 
 
-def ways(
+def candidate_formats(
     device: Device, direction: Direction, rate_hz: int | None, channels: int | None
 ) -> list[tuple[int, int]]:
-    """Rates and numbers of channels to try in turn: as asked for, or as the device prefers.
+    """Return the rates and numbers of channels with which to try to open a device, in order.
 
-    Two channels of many are enough: nobody has more ears.
+    A parameter that is None is chosen: the values that the device prefers come first. Of many
+    channels two are enough for speech.
+
+    Args:
+        device: The device.
+        direction: The direction in which it is opened.
+        rate_hz: The only rate to try, in Hz.
+        channels: The only number of channels to try.
     """
-    most = device.channels(direction)
+    max_channels = device.channels(direction)
     rates = [rate_hz] if rate_hz else [device.rate_hz, 48_000, 44_100]
-    numbers = [channels] if channels else [min(most, 2), most, 1]
-    return list(dict.fromkeys((rate, number) for rate in rates for number in numbers))
+    channel_counts = [channels] if channels else [min(max_channels, 2), max_channels, 1]
+    return list(dict.fromkeys((rate, count) for rate in rates for count in channel_counts))
 
 
-def refusal(
+def opening_error(
     device: Device,
     direction: Direction,
     rate_hz: int | None,
@@ -96,31 +121,43 @@ def refusal(
     backend: Backend,
     error: DeviceError,
 ) -> DeviceError:
-    """Why `device` does not open, `error` having said what the library thinks."""
-    name = f"The {NOUN[direction]} {device.name!r}"
-    most = device.channels(direction)
-    number = min(most, channels or 2)
-    rates = [rate for rate in USUAL_RATES_HZ if _takes(backend, device, direction, rate, number)]
-    asked = [f"{rate_hz} Hz"] if rate_hz else []
-    asked += [f"{channels} channel{'s' * (channels > 1)}"] if channels else []
-    if not asked or not rates:
+    """Return the error for a device that does not open, with the formats that it accepts.
+
+    Args:
+        device: The device.
+        direction: The direction in which it was opened.
+        rate_hz: The requested rate in Hz, or None.
+        channels: The requested number of channels, or None.
+        backend: The library, which is asked for the rates that the device accepts.
+        error: The last error of the library.
+    """
+    name = f"The {DEVICE_NOUNS[direction]} {device.name!r}"
+    max_channels = device.channels(direction)
+    count = min(max_channels, channels or 2)
+    rates = [rate for rate in COMMON_RATES_HZ if _supports(backend, device, direction, rate, count)]
+    requested = [f"{rate_hz} Hz"] if rate_hz else []
+    requested += [f"{channels} channel{'s' * (channels > 1)}"] if channels else []
+    if not requested or not rates:
         return DeviceError(
             f"{name} does not open. {error.message}",
-            hint=f"Does another program have it, and may this one? {FILES[direction]}",
+            hint="Is another program using it, or is this one not allowed to? "
+            f"{FILE_HINTS[direction]}",
         )
     return DeviceError(
-        f"{name} does not open with {' and '.join(asked)}. {error.message}",
-        hint=f"It takes {', '.join(map(str, rates))} Hz, and up to {most} channels. "
+        f"{name} does not open with {' and '.join(requested)}. {error.message}",
+        hint=f"It takes {', '.join(map(str, rates))} Hz, and up to {max_channels} channels. "
         "Or leave the choice to the device.",
     )
 
 
-def _takes(
+def _supports(
     backend: Backend, device: Device, direction: Direction, rate_hz: int, channels: int
 ) -> bool:
+    """Return whether the device accepts a format."""
     block = rate_hz // 100
-    return backend.takes(Opening(direction, device, rate_hz, channels, block, "low"))
+    return backend.supports(DeviceOpening(direction, device, rate_hz, channels, block, "low"))
 
 
-def _listed(devices: Sequence[Device]) -> str:
+def _list_devices(devices: Sequence[Device]) -> str:
+    """Return the devices as text, for a hint."""
     return "; ".join(map(str, devices))

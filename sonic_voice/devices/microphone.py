@@ -1,14 +1,16 @@
 """The microphone: a callback that copies, a bounded queue, a reader that converts.
 
-The device gives blocks and the reader gets chunks, as different as what they cost. A short block is
-a short wait in the device, and costs little; every chunk wakes the event loop, and with it all that
-is done for a chunk up to the network. So blocks are gathered in the device's thread, and what one
-read gives is what was gathered, with nothing left over to wait for the next: a filter that holds
-back 3 ms of each chunk would else delay all by a whole block.
+The device delivers blocks and the reader gets chunks, because their costs differ. A short block
+means a short wait in the device, and costs little. Every chunk wakes the event loop, and with it
+everything that is done for a chunk up to the network. Therefore blocks are collected in the
+device's thread, and one read returns exactly what was collected; nothing is left over to wait for
+the next read. Otherwise a filter that holds back 3 ms of each chunk would delay every chunk by a
+whole block.
 
-Two blocks of 20 ms in a chunk, and not two of 15, make a conversation cost a fifth less of the
-processor, and what is said 7 ms later, where the service takes 335 ms and more to notice that
-somebody speaks. It recommends about 32 ms, and takes longer ones (protocol reference 4).
+Two blocks of 20 ms in a chunk, instead of two of 15 ms, reduce the processor time of a conversation
+by a fifth. Speech is then sent 7 ms later, while the service takes 335 ms and more to notice that
+somebody speaks. The service recommends about 32 ms, and accepts longer chunks
+(protocol reference 4).
 """
 
 import asyncio
@@ -26,38 +28,41 @@ from ..audio.pcm import Resampler, from_pcm, to_pcm
 from ..audio.ports import INPUT_FORMAT
 from ..config import BYTES_PER_SAMPLE, AudioFormat
 from ..errors import ConfigError
-from .library import BackendName, Wish, sound_library
-from .port import Latency, Opening
-from .supervisor import Notice, Watch
+from .library import BackendName, DeviceRequest, sound_library
+from .port import DeviceOpening, Latency
+from .supervisor import NoticeHandler, Supervisor
 
-QUEUE_S = 2.0
-"""What a reader may be late by. Older speech than this no answer is wanted to."""
+QUEUE_LIMIT_S = 2.0
+"""Maximum audio queued for the reader, in seconds. When it is exceeded the oldest chunk is dropped:
+answering older speech is not useful."""
 
-ROUNDING_S = 0.001
-"""How much a chunk may be short of its length, since blocks are whole frames."""
+ROUNDING_TOLERANCE_S = 0.001
+"""Time by which a chunk may be shorter than requested, in seconds, since blocks are whole
+frames."""
 
-DEAF_S = 3.0
-"""Even a silent room has noise: this much of nothing but zeros is told to the user."""
+ALL_ZEROS_S = 3.0
+"""Length of a stretch of zeros that is reported to the user, in seconds. Even a silent room has
+noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class MicrophoneStats:
-    """How well the microphone was listened to."""
+    """Counts of what a microphone has lost."""
 
     dropped_s: float
-    """Seconds that were forgotten because nobody read them in time."""
+    """Seconds that were dropped because they were not read in time."""
     overruns: int
-    """Times the device lost samples because we did not take them in time."""
+    """Number of times the device lost samples because its callback came too late."""
     losses: int
-    """Times the device itself was lost."""
+    """Number of times the device itself was lost."""
 
     @property
     def advice(self) -> str:
-        """What to change, in a sentence; empty if nothing went wrong."""
+        """Sentence that says what to change; empty if nothing went wrong."""
         if self.overruns:
             return (
-                f"The microphone lost samples {self.overruns} times: take longer blocks or the "
-                "latency high."
+                f"The microphone lost samples {self.overruns} times: use longer blocks or a high "
+                "latency."
             )
         if self.dropped_s:
             return (
@@ -68,34 +73,29 @@ class MicrophoneStats:
 
 
 @dataclass(slots=True)
-class _Block:
-    """Samples as the device gives them: of one callback, then of as many as make a chunk."""
+class _Capture:
+    """Samples as the device delivers them: those of one callback, or of all that make a chunk."""
 
-    opening: Opening
+    opening: DeviceOpening
     pcm: bytes
     at_s: float
+    """Time at which the first sample was at the microphone, in seconds of `time.monotonic()`."""
     gap: bool = False
-    """Whether there was no device."""
+    """Whether there was no device, and the samples are silence in its place."""
 
     @property
     def length_s(self) -> float:
+        """Length in seconds."""
         return len(self.pcm) / (BYTES_PER_SAMPLE * self.opening.channels * self.opening.rate_hz)
 
 
 class Microphone:
     """A microphone as the user's side of a conversation, resampled to `format` and mixed to mono.
 
-    `device` is a number or a part of a name from `devices()`, None the default one. `rate_hz` and
-    `channels` are the device's own unless given. `block_ms` is what one callback brings, `chunk_ms`
-    what one read gives, in whole blocks; `latency` is asked of the device. `on_notice` is told,
-    from any thread and in a sentence, when the device is lost, is back, or gives nothing but zeros.
-
-    The device is open from construction on, which may take a second, and heard from the first
-    `read` on. `QUEUE_S` of it may wait for the next read; then the oldest is forgotten, and counted
-    in `stats`. A device that is lost is opened again, or the default one is, while silence flows.
-
-    Raises `DeviceError` at construction if the device does not open, `ConfigError` for numbers
-    that make no sense.
+    The device is open from construction on, which may take a second, and is captured from the first
+    `read` on. Up to `QUEUE_LIMIT_S` may wait for the next read; beyond that the oldest chunk is
+    dropped and counted in `stats`. A device that is lost is opened again, or the default device is,
+    while silence flows.
     """
 
     def __init__(
@@ -109,17 +109,36 @@ class Microphone:
         block_ms: float = 20,
         chunk_ms: float = 40,
         latency: Latency = "low",
-        on_notice: Notice | None = None,
+        on_notice: NoticeHandler | None = None,
     ) -> None:
+        """Open the device.
+
+        Args:
+            device: A number or a part of a name from `devices()`; None for the default device.
+            format: Format of the samples that `read` returns.
+            backend: The sound library.
+            rate_hz: Sample rate of the device, in Hz; its own if None.
+            channels: Number of channels of the device; its own if None.
+            block_ms: Length of one callback's block, in milliseconds, 1 to 100.
+            chunk_ms: Length of what one `read` returns, in milliseconds, rounded to whole blocks.
+            latency: Latency that is requested from the device.
+            on_notice: Called with a sentence, from any thread, when the device is lost, is back, or
+                delivers nothing but zeros.
+
+        Raises:
+            DeviceError: The device does not open.
+            ConfigError: A number is out of its range.
+        """
         if chunk_ms < 1:
-            raise ConfigError(f"A chunk of {chunk_ms:g} ms cannot be.", hint="At least 1 ms.")
-        wish = Wish("input", device, rate_hz, channels, block_ms, latency)
+            raise ConfigError(f"A chunk cannot last {chunk_ms:g} ms.", hint="Take at least 1 ms.")
+        request = DeviceRequest("input", device, rate_hz, channels, block_ms, latency)
         self.format = format
         self._chunk_s = chunk_ms / 1000
-        self._gathering = Lock()  # the device's thread and the watch's, when one follows the other
-        self._gathered: _Block | None = None
-        self._chunks: deque[_Block] = deque()
-        self._most_chunks = max(1, round(QUEUE_S / max(chunk_ms, block_ms) * 1000))
+        # Callbacks come from the device's thread, gaps from the supervisor's.
+        self._collect_lock = Lock()
+        self._collected: _Capture | None = None
+        self._chunks: deque[_Capture] = deque()
+        self._max_chunks = max(1, round(QUEUE_LIMIT_S / max(chunk_ms, block_ms) * 1000))
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._converter: _Converter | None = None
@@ -128,62 +147,65 @@ class Microphone:
         self._dropped_s = 0.0
         self._overruns = 0
         self._closed = False
-        self._notice = on_notice or _keep_quiet
-        self._watch = Watch(
+        self._on_notice = on_notice or _ignore_notice
+        self._supervisor = Supervisor(
             sound_library(backend),
-            wish,
-            self._hear,
-            on_gap=self._hear_nothing,
-            on_notice=self._notice,
+            request,
+            self._on_audio,
+            on_gap=self._on_gap,
+            on_notice=self._on_notice,
         )
-        self._watch.begin()
+        self._supervisor.start()
 
     @property
-    def opening(self) -> Opening:
-        """The device in use, its rate, channels and block."""
-        return self._watch.opening
+    def opening(self) -> DeviceOpening:
+        """The device in use, with its rate, channels and block."""
+        return self._supervisor.opening
 
     @property
     def done(self) -> bool:
-        """Never: a microphone may always say more."""
+        """False: a microphone may always deliver more."""
         return False
 
     def now(self) -> float:
-        """`time.monotonic()`."""
+        """Return `time.monotonic()`."""
         return time.monotonic()
 
     @property
     def chunk_began_s(self) -> float:
-        """When the first sample of the chunk read last was at the microphone.
+        """Time at which the first sample of the chunk that was read last was at the microphone.
 
         In seconds of `time.monotonic()`, from the device's own clock (PortAudio's
-        `inputBufferAdcTime`): the time line of `Speaker.sounded`.
+        `inputBufferAdcTime`). `Speaker.drain_played` uses the same time line.
         """
         return self._chunk_began_s
 
     @property
     def stats(self) -> MicrophoneStats:
         """The counts so far."""
-        return MicrophoneStats(self._dropped_s, self._overruns, self._watch.losses)
+        return MicrophoneStats(self._dropped_s, self._overruns, self._supervisor.losses)
 
     async def read(self) -> bytes:
-        """The next chunk when it has been heard, some `chunk_ms`; `b""` after `aclose()`.
+        """Return the next chunk, after some `chunk_ms`, or `b""` after `aclose()`.
 
-        Cancelling loses nothing. Belongs to one task and one event loop.
+        Cancelling loses nothing. This belongs to one task and one event loop.
         """
         self._loop = asyncio.get_running_loop()
         while not self._closed:
             if not self._chunks:
                 self._arrived.clear()
                 await self._arrived.wait()
-            elif pcm := self._take(self._chunks.popleft()):
+            elif pcm := self._convert(self._chunks.popleft()):
                 return pcm
         return b""
 
     async def aclose(self) -> None:
-        """Give the device back; `read` returns `b""` from then on. Never suspends. Repeatable."""
+        """Close the device; `read` returns `b""` from then on.
+
+        This never suspends, and may be repeated.
+        """
         self._closed = True
-        self._watch.close()
+        self._supervisor.close()
         self._arrived.set()
 
     async def __aenter__(self) -> Self:
@@ -199,70 +221,80 @@ class Microphone:
 
     # -- the device's thread ---------------------------------------------------------------------
 
-    def _hear(
-        self, opening: Opening, pcm: bytes, frames: int, offset_s: float, lapse: bool
+    def _on_audio(
+        self, opening: DeviceOpening, pcm: bytes, frames: int, offset_s: float, xrun: bool
     ) -> bytes:
-        self._overruns += lapse
-        self._gather(_Block(opening, pcm, time.monotonic() + offset_s))
+        """Collect a block; called in the device's thread."""
+        self._overruns += xrun
+        self._collect(_Capture(opening, pcm, time.monotonic() + offset_s))
         return b""
 
-    def _hear_nothing(self, gap_s: float) -> None:
-        opening = self._watch.opening
+    def _on_gap(self, gap_s: float) -> None:
+        """Collect silence for a time without a device; called in the supervisor's thread."""
+        opening = self._supervisor.opening
         silence = bytes(round(gap_s * opening.rate_hz) * opening.channels * BYTES_PER_SAMPLE)
-        self._gather(_Block(opening, silence, time.monotonic() - gap_s, gap=True))
+        self._collect(_Capture(opening, silence, time.monotonic() - gap_s, gap=True))
 
-    def _gather(self, block: _Block) -> None:
-        with self._gathering:
-            before, self._gathered = self._gathered, None
-            if before is not None and block.gap:
-                self._hand_over(before)
-            elif before is not None:
-                before.pcm += block.pcm
-                block = before
-            if block.gap or block.length_s >= self._chunk_s - ROUNDING_S:
-                self._hand_over(block)
+    def _collect(self, capture: _Capture) -> None:
+        """Append a block to the current chunk, and post the chunk when it is complete.
+
+        Silence for a gap is posted at once, as a chunk of its own.
+        """
+        with self._collect_lock:
+            collected, self._collected = self._collected, None
+            if collected is not None and capture.gap:
+                self._post(collected)
+            elif collected is not None:
+                collected.pcm += capture.pcm
+                capture = collected
+            if capture.gap or capture.length_s >= self._chunk_s - ROUNDING_TOLERANCE_S:
+                self._post(capture)
             else:
-                self._gathered = block
+                self._collected = capture
 
-    def _hand_over(self, chunk: _Block) -> None:
+    def _post(self, chunk: _Capture) -> None:
+        """Pass a chunk to the event loop, once there is a reader."""
         if self._loop is not None and not self._closed:
-            with suppress(RuntimeError):  # the loop is closed: nobody will read any more
-                self._loop.call_soon_threadsafe(self._queue, chunk)
+            with suppress(RuntimeError):  # the loop is closed, so nobody reads
+                self._loop.call_soon_threadsafe(self._enqueue, chunk)
 
     # -- the event loop --------------------------------------------------------------------------
 
-    def _queue(self, chunk: _Block) -> None:
-        if len(self._chunks) >= self._most_chunks:
+    def _enqueue(self, chunk: _Capture) -> None:
+        """Queue a chunk for the reader, dropping the oldest if the queue is full."""
+        if len(self._chunks) >= self._max_chunks:
             self._dropped_s += self._chunks.popleft().length_s
         self._chunks.append(chunk)
         self._arrived.set()
 
-    def _take(self, chunk: _Block) -> bytes:
+    def _convert(self, chunk: _Capture) -> bytes:
+        """Return a chunk in the reader's format, and note when it began."""
         if self._converter is None or self._converter.opening != chunk.opening:
             self._converter = _Converter(chunk.opening, self.format)
         pcm = self._converter.feed(chunk.pcm)
-        until_s = chunk.at_s + chunk.length_s - self._converter.held_s
-        self._chunk_began_s = until_s - self.format.seconds(len(pcm))
-        if self._zeros_s < DEAF_S and not chunk.gap:
-            self._listen_for_zeros(chunk)
+        end_s = chunk.at_s + chunk.length_s - self._converter.held_s
+        self._chunk_began_s = end_s - self.format.seconds(len(pcm))
+        if self._zeros_s < ALL_ZEROS_S and not chunk.gap:
+            self._check_for_zeros(chunk)
         return pcm
 
-    def _listen_for_zeros(self, block: _Block) -> None:
-        if block.pcm.count(0) < len(block.pcm):
-            self._zeros_s = DEAF_S  # it hears: never asked again
+    def _check_for_zeros(self, capture: _Capture) -> None:
+        """Notify the user once if the device delivers nothing but zeros from the beginning."""
+        if capture.pcm.count(0) < len(capture.pcm):
+            self._zeros_s = ALL_ZEROS_S  # there is a signal: stop checking
             return
-        self._zeros_s += block.length_s
-        if self._zeros_s >= DEAF_S:
-            self._notice(
-                f"The microphone {block.opening.device.name!r} gives nothing but zeros. Is it "
-                "muted, and may this program use it? (The system's privacy settings tell.)"
+        self._zeros_s += capture.length_s
+        if self._zeros_s >= ALL_ZEROS_S:
+            self._on_notice(
+                f"The microphone {capture.opening.device.name!r} gives nothing but zeros. Is it "
+                "muted, or is this program not allowed to use it? (See the privacy settings.)"
             )
 
 
 class _Converter:
-    """From a device's samples to mono at the rate of `format`."""
+    """A converter from a device's samples to mono at the rate of `format`."""
 
-    def __init__(self, opening: Opening, format: AudioFormat) -> None:
+    def __init__(self, opening: DeviceOpening, format: AudioFormat) -> None:
         self.opening = opening
         self._rate_hz = format.rate_hz
         self._resampler = Resampler(opening.rate_hz, format.rate_hz)
@@ -270,10 +302,15 @@ class _Converter:
 
     @property
     def held_s(self) -> float:
-        """Seconds that went in and have not come out yet."""
+        """Seconds of sound that went in and have not come out yet."""
         return self._frames_in / self.opening.rate_hz - self._samples_out / self._rate_hz
 
     def feed(self, pcm: bytes) -> bytes:
+        """Return the samples that are complete.
+
+        Args:
+            pcm: The next samples of the device, s16le, with its channels interleaved.
+        """
         channels = self.opening.channels
         sound = from_pcm(pcm)
         if channels > 1:
@@ -284,5 +321,5 @@ class _Converter:
         return to_pcm(converted)
 
 
-def _keep_quiet(_: str) -> None:
-    """Nobody wants to know."""
+def _ignore_notice(_: str) -> None:
+    """Do nothing: the owner did not ask for notices."""

@@ -1,7 +1,7 @@
-"""What is asked of a sound library, so that there can be two of them.
+"""The port of sound libraries, which allows two of them.
 
-A backend opens streams that call back from a thread of the library's own, which must never wait:
-an `Exchange` gets samples, copies, puts, and returns.
+A backend opens streams that call back from a thread of the library. That thread must never wait: an
+`AudioCallback` gets samples, copies them, puts them into a buffer and returns.
 """
 
 from collections.abc import Callable
@@ -9,39 +9,56 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 type Direction = Literal["input", "output"]
+"""The direction of a stream, as seen from the program: "input" is a microphone."""
 
 type Latency = Literal["low", "high"] | float
-"""What the device is asked to hold: its own idea of little or much, or seconds."""
+"""The latency that is requested from a device: its own low or high value, or a number of
+seconds."""
 
-type Exchange = Callable[[bytes, int, float, bool], bytes]
-"""Called for every block with what was heard (`b""` at an output), how many frames the block has,
-how many seconds from now its first sample is at the transducer (below 0: it was), and whether the
-device lost or lacked samples before it. Returns what is to sound (`b""` at an input). Samples are
-s16le, channels interleaved."""
+type AudioCallback = Callable[[bytes, int, float, bool], bytes]
+"""A function that is called for every block of a stream.
+
+Its arguments are the captured samples (`b""` at an output), the number of frames in the block, the
+seconds from now until the first of them is at the transducer (negative if it was there before), and
+whether the device lost or lacked samples before the block (an xrun). It returns the samples to play
+(`b""` at an input). Samples are s16le, with the channels interleaved.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One entry of the sound library's list."""
+    """An entry in the sound library's list of devices."""
 
     index: int
-    """Valid until the list is read anew."""
+    """Index in the list, valid until the list is read again."""
     name: str
+    """Name by which the system calls the device."""
     host_api: str
-    """The system's interface it is reached by: ALSA, Core Audio, Windows WASAPI."""
+    """Interface of the system through which the device is reached: ALSA, Core Audio, Windows
+    WASAPI."""
     inputs: int
-    """Most channels it records; 0 for none."""
+    """Maximum number of channels that it records; 0 if it does not record."""
     outputs: int
-    """Most channels it plays; 0 for none."""
+    """Maximum number of channels that it plays; 0 if it does not play."""
     rate_hz: int
-    """The rate it prefers."""
+    """Preferred sample rate, in Hz."""
     default_input: bool
     default_output: bool
 
     def channels(self, direction: Direction) -> int:
+        """Return the maximum number of channels in a direction.
+
+        Args:
+            direction: The direction.
+        """
         return self.inputs if direction == "input" else self.outputs
 
     def is_default(self, direction: Direction) -> bool:
+        """Return whether this is the default device in a direction.
+
+        Args:
+            direction: The direction.
+        """
         return self.default_input if direction == "input" else self.default_output
 
     def __str__(self) -> str:
@@ -49,32 +66,42 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """A device and how it is, or is to be, opened."""
+class DeviceOpening:
+    """A device and the settings with which it is, or is to be, opened."""
 
     direction: Direction
     device: Device
     rate_hz: int
+    """Sample rate of the stream, in Hz."""
     channels: int
-    block: int
-    """Frames of one callback."""
+    """Number of channels of the stream."""
+    block_frames: int
+    """Number of frames in a block, which is what one callback processes."""
     latency: Latency
+    """Requested latency."""
 
 
 class DeviceStream(Protocol):
-    """An open stream, not calling back yet."""
+    """An open stream, which does not call back before it is started."""
 
     @property
     def latency_s(self) -> float:
-        """What the library says the device holds, in seconds."""
+        """Latency of the device, in seconds, as the library reports it."""
         ...
 
     def start(self) -> None:
-        """Begin to call back. Raises `DeviceError`."""
+        """Begin to call back.
+
+        Raises:
+            DeviceError: The device does not start.
+        """
         ...
 
     def close(self) -> None:
-        """Stop at once and give the device back; no callback comes after. Never raises."""
+        """Stop at once and close the device.
+
+        No callback comes afterwards. This never raises.
+        """
         ...
 
 
@@ -82,31 +109,51 @@ class Backend(Protocol):
     """A sound library. Its owner makes one call at a time."""
 
     def devices(self) -> tuple[Device, ...]:
-        """The list as it was at the last `renew`."""
+        """Return the list of devices as it was at the last `refresh`."""
         ...
 
-    def takes(self, opening: Opening) -> bool:
-        """Whether the device would open so."""
+    def supports(self, opening: DeviceOpening) -> bool:
+        """Return whether a device would open with these settings.
+
+        Args:
+            opening: The device and its settings.
+        """
         ...
 
-    def open(self, opening: Opening, exchange: Exchange) -> DeviceStream:
-        """Raises `DeviceError` with the library's own words."""
+    def open(self, opening: DeviceOpening, callback: AudioCallback) -> DeviceStream:
+        """Open a device, without starting it.
+
+        Args:
+            opening: The device and its settings.
+            callback: The function that is called for every block, in a thread of the library.
+
+        Raises:
+            DeviceError: The device does not open. The message is the library's.
+        """
         ...
 
-    def renew(self) -> None:
-        """Read the list anew. Only while no stream is open."""
+    def refresh(self) -> None:
+        """Read the list of devices again. Call this only while no stream is open."""
         ...
 
-    def rest(self) -> None:
-        """No stream is open, nothing is wanted: let go of what would be in others' way."""
+    def terminate(self) -> None:
+        """Release what could be in the way of other programs.
+
+        This is called when no stream is open and none is wanted.
+        """
         ...
 
 
 def until_transducer_s(now_s: float, then_s: float, latency_s: float) -> float:
-    """Seconds until a block's sample is at the transducer, from the stream's own two times.
+    """Return the seconds until a block's first sample is at the transducer.
 
-    Not every system fills them in, and then not from the first block on: both are 0, or equal.
-    What the stream says of its `latency_s` (below 0 for an input) stands in for them.
+    Not every system fills in the two times of a stream, and those that do may not do so from the
+    first block on: then both are 0, or equal, and the latency is returned instead.
+
+    Args:
+        now_s: The stream's time of the callback, in seconds.
+        then_s: The stream's time at which the sample is at the transducer, in seconds.
+        latency_s: The latency that the stream reports, in seconds; negative for an input.
     """
     distance_s = then_s - now_s
     return distance_s if then_s and distance_s * latency_s > 0 else latency_s

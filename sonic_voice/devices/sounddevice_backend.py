@@ -1,4 +1,4 @@
-"""The sound library through `sounddevice`: raw callback streams, no NumPy in the callback."""
+"""The sound library through `sounddevice`: raw callback streams, without NumPy in the callback."""
 
 import importlib
 from collections.abc import Generator
@@ -6,17 +6,24 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import DeviceError
-from .port import Device, DeviceStream, Exchange, Opening, until_transducer_s
+from .port import AudioCallback, Device, DeviceOpening, DeviceStream, until_transducer_s
 
 
-class SoundDevice:
-    """See `port.Backend`. Raises `ImportError` or, without the C library, `OSError`."""
+class SoundDeviceBackend:
+    """The `sounddevice` backend; see `port.Backend`."""
 
     def __init__(self) -> None:
-        # By name: it has no types, and a check of types must not depend on what is installed.
+        # Imported by name: it has no types, and a type check must not depend on what is installed.
+        """Import the library.
+
+        Raises:
+            ImportError: `sounddevice` is not installed.
+            OSError: The C library is not installed.
+        """
         self._library: Any = importlib.import_module("sounddevice")
 
     def devices(self) -> tuple[Device, ...]:
+        """See `Backend`."""
         library = self._library
         apis = [api["name"] for api in library.query_hostapis()]
         default_input, default_output = library.default.device
@@ -34,12 +41,13 @@ class SoundDevice:
             for entry in library.query_devices()
         )
 
-    def takes(self, opening: Opening) -> bool:
-        ask = self._library.check_input_settings
+    def supports(self, opening: DeviceOpening) -> bool:
+        """See `Backend`."""
+        check = self._library.check_input_settings
         if opening.direction == "output":
-            ask = self._library.check_output_settings
+            check = self._library.check_output_settings
         try:
-            ask(
+            check(
                 device=opening.device.index,
                 channels=opening.channels,
                 dtype="int16",
@@ -49,60 +57,69 @@ class SoundDevice:
             return False
         return True
 
-    def open(self, opening: Opening, exchange: Exchange) -> DeviceStream:
-        with self._refusal():
-            return _Stream(self._library, opening, exchange)
+    def open(self, opening: DeviceOpening, callback: AudioCallback) -> DeviceStream:
+        """See `Backend`."""
+        with self._mapped_errors():
+            return _SoundDeviceStream(self._library, opening, callback)
 
-    def renew(self) -> None:
-        # Private, and the only way: the list is read when PortAudio is initialised.
-        with self._refusal():
+    def refresh(self) -> None:
+        # Private functions, and the only way: PortAudio reads the list when it is initialized.
+        """See `Backend`."""
+        with self._mapped_errors():
             self._library._terminate()
             self._library._initialize()
 
-    def rest(self) -> None:
-        """The module is initialised when it is imported, and others may count on it."""
+    def terminate(self) -> None:
+        """Do nothing: the module is initialized on import, and other users may rely on that."""
 
     @contextmanager
-    def _refusal(self) -> Generator[None]:
+    def _mapped_errors(self) -> Generator[None]:
+        """Raise errors of the library as `DeviceError`."""
         try:
             yield
         except (ValueError, self._library.PortAudioError) as error:
             raise DeviceError(f"The sound library says: {error}.") from error
 
 
-class _Stream:
-    def __init__(self, library: Any, opening: Opening, exchange: Exchange) -> None:
+class _SoundDeviceStream:
+    """A stream of `sounddevice`; see `port.DeviceStream`."""
+
+    def __init__(self, library: Any, opening: DeviceOpening, callback: AudioCallback) -> None:
         self._error: Any = library.PortAudioError
-        self._exchange = exchange
-        heard = opening.direction == "input"
-        kind = library.RawInputStream if heard else library.RawOutputStream
+        self._callback = callback
+        is_input = opening.direction == "input"
+        kind = library.RawInputStream if is_input else library.RawOutputStream
         self._stream: Any = kind(
             device=opening.device.index,
             samplerate=opening.rate_hz,
             channels=opening.channels,
             dtype="int16",
-            blocksize=opening.block,
+            blocksize=opening.block_frames,
             latency=opening.latency,
-            callback=self._heard if heard else self._sound,
+            callback=self._on_input if is_input else self._on_output,
         )
         self.latency_s: float = self._stream.latency
 
     def start(self) -> None:
+        """See `DeviceStream`."""
         try:
             self._stream.start()
         except self._error as error:
             raise DeviceError(f"The sound library says: {error}.") from error
 
     def close(self) -> None:
-        with suppress(self._error):  # of a device that is gone nothing more is wanted
+        """See `DeviceStream`."""
+        with suppress(self._error):  # the device may be gone
             self._stream.abort()
         with suppress(self._error):
             self._stream.close()
 
-    def _heard(self, heard: Any, frames: int, time: Any, status: Any) -> None:
+    def _on_input(self, captured: Any, frames: int, time: Any, status: Any) -> None:
+        """Pass captured samples to the callback; called by the library."""
         offset_s = until_transducer_s(time.currentTime, time.inputBufferAdcTime, -self.latency_s)
-        self._exchange(bytes(heard), frames, offset_s, bool(status.input_overflow))
+        self._callback(bytes(captured), frames, offset_s, bool(status.input_overflow))
 
-    def _sound(self, sound: Any, frames: int, time: Any, status: Any) -> None:
+    def _on_output(self, output: Any, frames: int, time: Any, status: Any) -> None:
+        """Fill the library's buffer with the callback's samples; called by the library."""
         offset_s = until_transducer_s(time.currentTime, time.outputBufferDacTime, self.latency_s)
-        sound[:] = self._exchange(b"", frames, offset_s, bool(status.output_underflow))
+        output[:] = self._callback(b"", frames, offset_s, bool(status.output_underflow))

@@ -1,12 +1,12 @@
-"""The loudspeaker: a callback that pulls from a playout buffer, and what is known of its sound.
+"""The loudspeaker: a callback that pulls from a playout buffer, and the times of what it played.
 
-From `flush` to silence there are at most one block that was just pulled, what the device holds, and
-the fade: 10 + 20 + 5 ms with blocks of 10 ms and low latency, 35 in all. Blocks of 20 ms double the
-first two.
+After `flush`, at most three things still sound: one block that was just pulled, what the device
+holds, and the fade. These are 10 + 20 + 5 ms with blocks of 10 ms and low latency, 35 ms in all.
+Blocks of 20 ms double the first two.
 
-What was pulled has not been heard: it lies in the device for its latency. The device tells with
-every block when it will be at the loudspeaker (PortAudio's `outputBufferDacTime`), and by that
-clock `played_ms` counts and `sounded` is dated.
+What was pulled has not been heard yet: it stays in the device for its latency. The device reports
+with every block when the block will be at the loudspeaker (PortAudio's `outputBufferDacTime`).
+`played_ms` counts by that clock, and `drain_played` is dated by it.
 """
 
 import asyncio
@@ -21,51 +21,55 @@ from ..audio.playout import PlayoutBuffer, PlayoutStats, Prebuffer
 from ..audio.ports import OUTPUT_FORMAT
 from ..config import BYTES_PER_SAMPLE, AudioFormat
 from ..errors import OrderError
-from .library import BackendName, Wish, sound_library
-from .port import Latency, Opening
-from .supervisor import Notice, Watch
+from .library import BackendName, DeviceRequest, sound_library
+from .port import DeviceOpening, Latency
+from .supervisor import NoticeHandler, Supervisor
 
-FAR_END_S = 2.0
-"""What may wait in `sounded`. Older sound has no echo left in the room."""
+PLAYED_QUEUE_S = 2.0
+"""Maximum length of the blocks that wait for `drain_played`, in seconds. Older sound has no echo
+left in the room."""
 
-DUCK_MS = 30.0
-"""A ramp too slow to click and too fast to be missed."""
+DUCK_RAMP_MS = 30.0
+"""Duration of the ramp of a duck, in milliseconds: too slow to click and too fast to be missed."""
 
-CLOSING_S = 0.2
-"""Longest wait for the last fade at `aclose`."""
+CLOSING_TIMEOUT_S = 0.2
+"""Maximum time that `aclose` waits for the last fade, in seconds."""
 
 
-class Sounded(NamedTuple):
+class PlayedBlock(NamedTuple):
     """A block as the loudspeaker played it, silence included."""
 
     pcm: bytes
-    """s16le mono."""
+    """s16le mono samples."""
     rate_hz: int
+    """Sample rate, in Hz."""
     at_s: float
-    """When its first sample is at the loudspeaker, in seconds of `time.monotonic()`: some
+    """Time at which the first sample is at the loudspeaker, in seconds of `time.monotonic()`: some
     milliseconds after it was pulled."""
     gap: bool = False
-    """The device had run dry before: by how much this sounds later, it may tell only seconds
-    afterwards."""
+    """Whether the device had run dry before. It may take seconds until the times that it reports
+    include the resulting delay."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeakerStats:
-    """How well the loudspeaker was kept fed."""
+    """Counts of how well a loudspeaker was kept supplied."""
 
     playout: PlayoutStats
+    """Counts of the playout buffer."""
     underruns: int
-    """Times the device had nothing to play, in the middle of a turn, because we were late."""
+    """Number of times the device had nothing to play in the middle of a turn, because its callback
+    came too late."""
     losses: int
-    """Times the device itself was lost."""
+    """Number of times the device itself was lost."""
 
     @property
     def advice(self) -> str:
-        """What to change, in a sentence; empty if nothing went wrong."""
+        """Sentence that says what to change; empty if nothing went wrong."""
         if self.underruns:
             return (
-                f"The loudspeaker ran dry {self.underruns} times: take blocks of 20 ms or the "
-                "latency high."
+                f"The loudspeaker ran dry {self.underruns} times: use blocks of 20 ms or a high "
+                "latency."
             )
         if self.playout.underruns:
             return (
@@ -78,16 +82,10 @@ class SpeakerStats:
 class Speaker:
     """A loudspeaker as the listener's side of a conversation, playing `format` on all channels.
 
-    `device` is a number or a part of a name from `devices()`, None the default one. `rate_hz` and
-    `channels` are the device's own unless given; what is played is resampled before it is queued.
-    `block_ms` is what one callback takes, `latency` is asked of the device. `on_notice` is told,
-    from any thread and in a sentence, when the device is lost and when it is back.
+    It plays, silence at first, from construction on, which may take a second. A device that is lost
+    is opened again, or the default device is; the queued sound waits for it.
 
-    It sounds, with silence, from construction on, which may take a second. A device that is lost
-    is opened again, or the default one is; what was to be said waits for it.
-
-    Raises `DeviceError` at construction if the device does not open, `ConfigError` for numbers
-    that make no sense. All but construction belongs to one thread.
+    Everything but construction belongs to one thread.
     """
 
     def __init__(
@@ -100,43 +98,70 @@ class Speaker:
         channels: int | None = None,
         block_ms: float = 10,
         latency: Latency = "low",
-        on_notice: Notice | None = None,
+        on_notice: NoticeHandler | None = None,
     ) -> None:
-        wish = Wish("output", device, rate_hz, channels, block_ms, latency)
+        """Open the device and start playing.
+
+        Args:
+            device: A number or a part of a name from `devices()`; None for the default device.
+            format: Format of the samples that `play` takes. They are resampled before they are
+                queued.
+            backend: The sound library.
+            rate_hz: Sample rate of the device, in Hz; its own if None.
+            channels: Number of channels of the device; its own if None.
+            block_ms: Length of one callback's block, in milliseconds, 1 to 100.
+            latency: Latency that is requested from the device.
+            on_notice: Called with a sentence, from any thread, when the device is lost and when it
+                is back.
+
+        Raises:
+            DeviceError: The device does not open.
+            ConfigError: A number is out of its range.
+        """
+        request = DeviceRequest("output", device, rate_hz, channels, block_ms, latency)
         self.format = format
         self._turn: int | None = None
         self._resampler = Resampler(format.rate_hz, format.rate_hz)
-        self._far_end: deque[Sounded] = deque(maxlen=round(FAR_END_S * 1000 / block_ms))
+        self._played_blocks: deque[PlayedBlock] = deque(
+            maxlen=round(PLAYED_QUEUE_S * 1000 / block_ms)
+        )
         self._pulled_until_s = 0.0
         self._underruns = 0
         self._closed = False
-        self._watch = Watch(
+        self._supervisor = Supervisor(
             sound_library(backend),
-            wish,
-            self._sound,
-            on_gap=_let_pass,
-            on_notice=on_notice or _keep_quiet,
+            request,
+            self._on_audio,
+            on_gap=_ignore_gap,
+            on_notice=on_notice or _ignore_notice,
         )
-        own = AudioFormat(self._watch.opening.rate_hz)
+        own = AudioFormat(self._supervisor.opening.rate_hz)
         self._buffer = PlayoutBuffer(own, prebuffer=Prebuffer())
-        self._tap = _Tap(self._buffer, own.rate_hz)
-        self._watch.begin()
+        self._rate_adapter = _RateAdapter(self._buffer, own.rate_hz)
+        self._supervisor.start()
 
     @property
-    def opening(self) -> Opening:
-        """The device in use, its rate, channels and block."""
-        return self._watch.opening
+    def opening(self) -> DeviceOpening:
+        """The device in use, with its rate, channels and block."""
+        return self._supervisor.opening
 
     @property
     def stats(self) -> SpeakerStats:
         """The counts so far."""
-        return SpeakerStats(self._buffer.stats, self._underruns, self._watch.losses)
+        return SpeakerStats(self._buffer.stats, self._underruns, self._supervisor.losses)
 
     def play(self, turn: int, pcm: bytes) -> None:
-        """Append `pcm` of `turn`. Never blocks.
+        """Queue samples of a turn. This never blocks.
 
-        The last 3 ms of a turn, its resampler's, are not heard. Raises `AudioError` on half a
-        sample, `OrderError` if closed.
+        The last 3 ms of a turn, which its resampler holds back, are not played.
+
+        Args:
+            turn: Number of the turn.
+            pcm: s16le mono samples in `format`.
+
+        Raises:
+            AudioError: `pcm` ends inside a sample.
+            OrderError: The speaker is closed.
         """
         if self._closed:
             raise OrderError("The sink is closed.", hint="Play before aclose().")
@@ -146,55 +171,71 @@ class Speaker:
         self._buffer.play(turn, self._resampler.feed(pcm))
 
     def flush(self) -> None:
-        """Silence what is sounding, after a fade, and forget what waits. Ends a duck."""
+        """Fade out what is playing and discard what is queued. This ends a duck."""
         self._buffer.flush()
         self._turn = None
 
-    def duck(self, gain: float = 0.25, ramp_ms: float = DUCK_MS) -> None:
-        """Go down to `gain` (1: full level) over `ramp_ms`, whatever sounds, now or later."""
+    def duck(self, gain: float = 0.25, ramp_ms: float = DUCK_RAMP_MS) -> None:
+        """Change to a lower level, for what is playing now and for what is played later.
+
+        Args:
+            gain: Factor of the full level, 0 to 1.
+            ramp_ms: Duration of the transition, in milliseconds.
+        """
         self._buffer.duck(gain, ramp_ms)
 
-    def release(self, ramp_ms: float = 4 * DUCK_MS) -> None:
-        """Come back from a duck to full level over `ramp_ms`."""
+    def release(self, ramp_ms: float = 4 * DUCK_RAMP_MS) -> None:
+        """Return from a duck to the full level.
+
+        Args:
+            ramp_ms: Duration of the transition, in milliseconds.
+        """
         self._buffer.duck(1.0, ramp_ms)
 
     def played_ms(self, turn: int) -> int:
-        """How much of `turn` has left the loudspeaker, in milliseconds, by the device's clock.
+        """Return how much of a turn has left the loudspeaker, by the device's clock.
 
-        Right after a flush that many will have been heard, and what lay in the device and the
-        fade: some 30 ms more.
+        Right after a flush, some 30 ms more than the result will have been heard in the end: what
+        is still in the device, and the fade.
+
+        Args:
+            turn: Number of the turn.
+
+        Returns:
+            Milliseconds.
         """
-        return self._buffer.played_ms(turn, late=self._late)
+        return self._buffer.played_ms(turn, late=self._samples_in_device)
 
     @property
     def pending_s(self) -> float:
-        """Seconds that have not left the loudspeaker yet."""
-        return self._buffer.unheard_s(self._late)
+        """Seconds of sound that have not left the loudspeaker yet."""
+        return self._buffer.unheard_s(self._samples_in_device)
 
-    def sounded(self) -> list[Sounded]:
-        """What the device was given since the last call, oldest first, for an echo canceller.
+    def drain_played(self) -> list[PlayedBlock]:
+        """Return the blocks that the device was given since the last call, for an echo canceller.
 
-        Without a gap but for the time a device was lost, or after more than `FAR_END_S` in which
-        nobody asked: then the oldest is forgotten. The dates tell.
+        They are in order of time, and without gaps except for the time in which a device was lost,
+        or after more than `PLAYED_QUEUE_S` without a call: then the oldest blocks are dropped. The
+        times of the blocks show such a gap.
         """
-        blocks: list[Sounded] = []
-        while self._far_end:
-            blocks.append(self._far_end.popleft())
+        blocks: list[PlayedBlock] = []
+        while self._played_blocks:
+            blocks.append(self._played_blocks.popleft())
         return blocks
 
     async def aclose(self) -> None:
-        """Fade out what sounds and give the device back. May be repeated.
+        """Fade out and close the device. This may be repeated.
 
-        Cancelling it leaves out the fade.
+        Cancelling it skips the fade.
         """
         if self._closed:
             return
         self._closed = True
         self._buffer.flush()
         try:
-            await asyncio.sleep(min(self.pending_s, CLOSING_S))
+            await asyncio.sleep(min(self.pending_s, CLOSING_TIMEOUT_S))
         finally:
-            self._watch.close()
+            self._supervisor.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -208,27 +249,30 @@ class Speaker:
         await self.aclose()
 
     @property
-    def _late(self) -> int:
-        """Samples pulled that have not left the loudspeaker."""
+    def _samples_in_device(self) -> int:
+        """Number of pulled samples that have not left the loudspeaker."""
         late_s = max(0.0, self._pulled_until_s - time.monotonic())
         return round(late_s * self._buffer.format.rate_hz)
 
-    def _sound(
-        self, opening: Opening, heard: bytes, frames: int, offset_s: float, lapse: bool
+    def _on_audio(
+        self, opening: DeviceOpening, captured: bytes, frames: int, offset_s: float, xrun: bool
     ) -> bytes:
-        """The device's thread."""
-        if self._tap.rate_hz != opening.rate_hz:
-            self._tap = _Tap(self._buffer, opening.rate_hz)
+        """Return the next block, and note when it is played; called in the device's thread."""
+        if self._rate_adapter.rate_hz != opening.rate_hz:
+            self._rate_adapter = _RateAdapter(self._buffer, opening.rate_hz)
         at_s = time.monotonic() + offset_s
-        mono = self._tap.pull(frames)
+        mono = self._rate_adapter.pull(frames)
         self._pulled_until_s = at_s + frames / opening.rate_hz
-        self._underruns += lapse and self._buffer.pending_samples > 0
-        self._far_end.append(Sounded(mono, opening.rate_hz, at_s, gap=lapse))
-        return _on_all(opening.channels, mono)
+        self._underruns += xrun and self._buffer.pending_samples > 0
+        self._played_blocks.append(PlayedBlock(mono, opening.rate_hz, at_s, gap=xrun))
+        return _spread_over_channels(opening.channels, mono)
 
 
-class _Tap:
-    """Pulls from `buffer` at a device's rate: the buffer's own, but for one that came later."""
+class _RateAdapter:
+    """A reader of a playout buffer at the rate of a device that replaced the first one.
+
+    The first device has the buffer's own rate.
+    """
 
     def __init__(self, buffer: PlayoutBuffer, rate_hz: int) -> None:
         self.rate_hz = rate_hz
@@ -237,6 +281,11 @@ class _Tap:
         self._ready = bytearray()
 
     def pull(self, frames: int) -> bytes:
+        """Return the next samples.
+
+        Args:
+            frames: Number of samples, at `rate_hz`.
+        """
         if self.rate_hz == self._buffer.format.rate_hz:
             return self._buffer.pull(frames)
         step = max(1, frames * self._buffer.format.rate_hz // self.rate_hz)
@@ -248,9 +297,16 @@ class _Tap:
         return pcm
 
 
-def _on_all(channels: int, mono: bytes) -> bytes:
-    """The same samples on every channel, by slices: a thread that has just woken up pays three
-    times as much for a call of NumPy."""
+def _spread_over_channels(channels: int, mono: bytes) -> bytes:
+    """Return the samples repeated on every channel, interleaved.
+
+    Slices are used because a call of NumPy is three times as slow in a thread that has just woken
+    up.
+
+    Args:
+        channels: Number of channels.
+        mono: s16le mono samples.
+    """
     if channels == 1:
         return mono
     pcm = bytearray(channels * len(mono))
@@ -261,9 +317,9 @@ def _on_all(channels: int, mono: bytes) -> bytes:
     return bytes(pcm)
 
 
-def _let_pass(_: float) -> None:
-    """What is to be heard waits for the device."""
+def _ignore_gap(_: float) -> None:
+    """Do nothing: the queued sound waits for the device."""
 
 
-def _keep_quiet(_: str) -> None:
-    """Nobody wants to know."""
+def _ignore_notice(_: str) -> None:
+    """Do nothing: the owner did not ask for notices."""

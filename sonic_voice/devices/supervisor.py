@@ -1,12 +1,13 @@
-"""One device kept alive: opened, watched, and opened again when it is lost.
+"""The supervisor of a device: it opens a device, notices when it is lost, and opens it again.
 
-Libraries do not agree on how they tell that a device has gone: some end the stream, some stop
-calling, some call on with zeros. What all have in common is that sound comes in time. So a device
-is lost when it has not called back for `STALL_S`; then it is closed and opened again, by its name
-or else the default one, until something calls back.
+Sound libraries do not agree on how they report that a device is gone: some end the stream, some
+stop calling back, some go on calling with zeros. What all of them have in common is that callbacks
+of a healthy device come in time. So a device is lost when it has not called back for
+`STALL_TIMEOUT_S`. Then it is closed and opened again, by its name or else the default device, until
+a device calls back.
 
-Each `Watch` has a thread of its own, which opens, sleeps, and closes: opening a device can take a
-second, and no event loop should wait for that. Who sleeps nearly always costs nothing.
+Each `Supervisor` has a thread of its own, which opens, sleeps and closes: opening a device can take
+a second, and no event loop should wait for that. A thread that sleeps nearly always costs nothing.
 """
 
 import atexit
@@ -17,187 +18,234 @@ from threading import Event, Thread
 
 from ..config import BYTES_PER_SAMPLE
 from ..errors import DeviceError
-from .library import Library, Opened, Wish
-from .listing import NOUN
-from .port import Exchange, Opening
+from .library import DeviceRequest, OpenStream, SoundLibrary
+from .listing import DEVICE_NOUNS
+from .port import AudioCallback, DeviceOpening
 
-STALL_S = 0.5
-"""Blocks last 10 or 20 ms: this is 25 of them missing, and longer than any pause of the system."""
+STALL_TIMEOUT_S = 0.5
+"""Time without a callback after which a device is lost, in seconds. Blocks last 10 or 20 ms: this
+is 25 missing blocks, and longer than any pause of the system."""
 
-START_S = 3.0
-"""How long the first block may take: a Bluetooth headset changes its mode first."""
+START_TIMEOUT_S = 3.0
+"""Maximum time until the first callback, in seconds. A Bluetooth headset changes its mode first."""
 
-STEADY_S = 0.2
-"""A device that calls for longer than this is back: an output's first blocks only fill it up."""
+STEADY_AFTER_S = 0.2
+"""Time, in seconds, for which a device must have called back to count as working. The first blocks
+of an output only fill it up."""
 
 RETRY_S = 0.5
-"""Between two tries to open a lost device."""
+"""Time between two attempts to open a lost device, in seconds."""
 
-TICK_S = 0.05
-"""How often the time without a device is accounted for."""
+GAP_TICK_S = 0.05
+"""Interval at which the time without a device is reported, in seconds."""
 
-EAGER, RARELY = (2, 4, 8), 16
-"""Tries that have the list of devices read anew, which interrupts the other device: at 0.5, 1.5
-and 3.5 s, then every 8 s. The first try goes without: `default` mostly leads elsewhere by then."""
+EARLY_REFRESH_TRIES = (2, 4, 8)
+"""Numbers of the attempts that have the list of devices read again, at 0.5, 1.5 and 3.5 s.
 
-type Notice = Callable[[str], None]
-"""Told, in a sentence for the user, what happened to a device. Called from any thread."""
+A refresh interrupts the other devices. The first attempt goes without one, because `default` mostly
+leads to another device by then.
+"""
 
-type Serve = Callable[[Opening, bytes, int, float, bool], bytes]
-"""An `Exchange` that is also told how the device is opened."""
+LATE_REFRESH_INTERVAL = 16
+"""Number of attempts between two later refreshes: one every 8 s."""
+
+type NoticeHandler = Callable[[str], None]
+"""A function that is called with a sentence for the user about what happened to a device.
+
+It may be called from any thread.
+"""
+
+type AudioHandler = Callable[[DeviceOpening, bytes, int, float, bool], bytes]
+"""An `AudioCallback` with one more argument, the first: the device and its settings."""
 
 
-class Watch:
-    """Opens what `wish` asks for and sees to it that `serve` goes on being called.
-
-    Raises `DeviceError` at construction if the device does not open. Nothing is called before
-    `begin`. `on_gap` is told the seconds for which no device was there, about every `TICK_S`.
-    """
+class Supervisor:
+    """A supervisor that opens the requested device and keeps `handler` being called."""
 
     def __init__(
         self,
-        library: Library,
-        wish: Wish,
-        serve: Serve,
+        library: SoundLibrary,
+        request: DeviceRequest,
+        handler: AudioHandler,
         *,
         on_gap: Callable[[float], None],
-        on_notice: Notice,
+        on_notice: NoticeHandler,
     ) -> None:
+        """Open the device, in the thread of the supervisor. Nothing is called before `start`.
+
+        Args:
+            library: The sound library.
+            request: The device and its settings.
+            handler: Called for every block, in a thread of the sound library.
+            on_gap: Called about every `GAP_TICK_S` with the seconds for which there was no device.
+            on_notice: Called when the device is lost and when it is back.
+
+        Raises:
+            DeviceError: The device does not open.
+        """
         self._library = library
-        self._wish = wish
-        self._serve = serve
+        self._request = request
+        self._handler = handler
         self._on_gap = on_gap
         self._on_notice = on_notice
-        self._bell = Event()  # closing, or the list of devices is to be read anew
-        self._begun = Event()
+        self._wake_up = Event()  # set to close the stream, or to reopen it
+        self._started = Event()
         self._closing = False
-        self._lost_name = ""  # what the device was called that is missing; empty: it is there
-        self._called_s: float | None = None  # time.monotonic() of the stream's last call
-        self._covered_s = 0.0  # up to when there was sound, or `on_gap` was told
+        self._lost_name = ""  # name of the lost device; empty while there is one
+        self._last_callback_s: float | None = None  # in seconds of time.monotonic()
+        self._covered_until_s = 0.0  # end of the sound and of the reported gaps
         self.losses = 0
-        """How often the device was lost."""
-        first: Future[Opening] = Future()
+        """Number of times the device was lost."""
+        first_opening: Future[DeviceOpening] = Future()
         self._thread = Thread(
-            target=self._run, args=(first,), name=f"sonic {NOUN[wish.direction]}", daemon=True
+            target=self._run,
+            args=(first_opening,),
+            name=f"sonic {DEVICE_NOUNS[request.direction]}",
+            daemon=True,
         )
         self._thread.start()
-        self.opening = first.result()
-        """The device in use and how it is opened; another one after a loss."""
-        atexit.register(self.close)  # a library that calls back into a dead interpreter crashes
+        self.opening = first_opening.result()
+        """The device in use and its settings; another one after a loss."""
+        atexit.register(self.close)  # a callback into a dead interpreter crashes
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Start the sound."""
-        self._begun.set()
+        self._started.set()
 
     def close(self) -> None:
-        """Give the device back; nothing is called after. May be repeated.
+        """Close the device. Nothing is called afterwards. This may be repeated.
 
-        Takes some milliseconds, or as long as an attempt to open it that is under way.
+        It takes some milliseconds, or as long as an attempt to open the device that is under way.
         """
         atexit.unregister(self.close)
         self._closing = True
-        self._begun.set()
-        self._bell.set()
+        self._started.set()
+        self._wake_up.set()
         self._thread.join()
 
-    def _run(self, first: Future[Opening]) -> None:
-        self._library.join(self._bell)
+    def _run(self, first_opening: Future[DeviceOpening]) -> None:
+        """Open the device, and open it again when it is lost or the list is refreshed."""
+        self._library.register(self._wake_up)
         try:
             opened = self._open()
         except BaseException as error:
-            self._library.leave(self._bell)
-            first.set_exception(error)
+            self._library.unregister(self._wake_up)
+            first_opening.set_exception(error)
             return
-        first.set_result(opened.opening)
-        self._begun.wait()
+        first_opening.set_result(opened.opening)
+        self._started.wait()
         tries = 0
+        # Each pass supervises an open stream to its end, and makes one attempt to open the next.
         while opened or not self._closing:
             if opened:
-                tries = 0 if self._stay(opened) else tries
+                tries = 0 if self._supervise_stream(opened) else tries
                 self._library.close(opened)
-                self._covered_s = self._called_s or self._covered_s
-            opened = None if self._closing else self._again(tries := tries + 1)
-        self._library.leave(self._bell)
+                self._covered_until_s = self._last_callback_s or self._covered_until_s
+            opened = None if self._closing else self._reopen(tries := tries + 1)
+        self._library.unregister(self._wake_up)
 
-    def _stay(self, opened: Opened) -> bool:
-        """Wait for as long as the stream lives. Whether it did at all."""
-        self._called_s = None
+    def _supervise_stream(self, opened: OpenStream) -> bool:
+        """Wait until the stream is lost, or is to be closed.
+
+        Returns:
+            Whether the stream worked, for longer than `STEADY_AFTER_S`.
+        """
+        self._last_callback_s = None
         began_s = time.monotonic()
-        self._covered_s = self._covered_s or began_s
+        self._covered_until_s = self._covered_until_s or began_s
         try:
             self._library.start(opened)
         except DeviceError:
-            self._lose(opened.opening)
+            self._report_loss(opened.opening)
             return False
         while True:
-            called_s, now = self._called_s, time.monotonic()
-            steady = called_s is not None and called_s - began_s > STEADY_S
+            last_callback_s, now = self._last_callback_s, time.monotonic()
+            steady = last_callback_s is not None and last_callback_s - began_s > STEADY_AFTER_S
             if steady and self._lost_name:
-                self._find(opened.opening)
-            if called_s is None:
-                self._account_for_gap()
-            due_s = began_s + START_S if called_s is None else called_s + STALL_S
+                self._report_recovery(opened.opening)
+            if last_callback_s is None:
+                self._report_gap()
+            due_s = (
+                began_s + START_TIMEOUT_S
+                if last_callback_s is None
+                else last_callback_s + STALL_TIMEOUT_S
+            )
             if now >= due_s:
-                self._lose(opened.opening)
+                self._report_loss(opened.opening)
                 return steady
-            if self._bell.wait(due_s - now if steady else TICK_S):
-                self._bell.clear()
+            if self._wake_up.wait(due_s - now if steady else GAP_TICK_S):
+                self._wake_up.clear()
                 return steady
 
-    def _again(self, number: int) -> Opened | None:
-        """The `number`-th try to have the device back."""
+    def _reopen(self, number: int) -> OpenStream | None:
+        """Make one attempt to open the lost device.
+
+        Args:
+            number: Number of the attempt since the loss, from 1 on.
+
+        Returns:
+            The stream, or None if the attempt failed.
+        """
         if number > 1:
-            self._rest()
-            if number in EAGER or number % RARELY == 0:
-                self._library.renew(self._bell)
-        self._account_for_gap()
+            self._wait_to_retry()
+            if number in EARLY_REFRESH_TRIES or number % LATE_REFRESH_INTERVAL == 0:
+                self._library.request_refresh(self._wake_up)
+        self._report_gap()
         try:
             return None if self._closing else self._open(self.opening)
         except DeviceError:
             return None
 
-    def _open(self, before: Opening | None = None) -> Opened:
-        opened = self._library.open(self._wish, before.device if before else None, self._exchange)
+    def _open(self, previous: DeviceOpening | None = None) -> OpenStream:
+        """Open the requested device or, after a loss, the previous one."""
+        opened = self._library.open(
+            self._request, previous.device if previous else None, self._make_callback
+        )
         self.opening = opened.opening
         return opened
 
-    def _exchange(self, opening: Opening) -> Exchange:
-        silence = bytes(opening.block * opening.channels * BYTES_PER_SAMPLE)
+    def _make_callback(self, opening: DeviceOpening) -> AudioCallback:
+        """Return a callback that notes the time of each call and passes it on to the handler."""
+        silence = bytes(opening.block_frames * opening.channels * BYTES_PER_SAMPLE)
 
-        def exchange(heard: bytes, frames: int, offset_s: float, lapse: bool) -> bytes:
-            self._called_s = time.monotonic()
+        def callback(captured: bytes, frames: int, offset_s: float, xrun: bool) -> bytes:
+            self._last_callback_s = time.monotonic()
             if self._lost_name and opening.direction == "output":
-                return silence  # what waits is not for a device that may not be there
-            return self._serve(opening, heard, frames, offset_s, lapse)
+                return silence  # the queued sound waits for a device that works
+            return self._handler(opening, captured, frames, offset_s, xrun)
 
-        return exchange
+        return callback
 
-    def _rest(self) -> None:
+    def _wait_to_retry(self) -> None:
+        """Wait for `RETRY_S`, or until `close` is called."""
         until_s = time.monotonic() + RETRY_S
         while not self._closing and (left_s := until_s - time.monotonic()) > 0:
-            self._account_for_gap()
-            if self._bell.wait(min(TICK_S, left_s)):
-                self._bell.clear()
+            self._report_gap()
+            if self._wake_up.wait(min(GAP_TICK_S, left_s)):
+                self._wake_up.clear()
 
-    def _account_for_gap(self) -> None:
+    def _report_gap(self) -> None:
+        """Report the time without a device since the last report."""
         now = time.monotonic()
-        self._on_gap(now - self._covered_s)
-        self._covered_s = now
+        self._on_gap(now - self._covered_until_s)
+        self._covered_until_s = now
 
-    def _lose(self, opening: Opening) -> None:
+    def _report_loss(self, opening: DeviceOpening) -> None:
+        """Count a loss and notify the user, once until the device is back."""
         if self._lost_name:
             return
         self.losses += 1
         self._lost_name = opening.device.name
-        meanwhile = {
+        consequence = {
             "input": "until it is back, the other side hears silence",
             "output": "what is said waits until it is back",
         }[opening.direction]
-        noun = NOUN[opening.direction]
-        self._on_notice(f"The {noun} {self._lost_name!r} has stopped; {meanwhile}.")
+        noun = DEVICE_NOUNS[opening.direction]
+        self._on_notice(f"The {noun} {self._lost_name!r} has stopped; {consequence}.")
 
-    def _find(self, opening: Opening) -> None:
-        name, noun = opening.device.name, NOUN[opening.direction]
+    def _report_recovery(self, opening: DeviceOpening) -> None:
+        """Notify the user that there is a device again."""
+        name, noun = opening.device.name, DEVICE_NOUNS[opening.direction]
         if name == self._lost_name:
             self._on_notice(f"The {noun} {name!r} is back.")
         else:

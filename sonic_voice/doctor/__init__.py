@@ -1,25 +1,33 @@
-"""Would talking work here? Every part that a conversation needs, looked at, with what to do.
+"""Checks of everything that a conversation needs, with the next step for each failure.
 
     async for finding in examine(Options()):
-        print(*lines(finding), sep="\\n")
+        print(*finding_lines(finding), sep="\\n")
 
-Findings are graded `ok`, `warning` (talking works, though not as well as it could) or `failure`
-(it would not). Checks run side by side, each with a deadline of its own, and none can hide another:
-one that breaks is itself a failure. What cannot be looked at because of a failure is not listed;
-that failure stands for it.
+A finding is graded `ok`, `warning` (talking works, though not as well as it could) or `failure`
+(talking does not work). The checks run concurrently, each with its own deadline, and an exception
+in one does not stop the others: it becomes a failure of that check. A part that cannot be checked
+because of an earlier failure is not listed.
 
-    installation   Python, and the SDK's packages against what this one asks for
-    account        region and model, by the catalog; credentials, from where and until when
+    installation   the versions of Python and of the required packages, the SDK's included
+    account        region and model, by the catalog; the source and the expiry of credentials
     service        TCP, TLS and HTTP/2 to the endpoint, proxies, the clock, a signature
-    sound          library, microphone, loudspeaker, and whether one hears the other
+    sound          sound library, microphone, loudspeaker, and echo between the two
     emulator       its engines, and a spoken turn with it
 
-Nothing here opens a stream to a model of the service, so nothing costs money (see `service`), and
-of credentials no more is ever shown than the last four letters of the key's id.
+No check opens a stream to a model of the service, so the checks cost nothing (see `service`). Of
+the credentials only the last four characters of the access key id are shown.
 """
 
-from .finding import Finding, Grade, as_json, lines, talking_works
+from .finding import Finding, Grade, finding_lines, findings_as_json, talking_works
 from .options import Options
 from .runner import examine
 
-__all__ = ["Finding", "Grade", "Options", "as_json", "examine", "lines", "talking_works"]
+__all__ = [
+    "Finding",
+    "Grade",
+    "Options",
+    "examine",
+    "finding_lines",
+    "findings_as_json",
+    "talking_works",
+]

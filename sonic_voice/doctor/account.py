@@ -1,5 +1,7 @@
-"""Who we are to AWS, as the SDK would find out: region, model, credentials. No network but that
-of a credential provider."""
+"""Check the AWS account as the SDK resolves it: region, model and credentials.
+
+The only network access is that of a credential provider.
+"""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -13,35 +15,46 @@ from .options import Options
 if TYPE_CHECKING:
     from ..bedrock.account import Account
 
-SHORT = timedelta(minutes=10)
-"""A stream lives for 8 minutes and is signed to its end by the credentials it began with."""
+EXPIRES_SOON = timedelta(minutes=10)
+"""Remaining lifetime of credentials below which a warning is given. A stream lives for 8 minutes
+and is signed until its end with the credentials it began with."""
 
-_SHOWN = 4
-"""How many letters of a key's id are shown. The rest says whose it is."""
+_KEY_ID_CHARACTERS = 4
+"""Number of characters at the end of an access key id that are shown; the rest is private."""
 
-_SOME_REGION = "us-east-1"
-"""For looking at credentials where no region is set."""
+_FALLBACK_REGION = "us-east-1"
+"""Region with which credentials are checked if no region is set."""
 
 _SET_BY = {"OVERRIDE": "--region", "ENV": "the environment", "PROFILE": "the AWS files"}
+"""Words for the SDK's names of the sources that a setting can have."""
 
 
-async def account(options: Options) -> AsyncIterator[Finding]:
-    """Region and model, then credentials."""
+async def check_account(options: Options) -> AsyncIterator[Finding]:
+    """Check region and model, then credentials.
+
+    Args:
+        options: The conversation to check for.
+
+    Yields:
+        Findings named `region and model` (`region` or `AWS settings` on failure) and
+        `credentials`.
+    """
     try:
         found = await resolve(options)
     except CredentialsError as error:
         yield failure("credentials", error)
         return
     except ConfigError as error:
+        # Without a region the credentials can still be checked; with broken settings they cannot.
         about_region = "region" in error.message
         yield failure("region" if about_region else "AWS settings", error)
         if not about_region:
             return
-        found = await resolve(options, _SOME_REGION)
+        found = await resolve(options, _FALLBACK_REGION)
     else:
-        yield _region(options.model, found)
+        yield _region_finding(options.model, found)
     try:
-        yield await _credentials(found)
+        yield await _credentials_finding(found)
     except ConfigError as error:
         yield failure("credentials", error)
     finally:
@@ -49,7 +62,15 @@ async def account(options: Options) -> AsyncIterator[Finding]:
 
 
 async def resolve(options: Options, region: str | None = None) -> "Account":
-    """The account that a conversation would use; to be closed. Raises `ConfigError`."""
+    """Return the account that a conversation would use. The caller closes it.
+
+    Args:
+        options: The conversation to check for.
+        region: The region to use instead of that of `options`.
+
+    Raises:
+        ConfigError: The settings or the credentials cannot be resolved.
+    """
     from ..bedrock.account import CREDENTIALS_TIMEOUT_S, Account
 
     return await Account.resolve(
@@ -61,8 +82,8 @@ async def resolve(options: Options, region: str | None = None) -> "Account":
     )
 
 
-def _region(model_id: str, account: "Account") -> Finding:
-    """Whether the model is offered in the region, as far as the catalog knows."""
+def _region_finding(model_id: str, account: "Account") -> Finding:
+    """Return whether the model is offered in the region, as far as the catalog knows."""
     region = account.config.region
     try:
         model = voice_model(model_id)
@@ -79,13 +100,17 @@ def _region(model_id: str, account: "Account") -> Finding:
     return Finding("region and model", "ok", f"{text}, set by {set_by}" if set_by else text)
 
 
-async def _credentials(account: "Account") -> Finding:
-    """Look the credentials up. Raises `ConfigError`."""
+async def _credentials_finding(account: "Account") -> Finding:
+    """Look up the credentials and report their source and expiry.
+
+    Raises:
+        ConfigError: There are no usable credentials.
+    """
     identity = await account.identity()
-    text = f"...{identity.access_key_id[-_SHOWN:]} from {account.origin}"
+    text = f"...{identity.access_key_id[-_KEY_ID_CHARACTERS:]} from {account.origin}"
     if identity.expiration is None:
         return Finding("credentials", "ok", f"{text}; they do not expire")
     text += f", until {identity.expiration.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    if identity.expiration - datetime.now(UTC) < SHORT:
+    if identity.expiration - datetime.now(UTC) < EXPIRES_SOON:
         return Finding("credentials", "warning", text, "Log in again: they are about to expire.")
     return Finding("credentials", "ok", text)

@@ -1,7 +1,8 @@
-"""One connection to the service and one unsigned request on it, to see how far that comes.
+"""Probe the connection to the service: connect, send one unsigned request, read its answer.
 
-The request is `GET /`, which names no operation: whatever the service answers, it starts nothing.
-The emulator answers 404. What counts is that there is an answer, in HTTP/2, and its date.
+The request is `GET /`, which names no operation and therefore starts nothing, whatever the service
+answers. The emulator answers 404. The probe succeeds if there is an answer in HTTP/2; the answer's
+date tells how far the clocks differ.
 """
 
 import asyncio
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
     from ..http2.tunnel import Tunnel
 
 DEADLINE_S = 10.0
-"""How long the answer may take, in seconds; a far region needs under one."""
+"""Maximum time to wait for the answer, in seconds; a distant region needs less than one."""
 
 _PORTS = {"https": 443, "http": 80}
+"""Default port of each URL scheme."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the service listens."""
+class ServiceAddress:
+    """The address at which the service listens."""
 
     scheme: str
     host: str
@@ -37,76 +39,91 @@ class Place:
 
     @property
     def authority(self) -> str:
+        """The value of the `:authority` header: host, and port unless it is the default one."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of a knock."""
+class ProbeResult:
+    """The result of a successful probe."""
 
     connected_ms: float
-    """From the first look for its name, or its proxy's, to the end of the TLS handshake."""
+    """Time from the start of the name lookup (of the service or of its proxy) to the end of the TLS
+    handshake, in milliseconds."""
     security: str
-    """The version of TLS; "no TLS" on loopback."""
-    ahead: timedelta | None
-    """How much later it is here than there, by the answer's date; None if it has none."""
+    """Version of TLS, or "no TLS" on loopback."""
+    clock_offset: timedelta | None
+    """Local time minus the service's time, by the date of the answer; None if it has no date."""
 
 
-def place(endpoint: str) -> Place:
-    """The place of a URL that `check_endpoint` has passed."""
-    parts = urlsplit(endpoint)
-    return Place(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
-
-
-async def knock(at: Place, tls: TlsContext | None, tunnel: "Tunnel | None" = None) -> Answer:
-    """Connect, ask, and hang up. Raises `NetworkError`.
+def address_of(endpoint: str) -> ServiceAddress:
+    """Return the address in a URL.
 
     Args:
-        at: Where the service listens.
-        tls: What to trust there; None: in clear.
-        tunnel: The way through a proxy; None: directly.
+        endpoint: A URL that `check_endpoint` has accepted.
+    """
+    parts = urlsplit(endpoint)
+    return ServiceAddress(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
+
+
+async def probe(
+    address: ServiceAddress, tls: TlsContext | None, tunnel: "Tunnel | None" = None
+) -> ProbeResult:
+    """Connect, send a request, wait for the answer, and close the connection.
 
     It connects and waits as a conversation does, so that both report a fault in the same words.
+    Cancelling it closes the connection.
+
+    Args:
+        address: The address of the service.
+        tls: The certificates to trust; None connects without TLS.
+        tunnel: The tunnel through a proxy; None connects directly.
+
+    Raises:
+        NetworkError: The connection or the request failed, or took too long.
     """
     from ..http2.dialing import dial
 
     began_s = asyncio.get_running_loop().time()
-    connection = await dial(at.host, at.port, lambda: _connection(at), tls=tls, tunnel=tunnel)
+    connection = await dial(
+        address.host, address.port, lambda: _connection(address), tls=tls, tunnel=tunnel
+    )
     connected_s = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(DEADLINE_S):
-            asked = datetime.now(UTC)
-            date = await _ask(connection, at)
-            answered = datetime.now(UTC)
+            sent = datetime.now(UTC)
+            date = await _request_date(connection, address)
+            received = datetime.now(UTC)
     except TimeoutError as error:
         raise DeadlineError(
-            f"{at} did not answer within {DEADLINE_S:g} s.",
+            f"{address} did not answer within {DEADLINE_S:g} s.",
             waited_s=DEADLINE_S,
-            hint="Check the endpoint, and what stands in between: a proxy, a firewall, a VPN.",
+            hint="Check the endpoint, and any proxy, firewall or VPN on the way to it.",
         ) from error
     finally:
         connection.close()
         await connection.closed
-    ahead = asked + (answered - asked) / 2 - date if date is not None else None
+    # The date is taken to be of the moment half-way between request and answer.
+    clock_offset = sent + (received - sent) / 2 - date if date is not None else None
     security = (connection.tls_version or "TLS") if tls is not None else "no TLS"
-    return Answer((connected_s - began_s) * 1000, security, ahead)
+    return ProbeResult((connected_s - began_s) * 1000, security, clock_offset)
 
 
-def _connection(at: Place) -> "H2Connection":
+def _connection(address: ServiceAddress) -> "H2Connection":
     from ..http2.connection import H2Connection
     from ..http2.keepalive import PING_S
 
-    return H2Connection(ping_s=PING_S, peer=str(at))
+    return H2Connection(ping_s=PING_S, peer=str(address))
 
 
-async def _ask(connection: "H2Connection", at: Place) -> datetime | None:
-    """The date of the answer to `GET /`, whatever else it says."""
+async def _request_date(connection: "H2Connection", address: ServiceAddress) -> datetime | None:
+    """Send `GET /` and return the date of the answer, whatever its status; None without one."""
     stream = connection.open_stream(
         [
             (":method", "GET"),
-            (":scheme", at.scheme),
-            (":authority", at.authority),
+            (":scheme", address.scheme),
+            (":authority", address.authority),
             (":path", "/"),
         ]
     )
@@ -115,7 +132,7 @@ async def _ask(connection: "H2Connection", at: Place) -> datetime | None:
         headers = dict(await stream.wait_headers())
     except ConnectionLost as error:
         if error.reason in {"reset", "goaway"}:
-            return None  # said in HTTP/2, too
+            return None  # this is an answer in HTTP/2, too
         raise
     try:
         date = parsedate_to_datetime(headers.get("date", ""))

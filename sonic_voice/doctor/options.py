@@ -1,4 +1,4 @@
-"""What the doctor is asked about: the conversation that somebody means to hold."""
+"""The options of the doctor: the conversation that is to work."""
 
 import os
 from dataclasses import dataclass
@@ -9,23 +9,25 @@ from ..catalog import DEFAULT_MODEL
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The same choices as those of `sonic-voice talk`."""
+    """The options of the doctor, with the meaning that they have for `sonic-voice talk`."""
 
     model: str = DEFAULT_MODEL
     region: str | None = None
-    """None: what the environment and the shared AWS files say; so for `profile`, `endpoint`."""
+    """AWS region. With None the environment and the shared AWS files decide; the same holds for
+    `profile` and `endpoint`."""
     profile: str | None = None
     endpoint: str | None = None
-    """The URL of another service, such as an emulator's."""
+    """URL of another service, such as an emulator's."""
     ca_file: str | os.PathLike[str] | None = None
-    """PEM file with the CAs to trust, instead of the environment's or the system's."""
+    """PEM file with the CAs to trust instead of those of the environment or the system."""
     proxy: str | None = None
-    """URL of a proxy for every endpoint, empty for none; None: what the environment says."""
+    """URL of a proxy for every endpoint, empty for none. With None the environment decides."""
     local: bool = False
-    """Talk to the built-in emulator: then it must work, and AWS is not looked at."""
+    """True for a conversation with the built-in emulator; AWS is not checked then."""
     audio: bool = True
-    """Whether the conversation is by microphone and loudspeaker."""
+    """True for a conversation with a microphone and a loudspeaker."""
     backend: Literal["sounddevice", "pyaudio"] = "sounddevice"
     microphone: int | str | None = None
-    """A number or a part of a name; None: the default one. So for `loudspeaker`."""
+    """Number of a device or part of its name; None is the default device. The same holds for
+    `loudspeaker`."""
     loudspeaker: int | str | None = None

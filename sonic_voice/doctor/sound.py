@@ -1,8 +1,15 @@
-"""Microphone and loudspeaker, each tried out, and whether the one hears the other.
+"""Check microphone and loudspeaker, and whether the microphone picks up the loudspeaker.
 
-A second of the room as it is; then a short rising tone, 0.6 s from 400 to 2,800 Hz, while the
-microphone goes on. The tone's shape is searched in what was heard (a matched filter, which finds it
-10 dB below noise of the same band), and compared with how much of that shape the room alone has.
+First one second of the room is recorded. Then a short rising tone, 0.6 s from 400 to 2,800 Hz, is
+played while the microphone goes on recording. A matched filter searches the recording for the tone,
+which it finds even 10 dB below noise of the same band. Its output is compared with that for the
+room alone:
+
+    g = max |(x * s)(lag)| / sum s^2        x: the recording (`heard`), s: the tone (`sought`),
+            lag                             *: cross-correlation, computed by FFT
+
+g is the gain of the tone on its way from the loudspeaker to the microphone (`echo_gain`); 1 means
+that it was recorded as loud as it was played.
 """
 
 import asyncio
@@ -25,31 +32,49 @@ if TYPE_CHECKING:
     from ..devices import Microphone, Speaker
 
 ROOM_S = 1.0
+"""Duration of the recording of the room without the tone, in seconds."""
+
 TONE_S = 0.6
+"""Duration of the tone, in seconds."""
+
 TONE_HZ = (400.0, 2800.0)
+"""Frequency of the tone at its start and at its end, in hertz."""
+
 TONE_LEVEL = 0.25
-"""-12 dB of full scale: to be heard and not to be jumped at."""
+"""Amplitude of the tone, -12 dB of full scale: audible without startling anyone."""
 
-AFTER_S = 0.7
-"""How long an echo is waited for after the tone: Bluetooth delays by up to 0.3 s each way."""
+ECHO_TAIL_S = 0.7
+"""Time that is recorded after the tone, in seconds: Bluetooth delays sound by up to 0.3 s in each
+direction."""
 
-PLAYED_BY_S = 3.0
-"""When a tone that has not been played is given up."""
+PLAYBACK_TIMEOUT_S = 3.0
+"""Maximum time to wait for the end of the tone after the recording, in seconds."""
 
-SETTLED_S = 0.1
-"""What the loudspeaker may be late by."""
+PLAYBACK_MARGIN_S = 0.1
+"""Time by which the loudspeaker may be late, in seconds."""
 
-HEARD_GAIN = 0.001
-"""-60 dB: what is heard of the tone more faintly than that no canceller is needed for."""
+AUDIBLE_ECHO_GAIN = 0.001
+"""Gain of an echo below which no echo cancellation is needed, -60 dB."""
 
-ABOVE_ROOM = 4.0
-"""How much more of the tone there must be than the room itself has, 12 dB."""
+ROOM_MARGIN_GAIN = 4.0
+"""Factor by which the gain with the tone must exceed that of the room alone to count as an echo,
+12 dB."""
 
 AEC_ENGINE = "pywebrtc_audio"
+"""Module whose presence tells that echo cancellation is installed."""
 
 
-async def sound(options: Options) -> AsyncIterator[Finding]:
-    """Library, microphone, loudspeaker, echo."""
+async def check_sound(options: Options) -> AsyncIterator[Finding]:
+    """Check the sound library, the microphone, the loudspeaker and the echo between them.
+
+    It plays a tone and records for some seconds.
+
+    Args:
+        options: The conversation to check for.
+
+    Yields:
+        Findings named `sound library`, `loudspeaker`, `microphone` and `echo`.
+    """
     from ..devices import Microphone, Speaker, devices
 
     try:
@@ -79,19 +104,19 @@ async def sound(options: Options) -> AsyncIterator[Finding]:
             stack.push_async_callback(speaker.aclose)
         except DeviceError as error:
             yield failure("loudspeaker", error)
-        room = await _heard(microphone, ROOM_S) if microphone is not None else b""
+        room = await _record(microphone, ROOM_S) if microphone is not None else b""
         heard = b""
         if speaker is not None:
             heard, played = await _play(speaker, microphone)
-            yield _loudspeaker(speaker, played=played)
+            yield _loudspeaker_finding(speaker, played=played)
         if microphone is not None:
-            yield _microphone(microphone, room, heard)
+            yield _microphone_finding(microphone, room, heard)
         if microphone is not None and heard.strip(b"\0"):
-            yield _echo(heard, room, microphone.format.rate_hz)
+            yield _echo_finding(heard, room, microphone.format.rate_hz)
 
 
-async def _heard(microphone: "Microphone", seconds: float) -> bytes:
-    """What the microphone hears for so long, from now on."""
+async def _record(microphone: "Microphone", seconds: float) -> bytes:
+    """Return the next `seconds` of the microphone, as PCM."""
     heard = bytearray()
     while len(heard) < microphone.format.size(seconds):
         heard += await microphone.read()
@@ -99,18 +124,30 @@ async def _heard(microphone: "Microphone", seconds: float) -> bytes:
 
 
 async def _play(speaker: "Speaker", microphone: "Microphone | None") -> tuple[bytes, bool]:
-    """Play the tone. What the microphone heard meanwhile, and whether all was played."""
+    """Play the tone.
+
+    Returns:
+        The PCM that the microphone recorded meanwhile, and whether all of the tone was played.
+    """
     from ..audio.pcm import to_pcm
 
     turn = 1
     speaker.play(turn, to_pcm(tone(speaker.format.rate_hz)))
-    heard = await _heard(microphone, TONE_S + AFTER_S) if microphone is not None else b""
-    await asyncio.sleep(min(speaker.pending_s + SETTLED_S, PLAYED_BY_S))
-    return heard, speaker.played_ms(turn) > 900 * TONE_S  # nearly all: clocks differ a little
+    heard = await _record(microphone, TONE_S + ECHO_TAIL_S) if microphone is not None else b""
+    await asyncio.sleep(min(speaker.pending_s + PLAYBACK_MARGIN_S, PLAYBACK_TIMEOUT_S))
+    # 90 % of the tone is enough, because the clocks of devices differ.
+    return heard, speaker.played_ms(turn) > 0.9 * 1000 * TONE_S
 
 
 def tone(rate_hz: int) -> "NDArray[np.float32]":
-    """The tone, with soft edges."""
+    """Return the samples of the tone, faded in and out.
+
+    Args:
+        rate_hz: Sample rate, in hertz.
+
+    Returns:
+        An array of floats between -1 and 1.
+    """
     import numpy as np
 
     at_s = np.arange(round(TONE_S * rate_hz)) / rate_hz
@@ -119,8 +156,13 @@ def tone(rate_hz: int) -> "NDArray[np.float32]":
     return (TONE_LEVEL * np.sin(phase) * np.hanning(len(at_s)) ** 0.5).astype(np.float32)
 
 
-def gain(pcm: bytes, rate_hz: int) -> float:
-    """How loud the tone is in `pcm`, relative to how it was played: 1 is just as loud."""
+def echo_gain(pcm: bytes, rate_hz: int) -> float:
+    """Return the gain of the tone in a recording; 1 is as loud as it was played.
+
+    Args:
+        pcm: The recording, mono s16le.
+        rate_hz: Its sample rate, in hertz.
+    """
     import numpy as np
 
     from ..audio.pcm import from_pcm
@@ -132,7 +174,7 @@ def gain(pcm: bytes, rate_hz: int) -> float:
 
 
 def _level_db(pcm: bytes) -> float:
-    """Its loudness, in dB of full scale."""
+    """Return the level of PCM, in dB of full scale."""
     import numpy as np
 
     from ..audio.pcm import from_pcm
@@ -140,41 +182,41 @@ def _level_db(pcm: bytes) -> float:
     return 10 * math.log10(float(np.square(from_pcm(pcm)).mean()) + 1e-12)
 
 
-def _loudspeaker(speaker: "Speaker", *, played: bool) -> Finding:
+def _loudspeaker_finding(speaker: "Speaker", *, played: bool) -> Finding:
     opening = speaker.opening
     if not played:
         return Finding(
             "loudspeaker",
             "failure",
-            f"{opening.device} takes no sound: a tone was not played.",
-            "Unplug and plug it, or choose another: sonic-voice devices",
+            f"{opening.device} plays no sound: a test tone was not played.",
+            "Reconnect it, or choose another one: sonic-voice devices",
         )
     how = f"{opening.rate_hz} Hz, {opening.channels} channels"
     return Finding("loudspeaker", "ok", f"{opening.device}: {how}; played a tone")
 
 
-def _microphone(microphone: "Microphone", room: bytes, heard: bytes) -> Finding:
+def _microphone_finding(microphone: "Microphone", room: bytes, heard: bytes) -> Finding:
     opening = microphone.opening
     if not (room + heard).strip(b"\0"):
         return Finding(
             "microphone",
             "failure",
             f"{opening.device} gives nothing but zeros.",
-            "Unmute it, let this program use it (privacy settings), and speak while this runs.",
+            "Unmute it, allow this program to use it (privacy settings), and speak meanwhile.",
         )
     how = f"{opening.rate_hz} Hz, {opening.channels} channels"
     level = f"{max(_level_db(room), -96):.0f} dB of full scale"
     return Finding("microphone", "ok", f"{opening.device}: {how}; the room is at {level}")
 
 
-def _echo(heard: bytes, room: bytes, rate_hz: int) -> Finding:
-    echo = gain(heard, rate_hz)
-    if echo < max(HEARD_GAIN, ABOVE_ROOM * gain(room, rate_hz)):
-        text = "the microphone does not hear the loudspeaker: headphones, or turned low"
+def _echo_finding(heard: bytes, room: bytes, rate_hz: int) -> Finding:
+    echo = echo_gain(heard, rate_hz)
+    if echo < max(AUDIBLE_ECHO_GAIN, ROOM_MARGIN_GAIN * echo_gain(room, rate_hz)):
+        text = "the microphone does not hear the loudspeaker: headphones, or a low volume"
         return Finding("echo", "ok", text)
     text = f"the microphone hears the loudspeaker, at {round(20 * math.log10(echo))} dB"
     if find_spec(AEC_ENGINE) is None:
         fix = f"Run: {install_command('echo')}, or wear headphones"
-        text += "; without echo cancellation it is shut while the model speaks."
+        text += "; without echo cancellation it is closed while the model speaks."
         return Finding("echo", "warning", text, fix)
     return Finding("echo", "ok", f"{text}; echo cancellation is installed: leave it on")

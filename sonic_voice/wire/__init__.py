@@ -1,15 +1,15 @@
-"""Sonic's JSON <-> typed records, both directions.
+"""Conversion between the service's JSON and typed records, in both directions.
 
-A *payload* is the UTF-8 JSON of one event, `{"event":{"<name>":{...}}}`: what stands inside the
-`bytes` member of one chunk of the event stream. JSON and base64 are known here and nowhere else.
+A *payload* is the UTF-8 JSON of one event, `{"event":{"<name>":{...}}}`: the content of the `bytes`
+member of one chunk of the event stream. Only this package handles JSON and base64.
 
-The client writes `Input` records and reads `Output` records; the emulator does the reverse, so
-each direction has an encoder and a decoder. A record carries what the wire carries, also where
-it may be wrong (a voice, a media type, a rate): judging values is the reader's business. What
-cannot be read at all raises `WireError`.
+The client encodes `Input` records and decodes `Output` records; the emulator does the reverse, so
+that each direction has an encoder and a decoder. A record carries the values of the wire, even
+where they may be wrong (a voice, a media type, a rate): its reader checks them. A payload that
+cannot be decoded at all raises `WireError`.
 
-On the wire `contentStart` is one event with many shapes. Here each shape is a record of its own,
-so that a text block with an audio format cannot be written down.
+On the wire, `contentStart` is one event with several shapes. Here each shape is a record of its
+own, so that a text block with an audio format cannot be expressed.
 
 Source: protocol reference, sections 2 (input) and 3 (output).
 """

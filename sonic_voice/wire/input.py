@@ -5,12 +5,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import WireError
-from .payload import JSON, PCM, TEXT, Body, base64, decoded, event, payload, pcm, text
+from .payload import (
+    JSON,
+    PCM,
+    TEXT,
+    Body,
+    decode_body,
+    decode_event,
+    encode_event,
+    encode_pcm,
+    pcm_field,
+    text_field,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionStart:
-    """First of all. None: the field is not sent (v1 knows no endpointing)."""
+    """`sessionStart`, the first event of a stream.
+
+    A field that is None is not sent (v1 has no endpointing).
+    """
 
     max_tokens: int | None = None
     top_p: float | None = None
@@ -20,23 +34,27 @@ class SessionStart:
 
 @dataclass(frozen=True, slots=True)
 class ToolDefinition:
-    """One `toolSpec`; `schema_json` is JSON Schema as a string (an object is refused)."""
+    """A `toolSpec`."""
 
     name: str
     description: str
     schema_json: str
+    """JSON schema of the arguments, as a string. The service refuses an object."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptStart:
-    """Second of all: voice, rate, tools. They cannot change later."""
+    """`promptStart`, the second event: voice, rate and tools, which cannot change later."""
 
     prompt: str
+    """Name of the prompt."""
     voice: str
+    """Id of the voice."""
     rate_hz: int
+    """Sample rate of the model's audio, in Hz."""
     tools: tuple[ToolDefinition, ...] = ()
     tool_choice: str = ""
-    """`auto`, `any`, or `tool:NAME`; empty: not sent."""
+    """`auto`, `any`, or `tool:NAME`. An empty value is not sent."""
     text_media: str = TEXT
     audio_media: str = PCM
     sample_bits: int = 16
@@ -45,22 +63,27 @@ class PromptStart:
 
 @dataclass(frozen=True, slots=True)
 class TextStart:
-    """`contentStart` of a text block: SYSTEM, SYSTEM_SPEECH, USER or ASSISTANT."""
+    """`contentStart` of a text block."""
 
     prompt: str
+    """Name of the prompt."""
     content: str
+    """Name of the content block."""
     role: str
+    """`SYSTEM`, `SYSTEM_SPEECH`, `USER` or `ASSISTANT`."""
     interactive: bool = False
+    """True for a turn of the user, false for the system prompt and the history."""
     media: str = TEXT
 
 
 @dataclass(frozen=True, slots=True)
 class AudioStart:
-    """`contentStart` of the user's audio, open for the whole session."""
+    """`contentStart` of the user's audio, which stays open for the whole session."""
 
     prompt: str
     content: str
     rate_hz: int
+    """Sample rate of the user's audio, in Hz."""
     media: str = PCM
     sample_bits: int = 16
     channels: int = 1
@@ -68,17 +91,18 @@ class AudioStart:
 
 @dataclass(frozen=True, slots=True)
 class ToolResultStart:
-    """`contentStart` of the answer to one tool call."""
+    """`contentStart` of the result of one tool call."""
 
     prompt: str
     content: str
     tool_use: str
+    """Id of the call."""
     media: str = TEXT
 
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """Words of an open text block; several in one block are joined."""
+    """A `textInput` of an open text block. Several in one block are joined."""
 
     prompt: str
     content: str
@@ -87,25 +111,27 @@ class TextInput:
 
 @dataclass(frozen=True, slots=True)
 class AudioInput:
-    """PCM of the open audio block."""
+    """An `audioInput` of the open audio block."""
 
     prompt: str
     content: str
     pcm: bytes
+    """s16le mono PCM at the rate of the block."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """The answer of a tool: a string that holds a JSON object."""
+    """A `toolResult`."""
 
     prompt: str
     content: str
     result_json: str
+    """Result of the tool: a JSON object as a string."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContentEnd:
-    """Closes a block of the client's."""
+    """`contentEnd` of the client, which closes one of its blocks."""
 
     prompt: str
     content: str
@@ -113,19 +139,19 @@ class ContentEnd:
 
 @dataclass(frozen=True, slots=True)
 class PromptEnd:
-    """Closes the prompt; every block must be closed before."""
+    """`promptEnd`, which closes the prompt. Every block must be closed before it."""
 
     prompt: str
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEnd:
-    """Last of all."""
+    """`sessionEnd`, the last event of a stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownInput:
-    """An input event of a name not known here, such as `connectionEnd` of some clients."""
+    """An input event with an unknown name, such as `connectionEnd`, which some clients send."""
 
     name: str
 
@@ -147,18 +173,29 @@ type Input = (
 
 
 def encode_input(record: Input) -> bytes:
-    """The payload of one input event."""
+    """Return the payload of one input event.
+
+    Args:
+        record: The event.
+    """
     name, body = _INPUT_BODY[type(record)](record)
-    return payload(name, body)
+    return encode_event(name, body)
 
 
 def decode_input(payload: bytes) -> Input:
-    """The input event in `payload`; `WireError` if it is none."""
-    name, body = event(payload)
+    """Return the input event in a payload. An unknown name becomes `UnknownInput`.
+
+    Args:
+        payload: The UTF-8 JSON of one event.
+
+    Raises:
+        WireError: The payload is not an event, or lacks a field that its name requires.
+    """
+    name, body = decode_event(payload)
     if name == "contentStart":
         return _decode_content_start(body)
     decode = _DECODE_INPUT.get(name)
-    return decoded(name, body, decode) if decode else UnknownInput(name)
+    return decode_body(name, body, decode) if decode else UnknownInput(name)
 
 
 def _session_start_body(r: SessionStart) -> Body:
@@ -253,7 +290,7 @@ _INPUT_BODY: dict[type, Callable[[Any], tuple[str, Body]]] = {
     AudioStart: lambda r: ("contentStart", _audio_start_body(r)),
     ToolResultStart: lambda r: ("contentStart", _tool_start_body(r)),
     TextInput: lambda r: ("textInput", _named(r.prompt, r.content, r.text)),
-    AudioInput: lambda r: ("audioInput", _named(r.prompt, r.content, base64(r.pcm))),
+    AudioInput: lambda r: ("audioInput", _named(r.prompt, r.content, encode_pcm(r.pcm))),
     ToolResult: lambda r: ("toolResult", _named(r.prompt, r.content, r.result_json)),
     ContentEnd: lambda r: ("contentEnd", _named(r.prompt, r.content)),
     PromptEnd: lambda r: ("promptEnd", {"promptName": r.prompt}),
@@ -277,7 +314,7 @@ def _decode_prompt_start(b: Body) -> PromptStart:
     audio = b.get("audioOutputConfiguration", {})
     tools = b.get("toolConfiguration", {})
     return PromptStart(
-        prompt=text(b, "promptName"),
+        prompt=text_field(b, "promptName"),
         voice=str(audio.get("voiceId", "")),
         rate_hz=int(audio.get("sampleRateHertz", 0)),
         tools=tuple(_decode_tool(tool["toolSpec"]) for tool in tools.get("tools", ())),
@@ -300,18 +337,18 @@ def _decode_tool(spec: Body) -> ToolDefinition:
     schema = spec["inputSchema"]["json"]
     if not isinstance(schema, str):  # the service cannot parse an object here (reference 8.1)
         raise TypeError("inputSchema.json is not a string")
-    return ToolDefinition(text(spec, "name"), str(spec.get("description", "")), schema)
+    return ToolDefinition(text_field(spec, "name"), str(spec.get("description", "")), schema)
 
 
 def _decode_content_start(b: Body) -> Input:
     shapes: dict[Any, Callable[[Body], Input]] = {
         "TEXT": lambda b: TextStart(
-            *_names(b), text(b, "role"), b.get("interactive") is True, _media(b, "textInput")
+            *_names(b), text_field(b, "role"), b.get("interactive") is True, _media(b, "textInput")
         ),
         "AUDIO": _decode_audio_start,
         "TOOL": lambda b: ToolResultStart(
             *_names(b),
-            text(b["toolResultInputConfiguration"], "toolUseId"),
+            text_field(b["toolResultInputConfiguration"], "toolUseId"),
             _media(b["toolResultInputConfiguration"], "textInput"),
         ),
     }
@@ -319,7 +356,7 @@ def _decode_content_start(b: Body) -> Input:
     shape = shapes.get(kind) if isinstance(kind, str) else None
     if shape is None:
         raise WireError(f"contentStart has the type {kind!r}")
-    return decoded("contentStart", b, shape)
+    return decode_body("contentStart", b, shape)
 
 
 def _decode_audio_start(b: Body) -> AudioStart:
@@ -338,16 +375,16 @@ def _media(body: Body, prefix: str) -> str:
 
 
 def _names(b: Body) -> tuple[str, str]:
-    return text(b, "promptName"), text(b, "contentName")
+    return text_field(b, "promptName"), text_field(b, "contentName")
 
 
 _DECODE_INPUT: dict[str, Callable[[Body], Input]] = {
     "sessionStart": _decode_session_start,
     "promptStart": _decode_prompt_start,
-    "textInput": lambda b: TextInput(*_names(b), text(b, "content")),
-    "audioInput": lambda b: AudioInput(*_names(b), pcm(b)),
-    "toolResult": lambda b: ToolResult(*_names(b), text(b, "content")),
+    "textInput": lambda b: TextInput(*_names(b), text_field(b, "content")),
+    "audioInput": lambda b: AudioInput(*_names(b), pcm_field(b)),
+    "toolResult": lambda b: ToolResult(*_names(b), text_field(b, "content")),
     "contentEnd": lambda b: ContentEnd(*_names(b)),
-    "promptEnd": lambda b: PromptEnd(text(b, "promptName")),
+    "promptEnd": lambda b: PromptEnd(text_field(b, "promptName")),
     "sessionEnd": lambda b: SessionEnd(),
 }

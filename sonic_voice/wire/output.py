@@ -10,31 +10,33 @@ from .payload import (
     PCM,
     TEXT,
     Body,
-    base64,
-    decoded,
-    event,
-    payload,
-    pcm,
+    decode_body,
+    decode_event,
+    encode_event,
+    encode_pcm,
+    pcm_field,
     readable,
-    text,
-    whole,
+    text_field,
+    whole_number,
 )
 
 type Stage = Literal["SPECULATIVE", "FINAL"]
+"""Stage of a text of the model: as planned, or as spoken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """What every output event carries. `completion` is empty on `userSpeech*`."""
+    """The ids that every output event carries."""
 
     session: str = ""
     prompt: str = ""
     completion: str = ""
+    """Id of the completion; empty on `userSpeechStart` and `userSpeechEnd`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Token counts. One speech token is 40 ms of audio (reference 9.1)."""
+    """Numbers of tokens. One speech token is 40 ms of audio (reference 9.1)."""
 
     speech_in: int = 0
     text_in: int = 0
@@ -52,54 +54,61 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """Tokens of this step and of the session so far."""
+    """`usageEvent`, a count of tokens."""
 
     ids: Ids
     delta: Tokens
+    """Tokens of this step."""
     total: Tokens
+    """Tokens of the session so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionStart:
-    """Once per prompt, at its first turn."""
+    """`completionStart`, which comes once for a prompt, at its first turn."""
 
     ids: Ids
 
 
 @dataclass(frozen=True, slots=True)
 class UserSpeechStart:
-    """The user began to speak, `offset_ms` into the audio received (v2 and later)."""
+    """`userSpeechStart`: the user began to speak (v2 and later)."""
 
     ids: Ids
     offset_ms: int
+    """Position in the audio received at which the user began, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserSpeechEnd:
-    """The user had finished at `offset_ms`; noticed at `detected_ms` of the audio received."""
+    """`userSpeechEnd`: the user has finished (v2 and later)."""
 
     ids: Ids
     offset_ms: int
+    """Position in the audio received at which the user finished, in ms."""
     detected_ms: int
+    """Position in the audio received at which the service noticed it, in ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """`contentStart` of a transcript or of an answer's text."""
+    """`contentStart` of a transcript or of the text of an answer."""
 
     ids: Ids
     content_id: str
     role: str
     stage: Stage | None
+    """Stage of the text; None if the event has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioBlock:
-    """`contentStart` of an answer's sound."""
+    """`contentStart` of the sound of an answer."""
 
     ids: Ids
     content_id: str
     rate_hz: int
+    """Sample rate of the sound, in Hz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,7 @@ class ToolBlock:
 
 @dataclass(frozen=True, slots=True)
 class TextOutput:
-    """Words of a text block; in everything recorded, one per block."""
+    """A `textOutput` of a text block. In all recorded streams, each block has one."""
 
     ids: Ids
     content_id: str
@@ -121,7 +130,7 @@ class TextOutput:
 
     @property
     def is_interruption(self) -> bool:
-        """Whether this is the barge-in marker: a JSON object with `interrupted` true."""
+        """True if the text is the barge-in marker: a JSON object with `interrupted` true."""
         if "interrupted" not in self.text:
             return False
         try:
@@ -133,37 +142,43 @@ class TextOutput:
 
 @dataclass(frozen=True, slots=True)
 class AudioOutput:
-    """PCM of an audio block."""
+    """An `audioOutput` of an audio block."""
 
     ids: Ids
     content_id: str
     pcm: bytes
+    """s16le mono PCM at the rate of the block."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """A tool call; `arguments_json` is a JSON object, at times encoded twice."""
+    """A `toolUse`: the model calls a tool."""
 
     ids: Ids
     content_id: str
     tool_use: str
+    """Id of the call."""
     name: str
+    """Name of the tool."""
     arguments_json: str
+    """Arguments: a JSON object as a string, sometimes encoded twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockEnd:
-    """`contentEnd` of the service's: `PARTIAL_TURN`, `END_TURN`, `INTERRUPTED`, `TOOL_USE`."""
+    """`contentEnd` of the service, which closes one of its blocks."""
 
     ids: Ids
     content_id: str
     kind: str
+    """Type of the block: `TEXT`, `AUDIO` or `TOOL`."""
     stop: str
+    """Reason of the end: `PARTIAL_TURN`, `END_TURN`, `INTERRUPTED` or `TOOL_USE`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionEnd:
-    """After our `promptEnd`; on a live conversation it never comes."""
+    """`completionEnd`, which follows our `promptEnd`. It never comes during a conversation."""
 
     ids: Ids
     stop: str = "END_TURN"
@@ -171,7 +186,7 @@ class CompletionEnd:
 
 @dataclass(frozen=True, slots=True)
 class UnknownOutput:
-    """An output event of a name or shape not known here; names appear without notice."""
+    """An output event with an unknown name or shape. The service adds names without notice."""
 
     name: str
     body: Body = field(default_factory=lambda: cast(Body, {}))
@@ -195,20 +210,30 @@ type Output = (
 
 
 def encode_output(record: Output) -> bytes:
-    """The payload of one output event: compact, keys in alphabetical order (reference 1.4)."""
+    """Return the payload of one output event: compact, keys in alphabetical order (reference 1.4).
+
+    Args:
+        record: The event.
+    """
     name, body = _OUTPUT_BODY[type(record)](record)
-    return payload(name, body, sort=True)
+    return encode_event(name, body, sort=True)
 
 
 def decode_output(payload: bytes) -> Output:
-    """The output event in `payload`.
+    """Return the output event in a payload.
 
-    Unknown names, and unknown `contentStart` types, become `UnknownOutput`; unknown keys are
-    ignored. Raises `WireError` for what is no event at all or lacks what its name promises.
+    Unknown names and unknown types of `contentStart` become `UnknownOutput`; unknown keys are
+    ignored.
+
+    Args:
+        payload: The UTF-8 JSON of one event.
+
+    Raises:
+        WireError: The payload is not an event, or lacks a field that its name requires.
     """
-    name, body = event(payload)
+    name, body = decode_event(payload)
     decode = _DECODE_OUTPUT.get(name)
-    return decoded(name, body, decode) if decode else UnknownOutput(name, body)
+    return decode_body(name, body, decode) if decode else UnknownOutput(name, body)
 
 
 def _ids_body(ids: Ids) -> Body:
@@ -280,7 +305,7 @@ _OUTPUT_BODY: dict[type, Callable[[Any], tuple[str, Body]]] = {
         _block_body(r, "TOOL", "TOOL", {"toolUseOutputConfiguration": {"mediaType": JSON}}),
     ),
     TextOutput: lambda r: ("textOutput", _content_body(r, r.role, r.text)),
-    AudioOutput: lambda r: ("audioOutput", _content_body(r, "ASSISTANT", base64(r.pcm))),
+    AudioOutput: lambda r: ("audioOutput", _content_body(r, "ASSISTANT", encode_pcm(r.pcm))),
     ToolUse: lambda r: (
         "toolUse",
         _content_body(r, "TOOL", r.arguments_json, toolName=r.name, toolUseId=r.tool_use),
@@ -303,10 +328,10 @@ def _ids(b: Body) -> Ids:
 def _tokens(b: Body) -> Tokens:
     come, go = b.get("input", {}), b.get("output", {})
     return Tokens(
-        whole(come.get("speechTokens", 0)),
-        whole(come.get("textTokens", 0)),
-        whole(go.get("speechTokens", 0)),
-        whole(go.get("textTokens", 0)),
+        whole_number(come.get("speechTokens", 0)),
+        whole_number(come.get("textTokens", 0)),
+        whole_number(go.get("speechTokens", 0)),
+        whole_number(go.get("textTokens", 0)),
     )
 
 
@@ -318,18 +343,18 @@ def _decode_usage(b: Body) -> UsageEvent:
 def _decode_block(b: Body) -> Output:
     match b.get("type"):
         case "TEXT":
-            return TextBlock(_ids(b), text(b, "contentId"), text(b, "role"), _stage(b))
+            return TextBlock(_ids(b), text_field(b, "contentId"), text_field(b, "role"), _stage(b))
         case "AUDIO":
             rate = b.get("audioOutputConfiguration", {}).get("sampleRateHertz", 0)
-            return AudioBlock(_ids(b), text(b, "contentId"), whole(rate))
+            return AudioBlock(_ids(b), text_field(b, "contentId"), whole_number(rate))
         case "TOOL":
-            return ToolBlock(_ids(b), text(b, "contentId"))
+            return ToolBlock(_ids(b), text_field(b, "contentId"))
         case _:
             return UnknownOutput("contentStart", b)
 
 
 def _stage(b: Body) -> Stage | None:
-    """`additionalModelFields` is a string that holds JSON (reference 3.5)."""
+    """Return the stage in `additionalModelFields`, a string that holds JSON (reference 3.5)."""
     try:
         stage = json.loads(b.get("additionalModelFields") or "{}").get("generationStage")
     except (ValueError, AttributeError, TypeError, RecursionError):
@@ -340,24 +365,29 @@ def _stage(b: Body) -> Stage | None:
 _DECODE_OUTPUT: dict[str, Callable[[Body], Output]] = {
     "usageEvent": _decode_usage,
     "completionStart": lambda b: CompletionStart(_ids(b)),
-    "userSpeechStart": lambda b: UserSpeechStart(_ids(b), whole(b["inputAudioOffsetMs"])),
+    "userSpeechStart": lambda b: UserSpeechStart(_ids(b), whole_number(b["inputAudioOffsetMs"])),
     "userSpeechEnd": lambda b: UserSpeechEnd(
-        _ids(b), whole(b["inputAudioOffsetMs"]), whole(b["inputAudioDetectionOffsetMs"])
+        _ids(b),
+        whole_number(b["inputAudioOffsetMs"]),
+        whole_number(b["inputAudioDetectionOffsetMs"]),
     ),
     "contentStart": _decode_block,
     "textOutput": lambda b: TextOutput(
-        _ids(b), text(b, "contentId"), text(b, "content"), readable(str(b.get("role", "")))
+        _ids(b),
+        text_field(b, "contentId"),
+        text_field(b, "content"),
+        readable(str(b.get("role", ""))),
     ),
-    "audioOutput": lambda b: AudioOutput(_ids(b), text(b, "contentId"), pcm(b)),
+    "audioOutput": lambda b: AudioOutput(_ids(b), text_field(b, "contentId"), pcm_field(b)),
     "toolUse": lambda b: ToolUse(
         _ids(b),
-        text(b, "contentId"),
-        text(b, "toolUseId"),
-        text(b, "toolName"),
-        text(b, "content"),
+        text_field(b, "contentId"),
+        text_field(b, "toolUseId"),
+        text_field(b, "toolName"),
+        text_field(b, "content"),
     ),
     "contentEnd": lambda b: BlockEnd(
-        _ids(b), text(b, "contentId"), str(b.get("type", "")), str(b.get("stopReason", ""))
+        _ids(b), text_field(b, "contentId"), str(b.get("type", "")), str(b.get("stopReason", ""))
     ),
     "completionEnd": lambda b: CompletionEnd(_ids(b), str(b.get("stopReason", ""))),
 }

@@ -1,4 +1,4 @@
-"""What both directions share: the envelope of one event, and base64."""
+"""The parts of the encoding that both directions share: the envelope of an event, and base64."""
 
 import json
 from base64 import b64decode, b64encode
@@ -8,24 +8,42 @@ from typing import Any, cast
 
 from ..errors import WireError
 
+# Media types of the wire.
 PCM = "audio/lpcm"
 TEXT = "text/plain"
 JSON = "application/json"
 
-LARGEST = 2**53
-"""Largest magnitude of a number that is taken from an event: what every JSON reader can hold."""
+LARGEST_NUMBER = 2**53
+"""Largest magnitude of a number in an event, which every JSON reader can represent exactly."""
 
 type Body = dict[str, Any]
+"""The JSON object of an event, without its envelope."""
 
 
-def payload(name: str, body: Body, *, sort: bool = False) -> bytes:
+def encode_event(name: str, body: Body, *, sort: bool = False) -> bytes:
+    """Return the payload of one event, as compact JSON.
+
+    Args:
+        name: Name of the event.
+        body: Its body.
+        sort: Whether keys are put into alphabetical order.
+    """
     event = {"event": {name: body}}
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"), sort_keys=sort)
     # A lone surrogate is legal in a str and not in UTF-8; it must not end a conversation.
     return text.encode("utf-8", "replace")
 
 
-def event(payload: bytes) -> tuple[str, Body]:
+def decode_event(payload: bytes) -> tuple[str, Body]:
+    """Return the name and the body of the event in a payload.
+
+    Args:
+        payload: The UTF-8 JSON of one event.
+
+    Raises:
+        NoEventError: The JSON is not an event.
+        WireError: The payload is not JSON, or its body is not an object.
+    """
     try:
         outer = json.loads(payload)
     except (ValueError, RecursionError) as error:
@@ -41,10 +59,20 @@ def event(payload: bytes) -> tuple[str, Body]:
 
 
 class NoEventError(WireError):
-    """JSON, but not `{"event":{"<name>":{...}}}`: the service has a message of its own for it."""
+    """JSON that is not `{"event":{"<name>":{...}}}`, for which the service has its own message."""
 
 
-def decoded[T](name: str, body: Body, decode: Callable[[Body], T]) -> T:
+def decode_body[T](name: str, body: Body, decode: Callable[[Body], T]) -> T:
+    """Return what a decoder makes of the body of an event.
+
+    Args:
+        name: Name of the event, for the message.
+        body: Its body.
+        decode: The decoder; it may raise any error of a missing or malformed field.
+
+    Raises:
+        WireError: The decoder failed.
+    """
     try:
         return decode(body)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -53,9 +81,13 @@ def decoded[T](name: str, body: Body, decode: Callable[[Body], T]) -> T:
 
 
 def readable(text: str) -> str:
-    """Return `text` with U+FFFD in place of each half of a surrogate pair.
+    """Return a text with U+FFFD in place of each half of a surrogate pair.
 
-    JSON can spell such halves; UTF-8 cannot, so a log or a terminal would refuse the whole line.
+    JSON can spell such halves and UTF-8 cannot, so that a log or a terminal would refuse the whole
+    line.
+
+    Args:
+        text: Any text from a payload.
     """
     try:
         text.encode()
@@ -64,31 +96,62 @@ def readable(text: str) -> str:
     return text
 
 
-def text(body: Body, key: str) -> str:
-    """Return the string `key` of `body`. Raises `KeyError` or `TypeError`."""
+def text_field(body: Body, key: str) -> str:
+    """Return a string of a body.
+
+    Args:
+        body: The body of an event.
+        key: Name of the field.
+
+    Raises:
+        KeyError: The field is missing.
+        TypeError: The field is not a string.
+    """
     value = body[key]
     if not isinstance(value, str):
         raise TypeError(f"{key} is not a string")
     return readable(value)
 
 
-def whole(value: Any) -> int:
-    """Return a number of the service's as an int. Raises for one no count or offset can have.
+def whole_number(value: Any) -> int:
+    """Return a number from an event as an int.
 
-    JSON numbers have no limit here, and above 1e308 one cannot even be compared with seconds.
+    The size of JSON numbers is not limited, and a number above 1e308 cannot even be compared with
+    seconds.
+
+    Args:
+        value: The JSON value.
+
+    Raises:
+        ValueError: The magnitude is larger than that of any count or offset (`LARGEST_NUMBER`).
     """
     number = int(value)
-    if abs(number) > LARGEST:
+    if abs(number) > LARGEST_NUMBER:
         raise ValueError(f"a number of {number.bit_length()} bits")
     return number
 
 
-def base64(pcm: bytes) -> str:
+def encode_pcm(pcm: bytes) -> str:
+    """Return PCM in base64.
+
+    Args:
+        pcm: s16le mono PCM.
+    """
     return b64encode(pcm).decode("ascii")
 
 
-def pcm(body: Body) -> bytes:
+def pcm_field(body: Body) -> bytes:
+    """Return the PCM in the `content` of a body.
+
+    Args:
+        body: The body of an event.
+
+    Raises:
+        KeyError: The field is missing.
+        TypeError: The field is not a string.
+        ValueError: The string is not base64.
+    """
     try:
-        return b64decode(text(body, "content"), validate=True)
+        return b64decode(text_field(body, "content"), validate=True)
     except Base64Error as error:
         raise ValueError("content is not base64") from error

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sonic_voice.cli.answers import AnswerWatch
+from sonic_voice.cli.answers import AnswerTimer
 from sonic_voice.events import (
     AssistantText,
     Audio,
@@ -25,7 +25,7 @@ USAGE = Usage(Tokens(), Tokens())
 async def notices(*events: Event, spoken: bool = False) -> list[str]:
     """What is told when `events` come at once, and then nothing for as long as it takes."""
     told: list[str] = []
-    watch = AnswerWatch(told.append, after_s=0.01)
+    watch = AnswerTimer(told.append, after_s=0.01)
     if spoken:
         watch.spoken()
         watch.spoken()

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 import sonic_voice.conversation
 from sonic_voice import wire
 from sonic_voice.audio.ports import NullSink
-from sonic_voice.cli.story import JsonLines, Story
+from sonic_voice.cli.story import JsonLines, PrintedTranscript
 from sonic_voice.config import AudioFormat, Deadlines, SessionConfig
-from sonic_voice.conversation import LINGER_S, converse
+from sonic_voice.conversation import QUIET_BEFORE_GOODBYE_S, converse
 from sonic_voice.errors import ConfigError, ConnectionLost, ServiceError, service_error
 from sonic_voice.events import (
     AssistantText,
@@ -206,7 +206,9 @@ async def test_a_conversation_ends_by_itself_after_the_last_answer() -> None:
     assert notes.of(TurnEnded) == [TurnEnded(1)]
     assert notes.events[-1] == Closed()
     assert sink.heard == {1: pytest.approx(0.5)}
-    assert source.position_s > LINGER_S, "it left before the last FINAL texts could come"
+    assert source.position_s > QUIET_BEFORE_GOODBYE_S, (
+        "it left before the last FINAL texts could come"
+    )
     assert notes.times == sorted(notes.times)
 
 
@@ -215,7 +217,7 @@ async def test_it_waits_for_an_answer_that_is_owed() -> None:
 
     async def script(service: Service) -> None:
         service.text("USER", "hello")
-        for _ in range(int(2 * LINGER_S / FRAME_S)):
+        for _ in range(int(2 * QUIET_BEFORE_GOODBYE_S / FRAME_S)):
             await service.until("audioInput")
         service.answer("Hi.")
 
@@ -366,7 +368,7 @@ async def test_events_that_make_no_sense_do_not_end_a_conversation() -> None:
     async with conversation(script, source) as session:
         sink = Speakers(session)
         metrics = Metrics(session, sink)
-        observers = [notes, metrics, JsonLines(lines), Story(lines, metrics)]
+        observers = [notes, metrics, JsonLines(lines), PrintedTranscript(lines, metrics)]
         await converse(session, source, sink, observers=observers)
     assert notes.of(TurnEnded)
     assert len(notes.of(Ignored)) >= 8
@@ -387,7 +389,7 @@ def test_no_events_of_any_kind_end_a_conversation(payloads: list[bytes]) -> None
         async with conversation(script, source) as session:
             sink = Speakers(session)
             metrics = Metrics(session, sink)
-            observers = [notes, metrics, JsonLines(lines), Story(lines, metrics)]
+            observers = [notes, metrics, JsonLines(lines), PrintedTranscript(lines, metrics)]
             await converse(session, source, sink, observers=observers)
             assert metrics.snapshot.cost_usd is not None
         assert notes.events[-1] == Closed()
@@ -510,8 +512,8 @@ async def a_short_conversation() -> None:
 async def test_cancelled_at_any_await_a_conversation_leaves_no_task(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sonic_voice.conversation, "LINGER_S", 2 * FRAME_S)
-    monkeypatch.setattr(sonic_voice.conversation, "PATIENCE_S", 20 * FRAME_S)
+    monkeypatch.setattr(sonic_voice.conversation, "QUIET_BEFORE_GOODBYE_S", 2 * FRAME_S)
+    monkeypatch.setattr(sonic_voice.conversation, "OWED_ANSWER_TIMEOUT_S", 20 * FRAME_S)
     before = asyncio.all_tasks()
     steps = 0
     while True:

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from sonic_voice.cli.tools_file import tools_of
+from sonic_voice.cli.tools_file import load_tools
 from sonic_voice.errors import ConfigError
 from sonic_voice.tools.toolbox import Toolbox
 
@@ -52,38 +52,38 @@ async def result(tools: Toolbox, name: str = "go", arguments: str = '{"meters": 
 
 async def test_a_module_beside_the_file_is_imported(tmp_path: Path) -> None:
     robot = write(tmp_path, motor="FACTOR = 3\n", robot=f"import motor\n{TIMES}")
-    assert await result(tools_of(robot)) == {"result": 6}
+    assert await result(load_tools(robot)) == {"result": 6}
 
 
 async def test_a_package_beside_the_file_is_imported(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     write(tmp_path / "parts", __init__="", motor="FACTOR = 3\n")
     robot = write(tmp_path, robot=f"from parts import motor\n{TIMES}")
-    assert await result(tools_of(robot)) == {"result": 6}
+    assert await result(load_tools(robot)) == {"result": 6}
 
 
 async def test_an_import_inside_a_tool_finds_the_module_beside_the_file(tmp_path: Path) -> None:
     lazy = TOOL.replace("    return meters", "    import motor\n    return motor.FACTOR * meters")
     robot = write(tmp_path, motor="FACTOR = 3\n", robot=lazy)
-    assert await result(tools_of(robot)) == {"result": 6}
+    assert await result(load_tools(robot)) == {"result": 6}
 
 
 async def test_a_tool_of_the_module_beside_the_file_is_offered(tmp_path: Path) -> None:
     robot = write(tmp_path, motor=TOOL, robot="from motor import go\ndrive = go\n")
-    tools = tools_of(robot)
+    tools = load_tools(robot)
     assert [spec.name for spec in tools.specs] == ["go"]
 
 
 def test_the_module_beside_the_file_may_import_the_file(tmp_path: Path) -> None:
     robot = write(tmp_path, motor="import robot\n", robot=f"import motor\nLOADED = []\n{TOOL}")
-    tools_of(robot)
+    load_tools(robot)
     assert sys.modules["motor"].robot is sys.modules["robot"]
 
 
 def test_the_folder_is_not_in_the_way_of_other_imports(tmp_path: Path) -> None:
     robot = write(tmp_path, robot=TOOL, wave="raise RuntimeError", antigravity="raise RuntimeError")
     before = list(sys.path)
-    tools_of(robot)
+    load_tools(robot)
     assert sys.path == [*before, str(tmp_path)]
     sys.modules.pop("wave", None)
     import wave
@@ -96,7 +96,7 @@ def test_a_file_that_fails_leaves_nothing_behind(tmp_path: Path, text: str) -> N
     robot = write(tmp_path, robot=text)
     before = list(sys.path)
     with pytest.raises(ConfigError):
-        tools_of(robot)
+        load_tools(robot)
     if text != "x = 1":
         assert "robot" not in sys.modules
         assert sys.path == before
@@ -104,7 +104,7 @@ def test_a_file_that_fails_leaves_nothing_behind(tmp_path: Path, text: str) -> N
 
 def test_what_is_for_the_command_line_does_not_run(tmp_path: Path) -> None:
     robot = write(tmp_path, robot=f'{TOOL}\nif __name__ == "__main__":\n    raise SystemExit(1)\n')
-    assert len(tools_of(robot).specs) == 1
+    assert len(load_tools(robot).specs) == 1
 
 
 FUTURE = """
@@ -127,7 +127,7 @@ def go(place: Place, again: bool = False) -> Place:
 
 async def test_dataclasses_hints_and_pickle_find_the_module(tmp_path: Path) -> None:
     robot = write(tmp_path, robot=FUTURE)
-    tools = tools_of(robot)
+    tools = load_tools(robot)
     assert await result(tools, arguments='{"place": {"x": 1}}') == {"x": 1.0, "tags": []}
     place = module_of(robot).Place(2.0)
     assert pickle.loads(pickle.dumps(place)) == place
@@ -137,7 +137,7 @@ async def test_dataclasses_hints_and_pickle_find_the_module(tmp_path: Path) -> N
 async def test_a_file_of_any_name_is_a_module_of_its_own(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     file.write_text(FUTURE)
-    tools = tools_of(file)
+    tools = load_tools(file)
     assert await result(tools, arguments='{"place": {"x": 1}}') == {"x": 1.0, "tags": []}
     place = module_of(file).Place(2.0)
     assert pickle.loads(pickle.dumps(place)) == place
@@ -148,7 +148,7 @@ async def test_a_file_of_any_name_is_a_module_of_its_own(tmp_path: Path, name: s
 def test_two_files_of_one_name_are_two_modules(tmp_path: Path) -> None:
     for folder in ("a", "b", "c"):
         (tmp_path / folder).mkdir()
-        tools_of(write(tmp_path / folder, robot=TOOL.replace("go", f"go_{folder}")))
+        load_tools(write(tmp_path / folder, robot=TOOL.replace("go", f"go_{folder}")))
     for folder in ("a", "b", "c"):
         assert hasattr(module_of(tmp_path / folder / "robot.py"), f"go_{folder}")
 
@@ -175,7 +175,7 @@ def test_what_is_wrong_is_said_with_the_next_step(
 ) -> None:
     robot = write(tmp_path, robot=text, motor="x = 1\n", broken="1/0\n")
     with pytest.raises(ConfigError) as caught:
-        tools_of(robot)
+        load_tools(robot)
     assert "robot.py" in caught.value.message
     for word in words:
         assert word in f"{caught.value.message} {caught.value.hint}"
@@ -184,4 +184,4 @@ def test_what_is_wrong_is_said_with_the_next_step(
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     for path in (tmp_path / "none.py", tmp_path):
         with pytest.raises(ConfigError, match="Cannot read"):
-            tools_of(path)
+            load_tools(path)

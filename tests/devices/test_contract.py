@@ -130,7 +130,7 @@ async def test_the_dates_of_both_ends_are_on_one_clock(
             near, far = Dated(16_000), Dated(48_000)
             for _ in range(75):
                 near.add(await microphone.read(), microphone.chunk_began_s)
-                for block in loudspeaker.sounded():
+                for block in loudspeaker.drain_played():
                     far.add(block.pcm, block.at_s)
                 if len(near.dates_s) == 15:
                     loudspeaker.play(1, noise)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sonic_voice.devices.listing import found, ways
+from sonic_voice.devices.listing import candidate_formats, find_device
 from sonic_voice.devices.port import Device, Direction
 from sonic_voice.errors import DeviceError
 
@@ -40,44 +40,44 @@ ALL = [LAPTOP, HEADSET, SECOND, SPEAKERS]
 def test_a_device_is_meant_by_number_by_part_of_its_name_or_by_default(
     wanted: int | str | None, meant: Device
 ) -> None:
-    assert found(ALL, "input", wanted) == meant
+    assert find_device(ALL, "input", wanted) == meant
 
 
 def test_an_output_is_never_taken_for_a_microphone() -> None:
-    assert found(ALL, "output", "macbook") == SPEAKERS
+    assert find_device(ALL, "output", "macbook") == SPEAKERS
     with pytest.raises(DeviceError, match=r"No microphone has the number 3\..*\[0\] MacBook Mic"):
-        found(ALL, "input", 3)
+        find_device(ALL, "input", 3)
 
 
 def test_a_name_that_fits_several_is_answered_with_those() -> None:
     with pytest.raises(DeviceError, match=r"'usb' may be any of 2 .*\[1\] USB H.*\[2\] USB H"):
-        found(ALL, "input", "usb")
+        find_device(ALL, "input", "usb")
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_all() -> None:
     with pytest.raises(DeviceError, match=r"'USB Hedset'.*Did you mean 'USB Headset'\?.*\[0\] Mac"):
-        found(ALL, "input", "USB Hedset")
+        find_device(ALL, "input", "USB Hedset")
 
 
 def test_of_one_device_under_several_interfaces_the_default_ones_is_meant() -> None:
     usual = device(0, "USB Mic", "MME")
     other = [device(1, "USB Mic", "Windows WASAPI"), device(2, "Array", "MME", default=1)]
-    assert found([usual, *other], "input", "usb mic") == usual
+    assert find_device([usual, *other], "input", "usb mic") == usual
 
 
 def test_without_devices_a_file_is_offered() -> None:
     with pytest.raises(DeviceError, match=r"There is no microphone here\..*--input"):
-        found([SPEAKERS], "input", None)
+        find_device([SPEAKERS], "input", None)
 
 
 def test_a_lost_device_is_found_again_under_another_number_or_replaced_by_the_default() -> None:
     moved = device(7, "USB Headset", inputs=1)
-    assert found([LAPTOP, moved], "input", 1, before=HEADSET) == moved
-    assert found([LAPTOP, SECOND], "input", "usb headset", before=HEADSET) == LAPTOP
+    assert find_device([LAPTOP, moved], "input", 1, previous=HEADSET) == moved
+    assert find_device([LAPTOP, SECOND], "input", "usb headset", previous=HEADSET) == LAPTOP
 
 
 def test_whoever_took_the_default_before_takes_what_is_the_default_now() -> None:
-    assert found(ALL, "input", None, before=HEADSET) == LAPTOP
+    assert find_device(ALL, "input", None, previous=HEADSET) == LAPTOP
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,17 @@ def test_whoever_took_the_default_before_takes_what_is_the_default_now() -> None
 def test_a_device_is_opened_as_it_prefers_unless_asked_otherwise(
     direction: Direction, rate_hz: int | None, channels: int | None, first: object, count: int
 ) -> None:
-    tried = ways(HEADSET, direction, rate_hz, channels)
+    tried = candidate_formats(HEADSET, direction, rate_hz, channels)
     assert (tried[0], len(tried)) == (first, count)
 
 
 def test_of_many_channels_two_are_taken_first() -> None:
     many = device(0, "pulse", inputs=32, rate_hz=48_000)
-    assert ways(many, "input", None, None)[:3] == [(48_000, 2), (48_000, 32), (48_000, 1)]
+    assert candidate_formats(many, "input", None, None)[:3] == [
+        (48_000, 2),
+        (48_000, 32),
+        (48_000, 1),
+    ]
 
 
 @pytest.mark.parametrize("backend", ["sounddevice", "pyaudio"])

@@ -9,13 +9,13 @@ from sonic_voice.devices.port import until_transducer_s
 
 PRINTING = """
 import ctypes
-from sonic_voice.devices.stderr_silencer import QUIET
+from sonic_voice.audio.stderr_silencer import STDERR_SILENCER
 
 c = ctypes.CDLL(None)
 stderr = ctypes.c_void_p.in_dll(c, "stderr")
 c.fprintf.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-with QUIET:
-    with QUIET:
+with STDERR_SILENCER:
+    with STDERR_SILENCER:
         c.fprintf(stderr, b"inside\\n")
     c.fprintf(stderr, b"still inside\\n")
 c.fprintf(stderr, b"outside\\n")

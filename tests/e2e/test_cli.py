@@ -1,6 +1,7 @@
 """The command line as a person uses it: what it prints, what it leaves, how it exits."""
 
 import asyncio
+import io
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import soundfile
 
 from sonic_voice.emulator.assembly import emulator
 from sonic_voice.emulator.server import Emulator
@@ -41,16 +43,36 @@ async def sonic_voice(*arguments: str, cwd: Path, **environment: str) -> Done:
 
 async def start(*arguments: str, cwd: Path, **environment: str) -> asyncio.subprocess.Process:
     """The program without anything of this machine's AWS configuration."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    clean |= {"HOME": str(cwd), "AWS_EC2_METADATA_DISABLED": "true", "COLUMNS": "200"}
     return await asyncio.create_subprocess_exec(
         PROGRAM,
         *arguments,
         cwd=cwd,
-        env=clean | environment,
+        env=clean_environment(cwd) | environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def piped(content: bytes, *arguments: str, cwd: Path) -> Done:
+    """Run the program with `content` in a pipe at its standard input."""
+    running = await asyncio.create_subprocess_exec(
+        PROGRAM,
+        *arguments,
+        cwd=cwd,
+        env=clean_environment(cwd),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(running.communicate(content), 60)
+    assert running.returncode is not None
+    return Done(running.returncode, out.decode(), err.decode())
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """Return this process's environment without anything of its AWS configuration."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return clean | {"HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true", "COLUMNS": "200"}
 
 
 BREAKS = [
@@ -176,6 +198,19 @@ async def test_devices_are_listed_or_it_is_said_that_there_are_none(tmp_path: Pa
     done = await sonic_voice("devices", cwd=tmp_path)
     assert done.code == 0 or (done.code == 6 and "--input" in done.err), done
     assert done.code == 6 or "Hz" in done.out
+
+
+async def test_a_recording_comes_from_a_pipe_in_a_format_of_its_own(tmp_path: Path) -> None:
+    samples, rate_hz = cast(tuple[Any, int], soundfile.read(QUESTION))
+    flac = io.BytesIO()
+    cast(Any, soundfile).write(flac, samples, rate_hz, format="FLAC")
+    arguments = ("talk", "--local", *SCENARIO, "--speed", "20", "--input", "-")
+    done = await piped(flac.getvalue(), *arguments, cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert "the input speaks for 17.8 s" in done.out
+    nothing = await piped(b"", *arguments, cwd=tmp_path)
+    assert nothing.code == 2
+    assert "the input is empty: 0 bytes" in nothing.err
 
 
 async def test_v1_is_usable_with_a_warning(tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ from ..support.virtual import SoundServer, missing
 
 PROGRAM = """
 import asyncio, json, sys
-from sonic_voice.doctor import Options, as_json, examine, talking_works
+from sonic_voice.doctor import Options, findings_as_json, examine, talking_works
 async def main():
     found = [finding async for finding in examine(Options(**json.loads(sys.argv[1])))]
-    print(as_json(found))
+    print(findings_as_json(found))
     return not talking_works(found)
 sys.exit(asyncio.run(main()))
 """

@@ -280,7 +280,7 @@ RAW = """
 import asyncio, sys
 from sonic_voice.cli.signals import ending_signals
 ending_signals.install()
-from sonic_voice.cli.base import until_done
+from sonic_voice.cli.base import run_until_done
 from sonic_voice.cli.terminal import restorer
 from sonic_voice.cli.terminal.keys import keyboard
 ending_signals.importing = False
@@ -288,7 +288,7 @@ ending_signals.importing = False
 async def work():
     write = lambda text: print(text, end="", flush=True)
     show = lambda: write("\\x1b[?25h")
-    with ending_signals.last_word(restorer()):
+    with ending_signals.on_forced_exit(restorer()):
         with keyboard(lambda key: None, stopping=show, continued=show):
             try:
                 write("\\x1b[?25lready")
@@ -301,7 +301,7 @@ async def work():
 
 TIMES = int(sys.argv[1]) if len(sys.argv) > 1 else 1
 try:
-    until_done(work())
+    run_until_done(work())
 except BaseException as error:
     sys.exit(error.exit_code)
 """
@@ -318,7 +318,7 @@ FAULTS: list[tuple[str, int, str, str, list[str]]] = [
     ("goodbye:mute", 0, "goodbye", "", ["Note: ", "10 s of the goodbye"]),
     ("cut", 5, "network", "ConnectionLost", ["connection"]),
     ("http:429", 4, "service", "ServiceError", ["no more streams"]),
-    ("exception:modelStreamErrorException", 4, "service", "ServiceError", ["unwell"]),
+    ("exception:modelStreamErrorException", 4, "service", "ServiceError", ["unable to answer"]),
 ]
 
 

@@ -50,7 +50,13 @@ class Place:
     async def run(self, *command: str | Path, cwd: Path | None = None) -> tuple[str, str]:
         """Run a command that must succeed; return what it printed and what it complained of."""
         running = await self.start(*command, cwd=cwd)
-        out, err = await asyncio.wait_for(running.communicate(), 110)
+        try:
+            out, err = await asyncio.wait_for(running.communicate(), 110)
+        except BaseException:
+            if running.returncode is None:
+                running.kill()
+            await running.communicate()
+            raise
         assert running.returncode == 0, err.decode()
         return out.decode(), err.decode()
 
@@ -99,7 +105,9 @@ async def the_command_talks(place: Place) -> None:
     talk = (place.program, "talk", "--local", "--input", recording, "--speed", "8", "--json")
     out, err = await place.run(*talk)
     assert err == ""
-    assert json.loads(out.splitlines()[-1])["turns"]
+    *_, summary, ended = (json.loads(line) for line in out.splitlines())
+    assert (summary["event"], ended["reason"]) == ("Summary", "goodbye")
+    assert summary["turns"]
 
 
 async def the_page_is_served(place: Place) -> None:

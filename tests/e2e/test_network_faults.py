@@ -22,7 +22,7 @@ import trustme
 from sonic_voice.bedrock import BedrockTransport, EngineName
 from sonic_voice.config import SessionConfig
 from sonic_voice.doctor import Options
-from sonic_voice.doctor.service import service
+from sonic_voice.doctor.service import check_service
 from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.errors import SonicError
 from sonic_voice.http2 import tls
@@ -278,7 +278,7 @@ async def talked(endpoint: str, engine: EngineName = "http2") -> tuple[str, str]
 
 async def examined(endpoint: str) -> tuple[str, str]:
     """What the doctor finds wrong: its sentence and what to do."""
-    found = [finding async for finding in service(Options(endpoint=endpoint))]
+    found = [finding async for finding in check_service(Options(endpoint=endpoint))]
     (failure,) = [finding for finding in found if finding.grade == "failure"]
     return failure.found, failure.fix
 

@@ -14,7 +14,7 @@ import pytest
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.config import SessionConfig
 from sonic_voice.doctor import Options
-from sonic_voice.doctor.service import service
+from sonic_voice.doctor.service import check_service
 from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
 from sonic_voice.errors import ConnectionLost, SonicError
@@ -178,7 +178,7 @@ async def test_a_network_dead_from_the_start_is_reported_alike_by_talk_and_docto
         return failed.value.message, failed.value.hint
 
     async def examined(endpoint: str) -> tuple[str, str]:
-        found = [finding async for finding in service(Options(endpoint=endpoint))]
+        found = [finding async for finding in check_service(Options(endpoint=endpoint))]
         (failure,) = [finding for finding in found if finding.grade == "failure"]
         return failure.found, failure.fix
 

@@ -29,7 +29,8 @@ from sonic_voice.emulator.service.effects import Service, StreamRefusal, StreamR
 from sonic_voice.errors import DeadlineError, NetworkError, ServiceError, SonicError
 
 from .fault_cells import FAULTS, End, Fault, Surface, expected_end, time_limit_s
-from .phases import AtPhase, Phase, Relay, relay
+from .phases import AtPhase, Phase
+from .relay import Relay, relayed
 
 SPEECH = Path(__file__).parents[1] / "speech" / "goforward.wav"
 PROGRAM = Path(sys.executable).with_name("sonic-voice")
@@ -132,7 +133,7 @@ async def faulty_service(fault: Fault, phase: Phase, folder: Path) -> AsyncGener
     def happen() -> list[Any]:
         incident.at_s = time.monotonic()
         if fault.freezes and line is not None:
-            line.freeze()
+            line.set(up="stop", down="stop")
         return fault.effects() if fault.effects else []
 
     healthy = sonic_service(
@@ -150,8 +151,11 @@ async def faulty_service(fault: Fault, phase: Phase, folder: Path) -> AsyncGener
         emulator = await stack.enter_async_context(
             Emulator(factory, engines=Engines(speech.synthesizer("light")))
         )
-        line = await stack.enter_async_context(relay(emulator.port))
-        yield Faulty(f"https://localhost:{line.port}", emulator.ca_file, incident)
+        port = emulator.port
+        if fault.freezes:
+            line = await stack.enter_async_context(relayed(port))
+            port = line.port
+        yield Faulty(f"https://localhost:{port}", emulator.ca_file, incident)
 
 
 async def hold(cell: Cell, folder: Path, pages: "Pages | None") -> Seen:

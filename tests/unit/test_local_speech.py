@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from sonic_voice.echo.local_speech import (
-    DECISION_S,
+    ALERT_TIMEOUT_S,
+    CONFIRMATION_TIMEOUT_S,
+    IGNORE_S,
     ONSET_WINDOWS,
-    PATIENCE_S,
     PAUSE_WINDOWS,
     SILENCE_DBFS,
     SUDDEN_FRAMES,
-    UNMOVED_S,
     Ducking,
     SpeechSpan,
     SuddenSound,
-    dbfs,
-    decibels,
-    powers,
+    frame_powers,
+    level_dbfs,
+    power_dbfs,
 )
 
 WINDOW_S = 0.032
@@ -25,20 +25,20 @@ SPEECH, BREATH, SILENCE = 0.9, 0.4, 0.01
 
 def test_a_person_speaks_after_three_windows_in_a_row() -> None:
     span = SpeechSpan()
-    assert [span.hear(p) for p in [SPEECH] * ONSET_WINDOWS] == [False, False, True]
+    assert [span.update(p) for p in [SPEECH] * ONSET_WINDOWS] == [False, False, True]
 
 
 def test_a_click_is_no_speech_however_often_it_comes() -> None:
     span = SpeechSpan()
-    assert not any(span.hear(p) for p in [SPEECH, SPEECH, SILENCE] * 20)
+    assert not any(span.update(p) for p in [SPEECH, SPEECH, SILENCE] * 20)
 
 
 def test_a_person_has_stopped_after_a_third_of_a_second_and_a_breath_does_not_count() -> None:
     span = SpeechSpan()
     for p in [SPEECH] * ONSET_WINDOWS:
-        span.hear(p)
-    assert all(span.hear(p) for p in [SILENCE] * (PAUSE_WINDOWS - 1) + [BREATH])
-    assert [span.hear(SILENCE) for _ in range(PAUSE_WINDOWS)] == [True] * 9 + [False]
+        span.update(p)
+    assert all(span.update(p) for p in [SILENCE] * (PAUSE_WINDOWS - 1) + [BREATH])
+    assert [span.update(SILENCE) for _ in range(PAUSE_WINDOWS)] == [True] * 9 + [False]
 
 
 QUIET = (-62.0, -75.0)
@@ -49,7 +49,7 @@ LOUD_RESIDUE = (-12.0, -30.0)
 
 
 def told(sudden: SuddenSound, *frames: tuple[float, float]) -> list[bool]:
-    return [sudden.hear(*frame) for frame in frames]
+    return [sudden.update(*frame) for frame in frames]
 
 
 def test_a_door_is_sudden_after_sixty_milliseconds() -> None:
@@ -96,95 +96,107 @@ def test_a_door_soon_after_the_persons_own_words_is_sudden() -> None:
 
 
 def test_speech_over_the_model_ducks_at_once() -> None:
-    assert Ducking().hear(sudden=False, speaking=True, sounding=True, now=5.0)
+    assert Ducking().update(sudden=False, speaking=True, playing=True, now=5.0)
 
 
 def test_speech_in_silence_does_not_nor_does_a_door() -> None:
     ducking = Ducking()
-    assert not ducking.hear(sudden=True, speaking=True, sounding=False, now=5.0)
-    assert not ducking.hear(sudden=False, speaking=False, sounding=True, now=6.0)
+    assert not ducking.update(sudden=True, speaking=True, playing=False, now=5.0)
+    assert not ducking.update(sudden=False, speaking=False, playing=True, now=6.0)
 
 
 def test_a_door_ducks_at_once_and_comes_back_when_it_is_decided() -> None:
     ducking = Ducking()
-    assert ducking.hear(sudden=True, speaking=False, sounding=True, now=5.0)
-    assert ducking.hear(sudden=False, speaking=False, sounding=True, now=4.99 + DECISION_S)
-    assert not ducking.hear(sudden=False, speaking=False, sounding=True, now=5.01 + DECISION_S)
+    assert ducking.update(sudden=True, speaking=False, playing=True, now=5.0)
+    assert ducking.update(sudden=False, speaking=False, playing=True, now=4.99 + ALERT_TIMEOUT_S)
+    assert not ducking.update(
+        sudden=False, speaking=False, playing=True, now=5.01 + ALERT_TIMEOUT_S
+    )
 
 
 def test_a_sudden_sound_that_turns_out_to_be_speech_stays_ducked_for_patience() -> None:
     ducking = Ducking()
-    ducking.hear(sudden=True, speaking=False, sounding=True, now=5.0)
-    ducking.hear(sudden=True, speaking=True, sounding=True, now=5.0 + DECISION_S)
-    assert ducking.hear(sudden=True, speaking=True, sounding=True, now=4.99 + PATIENCE_S)
-    assert not ducking.hear(sudden=True, speaking=True, sounding=True, now=5.0 + PATIENCE_S)
+    ducking.update(sudden=True, speaking=False, playing=True, now=5.0)
+    ducking.update(sudden=True, speaking=True, playing=True, now=5.0 + ALERT_TIMEOUT_S)
+    assert ducking.update(
+        sudden=True, speaking=True, playing=True, now=4.99 + CONFIRMATION_TIMEOUT_S
+    )
+    assert not ducking.update(
+        sudden=True, speaking=True, playing=True, now=5.0 + CONFIRMATION_TIMEOUT_S
+    )
 
 
 def test_hammering_ducks_once_and_again_only_after_a_pause() -> None:
     ducking, ducks, soft = Ducking(), 0, False
     for k in range(1000):
         before = soft
-        soft = ducking.hear(sudden=k % 60 < 6, speaking=False, sounding=True, now=k * WINDOW_S)
+        soft = ducking.update(sudden=k % 60 < 6, speaking=False, playing=True, now=k * WINDOW_S)
         ducks += soft and not before
     assert ducks == 1
-    assert ducking.hear(sudden=True, speaking=False, sounding=True, now=32.0 + UNMOVED_S)
+    assert ducking.update(sudden=True, speaking=False, playing=True, now=32.0 + IGNORE_S)
 
 
 def test_speech_ducks_also_after_hammering() -> None:
     ducking = Ducking()
-    ducking.hear(sudden=True, speaking=False, sounding=True, now=5.0)
-    ducking.hear(sudden=False, speaking=False, sounding=True, now=5.0 + DECISION_S)
-    assert ducking.hear(sudden=True, speaking=True, sounding=True, now=5.5)
+    ducking.update(sudden=True, speaking=False, playing=True, now=5.0)
+    ducking.update(sudden=False, speaking=False, playing=True, now=5.0 + ALERT_TIMEOUT_S)
+    assert ducking.update(sudden=True, speaking=True, playing=True, now=5.5)
 
 
 def test_a_cough_that_nobody_confirms_comes_back_when_patience_ends() -> None:
     ducking = Ducking()
-    ducking.hear(sudden=False, speaking=True, sounding=True, now=5.0)
-    assert ducking.hear(sudden=False, speaking=False, sounding=True, now=4.99 + PATIENCE_S)
-    assert not ducking.hear(sudden=False, speaking=False, sounding=True, now=5.0 + PATIENCE_S)
+    ducking.update(sudden=False, speaking=True, playing=True, now=5.0)
+    assert ducking.update(
+        sudden=False, speaking=False, playing=True, now=4.99 + CONFIRMATION_TIMEOUT_S
+    )
+    assert not ducking.update(
+        sudden=False, speaking=False, playing=True, now=5.0 + CONFIRMATION_TIMEOUT_S
+    )
 
 
 def test_the_slowest_confirmation_seen_comes_before_patience_ends() -> None:
     slowest_s, quickest_duck_s = 0.856, SUDDEN_FRAMES * 0.01
-    assert slowest_s - quickest_duck_s < PATIENCE_S
+    assert slowest_s - quickest_duck_s < CONFIRMATION_TIMEOUT_S
 
 
 def test_words_for_somebody_else_duck_once_and_not_again_until_they_end() -> None:
     ducking = Ducking()
     soft = [
-        ducking.hear(sudden=True, speaking=True, sounding=True, now=k * WINDOW_S)
+        ducking.update(sudden=True, speaking=True, playing=True, now=k * WINDOW_S)
         for k in range(300)
     ]
     assert soft == sorted(soft, reverse=True)
-    assert sum(soft) * WINDOW_S == pytest.approx(PATIENCE_S, abs=WINDOW_S)
-    ducking.hear(sudden=False, speaking=False, sounding=True, now=10.0)
-    assert ducking.hear(sudden=False, speaking=True, sounding=True, now=10.1)
+    assert sum(soft) * WINDOW_S == pytest.approx(CONFIRMATION_TIMEOUT_S, abs=WINDOW_S)
+    ducking.update(sudden=False, speaking=False, playing=True, now=10.0)
+    assert ducking.update(sudden=False, speaking=True, playing=True, now=10.1)
 
 
 @pytest.mark.parametrize("speaking", [True, False])
 def test_a_confirmed_barge_in_is_soft_no_more_for_the_next_answer(speaking: bool) -> None:
     ducking = Ducking()
-    ducking.hear(sudden=True, speaking=speaking, sounding=True, now=5.0)
+    ducking.update(sudden=True, speaking=speaking, playing=True, now=5.0)
     ducking.confirm()
     assert not ducking.ducked
-    assert not ducking.hear(sudden=True, speaking=True, sounding=True, now=5.1)
+    assert not ducking.update(sudden=True, speaking=True, playing=True, now=5.1)
 
 
 def test_a_confirmation_that_nothing_went_before_changes_nothing() -> None:
     ducking = Ducking()
     ducking.confirm()
-    assert ducking.hear(sudden=False, speaking=True, sounding=True, now=1.0)
+    assert ducking.update(sudden=False, speaking=True, playing=True, now=1.0)
 
 
 def test_levels_are_below_full_scale_and_silence_has_one_too() -> None:
     sine = np.sin(np.arange(800) * 2 * np.pi / 16).astype(np.float32)
-    assert dbfs(sine) == pytest.approx(-3.01, abs=0.01)
-    assert dbfs(sine * np.float32(0.1)) == pytest.approx(-23.01, abs=0.01)
-    assert dbfs(np.zeros(800, np.float32)) == dbfs(np.zeros(0, np.float32)) == SILENCE_DBFS
+    assert level_dbfs(sine) == pytest.approx(-3.01, abs=0.01)
+    assert level_dbfs(sine * np.float32(0.1)) == pytest.approx(-23.01, abs=0.01)
+    assert (
+        level_dbfs(np.zeros(800, np.float32)) == level_dbfs(np.zeros(0, np.float32)) == SILENCE_DBFS
+    )
 
 
 def test_each_frame_of_10_ms_has_a_power_of_its_own() -> None:
     loud, soft = np.full(160, 0.5, np.float32), np.full(160, 0.05, np.float32)
-    levels = [decibels(power) for power in powers(np.concatenate([loud, soft, 0 * loud]))]
-    assert levels == pytest.approx([dbfs(loud), dbfs(soft), SILENCE_DBFS])
+    levels = [power_dbfs(power) for power in frame_powers(np.concatenate([loud, soft, 0 * loud]))]
+    assert levels == pytest.approx([level_dbfs(loud), level_dbfs(soft), SILENCE_DBFS])
     assert levels[0] == pytest.approx(-6.02, abs=0.01)

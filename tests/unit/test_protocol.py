@@ -11,7 +11,7 @@ from sonic_voice.config import SessionConfig, ToolChoice, ToolSpec
 from sonic_voice.errors import AudioError, OrderError
 from sonic_voice.events import Ignored, ToolCall, UserText
 from sonic_voice.history import Message
-from sonic_voice.order import ORDER, State, Step, after
+from sonic_voice.order import ORDER, InputState, InputStep, next_state
 from sonic_voice.protocol import SonicProtocol
 from sonic_voice.transcript import Transcript
 
@@ -182,35 +182,35 @@ def test_an_unknown_event_is_ignored_by_name() -> None:
     assert event == Ignored("unknown event newThing")
 
 
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("step", Step)
+@pytest.mark.parametrize("state", InputState)
+@pytest.mark.parametrize("step", InputStep)
 def test_every_pair_of_state_and_step_is_either_in_the_table_or_refused(
-    state: State, step: Step
+    state: InputState, step: InputStep
 ) -> None:
     if (state, step) in LEGAL:
-        assert after(state, step) is LEGAL[state, step]
+        assert next_state(state, step) is LEGAL[state, step]
     else:
         with pytest.raises(OrderError, match=step.name.lower().replace("_", " ")):
-            after(state, step)
+            next_state(state, step)
 
 
 # The same order, told a second time and the other way round: what may come before each step.
 BEFORE = {
-    Step.SESSION_START: "NEW -> SESSION",
-    Step.PROMPT_START: "SESSION -> PROMPT",
-    Step.SYSTEM: "PROMPT -> PRIMED",
-    Step.SYSTEM_SPEECH: "PRIMED -> PRIMED_SPEECH",
-    Step.HISTORY: "PRIMED PRIMED_SPEECH HISTORY -> HISTORY",
-    Step.AUDIO_START: "PRIMED PRIMED_SPEECH HISTORY -> LIVE",
-    Step.AUDIO: "LIVE -> LIVE",
-    Step.TEXT: "LIVE -> LIVE",
-    Step.TOOL_RESULT: "LIVE -> LIVE",
-    Step.AUDIO_END: "LIVE -> QUIET",
-    Step.PROMPT_END: "QUIET -> DONE",
-    Step.SESSION_END: "DONE -> ENDED",
+    InputStep.SESSION_START: "NEW -> SESSION",
+    InputStep.PROMPT_START: "SESSION -> PROMPT",
+    InputStep.SYSTEM: "PROMPT -> PRIMED",
+    InputStep.SYSTEM_SPEECH: "PRIMED -> PRIMED_SPEECH",
+    InputStep.HISTORY: "PRIMED PRIMED_SPEECH HISTORY -> HISTORY",
+    InputStep.AUDIO_START: "PRIMED PRIMED_SPEECH HISTORY -> LIVE",
+    InputStep.AUDIO: "LIVE -> LIVE",
+    InputStep.TEXT: "LIVE -> LIVE",
+    InputStep.TOOL_RESULT: "LIVE -> LIVE",
+    InputStep.AUDIO_END: "LIVE -> QUIET",
+    InputStep.PROMPT_END: "QUIET -> DONE",
+    InputStep.SESSION_END: "DONE -> ENDED",
 }
 LEGAL = {
-    (State[before], step): State[rule.split(" -> ")[1]]
+    (InputState[before], step): InputState[rule.split(" -> ")[1]]
     for step, rule in BEFORE.items()
     for before in rule.split(" -> ")[0].split()
 }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sonic_voice.cli.story import as_json
+from sonic_voice.cli.story import event_fields
 from sonic_voice.cli.terminal.scene import Scene
 from sonic_voice.config import SessionConfig
 from sonic_voice.events import Audio, Event, Ignored, Usage
@@ -92,13 +92,13 @@ def test_no_event_raises_and_all_that_is_told_can_be_written_and_played(
     protocol, scene = live(), Scene()
     for number, payload in enumerate(payloads):
         for event in protocol.receive(payload, number / 10):
-            json.dumps(as_json(event), ensure_ascii=False).encode()
+            json.dumps(event_fields(event), ensure_ascii=False).encode()
             if isinstance(event, Audio):
                 assert event.rate_hz >= 1_000
                 assert len(event.pcm) % 2 == 0
-            scene.tell(event)
-        protocol.settled(number / 10)
-    scene.take(lambda turn: 0)
+            scene.observe(event)
+        protocol.is_settled(number / 10)
+    scene.take_finished(lambda turn: 0)
 
 
 @settings(max_examples=300)
@@ -173,7 +173,7 @@ def test_an_answer_with_a_sample_rate_of_0_ends_all_the_same() -> None:
     end = {"contentEnd": {"contentId": "a", "type": "AUDIO", "stopReason": "END_TURN"}}
     [ended] = protocol.receive(json.dumps({"event": end}).encode(), 0.0)
     assert type(ended).__name__ == "TurnEnded"
-    assert protocol.settled(0.0)
+    assert protocol.is_settled(0.0)
 
 
 def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:
@@ -182,4 +182,4 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character() -> None:
     records = [start("TEXT", additionalModelFields='{"generationStage":"SPECULATIVE"}'), words]
     [] = protocol.receive(json.dumps({"event": records[0]}).encode(), 0.0)
     [event] = protocol.receive(json.dumps({"event": records[1]}).encode(), 0.0)
-    assert as_json(event)["text"] == "\N{REPLACEMENT CHARACTER} hello"
+    assert event_fields(event)["text"] == "\N{REPLACEMENT CHARACTER} hello"

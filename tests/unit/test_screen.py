@@ -6,7 +6,7 @@ from rich.console import Console
 
 from sonic_voice.audio.mute import Gate, HushableSink, MutableSource
 from sonic_voice.audio.ports import NullSink
-from sonic_voice.cli.terminal.screen import Screen, suits
+from sonic_voice.cli.terminal.screen import Screen, can_draw_on
 from sonic_voice.config import SessionConfig
 from sonic_voice.controls import Controls
 from sonic_voice.conversation import Observer
@@ -199,5 +199,5 @@ def test_a_terminal_that_knows_few_characters_gets_what_it_knows() -> None:
 
 
 def test_a_file_is_not_drawn_on() -> None:
-    assert not suits(Console(file=io.StringIO()))
-    assert suits(Console(file=io.StringIO(), force_terminal=True))
+    assert not can_draw_on(Console(file=io.StringIO()))
+    assert can_draw_on(Console(file=io.StringIO(), force_terminal=True))

@@ -10,28 +10,28 @@ from rich.text import Text
 
 from sonic_voice.audio.mute import Gate
 from sonic_voice.cli.terminal.drawing import (
-    ASIDE,
-    COMING,
-    CUT,
-    INPUT_FORMAT,
-    Frame,
+    CUT_STYLE,
+    DIM_STYLE,
+    HEARD_STYLE,
+    PENDING_STYLE,
+    LiveView,
     help_lines,
     live_lines,
-    plain,
-    steps,
+    meter_steps,
+    printable,
     turn_lines,
 )
 from sonic_voice.cli.terminal.line_editor import Draft
-from sonic_voice.cli.terminal.scene import Call, Turn
+from sonic_voice.cli.terminal.scene import ShownCall, ShownTurn
 from sonic_voice.metrics import TurnMetrics
 
-TURN = Turn(
+TURN = ShownTurn(
     1, "What is the weather?", False, (), "It has 21 degrees", " and the sun shines.", False
 )
 LATEST = TurnMetrics(1, 1.3, True, 0.4, 0.8, 0.1)
-FRAME = Frame((TURN,), "speaking", Gate.OPEN, (12, 6), LATEST, 1234, 0.0123)
+VIEW = LiveView((TURN,), "speaking", Gate.OPEN, (12, 6), LATEST, 1234, 0.0123)
 
-SPLIT = "felt 1.30 s: 0.40 endpointing + 0.80 model and network + 0.10 playout"
+SPLIT = "latency 1.30 s: 0.40 endpointing + 0.80 model and network + 0.10 playout"
 
 
 def terminal(width: int = 80, height: int = 24) -> Console:
@@ -53,7 +53,7 @@ def styles(lines: list[Text], words: str) -> set[str]:
 
 
 def test_the_live_lines() -> None:
-    assert shown(live_lines(terminal(110), FRAME)) == [
+    assert shown(live_lines(terminal(110), VIEW)) == [
         "you   What is the weather?",
         "nova  It has 21 degrees and the sun shines.",
         "mic ██████░░░░  out ███░░░░░░░  ● speaking",
@@ -63,12 +63,12 @@ def test_the_live_lines() -> None:
 
 
 def test_the_live_lines_in_a_narrow_terminal() -> None:
-    assert shown(live_lines(terminal(40), FRAME)) == [
+    assert shown(live_lines(terminal(40), VIEW)) == [
         "you   What is the weather?",
         "nova  It has 21 degrees and the sun",
         "      shines.",
         "mic ████░░  out ██░░░░  ● speaking",
-        "felt 1.30 s  1,234 tok  $0.0123",
+        "latency 1.30 s  1,234 tok  $0.0123",
         "m p t i  q quit  ? help",
     ]
 
@@ -76,26 +76,26 @@ def test_the_live_lines_in_a_narrow_terminal() -> None:
 @pytest.mark.parametrize(
     ("width", "line"),
     [
-        (80, "felt 1.30 s: 0.40 endpointing + 0.80 model + 0.10 playout  1,234 tok  $0.0123"),
-        (60, "felt 1.30 s = 0.40 + 0.80 + 0.10  1,234 tok  $0.0123"),
-        (20, "felt 1.30 s"),
+        (80, "latency 1.30 s: 0.40 endpointing + 0.80 model + 0.10 playout  1,234 tok  $0.0123"),
+        (60, "latency 1.30 s = 0.40 + 0.80 + 0.10  1,234 tok  $0.0123"),
+        (20, "latency 1.30 s"),
     ],
 )
 def test_the_numbers_are_said_as_fully_as_there_is_room(width: int, line: str) -> None:
-    assert line in shown(live_lines(terminal(width), FRAME))
+    assert line in shown(live_lines(terminal(width), VIEW))
 
 
 def test_what_was_heard_is_bright_what_comes_is_dim_and_what_was_cut_is_struck_through() -> None:
     lines = turn_lines(terminal(), TURN)
-    assert styles(lines, "21 degrees") == {INPUT_FORMAT}
-    assert styles(lines, "sun shines") == {COMING}
+    assert styles(lines, "21 degrees") == {HEARD_STYLE}
+    assert styles(lines, "sun shines") == {PENDING_STYLE}
     lines = turn_lines(terminal(), replace(TURN, interrupted=True))
-    assert styles(lines, "sun shines") == {CUT}
+    assert styles(lines, "sun shines") == {CUT_STYLE}
     assert lines[-1].plain.endswith("  [interrupted]")  # where strokes are not shown, or copied
 
 
 def test_a_turn_with_a_tool_and_its_latency() -> None:
-    call = Call("weather", '{"city":"Berlin"}', '{"degrees":21}')
+    call = ShownCall("weather", '{"city":"Berlin"}', '{"degrees":21}')
     turn = replace(TURN, typed=True, calls=(call, replace(call, result_json=None)))
     assert shown(turn_lines(terminal(), turn, 1.3)) == [
         "you   What is the weather? (typed)",
@@ -112,14 +112,14 @@ def test_a_turn_with_a_tool_and_its_latency() -> None:
     "words", ["longest-of-all-words " * 60, "你好世界" * 90, "👩‍👩‍👧 e\u0301 " * 50]
 )
 def test_at_no_size_is_a_line_too_long_or_one_too_many(width: int, height: int, words: str) -> None:
-    frame = replace(
-        FRAME,
+    view = replace(
+        VIEW,
         turns=(replace(TURN, said=words, rest=words), TURN),
         activity=f"tool {words}",
         notice=words,
         draft=Draft(words, words),
     )
-    lines = live_lines(terminal(width, height), frame)
+    lines = live_lines(terminal(width, height), view)
     assert max(line.cell_len for line in lines) <= width
     assert 1 <= len(lines) <= max(1, height - 1)
 
@@ -130,13 +130,13 @@ def test_of_a_long_answer_the_words_that_sound_are_in_sight() -> None:
         turn = replace(
             TURN, heard=" ".join(words[:sounding]), rest=" " + " ".join(words[sounding:])
         )
-        text = " ".join(shown(live_lines(terminal(40, 10), replace(FRAME, turns=(turn,)))))
+        text = " ".join(shown(live_lines(terminal(40, 10), replace(VIEW, turns=(turn,)))))
         assert words[max(0, sounding - 1)] in text
         assert words[sounding] in text
 
 
 def test_in_the_lowest_terminal_the_state_is_left() -> None:
-    assert shown(live_lines(terminal(80, 2), FRAME)) == [
+    assert shown(live_lines(terminal(80, 2), VIEW)) == [
         "mic ██████░░░░  out ███░░░░░░░  ● speaking"
     ]
 
@@ -146,9 +146,9 @@ def test_in_the_lowest_terminal_the_state_is_left() -> None:
     ["\x1b[2J", "\x1b]0;title\x07", "\x9b2J", "\r\n", "\b\b", "\x00", "\u202e", "\u2066", "\ud800"],
 )
 def test_nothing_foreign_acts_on_the_terminal(bad: str) -> None:
-    turn = Turn(1, bad, False, (Call(bad, bad, bad),), bad + "x", bad, True)
-    frame = replace(FRAME, turns=(turn,), activity=f"tool {bad}", notice=bad, draft=Draft(bad, bad))
-    for line in [*turn_lines(terminal(), turn), *live_lines(terminal(), frame)]:
+    turn = ShownTurn(1, bad, False, (ShownCall(bad, bad, bad),), bad + "x", bad, True)
+    view = replace(VIEW, turns=(turn,), activity=f"tool {bad}", notice=bad, draft=Draft(bad, bad))
+    for line in [*turn_lines(terminal(), turn), *live_lines(terminal(), view)]:
         assert not re.search(
             "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", line.plain
         )
@@ -163,7 +163,7 @@ def test_markup_of_rich_in_a_text_is_words() -> None:
 
 def test_writing_of_any_language_is_left_as_it_is() -> None:
     text = "Grüße, नमस्ते, 你好, שלום, مرحبا, 👩‍👩‍👧"
-    assert plain(text) == text
+    assert printable(text) == text
 
 
 @pytest.mark.parametrize(
@@ -176,22 +176,22 @@ def test_writing_of_any_language_is_left_as_it_is() -> None:
     ],
 )
 def test_the_hints_name_the_keys_that_do_something(gate: Gate, hint: str) -> None:
-    assert shown(live_lines(terminal(), replace(FRAME, gate=gate)))[-1].startswith(hint)
+    assert shown(live_lines(terminal(), replace(VIEW, gate=gate)))[-1].startswith(hint)
 
 
 def test_without_a_keyboard_there_are_no_hints() -> None:
-    assert "mute" not in " ".join(shown(live_lines(terminal(), replace(FRAME, keys=False))))
+    assert "mute" not in " ".join(shown(live_lines(terminal(), replace(VIEW, keys=False))))
 
 
 def test_a_shut_microphone_has_a_dim_meter() -> None:
-    frame = replace(FRAME, gate=Gate.MUTED)
-    assert styles(live_lines(terminal(), frame), "██████") == {ASIDE}
-    assert styles(live_lines(terminal(), FRAME), "██████") == {"green"}
+    view = replace(VIEW, gate=Gate.MUTED)
+    assert styles(live_lines(terminal(), view), "██████") == {DIM_STYLE}
+    assert styles(live_lines(terminal(), VIEW), "██████") == {"green"}
 
 
 def test_the_line_that_is_typed_scrolls_with_its_cursor() -> None:
     draft = Draft("a message that is longer than the line is, ", "and goes on")
-    last = live_lines(terminal(30), replace(FRAME, draft=draft))[-1]
+    last = live_lines(terminal(30), replace(VIEW, draft=draft))[-1]
     assert last.plain.startswith("> ")
     assert "the line is, " in last.plain
     assert styles([last], "a") >= {"reverse"}
@@ -199,7 +199,7 @@ def test_the_line_that_is_typed_scrolls_with_its_cursor() -> None:
 
 def test_a_notice_stands_above_the_state_in_one_line() -> None:
     lines = shown(
-        live_lines(terminal(40), replace(FRAME, notice="The microphone 'A' has stopped;" * 3))
+        live_lines(terminal(40), replace(VIEW, notice="The microphone 'A' has stopped;" * 3))
     )
     assert lines[-4].startswith("The microphone 'A' has stopped;")
     assert lines[-4].endswith("…")
@@ -207,7 +207,7 @@ def test_a_notice_stands_above_the_state_in_one_line() -> None:
 
 @pytest.mark.parametrize(("dbfs", "step"), [(-96, 0), (-60, 0), (-30, 10), (0, 20), (3, 20)])
 def test_a_level_has_steps_of_3_db(dbfs: float, step: int) -> None:
-    assert steps(dbfs) == step
+    assert meter_steps(dbfs) == step
 
 
 def test_the_help_says_what_every_hint_means() -> None:

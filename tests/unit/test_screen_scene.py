@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from sonic_voice.cli.terminal.scene import Call, Scene, Turn
+from sonic_voice.cli.terminal.scene import Scene, ShownCall, ShownTurn
 from sonic_voice.events import (
     AssistantText,
     Audio,
@@ -27,15 +27,15 @@ class Stage:
 
     def tell(self, *events: Event) -> None:
         for event in events:
-            self.scene.tell(event)
+            self.scene.observe(event)
 
     def played_ms(self, turn: int) -> int:
         return self.played.get(turn, 0)
 
-    def take(self) -> list[Turn]:
-        return self.scene.take(self.played_ms)
+    def take(self) -> list[ShownTurn]:
+        return self.scene.take_finished(self.played_ms)
 
-    def live(self) -> Turn:
+    def live(self) -> ShownTurn:
         (turn,) = self.scene.live(self.played_ms)
         return turn
 
@@ -91,7 +91,7 @@ def test_a_turn_is_taken_once_and_only_when_all_of_it_was_heard() -> None:
     stage.played[1] = 900
     assert stage.take() == []  # not heard
     stage.played[1] = 997  # a resampler kept the rest
-    assert stage.take() == [Turn(1, "Hello.", False, (), "Hi there.", "", False)]
+    assert stage.take() == [ShownTurn(1, "Hello.", False, (), "Hi there.", "", False)]
     assert stage.take() == []
     stage.tell(AssistantText(1, 0, "Hi there.", "FINAL"), TurnEnded(1))
     assert stage.scene.live(stage.played_ms) == ()
@@ -101,7 +101,7 @@ def test_an_interrupted_turn_is_over_at_once_and_keeps_what_was_not_heard() -> N
     stage = Stage()
     stage.tell(plan(1, "One two three four."), sound(1), Interrupted(1, "marker"))
     stage.tell(Heard(1, 500, "One two", "One two three four."))
-    assert stage.take() == [Turn(1, "", False, (), "One two", " three four.", True)]
+    assert stage.take() == [ShownTurn(1, "", False, (), "One two", " three four.", True)]
 
 
 def test_turns_are_taken_in_order() -> None:
@@ -133,10 +133,10 @@ def test_a_result_that_comes_after_its_turn_was_taken_is_still_told() -> None:
     stage.tell(UserText(1, "Go."), ToolCall(1, "t", "go", "{}"))
     stage.tell(UserText(2, "And?"), plan(2, "Wait."), sound(2), TurnEnded(2))
     stage.played[2] = 1000
-    assert [turn.calls for turn in stage.take()] == [(Call("go", "{}", None),), ()]
+    assert [turn.calls for turn in stage.take()] == [(ShownCall("go", "{}", None),), ()]
     stage.tell(ToolAnswered(1, "t", "go", '{"ok":true}'))
     (late,) = stage.take()
-    assert late.calls == (Call("go", None, '{"ok":true}'),)
+    assert late.calls == (ShownCall("go", None, '{"ok":true}'),)
 
 
 def test_late_sound_of_a_turn_that_was_taken_brings_nothing_back() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sonic_voice.cli.terminal.keys import Keys
+from sonic_voice.cli.terminal.keys import KeyDecoder
 from sonic_voice.cli.terminal.line_editor import Draft
 
 
@@ -20,16 +20,16 @@ from sonic_voice.cli.terminal.line_editor import Draft
     ],
 )
 def test_bytes_are_keys(typed: bytes, keys: list[str]) -> None:
-    assert Keys().feed(typed) == keys
+    assert KeyDecoder().feed(typed) == keys
 
 
 @pytest.mark.parametrize("typed", [b"\x1b[15~", b"\x1b[1;5C", b"\x1bq", b"\x1b[?1;2c", b"\x00"])
 def test_a_sequence_of_no_key_is_swallowed_whole_and_commands_nothing(typed: bytes) -> None:
-    assert Keys().feed(typed + b"x") == ["x"]
+    assert KeyDecoder().feed(typed + b"x") == ["x"]
 
 
 def test_a_character_may_come_in_pieces() -> None:
-    keys = Keys()
+    keys = KeyDecoder()
     assert keys.feed("ü".encode()[:1]) == []
     assert keys.feed("ü".encode()[1:]) == ["ü"]
 

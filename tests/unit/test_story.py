@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from sonic_voice.cli.story import JsonLines, Story, as_json, summary, summary_lines
+from sonic_voice.cli.story import JsonLines, PrintedTranscript, event_fields, summary, summary_lines
 from sonic_voice.config import SessionConfig
 from sonic_voice.events import (
     AssistantText,
@@ -61,7 +61,7 @@ def metrics() -> Metrics:
 
 def told(numbers: Metrics) -> str:
     out = io.StringIO()
-    story = Story(out, numbers)
+    story = PrintedTranscript(out, numbers)
     for event, now in TOLD:
         numbers(event, now)
         story(event, now)
@@ -112,7 +112,7 @@ def test_json_lines_hold_every_event_and_no_samples() -> None:
     assert written[1] == {
         "event": "UserSpeechEnded", "at_s": 11.7, "offset_ms": 1200, "detected_ms": 1600,
     }  # fmt: skip
-    assert as_json(HALF_SECOND) == {"turn": 1, "rate_hz": 24_000, "sound_ms": 500}
+    assert event_fields(HALF_SECOND) == {"turn": 1, "rate_hz": 24_000, "sound_ms": 500}
 
 
 def test_the_summary_is_there_before_anything_happened() -> None:
@@ -123,7 +123,7 @@ def test_the_summary_is_there_before_anything_happened() -> None:
 
 def test_a_slow_network_is_a_line_with_figures_and_an_event() -> None:
     out, slow = io.StringIO(), NetworkSlow(late_s=4.5, speech_per_s=0.14)
-    Story(out, metrics())(slow, 20.0)
+    PrintedTranscript(out, metrics())(slow, 20.0)
     assert "0.14 s of it a second" in out.getvalue()
     assert "4.5 s late" in out.getvalue()
-    assert as_json(slow) == {"late_s": 4.5, "speech_per_s": 0.14}
+    assert event_fields(slow) == {"late_s": 4.5, "speech_per_s": 0.14}

@@ -212,16 +212,16 @@ def test_an_echo_of_typed_text_is_told_once() -> None:
 def test_settled_means_nobody_speaks_and_nobody_owes() -> None:
     told = Told()
     turns = told.turns
-    assert turns.settled(0.0)
+    assert turns.is_settled(0.0)
     told.hear(wire.UserSpeechStart(IDS, 0))
-    assert not turns.settled(0.0)
+    assert not turns.is_settled(0.0)
     told.hear(wire.UserSpeechEnd(IDS, 1, 2), user("hi"))
-    assert not turns.settled(0.0)
+    assert not turns.is_settled(0.0)
     told.hear(call())
     told.hear(plan("Hello."), sound(2))
-    assert not turns.settled(5.0), "the tool has not answered"
+    assert not turns.is_settled(5.0), "the tool has not answered"
     assert turns.answer_call("use") == ToolCall(1, "use", "go", "{}")
-    assert not turns.settled(5.0), "the answer to the tool is owed"
+    assert not turns.is_settled(5.0), "the answer to the tool is owed"
     told.hear(plan("Done.", "a2"), sound(1, "s2"), now=5.0)
-    assert not turns.settled(5.5), "it is still playing"
-    assert turns.settled(6.1)
+    assert not turns.is_settled(5.5), "it is still playing"
+    assert turns.is_settled(6.1)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from sonic_voice.events import NetworkSlow
-from sonic_voice.uplink_lag import AGAIN_S, UplinkLag
+from sonic_voice.uplink_lag import REPEAT_NOTICE_AFTER_S, UplinkLag
 
 FRAME_S = 0.04
 OUTBOX_FRAMES = 16
@@ -50,4 +50,4 @@ def test_a_line_slower_than_speech_is_told_with_figures(speed: float) -> None:
 def test_it_is_told_again_only_now_and_then() -> None:
     times = [at_s for at_s, _ in told(0.14, seconds=8)]
     assert len(times) > 2
-    assert all(later - earlier >= AGAIN_S for earlier, later in pairwise(times))
+    assert all(later - earlier >= REPEAT_NOTICE_AFTER_S for earlier, later in pairwise(times))

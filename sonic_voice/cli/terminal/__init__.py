@@ -1,6 +1,6 @@
-"""A live conversation in a terminal: what is drawn (`screen`) and what the keys do (`keys`)."""
+"""A live conversation in a terminal: the display (`screen`) and the keyboard (`keys`)."""
 
 from .restoring import restorer
-from .screen import Screen, screen, suits
+from .screen import Screen, can_draw_on, screen
 
-__all__ = ["Screen", "restorer", "screen", "suits"]
+__all__ = ["Screen", "can_draw_on", "restorer", "screen"]

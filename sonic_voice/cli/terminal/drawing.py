@@ -1,16 +1,17 @@
-"""A live conversation in lines of a terminal, at any width and height.
+"""The lines of a live conversation in a terminal of any width and height.
 
     you   What is the weather in Berlin?
     tool  weather({"city":"Berlin"})
           -> {"temperature_c":21}
-    nova  It has 21 degrees and       heard: as it is; to come: dim; cut off: struck through
+    nova  It has 21 degrees and       heard: normal; still to come: dim; cut off: struck through
           the sun shines.
     mic ██████░░░░  out ███░░░░░░░  ● speaking
-    felt 1.30 s: 0.40 endpointing + 0.80 model and network + 0.10 playout   1,234 tokens   0.01 USD
+    latency 1.30 s: 0.40 endpointing + 0.80 model and network + 0.10 playout   1,234 tokens   ...
     m mute  p push-to-talk  t type  i interrupt  q quit  ? help
 
-Texts of the user, the model and tools are foreign: `plain` takes away what a terminal would obey,
-and rich's markup is never read in them. No line is longer than the terminal is wide.
+Texts of the user, the model and tools are not trusted: `printable` replaces characters that a
+terminal would interpret, and rich's markup is not evaluated in them. No line is longer than the
+terminal is wide.
 """
 
 import unicodedata
@@ -23,62 +24,82 @@ from rich.text import Text
 from ...audio.mute import SHUT, Gate
 from ...metrics import TurnMetrics
 from .line_editor import Draft
-from .scene import Turn
+from .scene import ShownTurn
 
 MARGIN = 6
-"""Columns before the words: who speaks."""
+"""Width of the column with the speaker, in cells."""
 
 SHORTENED = 200
-"""Characters of a tool's arguments or result that are shown."""
+"""Maximum length of the arguments and of the result of a tool, in characters."""
 
 METER_STEPS = 20
-"""A level in so many steps of 3 dB, down to -60 dBFS: what changes less is not drawn anew."""
+"""Number of steps of a level meter, 3 dB each, down to -60 dBFS. Smaller changes of the level are
+not drawn."""
 
 WIDE = 60
-"""Columns from which on a meter has 10 cells; below it has 6."""
+"""Width of the terminal from which on a meter has 10 cells, in cells; below it has 6."""
 
-INPUT_FORMAT, COMING, CUT, ASIDE = "none", "dim", "dim strike", "dim"
-SAID = "cyan"
+HEARD_STYLE, PENDING_STYLE, CUT_STYLE = "none", "dim", "dim strike"
+"""Styles of the parts of an answer that were heard, are still to come, and were cut off."""
+
+DIM_STYLE = "dim"
+"""Style of all text that is neither the user's nor the model's."""
+
+USER_STYLE = "cyan"
+"""Style of the user's text."""
 
 ACTIVITY_STYLES = {"listening": "green", "speaking": "magenta", "thinking": "yellow"}
+"""Style of each activity; others are bold yellow."""
 
 HELP = (
-    ("m", "mute: silence is sent in place of your voice, until m again"),
-    ("p", "push-to-talk: you are heard only from one space to the next, until p again"),
-    ("t", "type a message; Enter sends it, Esc drops it. It interrupts an answer"),
-    ("i", "interrupt: the answer is cut off here. The model is not told and takes it for heard"),
-    ("q", "say goodbye and quit; so does Ctrl-C"),
+    ("m", "mute: silence is sent instead of your voice, until you press m again"),
+    ("p", "push-to-talk: your voice is sent only from one space to the next, until p again"),
+    ("t", "type a message; Enter sends it, Esc discards it. It interrupts an answer"),
+    ("i", "interrupt: the answer is cut off here. The model does not know and takes it for heard"),
+    ("q", "end the conversation and quit; so does Ctrl-C"),
 )
+"""Keys and their descriptions, for `?`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """All that the live lines show; equal frames look the same."""
+class LiveView:
+    """The contents of the live lines; equal views look the same."""
 
-    turns: tuple[Turn, ...]
+    turns: tuple[ShownTurn, ...]
+    """Turns that are not finished."""
     activity: str
+    """Current activity, such as `speaking`."""
     gate: Gate
+    """State of the microphone."""
     levels: tuple[int, int] | None
-    """Input and output, in `METER_STEPS`; None where nobody tells."""
+    """Levels of input and output, from 0 to `METER_STEPS`; None if they are not measured."""
     latest: TurnMetrics | None
-    """The last turn that was answered."""
+    """Metrics of the last turn that was answered."""
     tokens: int
+    """Number of tokens used so far."""
     cost_usd: float
+    """Cost so far, in USD."""
     notice: str = ""
+    """Sentence for the user; empty for none."""
     draft: Draft | None = None
+    """Line that the user is typing."""
     keys: bool = True
+    """True if there is a keyboard, so that hints about keys are useful."""
 
 
-def plain(text: str) -> str:
-    """`text` with nothing in it that a terminal would act on, of the same length.
+def printable(text: str) -> str:
+    """Return a text of the same length without characters that a terminal would interpret.
 
-    White space is a space; control characters and those that turn the direction of writing round
-    are replacement characters.
+    White space becomes spaces. Control characters, and those that change the direction of writing,
+    become replacement characters.
+
+    Args:
+        text: Text from any source.
     """
-    return "".join(map(_plain_character, text)) if not text.isprintable() else text
+    return "".join(map(_printable_character, text)) if not text.isprintable() else text
 
 
-def _plain_character(character: str) -> str:
+def _printable_character(character: str) -> str:
     if character.isspace():
         return " "
     category = unicodedata.category(character)
@@ -87,64 +108,92 @@ def _plain_character(character: str) -> str:
 
 
 _TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+"""Bidirectional classes of characters that change the direction of writing."""
 
 
-def steps(dbfs: float) -> int:
-    """A level for `Frame.levels`."""
+def meter_steps(dbfs: float) -> int:
+    """Return a level as a number of steps, from 0 to `METER_STEPS`.
+
+    Args:
+        dbfs: The level, in dB of full scale.
+    """
     return min(METER_STEPS, max(0, METER_STEPS + round(dbfs / 3)))
 
 
-def turn_lines(console: Console, turn: Turn, latency_s: float | None = None) -> list[Text]:
-    """A turn, as wide as the terminal; with its response latency, where that is given."""
+def turn_lines(console: Console, turn: ShownTurn, latency_s: float | None = None) -> list[Text]:
+    """Return the lines of a turn.
+
+    Args:
+        console: The terminal.
+        turn: The turn.
+        latency_s: Response latency to show after the answer, in seconds; None shows none.
+    """
     lines: list[Text] = []
     if turn.said:
-        said = Text(plain(turn.said), SAID)
-        said.append(" (typed)" if turn.typed else "", ASIDE)
+        said = Text(printable(turn.said), USER_STYLE)
+        said.append(" (typed)" if turn.typed else "", DIM_STYLE)
         lines += paragraph(console, "you", said)
     for call in turn.calls:
-        name = plain(call.name)
+        name = printable(call.name)
         if call.arguments_json is not None:
             name += f"({_shortened(call.arguments_json)})"
-        lines += paragraph(console, "tool", Text(name, ASIDE))
+        lines += paragraph(console, "tool", Text(name, DIM_STYLE))
         if call.result_json is not None:
-            lines += paragraph(console, "", Text(f"-> {_shortened(call.result_json)}", ASIDE))
+            lines += paragraph(console, "", Text(f"-> {_shortened(call.result_json)}", DIM_STYLE))
     if turn.heard or turn.rest:
         lines += paragraph(console, "nova", _answer(turn, latency_s))
     return lines
 
 
-def _answer(turn: Turn, latency_s: float | None) -> Text:
-    rest = plain(turn.rest)
-    gap = len(rest) - len(rest.lstrip())  # a struck space is a line into nowhere
-    answer = Text().append(plain(turn.heard) + rest[:gap], INPUT_FORMAT)
-    answer.append(rest[gap:], CUT if turn.interrupted else COMING)
+def _answer(turn: ShownTurn, latency_s: float | None) -> Text:
+    rest = printable(turn.rest)
+    gap = len(rest) - len(rest.lstrip())  # leading spaces are not struck through
+    answer = Text().append(printable(turn.heard) + rest[:gap], HEARD_STYLE)
+    answer.append(rest[gap:], CUT_STYLE if turn.interrupted else PENDING_STYLE)
     remarks = [] if latency_s is None else [f"{latency_s:.2f} s"]
     remarks += ["interrupted"] if turn.interrupted else []
-    return answer.append(f"  [{', '.join(remarks)}]" if remarks else "", ASIDE)
+    return answer.append(f"  [{', '.join(remarks)}]" if remarks else "", DIM_STYLE)
 
 
-def paragraph(console: Console, who: str, text: Text) -> list[Text]:
-    """`text` wrapped beside a margin that says whose it is."""
+def paragraph(console: Console, speaker: str, text: Text) -> list[Text]:
+    """Return a text wrapped to the width of the terminal, beside a margin with the speaker.
+
+    Args:
+        console: The terminal.
+        speaker: The name of the speaker, shown in the first line.
+        text: The text.
+    """
     lines = text.wrap(console, max(1, console.width - MARGIN))
     for line in lines:
         line.rstrip()
-    margins = [who, *[""] * (len(lines) - 1)]
+    margins = [speaker, *[""] * (len(lines) - 1)]
     return [
-        Text.assemble((f"{margin:<{MARGIN}}", ASIDE), line)
+        Text.assemble((f"{margin:<{MARGIN}}", DIM_STYLE), line)
         for margin, line in zip(margins, lines, strict=True)
     ]
 
 
 def help_lines(console: Console) -> list[Text]:
-    """What the keys do."""
+    """Return the lines that describe the keys.
+
+    Args:
+        console: The terminal.
+    """
     return [line for key, does in HELP for line in paragraph(console, f"  {key}", Text(does))]
 
 
-def live_lines(console: Console, frame: Frame) -> list[Text]:
-    """`frame`, in fewer lines than the terminal has. Where it is low, the least needed go."""
+def live_lines(console: Console, view: LiveView) -> list[Text]:
+    """Return the live lines, fewer than the terminal has.
+
+    In a low terminal the least important lines are left out.
+
+    Args:
+        console: The terminal.
+        view: The contents.
+    """
     rows = max(1, console.height - 1)
-    footer = _footer(console, frame)[: max(1, rows // 2)]
-    turns = [line for turn in frame.turns for line in turn_lines(console, turn)]
+    footer = _footer(console, view)[: max(1, rows // 2)]
+    turns = [line for turn in view.turns for line in turn_lines(console, turn)]
     below = [line for _, line in sorted(footer, key=lambda ranked: ranked[0])]
     lines = [*_around_playback(turns, rows - len(below)), *below]
     for line in lines:
@@ -152,55 +201,56 @@ def live_lines(console: Console, frame: Frame) -> list[Text]:
     return lines
 
 
-def _footer(console: Console, frame: Frame) -> list[tuple[int, Text]]:
-    """Lines below the turns with their places from the top, the most needed first."""
+def _footer(console: Console, view: LiveView) -> list[tuple[int, Text]]:
+    """Return the lines below the turns, the most important first, each with its row."""
     width = console.width
-    footer = [(1, _state(frame, width))]
-    if frame.draft is not None:
-        footer.append((3, _typing(frame.draft, width)))
-    elif frame.keys:
-        footer.append((3, _fitting(_hints(frame.gate), width)))
-    if frame.notice:
-        footer.append((0, Text(plain(frame.notice), "yellow")))
-    footer.append((2, _fitting(_numbers(frame), width)))
+    footer = [(1, _state(view, width))]
+    if view.draft is not None:
+        footer.append((3, _typing(view.draft, width)))
+    elif view.keys:
+        footer.append((3, _fitting(_hints(view.gate), width)))
+    if view.notice:
+        footer.append((0, Text(printable(view.notice), "yellow")))
+    footer.append((2, _fitting(_numbers(view), width)))
     return footer
 
 
 def _around_playback(lines: list[Text], room: int) -> list[Text]:
-    """At most `room` of the lines: one that is to come, and before it what was said last."""
+    """Return at most `room` of the lines of turns: one line that is still to be heard, and before
+    it those that were heard last."""
     said = [
         number
         for number, line in enumerate(lines)
-        if any(span.style in (INPUT_FORMAT, SAID) for span in line.spans)
+        if any(span.style in (HEARD_STYLE, USER_STYLE) for span in line.spans)
     ]
     end = min(len(lines), max(room, said[-1] + 2 if said else 0))
     return lines[max(0, end - room) : end]
 
 
-def _state(frame: Frame, width: int) -> Text:
+def _state(view: LiveView, width: int) -> Text:
     state = Text()
-    if frame.levels is not None:
+    if view.levels is not None:
         cells = 10 if width >= WIDE else 6
-        mic_style = ASIDE if frame.gate in SHUT else "green"
+        mic_style = DIM_STYLE if view.gate in SHUT else "green"
         for name, level, style in zip(
-            ("mic", "out"), frame.levels, (mic_style, "magenta"), strict=True
+            ("mic", "out"), view.levels, (mic_style, "magenta"), strict=True
         ):
             lit = round(level * cells / METER_STEPS)
-            state.append(f"{name} ", ASIDE).append("█" * lit, style)
-            state.append("░" * (cells - lit), ASIDE).append("  ")
-    activity = plain(frame.activity)
+            state.append(f"{name} ", DIM_STYLE).append("█" * lit, style)
+            state.append("░" * (cells - lit), DIM_STYLE).append("  ")
+    activity = printable(view.activity)
     style = ACTIVITY_STYLES.get(activity.partition(",")[0], "bold yellow")
     return state.append(f"● {activity}", style)
 
 
-def _numbers(frame: Frame) -> list[str]:
-    """Latency, tokens and cost, from the longest way to say it to the shortest."""
-    full = f"{frame.tokens:,} tokens   {frame.cost_usd:.4f} USD"
-    short = f"{frame.tokens:,} tok  ${frame.cost_usd:.4f}"
-    turn = frame.latest
+def _numbers(view: LiveView) -> list[str]:
+    """Return latency, tokens and cost in several wordings, from the longest to the shortest."""
+    full = f"{view.tokens:,} tokens   {view.cost_usd:.4f} USD"
+    short = f"{view.tokens:,} tok  ${view.cost_usd:.4f}"
+    turn = view.latest
     if turn is None or turn.response_latency_s is None:
         return [full, short]
-    felt = f"felt {turn.response_latency_s:.2f} s"
+    latency = f"latency {turn.response_latency_s:.2f} s"
     at_work = "model, tools, network" if turn.tool_calls else "model and network"
     named, briefly, bare = (
         " + ".join(
@@ -217,16 +267,16 @@ def _numbers(frame: Frame) -> list[str]:
         )
     )
     return [
-        f"{felt}: {named}   {full}",
-        f"{felt}: {briefly}  {short}",
-        f"{felt} = {bare}  {short}",
-        f"{felt}  {short}",
-        felt,
+        f"{latency}: {named}   {full}",
+        f"{latency}: {briefly}  {short}",
+        f"{latency} = {bare}  {short}",
+        f"{latency}  {short}",
+        latency,
     ]
 
 
 def _hints(gate: Gate) -> list[str]:
-    """The keys that do something now, from the longest way to say it to the shortest."""
+    """Return hints about the keys in two wordings, the longer one first."""
     push_to_talk = gate in (Gate.WAITING, Gate.TALKING)
     voice = {
         Gate.OPEN: "m mute  p push-to-talk",
@@ -238,19 +288,20 @@ def _hints(gate: Gate) -> list[str]:
     return [f"{voice}  {rest}", f"{'space' if push_to_talk else 'm'} p t i  q quit  ? help"]
 
 
-def _fitting(ways: list[str], width: int) -> Text:
-    """The first of the ways to say it that fits, or the last."""
-    return Text(next((way for way in ways if cell_len(way) <= width), ways[-1]), ASIDE)
+def _fitting(wordings: list[str], width: int) -> Text:
+    """Return the first wording that fits into the width, or the last one."""
+    fitting = (text for text in wordings if cell_len(text) <= width)
+    return Text(next(fitting, wordings[-1]), DIM_STYLE)
 
 
 def _typing(draft: Draft, width: int) -> Text:
-    """The line that is typed, scrolled so that the cursor is in sight."""
-    before, at = plain(draft.before[-width:]), plain(draft.after[:1]) or " "
+    """Return the line that is being typed, scrolled so that the cursor is visible."""
+    before, at = printable(draft.before[-width:]), printable(draft.after[:1]) or " "
     while before and cell_len(before) + cell_len(at) > width - 3:  # one for an ellipsis after it
         before = before[1:]
-    after = plain(draft.after[1 : width + 1])
+    after = printable(draft.after[1 : width + 1])
     return Text.assemble(("> ", "bold"), before, (at, "reverse"), after)
 
 
 def _shortened(json: str) -> str:
-    return plain(json if len(json) <= SHORTENED else f"{json[:SHORTENED]}...")
+    return printable(json if len(json) <= SHORTENED else f"{json[:SHORTENED]}...")

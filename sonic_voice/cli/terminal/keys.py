@@ -1,15 +1,15 @@
-"""Single keys from a terminal, told as they are pressed.
+"""Single keys from a terminal, reported as they are pressed.
 
-A terminal gives its input by lines and shows what is typed. Here neither is wanted, so its mode is
-changed, and changed back in every case: at the end, after an error, before the program is stopped
-by Ctrl-Z (and changed anew when it goes on) or ended by SIGTERM or SIGHUP, unless the program
-handles these itself. Ctrl-C stays what it is.
+By default a terminal delivers its input line by line and shows what is typed. This module changes
+its mode to deliver single keys, and restores it in every case: at the end, after an error, before
+the program is stopped by Ctrl-Z (and changes it again when the program continues) or ended by
+SIGTERM or SIGHUP, unless the program handles these itself. Ctrl-C keeps its meaning.
 
-A key is a string: the character itself, or a name: Enter, Escape, Backspace, Delete, Left, Right,
-Up, Down, Home, End, Ctrl-A to Ctrl-Z. Keys with other sequences are none.
+A key is a string: the character itself, or one of the names Enter, Escape, Backspace, Delete, Left,
+Right, Up, Down, Home, End, Ctrl-A to Ctrl-Z. Keys with other escape sequences are ignored.
 
-POSIX has the event loop read the terminal. A Windows console cannot be waited for in a loop, so it
-is asked `POLL_S` apart.
+On POSIX systems the event loop reads the terminal. A loop cannot wait for a Windows console, so it
+is polled.
 """
 
 import asyncio
@@ -23,30 +23,41 @@ from functools import partial
 from typing import TextIO
 
 POLL_S = 0.05
-"""Sooner than a finger expects an effect."""
+"""Interval at which a Windows console is polled, in seconds; too short to be noticed."""
 
 _NAMED = {"\r": "Enter", "\n": "Enter", "\x1b": "Escape", "\x7f": "Backspace", "\b": "Backspace"}
+"""Names of keys that are a control character."""
+
 _SEQUENCES = {
     "A": "Up", "B": "Down", "C": "Right", "D": "Left", "H": "Home", "F": "End",
     "1~": "Home", "7~": "Home", "3~": "Delete", "4~": "End", "8~": "End",
 }  # fmt: skip
+"""Names of keys by the end of their escape sequence."""
+
 _ESCAPED = re.compile(r"\x1b(?:\[|O)([0-?]*[ -/]*[@-~])|\x1b[ -~]?")
-"""CSI and SS3 with what they end in; or Alt with a key; or Escape alone."""
+"""A sequence that begins with CSI or SS3; or Alt with a key; or Escape alone."""
 
 _WINDOWS = {
     "H": "Up", "P": "Down", "M": "Right", "K": "Left", "G": "Home", "O": "End", "S": "Delete",
 }  # fmt: skip
-"""What follows NUL or 0xE0 from a Windows console."""
+"""Names of keys by the character that follows NUL or 0xE0 from a Windows console."""
 
 
-class Keys:
-    """Makes keys of a terminal's bytes. A character may come in pieces; a sequence may not."""
+class KeyDecoder:
+    """A decoder of the bytes of a terminal.
+
+    A character may be split between two calls of `feed`, but an escape sequence may not.
+    """
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
 
     def feed(self, typed: bytes) -> list[str]:
-        """The keys that `typed` completes."""
+        """Return the keys in the bytes.
+
+        Args:
+            typed: The next bytes of the terminal.
+        """
         text = self._decoder.decode(typed)
         keys: list[str] = []
         at = 0
@@ -63,7 +74,11 @@ class Keys:
 
 
 def key_of(character: str) -> str:
-    """The key of one character; empty if it is of no key."""
+    """Return the key of a character; empty if there is none.
+
+    Args:
+        character: One character that is not part of an escape sequence.
+    """
     if name := _NAMED.get(character):
         return name
     if "\x01" <= character <= "\x1a":
@@ -79,11 +94,17 @@ def keyboard(
     continued: Callable[[], None],
     terminal: TextIO | None = None,
 ) -> Generator[bool]:
-    """Have the running event loop call `press` with each key, until the end of the block.
+    """Let the running event loop report each key, until the end of the block.
 
-    `stopping` is called before Ctrl-Z stops the program, `continued` when it goes on. `terminal`
-    is stdin unless given. Gives whether there is a keyboard: without a terminal, or in the
-    background, nothing is changed and nothing is ever pressed.
+    Args:
+        press: Called with each key.
+        stopping: Called before Ctrl-Z stops the program, or a signal ends it.
+        continued: Called when the program continues.
+        terminal: The terminal; stdin by default.
+
+    Yields:
+        Whether there is a keyboard. Without a terminal, or in the background, the mode is not
+        changed and no key is reported.
     """
     file = terminal or sys.stdin
     if not file.isatty():
@@ -134,7 +155,7 @@ else:
             yield False
             return
         loop = asyncio.get_running_loop()
-        keys = Keys()
+        keys = KeyDecoder()
         before = termios.tcgetattr(fd)
 
         def read() -> None:
@@ -154,6 +175,7 @@ else:
         def stop() -> None:
             stopping()
             restore()
+            # Our handler has replaced the default action of SIGTSTP, which would stop the process.
             os.kill(os.getpid(), signal.SIGSTOP)
 
         def go_on() -> None:
@@ -163,6 +185,7 @@ else:
         def end(number: signal.Signals) -> None:
             stopping()
             restore()
+            # Without our handler the signal ends the process as usual.
             loop.remove_signal_handler(number)
             os.kill(os.getpid(), number)
 
@@ -170,6 +193,7 @@ else:
             signal.SIGTSTP: stop,
             signal.SIGCONT: go_on,
         }
+        # A program that handles these signals itself leaves this block by its own handler.
         actions |= {number: partial(end, number) for number in _unhandled()}
 
         with ExitStack() as undo:
@@ -189,7 +213,8 @@ else:
         return [number for number in ending if signal.getsignal(number) is signal.SIG_DFL]
 
     def _single_keys(fd: int) -> None:
-        """Neither lines nor echo; and Ctrl-S is a key, lest a stopped terminal stop us."""
+        """Turn off line mode and echo. Ctrl-S becomes a key, because a stopped terminal would block
+        our output."""
         mode = termios.tcgetattr(fd)
         mode[0] &= ~termios.IXON
         mode[3] &= ~(termios.ICANON | termios.ECHO)
@@ -197,7 +222,8 @@ else:
         termios.tcsetattr(fd, termios.TCSANOW, mode)
 
     def _in_background(fd: int) -> bool:
-        """Whether another job has the terminal: touching it would stop this one."""
-        with suppress(OSError):  # not the terminal that controls us: nobody else's either
+        """Return whether another job has the terminal. Changing its mode would then stop this
+        process."""
+        with suppress(OSError):  # it is not our controlling terminal, so no job has it
             return os.tcgetpgrp(fd) != os.getpgrp()
         return False

@@ -1,4 +1,4 @@
-"""A line of text as it is typed: what stands before the cursor and after it, and what keys do."""
+"""A line of text that is being typed, and the keys that edit it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A line that is being typed. The cursor stands between `before` and `after`."""
+    """A line that is being typed. The cursor is between `before` and `after`."""
 
     before: str = ""
+    """Text before the cursor."""
     after: str = ""
+    """Text after the cursor."""
 
     @property
     def text(self) -> str:
@@ -17,7 +19,11 @@ class Draft:
         return self.before + self.after
 
     def press(self, key: str) -> "Draft":
-        """The line after one key of `keys.keyboard`; one that means nothing here changes none."""
+        """Return the line after a key was pressed.
+
+        Args:
+            key: A key of `keys.keyboard`. A key without a meaning here leaves the line unchanged.
+        """
         if edit := _EDITS.get(key):
             return edit(self.before, self.after)
         return Draft(self.before + key, self.after) if len(key) == 1 else self
@@ -40,3 +46,4 @@ _EDITS: dict[str, Callable[[str, str], Draft]] = {
     "Ctrl-U": lambda before, after: Draft("", after),
     "Ctrl-W": lambda before, after: Draft(_without_word(before), after),
 }
+"""Effect of each editing key on the text before and after the cursor."""

@@ -1,4 +1,4 @@
-"""A terminal put back as it was, at once, for a process that ends without its usual clean-up."""
+"""Restore the terminal at once, for a process that ends without its usual clean-up."""
 
 import os
 import sys
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 _AS_IT_WAS = b"\r\x1b[J\x1b[?25h"
-"""Erase what is drawn below the cursor, and show the cursor."""
+"""Escape sequences that erase everything from the cursor's line on and show the cursor."""
 
 
 def restorer() -> Callable[[], None]:
-    """Return a function that restores the terminal's present mode and shows its cursor.
+    """Return a function that restores the terminal's current mode and shows its cursor.
 
-    It does nothing where neither standard input nor standard output is a terminal.
+    The function does nothing if neither standard input nor standard output is a terminal.
     """
     restore_mode = _mode_restorer()
     drawn_on = sys.stdout.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown")

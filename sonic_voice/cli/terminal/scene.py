@@ -1,14 +1,15 @@
-"""What a live conversation looks like at a moment: which words have sounded, who is at work.
+"""The state of a live conversation for display: which text was heard, and the current activity.
 
-The text of an answer comes seconds before its sound has been heard. The playout clock says how
-much of it was, so each live turn is told in two parts: what has been heard and what is to come.
-FINAL texts are left aside: they repeat the plan, seconds late or never.
+The text of an answer arrives seconds before its sound has been played. The playout clock says how
+much was played, so the answer of a live turn has two parts: the text that was heard and the text
+that is still to come. FINAL texts are ignored: they repeat the plan, seconds late or never.
 
-A turn is *live* until nothing of it can change: its sound has come and was heard, or was cut. Then
-it is taken, once and in order, to be written where it stays. What comes later for such a turn, as
-the result of a slow tool, makes a turn of its own with the same number.
+A turn is *live* until nothing of it can change: all its sound has arrived and was played, or was
+cut off. Then it is taken, once and in order, to be printed permanently. If something arrives later
+for such a turn, such as the result of a slow tool, it becomes a turn of its own with the same
+number.
 
-Pure: no clock, no terminal. What has sounded is passed in.
+Pure: no clock, no terminal. The number of milliseconds played is passed in.
 """
 
 from collections.abc import Callable
@@ -25,64 +26,82 @@ from ...events import (
     TurnEnded,
     UserText,
 )
-from ...transcript import TAIL_MS, Transcript
+from ...transcript import PLAYBACK_TAIL_MS, Transcript
 
 type PlayedMs = Callable[[int], int]
-"""How many milliseconds of a turn have sounded."""
+"""Returns how much of a turn's sound was played, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A tool call of a turn. `arguments_json` or `result_json` is None where it is not known."""
+class ShownCall:
+    """A tool call of a turn."""
 
     name: str
+    """Name of the tool."""
     arguments_json: str | None
+    """Arguments; None if they belong to a turn that was taken already."""
     result_json: str | None
+    """Result; None while the tool runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A turn at a moment."""
+class ShownTurn:
+    """The current state of a turn."""
 
     number: int
+    """Number of the turn."""
     said: str
+    """Text of the user."""
     typed: bool
-    calls: tuple[Call, ...]
+    """True if the user typed the text."""
+    calls: tuple[ShownCall, ...]
+    """Tool calls, in order."""
     heard: str
-    """Of the answer, what has sounded."""
+    """Part of the answer that was played."""
     rest: str
-    """The rest of it: to come, or if `interrupted` never to come."""
+    """Rest of the answer: still to come, or cut off if `interrupted`."""
     interrupted: bool
+    """True if the answer was cut off."""
 
 
 @dataclass(slots=True)
-class _Turn:
+class _TurnState:
+    """The events of a live turn so far."""
+
     said: list[str] = field(default_factory=list[str])
     typed: bool = False
-    calls: dict[str, Call] = field(default_factory=dict[str, Call])
+    calls: dict[str, ShownCall] = field(default_factory=dict[str, ShownCall])
     sound_ms: float = 0.0
+    """Length of the sound that has arrived, in milliseconds."""
     block_ms: float = 0.0
-    """Of it, the newest block's."""
+    """Length of the sound of the current block, in milliseconds."""
     ended: bool = False
+    """True after the end of the answer or its interruption."""
     heard: Heard | None = None
+    """Text that was heard of an answer that was cut off."""
 
     @property
     def call(self) -> str:
-        """A tool that runs; empty if none does."""
+        """Name of a running tool; empty if there is none."""
         return next((call.name for call in self.calls.values() if call.result_json is None), "")
 
 
 class Scene:
-    """Grows with the conversation's events, shrinks by the turns that are taken."""
+    """The live turns of a conversation: events extend them, and `take_finished` removes them."""
 
     def __init__(self) -> None:
-        self._turns: dict[int, _Turn] = {}
+        self._turns: dict[int, _TurnState] = {}
         self._taken = 0
         self._owes_answer = False
-        self._plans = Transcript()  # every answer in it counts as cut where playback is
+        # For the transcript every answer counts as cut off at the current position of playback.
+        self._plans = Transcript()
 
-    def tell(self, event: Event) -> None:
-        """Take note of an event."""
+    def observe(self, event: Event) -> None:
+        """Process an event of the conversation.
+
+        Args:
+            event: The event.
+        """
         match event:
             case UserText(number, text, typed):
                 self._user(number, text, typed)
@@ -91,11 +110,11 @@ class Scene:
             case Audio(number, pcm, rate_hz):
                 self._sound(number, pcm, rate_hz)
             case ToolCall(number, tool_use, name, arguments):
-                self._turn(number).calls[tool_use] = Call(name, arguments, None)
+                self._turn(number).calls[tool_use] = ShownCall(name, arguments, None)
             case ToolAnswered(number, tool_use, name, result):
                 calls = self._turn(number).calls
                 arguments = calls[tool_use].arguments_json if tool_use in calls else None
-                calls[tool_use] = Call(name, arguments, result)
+                calls[tool_use] = ShownCall(name, arguments, result)
                 self._owes_answer = True
             case TurnEnded(number) | Interrupted(number):
                 self._end(number)
@@ -105,10 +124,15 @@ class Scene:
             case _:
                 pass
 
-    def take(self, played_ms: PlayedMs) -> list[Turn]:
-        """The oldest turns that are live no longer; the scene forgets them."""
-        taken: list[Turn] = []
+    def take_finished(self, played_ms: PlayedMs) -> list[ShownTurn]:
+        """Remove the oldest turns that are finished, and return them.
+
+        Args:
+            played_ms: Returns how much of a turn's sound was played.
+        """
+        taken: list[ShownTurn] = []
         for number, turn in sorted(self._turns.items()):
+            # A turn is over when a later one has begun, even if a tool of it is still running.
             passed = number <= self._taken or number < max(self._turns)
             over = passed or (turn.ended and not turn.call)
             if not over or self._sounds(number, turn, played_ms):
@@ -118,12 +142,21 @@ class Scene:
             self._taken = max(self._taken, number)
         return taken
 
-    def live(self, played_ms: PlayedMs) -> tuple[Turn, ...]:
-        """The other turns, as they are now."""
+    def live(self, played_ms: PlayedMs) -> tuple[ShownTurn, ...]:
+        """Return the current state of the live turns, in order.
+
+        Args:
+            played_ms: Returns how much of a turn's sound was played.
+        """
         return tuple(self._shown(number, played_ms) for number in sorted(self._turns))
 
     def activity(self, sounding: bool, idle: str) -> str:
-        """What is going on, in a word or two; `idle` if nothing is."""
+        """Return the current activity in a few words.
+
+        Args:
+            sounding: Whether sound is being played.
+            idle: The words to return if nothing happens.
+        """
         if sounding:
             return "speaking"
         for turn in self._turns.values():
@@ -133,7 +166,7 @@ class Scene:
 
     def _user(self, number: int, text: str, typed: bool) -> None:
         turn = self._turn(number)
-        if not turn.sound_ms:  # the user only went on talking
+        if not turn.sound_ms:  # the user continued to speak before the answer began
             self._plans.drop_plans(number)
         turn.said.append(text.strip())
         turn.typed = typed
@@ -159,18 +192,18 @@ class Scene:
             turn.ended = True
             self._end_block(number, turn)
 
-    def _end_block(self, number: int, turn: _Turn) -> None:
+    def _end_block(self, number: int, turn: _TurnState) -> None:
         if turn.block_ms:
             turn.block_ms = 0.0
             self._plans.sound_ended(number)
 
-    def _turn(self, number: int) -> _Turn:
-        return self._turns.setdefault(number, _Turn())
+    def _turn(self, number: int) -> _TurnState:
+        return self._turns.setdefault(number, _TurnState())
 
-    def _sounds(self, number: int, turn: _Turn, played_ms: PlayedMs) -> bool:
-        return turn.heard is None and turn.sound_ms - played_ms(number) > TAIL_MS
+    def _sounds(self, number: int, turn: _TurnState, played_ms: PlayedMs) -> bool:
+        return turn.heard is None and turn.sound_ms - played_ms(number) > PLAYBACK_TAIL_MS
 
-    def _shown(self, number: int, played_ms: PlayedMs, whole: bool = False) -> Turn:
+    def _shown(self, number: int, played_ms: PlayedMs, whole: bool = False) -> ShownTurn:
         turn = self._turns[number]
         planned = self._plans.planned(number)
         if turn.heard is not None:
@@ -180,7 +213,7 @@ class Scene:
         else:
             self._plans.hear(number, played_ms(number))
             heard = self._plans.heard(number)
-        return Turn(
+        return ShownTurn(
             number=number,
             said=" ".join(turn.said),
             typed=turn.typed,

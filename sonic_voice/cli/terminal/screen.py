@@ -1,17 +1,11 @@
-"""The terminal of a live conversation: what is drawn, when, and what the keys do.
+"""The screen of a live conversation: it draws the conversation and handles the keys.
 
     async with screen(console, metrics, controls) as shown:
         await converse(session, controls.source, controls.sink, tools, [metrics, shown])
 
-A turn that is over is written once and belongs to the terminal: it scrolls away with what came
-before, and can be scrolled back to. Below it are the live lines, drawn again in place, `REFRESH_S`
-apart and only if they would look different.
-
-The cursor rests, hidden, at the start of the first live line; to draw is to write from there. So
-when the terminal is made narrower, and breaks the lines as it likes, the cursor moves with its
-line, and nothing is left behind and nothing of the past is lost, as it would be if we counted
-lines to go up. Each line is erased as it is written: a terminal in which all was erased first would
-flicker, and tmux takes an erased screen for a page to scroll back to.
+A finished turn is written once, as ordinary output: it scrolls away with the earlier output, and
+the user can scroll back to it. Below it are the live lines. They are redrawn in place, every
+`REFRESH_S`, if they have changed. `live_area` has the details.
 """
 
 import asyncio
@@ -26,7 +20,6 @@ from contextlib import (
     nullcontext,
     redirect_stderr,
     redirect_stdout,
-    suppress,
 )
 from dataclasses import replace
 from typing import TextIO
@@ -40,15 +33,17 @@ from ...echo.local_speech import Levels
 from ...errors import SonicError
 from ...events import Closed, Event, NetworkSlow, StreamExpiring
 from ...metrics import Metrics, Snapshot
-from .drawing import Frame, help_lines, live_lines, paragraph, plain, steps, turn_lines
+from .drawing import LiveView, help_lines, meter_steps, paragraph, printable, turn_lines
 from .keys import keyboard
 from .line_editor import Draft
+from .live_area import LiveArea
 from .scene import Scene
 
 REFRESH_S = 0.1
+"""Interval between two drawings, in seconds."""
 
 NOTICE_S = 8.0
-"""How long a notice stays among the live lines before it is written where it stays."""
+"""Time that a notice stays among the live lines before it is written permanently, in seconds."""
 
 IDLE = {
     Gate.OPEN: "listening",
@@ -56,10 +51,17 @@ IDLE = {
     Gate.WAITING: "push-to-talk",
     Gate.TALKING: "listening",
 }
+"""Activity to show for each state of the microphone while nothing happens."""
 
 
-def suits(console: Console) -> bool:
-    """Whether `console` is a terminal that can be drawn on; `story.Story` is for the others."""
+def can_draw_on(console: Console) -> bool:
+    """Return whether a console is a terminal that can be drawn on.
+
+    For others there is `story.PrintedTranscript`.
+
+    Args:
+        console: The console.
+    """
     return console.is_terminal and not (console.is_dumb_terminal or console.legacy_windows)
 
 
@@ -72,15 +74,24 @@ async def screen(
     advice: Sequence[Callable[[], str]] = (),
     terminal: TextIO | None = None,
 ) -> AsyncGenerator["Screen"]:
-    """Draw on `console`, which must suit, and obey the keys of `terminal`, stdin unless given.
+    """Draw a conversation and handle the keys, until the end of the block.
 
-    Gives the observer to hand to `converse`, after `metrics`. Each of `advice` is asked for a
-    complaint, such as `Microphone.stats.advice`, until it has one, which is shown. What others
-    print meanwhile is written above the live lines. Leaving takes less than `REFRESH_S`; the
-    terminal is then as it was, and every turn written.
+    Text that is printed meanwhile appears above the live lines. At the end all turns are written
+    and the terminal is restored, which takes less than `REFRESH_S`.
+
+    Args:
+        console: A console for which `can_draw_on` is true.
+        metrics: Metrics of the conversation.
+        controls: Controls that the keys operate.
+        advice: Functions such as `Microphone.stats.advice`. Each is called at every refresh until
+            it returns a sentence, which is shown.
+        terminal: The terminal whose keys are read; stdin by default.
+
+    Yields:
+        The observer for `converse`. It must come after `metrics` in the list of observers.
     """
     shown = Screen(console, metrics, controls)
-    printed = _Printed(shown.write)
+    printed = _LineBuffer(shown.write)
     with (
         redirect_stdout(printed),
         redirect_stderr(printed) if sys.stderr.isatty() else nullcontext(),
@@ -103,16 +114,22 @@ async def screen(
 
 
 class Screen:
-    """An observer that shows what it is told. Made by `screen`; belongs to the event loop."""
+    """An observer that draws the conversation. `screen` makes it; it belongs to the event loop.
+
+    Args:
+        console: A console for which `can_draw_on` is true.
+        metrics: Metrics of the conversation.
+        controls: Controls that the keys operate.
+    """
 
     def __init__(self, console: Console, metrics: Metrics, controls: Controls) -> None:
         self.keys = False
-        """Whether there is a keyboard, so that hints make sense."""
+        """True if there is a keyboard, so that hints about keys are useful."""
         self._console = console
         self._metrics = metrics
         self._controls = controls
         self._scene = Scene()
-        self._area = _LiveArea(console)
+        self._area = LiveArea(console)
         self._levels: Levels | None = None
         self._draft: Draft | None = None
         self._printed: deque[str] = deque()
@@ -122,26 +139,49 @@ class Screen:
         self._leaving = False
 
     def __call__(self, event: Event, now: float) -> None:
-        """Show `event` at the next refresh."""
+        """Show an event at the next refresh.
+
+        Args:
+            event: The event.
+            now: Its time on the session's clock, in seconds; not used.
+        """
         self._leaving = self._leaving or isinstance(event, Closed)
         if isinstance(event, (StreamExpiring, NetworkSlow)):
             self.notice(event.notice)
-        self._scene.tell(event)
+        self._scene.observe(event)
 
     def levels(self, levels: Levels) -> None:
-        """Show how loud both sides are; for `echo.echo_cancelled`' `on_levels`."""
+        """Show the levels of both sides at the next refresh.
+
+        Args:
+            levels: The levels that `echo.echo_cancelled` passes to `on_levels`.
+        """
         self._levels = levels
 
     def notice(self, text: str) -> None:
-        """Show a sentence for the user. From any thread, as devices call it."""
+        """Show a sentence to the user. It may be called from any thread, as devices do.
+
+        Args:
+            text: The sentence.
+        """
         self._waiting.append(text)
 
     def write(self, text: str) -> None:
-        """Write a line above the live ones at the next refresh. From any thread: tools print."""
+        """Write a line above the live lines at the next refresh.
+
+        It may be called from any thread, because tools print.
+
+        Args:
+            text: The line.
+        """
         self._printed.append(text)
 
     def press(self, key: str) -> None:
-        """Do what `key` asks for, and show it at once."""
+        """Execute a key, and show its effect at once.
+
+        Args:
+            key: A key of `keys.keyboard`.
+        """
         try:
             if self._draft is None:
                 self._command(key)
@@ -180,38 +220,42 @@ class Screen:
             self._controls.say(draft.text.strip())
 
     async def draw(self, advice: Sequence[Callable[[], str]]) -> None:
-        """Refresh until cancelled."""
+        """Refresh every `REFRESH_S` until cancelled.
+
+        Args:
+            advice: See `screen`.
+        """
         while True:
-            advice = self._heed(advice)
+            advice = self._poll_advice(advice)
             self.refresh()
             await asyncio.sleep(REFRESH_S)
 
-    def _heed(self, advice: Sequence[Callable[[], str]]) -> list[Callable[[], str]]:
-        """Show complaints. Returns who has none yet."""
-        quiet: list[Callable[[], str]] = []
+    def _poll_advice(self, advice: Sequence[Callable[[], str]]) -> list[Callable[[], str]]:
+        """Show the sentences of `advice`, and return the functions that had none."""
+        without: list[Callable[[], str]] = []
         for ask in advice:
-            if complaint := ask():
-                self.notice(complaint)
+            if sentence := ask():
+                self.notice(sentence)
             else:
-                quiet.append(ask)
-        return quiet
+                without.append(ask)
+        return without
 
     def refresh(self) -> None:
-        """Write what stays, and draw the live lines if they look different."""
+        """Write finished turns and notices permanently, and draw the live lines if they changed."""
         above = self._above(time.monotonic())
         snapshot = self._metrics.snapshot
         latencies = {turn.turn: turn.response_latency_s for turn in snapshot.turns}
-        for turn in self._scene.take(self._controls.sink.played_ms):
+        for turn in self._scene.take_finished(self._controls.sink.played_ms):
             latency_s = latencies.get(turn.number) if turn.heard else None
             above += turn_lines(self._console, turn, latency_s)
-        self._area.draw(above, self._frame(snapshot))
+        self._area.draw(above, self._view(snapshot))
 
     def suspend(self) -> None:
-        """Leave the terminal to others, until the next refresh."""
+        """Erase the live lines and show the cursor, until the next refresh."""
         self._area.clear()
 
     def close(self) -> None:
-        """Write what is left, and give the terminal back."""
+        """Write all turns and notices that are left, and erase the live lines."""
         self.refresh()
         above = self._above(math.inf)
         for turn in self._scene.live(self._controls.sink.played_ms):
@@ -220,21 +264,23 @@ class Screen:
         self._area.clear()
 
     def _above(self, now: float) -> list[Text]:
-        """Lines that stay: what was printed, and notices that were shown long enough.
+        """Return lines to write permanently: printed text, and notices that were shown long enough.
 
-        A notice gives way to the next one, too.
+        A notice is also written when the next one is waiting.
         """
         above: list[Text] = []
         while self._printed:
-            above += Text(plain(self._printed.popleft())).wrap(self._console, self._console.width)
+            above += Text(printable(self._printed.popleft())).wrap(
+                self._console, self._console.width
+            )
         while self._waiting or (self._notice and now >= self._notice_until_s):
             if self._notice:
-                above += paragraph(self._console, "note", Text(plain(self._notice), "yellow"))
+                above += paragraph(self._console, "note", Text(printable(self._notice), "yellow"))
             self._notice = self._waiting.popleft() if self._waiting else ""
             self._notice_until_s = now + NOTICE_S
         return above
 
-    def _frame(self, snapshot: Snapshot) -> Frame:
+    def _view(self, snapshot: Snapshot) -> LiveView:
         sink, gate, levels = self._controls.sink, self._controls.source.gate, self._levels
         idle = "goodbye" if self._leaving else IDLE[gate]
         activity = self._scene.activity(sink.pending_s > 0, idle)
@@ -242,11 +288,14 @@ class Screen:
             activity += f", {idle}"
         answered = [turn for turn in snapshot.turns if turn.response_latency_s is not None]
         tokens = snapshot.tokens
-        return Frame(
+        steps = None
+        if levels is not None:
+            steps = meter_steps(levels.input_dbfs), meter_steps(levels.output_dbfs)
+        return LiveView(
             turns=self._scene.live(sink.played_ms),
             activity=activity,
             gate=gate,
-            levels=(steps(levels.input_dbfs), steps(levels.output_dbfs)) if levels else None,
+            levels=steps,
             latest=replace(answered[-1]) if answered else None,
             tokens=tokens.speech_in + tokens.text_in + tokens.speech_out + tokens.text_out,
             cost_usd=snapshot.cost_usd,
@@ -256,68 +305,32 @@ class Screen:
         )
 
 
-ERASE_LINE, ERASE_BELOW = "\r\x1b[2K", "\x1b[J"
-ERASE_LIVE = f"{ERASE_LINE}\n{ERASE_BELOW}\x1b[A"
-"""From the second line on: at the top of the screen, erasing below would be erasing all."""
-HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
-AT_ONCE, DONE = "\x1b[?2026h", "\x1b[?2026l"
-"""Around a drawing, for terminals that can show it in one piece; the others take no notice."""
+class _LineBuffer(io.TextIOBase):
+    """A text file that passes on whole lines.
 
-ASCII = str.maketrans("█░●…", "#-*.")
-
-
-class _LiveArea:
-    """The lines below the cursor."""
-
-    def __init__(self, console: Console) -> None:
-        console.file = self._out = console.file  # stays the terminal, whatever stdout becomes
-        self._console = console
-        self._drawn: object = None
-        self._size = console.size
-
-    def draw(self, above: list[Text], frame: Frame | None) -> None:
-        """Write lines that stay, and below them `frame`, unless all that is there already."""
-        size = self._console.size
-        if not above and (frame, size) == self._drawn:
-            return
-        erased = "" if size == self._size else ERASE_LIVE  # broken lines take more room
-        self._drawn, self._size = (frame, size), size
-        live = live_lines(self._console, frame) if frame else []
-        with self._console.capture() as written:
-            for line in [*above, *live]:
-                self._console.print(line, no_wrap=True)
-        lines = "".join(ERASE_LINE + line for line in written.get().splitlines(keepends=True))
-        back = f"\x1b[{len(live)}A" if live else ""
-        self._write(f"{AT_ONCE}{HIDE_CURSOR}{erased}{lines}{ERASE_BELOW}{back}{DONE}")
-
-    def clear(self) -> None:
-        """Erase the live lines; the terminal is as others expect it."""
-        self._drawn = None
-        self._write(f"{ERASE_LIVE}{SHOW_CURSOR}")
-
-    def _write(self, text: str) -> None:
-        encoding = self._console.encoding
-        if not encoding.startswith("utf"):
-            text = text.translate(ASCII)
-        with suppress(OSError):  # the terminal was closed; the signal for that ends the program
-            self._out.write(text.encode(encoding, "replace").decode(encoding))
-            self._out.flush()
-
-
-class _Printed(io.TextIOBase):
-    """Takes what is printed, line by line."""
+    Args:
+        write: Called with each line, without its line end.
+    """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._line = ""
         self._take = write
 
     def write(self, text: str) -> int:
+        """Pass on the lines that `text` completes, and keep the rest.
+
+        Args:
+            text: Any part of the output.
+
+        Returns:
+            The length of `text`.
+        """
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:
             self._take(line)
         return len(text)
 
     def end_line(self) -> None:
-        """Take a line that was begun for a whole one."""
+        """Pass on a line that has begun, as if it were complete."""
         if self._line:
             self.write("\n")

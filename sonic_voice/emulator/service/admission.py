@@ -7,8 +7,9 @@ A model must be known, offered in the region of the request, and not past its en
 from collections.abc import Callable
 from datetime import date
 
-from ...catalog import VoiceModel, voice_model, without_region
+from ...catalog import VoiceModel, voice_model
 from ...errors import ConfigError
+from ...other_models import without_region
 from .answers import Timing
 from .brain import Brain
 from .effects import Note, StreamRefusal, StreamRequest

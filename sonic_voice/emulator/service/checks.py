@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from ...catalog import Limits, VoiceModel
+from ...catalog import ModelLimits, VoiceModel
 from ...config import TOOL_NAME, check_schema
 from ...errors import ConfigError
 from ...wire import (
@@ -182,7 +182,7 @@ def tool_result(result_json: str) -> dict[str, Any] | None:
 class HistoryCheck:
     """A check of the chat history while it comes in: its order and its size (reference 2.9)."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ModelLimits) -> None:
         self._limits = limits
         self._bytes = 0
         self._message_bytes = 0
