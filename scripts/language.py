@@ -78,8 +78,8 @@ VERBS = frozenset(
     press prevent print probe process produce prompt propagate protect prove provide pull push put
     query queue quit quote raise ramp rate reach read rebuild recall receive recognise recognize
     reconnect record recover redirect reduce refer refill reflect refresh refuse register reject
-    relay release reload remember remind remove rename render renew repeat replace replay reply report
-    represent request require resample reserve reset resize resolve respond restart restore
+    relay release reload remember remind remove rename render renew repeat replace replay reply
+    report represent request require resample reserve reset resize resolve respond restart restore
     restrict resume retrieve retry return reuse reverse revert rewind rewrite ring rotate round
     route run sample satisfy save say scale scan schedule score search seek see select send
     separate serialise serialize serve set settle shift shorten show shut sign signal silence
