@@ -1,23 +1,27 @@
 /**
- * Why a conversation is over, in words with the next step, and what may be gone on with.
+ * Close codes: why a conversation ended, as a sentence with the next step.
  *
- * The server closes a connection with a code of the table, and the conversation is over. Every
- * other end is a lost connection (browsers say 1006), which is resumed. The words of the table are
- * shown, not those that came: a proxy closes with 1001 and 1011, too, and in words of its own.
+ * When the server closes a connection with a code of the table, the conversation is over. Every
+ * other end is a lost connection (browsers report 1006), which is resumed. The reasons of the table
+ * are shown rather than those that were received, because a proxy uses 1001 and 1011, too, with
+ * reasons of its own.
  */
 
 /**
- * `again`: whether trying again at once may help.
+ * The end of a conversation. `again`: whether trying again at once may help.
  *
  * @typedef {{ code: number, reason: string, again: boolean }} Ending
  */
 
+/** Code that browsers report for a connection that was lost. */
 const LOST_CODE = 1006;
+
+/** First code that applications may define; proxies do not use them. */
 const OURS_FROM = 4000;
 
 const AGAIN = true;
 
-/** @type {[code: number, reason: string, again?: boolean][]} */
+/** The table of README.md. @type {[code: number, reason: string, again?: boolean][]} */
 const TABLE = [
   [1000, 'The conversation is over.'],
   [1001, 'The server is stopping. Try again in a minute.', AGAIN],
@@ -49,7 +53,7 @@ const TABLE = [
   [4032, 'The voice service ends each conversation after 8 minutes. Start a new one.'],
 ];
 
-/** @type {ReadonlyMap<number, Ending>} */
+/** The ends of a conversation by close code. @type {ReadonlyMap<number, Ending>} */
 export const CLOSES = new Map(
   TABLE.map(([code, reason, again = false]) => [code, Object.freeze({ code, reason, again })]),
 );
@@ -57,28 +61,28 @@ export const CLOSES = new Map(
 export const GOODBYE = /** @type {Ending} */ (CLOSES.get(1000));
 export const UNREADABLE = /** @type {Ending} */ (CLOSES.get(4000));
 
-/** No connection was had at all. @type {Ending} */
+/** The first connection failed. @type {Ending} */
 export const UNREACHABLE = Object.freeze({
   code: LOST_CODE,
   reason: 'The server cannot be reached. Check the network and try again.',
   again: true,
 });
 
-/** It did not come back for as long as the server keeps a conversation. @type {Ending} */
+/** The connection was lost for longer than the server keeps a conversation. @type {Ending} */
 export const LOST = Object.freeze({
   code: LOST_CODE,
   reason: 'The connection was lost and did not come back. Start a new conversation.',
   again: true,
 });
 
-/** The application gave none. @type {Ending} */
+/** The application provided no token. @type {Ending} */
 export const NO_TOKEN = Object.freeze({
   code: 0,
   reason: 'A token could not be fetched. Sign in again, or try later.',
   again: true,
 });
 
-/** A mistake of ours. @type {Ending} */
+/** An error in the page itself. @type {Ending} */
 export const BROKEN = Object.freeze({
   code: 0,
   reason: 'Something went wrong in the page. Reload it.',
@@ -86,11 +90,12 @@ export const BROKEN = Object.freeze({
 });
 
 /**
- * What it means that a connection was closed; null: it was lost, and can be resumed.
+ * Return what the close of a connection means.
  *
  * @param {number} code
- * @param {string} reason  what the server said: shown for a code of a later server only
- * @returns {Ending | null}
+ * @param {string} reason  the reason that was received, which is used only for an unknown code of a
+ *   later version of the server
+ * @returns {Ending | null}  null if the connection was lost and can be resumed
  */
 export function ending(code, reason = '') {
   const known = CLOSES.get(code);
@@ -98,7 +103,7 @@ export function ending(code, reason = '') {
   return { code, reason: reason || 'The server ended it. Reload the page.', again: false };
 }
 
-/** What went wrong, in a sentence (`message`), and what to do next (`hint`). */
+/** An error of a conversation: `message` says what went wrong, `hint` what to do next. */
 export class VoiceError extends Error {
   /**
    * @param {Ending} ending
@@ -109,8 +114,9 @@ export class VoiceError extends Error {
     super(what, options);
     this.name = 'VoiceError';
     this.hint = next.join(' ');
-    /** The close code; 0: it is the page's own matter. */
+    /** The close code; 0 for an error in the page itself. */
     this.code = code;
+    /** Whether trying again at once may help. */
     this.again = again;
   }
 }

@@ -1,18 +1,22 @@
 /**
- * What is said in one conversation: messages go in, turns and what is going on come out. Pure.
+ * The state of one conversation: its turns and its current activity, derived from messages. Pure.
  *
- * Messages overtake sound, so a turn is over not when the server says that all of it has been sent,
- * but when that much has played. For the same reason `end` cuts an answer that the end of the
- * conversation left unheard: its words came before its sound.
+ * Messages overtake sound. A turn is therefore not over when the server says that all of it has
+ * been sent, but when that much has been played. For the same reason `end` cuts an answer that the
+ * end of the conversation left unheard: its text came before its sound.
  */
 
-/** Unhurried speech has 15 characters a second. Only for a block whose sound has not all come. */
+/**
+ * Duration of a character of speech, in milliseconds: calm speech has 15 characters a second. Used
+ * only for a block whose sound has not been received completely.
+ */
 const MS_PER_CHARACTER = 65;
 
 /** @import { Position, ServerMessage, Stage } from './messages.js' */
 
 /**
- * `startsAt`: samples of the turn before the sound of this block; missing where nobody told.
+ * `Part`: one block of a turn. `startsAt`: samples of the turn before the sound of this block;
+ * missing if the server did not say.
  *
  * @typedef {{ text: string, stage: Stage, startsAt?: number }} Part
  * @typedef {{ id: string, name: string, argumentsJson?: string, resultJson?: string,
@@ -20,11 +24,13 @@ const MS_PER_CHARACTER = 65;
  */
 
 /**
- * What the user said, or the answer to it; both have the number of the turn.
+ * A turn of the user, or the answer to it, which has the same number.
  *
- * `parts`: of the user one, of an answer one a block, which join without separators. `interrupted`:
- * it was cut; what was `heard` of it, and the tail that was `lost`, come a moment later. `responseMs`:
- * from the end of speech to the audible answer. `over`: nothing more of it will sound.
+ * - `parts`: one part for the user; one part for each block of an answer, joined without separators
+ * - `interrupted`: the answer was cut. The text that was `heard`, and the rest that was `lost`,
+ *   follow a moment later
+ * - `responseMs`: time from the end of the user's speech to the first audible sample, in ms
+ * - `over`: no more of it will be played
  *
  * @typedef {Readonly<{ number: number, who: 'user' | 'assistant', typed: boolean,
  *   parts: readonly Part[], tools: readonly Tool[], interrupted: boolean, heard: string,
@@ -33,30 +39,31 @@ const MS_PER_CHARACTER = 65;
 
 /** @typedef {'connecting' | 'listening' | 'hearing' | 'thinking' | 'tool' | 'speaking'} Activity */
 
+/** The turns and the activity of one conversation. */
 export class Conversation {
   /**
-   * In order. Neither it nor a turn is ever changed: what changes is replaced.
+   * The turns in order. Neither the array nor a turn is ever modified; both are replaced.
    *
    * @type {readonly Turn[]}
    */
   turns = [];
-  /** Of the last answer. @type {number | null} */
+  /** Response latency of the last answer, in milliseconds. @type {number | null} */
   responseMs = null;
 
   #listening = false;
   #hearing = false;
   #playing = false;
-  /** An answer is due, and has not begun to sound. */
+  /** An answer is expected, and is not playing yet. */
   #due = false;
-  /** Calls that were not answered yet. */
+  /** Ids of tool calls that were not answered yet. */
   #calls = new Set();
-  /** Samples of turns of which all has been sent. @type {Map<number, number>} */
+  /** Lengths in samples of turns that were sent completely, by turn. @type {Map<number, number>} */
   #ends = new Map();
   #came = /** @type {Position} */ ({ turn: 0, samples: 0 });
   #played = /** @type {Position} */ ({ turn: 0, samples: 0 });
   #outputHz = 24_000;
 
-  /** What is going on. @returns {Activity} */
+  /** The current activity. @returns {Activity} */
   get activity() {
     if (!this.#listening) return 'connecting';
     if (this.#playing) return 'speaking';
@@ -66,28 +73,29 @@ export class Conversation {
   }
 
   /**
-   * What the server says. What is of no meaning here is left aside.
+   * Handle a message of the server. Messages that do not concern turns or activity are ignored.
    *
    * @param {ServerMessage} message
    */
-  take(message) {
+  handle(message) {
     this.#follow(message);
     this.#write(message);
   }
 
   /**
-   * Sound of an answer has come, up to here.
+   * Record that sound of an answer was received.
    *
-   * @param {Position} position
+   * @param {Position} position  the end of that sound
    */
-  came(position) {
+  audioReceived(position) {
     this.#came = position;
   }
 
   /**
-   * Sound of an answer has left the loudspeaker, up to here, and more of it is `playing` or not.
+   * Record that sound of an answer was played.
    *
-   * @param {Position & { playing: boolean }} report
+   * @param {Position & { playing: boolean }} report  the position that was played up to, and
+   *   whether more is playing
    */
   played({ turn, samples, playing }) {
     if (playing && !this.#playing) this.#due = false;
@@ -96,9 +104,7 @@ export class Conversation {
     this.#settle();
   }
 
-  /**
-   * The conversation is over: cut each answer that has not played to its end where playback is.
-   */
+  /** End the conversation: cut each answer that was not played completely, where playback is. */
   end() {
     this.#playing = false;
     for (const turn of this.turns) {
@@ -108,7 +114,7 @@ export class Conversation {
   }
 
   /**
-   * Who said what, as plain text: only what was heard, and what tools did.
+   * Return the conversation as plain text: what was said and heard, and the calls of tools.
    *
    * @returns {string}
    */
@@ -120,7 +126,7 @@ export class Conversation {
   }
 
   /**
-   * What is going on.
+   * Update the activity.
    *
    * @param {ServerMessage} message
    */
@@ -161,7 +167,7 @@ export class Conversation {
   }
 
   /**
-   * What is said.
+   * Update the turns.
    *
    * @param {ServerMessage} message
    */
@@ -224,7 +230,7 @@ export class Conversation {
     }
   }
 
-  /** Find the turns that are over: all their sound has played, or all that came. */
+  /** Mark the turns as over whose sound was played: all of it, or all that was received. */
   #settle() {
     for (const [turn, samples] of this.#ends) {
       const end = { turn, samples };
@@ -238,13 +244,14 @@ export class Conversation {
   }
 
   /**
-   * Cut an answer where playback is. Words are taken to be spread evenly over their block.
+   * Cut an answer where playback is. Words are assumed to be spread evenly over their block.
    *
    * @param {Turn} turn
    */
   #cut({ number, parts }) {
     if (this.#played.turn > number) {
-      this.#amend(number, () => ({ over: true })); // what plays is in order: it was heard
+      // Turns are played in order: as a later one is playing, this one was heard.
+      this.#amend(number, () => ({ over: true }));
       return;
     }
     const played = this.#played.turn === number ? this.#played.samples : 0;
@@ -266,11 +273,11 @@ export class Conversation {
   }
 
   /**
-   * Where the sound of the last block that was told ends, in samples of its turn.
+   * Return or estimate where the sound of a turn's last known block ends, in samples of the turn.
    *
    * @param {number} turn
-   * @param {number} startsAt
-   * @param {string} text
+   * @param {number} startsAt  where the sound of the block begins
+   * @param {string} text  the text of the block
    */
   #endOf(turn, startsAt, text) {
     const told = this.#ends.get(turn);
@@ -280,7 +287,7 @@ export class Conversation {
   }
 
   /**
-   * Change an answer, or begin it.
+   * Change an answer, or add it.
    *
    * @param {number} number
    * @param {(turn: Turn) => Partial<Turn>} change
@@ -290,7 +297,7 @@ export class Conversation {
   }
 
   /**
-   * Change an answer, if it has begun.
+   * Change an answer, if there is one.
    *
    * @param {number} number
    * @param {(turn: Turn) => Partial<Turn>} change
@@ -302,9 +309,11 @@ export class Conversation {
   }
 
   /**
+   * Change a turn, or insert it in its place.
+   *
    * @param {number} number
    * @param {Turn['who']} who
-   * @param {(turn: Turn) => Partial<Turn>} change
+   * @param {(turn: Turn) => Partial<Turn>} change  returns the properties to replace
    */
   #change(number, who, change) {
     const turns = [...this.turns];
@@ -321,6 +330,8 @@ export class Conversation {
 }
 
 /**
+ * Return an empty turn.
+ *
  * @param {number} number
  * @param {Turn['who']} who
  * @returns {Turn}
@@ -331,7 +342,8 @@ function begun(number, who) {
 }
 
 /**
- * Whether the turn `number` of `who` comes before `other`: the user's is before its answer.
+ * Return whether the turn `number` of `who` comes before `other`. A user's turn comes before its
+ * answer.
  *
  * @param {number} number
  * @param {Turn['who']} who
@@ -342,6 +354,8 @@ function comesBefore(number, who, other) {
 }
 
 /**
+ * Return whether `place` is reached at the position `at`.
+ *
  * @param {Position} place
  * @param {Position} at
  */
@@ -350,10 +364,10 @@ function isReached(place, at) {
 }
 
 /**
- * How much of `text` is its words whose middle is before the character `reached`.
+ * Return the length of the part of `text` that was heard: its words whose middle was reached.
  *
  * @param {string} text
- * @param {number} reached
+ * @param {number} reached  the characters that were reached, which may be a fraction
  */
 function wordsBefore(text, reached) {
   let end = 0;
@@ -365,6 +379,8 @@ function wordsBefore(text, reached) {
 }
 
 /**
+ * Return the lines of a turn in the transcript.
+ *
  * @param {Turn} turn
  * @returns {string[]}
  */
@@ -377,7 +393,7 @@ function lines(turn) {
   return [...turn.tools.map(toolLine), ...(text ? [`${who}: ${text}`] : [])];
 }
 
-/** @param {Tool} tool */
+/** Return the line of a tool call in the transcript. @param {Tool} tool */
 function toolLine({ name, argumentsJson, resultJson, answered }) {
   const asked = argumentsJson === undefined ? '' : ` ${argumentsJson}`;
   const result = resultJson === undefined ? '' : `: ${resultJson}`;

@@ -1,12 +1,13 @@
 /**
- * The binary frames: sound, both ways, with nothing encoded.
+ * The binary frames: uncompressed sound in both directions.
  *
  *     to the server   0x01 00 | samples
  *     to the page     0x02 00 | epoch u16 | turn u32 | start u32 | samples
  *
- * Numbers are little-endian, samples are signed 16-bit little-endian of one channel. Headers are a
- * multiple of two bytes long, so that an `Int16Array` lies over the samples without a copy; it has
- * the byte order of the machine, which is little-endian wherever browsers run.
+ * Numbers are little-endian. Samples are signed 16-bit little-endian, one channel. The length of a
+ * header is a multiple of two bytes, so that an `Int16Array` can be created over the samples
+ * without copying them. It has the byte order of the machine, which is little-endian on all that
+ * browsers run on.
  */
 
 const VOICE = 1;
@@ -14,16 +15,17 @@ const ANSWER = 2;
 const VOICE_HEADER_BYTES = 2;
 const ANSWER_HEADER_BYTES = 12;
 
+/** Modulus of epochs. */
 const EPOCHS = 1 << 16;
 
 /**
- * Sound of an answer. `start`: samples of this turn before it.
+ * A frame with sound of an answer. `start`: samples of this turn before it.
  *
  * @typedef {{ epoch: number, turn: number, start: number, samples: Int16Array }} Answer
  */
 
 /**
- * The frame for the user's sound. The samples are copied.
+ * Encode a frame with the user's sound. The samples are copied.
  *
  * @param {Int16Array} samples
  * @returns {ArrayBuffer}
@@ -36,10 +38,10 @@ export function voiceFrame(samples) {
 }
 
 /**
- * What the server sent; null: it cannot be read. The samples are a view of `frame`.
+ * Decode a frame of the server.
  *
  * @param {ArrayBuffer} frame
- * @returns {Answer | null}
+ * @returns {Answer | null}  null if it cannot be decoded; its samples are a view of `frame`
  */
 export function readAnswer(frame) {
   if (frame.byteLength < ANSWER_HEADER_BYTES || frame.byteLength % 2) return null;
@@ -54,8 +56,8 @@ export function readAnswer(frame) {
 }
 
 /**
- * Whether `epoch` comes after `other`. They are counted modulo 65,536, and no two that are alive
- * at once are half of that apart.
+ * Return whether `epoch` comes after `other`. Epochs are counted modulo 65,536, and those in use at
+ * the same time differ by less than half of that.
  *
  * @param {number} epoch
  * @param {number} other

@@ -1,20 +1,21 @@
 /**
- * One conversation with the bridge, over as many connections as it takes. No I/O and no clock.
+ * The state of one conversation with the bridge, over one or more connections. No I/O, no clock.
  *
  *     begin ─► connecting ── ready ──► talking ── closed, with a code of the table ──► ended
  *                  ▲                    │    ▲                     │
- *                  │                  lost   ready, resumed        │ again, once
+ *                  │                  lost   ready, resumed        │ once, if `again`
  *                  │                    ▼    │                     │
  *                  │                reconnecting ── keep_s ──► ended
  *                  └───────────────────────────────────────────────┘
  *
- * Whoever owns the socket tells what happens to it, with the time in milliseconds of any clock, and
- * does what each call returns, in that order, before anything else; and calls `tick` at `dueMs`.
+ * The owner of the socket reports each event, with the time in milliseconds of any monotonic clock.
+ * Each call returns effects, which the owner must carry out in order, before it reports anything
+ * else. The owner must also call `tick` at `dueMs`.
  *
- * A connection is taken for lost when it closes without a code of the table, when the browser says
- * it is offline, and when nothing at all has come for `SIGNS_MISSED` times as long as the server
- * lets pass without a sign of life: of a network that died without a word nothing else tells.
- * Being wrong costs nothing, since a page may resume while its old connection lives.
+ * A connection counts as lost when it is closed without a code of the table, when the browser
+ * reports that it is offline, and when nothing has come for `SIGNS_MISSED` times the interval of
+ * the server's `alive` messages: nothing else shows that a network has failed silently. A false
+ * alarm does no harm, because a page may resume while its old connection is still open.
  */
 
 import { GOODBYE, LOST, UNREACHABLE, UNREADABLE, VoiceError, ending } from './closing.js';
@@ -25,67 +26,77 @@ import { BYE, INTERRUPT, hello, helloAgain, played, readMessage, say } from './m
 /** @import { Answer } from './frames.js' */
 /** @import { Numbered, Position, Ready, ServerMessage } from './messages.js' */
 
-/** Before connecting again; then twice as long each time, up to the longest. */
+/** Time before the first attempt to reconnect. Each further one waits twice as long. */
 export const FIRST_WAIT_MS = 250;
+/** Maximum time between two attempts to reconnect. */
 export const LONGEST_WAIT_MS = 4000;
 
-/** From opening a socket to `ready`; browsers wait for minutes. */
+/** Maximum time from opening a socket to `ready`. Browsers themselves wait for minutes. */
 export const ATTEMPT_MS = 8000;
 
-/** For how long to try, before `ready` has told. */
+/** Time for which to try to connect, until `ready` gives the server's value. */
 export const KEEP_MS = 30_000;
 
-/** Of what is said without a connection, so much is sent later: who speaks as it comes back. */
+/** Maximum sound of the user that is kept without a connection, in seconds, and sent afterwards. */
 export const VOICE_KEPT_S = 1;
 
-/** Unsent sound beyond which more is dropped: what comes so late helps nobody. */
+/** Sound waiting in the socket, in seconds, above which more is dropped: it would be too late. */
 export const CONGESTED_S = 0.5;
 
-/** Signs of life in a row. One late by a stall of the network is no reason yet. */
+/** Number of missing `alive` messages after which a connection is lost. One may be late. */
 export const SIGNS_MISSED = 3;
 
-/** Between two reports of what has played: ten a second, and the jitter of who tells. */
+/** Minimum time between two reports of playback. Ten a second are meant; this allows for jitter. */
 export const REPORT_MS = 80;
 
 const BYTES_PER_SAMPLE = 2;
 
 /**
- * `open`: a socket, then say `opening` and `opened`; `fresh`: with a token. `drop`: be done with
- * the socket; the server is to keep the conversation. `close`: with 1000; it is to end it. `flush`
- * comes before all else that a message brings. After `end` nothing comes.
+ * What the owner of the socket has to do:
+ *
+ * - `open`: open a socket, and call `opening` and `opened`; `fresh`: with a new token
+ * - `drop`: abandon the socket; the server keeps the conversation
+ * - `close`: close the socket with 1000; the server ends the conversation
+ * - `send`: send a frame
+ * - `flush`: silence the loudspeaker; it comes before all other effects of a message
+ * - `play`: play a frame
+ * - `deliver`: pass on a message
+ * - `notice`: show a sentence to the user
+ * - `end`: the conversation is over; no effect follows
  *
  * @typedef {{ do: 'open', fresh: boolean } | { do: 'drop' } | { do: 'close' }
  *   | { do: 'send', frame: string | ArrayBuffer }
  *   | { do: 'flush', epoch: number } | { do: 'play', answer: Answer }
- *   | { do: 'tell', message: ServerMessage } | { do: 'notice', text: string }
- *   | { do: 'end', ending: Ending }} Deed
+ *   | { do: 'deliver', message: ServerMessage } | { do: 'notice', text: string }
+ *   | { do: 'end', ending: Ending }} Effect
  */
 
 /**
- * What has left the loudspeaker, and whether more of it is sounding.
+ * A report of playback: the position that was played up to, and whether more is playing.
  *
  * @typedef {{ epoch: number, turn: number, samples: number, playing: boolean }} Report
  */
 
 /** @typedef {'idle' | 'connecting' | 'talking' | 'reconnecting' | 'ended'} Phase */
 
+/** The state machine of one conversation's connections. */
 export class Link {
   /** @type {Phase} */
   phase = 'idle';
-  /** When to call `tick`. */
+  /** Time at which to call `tick`. */
   dueMs = Infinity;
-  /** Frames of the user's sound that were not sent. */
+  /** Number of frames of the user's sound that were dropped. */
   droppedFrames = 0;
 
-  #wishes;
+  #options;
   #trying = false;
   #tries = 0;
   #lostMs = 0;
   #keepMs = KEEP_MS;
-  /** So long without anything that comes, and the connection is lost. */
+  /** Time without any message after which the connection is lost. */
   #silentMs = Infinity;
-  /** Why the conversation ended that this one was begun after, by itself. @type {Ending | null} */
-  #instead = null;
+  /** The end of the conversation that this one replaces automatically. @type {Ending | null} */
+  #replacedEnding = null;
 
   #resume = '';
   #seen = 0;
@@ -98,21 +109,21 @@ export class Link {
   /** @type {ArrayBuffer[]} */
   #voice = [];
 
-  /** @param {{ voice?: string, language?: string }} [wishes]  empty: the server's choice */
+  /** @param {{ voice?: string, language?: string }} [options]  empty values: the server's choice */
   constructor({ voice = '', language = '' } = {}) {
-    this.#wishes = { voice, language };
+    this.#options = { voice, language };
   }
 
   // -- the socket -------------------------------------------------------------------------------
 
-  /** @returns {Deed[]} */
+  /** Begin the conversation. @returns {Effect[]} */
   begin() {
     this.phase = 'connecting';
     return this.#open();
   }
 
   /**
-   * The socket is being opened: sound and token are there.
+   * Report that the socket is being opened, after the devices and the token were obtained.
    *
    * @param {number} nowMs
    */
@@ -121,56 +132,58 @@ export class Link {
   }
 
   /**
-   * The socket is open.
+   * Report that the socket is open.
    *
-   * @param {string} token
-   * @returns {Deed[]}
+   * @param {string} token  used for a new conversation only
+   * @returns {Effect[]}
    */
   opened(token) {
     const again = this.phase === 'reconnecting';
     const frame = again
       ? helloAgain(this.#resume, this.#seen, this.#received)
-      : hello({ token, ...this.#wishes });
+      : hello({ token, ...this.#options });
     return [{ do: 'send', frame }];
   }
 
   /**
+   * Report that a frame was received.
+   *
    * @param {string | ArrayBuffer} frame
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   received(frame, nowMs) {
-    const told = typeof frame === 'string' ? readMessage(frame) : readAnswer(frame);
-    if (told === null) return [{ do: 'close' }, ...this.fail(UNREADABLE)];
+    const decoded = typeof frame === 'string' ? readMessage(frame) : readAnswer(frame);
+    if (decoded === null) return [{ do: 'close' }, ...this.fail(UNREADABLE)];
     if (this.phase === 'talking') this.dueMs = nowMs + this.#silentMs;
-    if (!('type' in told)) return this.#hear(told);
-    if ('seq' in told) return this.#obey(told);
-    return told.type === 'ready' ? this.#ready(told, nowMs) : [];
+    if (!('type' in decoded)) return this.#handleAnswer(decoded);
+    if ('seq' in decoded) return this.#handleMessage(decoded);
+    return decoded.type === 'ready' ? this.#ready(decoded, nowMs) : [];
   }
 
   /**
-   * The socket is closed, or could not be opened.
+   * Report that the socket is closed, or could not be opened.
    *
    * @param {number} code
    * @param {string} reason
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   closed(code, reason, nowMs) {
     const over = ending(code, reason);
     if (over === null) return this.lost(nowMs);
-    if (!over.again || this.#instead) return this.fail(over);
-    this.#instead = over;
+    if (!over.again || this.#replacedEnding) return this.fail(over);
+    this.#replacedEnding = over;
     this.phase = 'connecting';
     const text = `${new VoiceError(over).message} A new conversation begins.`;
     return [{ do: 'drop' }, { do: 'notice', text }, ...this.#wait(nowMs, true)];
   }
 
   /**
-   * The connection is of no use any more.
+   * Report that the connection, or the attempt to connect, has failed.
    *
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   lost(nowMs) {
     if (this.phase === 'talking') {
@@ -179,15 +192,15 @@ export class Link {
       return [{ do: 'drop' }, { do: 'notice', text }, ...this.#wait(nowMs, true)];
     }
     if (!this.#trying) return [];
-    if (this.phase === 'connecting' && !this.#instead) return this.fail(UNREACHABLE);
+    if (this.phase === 'connecting' && !this.#replacedEnding) return this.fail(UNREACHABLE);
     return [{ do: 'drop' }, ...this.#wait(nowMs)];
   }
 
   /**
-   * The time is `dueMs` or later.
+   * Report that `dueMs` may have passed.
    *
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   tick(nowMs) {
     if (nowMs < this.dueMs) return [];
@@ -195,20 +208,20 @@ export class Link {
   }
 
   /**
-   * Do not wait any longer: the network is back, or the user asks.
+   * Connect now instead of waiting: the network is back, or the user asks for it.
    *
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
-  hurry() {
+  retryNow() {
     const isWaiting = !this.#trying && this.phase !== 'talking' && this.dueMs < Infinity;
     return isWaiting ? this.#open() : [];
   }
 
   /**
-   * It is over.
+   * End the conversation.
    *
    * @param {Ending} because
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   fail(because) {
     if (this.phase === 'idle' || this.phase === 'ended') return [];
@@ -222,11 +235,11 @@ export class Link {
   // -- the user ---------------------------------------------------------------------------------
 
   /**
-   * The user's sound.
+   * Send sound of the user.
    *
    * @param {Int16Array} samples
-   * @param {number} unsentBytes  what waits in the socket
-   * @returns {Deed[]}
+   * @param {number} unsentBytes  bytes that wait in the socket
+   * @returns {Effect[]}
    */
   voice(samples, unsentBytes) {
     if (this.phase !== 'talking') {
@@ -241,12 +254,12 @@ export class Link {
   }
 
   /**
-   * The loudspeaker tells. Told to the server ten times a second, when sound has ended, and at once
-   * after a flush.
+   * Pass on a report of playback. The server receives one ten times a second, when sound has ended,
+   * and at once after a flush.
    *
    * @param {Report} report
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   played(report, nowMs) {
     if (report.epoch !== this.#epoch) return [];
@@ -258,10 +271,11 @@ export class Link {
   }
 
   /**
-   * A typed turn. Throws `VoiceError`, and then nothing has been said.
+   * Send a typed turn.
    *
    * @param {string} text
-   * @returns {Deed[]}
+   * @returns {Effect[]}
+   * @throws {VoiceError} if it cannot be sent
    */
   say(text) {
     const frame = say(text);
@@ -275,25 +289,25 @@ export class Link {
   /**
    * Cut the answer off.
    *
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   interrupt() {
     return this.phase === 'talking' ? [{ do: 'send', frame: INTERRUPT }] : [];
   }
 
   /**
-   * The goodbye.
+   * End the conversation at the user's request.
    *
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   leave() {
     if (this.phase !== 'talking') return this.fail(GOODBYE);
     return [{ do: 'send', frame: BYE }, { do: 'close' }, ...this.fail(GOODBYE)];
   }
 
-  // -- within -----------------------------------------------------------------------------------
+  // -- internals --------------------------------------------------------------------------------
 
-  /** @returns {Deed[]} */
+  /** Open a socket. @returns {Effect[]} */
   #open() {
     this.#trying = true;
     this.dueMs = Infinity;
@@ -301,15 +315,19 @@ export class Link {
   }
 
   /**
+   * Wait before the next attempt to connect, or give up.
+   *
    * @param {number} nowMs
-   * @param {boolean} [first]  it has been lost just now
-   * @returns {Deed[]}
+   * @param {boolean} [first]  whether the connection was lost just now
+   * @returns {Effect[]}
    */
   #wait(nowMs, first = false) {
     if (first) [this.#tries, this.#lostMs] = [0, nowMs];
     this.#trying = false;
     const leftMs = this.#lostMs + this.#keepMs - nowMs;
-    if (leftMs <= 0) return this.fail((this.phase === 'connecting' && this.#instead) || LOST);
+    if (leftMs <= 0) {
+      return this.fail((this.phase === 'connecting' && this.#replacedEnding) || LOST);
+    }
     const waitMs = Math.min(FIRST_WAIT_MS * 2 ** this.#tries, LONGEST_WAIT_MS, leftMs);
     this.#tries += 1;
     this.dueMs = nowMs + waitMs;
@@ -317,13 +335,15 @@ export class Link {
   }
 
   /**
+   * Handle `ready`: the connection may be used.
+   *
    * @param {Ready} ready
    * @param {number} nowMs
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
   #ready(ready, nowMs) {
-    /** @type {Deed[]} */
-    const deeds = [];
+    /** @type {Effect[]} */
+    const effects = [];
     if (!ready.resumed) {
       this.#seen = 0;
       this.#received = { turn: 0, samples: 0 };
@@ -331,17 +351,17 @@ export class Link {
     if (!ready.resumed || isLater(ready.epoch, this.#epoch)) {
       this.#epoch = ready.epoch;
       this.#report = null;
-      deeds.push({ do: 'flush', epoch: ready.epoch });
+      effects.push({ do: 'flush', epoch: ready.epoch });
     }
-    deeds.push({ do: 'tell', message: ready });
+    effects.push({ do: 'deliver', message: ready });
     if (this.phase === 'reconnecting') {
-      deeds.push({ do: 'notice', text: 'Connected again. The conversation goes on.' });
-    } else if (this.#instead) {
-      deeds.push({ do: 'notice', text: 'Connected again. A new conversation has begun.' });
+      effects.push({ do: 'notice', text: 'Connected again. The conversation goes on.' });
+    } else if (this.#replacedEnding) {
+      effects.push({ do: 'notice', text: 'Connected again. A new conversation has begun.' });
     }
-    // The server waits for it before it sends more, and the ring may have run dry meanwhile.
-    if (this.#report) deeds.push({ do: 'send', frame: played(this.#report) });
-    for (const frame of this.#voice.splice(0)) deeds.push({ do: 'send', frame });
+    // The ring may have run dry meanwhile, and the server sends more only after a report.
+    if (this.#report) effects.push({ do: 'send', frame: played(this.#report) });
+    for (const frame of this.#voice.splice(0)) effects.push({ do: 'send', frame });
 
     this.phase = 'talking';
     this.#trying = false;
@@ -350,35 +370,39 @@ export class Link {
     this.#resume = ready.resume;
     this.#keepMs = ready.keep_s * 1000;
     this.#inputHz = ready.input.rate_hz;
-    return deeds;
+    return effects;
   }
 
   /**
+   * Handle a message of the conversation. One that was received before is ignored.
+   *
    * @param {Numbered} message
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
-  #obey(message) {
+  #handleMessage(message) {
     if (message.seq <= this.#seen) return [];
     this.#seen = message.seq;
     if (message.type === 'notice') return [{ do: 'notice', text: message.text }];
-    if (message.type !== 'flush') return [{ do: 'tell', message }];
-    // One that is told again after `ready` has named a later epoch is over.
+    if (message.type !== 'flush') return [{ do: 'deliver', message }];
+    // A flush that is repeated after `ready` has named a later epoch is obsolete.
     if (!isLater(message.epoch, this.#epoch)) return [];
     this.#epoch = message.epoch;
     this.#report = null;
-    return [{ do: 'flush', epoch: message.epoch }, { do: 'tell', message }];
+    return [{ do: 'flush', epoch: message.epoch }, { do: 'deliver', message }];
   }
 
   /**
+   * Handle a frame of an answer. One of an old epoch is not played.
+   *
    * @param {Answer} answer
-   * @returns {Deed[]}
+   * @returns {Effect[]}
    */
-  #hear(answer) {
+  #handleAnswer(answer) {
     this.#received = { turn: answer.turn, samples: answer.start + answer.samples.length };
     return answer.epoch === this.#epoch ? [{ do: 'play', answer }] : [];
   }
 
-  /** @param {ArrayBuffer} frame */
+  /** Keep a frame of the user's sound until there is a connection. @param {ArrayBuffer} frame */
   #keep(frame) {
     this.#voice.push(frame);
     while (this.#voice.length * frame.byteLength > this.#bytes(VOICE_KEPT_S)) {
@@ -387,13 +411,13 @@ export class Link {
     }
   }
 
-  /** @param {number} seconds  of the user's sound */
+  /** Return the size of the user's sound in bytes. @param {number} seconds */
   #bytes(seconds) {
     return seconds * this.#inputHz * BYTES_PER_SAMPLE;
   }
 }
 
-/** @param {string} reason */
+/** Return the error for a call that cannot be carried out. @param {string} reason */
 function mistake(reason) {
   return new VoiceError({ code: 0, reason, again: false });
 }

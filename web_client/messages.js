@@ -1,18 +1,21 @@
 /**
- * The text frames: JSON objects with a `type`. README.md describes each, protocol.json has an
- * example of each.
+ * The text frames: JSON objects with a `type`. README.md describes each of them, protocol.json has
+ * an example of each.
  *
- * What the page says is written here so that the server takes it: counts are whole, texts are well
- * formed and within bounds. What the server says is believed as it is, but for being an object with
- * a type; a type that is not known here is left aside by whoever reads it. `Ready` and `Alive` are
- * of a connection, what is `Numbered` is of the conversation.
+ * Messages of the page are encoded here so that the server accepts them: counts are whole numbers,
+ * texts are well-formed and within the limits. A message of the server is only checked to be an
+ * object with a type; unknown types are ignored where messages are handled. `Ready` and `Alive`
+ * belong to a connection, `Numbered` messages to the conversation.
  */
 
+/** Version of the protocol between page and bridge. */
 export const VERSION = 1;
+/** WebSocket subprotocol that both sides must agree on. */
 export const SUBPROTOCOL = `sonic-voice.v${VERSION}`;
 
-/** The longest typed turn, in characters, and the longest text frame, in bytes. */
+/** Maximum length of a typed turn, in characters. */
 export const SAID_CHARACTERS = 2000;
+/** Maximum size of a text frame, in bytes. */
 const TEXT_BYTES = 8 * 1024;
 
 /**
@@ -44,16 +47,16 @@ const TEXT_BYTES = 8 * 1024;
  */
 
 /**
- * A place in the sound of a turn: after so many of its samples. Turn 0: before everything.
+ * A position in the sound of a turn: the number of its samples before it. Turn 0: before all sound.
  *
  * @typedef {{ turn: number, samples: number }} Position
  */
 
 /**
- * What the server says; null: it cannot be read.
+ * Decode a message of the server.
  *
  * @param {string} text
- * @returns {ServerMessage | null}
+ * @returns {ServerMessage | null}  null if it cannot be decoded
  */
 export function readMessage(text) {
   let message;
@@ -66,39 +69,41 @@ export function readMessage(text) {
 }
 
 /**
- * The first message of a new conversation.
+ * Encode the first message of a new conversation.
  *
- * @param {{ token: string, voice: string, language: string }} wishes  empty: none
+ * @param {{ token: string, voice: string, language: string }} options  empty ones are left out
  */
 export function hello({ token, voice, language }) {
-  const wishes = Object.entries({ token, voice, language }).filter(([, wish]) => wish);
-  return JSON.stringify({ type: 'hello', version: VERSION, ...Object.fromEntries(wishes) });
+  const given = Object.entries({ token, voice, language }).filter(([, value]) => value);
+  return JSON.stringify({ type: 'hello', version: VERSION, ...Object.fromEntries(given) });
 }
 
 /**
- * The first message of a connection that goes on with a conversation.
+ * Encode the first message of a connection that resumes a conversation.
  *
- * @param {string} resume  the word that `ready` gave
- * @param {number} seen  the last `seq` that came
- * @param {Position} received  the sound that came
+ * @param {string} resume  the resume token, from `ready`
+ * @param {number} seen  the last `seq` that was received
+ * @param {Position} received  the position up to which sound was received
  */
 export function helloAgain(resume, seen, received) {
   return JSON.stringify({ type: 'hello', version: VERSION, resume, seen, received });
 }
 
 /**
- * How much has sounded. `samples` may be a fraction, as clocks have it, and less than none.
+ * Encode a report of playback.
  *
- * @param {{ epoch: number, turn: number, samples: number }} report
+ * @param {{ epoch: number, turn: number, samples: number }} report  `samples` may be a fraction or
+ *   negative, because it is computed from clocks; it is rounded down, to 0 at least
  */
 export function played({ epoch, turn, samples }) {
   return JSON.stringify({ type: 'played', epoch, turn, samples: Math.max(0, Math.floor(samples)) });
 }
 
 /**
- * A typed turn; null: it is empty or too long. Half a surrogate pair becomes U+FFFD.
+ * Encode a typed turn. Half of a surrogate pair is replaced by U+FFFD.
  *
  * @param {string} said
+ * @returns {string | null}  null if it is empty or too long
  */
 export function say(said) {
   const text = new TextDecoder().decode(new TextEncoder().encode(said)).trim();
@@ -107,5 +112,7 @@ export function say(said) {
   return text && fits && new TextEncoder().encode(message).length <= TEXT_BYTES ? message : null;
 }
 
+/** Message that cuts off the answer. */
 export const INTERRUPT = JSON.stringify({ type: 'interrupt' });
+/** Message that ends the conversation. */
 export const BYE = JSON.stringify({ type: 'bye' });

@@ -1,12 +1,15 @@
 /**
- * The page around `<sonic-voice>`. A token comes in the fragment, `#token=...`, which a browser
- * sends to nobody; it is taken out of the address before it can be copied along with it.
+ * The page around `<sonic-voice>`.
+ *
+ * A token may be passed in the fragment of the address, `#token=...`, which a browser does not send
+ * to any server. It is removed from the address at once, so that it is not copied with it.
  */
 
 import './sonic-voice.js';
 
 const element = document.querySelector('sonic-voice');
 
+/** Move the token from the address to the element. */
 function takeToken() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   const token = fragment.get('token');

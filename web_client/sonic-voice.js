@@ -4,19 +4,26 @@
  *     <script type="module" src="https://voice.example/sonic-voice.js"></script>
  *     <sonic-voice voice="tiffany" token="..."></sonic-voice>
  *
- * Attributes: `src`, where to connect (default: /talk beside this module); `token`; `voice`;
- * `language`; `label`, heading and accessible name. Elements inside it stand as its heading
- * instead. Properties: `client`, the VoiceClient, for an application that wants its turns and
- * events; `fetchToken`, an async function that gives a fresh token, to be set before the first
- * conversation. Where a new token is needed and there is no `fetchToken`, the button dispatches
- * `sonic-voice-sign-in`; unless that is prevented, it then reloads the page.
+ * Attributes:
  *
- * The element only shows and asks: what a conversation is lives in the client. At each of the
- * client's events it changes what differs.
+ * - `src`: the address to connect to; by default /talk beside this module
+ * - `token`, `voice`, `language`: the options of `VoiceClient`
+ * - `label`: the heading and the accessible name. Child elements replace the heading
+ *
+ * Properties:
+ *
+ * - `client`: the `VoiceClient`, for an application that uses its turns and events
+ * - `fetchToken`: an async function that returns a new token; set it before the first conversation
+ *
+ * If a new token is needed and there is no `fetchToken`, the button dispatches
+ * `sonic-voice-sign-in`; unless that event is prevented, the page is then reloaded.
+ *
+ * The element only shows state and passes on what the user does; the conversation is in the client.
+ * On each event of the client it updates what differs.
  */
 
 import { Controls } from './view/controls.js';
-import { make, setText } from './view/make.js';
+import { element, setText } from './view/element.js';
 import { SoundChoice } from './view/sound-choice.js';
 import { Transcript } from './view/transcript.js';
 import { isAtRest, nextStep } from './view/wording.js';
@@ -25,14 +32,14 @@ import { Waveform } from './waveform.js';
 
 /** @typedef {import('./view/wording.js').Act} Act */
 /** @typedef {import('./view/wording.js').Trouble} Trouble */
-/** @typedef {import('./view/controls.js').Moment} Moment */
+/** @typedef {import('./view/controls.js').ControlsState} ControlsState */
 
 const LABEL = 'Sonic Voice';
 
-/** Of the close that both wanted. */
+/** Close code of a conversation that the user ended. */
 const BYE_CODE = 1000;
 
-/** @type {Omit<Moment, 'trouble'>} */
+/** What the controls show before there is a client. @type {Omit<ControlsState, 'trouble'>} */
 const BEFORE = {
   state: 'idle',
   muted: false,
@@ -42,32 +49,35 @@ const BEFORE = {
   responseMs: null,
 };
 
+/** The element `<sonic-voice>`. */
 export class SonicVoice extends HTMLElement {
   static observedAttributes = ['label', 'src', 'token', 'voice', 'language'];
 
-  /** @type {(() => Promise<string>) | undefined} */
+  /** Returns a new token. @type {(() => Promise<string>) | undefined} */
   fetchToken;
 
   /** @type {VoiceClient | null} */
   #client = null;
-  #heard = new AbortController();
-  #here = new AbortController();
+  /** Aborted when the client is replaced: ends the listeners for its events. */
+  #clientListeners = new AbortController();
+  /** Aborted when the element is removed: ends the listeners for events of the page. */
+  #pageListeners = new AbortController();
   /** @type {Trouble | null} */
   #trouble = null;
 
-  #label = make('span', {}, LABEL);
-  #save = make('button', { type: 'button', hidden: true }, 'Save transcript');
-  #soundButton = make(
+  #label = element('span', {}, LABEL);
+  #save = element('button', { type: 'button', hidden: true }, 'Save transcript');
+  #soundButton = element(
     'button',
     { type: 'button', 'aria-expanded': 'false', 'aria-controls': 'sound' },
     'Sound',
   );
-  #opening = make(
+  #opening = element(
     'div',
     { class: 'opening' },
-    make('p', { class: 'large' }, 'Say something.'),
-    make('p', {}, 'You are heard, and answered aloud. Talk over the answer whenever you like.'),
-    make('p', {}, 'A conversation lasts up to 8 minutes; you are told when one is left.'),
+    element('p', { class: 'large' }, 'Say something.'),
+    element('p', {}, 'You are heard, and answered aloud. Talk over the answer whenever you like.'),
+    element('p', {}, 'A conversation lasts up to 8 minutes; you are told when one is left.'),
   );
   #transcript = new Transcript();
   #waveform = new Waveform();
@@ -83,10 +93,10 @@ export class SonicVoice extends HTMLElement {
     end: () => this.client.close(),
     say: (text) => void this.#try(async () => this.client.sendText(text)),
   });
-  #section = make(
+  #section = element(
     'section',
     { hidden: true, 'aria-label': LABEL },
-    make('header', {}, make('slot', {}, this.#label), this.#save, this.#soundButton),
+    element('header', {}, element('slot', {}, this.#label), this.#save, this.#soundButton),
     this.#sound.node,
     this.#opening,
     this.#transcript.node,
@@ -97,7 +107,7 @@ export class SonicVoice extends HTMLElement {
   constructor() {
     super();
     const href = new URL('./sonic-voice.css', import.meta.url).href;
-    const styles = make('link', { rel: 'stylesheet', href });
+    const styles = element('link', { rel: 'stylesheet', href });
     for (const outcome of ['load', 'error']) {
       styles.addEventListener(outcome, () => (this.#section.hidden = false));
     }
@@ -106,26 +116,34 @@ export class SonicVoice extends HTMLElement {
     this.#soundButton.addEventListener('click', () => this.#showSound(!this.#soundShown));
   }
 
+  /** Called by the browser when the element is inserted into a document. */
   connectedCallback() {
-    this.#here = new AbortController();
-    const { signal } = this.#here;
+    this.#pageListeners = new AbortController();
+    const { signal } = this.#pageListeners;
     addEventListener('keydown', (event) => this.#key(event), { signal });
-    navigator.mediaDevices?.addEventListener('devicechange', () => this.#look(), { signal });
+    const refresh = () => this.#refreshDevices();
+    navigator.mediaDevices?.addEventListener('devicechange', refresh, { signal });
     this.#controls.pushToTalk.listen();
     this.#showAll();
   }
 
+  /** Called by the browser when the element is removed. It ends the conversation. */
   disconnectedCallback() {
-    this.#here.abort();
+    this.#pageListeners.abort();
     this.#controls.pushToTalk.leave();
     queueMicrotask(() => {
-      if (this.isConnected) return; // it was only moved
+      if (this.isConnected) return; // the element was only moved
       this.#waveform.stop();
       this.#client?.close();
     });
   }
 
-  /** @param {string} name */
+  /**
+   * Called by the browser when an attribute changes. A client without a conversation is then
+   * replaced, so that the new options are used.
+   *
+   * @param {string} name
+   */
   attributeChangedCallback(name) {
     if (name === 'label') {
       const label = this.getAttribute('label') || LABEL;
@@ -137,7 +155,7 @@ export class SonicVoice extends HTMLElement {
     }
   }
 
-  /** The client; made of the attributes when it is first needed. */
+  /** The client. It is created from the attributes when it is first needed. */
   get client() {
     if (this.#client) return this.#client;
     const client = new VoiceClient({
@@ -154,34 +172,35 @@ export class SonicVoice extends HTMLElement {
   set client(client) {
     this.#forget();
     this.#client = client;
-    const { signal } = (this.#heard = new AbortController());
+    const { signal } = (this.#clientListeners = new AbortController());
     /** @type {[string, (detail: any) => void][]} */
-    const told = [
+    const handlers = [
       ['state', () => this.#showState()],
       ['turns', () => this.#showTurns()],
       ['notice', ({ text }) => this.#notice(text)],
       ['ended', (ending) => this.#ended(ending)],
     ];
-    for (const [type, tell] of told) {
+    for (const [type, handle] of handlers) {
       const listener = (/** @type {Event} */ event) =>
-        tell(/** @type {CustomEvent} */ (event).detail);
+        handle(/** @type {CustomEvent} */ (event).detail);
       client.addEventListener(type, listener, { signal });
     }
     this.#showAll();
   }
 
+  /** Detach the client. */
   #forget() {
-    this.#heard.abort();
+    this.#clientListeners.abort();
     this.#client = null;
     this.#trouble = null;
   }
 
-  /** @param {Act} act */
+  /** Do what the main button says. @param {Act} act */
   #act(act) {
-    const tokenComes = act !== 'sign-in' || this.fetchToken !== undefined;
-    if (act === 'reload' || (!tokenComes && this.#asksToSignIn())) {
+    const hasToken = act !== 'sign-in' || this.fetchToken !== undefined;
+    if (act === 'reload' || (!hasToken && this.#asksToSignIn())) {
       location.reload();
-    } else if (tokenComes) {
+    } else if (hasToken) {
       if (act === 'plain-voice') {
         this.removeAttribute('voice');
         this.removeAttribute('language');
@@ -190,53 +209,54 @@ export class SonicVoice extends HTMLElement {
     }
   }
 
-  /** Whether nobody took it on. */
+  /** Dispatch `sonic-voice-sign-in`, and return whether the application did not prevent it. */
   #asksToSignIn() {
     const options = { bubbles: true, composed: true, cancelable: true };
     return this.dispatchEvent(new CustomEvent('sonic-voice-sign-in', options));
   }
 
   /**
-   * Does what can fail in a way that has words, and shows them if it does. That a conversation
-   * ended is told by `ended`, even if it never began.
+   * Carry out an action, and show its error if that has a hint. An error that ends a conversation
+   * is shown by `#ended`, even if the conversation never began.
    *
-   * @param {() => Promise<void>} deed
+   * @param {() => Promise<void>} action
    */
-  async #try(deed) {
+  async #try(action) {
     this.#trouble = null;
     try {
-      await deed();
+      await action();
     } catch (error) {
       if (!(error instanceof Error && 'hint' in error)) throw error;
       if (!isAtRest(this.client.state)) this.#trouble = troubleOf(`${error.message} ${error.hint}`);
     }
     this.#showState();
-    this.#look();
+    this.#refreshDevices();
   }
 
-  /** @param {string} text */
+  /** Show a sentence in the transcript. @param {string} text */
   #notice(text) {
     this.#transcript.notice(text);
     this.#showTurns();
   }
 
-  /** @param {import('./closing.js').Ending} ending */
+  /** Show why the conversation ended. @param {import('./closing.js').Ending} ending */
   #ended({ code, reason }) {
     this.#trouble = code === BYE_CODE ? null : troubleOf(reason, code);
     this.#showState();
   }
 
-  /** @param {(client: VoiceClient) => void} change */
+  /** Change the client, and show its state. @param {(client: VoiceClient) => void} change */
   #change(change) {
     change(this.client);
     this.#showState();
   }
 
+  /** Cut off the answer, if one is being spoken. */
   #interrupt() {
     if (this.#client?.state === 'speaking') this.#client.interrupt();
   }
 
-  /** @param {KeyboardEvent} event */
+  /** Handle Escape: close the sound settings, or interrupt. @param {KeyboardEvent} event */
   #key(event) {
     if (event.key !== 'Escape' || event.defaultPrevented) return;
     if (this.#soundShown && this.#sound.node.matches(':focus-within')) {
@@ -247,35 +267,40 @@ export class SonicVoice extends HTMLElement {
     }
   }
 
+  /** Whether the sound settings are shown. */
   get #soundShown() {
     return this.#soundButton.getAttribute('aria-expanded') === 'true';
   }
 
-  /** @param {boolean} shown */
+  /** Show or hide the sound settings. @param {boolean} shown */
   #showSound(shown) {
     this.#sound.node.hidden = !shown;
     this.#soundButton.setAttribute('aria-expanded', String(shown));
-    if (shown) this.#look();
+    if (shown) this.#refreshDevices();
   }
 
-  #look() {
-    if (this.#soundShown) void this.#sound.look();
+  /** Update the list of devices, if it is shown. */
+  #refreshDevices() {
+    if (this.#soundShown) void this.#sound.refresh();
   }
 
+  /** The name of the voice for display. */
   get #voiceName() {
     const name = this.#client?.voice || this.getAttribute('voice') || 'Voice';
     return name.charAt(0).toUpperCase() + name.slice(1);
   }
 
+  /** Update everything. */
   #showAll() {
     this.#showTurns();
     this.#showState();
   }
 
+  /** Update the controls and the waveform. */
   #showState() {
     const client = this.#client;
     const state = client?.state ?? 'idle';
-    this.#controls.show({ ...momentOf(client), trouble: this.#trouble });
+    this.#controls.show({ ...controlsStateOf(client), trouble: this.#trouble });
     this.#waveform.voiceName = this.#voiceName;
     this.#waveform.whole = state !== 'reconnecting';
     if (client && !isAtRest(state)) {
@@ -285,6 +310,7 @@ export class SonicVoice extends HTMLElement {
     }
   }
 
+  /** Update the transcript. */
   #showTurns() {
     const turns = this.#client?.turns ?? [];
     this.#transcript.show(turns, this.#voiceName);
@@ -293,38 +319,45 @@ export class SonicVoice extends HTMLElement {
     this.#transcript.node.hidden = this.#transcript.isEmpty;
   }
 
+  /** Save the transcript as a file. */
   #download() {
     const words = new Blob([this.client.transcript()], { type: 'text/plain;charset=utf-8' });
     const href = URL.createObjectURL(words);
     const day = new Date().toISOString().slice(0, 16).replace(':', '.');
-    make('a', { href, download: `conversation ${day}.txt` }).click();
+    element('a', { href, download: `conversation ${day}.txt` }).click();
     setTimeout(() => URL.revokeObjectURL(href), 60_000);
   }
 }
 
 /**
+ * Switch push-to-talk on or off.
+ *
  * @param {VoiceClient} client
  * @param {boolean} on
  */
 function holdToTalk(client, on) {
   client.pushToTalk = on;
-  client.muted = false; // a held button is to be heard
+  client.muted = false; // otherwise holding the button would have no effect
   client.talking = false;
 }
 
 /**
+ * Return what the controls show of a client.
+ *
  * @param {VoiceClient | null} client
- * @returns {Omit<Moment, 'trouble'>}
+ * @returns {Omit<ControlsState, 'trouble'>}
  */
-function momentOf(client) {
+function controlsStateOf(client) {
   if (!client) return BEFORE;
   const { state, muted, pushToTalk, talking, typing, responseMs } = client;
   return { state, muted, pushToTalk, talking, typing, responseMs };
 }
 
 /**
+ * Return an error to show, with the next step.
+ *
  * @param {string} text
- * @param {number} [code]
+ * @param {number} [code]  the close code
  * @returns {Trouble}
  */
 function troubleOf(text, code) {

@@ -1,8 +1,8 @@
 /**
  * The microphone and the loudspeaker of one client: opened together, replaced one by one.
  *
- * Without a microphone a conversation goes on: one can listen and type. Without a loudspeaker there
- * is none, so it is what tells whether sound is open.
+ * A conversation continues without a microphone, because the user can listen and type. It does not
+ * continue without a loudspeaker; sound is therefore open if and only if there is a loudspeaker.
  */
 
 import { Loudspeaker } from './audio/loudspeaker.js';
@@ -12,48 +12,50 @@ import { Microphone } from './audio/microphone.js';
 /** @import { Report } from './link.js' */
 
 /**
- * What is needed of devices; `Kinds` may be others than the browser's.
+ * The methods of devices that are used. `DeviceClasses` are the classes that open devices; an
+ * application may provide others than the browser's.
  *
  * @typedef {Pick<Microphone, 'level' | 'wave' | 'onended' | 'close'>} Input
  * @typedef {Pick<Loudspeaker, 'level' | 'wave' | 'play' | 'flush' | 'setDevice' | 'close'>} Output
  * @typedef {{
  *   Microphone: { open(options: Parameters<typeof Microphone.open>[0]): Promise<Input> },
  *   Loudspeaker: { open(options: Parameters<typeof Loudspeaker.open>[0]): Promise<Output> },
- * }} Kinds
+ * }} DeviceClasses
  */
 
 /**
- * `onSamples`, `onPlayed`: of whichever devices are open. `onGone`: the microphone vanished;
- * `error`: and there is no other.
+ * Callbacks of the devices that are open. `onGone`: the microphone was removed; with an `error` if
+ * no other could be opened instead.
  *
  * @typedef {{ onSamples: OnSamples, onPlayed: (report: Report) => void,
  *   onGone: (error?: unknown) => void }} Listeners
  */
 
+/** The devices of one client. */
 export class Sound {
   /** @type {Input | null} */
   microphone = null;
   /** @type {Output | null} */
   loudspeaker = null;
 
-  #kinds;
+  #deviceClasses;
   #listeners;
   #devices = { input: '', output: '' };
   #rates = { inputHz: 16_000, outputHz: 24_000 };
 
   /**
    * @param {Listeners} listeners
-   * @param {Kinds} [kinds]
+   * @param {DeviceClasses} [deviceClasses]
    */
-  constructor(listeners, kinds = { Microphone, Loudspeaker }) {
+  constructor(listeners, deviceClasses = { Microphone, Loudspeaker }) {
     this.#listeners = listeners;
-    this.#kinds = kinds;
+    this.#deviceClasses = deviceClasses;
   }
 
   /**
-   * Open both, unless they are. Rejects with `SoundError`, and then neither is.
+   * Open both devices, unless they are open. Rejects with `SoundError`; then neither is open.
    *
-   * @param {AbortSignal} signal  nobody wants them any more
+   * @param {AbortSignal} signal  closes the devices again if it is aborted while they open
    */
   async open(signal) {
     if (this.loudspeaker) return;
@@ -66,7 +68,7 @@ export class Sound {
     else [this.microphone, this.loudspeaker] = [microphone, loudspeaker];
   }
 
-  /** Let both go, at once. */
+  /** Close both devices. */
   async close() {
     const open = [this.microphone, this.loudspeaker];
     this.microphone = this.loudspeaker = null;
@@ -74,10 +76,10 @@ export class Sound {
   }
 
   /**
-   * Choose devices, now or for later; `''` is the browser's choice. Rejects with `SoundError`, and
-   * then those before are kept.
+   * Choose devices, for now or for the next conversation. Rejects with `SoundError`; then the
+   * device that failed is not changed.
    *
-   * @param {{ input?: string, output?: string }} devices
+   * @param {{ input?: string, output?: string }} devices  ids; `''` is the browser's choice
    */
   async use({ input, output }) {
     if (input !== undefined) {
@@ -91,7 +93,8 @@ export class Sound {
   }
 
   /**
-   * Sound in these rates, hardly ever others than were opened. Rejects as `open` does.
+   * Open the devices again if the server's sample rates differ from those in use, which is rare.
+   * Rejects as `open` does.
    *
    * @param {{ inputHz: number, outputHz: number }} rates
    * @param {AbortSignal} signal
@@ -103,29 +106,33 @@ export class Sound {
     await this.open(signal);
   }
 
+  /** Open the chosen loudspeaker. */
   #openLoudspeaker() {
     const { onPlayed } = this.#listeners;
     const deviceId = this.#devices.output;
-    return this.#kinds.Loudspeaker.open({ deviceId, rateHz: this.#rates.outputHz, onPlayed });
+    const rateHz = this.#rates.outputHz;
+    return this.#deviceClasses.Loudspeaker.open({ deviceId, rateHz, onPlayed });
   }
 
-  /** @param {string} deviceId */
+  /** Open a microphone. @param {string} deviceId */
   async #openMicrophone(deviceId) {
     const { onSamples } = this.#listeners;
     const rateHz = this.#rates.inputHz;
-    const microphone = await this.#kinds.Microphone.open({ deviceId, rateHz, onSamples });
+    const microphone = await this.#deviceClasses.Microphone.open({ deviceId, rateHz, onSamples });
     microphone.onended = () => void this.#useDefaultMicrophone();
     return microphone;
   }
 
-  /** @param {string} deviceId */
+  /** Open a microphone, and close the one before. @param {string} deviceId */
   async #replaceMicrophone(deviceId) {
     const microphone = await this.#openMicrophone(deviceId);
-    const old = this.loudspeaker ? this.microphone : microphone; // it may have ended meanwhile
+    // If sound was closed meanwhile, the new microphone is closed again.
+    const old = this.loudspeaker ? this.microphone : microphone;
     if (this.loudspeaker) this.microphone = microphone;
     await old?.close();
   }
 
+  /** Replace a microphone that was removed by the default one. */
   async #useDefaultMicrophone() {
     try {
       await this.use({ input: '' });

@@ -1,12 +1,12 @@
 /**
- * A spoken conversation in a page: joins socket, microphone and loudspeaker.
+ * A spoken conversation in a page: it connects WebSocket, microphone and loudspeaker.
  *
  *     microphone ──► Link.voice ──►                 ──► Link.received ──► Conversation ──► events
  *                                   WebSocket /talk                  └──► Loudspeaker
  *                ◄── Link.played ◄──────────────────────────────────────────┘
  *
- * What is decided, `Link` and `Conversation` decide; here is what they cannot have: time and the
- * socket. `Sound` has the devices. README.md shows how to use it.
+ * `Link` and `Conversation` make the decisions. This module adds time and the socket; `Sound` has
+ * the devices. README.md shows how to use it.
  */
 
 import { UNREACHED } from './audio/sound-error.js';
@@ -19,35 +19,40 @@ import { Sound } from './sound.js';
 /** @import { Ending } from './closing.js' */
 /** @import { Activity, Turn } from './conversation.js' */
 /** @import { Answer } from './frames.js' */
-/** @import { Deed, Report } from './link.js' */
+/** @import { Effect, Report } from './link.js' */
 /** @import { ServerMessage } from './messages.js' */
-/** @import { Kinds } from './sound.js' */
+/** @import { DeviceClasses } from './sound.js' */
 
 export { VoiceError } from './closing.js';
 
 /** @typedef {'idle' | 'reconnecting' | 'ended' | Activity} State */
 
 /**
- * See README.md.
+ * The options of a client; README.md describes them.
  *
  * @typedef {{ url?: string | URL, token?: string, voice?: string, language?: string,
- *   fetchToken?: (() => Promise<string>) | undefined, sound?: Kinds }} Options
+ *   fetchToken?: (() => Promise<string>) | undefined, sound?: DeviceClasses }} Options
  */
 
-/** Events: `state`, `turns`, `notice` (detail `{text}`), `ended` (`{code, reason, again}`). */
+/**
+ * A client of the bridge. It dispatches the events `state`, `turns`, `notice` (detail `{text}`) and
+ * `ended` (detail `{code, reason, again}`).
+ */
 export class VoiceClient extends EventTarget {
-  /** Send silence. */
+  /** Whether to send silence. May be set. */
   muted = false;
-  /** Send silence except while `talking`. */
+  /** Whether to send silence except while `talking`. May be set. */
   pushToTalk = false;
+  /** Whether the user holds the button to talk. May be set. */
   talking = false;
 
-  /** The voice that speaks, and whether `sendText` is taken. */
+  /** The voice that speaks. */
   voice = '';
+  /** Whether typed turns are accepted by `sendText`. */
   typing = false;
 
   #url;
-  #wishes;
+  #options;
   #fetchToken;
   #sound;
 
@@ -58,11 +63,11 @@ export class VoiceClient extends EventTarget {
   /** @type {readonly Turn[]} */
   #turns = this.#conversation.turns;
 
-  /** Of a connection; it is over when this is aborted. */
+  /** Aborted when the connection is over. */
   #connection = new AbortController();
   /** @type {WebSocket | null} */
   #socket = null;
-  /** Of a conversation: who listens for the browser's network. */
+  /** Aborted when the conversation is over: ends the listeners for the browser's network. */
   #watch = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -76,7 +81,7 @@ export class VoiceClient extends EventTarget {
     super();
     this.#url = url ? new URL(url, globalThis.location?.href) : new URL('./talk', import.meta.url);
     this.#url.protocol = this.#url.protocol.replace('http', 'ws');
-    this.#wishes = { voice, language };
+    this.#options = { voice, language };
     this.#fetchToken = fetchToken ?? (() => token);
     this.#sound = new Sound(
       {
@@ -89,125 +94,131 @@ export class VoiceClient extends EventTarget {
   }
 
   /**
-   * Begin a conversation: microphone, loudspeaker, socket. Call it where the user has clicked, or
-   * the browser plays nothing. While there is a conversation, does nothing.
+   * Begin a conversation: open microphone, loudspeaker and socket. Call it in a handler of a click,
+   * or the browser plays nothing. During a conversation it does nothing.
    *
-   * @returns {Promise<void>}  the service listens. Rejects with `VoiceError`; `ended` comes, too
+   * @returns {Promise<void>}  resolves when the service listens; rejects with `VoiceError`, and
+   *   `ended` is then dispatched, too
    */
   connect() {
     const { phase } = this.#link;
     if (phase !== 'idle' && phase !== 'ended') return this.#connected;
-    this.#link = new Link(this.#wishes);
+    this.#link = new Link(this.#options);
     this.#connected = new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
     this.#watchNetwork();
     this.#do(this.#link.begin());
     return this.#connected;
   }
 
-  /** The goodbye: the conversation is over, and the devices are let go. */
+  /** End the conversation, and close the devices. */
   close() {
     this.#do(this.#link.leave());
   }
 
   /**
-   * After the end, a new conversation; while the connection is lost, try at once.
+   * Begin a new conversation after the end of one; while the connection is lost, try at once.
    *
    * @returns {Promise<void>}  as `connect`
    */
   reconnect() {
-    this.#do(this.#link.hurry());
+    this.#do(this.#link.retryNow());
     return this.connect();
   }
 
   /**
-   * A typed turn. Throws `VoiceError` when it cannot be sent.
+   * Send a typed turn.
    *
    * @param {string} text  up to 2,000 characters
+   * @throws {VoiceError} if it cannot be sent
    */
   sendText(text) {
     this.#do(this.#link.say(text));
   }
 
-  /** Cut the answer off. */
+  /** Cut off the answer. */
   interrupt() {
     this.#do(this.#link.interrupt());
   }
 
   /**
-   * Choose devices, now or for later; `''` is the browser's choice. Rejects with `SoundError`, and
-   * then those before are kept.
+   * Choose devices, for now or for the next conversation. Rejects with `SoundError`; then the
+   * device that failed is not changed.
    *
-   * @param {{ input?: string, output?: string }} devices  ids of `devices()`
+   * @param {{ input?: string, output?: string }} devices  ids of `devices()`; `''` is the browser's
+   *   choice
    */
   useDevices(devices) {
     return this.#sound.use(devices);
   }
 
-  /** While there is a conversation: for `level()` and `wave()`. */
+  /** The microphone during a conversation, else null; for its `level()` and `wave()`. */
   get microphone() {
     return this.#sound.microphone;
   }
 
+  /** The loudspeaker during a conversation, else null; for its `level()` and `wave()`. */
   get loudspeaker() {
     return this.#sound.loudspeaker;
   }
 
-  /** @returns {State} */
+  /** The state of the conversation. @returns {State} */
   get state() {
     const { phase } = this.#link;
     return phase === 'talking' ? this.#conversation.activity : phase;
   }
 
-  /** What has been said, newest last. What changes is replaced, never changed. */
+  /** The turns, newest last. The array and its turns are never modified; both are replaced. */
   get turns() {
     return this.#conversation.turns;
   }
 
-  /** From the end of speech to the audible answer, of the last one. */
+  /** The response latency of the last answer, in milliseconds; null if there is none. */
   get responseMs() {
     return this.#conversation.responseMs;
   }
 
-  /** Frames of the user's sound that the network had no room for. */
+  /** Number of frames of the user's sound that were dropped because the network was too slow. */
   get droppedFrames() {
     return this.#link.droppedFrames;
   }
 
-  /** The conversation as plain text. */
+  /** Return the conversation as plain text. */
   transcript() {
     return this.#conversation.transcript();
   }
 
-  // -- what the link wants done -----------------------------------------------------------------
+  // -- effects of the link ----------------------------------------------------------------------
 
-  /** @param {Deed[]} deeds */
-  #do(deeds) {
-    for (const deed of deeds) this.#act(deed);
+  /** Carry out effects, and announce what has changed. @param {Effect[]} effects */
+  #do(effects) {
+    for (const effect of effects) this.#act(effect);
     this.#rearm();
     this.#announce();
   }
 
-  /** @param {Deed} deed */
-  #act(deed) {
-    if (deed.do === 'open') void this.#open(deed.fresh);
-    else if (deed.do === 'drop') this.#hangUp();
-    else if (deed.do === 'close') this.#socket?.close(1000);
-    else if (deed.do === 'send') this.#socket?.send(deed.frame);
-    else if (deed.do === 'flush') this.loudspeaker?.flush(deed.epoch);
-    else if (deed.do === 'play') this.#play(deed.answer);
-    else if (deed.do === 'tell') this.#hear(deed.message);
-    else if (deed.do === 'notice') this.#emit('notice', { text: deed.text });
-    else this.#end(deed.ending);
+  /** Carry out one effect. @param {Effect} effect */
+  #act(effect) {
+    if (effect.do === 'open') void this.#open(effect.fresh);
+    else if (effect.do === 'drop') this.#hangUp();
+    else if (effect.do === 'close') this.#socket?.close(1000);
+    else if (effect.do === 'send') this.#socket?.send(effect.frame);
+    else if (effect.do === 'flush') this.loudspeaker?.flush(effect.epoch);
+    else if (effect.do === 'play') this.#play(effect.answer);
+    else if (effect.do === 'deliver') this.#handle(effect.message);
+    else if (effect.do === 'notice') this.#emit('notice', { text: effect.text });
+    else this.#end(effect.ending);
   }
 
-  /** @param {boolean} fresh */
+  /** Open devices and socket. @param {boolean} fresh  whether a new conversation begins */
   async #open(fresh) {
     this.#hangUp();
     const { signal } = (this.#connection = new AbortController());
     if (fresh) this.#conversation.end();
     try {
-      if (fresh) await this.#sound.close(); // of the conversation that this one replaces
-      await this.#sound.open(signal); // when resuming it is, and sounds on
+      // Close the devices of the conversation that this one replaces. When a conversation is
+      // resumed the devices are open and continue to play.
+      if (fresh) await this.#sound.close();
+      await this.#sound.open(signal);
       const token = fresh && !signal.aborted ? await this.#token() : '';
       if (!signal.aborted) this.#openSocket(token, signal);
     } catch (error) {
@@ -219,8 +230,10 @@ export class VoiceClient extends EventTarget {
   }
 
   /**
+   * Open the socket.
+   *
    * @param {string} token
-   * @param {AbortSignal} signal
+   * @param {AbortSignal} signal  closes it
    */
   #openSocket(token, signal) {
     const socket = new WebSocket(this.#url, SUBPROTOCOL);
@@ -238,6 +251,7 @@ export class VoiceClient extends EventTarget {
     this.#rearm();
   }
 
+  /** Return the token for a new conversation. @throws {VoiceError} if there is none */
   async #token() {
     try {
       return await this.#fetchToken();
@@ -246,11 +260,13 @@ export class VoiceClient extends EventTarget {
     }
   }
 
+  /** Abandon the socket. */
   #hangUp() {
     this.#connection.abort();
     this.#socket = null;
   }
 
+  /** Set the timer to the link's next deadline. */
   #rearm() {
     clearTimeout(this.#timer);
     const { dueMs } = this.#link;
@@ -259,29 +275,31 @@ export class VoiceClient extends EventTarget {
     this.#timer = setTimeout(tick, dueMs - performance.now());
   }
 
+  /** Listen for the browser's reports that the network is lost or back. */
   #watchNetwork() {
     const { signal } = (this.#watch = new AbortController());
     const lost = () => this.#do(this.#link.lost(performance.now()));
-    const back = () => this.#do(this.#link.hurry());
+    const back = () => this.#do(this.#link.retryNow());
     globalThis.window?.addEventListener('offline', lost, { signal });
     globalThis.window?.addEventListener('online', back, { signal });
   }
 
-  /** @param {unknown} cause */
+  /** End the conversation because of an error. @param {unknown} cause */
   #fail(cause) {
     const because = endingOf(cause);
     this.#waiting?.reject(new VoiceError(because, { cause }));
     this.#do(this.#link.fail(because));
   }
 
-  /** @param {Answer} answer */
+  /** Play a frame. @param {Answer} answer */
   #play(answer) {
-    this.#conversation.came({ turn: answer.turn, samples: answer.start + answer.samples.length });
+    const { turn, start, samples } = answer;
+    this.#conversation.audioReceived({ turn, samples: start + samples.length });
     this.loudspeaker?.play(answer);
   }
 
-  /** @param {ServerMessage} message */
-  #hear(message) {
+  /** Handle a message of the server. @param {ServerMessage} message */
+  #handle(message) {
     if (message.type === 'ready') {
       if (!message.resumed) this.#conversation = new Conversation();
       this.voice = message.voice;
@@ -290,11 +308,11 @@ export class VoiceClient extends EventTarget {
       const { signal } = this.#connection;
       this.#sound.useRates(rates, signal).catch((error) => this.#fail(error));
     }
-    this.#conversation.take(message);
+    this.#conversation.handle(message);
     if (message.type === 'listening') this.#waiting?.resolve();
   }
 
-  /** @param {Ending} ending */
+  /** Close everything at the end of a conversation. @param {Ending} ending */
   #end(ending) {
     this.#watch.abort();
     this.#conversation.end();
@@ -304,6 +322,7 @@ export class VoiceClient extends EventTarget {
     this.#emit('ended', ending);
   }
 
+  /** Dispatch events for what has changed. */
   #announce() {
     if (this.#turns !== this.turns) {
       this.#turns = this.turns;
@@ -320,27 +339,36 @@ export class VoiceClient extends EventTarget {
 
   // -- sound ------------------------------------------------------------------------------------
 
-  /** @param {unknown} error  there is no other */
+  /**
+   * Tell the user that the microphone was removed.
+   *
+   * @param {unknown} error  why no other could be opened; undefined if one was
+   */
   #missMicrophone(error) {
     const next = error ? endingOf(error).reason : 'The default one is used now.';
     this.#emit('notice', { text: `The microphone is gone. ${next}` });
   }
 
-  /** @param {Int16Array} samples */
+  /** Send sound of the microphone, or silence if it is muted. @param {Int16Array} samples */
   #heard(samples) {
     const silent = this.muted || (this.pushToTalk && !this.talking);
     const sent = silent ? new Int16Array(samples.length) : samples;
     this.#do(this.#link.voice(sent, this.#socket?.bufferedAmount ?? 0));
   }
 
-  /** @param {Report} report */
+  /** Handle a report of the loudspeaker. @param {Report} report */
   #played(report) {
     this.#conversation.played(report);
     this.#do(this.#link.played(report, performance.now()));
   }
 }
 
-/** What to say of it: errors of devices have words. @param {unknown} error @returns {Ending} */
+/**
+ * Return the end of a conversation that an error means. Errors of devices have a hint.
+ *
+ * @param {unknown} error
+ * @returns {Ending}
+ */
 function endingOf(error) {
   if (error instanceof Error && 'hint' in error) {
     return { code: 0, reason: `${error.message} ${error.hint}`, again: true };

@@ -1,94 +1,103 @@
 /**
- * Both voices on one line of time. The person is drawn above it, in strokes; the model below it, as
- * one solid shape: place and form tell them apart, and colour only agrees. Now is at the right, and
- * the past drifts to the left, so that an interruption, and the wait for an answer, can be seen.
+ * A waveform of both voices over one time axis.
  *
- * Levels are noted for both at once, by the clock of the screen: the waves that the devices keep
- * have a time each. Nothing moves while nobody talks to anybody. Who asked for less motion gets two
- * bars that stay in place, four times a second.
+ * The person is drawn above the axis, in strokes; the model below it, as one solid shape. They are
+ * told apart by place and form, and by colour only in addition. The present is at the right and the
+ * past moves to the left, so that an interruption and the wait for an answer can be seen.
+ *
+ * The levels of both are recorded at the same time, by the clock of the screen, because the waves
+ * that the devices keep have different times. Nothing moves without a conversation. Users who
+ * prefer reduced motion get two bars that stay in place and are drawn four times a second.
  */
 
-import { make, setText } from './view/make.js';
-import { SLOTS, SLOT_MS, Strip, share } from './view/strip.js';
+import { element, setText } from './view/element.js';
+import { SLOTS, SLOT_MS, LevelHistory, relativeHeight } from './view/level-history.js';
 
-/** @typedef {{ wave(into: Float32Array): void }} Heard  see audio/level.js */
-/** @typedef {() => { person: Heard | null, voice: Heard | null }} Ends */
-/** @typedef {{ person: string, voice: string }} Inks */
+/** @typedef {{ wave(into: Float32Array): void }} LevelSource  see audio/level.js */
+/** @typedef {() => { person: LevelSource | null, voice: LevelSource | null }} LevelSources */
+/** @typedef {{ person: string, voice: string }} Colors */
 
-/** Between two pictures for who wants less motion. */
+/** Time between two frames for users who prefer reduced motion. */
 const CALM_MS = 250;
 
+/** Distance between two strokes: the width of a slot of time. */
 const PITCH_PX = 4;
+/** Width of a stroke. */
 const STROKE_PX = 2;
+/** Distance of the person's strokes from the axis. */
 const GAP_PX = 4;
+/** Height of a bar, for reduced motion. */
 const BAR_PX = 10;
 
+/** The canvas with both voices, and their names. */
 export class Waveform {
-  #strip = new Strip();
-  /** @type {Ends} */
-  #ends = () => ({ person: null, voice: null });
+  #history = new LevelHistory();
+  /** @type {LevelSources} */
+  #sources = () => ({ person: null, voice: null });
   #frame = 0;
-  /** 40 ms, so that a slow screen misses nothing. */
+  /** The two newest values of a device, 40 ms, so that a slow screen misses none. */
   #latest = new Float32Array(2);
   #drawnMs = -Infinity;
   #calm = matchMedia('(prefers-reduced-motion: reduce)');
   #dark = matchMedia('(prefers-color-scheme: dark)');
-  /** @type {Inks | null} */
-  #inks = null;
+  /** @type {Colors | null} */
+  #colors = null;
 
-  #canvas = make('canvas', { role: 'img', 'aria-label': 'Sound: yours above, the voice below' });
-  #voiceName = make('span', {}, 'Voice');
+  #canvas = element('canvas', { role: 'img', 'aria-label': 'Sound: yours above, the voice below' });
+  #voiceName = element('span', {}, 'Voice');
 
   constructor() {
-    const names = make('p', { 'aria-hidden': 'true' }, make('span', {}, 'You'), this.#voiceName);
-    this.node = make('div', { class: 'waveform' }, this.#canvas, names);
+    const you = element('span', {}, 'You');
+    const names = element('p', { 'aria-hidden': 'true' }, you, this.#voiceName);
+    this.node = element('div', { class: 'waveform' }, this.#canvas, names);
     new ResizeObserver(() => this.#draw(performance.now())).observe(this.#canvas);
     this.#dark.addEventListener('change', () => this.#restyle());
   }
 
-  /** @param {Ends} ends  asked anew for each frame */
-  start(ends) {
-    this.#ends = ends;
+  /** Start drawing. @param {LevelSources} sources  called for each frame */
+  start(sources) {
+    this.#sources = sources;
     if (!this.#frame) this.#frame = requestAnimationFrame((nowMs) => this.#next(nowMs));
   }
 
-  /** Stops; what was drawn stays. */
+  /** Stop drawing. The last frame stays. */
   stop() {
     cancelAnimationFrame(this.#frame);
     this.#frame = 0;
   }
 
-  /** @param {string} name */
+  /** Set the name of the model's voice. @param {string} name */
   set voiceName(name) {
     setText(this.#voiceName, name);
   }
 
-  /** @param {boolean} whole  whether the connection is; without it the line is dashed */
+  /** Set whether there is a connection. Without one the axis is dashed. @param {boolean} whole */
   set whole(whole) {
     this.node.classList.toggle('broken', !whole);
   }
 
+  /** Draw again with the colours of the current colour scheme. */
   #restyle() {
-    this.#inks = null;
+    this.#colors = null;
     this.#draw(performance.now());
   }
 
-  /** @param {number} nowMs */
+  /** Record the levels, draw, and request the next frame. @param {number} nowMs */
   #next(nowMs) {
-    const { person, voice } = this.#ends();
-    this.#strip.note(nowMs, this.#levelOf(person), this.#levelOf(voice));
+    const { person, voice } = this.#sources();
+    this.#history.record(nowMs, this.#levelOf(person), this.#levelOf(voice));
     if (!this.#calm.matches || nowMs - this.#drawnMs >= CALM_MS) this.#draw(nowMs);
     this.#frame = requestAnimationFrame((laterMs) => this.#next(laterMs));
   }
 
-  /** @param {Heard | null} heard */
-  #levelOf(heard) {
-    if (!heard) return 0;
-    heard.wave(this.#latest);
+  /** Return the level of a device in the last 40 ms. @param {LevelSource | null} source */
+  #levelOf(source) {
+    if (!source) return 0;
+    source.wave(this.#latest);
     return Math.max(...this.#latest);
   }
 
-  /** @param {number} nowMs */
+  /** Draw a frame. @param {number} nowMs */
   #draw(nowMs) {
     const canvas = this.#canvas;
     const context = canvas.getContext('2d');
@@ -99,55 +108,57 @@ export class Waveform {
     if (canvas.width !== columns) canvas.width = columns;
     if (canvas.height !== rows) canvas.height = rows;
     this.#drawnMs = nowMs;
-    const inks = (this.#inks ??= inksOf(canvas));
+    const colors = (this.#colors ??= colorsOf(canvas));
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     const middle = Math.round(height / 2);
-    if (this.#calm.matches) drawBars(context, { width, middle, inks }, this.#strip);
-    else drawPast(context, { width, middle, inks }, this.#strip, (nowMs % SLOT_MS) / SLOT_MS);
+    if (this.#calm.matches) drawBars(context, { width, middle, colors }, this.#history);
+    else drawPast(context, { width, middle, colors }, this.#history, (nowMs % SLOT_MS) / SLOT_MS);
   }
 }
 
-/** @param {Element} canvas */
-function inksOf(canvas) {
+/** Return the colours of an element's style. @param {Element} canvas */
+function colorsOf(canvas) {
   const style = getComputedStyle(canvas);
   /** @param {string} name */
-  const ink = (name) => style.getPropertyValue(name).trim() || style.color;
-  return { person: ink('--ink'), voice: ink('--voice') };
+  const color = (name) => style.getPropertyValue(name).trim() || style.color;
+  return { person: color('--ink'), voice: color('--voice') };
 }
 
-/** @typedef {{ width: number, middle: number, inks: Inks }} Sheet  in pixels of the page */
+/** @typedef {{ width: number, middle: number, colors: Colors }} Sheet  in CSS pixels */
 
 /**
+ * Draw the levels of the past as strokes and as a shape.
+ *
  * @param {CanvasRenderingContext2D} context
  * @param {Sheet} sheet
- * @param {Strip} strip
- * @param {number} passed  how much of the newest slot has passed, 0 to 1
+ * @param {LevelHistory} history
+ * @param {number} passed  the part of the newest slot that has passed, 0 to 1
  */
-function drawPast(context, { width, middle, inks }, strip, passed) {
+function drawPast(context, { width, middle, colors }, history, passed) {
   const count = Math.min(Math.ceil(width / PITCH_PX) + 2, SLOTS);
   const most = middle - 2 * STROKE_PX - GAP_PX;
-  /** @param {number} slotsAgo */
+  /** Return the place of a slot on the axis, in pixels. @param {number} slotsAgo */
   const place = (slotsAgo) => width - (slotsAgo + passed - 1) * PITCH_PX;
 
-  context.strokeStyle = inks.person;
+  context.strokeStyle = colors.person;
   context.lineWidth = STROKE_PX;
   context.lineCap = 'round';
   context.beginPath();
   for (let ago = 1; ago < count; ago += 1) {
-    const tall = share(strip.person(ago)) * most;
+    const tall = relativeHeight(history.person(ago)) * most;
     if (tall < 1) continue;
     context.moveTo(place(ago), middle - GAP_PX);
     context.lineTo(place(ago), middle - GAP_PX - tall);
   }
   context.stroke();
 
-  context.fillStyle = inks.voice;
+  context.fillStyle = colors.voice;
   context.beginPath();
   context.moveTo(place(0), middle + 1);
   for (let ago = 1; ago < count; ago += 1) {
-    const here = middle + 1 + share(strip.voice(ago)) * most;
-    const next = middle + 1 + share(strip.voice(ago + 1)) * most;
+    const here = middle + 1 + relativeHeight(history.voice(ago)) * most;
+    const next = middle + 1 + relativeHeight(history.voice(ago + 1)) * most;
     context.quadraticCurveTo(place(ago), here, place(ago + 0.5), (here + next) / 2);
   }
   context.lineTo(place(count), middle + 1);
@@ -155,16 +166,18 @@ function drawPast(context, { width, middle, inks }, strip, passed) {
 }
 
 /**
+ * Draw the current levels as two bars.
+ *
  * @param {CanvasRenderingContext2D} context
  * @param {Sheet} sheet
- * @param {Strip} strip
+ * @param {LevelHistory} history
  */
-function drawBars(context, { width, middle, inks }, strip) {
-  context.fillStyle = inks.person;
-  for (let long = PITCH_PX; long < share(strip.person(1)) * width; long += PITCH_PX) {
+function drawBars(context, { width, middle, colors }, history) {
+  context.fillStyle = colors.person;
+  for (let long = PITCH_PX; long < relativeHeight(history.person(1)) * width; long += PITCH_PX) {
     context.fillRect(width - long, middle - GAP_PX - BAR_PX, STROKE_PX, BAR_PX);
   }
-  const long = share(strip.voice(1)) * width;
-  context.fillStyle = inks.voice;
+  const long = relativeHeight(history.voice(1)) * width;
+  context.fillStyle = colors.voice;
   context.fillRect(width - long, middle + GAP_PX, long, BAR_PX);
 }

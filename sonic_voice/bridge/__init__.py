@@ -1,14 +1,21 @@
-"""The bridge: a browser talks, over a WebSocket, in the same `converse` as everybody else.
+"""The bridge: conversations with browsers over WebSockets, held by the same `converse` as others.
 
-    browser ──► server / asgi ──► Bridge.meet ──► BrowserSession ──► converse ──► the service
-                  Socket            who may come    source, sink and observer in one
+    browser ──► server / asgi ──► Bridge.handle ──► BrowserSession ──► converse ──► the service
+                  Socket          access, limits    source, sink and observer
 
-`web_client/README.md` describes the wire. What is decided is decided without I/O, each matter in
-a module: `access`, `tokens` and `keys` who may come, `limits` how much they may have, `frames` and
-`messages` what they may say, `outbox` what is sent in which order, `site` what HTTP answers,
-`closing` with which words a connection ends. `visit` holds one conversation, `bridge` all.
+`web_client/README.md` specifies the protocol between page and bridge. All decisions are made
+without I/O, each in its module:
 
-Only `server` needs the package `websockets`, which is the extra `bridge`.
+    access, tokens, keys   which pages and which tokens are accepted
+    limits                 rates, durations and the number of concurrent conversations
+    frames, messages       parsing and encoding of sound and of messages
+    outbox                 what is sent to a page, and in which order
+    site                   responses over plain HTTP
+    closing                close codes, and the reason that a page is told
+
+`browser_session` holds one conversation, `bridge` all of them; `offer` is what pages may choose.
+
+Only `server` needs the package `websockets`, which the extra `bridge` installs.
 """
 
 from importlib import import_module
@@ -17,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 from .access import Access
 from .asgi import asgi
 from .bridge import Bridge
-from .browser_session import Offer
 from .closing import Close
 from .jwks import RemoteKeys, key_source
-from .limits import Limits
+from .limits import BridgeLimits
+from .offer import Offer
 from .site import load_pages, web_client
 from .tokens import issue_token
 
@@ -30,8 +37,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Access",
     "Bridge",
+    "BridgeLimits",
     "Close",
-    "Limits",
     "Offer",
     "RemoteKeys",
     "asgi",

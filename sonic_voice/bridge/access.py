@@ -1,7 +1,11 @@
-"""From where one may come: on this machine anybody of this machine, beyond it by name and token.
+"""Access control: the allowed origins of pages, and the tokens that are accepted.
 
-A page of any site can open a WebSocket to `localhost`; only the `Origin` that the browser adds
-tells. So the origin is checked always, on loopback too, and a client that sends none is refused.
+On loopback every page that the server itself serves is allowed, and a token is optional. At an
+address that other machines can reach, origins must be named and tokens are required.
+
+A page of any site can open a WebSocket to `localhost`, and only the `Origin` header that the
+browser adds reveals the site. The origin is therefore always checked, on loopback too, and a client
+that sends none is refused.
 """
 
 import logging
@@ -10,10 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import ConfigError
 from ..http2.loopback import is_loopback
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 from .jwks import RemoteKeys
 from .keys import KeySource, PublicKey, load_jwt
-from .tokens import Header, Visitor, check_secret, read_header, read_token
+from .tokens import TokenClaims, TokenHeader, check_secret, read_header, read_token
 
 _log = logging.getLogger(__name__)
 
@@ -22,27 +26,28 @@ _ORIGIN = re.compile(r"https?://[^/?#\s@*]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Which pages may connect, and which tokens are taken.
+    """The rules by which a connection is accepted: origins, and keys of tokens.
 
-    Where there are neither a secret nor keys, no token is asked for, which only loopback may do.
-    With both, a token of either is taken.
+    Without a secret and without keys no token is required; this is allowed on loopback only. With
+    both, a token that is signed with either is accepted.
 
     Raises:
-        ConfigError: For an origin that is none, a weak secret, and keys at a URL without an
-            audience.
+        ConfigError: If an origin is malformed, the secret is weak, or keys at a URL are given
+            without an audience.
     """
 
     origins: frozenset[str] = frozenset()
-    """Allowed besides the server's own on loopback, such as `https://shop.example`."""
+    """Origins that are allowed in addition to the server's own on loopback, such as
+    `https://shop.example`."""
     secret: bytes = field(default=b"", repr=False)
-    """What HS256 tokens are signed with, and what `/token` and `/metrics` ask for."""
+    """Secret that HS256 tokens are signed with, and that `/token` and `/metrics` require."""
     keys: KeySource | None = None
-    """The public keys of RS256 and ES256 tokens; see `key_source`."""
+    """Public keys of RS256 and ES256 tokens; see `key_source`."""
     issuer: str = ""
-    """The `iss` that every token must have; empty: any, or none."""
+    """Required `iss` of every token. Empty: any issuer, or none."""
     audience: str = ""
-    """The `aud` that every token must have; empty: tokens with one are refused. Required with keys
-    at a URL, which may sign tokens for other applications, too."""
+    """Required `aud` of every token. Empty: tokens that have one are refused. It must be set for
+    keys at a URL, because they may sign tokens for other applications, too."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origins", frozenset(map(_origin, self.origins)))
@@ -58,11 +63,19 @@ class Access:
 
     @property
     def asks_for_tokens(self) -> bool:
-        """Whether nobody may talk without a token."""
+        """True if a token is required for every new conversation."""
         return bool(self.secret) or self.keys is not None
 
     def check_host(self, host: str) -> None:
-        """Raise `ConfigError` if this is too little to listen at `host`."""
+        """Check that these rules are strict enough to listen at `host`.
+
+        Args:
+            host: The name or address that the server is to listen at.
+
+        Raises:
+            ConfigError: If other machines can reach `host`, and no origin is allowed or no token
+                is required.
+        """
         if is_loopback(host):
             return
         if not self.origins:
@@ -77,8 +90,14 @@ class Access:
                 "or an issuer's keys, --token-jwks URL.",
             )
 
-    def served_at(self, host: str, port: int, *, tls: bool) -> "Access":
-        """The same, and on loopback the pages that the server itself serves at `port`."""
+    def with_own_origins(self, host: str, port: int, *, tls: bool) -> "Access":
+        """Return these rules, extended on loopback by the origins of the server's own pages.
+
+        Args:
+            host: The host that the server listens at.
+            port: The port that it listens at.
+            tls: Whether it serves https.
+        """
         if not is_loopback(host):
             return self
         scheme = "https" if tls else "http"
@@ -87,41 +106,54 @@ class Access:
         return replace(self, origins=self.origins | own)
 
     def check_origin(self, origin: str | None) -> None:
-        """Raise `Refusal` for a page of a site that is not allowed, and for no page at all."""
-        if origin is None or origin.lower() not in self.origins:
-            raise Refusal(Close.BAD_ORIGIN)
+        """Check that a page may connect.
 
-    async def visitor(self, token: str, *, now_s: float) -> Visitor:
-        """Check a token, and return what it says. May wait for a fetch of the issuer's keys.
+        Args:
+            origin: The `Origin` header of the handshake; None if there was none.
+
+        Raises:
+            BridgeRefusal: `BAD_ORIGIN`, if the origin is missing or is not allowed.
+        """
+        if origin is None or origin.lower() not in self.origins:
+            raise BridgeRefusal(Close.BAD_ORIGIN)
+
+    async def authenticate(self, token: str, *, now_s: float) -> TokenClaims:
+        """Verify a token. This may wait for a fetch of the issuer's keys.
 
         Args:
             token: The token as the page sent it; empty if it sent none.
-            now_s: `time.time()`.
+            now_s: The time of day, `time.time()`.
+
+        Returns:
+            The claims of the token; claims without a subject if no token is required.
 
         Raises:
-            Refusal: `NO_TOKEN`, `EXPIRED`, `FORGED`, or `KEYS_UNAVAILABLE` while the keys cannot
-                be fetched. The log says at level INFO what was wrong with the token.
+            BridgeRefusal: `NO_TOKEN`, `EXPIRED`, `FORGED`, or `KEYS_UNAVAILABLE` while the keys
+                cannot be fetched. What was wrong with the token is logged at level INFO.
         """
         if not self.asks_for_tokens:
-            return Visitor("")
+            return TokenClaims("")
         if not token:
-            raise Refusal(Close.NO_TOKEN)
+            raise BridgeRefusal(Close.NO_TOKEN)
         try:
             key = await self._key(read_header(token))
             return read_token(key, token, now_s=now_s, issuer=self.issuer, audience=self.audience)
-        except Refusal as refusal:
+        except BridgeRefusal as refusal:
             _log.info("a token was refused: %s (%r)", refusal.close.name, refusal.__cause__)
             raise
 
-    async def _key(self, header: Header) -> bytes | PublicKey:
-        """Return the key of the kind that `header` names: the secret never verifies RS256."""
+    async def _key(self, header: TokenHeader) -> bytes | PublicKey:
+        """Return the key that `header` names. A key verifies its own algorithm alone.
+
+        The secret never verifies RS256, for example, whatever the token names.
+        """
         key: bytes | PublicKey | None = None
         if header.algorithm == "HS256":
             key = self.secret or None
         elif self.keys is not None:
             key = await self.keys.find(header.algorithm, header.key_id)
         if key is None:
-            raise Refusal(Close.FORGED) from LookupError("no key for it")
+            raise BridgeRefusal(Close.FORGED) from LookupError("no key for it")
         return key
 
 

@@ -3,7 +3,8 @@
     async with Bridge(offer, transport, access=access) as bridge:      # in the lifespan
         app.mount("/voice", asgi(bridge, load_pages(web_client())))
 
-The ASGI server is to limit messages to 32 KiB, to ping, and to leave compression off; `uvicorn`:
+Configure the ASGI server to limit messages to 32 KiB, to send pings, and not to compress. The
+options of `uvicorn` are:
 `ws_max_size=32768, ws_ping_interval=10, ws_ping_timeout=10, ws_per_message_deflate=False`.
 """
 
@@ -15,8 +16,8 @@ from typing import Any
 
 from .bridge import Bridge
 from .messages import SUBPROTOCOL
-from .site import TALK, Page, Site
-from .socket import Gone
+from .site import TALK, PageFile, Site
+from .socket import ConnectionGone
 
 type Scope = MutableMapping[str, Any]
 type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -24,14 +25,21 @@ type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 type Application = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 CLOSING_S = 2.0
+"""Maximum time to send a close message, in seconds."""
 
 _GOODBYES = (1000, 1001)
+"""Close codes of a page that left on purpose, or that the user closed."""
 
 
-def asgi(bridge: Bridge, pages: Mapping[str, Page] | None = None) -> Application:
-    """An ASGI application: conversations at `/talk`, and the page's files, below where it is put.
+def asgi(bridge: Bridge, pages: Mapping[str, PageFile] | None = None) -> Application:
+    """Build an ASGI application with conversations at `/talk`, and the files of the page.
 
-    `bridge.access` must name the origins of the pages, the application's own among them.
+    Both paths are relative to where the application is mounted.
+
+    Args:
+        bridge: The open bridge. Its `access` must name the origins of all pages, including the
+            application's own.
+        pages: The files to serve by path, from `load_pages`; None serves no files.
     """
     site = Site(bridge, pages or {}, bridge.access)
 
@@ -67,12 +75,13 @@ async def _talk(
 ) -> None:
     await receive()  # websocket.connect
     if path != TALK:
-        await send({"type": "websocket.close", "code": 1000})  # before `accept`: HTTP 403
+        # A close before `accept` is answered with HTTP 403.
+        await send({"type": "websocket.close", "code": 1000})
         return
     agreed = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
     await send({"type": "websocket.accept", "subprotocol": agreed})
     client = scope.get("client") or ("", 0)
-    await bridge.meet(_Connection(headers.get("origin"), str(client[0]), agreed, receive, send))
+    await bridge.handle(_Connection(headers.get("origin"), str(client[0]), agreed, receive, send))
 
 
 class _Connection:
@@ -95,7 +104,7 @@ class _Connection:
     async def receive(self) -> str | bytes:
         message = await self._receive()
         if message["type"] == "websocket.disconnect":
-            raise Gone(goodbye=message.get("code") in _GOODBYES)
+            raise ConnectionGone(goodbye=message.get("code") in _GOODBYES)
         text: str | None = message.get("text")
         return text if text is not None else message["bytes"]
 
@@ -103,8 +112,8 @@ class _Connection:
         field = "text" if isinstance(message, str) else "bytes"
         try:
             await self._send({"type": "websocket.send", field: message})
-        except OSError as error:  # the specification's sign of a connection that is gone
-            raise Gone from error
+        except OSError as error:  # ASGI specifies it for a connection that is closed
+            raise ConnectionGone from error
 
     async def close(self, code: int, reason: str) -> None:
         with suppress(OSError, TimeoutError):

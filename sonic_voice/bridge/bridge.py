@@ -1,9 +1,10 @@
-"""The bridge: who may come in, and all the conversations that are held.
+"""The bridge: admission of connections, and the sessions of all browsers.
 
-    socket ──► meet ── origin ── hello ── token ── limits ──► BrowserSession.run (a task), .serve
-                         └─ resume ──► the BrowserSession that was kept ──► BrowserSession.serve
+    socket ──► handle ── origin ── hello ── token ── limits ──► BrowserSession.run (a task), .serve
+                           └─ resume ──► the BrowserSession that was kept ──► BrowserSession.serve
 
-It knows nothing of how WebSockets are served: `server` and `asgi` bring them.
+The bridge does not depend on how WebSockets are served: `server` and `asgi` pass it a `Socket` for
+each connection.
 """
 
 import asyncio
@@ -17,13 +18,14 @@ from ..errors import ConfigError
 from ..extras import install_command
 from ..transport import Transport
 from .access import Access
-from .browser_session import BrowserSession, Offer
-from .closing import REASONS, Close, Refusal
-from .limits import ConcurrencyLimit, Limits
+from .browser_session import BrowserSession
+from .closing import REASONS, BridgeRefusal, Close
+from .limits import BridgeLimits, ConcurrencyLimit
 from .messages import SUBPROTOCOL, VERSION, Hello, read_message
 from .metrics import BridgeMetrics
-from .socket import Gone, Socket
-from .tokens import Visitor
+from .offer import Offer
+from .socket import ConnectionGone, Socket
+from .tokens import TokenClaims
 
 if TYPE_CHECKING:
     from .exposition import Exposition
@@ -32,10 +34,22 @@ _log = logging.getLogger(__name__)
 
 
 class Bridge:
-    """Holds conversations for browsers. An async context manager; leaving it ends them all.
+    """A host of conversations with browsers, and an async context manager.
 
-    `transport` is who speaks, `offer` what a page may have of it, `access` who may come. Leaving
-    says goodbye to the service for each conversation, for `Limits.goodbye_s` at most.
+    Leaving the context ends all conversations. Each one closes its session with the service first,
+    for which they have `BridgeLimits.goodbye_s` in all.
+
+    Args:
+        offer: The configuration, the tools and the choices that a page has.
+        transport: The connection to the service.
+        access: The origins and tokens that are accepted.
+        limits: The limits on connections and conversations.
+
+    Attributes:
+        metrics: The counters of this bridge.
+        connected: The number of open connections.
+        stopping: True after `stop`: new connections are refused.
+        exposition: The registry of Prometheus with the metrics of this bridge.
 
     Raises:
         ConfigError: If a package of the extra `bridge` is missing.
@@ -47,19 +61,19 @@ class Bridge:
         transport: Transport,
         *,
         access: Access | None = None,
-        limits: Limits | None = None,
+        limits: BridgeLimits | None = None,
     ) -> None:
         self.offer = offer
         self.access = access or Access()
-        self.limits = limits or Limits()
-        self.counts = BridgeMetrics()
+        self.limits = limits or BridgeLimits()
+        self.metrics = BridgeMetrics()
         self.connected = 0
         self.stopping = False
         self._transport = transport
-        self._strangers = 0
+        self._unauthenticated = 0
         self._concurrency = ConcurrencyLimit(self.limits)
-        self._visits: dict[bytes, tuple[BrowserSession, asyncio.Task[None]]] = {}
-        self.exposition = _exposition(self.counts, self._concurrency, lambda: self.connected)
+        self._sessions: dict[bytes, tuple[BrowserSession, asyncio.Task[None]]] = {}
+        self.exposition = _exposition(self.metrics, self._concurrency, lambda: self.connected)
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,7 +82,7 @@ class Bridge:
         self.stop()
         if self.access.keys is not None:
             await self.access.keys.aclose()
-        tasks = [task for _, task in self._visits.values()]
+        tasks = [task for _, task in self._sessions.values()]
         if not tasks:
             return
         await asyncio.wait(tasks, timeout=self.limits.goodbye_s)
@@ -77,96 +91,108 @@ class Bridge:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def stop(self) -> None:
-        """End all conversations, and take no more. May be repeated."""
+        """End all conversations, and accept no new ones. May be called again."""
         self.stopping = True
-        for visit, _ in self._visits.values():
-            visit.end(Close.STOPPING)
+        for session, _ in self._sessions.values():
+            session.end(Close.STOPPING)
 
-    async def meet(self, socket: Socket) -> None:
-        """Serve one connection to its end. Raises nothing that a client can bring about."""
+    async def handle(self, socket: Socket) -> None:
+        """Serve one connection until it ends. Nothing that a client does makes this raise.
+
+        Cancelling it keeps the conversation for `BridgeLimits.keep_s`, as a lost connection does.
+
+        Args:
+            socket: The open connection. It is closed with a reason, except when it is lost.
+        """
         self.connected += 1
         close: Close | None
         try:
-            close = await self._meet(socket)
-        except Refusal as refusal:
+            close = await self._handle(socket)
+        except BridgeRefusal as refusal:
             close = refusal.close
-        except Gone:
+        except ConnectionGone:
             close = None
         finally:
             self.connected -= 1
         if close is not None:
-            self.counts.closed[close] += 1
+            self.metrics.closed[close] += 1
             await socket.close(close, REASONS[close].text)
 
-    def metrics(self) -> str:
-        """Return the page of `/metrics`, in the text format of Prometheus."""
+    def metrics_page(self) -> str:
+        """Return the content of `/metrics`, in the text format of Prometheus."""
         return self.exposition.page().decode()
 
-    async def _meet(self, socket: Socket) -> Close | None:
+    async def _handle(self, socket: Socket) -> Close | None:
         if self.stopping:
-            raise Refusal(Close.STOPPING)
+            raise BridgeRefusal(Close.STOPPING)
         self.access.check_origin(socket.origin)
         if socket.subprotocol != SUBPROTOCOL:
-            raise Refusal(Close.BAD_VERSION)
-        if self._strangers >= self.limits.unauthenticated:
-            raise Refusal(Close.FULL)
-        self._strangers += 1
+            raise BridgeRefusal(Close.BAD_VERSION)
+        if self._unauthenticated >= self.limits.unauthenticated:
+            raise BridgeRefusal(Close.FULL)
+        self._unauthenticated += 1
         try:
-            hello = await self._hello(socket)
-            visitor = None
-            if not hello.resume:  # its key may have to be fetched first
-                visitor = await self.access.visitor(hello.token, now_s=time.time())
+            hello = await self._read_hello(socket)
+            claims = None
+            # A resume token is proof enough. Verifying a session token may wait for its key, so
+            # the connection counts as unauthenticated until then.
+            if not hello.resume:
+                claims = await self.access.authenticate(hello.token, now_s=time.time())
         finally:
-            self._strangers -= 1
-        if visitor is None:
-            visit = self._kept(hello.resume)
-            self.counts.resumed += 1
+            self._unauthenticated -= 1
+        if claims is None:
+            session = self._find_kept(hello.resume)
+            self.metrics.resumed += 1
         else:
-            visit = self._begin(hello, visitor, socket.address)
-        return await visit.serve(socket, hello)
+            session = self._start_session(hello, claims, socket.address)
+        return await session.serve(socket, hello)
 
-    async def _hello(self, socket: Socket) -> Hello:
+    async def _read_hello(self, socket: Socket) -> Hello:
         try:
             async with asyncio.timeout(self.limits.hello_s):
                 message = await socket.receive()
         except TimeoutError:
-            raise Refusal(Close.NO_HELLO) from None
+            raise BridgeRefusal(Close.NO_HELLO) from None
         hello = read_message(message) if isinstance(message, str) else None
         if not isinstance(hello, Hello):
-            raise Refusal(Close.BAD_ORDER)
+            raise BridgeRefusal(Close.BAD_ORDER)
         if hello.version != VERSION:
-            raise Refusal(Close.BAD_VERSION)
+            raise BridgeRefusal(Close.BAD_VERSION)
         return hello
 
-    def _kept(self, resume: str) -> BrowserSession:
-        kept = self._visits.get(_digest(resume))
+    def _find_kept(self, resume: str) -> BrowserSession:
+        kept = self._sessions.get(_digest(resume))
         if kept is None or kept[0].ending.done():
-            raise Refusal(Close.FORGOTTEN)
+            raise BridgeRefusal(Close.FORGOTTEN)
         return kept[0]
 
-    def _begin(self, hello: Hello, visitor: Visitor, address: str) -> BrowserSession:
+    def _start_session(self, hello: Hello, claims: TokenClaims, address: str) -> BrowserSession:
         if self.stopping:
-            raise Refusal(Close.STOPPING)
-        config = self.offer.chosen(hello, visitor)
-        self._concurrency.admit(visitor.subject, address)
-        visit = BrowserSession(config, self.offer, self._transport, self.limits, self.counts)
-        key = _digest(visit.resume)
-        task = asyncio.create_task(visit.run(), name="bridge conversation")
-        self._visits[key] = visit, task
-        self.counts.conversations += 1
+            raise BridgeRefusal(Close.STOPPING)
+        config = self.offer.config_for(hello, claims)
+        self._concurrency.admit(claims.subject, address)
+        session = BrowserSession(config, self.offer, self._transport, self.limits, self.metrics)
+        key = _digest(session.resume)
+        task = asyncio.create_task(session.run(), name="bridge conversation")
+        self._sessions[key] = session, task
+        self.metrics.conversations += 1
 
         def over(_: asyncio.Task[None]) -> None:
-            del self._visits[key]
-            self._concurrency.leave(visitor.subject, address)
+            del self._sessions[key]
+            self._concurrency.release(claims.subject, address)
 
         task.add_done_callback(over)
-        return visit
+        return session
 
 
 def _exposition(
-    counts: BridgeMetrics, census: ConcurrencyLimit, connected: Callable[[], int]
+    metrics: BridgeMetrics, concurrency: ConcurrencyLimit, connected: Callable[[], int]
 ) -> "Exposition":
-    """Import `prometheus_client` now rather than with the package, or when a page is asked for."""
+    """Return the Prometheus registry of a bridge.
+
+    `prometheus_client` is imported here, rather than with the package or when `/metrics` is
+    requested.
+    """
     try:
         from .exposition import Exposition
     except ImportError as error:
@@ -174,9 +200,12 @@ def _exposition(
             "The bridge needs the package prometheus_client.",
             hint=f"Install it: {install_command('bridge')}",
         ) from error
-    return Exposition(counts, talking=lambda: census.talking, connected=connected)
+    return Exposition(metrics, talking=lambda: concurrency.talking, connected=connected)
 
 
 def _digest(resume: str) -> bytes:
-    """What a resume token is found by: looking one up tells nothing of the others by its time."""
+    """Return the key that a resume token is looked up by.
+
+    The duration of a look-up then reveals nothing about other tokens.
+    """
     return hashlib.sha256(resume.encode("utf-8", "replace")).digest()

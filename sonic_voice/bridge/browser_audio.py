@@ -1,7 +1,7 @@
-"""A browser as the two ends of a conversation's sound: `BrowserSource` and `BrowserSink`.
+"""The audio source and the audio sink of a conversation with a browser.
 
-Both outlive a lost connection. While no page is there the user is silent, and what is answered
-waits in the outbox.
+Both outlive a lost connection. While no page is connected, the source returns silence, and the
+sound of answers waits in the outbox.
 """
 
 import asyncio
@@ -11,45 +11,53 @@ from collections.abc import Callable
 
 from ..config import AudioFormat
 from .messages import Position
-from .outbox import TURNS_REMEMBERED, Outbox
+from .outbox import TURNS_REMEMBERED, PageOutbox
 
 WAITING_S = 2.0
-"""Sound of the user that may wait for the service. More is dropped, the oldest first: who talks
-now matters more than who talked two seconds ago."""
+"""Maximum sound of the user that waits for the service, in seconds. When it is exceeded the oldest
+is dropped: present speech matters more than speech of two seconds ago."""
 
 LATE_S = 0.3
-"""Sound that is later than this is replaced by silence: a page that is muted may send nothing, and
-the service must not hear nothing (it ends a session after 55 s). Wireless stalls are shorter."""
+"""Time without sound of the page, in seconds, after which silence is sent instead. A muted page may
+send nothing, but the service must always receive sound (it ends a session after 55 s without).
+Stalls of wireless networks are shorter."""
 
 SILENCE_S = 0.1
-"""The pace of silence, once it has begun."""
+"""Length of each further chunk of silence, and the interval between them, in seconds."""
 
 MERGED_S = 0.1
-"""Of the sound that waits so much goes out in one event: to sign and send one costs the same,
-whatever its length. A server in time has one frame waiting, one that is late makes up for it."""
+"""Maximum length of waiting sound that is merged into one event, in seconds. Signing and sending an
+event costs the same whatever its length: a server that keeps up finds one frame waiting, and one
+that is late catches up by merging."""
 
 EXTRAPOLATED_S = 0.3
-"""How far a page's report is carried on by the clock. Pages report ten times a second."""
+"""Maximum time for which a page's report of playback is extrapolated, in seconds. Pages report ten
+times a second."""
 
 
 class BrowserSource:
-    """What a page sends, as it comes; silence where it sends nothing.
+    """An audio source that returns the sound of a page, and silence while the page sends none.
 
-    Belongs to one event loop. Real sound is not paced again: what a stall delayed goes out at once,
-    so that nothing lags behind for the rest of the conversation.
+    It belongs to one event loop. Sound is not paced again: after a stall the delayed sound is
+    returned at once, so that the rest of the conversation does not lag behind.
     """
 
     def __init__(self, format: AudioFormat) -> None:
         self.format = format
         self.dropped_s = 0.0
+        """Sound that was dropped because too much waited, in seconds."""
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._patience_s = LATE_S
         self._closed = False
         self._arrived = asyncio.Event()
 
-    def hear(self, pcm: bytes) -> None:
-        """Append the user's sound."""
+    def feed(self, pcm: bytes) -> None:
+        """Append sound of the user, and drop the oldest if more than `WAITING_S` waits.
+
+        Args:
+            pcm: s16le mono bytes in the rate of `format`.
+        """
         self._waiting.append(pcm)
         self._waiting_bytes += len(pcm)
         while self._waiting_bytes > self.format.size(WAITING_S) and len(self._waiting) > 1:
@@ -59,7 +67,10 @@ class BrowserSource:
         self._arrived.set()
 
     async def read(self) -> bytes:
-        """What waits, or silence; `b""` when closed. Cancelling loses nothing."""
+        """Return the sound that waits, or silence if none comes in time, or `b""` when closed.
+
+        Cancelling it loses no sound.
+        """
         if not self._waiting and not self._closed:
             self._arrived.clear()
             try:
@@ -80,35 +91,41 @@ class BrowserSource:
 
     @property
     def done(self) -> bool:
-        """Never: somebody may always say something."""
+        """Always False: a user may speak at any time."""
         return False
 
     def now(self) -> float:
-        """`time.monotonic()`."""
+        """Return `time.monotonic()`."""
         return time.monotonic()
 
     async def aclose(self) -> None:
-        """End the conversation: `read` gives `b""`. May be repeated."""
+        """End the conversation: `read` returns `b""` from now on. May be called again."""
         self.close()
 
     def close(self) -> None:
-        """The same, from where nothing can be awaited."""
+        """End the conversation, like `aclose`, for callers that cannot await."""
         self._closed = True
         self._arrived.set()
 
 
 class BrowserSink:
-    """The page's loudspeaker, by what the page reports of it.
+    """An audio sink that plays on a page and learns from the page's reports what has been heard.
 
-    `played_ms` is the last report, carried on by the clock for 0.3 s at most. What a flush cut is
-    known exactly only when the page has taken the flush and reported again: `corrected` says which
-    turn that report is about.
+    `played_ms` extrapolates the last report by the clock, for 0.3 s at most. Where a flush cut an
+    answer is an estimate until the page has handled the flush and reported again: `report` then
+    returns the turn whose value has been corrected.
+
+    Args:
+        format: The format of the sound.
+        outbox: The queue to the page.
+        now: Returns monotonic seconds.
+        wake: Called after something was added to the outbox, or may be taken from it.
     """
 
     def __init__(
         self,
         format: AudioFormat,
-        outbox: Outbox,
+        outbox: PageOutbox,
         *,
         now: Callable[[], float],
         wake: Callable[[], None],
@@ -121,16 +138,24 @@ class BrowserSink:
         self._at_s = 0.0
         self._running = False
         self._settled: dict[int, int] = {}
-        """Samples that sounded of turns that sound no more."""
+        """Samples played of each turn that has stopped playing."""
         self._cut: set[int] = set()
 
     def play(self, turn: int, pcm: bytes) -> None:
-        """Queue `pcm` of `turn` for the page. Never blocks; see `Outbox` for when it is full."""
-        self._outbox.play(turn, pcm)
+        """Queue sound for the page. This never blocks; `PageOutbox` says what a full queue drops.
+
+        Args:
+            turn: The number of the turn.
+            pcm: s16le mono bytes.
+        """
+        self._outbox.queue_audio(turn, pcm)
         self._wake()
 
     def flush(self) -> None:
-        """Barge-in: a new epoch. What was played of the turns it cuts is a guess until `report`."""
+        """Discard all sound that has not been played, for a barge-in, and begin a new epoch.
+
+        How much was played of the turns that this cuts is an estimate until the next `report`.
+        """
         cut = self._outbox.flush()
         for turn in cut:
             self._remember(turn, self._reached() if turn == self._at.turn else 0)
@@ -139,10 +164,17 @@ class BrowserSink:
         self._wake()
 
     def report(self, epoch: int, at: Position) -> int | None:
-        """The page has played up to `at`. Returns the turn that a flush cut there, if this tells.
+        """Record a page's report of playback.
 
-        A page cannot have played what it was not sent, nor less than before, unless a flush made
-        us guess.
+        A report is limited to the sound that the page was sent. One that goes back is ignored,
+        except after a flush, where the position was an estimate.
+
+        Args:
+            epoch: The epoch that the page plays; reports of another than the current are ignored.
+            at: The position that the page has played up to.
+
+        Returns:
+            The turn that a flush has cut, if this report is the first to say where; else None.
         """
         if epoch != self._outbox.epoch:
             return None
@@ -157,22 +189,26 @@ class BrowserSink:
             self._remember(self._at.turn, self._outbox.end(self._at.turn))
         self._running = corrected is None and at != self._at
         self._at, self._at_s = at, self._now()
-        self._outbox.played(at)
+        self._outbox.confirm_played(at)
         self._wake()
         return corrected
 
     def played_ms(self, turn: int) -> int:
-        """How much of `turn` has sounded, in milliseconds, as far as the page has told."""
+        """Return how much of a turn has been played, in milliseconds, as far as is known.
+
+        Args:
+            turn: The number of the turn.
+        """
         samples = self._settled.get(turn, self._reached() if turn == self._at.turn else 0)
         return samples * 1000 // self.format.rate_hz
 
     @property
     def pending_s(self) -> float:
-        """Seconds that have not sounded yet, or not been reported."""
+        """Sound that has not been reported as played, in seconds."""
         return self._outbox.pending / self.format.rate_hz
 
     async def aclose(self) -> None:
-        """Nothing is held here."""
+        """Do nothing: a sink holds no resource."""
 
     def _remember(self, turn: int, samples: int) -> None:
         self._settled[turn] = samples

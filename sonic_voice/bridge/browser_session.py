@@ -1,14 +1,16 @@
-"""One visitor's conversation, which outlives the connections of the page.
+"""One claims's conversation, which outlives the connections of the page.
 
-    page ──► hear ──► BrowserSource ──► converse ──► BrowserSink ──► Outbox ──► page
-                                            └──► observe ──► Outbox
+    page ──► feed ──► BrowserSource ──► converse ──► BrowserSink ──► PageOutbox ──► page
+                                            └──► observe ──► PageOutbox
 
-`run` is the conversation, a task of the bridge's. `serve` is one connection, in the task of its
-socket; there is one at a time, and a newer one replaces an older. When a connection is lost the
-conversation goes on, the user silent, until a page resumes it or `Limits.keep_s` have passed.
+`run` holds the conversation, in a task of the bridge. `serve` serves one connection, in the task of
+its socket. There is one connection at a time; a newer one replaces an older one. When a connection
+is lost the conversation continues, with silence as the user's sound, until a page resumes it or
+`BridgeLimits.keep_s` have passed.
 
-`ending` is set once, with the reason, by whatever comes first: the page's goodbye, a limit, the
-end of the session. The page is closed at once then, and the service told goodbye in its own time.
+`ending` is set once, to the close code of whichever comes first: the page's goodbye, a limit or the
+end of the session. The page's connection is then closed at once, and the session with the service
+is closed in the background.
 """
 
 import asyncio
@@ -18,7 +20,6 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any
 
 from ..audio.mute import HushableSink, MutableSource
@@ -40,80 +41,60 @@ from ..events import (
 )
 from ..metrics import Metrics
 from ..session import EXPIRY_NOTICE_AT, Session
-from ..tools.toolbox import Toolbox
 from ..transport import Transport
 from .browser_audio import BrowserSink, BrowserSource
-from .closing import Close, Refusal, close_for
+from .closing import BridgeRefusal, Close, close_for
 from .frames import read_voice
-from .limits import Limits, TokenBucket
+from .limits import BridgeLimits, TokenBucket
 from .messages import (
     ALIVE,
     VERSION,
     Bye,
     Hello,
     Interrupt,
-    Message,
+    PageMessage,
     Played,
     Say,
     encode_event,
     read_message,
 )
 from .metrics import BridgeMetrics
-from .outbox import Outbox
-from .socket import Gone, Socket
-from .tokens import Visitor
+from .offer import Offer
+from .outbox import PageOutbox
+from .socket import ConnectionGone, Socket
 
 _log = logging.getLogger(__name__)
 
 OVERDUE_S = 30.0
-"""How much longer than a stream's life a conversation may last, in seconds, before the bridge ends
-it itself. Opening the stream, which its life does not include, can take 20 s."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """What the application lets a page have. The rest is the server's alone."""
-
-    config: SessionConfig
-    tools: Toolbox
-    voices: tuple[str, ...] = ()
-    """Voices that a page may choose, besides that of `config`."""
-    show_tools: bool = False
-    """Whether a page sees what tools were asked and what they answered, or only their names."""
-
-    def chosen(self, hello: Hello, visitor: Visitor) -> SessionConfig:
-        """The configuration for one conversation. Raises `Refusal`.
-
-        A language is one of the voices offered that was made for it.
-        """
-        model = self.config.voice_model
-        offered = [str(self.config.voice), *self.voices]
-        allowed = [voice for voice in offered if not visitor.voices or voice in visitor.voices]
-        wanted = [
-            voice
-            for voice in allowed
-            if hello.voice in ("", voice)
-            and any(_speaks(locale, hello.language) for locale in model.voice(voice).locales)
-        ]
-        if not wanted:
-            raise Refusal(Close.BAD_CHOICE)
-        return replace(self.config, voice=wanted[0])
-
-
-def _speaks(locale: str, language: str) -> bool:
-    return not language or f"{locale}-".lower().startswith(f"{language}-".lower())
+"""Time by which a conversation may exceed a stream's life, in seconds, before the bridge ends it
+itself. Opening the stream, which its life does not include, can take 20 s."""
 
 
 class BrowserSession:
-    """One conversation. `resume` is the word by which its page is known again."""
+    """One conversation with a browser, over any number of consecutive connections.
+
+    It must be created in a running event loop. Run `run` as a task, and await `serve` for each
+    connection.
+
+    Args:
+        config: The configuration of the session with the service.
+        offer: The tools, and whether the page sees their arguments and results.
+        transport: The connection to the service.
+        limits: The limits on its messages and durations.
+        bridge_metrics: The counters of the bridge, which this adds to.
+
+    Attributes:
+        resume: The resume token, which a page sends to continue this conversation.
+        ending: Set to the close code when the conversation has ended.
+    """
 
     def __init__(
         self,
         config: SessionConfig,
         offer: Offer,
         transport: Transport,
-        limits: Limits,
-        counts: BridgeMetrics,
+        limits: BridgeLimits,
+        bridge_metrics: BridgeMetrics,
     ) -> None:
         self.resume = secrets.token_urlsafe(32)
         self.ending: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
@@ -121,32 +102,38 @@ class BrowserSession:
         self._offer = offer
         self._transport = transport
         self._limits = limits
-        self._counts = counts
-        self._outbox = Outbox(config.output)
+        self._bridge_metrics = bridge_metrics
+        self._outbox = PageOutbox(config.output)
         self._sendable = asyncio.Event()
         self._source = BrowserSource(config.input)
-        self._speaker = BrowserSink(
+        self._browser_sink = BrowserSink(
             config.output, self._outbox, now=time.monotonic, wake=self._sendable.set
         )
-        self._sink = HushableSink(self._speaker)
+        self._sink = HushableSink(self._browser_sink)
         self._controls: Controls | None = None
         self._metrics: Metrics | None = None
-        self._timed = 0
-        """The last turn whose latency was told."""
+        self._last_timed_turn = 0
+        """The last turn whose latency was reported."""
         self._connection: asyncio.Future[Close] | None = None
         self._outgoing = asyncio.Lock()
         self._timers: dict[Close, asyncio.TimerHandle] = {}
-        self._messages = TokenBucket(limits.messages_per_s, limits.burst_s, now_s=time.monotonic())
-        self._sound = TokenBucket(limits.sound_per_s, limits.burst_s, now_s=time.monotonic())
+        self._message_bucket = TokenBucket(
+            limits.messages_per_s, limits.burst_s, now_s=time.monotonic()
+        )
+        self._sound_bucket = TokenBucket(limits.sound_per_s, limits.burst_s, now_s=time.monotonic())
 
     # -- the conversation ----------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Hold it, until it is over. Never raises but when cancelled."""
+        """Hold the conversation until it ends. This raises only when it is cancelled.
+
+        Cancelling it ends the conversation with `STOPPING`.
+        """
         began_s, life_s = time.monotonic(), self._config.stream_life_s
         if self._limits.session_s < life_s:
             self._arm(Close.TOO_LONG, self._limits.session_s)
-        else:  # the service ends it, and says so; unless it lets us wait
+        else:
+            # The service ends the stream and says so. The timer is for the case that it does not.
             self._arm(Close.SERVICE_LIFETIME, life_s + OVERDUE_S)
         self._arm(Close.IDLE, self._limits.idle_s)
         try:
@@ -161,9 +148,10 @@ class BrowserSession:
         finally:
             self.end(Close.STOPPING)
             dropped_s = self._config.output.seconds(2 * self._outbox.dropped)
-            self._counts.answer_dropped_s += dropped_s
-            self._counts.voice_dropped_s += self._source.dropped_s
-            self._controls = None  # which holds this visit: a cycle, and minutes of sound in it
+            self._bridge_metrics.answer_dropped_s += dropped_s
+            self._bridge_metrics.voice_dropped_s += self._source.dropped_s
+            # The controls refer to this object. Breaking the cycle frees minutes of sound.
+            self._controls = None
 
     async def _converse(self) -> None:
         source = MutableSource(self._source)
@@ -171,14 +159,15 @@ class BrowserSession:
             self._metrics = metrics = Metrics(session, self._sink)
             observers = [metrics, self._observe]
             self._controls = Controls(session, source, self._sink, observers)
-            self._tell({"type": "listening"})
+            self._queue_message({"type": "listening"})
             await converse(session, source, self._sink, self._offer.tools, observers)
 
     def _observe(self, event: Event, now: float) -> None:
+        """Count an event, restart the timers that it concerns, and send it to the page."""
         message = encode_event(event, show_tools=self._offer.show_tools)
         match event:
             case Audio(_, pcm):
-                self._counts.answer_s += self._config.output.seconds(len(pcm))
+                self._bridge_metrics.answer_s += self._config.output.seconds(len(pcm))
             case TurnEnded(turn) if message:
                 message["samples"] = self._outbox.end(turn)
             case AssistantText(turn, _, _, "SPECULATIVE") if message:
@@ -190,9 +179,9 @@ class BrowserSession:
                 pass
         self._expect_answer(event)
         if message:
-            self._tell(message)
+            self._queue_message(message)
         if isinstance(event, (TurnEnded, Interrupted)):
-            self._tell_latency(event.turn)
+            self._report_latency(event.turn)
 
     def _expect_answer(self, event: Event) -> None:
         """End the conversation if a service that stays connected does not answer in time."""
@@ -213,23 +202,32 @@ class BrowserSession:
             case _:
                 pass
 
-    def _tell_latency(self, turn: int) -> None:
-        felt = self._metrics.turn(turn) if self._metrics else None
-        # A turn that has ended, as all its sound has come, may be interrupted while it sounds.
-        if turn > self._timed and felt is not None and felt.response_latency_s is not None:
-            self._timed = turn
-            self._counts.add_response_latency(felt.response_latency_s)
-            latency_ms = round(felt.response_latency_s * 1000)
-            self._tell({"type": "latency", "turn": turn, "response_ms": latency_ms})
+    def _report_latency(self, turn: int) -> None:
+        """Send and count the response latency of a turn, once it is known."""
+        measured = self._metrics.turn(turn) if self._metrics else None
+        # A turn may end, because all its sound was received, and still be interrupted while it
+        # plays: its latency is then reported once.
+        if (
+            turn > self._last_timed_turn
+            and measured is not None
+            and measured.response_latency_s is not None
+        ):
+            self._last_timed_turn = turn
+            self._bridge_metrics.add_response_latency(measured.response_latency_s)
+            latency_ms = round(measured.response_latency_s * 1000)
+            self._queue_message({"type": "latency", "turn": turn, "response_ms": latency_ms})
 
-    def _tell(self, message: dict[str, Any]) -> None:
-        self._outbox.tell(message)
+    def _queue_message(self, message: dict[str, Any]) -> None:
+        self._outbox.queue_message(message)
         self._sendable.set()
 
     def end(self, close: Close) -> None:
-        """It is over, because of `close`, unless it was before.
+        """End the conversation, unless it has ended.
 
-        The page is told what was heard of an answer that ends here, before it is closed.
+        If an answer is playing, the page is first sent what was heard of it.
+
+        Args:
+            close: The close code for the page.
         """
         if self.ending.done():
             return
@@ -241,7 +239,7 @@ class BrowserSession:
         self._source.close()
 
     def _arm(self, close: Close, after_s: float) -> None:
-        """End with `close` in `after_s`, unless it is armed again."""
+        """Start or restart the timer that ends the conversation with `close` after `after_s`."""
         self._disarm(close)
         if not self.ending.done():
             loop = asyncio.get_running_loop()
@@ -254,55 +252,73 @@ class BrowserSession:
     # -- one connection ------------------------------------------------------------------------
 
     async def serve(self, socket: Socket, hello: Hello) -> Close | None:
-        """Serve a page until it or the conversation goes. None: it was lost, and may come back.
+        """Serve one connection until it is lost or the conversation ends.
 
-        Raises `Refusal` for a page that breaks a rule; the conversation is over then, too.
+        An older connection of this conversation is replaced. Cancelling this is the same as losing
+        the connection: the conversation waits `BridgeLimits.keep_s` for the page.
+
+        Args:
+            socket: The open connection, whose hello has been read.
+            hello: That hello, which tells whether the page resumes and what it has received.
+
+        Returns:
+            The code to close the connection with; None if it was lost, which may be resumed, or
+            if the page has closed it.
+
+        Raises:
+            BridgeRefusal: If the page breaks a rule. The conversation is then over, too.
         """
         if self._connection is not None and not self._connection.done():
             self._connection.set_result(Close.REPLACED)
         mine = self._connection = asyncio.get_running_loop().create_future()
         try:
-            async with self._outgoing:  # the older one has let go of the outbox
+            async with self._outgoing:  # wait until the older connection has released the outbox
                 if mine.done():
                     return Close.REPLACED
                 self._disarm(Close.FORGOTTEN)
                 if hello.resume:
                     self._outbox.rewind(hello.seen, hello.received)
-                return await self._exchange(socket, self._ready(hello), mine)
-        except Refusal as refusal:
+                return await self._run_connection(socket, self._ready(hello), mine)
+        except BridgeRefusal as refusal:
             self.end(refusal.close)
             raise
-        except Gone as gone:
+        except ConnectionGone as gone:
             if gone.goodbye:
                 self.end(Close.BYE)
             return None
-        finally:  # some servers cancel the task of a lost connection
+        finally:  # not `except ConnectionGone`: some servers cancel the task of a lost connection
             if self._connection is mine:
                 self._connection = None
                 self._arm(Close.FORGOTTEN, self._limits.keep_s)
 
-    async def _exchange(self, socket: Socket, ready: str, replaced: asyncio.Future[Close]) -> Close:
+    async def _run_connection(
+        self, socket: Socket, ready: str, replaced: asyncio.Future[Close]
+    ) -> Close:
         tasks = [
-            asyncio.create_task(self._read(socket), name="bridge reader"),
-            asyncio.create_task(self._write(socket, ready), name="bridge writer"),
+            asyncio.create_task(self._receive_messages(socket), name="bridge reader"),
+            asyncio.create_task(self._send_messages(socket, ready), name="bridge writer"),
         ]
         try:
             await asyncio.wait([*tasks, replaced, self.ending], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            faults = await _stopped(tasks)
+            faults = await _cancel(tasks)
         if replaced.done():
             return replaced.result()
         try:
             if faults:
                 raise faults[0]
         finally:
-            del faults, tasks  # a fault holds this frame, and they it: a cycle with this visit
-        with suppress(Gone):  # what was said last, by whoever said it
-            while isinstance(message := self._outbox.take(), str):
+            # The traceback of an exception refers to this frame, and this frame to the exception
+            # and to the tasks: a reference cycle that would keep this session alive.
+            del faults, tasks
+        # Send the last messages, such as what was heard, before the connection is closed.
+        with suppress(ConnectionGone):
+            while isinstance(message := self._outbox.take_next(), str):
                 await self._send(socket, message)
         return self.ending.result()
 
     def _ready(self, hello: Hello) -> str:
+        """Return the first message of a connection."""
         config = self._config
         facts: dict[str, Any] = {
             "type": "ready",
@@ -319,18 +335,18 @@ class BrowserSession:
         }
         return json.dumps(facts, separators=(",", ":"))
 
-    async def _write(self, socket: Socket, ready: str) -> None:
+    async def _send_messages(self, socket: Socket, ready: str) -> None:
         await self._send(socket, ready)
         while True:
-            await self._send(socket, await self._next())
+            await self._send(socket, await self._next_item())
             if self._outbox.behind:
-                raise Refusal(Close.TOO_SLOW)
+                raise BridgeRefusal(Close.TOO_SLOW)
 
-    async def _next(self) -> str | bytes:
-        """What is to be sent next; a sign of life, when nothing was for a while."""
+    async def _next_item(self) -> str | bytes:
+        """Wait for the next message or frame, and return `ALIVE` after `alive_s` without one."""
         try:
             async with asyncio.timeout(self._limits.alive_s):
-                while (message := self._outbox.take()) is None:
+                while (message := self._outbox.take_next()) is None:
                     self._sendable.clear()
                     await self._sendable.wait()
                 return message
@@ -342,28 +358,28 @@ class BrowserSession:
             async with asyncio.timeout(self._limits.stuck_s):
                 await socket.send(message)
         except TimeoutError:
-            raise Refusal(Close.TOO_SLOW) from None
+            raise BridgeRefusal(Close.TOO_SLOW) from None
 
-    async def _read(self, socket: Socket) -> None:
+    async def _receive_messages(self, socket: Socket) -> None:
         while True:
             message = await socket.receive()
             now_s = time.monotonic()
-            self._messages.take(1, now_s)
+            self._message_bucket.consume(1, now_s)
             if isinstance(message, bytes):
                 pcm = read_voice(message)
                 seconds = self._config.input.seconds(len(pcm))
-                self._sound.take(seconds, now_s)
-                self._counts.voice_s += seconds
-                self._source.hear(pcm)
+                self._sound_bucket.consume(seconds, now_s)
+                self._bridge_metrics.voice_s += seconds
+                self._source.feed(pcm)
             else:
-                self._obey(read_message(message))
+                self._handle_message(read_message(message))
 
-    def _obey(self, message: Message) -> None:
+    def _handle_message(self, message: PageMessage) -> None:
         match message:
             case Hello():
-                raise Refusal(Close.BAD_ORDER)
+                raise BridgeRefusal(Close.BAD_ORDER)
             case Played(epoch, at):
-                self._correct(self._speaker.report(epoch, at))
+                self._correct_heard(self._browser_sink.report(epoch, at))
             case Say(text):
                 self._with_controls(lambda controls: controls.say(text))
             case Interrupt():
@@ -372,25 +388,31 @@ class BrowserSession:
                 self.end(Close.BYE)
 
     def _with_controls(self, act: Callable[[Controls], None]) -> None:
-        """Do it, if it can be done now; the page is told if not."""
+        """Call `act` with the controls, or send the page a notice if it cannot be done now."""
         try:
             if self._controls is None:
                 raise OrderError("The session is not open yet.")
             act(self._controls)
         except SonicError:
-            self._tell({"type": "notice", "text": "This cannot be done just now."})
+            self._queue_message({"type": "notice", "text": "This cannot be done just now."})
 
-    def _correct(self, turn: int | None) -> None:
-        """The page has told where a flush cut `turn`; until then it was a guess."""
+    def _correct_heard(self, turn: int | None) -> None:
+        """Replace the estimate of what was heard of `turn` by what the page has reported.
+
+        None means that the report is not about a turn that a flush has cut.
+        """
         if turn is not None and self._controls is not None:
             session = self._controls.session
-            self._observe(session.heard(turn, self._speaker.played_ms(turn)), session.now())
+            self._observe(session.heard(turn, self._browser_sink.played_ms(turn)), session.now())
 
 
-async def _stopped(tasks: list[asyncio.Task[None]]) -> list[Exception]:
-    """Cancel `tasks`. The faults that they ended with; that the page is gone comes last."""
+async def _cancel(tasks: list[asyncio.Task[None]]) -> list[Exception]:
+    """Cancel tasks, and return the exceptions that they ended with.
+
+    `ConnectionGone` is sorted last: a rule that the page broke is the more precise reason.
+    """
     for task in tasks:
         task.cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     faults = [fault for fault in outcomes if isinstance(fault, Exception)]
-    return sorted(faults, key=lambda fault: isinstance(fault, Gone))
+    return sorted(faults, key=lambda fault: isinstance(fault, ConnectionGone))

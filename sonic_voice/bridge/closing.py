@@ -1,8 +1,9 @@
-"""Why the bridge ends a connection: each reason has a code, a sentence and a next step.
+"""Close codes of the bridge: each has a reason, which is a sentence with a next step.
 
-A browser shows a page nothing of a refused handshake, so the bridge takes the handshake and closes
-with a code of its own (4000 to 4999 are an application's, RFC 6455 section 7.4.2). What the page
-is told says nothing of prompts, keys, addresses or our insides.
+A browser does not show a page the response to a refused handshake. The bridge therefore accepts
+every handshake, and closes the connection with a code of its own (4000 to 4999 are reserved for
+applications, RFC 6455 section 7.4.2). A reason never contains prompts, keys, addresses or internals
+of the server.
 """
 
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ from enum import IntEnum
 from ..errors import ErrorKind, NetworkError, ServiceError, SonicError
 
 REASON_BYTES = 123
-"""The most that a close frame takes (RFC 6455 section 5.5)."""
+"""Maximum length of a reason in a close frame, in bytes of UTF-8 (RFC 6455 section 5.5)."""
 
 
 class Close(IntEnum):
-    """The codes. `web_client/README.md` has the same table."""
+    """A close code. `web_client/README.md` has the same table."""
 
     BYE = 1000
     STOPPING = 1001
@@ -49,10 +50,12 @@ class Close(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """What the page may show, and whether it may begin another one without being asked."""
+    """The reason for a close code."""
 
     text: str
+    """Sentence that a page may show to the user, with the next step."""
     retry: bool = False
+    """True if a page may begin a new conversation without asking the user."""
 
 
 REASONS: dict[Close, Reason] = {
@@ -87,11 +90,16 @@ REASONS: dict[Close, Reason] = {
         "The voice service ends each conversation after 8 minutes. Start a new one."
     ),
 }
-"""With each the conversation is over, too; what can be resumed has no code of ours."""
+"""Reasons by close code. Each code also ends the conversation: a connection that can be resumed was
+lost without a code of this table."""
 
 
-class Refusal(SonicError):
-    """A client has to go. `close` says why, in a way that it may be told."""
+class BridgeRefusal(SonicError):
+    """A connection that the bridge closes, because the client broke a rule or exceeded a limit.
+
+    Args:
+        close: The code to close the connection with.
+    """
 
     def __init__(self, close: Close) -> None:
         super().__init__(REASONS[close].text)
@@ -99,12 +107,15 @@ class Refusal(SonicError):
 
 
 def close_for(error: SonicError, *, old: bool = False) -> Close:
-    """Return what a page is told of `error`, which ended its session.
+    """Return the close code for an error that ended a conversation.
 
-    `old`: the stream was near the end of its life. The service uses the same exceptions for a model
-    that does not answer and for a connection that was reset.
+    Args:
+        error: The error.
+        old: Whether the stream was near the end of its life. The service uses the same exceptions
+            for the end of a stream's life, for a model that does not answer and for a connection
+            that was reset.
     """
-    if isinstance(error, Refusal):
+    if isinstance(error, BridgeRefusal):
         return error.close
     busy = (ErrorKind.THROTTLED, ErrorKind.CAPACITY)
     if isinstance(error, ServiceError) and error.kind in busy:

@@ -1,10 +1,11 @@
-"""The page of `/metrics`, which `prometheus_client` writes.
+"""The content of `/metrics`, written by `prometheus_client`.
 
-Each bridge has a registry of its own: two in one process do not collide, and an application can
-add one to its own page, `prometheus_client.REGISTRY.register(bridge.exposition.registry)`. The
-numbers are read from `BridgeMetrics` when the page is asked for. No `_created` series are written.
+Each bridge has its own registry, so that two bridges in one process do not collide. An application
+can add a bridge to its own metrics with
+`prometheus_client.REGISTRY.register(bridge.exposition.registry)`. The values are read from
+`BridgeMetrics` on each request. No `_created` series are written.
 
-Importing this module takes 0.2 s, for `prometheus_client`; a `Bridge` does so when it is made.
+Importing this module takes 0.2 s, for `prometheus_client`. A `Bridge` does so when it is created.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,73 +24,73 @@ from prometheus_client.registry import Collector
 from .metrics import LATENCY_BOUNDS_S, BridgeMetrics
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-"""The type of the page over HTTP."""
+"""Content type of `/metrics`."""
 
 
 class Exposition:
     """The metrics of one bridge.
 
     Args:
-        counts: What the bridge counts.
-        talking: Returns how many conversations there are now, kept ones included.
-        connected: Returns how many WebSocket connections there are now.
+        metrics: The counters of the bridge.
+        talking: Returns the number of conversations, including those that wait for their page.
+        connected: Returns the number of WebSocket connections.
     """
 
     def __init__(
-        self, counts: BridgeMetrics, *, talking: Callable[[], int], connected: Callable[[], int]
+        self, metrics: BridgeMetrics, *, talking: Callable[[], int], connected: Callable[[], int]
     ) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_Numbers(counts, talking, connected))
+        self.registry.register(_BridgeCollector(metrics, talking, connected))
 
     def page(self) -> bytes:
         """Return the metrics in the text format of Prometheus, UTF-8."""
         return generate_latest(self.registry)
 
 
-class _Numbers(Collector):
+class _BridgeCollector(Collector):
     """A collector that reads `BridgeMetrics` whenever its registry is read."""
 
     def __init__(
-        self, counts: BridgeMetrics, talking: Callable[[], int], connected: Callable[[], int]
+        self, metrics: BridgeMetrics, talking: Callable[[], int], connected: Callable[[], int]
     ) -> None:
-        self._counts = counts
+        self._metrics = metrics
         self._talking = talking
         self._connected = connected
 
     def collect(self) -> Iterable[Metric]:
-        """Yield every family, with the numbers of this moment."""
-        counts = self._counts
+        """Yield every metric family, with its current values."""
+        metrics = self._metrics
         yield _gauge("conversations", "Conversations now, kept ones included.", self._talking())
         yield _gauge("connections", "WebSocket connections now.", self._connected())
         for name, text, value in (
-            ("conversations_started", "Conversations begun.", counts.conversations),
-            ("resumed", "Connections that resumed a conversation.", counts.resumed),
-            ("voice_seconds", "Users' sound.", counts.voice_s),
-            ("answer_seconds", "Answers' sound.", counts.answer_s),
+            ("conversations_started", "Conversations begun.", metrics.conversations),
+            ("resumed", "Connections that resumed a conversation.", metrics.resumed),
+            ("voice_seconds", "Users' sound.", metrics.voice_s),
+            ("answer_seconds", "Answers' sound.", metrics.answer_s),
             (
                 "voice_dropped_seconds",
                 "Users' sound that came too fast for the service.",
-                counts.voice_dropped_s,
+                metrics.voice_dropped_s,
             ),
             (
                 "answer_dropped_seconds",
                 "Answers' sound that a page was too slow for.",
-                counts.answer_dropped_s,
+                metrics.answer_dropped_s,
             ),
         ):
             yield CounterMetricFamily(f"sonic_voice_{name}", text, value=value)
         closed = CounterMetricFamily(
             "sonic_voice_closed", "Connections closed by the server, by code.", labels=["code"]
         )
-        for close, count in sorted(counts.closed.items()):
+        for close, count in sorted(metrics.closed.items()):
             closed.add_metric([str(close.value)], count)
         yield closed
         bounds = [*map(str, LATENCY_BOUNDS_S), "+Inf"]
         yield HistogramMetricFamily(
             "sonic_voice_response_latency_seconds",
             "From the end of the user's speech to the first audible sample of the answer.",
-            buckets=list(zip(bounds, accumulate(counts.response_latencies), strict=True)),
-            sum_value=counts.response_latency_sum_s,
+            buckets=list(zip(bounds, accumulate(metrics.response_latencies), strict=True)),
+            sum_value=metrics.response_latency_sum_s,
         )
 
 

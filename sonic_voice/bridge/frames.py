@@ -1,50 +1,55 @@
-"""The binary frames: sound, both ways, with nothing encoded.
+"""The binary frames: uncompressed sound in both directions.
 
     to the server   0x01 00 | pcm
     to the page     0x02 00 | epoch u16 | turn u32 | start u32 | pcm
 
-Numbers are little-endian, pcm is s16le mono in the rate that `ready` names. Headers are a multiple
-of two bytes long, so that a page can lay an `Int16Array` over the samples without copying them.
+Numbers are little-endian; pcm is s16le mono in the rate that `ready` names. The length of a header
+is a multiple of two bytes, so that a page can create an `Int16Array` over the samples without
+copying them.
 
-`epoch` counts flushes: nothing of an older epoch than the last `flush` may sound. `start` says how
-many samples of the turn came before this frame.
+`epoch` counts flushes: sound of an older epoch than that of the last `flush` must not be played.
+`start` is the number of samples of the turn before this frame.
 """
 
 import struct
 from dataclasses import dataclass
 
 from ..config import BYTES_PER_SAMPLE
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 
 VOICE = 1
-"""Kind of a frame with the user's sound."""
+"""First byte of a frame with the user's sound."""
 
 ANSWER = 2
-"""Kind of a frame with the answer's."""
+"""First byte of a frame with sound of an answer."""
 
 FRAME_BYTES = 32 * 1024
-"""The largest message either way: one second of 16 kHz sound, and a little."""
+"""Maximum size of a message in either direction, in bytes: a little more than one second of 16 kHz
+sound."""
 
 EPOCHS = 1 << 16
-"""Epochs are counted modulo this; no two that close together are alive at once."""
+"""Modulus of epochs. Epochs in use at the same time never differ by that much."""
 
 _VOICE = struct.Struct("<BB")
 _ANSWER = struct.Struct("<BBHII")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Sound for the page."""
+class AnswerFrame:
+    """A frame with sound of an answer, for the page."""
 
     epoch: int
+    """Number of flushes before this frame, modulo `EPOCHS`."""
     turn: int
+    """Number of the turn."""
     start: int
     """Samples of `turn` before this frame."""
     pcm: bytes
+    """Sound, s16le mono."""
 
     @property
     def samples(self) -> int:
-        """How many samples the frame has."""
+        """Number of samples in this frame."""
         return len(self.pcm) // BYTES_PER_SAMPLE
 
     @property
@@ -54,30 +59,55 @@ class Answer:
 
 
 def voice_frame(pcm: bytes) -> bytes:
-    """The frame a page sends."""
+    """Encode a frame as a page sends it.
+
+    Args:
+        pcm: The user's sound, s16le mono.
+    """
     return _VOICE.pack(VOICE, 0) + pcm
 
 
 def read_voice(frame: bytes) -> bytes:
-    """The pcm of a page's frame. Raises `Refusal` for anything else."""
+    """Decode a frame of a page.
+
+    Args:
+        frame: The binary message.
+
+    Returns:
+        The user's sound, s16le mono; at least one sample.
+
+    Raises:
+        BridgeRefusal: `TOO_BIG` or `BAD_FRAME`.
+    """
     if len(frame) > FRAME_BYTES:
-        raise Refusal(Close.TOO_BIG)
+        raise BridgeRefusal(Close.TOO_BIG)
     pcm = frame[_VOICE.size :]
     if frame[: _VOICE.size] != _VOICE.pack(VOICE, 0) or not pcm or len(pcm) % BYTES_PER_SAMPLE:
-        raise Refusal(Close.BAD_FRAME)
+        raise BridgeRefusal(Close.BAD_FRAME)
     return pcm
 
 
-def answer_frame(answer: Answer) -> bytes:
-    """The frame the server sends."""
+def answer_frame(answer: AnswerFrame) -> bytes:
+    """Encode a frame as the server sends it.
+
+    Args:
+        answer: The frame; its epoch is taken modulo `EPOCHS`.
+    """
     header = _ANSWER.pack(ANSWER, 0, answer.epoch % EPOCHS, answer.turn, answer.start)
     return header + answer.pcm
 
 
-def read_answer(frame: bytes) -> Answer:
-    """What the server sent: for clients in Python. Raises `Refusal` for anything else."""
+def read_answer(frame: bytes) -> AnswerFrame:
+    """Decode a frame of the server. This is for clients in Python.
+
+    Args:
+        frame: The binary message.
+
+    Raises:
+        BridgeRefusal: `BAD_FRAME`.
+    """
     pcm = frame[_ANSWER.size :]
     if len(frame) < _ANSWER.size or len(pcm) % BYTES_PER_SAMPLE or frame[:2] != b"\x02\x00":
-        raise Refusal(Close.BAD_FRAME)
+        raise BridgeRefusal(Close.BAD_FRAME)
     _, _, epoch, turn, start = _ANSWER.unpack_from(frame)
-    return Answer(epoch, turn, start, pcm)
+    return AnswerFrame(epoch, turn, start, pcm)

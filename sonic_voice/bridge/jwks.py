@@ -1,12 +1,13 @@
 """Public keys from a JSON Web Key Set at a URL, such as that of a Cognito user pool.
 
     find ── cached ──► key
-      └──── due ──► one fetch (a task, shared by all who wait) ──► cache ──► key, or none
+      └──── due ──► one fetch (a task that all callers share) ──► cache ──► key, or none
 
-`keys.KeyCache` decides when a fetch is due: at most one in 30 s, whatever clients send, so that
-unknown key ids are no way to flood the issuer. `aiohttp` fetches, which comes with the AWS SDK: it
-leaves the event loop free, ends at its deadline whatever the server does, and leaves no thread
-behind. No redirection is followed, and a set has 256 KiB at most.
+`keys.KeyCache` decides when a fetch is due: at most one in 30 s, whatever clients send, so that the
+issuer cannot be flooded by tokens with unknown key ids. Keys are fetched with `aiohttp`, which is
+installed with the AWS SDK: it does not block the event loop, ends at its deadline whatever the
+server does, and leaves no thread behind. Redirects are not followed, and a set of more than 256 KiB
+is refused.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigError
 from ..http2.loopback import is_loopback
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 from .keys import COOLDOWN_S, KeyCache, KeySet, KeySource, PublicKey, load_cryptography, read_keys
 
 _log = logging.getLogger(__name__)
@@ -34,9 +35,9 @@ def key_source(source: str) -> KeySource:
     """Return the public keys at a URL or in a file.
 
     Args:
-        source: An https URL of a JSON Web Key Set (http is taken on this machine alone), or the
-            path of a file with such a set or with a PEM public key. A file is read now, a URL is
-            fetched when the first token comes, or by `RemoteKeys.fetch`.
+        source: An https URL of a JSON Web Key Set (http is accepted for this machine alone), or
+            the path of a file with such a set or with a PEM public key. A file is read now; a URL
+            is fetched when the first token arrives, or by `RemoteKeys.fetch`.
 
     Raises:
         ConfigError: If the URL cannot be used, or the file has no usable key.
@@ -54,10 +55,12 @@ def key_source(source: str) -> KeySource:
 
 
 class RemoteKeys:
-    """The keys at a URL, fetched when needed and kept. Belongs to one event loop.
+    """A source of keys at a URL, which are fetched when needed and cached.
+
+    It belongs to one event loop.
 
     Args:
-        url: An https URL; http is taken on this machine alone.
+        url: An https URL; http is accepted for this machine alone.
         cooldown_s: Minimum time between two fetches, in seconds.
 
     Raises:
@@ -71,7 +74,7 @@ class RemoteKeys:
             parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
         ):
             raise ConfigError(
-                f"Keys cannot be fetched from {_shown(url)}.",
+                f"Keys cannot be fetched from {_without_secrets(url)}.",
                 hint="Name an https URL: who can change the keys on their way can sign tokens.",
             )
         load_cryptography()
@@ -82,16 +85,17 @@ class RemoteKeys:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, algorithm: str, key_id: str) -> PublicKey | None:
-        """Return the key for a token, or None if the set has none. Waits for a fetch that is due.
+        """Return the key for a token, or None if the set has none. Wait for a fetch that is due.
 
-        Cancelling it does not cancel the fetch, which others may wait for.
+        Cancelling this does not cancel the fetch, because other callers may wait for it.
 
         Args:
             algorithm: The `alg` of the token's header.
             key_id: The `kid` of its header; empty if it has none.
 
         Raises:
-            Refusal: `KEYS_UNAVAILABLE`, if the key is unknown and the set could not be fetched.
+            BridgeRefusal: `KEYS_UNAVAILABLE`, if the key is unknown and the set could not be
+                fetched.
         """
         if self._cache.is_due(algorithm, key_id, time.monotonic()):
             if self._fetching is None or self._fetching.done():
@@ -99,19 +103,19 @@ class RemoteKeys:
             await asyncio.wait([self._fetching])
         key = self._cache.get(algorithm, key_id, time.monotonic())
         if key is None and self._cache.failed:
-            raise Refusal(Close.KEYS_UNAVAILABLE)
+            raise BridgeRefusal(Close.KEYS_UNAVAILABLE)
         return key
 
     async def fetch(self) -> None:
-        """Fetch the keys now, so that a wrong URL is noticed at the start.
+        """Fetch the keys now, so that a wrong URL is noticed when the server starts.
 
         Raises:
-            ConfigError: If that fails. The message says why.
+            ConfigError: If the keys cannot be fetched. The message says why.
         """
         self._cache.store(await self._download(), time.monotonic())
 
     async def aclose(self) -> None:
-        """End a fetch that is under way. May be repeated."""
+        """Cancel a fetch that is under way. May be called again."""
         if self._fetching is not None:
             self._fetching.cancel()
             await asyncio.wait([self._fetching])
@@ -130,10 +134,10 @@ class RemoteKeys:
             _log.exception("keys could not be fetched")
 
     async def _download(self) -> KeySet:
-        """Return the keys at the URL. Raises `ConfigError`, and nothing else, if that fails."""
+        """Return the keys at the URL, or raise `ConfigError` if that fails, and nothing else."""
         import aiohttp
 
-        named = _shown(self._url)
+        named = _without_secrets(self._url)
         try:
             async with (
                 asyncio.timeout(FETCH_S),
@@ -149,7 +153,7 @@ class RemoteKeys:
                         raise _failure(named, f"it has more than {SET_BYTES} bytes")
         except TimeoutError as error:
             raise _failure(named, f"no answer within {FETCH_S:g} s") from error
-        except aiohttp.ClientConnectorError as error:  # names host and port
+        except aiohttp.ClientConnectorError as error:  # its text names host and port
             raise _failure(named, str(error)) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _failure(named, type(error).__name__) from error
@@ -163,7 +167,7 @@ def _failure(named: str, reason: str) -> ConfigError:
     )
 
 
-def _shown(url: str) -> str:
+def _without_secrets(url: str) -> str:
     """Return `url` without its query and user, which may hold secrets."""
     parts = urlsplit(url)
     return parts._replace(query="", fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,16 +1,16 @@
-"""Public keys that session tokens are verified with, and when they have to be fetched again.
+"""Public keys that verify session tokens, and the rules for fetching them again.
 
-A set of keys comes from a JSON Web Key Set (JWKS, RFC 7517) or a PEM file. Two kinds of keys are
-used, and each verifies one algorithm, whatever a token names:
+A set of keys is read from a JSON Web Key Set (JWKS, RFC 7517) or a PEM file. Two kinds of keys are
+used. Each verifies one algorithm, whatever algorithm a token names:
 
     RSA, 2048 bits or more    RS256
     EC, curve P-256           ES256
 
-All other members of a set are skipped: symmetric keys, private keys, keys for encryption, keys
+All other members of a set are skipped: symmetric keys, private keys, keys for encryption, and keys
 that name another algorithm.
 
-`KeyCache` decides when a set is fetched; `jwks` does it. Times are monotonic seconds that are
-passed in.
+`KeyCache` decides when a set is fetched, and `jwks` fetches it. Times are arguments, in monotonic
+seconds.
 """
 
 import json
@@ -24,54 +24,59 @@ RSA_BITS = 2048
 """Minimum size of an RSA key, in bits (RFC 7518 section 3.3)."""
 
 FRESH_S = 300.0
-"""Age, in seconds, at which a fetched set is fetched again: a key that its owner has removed is
+"""Age of a set, in seconds, at which it is fetched again: a key that its owner has removed is
 refused after at most this time."""
 
 TRUSTED_S = 3600.0
-"""Maximum age, in seconds, at which a set is still used while it cannot be fetched again."""
+"""Maximum age of a set, in seconds, at which it is still used while it cannot be fetched again."""
 
 COOLDOWN_S = 30.0
-"""Minimum time between two fetches, in seconds. An unknown key id causes a fetch, and anybody can
-send one; a new key may therefore be refused for this time."""
+"""Minimum time between two fetches, in seconds. An unknown key id causes a fetch, and any client
+can send one. A new key may therefore be refused for this time."""
 
 RETRY_S = 5.0
-"""Minimum time from a fetch that failed to the next one, in seconds."""
+"""Minimum time from a failed fetch to the next one, in seconds."""
 
 _MOST_KEYS = 100
-"""Maximum number of members of a set that are looked at. Issuers publish two or three."""
+"""Maximum number of members of a set that are examined. Issuers publish two or three."""
 
 type Algorithm = Literal["HS256", "RS256", "ES256"]
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A key that verifies the tokens of one algorithm."""
+    """A public key, which verifies tokens of one algorithm."""
 
     algorithm: Algorithm
+    """Algorithm that it verifies."""
     key: Any
-    """The public key object of `cryptography`."""
+    """Public key object of `cryptography`."""
     id: str = ""
-    """The `kid` that tokens name; empty where the key was published without one."""
+    """The `kid` that tokens name; empty if the key was published without one."""
 
 
 class KeySource(Protocol):
-    """Where the public keys come from: `KeySet` is a key file, `jwks.RemoteKeys` a URL."""
+    """A source of public keys: `KeySet` for a key file, `jwks.RemoteKeys` for a URL."""
 
     async def find(self, algorithm: str, key_id: str) -> PublicKey | None:
-        """Return the key for a token, or None if there is none; see `KeySet.get`.
+        """Return the key for a token, or None if there is none; `KeySet.get` defines which.
+
+        Args:
+            algorithm: The `alg` of the token's header.
+            key_id: The `kid` of its header; empty if it has none.
 
         Raises:
-            Refusal: `KEYS_UNAVAILABLE`, if that cannot be known at the moment.
+            BridgeRefusal: `KEYS_UNAVAILABLE`, if the keys cannot be had at the moment.
         """
         ...
 
     async def aclose(self) -> None:
-        """Release what is held, and end a fetch that is under way. May be repeated."""
+        """Release all resources, and cancel a fetch that is under way. May be called again."""
         ...
 
 
 class KeySet:
-    """The usable keys of one document. A `KeySource` by itself, for a key file."""
+    """The usable keys of one document. It is a `KeySource`, for a key file."""
 
     def __init__(self, keys: tuple[PublicKey, ...]) -> None:
         self.keys = keys
@@ -84,7 +89,7 @@ class KeySet:
             key_id: The `kid` of its header; empty if it has none.
 
         Returns:
-            The key of this id. A key without an id fits every token of its algorithm, and a token
+            The key with this id. A key without an id fits every token of its algorithm, and a token
             without an id fits the set's only key of its algorithm. None if no key fits.
         """
         candidates = [key for key in self.keys if key.algorithm == algorithm]
@@ -95,7 +100,7 @@ class KeySet:
         return unnamed[0] if len(unnamed) == 1 else None
 
     async def find(self, algorithm: str, key_id: str) -> PublicKey | None:
-        """Return the key for a token, like `get`."""
+        """See `KeySource`."""
         return self.get(algorithm, key_id)
 
     async def aclose(self) -> None:
@@ -103,7 +108,7 @@ class KeySet:
 
 
 def load_jwt() -> None:
-    """Import the library `jwt` now, so that later imports of it cost nothing.
+    """Import the library `jwt` now, so that later imports of it take no time.
 
     Raises:
         ConfigError: If it is not installed.
@@ -115,7 +120,7 @@ def load_jwt() -> None:
 
 
 def load_cryptography() -> None:
-    """Import what public keys need, like `load_jwt`.
+    """Import the libraries that public keys need, `jwt` and `cryptography`, like `load_jwt`.
 
     Raises:
         ConfigError: If a package is not installed.
@@ -138,8 +143,8 @@ def read_keys(document: bytes, *, named: str) -> KeySet:
     """Return the usable keys of a JWKS or a PEM public key.
 
     Args:
-        document: The text of the file.
-        named: What to call the document in an error: its path or URL.
+        document: The content of the file.
+        named: The name of the document for an error message: its path or URL.
 
     Raises:
         ConfigError: If it is neither, or has no usable key.
@@ -185,7 +190,7 @@ def _of_jwks(document: object) -> Iterator[PublicKey]:
 
 
 _FIELDS_OF: dict[object, tuple[str, ...]] = {"RSA": ("n", "e"), "EC": ("crv", "x", "y")}
-"""The members that make up a public key, by key type (RFC 7518 section 6)."""
+"""Members that make up a public key, by key type (RFC 7518 section 6)."""
 
 
 def _of_jwk(jwk: dict[str, Any]) -> PublicKey | None:
@@ -202,7 +207,7 @@ def _of_jwk(jwk: dict[str, Any]) -> PublicKey | None:
         or not isinstance(key_id, str)
     ):
         return None
-    # Only what makes up a public key: `alg` of the set must not choose another algorithm.
+    # Copy only the members that make up a public key: `alg` must not choose another algorithm.
     public = {"kty": kind, **{field: jwk.get(field) for field in fields}}
     try:
         key: object = PyJWK(public, "RS256" if kind == "RSA" else "ES256").key
@@ -227,7 +232,7 @@ def _algorithm_of(key: object) -> Algorithm | None:
 
 
 class KeyCache:
-    """The last set that was fetched, and whether another fetch is due.
+    """The last set of keys that was fetched, and the decision whether another fetch is due.
 
     Args:
         cooldown_s: Minimum time between two fetches, in seconds.
@@ -241,13 +246,25 @@ class KeyCache:
         self._failed = False
 
     def get(self, algorithm: str, key_id: str, now_s: float) -> PublicKey | None:
-        """Return the key for a token (see `KeySet.get`) while the set may be used."""
+        """Return the key for a token, or None if there is none or the set is too old.
+
+        Args:
+            algorithm: As for `KeySet.get`.
+            key_id: As for `KeySet.get`.
+            now_s: The current time, in monotonic seconds.
+        """
         if self._keys is None or now_s - self._fetched_s > TRUSTED_S:
             return None
         return self._keys.get(algorithm, key_id)
 
     def is_due(self, algorithm: str, key_id: str, now_s: float) -> bool:
-        """Return whether to fetch the set before this token is looked at."""
+        """Return whether to fetch the set before this token is verified.
+
+        Args:
+            algorithm: As for `KeySet.get`.
+            key_id: As for `KeySet.get`.
+            now_s: The current time, in monotonic seconds.
+        """
         if self._tried_s is not None:
             pause_s = min(RETRY_S, self._cooldown_s) if self._failed else self._cooldown_s
             if now_s - self._tried_s < pause_s:
@@ -257,16 +274,25 @@ class KeyCache:
 
     @property
     def failed(self) -> bool:
-        """Whether the last fetch failed, so that an unknown key may be a good one."""
+        """True if the last fetch failed, so that an unknown key id may still be valid."""
         return self._failed
 
     def store(self, keys: KeySet, now_s: float) -> None:
-        """Take over the set that was fetched at `now_s`."""
+        """Replace the set by one that has been fetched.
+
+        Args:
+            keys: The new set.
+            now_s: The current time, in monotonic seconds.
+        """
         self._keys = keys
         self._fetched_s = self._tried_s = now_s
         self._failed = False
 
     def fail(self, now_s: float) -> None:
-        """Note that a fetch failed at `now_s`. The last set stays in use."""
+        """Record that a fetch has failed. The last set stays in use.
+
+        Args:
+            now_s: The current time, in monotonic seconds.
+        """
         self._tried_s = now_s
         self._failed = True

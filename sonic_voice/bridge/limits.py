@@ -1,99 +1,143 @@
-"""How much of everything a client may have, and who has how much. Pure: `now_s` is passed in."""
+"""The limits of the bridge, and the two algorithms that enforce most of them.
+
+`TokenBucket` limits rates, `ConcurrencyLimit` limits the number of simultaneous conversations. Both
+are pure: the time is an argument, `now_s`.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
 
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Each one is refused with a code of its own, see `closing`."""
+class BridgeLimits:
+    """The limits on connections and conversations. Each has its own close code, see `closing`."""
 
     sessions: int = 64
-    """Conversations at once, in all."""
+    """Maximum number of simultaneous conversations, in all."""
     of_subject: int = 2
-    """At once of one subject of tokens: one, and one that a reloaded page left behind."""
+    """Maximum number of simultaneous conversations of one token subject. Two allow for one that a
+    reloaded page has left behind."""
     of_address: int = 16
-    """At once from one address: a household, an office. Behind a proxy all have the proxy's."""
+    """Maximum number of simultaneous conversations from one network address, which a household or
+    an office may share. Behind a reverse proxy all clients have the proxy's address."""
     unauthenticated: int = 64
-    """Connections that have not said hello."""
+    """Maximum number of connections whose hello has not been accepted yet."""
     hello_s: float = 5.0
-    """From the connection to the hello."""
+    """Maximum time from the connection to the hello, in seconds."""
     messages_per_s: float = 200.0
-    """On average; a page that sends each 8 ms of its worklet, and ten reports, comes to 135."""
+    """Maximum average rate of messages, per second. A page that sends every 8 ms of its worklet,
+    and ten reports a second, sends 135."""
     sound_per_s: float = 1.5
-    """Seconds of sound a second, on average."""
+    """Maximum average rate of sound, in seconds of sound per second."""
     burst_s: float = 10.0
-    """How much of both may come at once, after a stall of the network."""
+    """Size of a burst of messages or sound, in seconds at the average rate. A burst follows a stall
+    of the network."""
     session_s: float = 480.0
-    """The longest conversation. The service ends each stream after 8 minutes, and with it the
-    conversation; more has no effect."""
+    """Maximum duration of a conversation, in seconds. The service ends each stream after 8 minutes,
+    and with it the conversation, so that a larger value has no effect."""
     idle_s: float = 300.0
-    """Longest time in which nobody says anything."""
+    """Maximum time in which neither user nor model says anything, in seconds."""
     answer_s: float = 30.0
     """Maximum time that a service which owes an answer may stay silent, in seconds. The slowest
     answers known take 10 s; a running tool does not count."""
     utterance_s: float = 120.0
     """Maximum time from the report that the user began to speak to the next event of the service,
-    in seconds. It is long because nobody is to be cut off in a monologue."""
+    in seconds. It is long so that no monologue is cut off."""
     keep_s: float = 30.0
-    """How long a conversation waits for a page that lost its connection."""
+    """Time for which a conversation waits for a page that lost its connection, in seconds."""
     stuck_s: float = 10.0
-    """How long one message may take to leave; then the reader is cut off."""
+    """Maximum time to send one message, in seconds. Then the connection is closed."""
     alive_s: float = 2.0
-    """After so long without anything else a page is sent a sign of life. It takes a connection for
-    lost when three are missing: 6 s, more than wireless stalls last, and about what its ring plays
-    meanwhile. It must come from here: a page sees no pings, and nothing of a network that died."""
+    """Time without another message after which a page is sent `alive`, in seconds. A page considers
+    its connection lost when three are missing: 6 s are longer than stalls of wireless networks, and
+    about as long as its ring buffer plays on. The server must send these messages, because a page
+    sees neither pings nor that the network has failed."""
     ping_s: float = 10.0
-    """A connection that does not answer a ping for so long is dead."""
+    """Interval of pings, and maximum time to answer one, in seconds. A connection that does not
+    answer in time is dead."""
     goodbye_s: float = 5.0
-    """At shutdown, for the goodbyes to the service."""
+    """Maximum time at shutdown to close all sessions with the service, in seconds."""
 
 
 class TokenBucket:
-    """A token bucket: `per_s` on average, `burst_s` times as much at once."""
+    """A token bucket, which is full at first.
+
+    Args:
+        per_s: The average rate, in units per second.
+        burst_s: The size of the bucket, in seconds at that rate.
+        now_s: The current time, in monotonic seconds.
+    """
 
     def __init__(self, per_s: float, burst_s: float, *, now_s: float) -> None:
         self._per_s = per_s
         self._most = self._left = per_s * burst_s
         self._now_s = now_s
 
-    def take(self, amount: float, now_s: float) -> None:
-        """Take `amount` out. Raises `Refusal` with `FLOOD` when there is not so much."""
+    def consume(self, amount: float, now_s: float) -> None:
+        """Take units out of the bucket, after it has been refilled for the time that passed.
+
+        Args:
+            amount: How many units to take.
+            now_s: The current time, in monotonic seconds.
+
+        Raises:
+            BridgeRefusal: `FLOOD`, if the bucket has fewer.
+        """
         refill = (now_s - self._now_s) * self._per_s
         self._left = min(self._most, self._left + refill) - amount
         self._now_s = now_s
         if self._left < 0:
-            raise Refusal(Close.FLOOD)
+            raise BridgeRefusal(Close.FLOOD)
 
 
 class ConcurrencyLimit:
-    """Who talks. `admit` before a conversation, `leave` after it, with the same words."""
+    """A limit on simultaneous conversations: in all, by token subject, and by network address.
 
-    def __init__(self, limits: Limits) -> None:
+    Call `admit` before a conversation and `release` after it, with the same arguments.
+
+    Args:
+        limits: The limits `sessions`, `of_subject` and `of_address`.
+    """
+
+    def __init__(self, limits: BridgeLimits) -> None:
         self._limits = limits
         self._subjects: Counter[str] = Counter()
         self._addresses: Counter[str] = Counter()
 
     @property
     def talking(self) -> int:
-        """Conversations now."""
+        """Number of conversations that were admitted and not released."""
         return self._addresses.total()
 
     def admit(self, subject: str, address: str) -> None:
-        """Count one more of both. Raises `Refusal`; `subject` `""` is nobody in particular."""
+        """Count one more conversation.
+
+        Args:
+            subject: The subject of its token; empty if there is none, which is not limited.
+            address: The network address of the client.
+
+        Raises:
+            BridgeRefusal: `TOO_MANY_OF_SUBJECT`, `TOO_MANY_OF_ADDRESS` or `FULL`. Nothing is then
+                counted.
+        """
         limits = self._limits
         if subject and self._subjects[subject] >= limits.of_subject:
-            raise Refusal(Close.TOO_MANY_OF_SUBJECT)
+            raise BridgeRefusal(Close.TOO_MANY_OF_SUBJECT)
         if self._addresses[address] >= limits.of_address:
-            raise Refusal(Close.TOO_MANY_OF_ADDRESS)
+            raise BridgeRefusal(Close.TOO_MANY_OF_ADDRESS)
         if self.talking >= limits.sessions:
-            raise Refusal(Close.FULL)
+            raise BridgeRefusal(Close.FULL)
         self._subjects[subject] += 1
         self._addresses[address] += 1
 
-    def leave(self, subject: str, address: str) -> None:
-        """Count one less."""
+    def release(self, subject: str, address: str) -> None:
+        """Count one conversation less.
+
+        Args:
+            subject: As for `admit`.
+            address: As for `admit`.
+        """
         self._subjects -= Counter([subject])
         self._addresses -= Counter([address])

@@ -1,7 +1,7 @@
-"""The text frames: JSON objects with a `type`, read into records, written from events.
+"""The text frames: JSON objects with a `type`, decoded into records and encoded from events.
 
-A page says little, and each word of it is checked here; unknown fields are left aside so that a
-later page can say more, an unknown type is refused. `web_client/README.md` describes them all.
+Messages of a page are checked completely. Unknown fields are ignored, so that a later version of
+the page can send more; an unknown type is refused. `web_client/README.md` describes all messages.
 """
 
 import json
@@ -23,53 +23,66 @@ from ..events import (
     UserSpeechStarted,
     UserText,
 )
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 
 VERSION = 1
+"""Version of the protocol between page and bridge."""
+
 SUBPROTOCOL = f"sonic-voice.v{VERSION}"
+"""WebSocket subprotocol that both sides must agree on."""
 
 TEXT_BYTES = 8 * 1024
-"""The longest text frame of a page."""
+"""Maximum size of a text frame of a page, in bytes of UTF-8."""
 
 SAID_CHARACTERS = 2000
-"""The longest typed turn."""
+"""Maximum length of a typed turn, in characters."""
 
 ALIVE = json.dumps({"type": "alive"}, separators=(",", ":"))
-"""A sign of life. It has no number: it is of the connection, not of the conversation."""
+"""Message that shows that the connection works. It has no `seq`, because it belongs to the
+connection and not to the conversation."""
 
 _MOST = 1 << 32
+"""Exclusive upper bound of the numbers in a message: turns and samples have 32 bits in a frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in the sound of a turn: after so many of its samples. Turn 0: before everything."""
+    """A position in the sound of a turn. Turn 0 is before all sound."""
 
     turn: int = 0
+    """Number of the turn."""
     samples: int = 0
+    """Samples of the turn before this position."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The first message: who it is, and what it would like."""
+    """The first message of a connection. It begins a new conversation or resumes one."""
 
     version: int
+    """Version of the protocol that the page uses."""
     token: str = ""
+    """Session token; empty if it has none."""
     voice: str = ""
+    """Voice that the page asks for; empty: the server's choice."""
     language: str = ""
+    """Language that the page asks for, such as `fr` or `fr-FR`; empty: any."""
     resume: str = ""
-    """What `ready` gave, to go on with that conversation."""
+    """Resume token, from `ready`; empty for a new conversation."""
     seen: int = 0
-    """The last `seq` that came, when resuming."""
+    """The last `seq` that the page received, when it resumes."""
     received: Position = Position()
-    """The sound that came, when resuming."""
+    """The position up to which the page received sound, when it resumes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """How much has sounded, and in which epoch the page lives."""
+    """A report of playback."""
 
     epoch: int
+    """Epoch that the page plays."""
     at: Position
+    """Position up to which sound was played."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +90,43 @@ class Say:
     """A typed turn."""
 
     text: str
+    """Text of the turn, not blank."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """Cut the answer off."""
+    """A request to cut off the answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bye:
-    """The goodbye."""
+    """A request to end the conversation."""
 
 
-type Message = Hello | Played | Say | Interrupt | Bye
+type PageMessage = Hello | Played | Say | Interrupt | Bye
 
 
-def read_message(text: str) -> Message:
-    """What a page says. Raises `Refusal`: `BAD_MESSAGE`, `UNKNOWN_MESSAGE` or `TOO_BIG`."""
+def read_message(text: str) -> PageMessage:
+    """Decode and check a message of a page.
+
+    Args:
+        text: The text frame.
+
+    Raises:
+        BridgeRefusal: `TOO_BIG`, `BAD_MESSAGE` or `UNKNOWN_MESSAGE`.
+    """
     if len(text) > TEXT_BYTES or len(text.encode("utf-8", "replace")) > TEXT_BYTES:
-        raise Refusal(Close.TOO_BIG)
+        raise BridgeRefusal(Close.TOO_BIG)
     try:
         document = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise Refusal(Close.BAD_MESSAGE) from error
+        raise BridgeRefusal(Close.BAD_MESSAGE) from error
     if not isinstance(document, dict):
-        raise Refusal(Close.BAD_MESSAGE)
+        raise BridgeRefusal(Close.BAD_MESSAGE)
     fields = _Fields(cast(dict[str, Any], document))
     reader = _READERS.get(fields.text("type"))
     if reader is None:
-        raise Refusal(Close.UNKNOWN_MESSAGE)
+        raise BridgeRefusal(Close.UNKNOWN_MESSAGE)
     return reader(fields)
 
 
@@ -115,26 +136,26 @@ def _no_number(name: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """A JSON object, its members checked as they are taken."""
+    """A JSON object whose members are checked when they are read."""
 
     members: dict[str, Any]
 
     def text(self, name: str, most: int = SAID_CHARACTERS) -> str:
         value = self.members.get(name, "")
         if not isinstance(value, str) or len(value) > most:
-            raise Refusal(Close.BAD_MESSAGE)
+            raise BridgeRefusal(Close.BAD_MESSAGE)
         return value
 
     def count(self, name: str) -> int:
         value = self.members.get(name, 0)
         if type(value) is not int or not 0 <= value < _MOST:
-            raise Refusal(Close.BAD_MESSAGE)
+            raise BridgeRefusal(Close.BAD_MESSAGE)
         return value
 
     def position(self, name: str) -> Position:
         value = self.members.get(name, {})
         if not isinstance(value, dict):
-            raise Refusal(Close.BAD_MESSAGE)
+            raise BridgeRefusal(Close.BAD_MESSAGE)
         fields = _Fields(cast(dict[str, Any], value))
         return Position(fields.count("turn"), fields.count("samples"))
 
@@ -158,15 +179,15 @@ def _played(fields: _Fields) -> Played:
 def _say(fields: _Fields) -> Say:
     text = fields.text("text")
     if not text.strip():
-        raise Refusal(Close.BAD_MESSAGE)
+        raise BridgeRefusal(Close.BAD_MESSAGE)
     try:
-        text.encode()  # JSON can spell half a surrogate pair, UTF-8 cannot
+        text.encode()  # JSON can contain half of a surrogate pair, UTF-8 cannot
     except UnicodeEncodeError as error:
-        raise Refusal(Close.BAD_MESSAGE) from error
+        raise BridgeRefusal(Close.BAD_MESSAGE) from error
     return Say(text)
 
 
-_READERS: dict[str, Callable[[_Fields], Message]] = {
+_READERS: dict[str, Callable[[_Fields], PageMessage]] = {
     "hello": _hello,
     "played": _played,
     "say": _say,
@@ -176,10 +197,15 @@ _READERS: dict[str, Callable[[_Fields], Message]] = {
 
 
 def encode_event(event: Event, *, show_tools: bool) -> dict[str, Any] | None:
-    """What a page is told of `event`; None: nothing.
+    """Encode an event as a message for the page.
 
-    What a tool was asked and what it answered is the application's, and told only with
-    `show_tools`.
+    Args:
+        event: The event of the conversation.
+        show_tools: Whether to include the arguments and results of tools. They belong to the
+            application and are left out otherwise.
+
+    Returns:
+        The message without its `seq`, or None if the page is not told of such events.
     """
     match event:
         case UserSpeechStarted(offset_ms):

@@ -1,7 +1,7 @@
-"""What has happened so far, in plain numbers. No names, no words. `exposition` shows them.
+"""The counters of a bridge, which `exposition` publishes. They contain no names and no texts.
 
-Sound is counted for each frame, so the numbers are plain: adding to one takes 0.1 µs, where a
-counter of `prometheus_client` takes a lock and 1.4 µs.
+Sound is counted on each frame. The counters are therefore plain numbers: adding to one takes
+0.1 µs, while a counter of `prometheus_client` takes a lock and 1.4 µs.
 """
 
 from bisect import bisect_left
@@ -16,29 +16,30 @@ LATENCY_BOUNDS_S = (0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 
 @dataclass(slots=True)
 class BridgeMetrics:
-    """Grows with the server's life; belongs to its event loop."""
+    """The counters of one bridge since it was created. They belong to its event loop."""
 
     conversations: int = 0
-    """Conversations begun."""
+    """Conversations that were started."""
     resumed: int = 0
     """Connections that resumed a conversation."""
     voice_s: float = 0.0
-    """Seconds of the users' sound that came."""
+    """Users' sound that was received, in seconds."""
     answer_s: float = 0.0
-    """Seconds of answers that were queued."""
+    """Sound of answers that was queued, in seconds."""
     voice_dropped_s: float = 0.0
-    """Seconds of the users' sound that came too fast for the service."""
+    """Users' sound that was dropped because it came too fast for the service, in seconds."""
     answer_dropped_s: float = 0.0
-    """Seconds of answers that a page was too slow for."""
+    """Sound of answers that was dropped because a page was too slow, in seconds."""
     closed: Counter[Close] = field(default_factory=Counter[Close])
     """Connections that the server closed, by code."""
     response_latencies: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))
-    """Answers by response latency: one number for each of `LATENCY_BOUNDS_S`, and one above."""
+    """Number of answers by response latency: one element for each of `LATENCY_BOUNDS_S`, and one
+    for answers above the last bound."""
     response_latency_sum_s: float = 0.0
     """Sum of all response latencies, in seconds."""
 
     def add_response_latency(self, latency_s: float) -> None:
-        """Count one answer.
+        """Add the response latency of one answer.
 
         Args:
             latency_s: From the end of the user's speech to the first audible sample, in seconds.

@@ -1,18 +1,19 @@
-"""What waits to be sent to a page: messages before sound, and both within bounds. Pure.
+"""The bounded queue of messages and sound to one page. Pure.
 
-    tell ──► [messages: the last 1,024, numbered by `seq`] ──► take ──►
-    play ──► [sound that waits: 120 s]  ──►  take, at most `LEAD_S` ahead of what has sounded
-                                             └─► [sound sent and not yet played]
+    queue_message ──► [messages: the last 1,024, numbered by `seq`] ──► take_next ──►
+    queue_audio ──► [waiting sound: 120 s] ──► take_next, at most `LEAD_S` ahead of playback
+                                               └─► [sound that was sent and not yet played]
 
-Messages go first, so that a `flush` never stands behind the sound it is to silence. Sound goes
-only so far ahead of the page's own clock that the page can keep it in a ring of fixed size; the
-rest waits here, where a flush takes it away at once.
+Messages are sent before sound, so that a `flush` does not wait behind the sound that it cuts. Sound
+is sent at most `LEAD_S` ahead of the playback that the page reports, so that the page can keep it
+in a ring buffer of fixed size. The rest waits here, where a flush discards it at once.
 
-When more sound waits than fits, the newest is dropped and counted: what was said earlier is never
-lost for what was said later. When messages are not taken, the oldest are forgotten, and the reader
-is `behind`, which is a reason to cut it off: it would miss what it is owed.
+When the waiting sound exceeds its limit, the newest is dropped and counted: an answer is not lost
+for the sake of a later one. When messages are not taken, the oldest are dropped and the page is
+`behind`. Its connection should then be closed, because it has missed messages.
 
-After a lost connection the page says what came last, and `rewind` sends the rest again.
+After a lost connection the page says which message and which sound it received last, and `rewind`
+sends the rest again.
 """
 
 import json
@@ -20,81 +21,115 @@ from collections import deque
 from typing import Any
 
 from ..config import BYTES_PER_SAMPLE, AudioFormat
-from .frames import EPOCHS, Answer, answer_frame
+from .frames import EPOCHS, AnswerFrame, answer_frame
 from .messages import Position
 
 LEAD_S = 5.0
-"""More than a network stalls for and less than a page cares to keep: 240 kB at 24 kHz."""
+"""Maximum sound that is sent ahead of playback, in seconds: more than a stall of the network, and
+little enough for a page to keep (240 kB at 24 kHz)."""
 
 WAITING_S = 120.0
-"""Longer than an answer of 2,048 tokens at 40 ms each: 5.8 MB at 24 kHz when full."""
+"""Maximum sound that waits, in seconds (5.8 MB at 24 kHz). It is longer than an answer of 2,048
+tokens at 40 ms each."""
 
 MESSAGES_KEPT = 1024
-"""An answer is some forty messages; so many unread are minutes of not reading."""
+"""Number of messages that are kept. An answer has about forty: a page that has not read this many
+has not read for minutes."""
 
 TURNS_REMEMBERED = 64
+"""Number of turns whose length in samples is kept. The oldest is dropped for a new one."""
 
 
-class Outbox:
-    """The sending side of one conversation, which may outlive several connections."""
+class PageOutbox:
+    """The queue to the page of one conversation. It may outlive several connections.
+
+    Args:
+        format: The format of the sound.
+        waiting_s: The maximum sound that waits, in seconds.
+        lead_s: The maximum sound that is sent ahead of playback, in seconds.
+    """
 
     def __init__(
         self, format: AudioFormat, *, waiting_s: float = WAITING_S, lead_s: float = LEAD_S
     ) -> None:
         self.epoch = 0
+        """Number of flushes, modulo `EPOCHS`."""
         self.seq = 0
+        """Number of the last message that was queued."""
         self.dropped = 0
-        """Samples refused because too many waited."""
+        """Samples that were dropped because too many waited."""
         self._capacity = round(waiting_s * format.rate_hz)
         self._lead = round(lead_s * format.rate_hz)
         self._messages: deque[tuple[int, str]] = deque(maxlen=MESSAGES_KEPT)
-        self._taken = 0
-        self._waiting: deque[Answer] = deque()
-        self._sent: deque[Answer] = deque()
+        self._taken_seq = 0
+        self._waiting: deque[AnswerFrame] = deque()
+        self._sent: deque[AnswerFrame] = deque()
         self._ends: dict[int, int] = {}
         self._unsent = self._unplayed = 0
 
-    def tell(self, message: dict[str, Any]) -> None:
-        """Append a message; it is numbered."""
+    def queue_message(self, message: dict[str, Any]) -> None:
+        """Append a message, with the next `seq`.
+
+        Args:
+            message: A JSON object without `seq`.
+        """
         self.seq += 1
         text = json.dumps({**message, "seq": self.seq}, separators=(",", ":"))
         self._messages.append((self.seq, text))
 
-    def play(self, turn: int, pcm: bytes) -> None:
-        """Append sound of `turn`."""
+    def queue_audio(self, turn: int, pcm: bytes) -> None:
+        """Append sound, and drop from its end what exceeds the limit.
+
+        Args:
+            turn: The number of the turn.
+            pcm: s16le mono bytes.
+        """
         samples = len(pcm) // BYTES_PER_SAMPLE
         kept = min(samples, max(0, self._capacity - self._unsent))
         self.dropped += samples - kept
         if kept:
             start = self._ends.pop(turn, 0)
             pcm = pcm[: kept * BYTES_PER_SAMPLE]
-            self._waiting.append(Answer(self.epoch, turn, start, pcm))
+            self._waiting.append(AnswerFrame(self.epoch, turn, start, pcm))
             self._ends[turn] = start + kept
             self._unsent += kept
             if len(self._ends) > TURNS_REMEMBERED:
                 del self._ends[next(iter(self._ends))]
 
     def flush(self) -> set[int]:
-        """Begin a new epoch, in which nothing of the older ones sounds. Returns the turns cut."""
+        """Begin a new epoch: discard all sound that was not played, and queue a `flush` message.
+
+        Returns:
+            The turns whose sound was cut.
+        """
         cut = {answer.turn for answer in (*self._sent, *self._waiting)}
         self._waiting.clear()
         self._sent.clear()
         self._unsent = self._unplayed = 0
         self.epoch = (self.epoch + 1) % EPOCHS
-        self.tell({"type": "flush", "epoch": self.epoch})
+        self.queue_message({"type": "flush", "epoch": self.epoch})
         return cut
 
-    def played(self, at: Position) -> None:
-        """The page has played up to `at`; what it plays in order makes room for more."""
+    def confirm_played(self, at: Position) -> None:
+        """Forget the frames that the page has played, so that more may be sent.
+
+        Args:
+            at: The position that the page has played up to. Frames are played in order.
+        """
         while self._sent and _before(self._sent[0], at):
             self._unplayed -= self._sent.popleft().samples
 
-    def take(self) -> str | bytes | None:
-        """The next to be sent; None while there is nothing, or the page has enough to play."""
-        if self._taken < self.seq:
+    def take_next(self) -> str | bytes | None:
+        """Return the next message or frame to send.
+
+        Returns:
+            A text frame, a binary frame, or None while nothing waits or the page has `lead_s` of
+            sound that it has not played.
+        """
+        if self._taken_seq < self.seq:
             oldest = self._messages[0][0]
-            self._taken = max(self._taken + 1, oldest)
-            return self._messages[self._taken - oldest][1]
+            self._taken_seq = max(self._taken_seq + 1, oldest)
+            return self._messages[self._taken_seq - oldest][1]
         if self._waiting and self._unplayed < self._lead:
             answer = self._waiting.popleft()
             self._sent.append(answer)
@@ -104,9 +139,14 @@ class Outbox:
         return None
 
     def rewind(self, seen: int, received: Position) -> None:
-        """Send again what came after message `seen` and sound `received`."""
+        """Queue again what a page that resumes has not received.
+
+        Args:
+            seen: The `seq` of the last message that it received.
+            received: The position up to which it received sound.
+        """
         oldest = self._messages[0][0] if self._messages else self.seq + 1
-        self._taken = min(self.seq, max(seen, oldest - 1))
+        self._taken_seq = min(self.seq, max(seen, oldest - 1))
         while self._sent and not _before(self._sent[-1], received):
             answer = self._sent.pop()
             self._waiting.appendleft(answer)
@@ -115,18 +155,22 @@ class Outbox:
 
     @property
     def behind(self) -> bool:
-        """Whether messages were forgotten before they were taken."""
-        return bool(self._messages) and self._taken < self._messages[0][0] - 1
+        """True if messages were dropped before they were taken."""
+        return bool(self._messages) and self._taken_seq < self._messages[0][0] - 1
 
     @property
     def pending(self) -> int:
-        """Samples that have not been reported as played, to the frame."""
+        """Number of samples that have not been reported as played, in whole frames."""
         return self._unsent + self._unplayed
 
     def end(self, turn: int) -> int:
-        """Samples of `turn` so far."""
+        """Return the number of samples of a turn that were queued so far.
+
+        Args:
+            turn: The number of the turn; 0 samples are returned for one that is not known.
+        """
         return self._ends.get(turn, 0)
 
 
-def _before(answer: Answer, at: Position) -> bool:
+def _before(answer: AnswerFrame, at: Position) -> bool:
     return (answer.turn, answer.end) <= (at.turn, at.samples)

@@ -1,13 +1,14 @@
-"""The bridge as a server of its own, or on an application's, with the `websockets` library.
+"""The bridge as a server of its own, or on a server of the application, with `websockets`.
 
     async with Bridge(offer, transport) as bridge, served(bridge, pages=load_pages(folder)) as url:
 
-or, on a server that an application has:
+or, on a `websockets` server that the application starts:
 
     async with Bridge(offer, transport, access=access) as bridge:
         async with websockets.serve(handler(bridge), ..., **options(bridge.limits)):
 
-Compression is off: sound does not shrink, and a decompressor is a way to fill the memory.
+Compression is off: it does not make sound smaller, and decompression would let a client fill the
+memory.
 """
 
 import asyncio
@@ -27,26 +28,31 @@ from websockets.typing import Subprotocol
 
 from ..errors import ConfigError
 from .bridge import Bridge
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 from .frames import FRAME_BYTES
-from .limits import Limits
+from .limits import BridgeLimits
 from .messages import SUBPROTOCOL
-from .site import TALK, Page, Site
-from .socket import Gone
+from .site import TALK, PageFile, Site
+from .socket import ConnectionGone
 
 CLOSING_S = 2.0
-"""For the peer to answer a close frame; then the connection is cut."""
+"""Maximum time for the peer to answer a close frame, in seconds. Then the connection is cut."""
 
-_quiet = logging.getLogger(f"{__name__}.websockets")
-_quiet.setLevel(logging.WARNING)  # below it, whole frames and headers are logged: tokens
-_quiet.addHandler(logging.NullHandler())
+_websockets_log = logging.getLogger(f"{__name__}.websockets")
+# Below WARNING, `websockets` logs whole frames and headers, which contain tokens.
+_websockets_log.setLevel(logging.WARNING)
+_websockets_log.addHandler(logging.NullHandler())
 
 _GOODBYES = (1000, 1001)
-"""The page said so, or was closed by the user."""
+"""Close codes of a page that left on purpose, or that the user closed."""
 
 
-def options(limits: Limits) -> dict[str, Any]:
-    """What `websockets.serve` has to be given for a bridge of these limits."""
+def options(limits: BridgeLimits) -> dict[str, Any]:
+    """Return the arguments that `websockets.serve` needs for a bridge.
+
+    Args:
+        limits: The limits of the bridge.
+    """
     return {
         "subprotocols": [SUBPROTOCOL],
         "select_subprotocol": _select,
@@ -57,19 +63,24 @@ def options(limits: Limits) -> dict[str, Any]:
         "ping_interval": limits.ping_s,
         "ping_timeout": limits.ping_s,
         "close_timeout": CLOSING_S,
-        "logger": _quiet,
+        "logger": _websockets_log,
         "server_header": None,
     }
 
 
 def handler(bridge: Bridge) -> Callable[[ServerConnection], Awaitable[None]]:
-    """For `websockets.serve`: holds a conversation with whoever connects, by the bridge's rules."""
+    """Return a connection handler for `websockets.serve`.
+
+    Args:
+        bridge: The open bridge, which serves each connection.
+    """
 
     async def handle(connection: ServerConnection) -> None:
-        await bridge.meet(_Connection(connection))
+        await bridge.handle(_Connection(connection))
         await connection.wait_closed()
-        # It is part of reference cycles of `websockets`: what waits in it would stay until the
-        # garbage collector comes by, most of a megabyte for each client that floods.
+        # The connection is part of reference cycles inside `websockets`. Messages that wait in it
+        # would stay in memory until the garbage collector runs: almost a megabyte for each client
+        # that floods. Reading them releases them now.
         with suppress(ConnectionClosed):
             while True:
                 await connection.recv(decode=False)
@@ -81,15 +92,24 @@ def handler(bridge: Bridge) -> Callable[[ServerConnection], Awaitable[None]]:
 async def served(
     bridge: Bridge,
     *,
-    pages: Mapping[str, Page],
+    pages: Mapping[str, PageFile],
     host: str = "127.0.0.1",
     port: int = 0,
     tls: SSLContext | None = None,
 ) -> AsyncGenerator[str]:
-    """Serve `bridge` and `pages` at `host`, and give the URL. `port` 0 takes a free one.
+    """Serve a bridge and the files of a page, and yield the URL of the page.
 
-    Raises `ConfigError` where it cannot listen, and where `bridge.access` is too little for `host`.
-    Leaving ends all conversations first.
+    Leaving the context ends all conversations first.
+
+    Args:
+        bridge: The open bridge. On loopback its `access` is extended by the origins of the page.
+        pages: The files to serve by path, from `load_pages`.
+        host: The name or address to listen at.
+        port: The port; 0 chooses a free one.
+        tls: The certificate for https; None serves http.
+
+    Raises:
+        ConfigError: If it cannot listen there, or `bridge.access` is not strict enough for `host`.
     """
     bridge.access.check_host(host)
     site: Site | None = None
@@ -127,24 +147,30 @@ async def served(
         ) from error
     async with server:
         port = next(iter(server.sockets)).getsockname()[1]
-        bridge.access = bridge.access.served_at(host, port, tls=tls is not None)
+        bridge.access = bridge.access.with_own_origins(host, port, tls=tls is not None)
         site = Site(bridge, pages, bridge.access, tls=tls is not None)
         await server.start_serving()
         try:
-            yield f"{'https' if tls else 'http'}://{_shown(host)}:{port}/"
+            yield f"{'https' if tls else 'http'}://{_displayed_host(host)}:{port}/"
         finally:
             bridge.stop()
 
 
-def _shown(host: str) -> str:
-    """`host` in a URL: a browser gives a microphone to `localhost`, by any of its names."""
+def _displayed_host(host: str) -> str:
+    """Return `host` as it is written in a URL.
+
+    127.0.0.1 becomes `localhost`; browsers allow the microphone for either.
+    """
     if host == "127.0.0.1":
         return "localhost"
     return f"[{host}]" if ":" in host else host
 
 
 def _select(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """Ours or none: a client without it is told by a close code, which a page can read."""
+    """Return the subprotocol of the bridge if the client offers it, else None.
+
+    A client that does not offer it is refused later, with a close code, which a page can read.
+    """
     ours = Subprotocol(SUBPROTOCOL)
     return ours if ours in offered else None
 
@@ -172,13 +198,13 @@ class _Connection:
         try:
             return await self._connection.recv()
         except ConnectionClosed as closed:
-            raise _why(closed) from closed
+            raise _exception_for(closed) from closed
 
     async def send(self, message: str | bytes) -> None:
         try:
             await self._connection.send(message)
         except ConnectionClosed as closed:
-            raise _why(closed) from closed
+            raise _exception_for(closed) from closed
 
     async def close(self, code: int, reason: str) -> None:
         try:
@@ -188,11 +214,14 @@ class _Connection:
             self._connection.transport.abort()
 
 
-def _why(closed: ConnectionClosed) -> Exception:
-    """What the end of a connection means. Some rules are watched by `websockets` itself."""
+def _exception_for(closed: ConnectionClosed) -> Exception:
+    """Return the exception that the end of a connection means to the bridge.
+
+    `websockets` enforces some rules of the bridge itself, such as the size of a message.
+    """
     if closed.sent is not None and not closed.rcvd_then_sent:
         if closed.sent.code == Close.TOO_BIG:
-            return Refusal(Close.TOO_BIG)
-        if closed.sent.code in (1002, 1007):  # no WebSocket, no UTF-8
-            return Refusal(Close.BAD_MESSAGE)
-    return Gone(goodbye=closed.rcvd is not None and closed.rcvd.code in _GOODBYES)
+            return BridgeRefusal(Close.TOO_BIG)
+        if closed.sent.code in (1002, 1007):  # an error in the protocol, or in UTF-8
+            return BridgeRefusal(Close.BAD_MESSAGE)
+    return ConnectionGone(goodbye=closed.rcvd is not None and closed.rcvd.code in _GOODBYES)

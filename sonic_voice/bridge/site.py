@@ -1,12 +1,12 @@
-"""What the bridge answers over plain HTTP: the page's files, health, numbers, tokens. No I/O.
+"""Responses of the bridge over plain HTTP: files of the page, health, metrics and tokens. No I/O.
 
     /            index.html, and every other file of the page by its path
-    /healthz     200 while conversations are taken, else 503
-    /metrics     Prometheus text; with the secret as bearer token where tokens are asked for
-    /token       ?subject=NAME[&lifetime_s=60][&voice=ID]: a session token; the same
+    /healthz     200 while new conversations are accepted, else 503
+    /metrics     Prometheus text; requires the secret as bearer token if tokens are required
+    /token       ?subject=NAME[&lifetime_s=60][&voice=ID]: a session token; requires the secret
 
-All files are read at the start into one table, and a path is looked up there as it is: nothing that
-a client writes is ever a path of this machine.
+All files are read into a table at the start, and a requested path is looked up there unchanged. A
+path that a client sends is therefore never used as a path of this machine.
 """
 
 import hmac
@@ -24,7 +24,7 @@ from .bridge import Bridge
 from .tokens import LIFETIME_S, issue_token
 
 TALK = "/talk"
-"""Where WebSockets go."""
+"""Path of the WebSocket."""
 
 KINDS = {
     ".css": "text/css; charset=utf-8",
@@ -37,15 +37,17 @@ KINDS = {
     ".webmanifest": "application/manifest+json",
     ".woff2": "font/woff2",
 }
-"""The files that are served; of any other kind there are none."""
+"""Content types by file name extension. Files with other extensions are not served."""
 
 _NOT_SERVED = ("node_modules", "test", "tests")
+"""Names of folders and files that are not served."""
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; worker-src 'self'; media-src 'self' blob:; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+"""Content security policy of every response: no inline scripts or styles, no other sites."""
 
 _HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -59,16 +61,18 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageFile:
     """One file of the page."""
 
     kind: str
+    """Content type."""
     body: bytes
+    """Content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer over HTTP."""
+    """A response over HTTP."""
 
     status: HTTPStatus
     headers: Mapping[str, str]
@@ -76,24 +80,34 @@ class Response:
 
 
 def web_client() -> Path:
-    """The folder of the page: inside the installed package, or beside it in a checkout."""
+    """Return the folder of the page: inside the installed package, or beside it in a checkout."""
     package = Path(str(resources.files("sonic_voice")))
     inside = package / "web_client"
     return inside if inside.is_dir() else package.parent / "web_client"
 
 
-def load_pages(folder: Path) -> dict[str, Page]:
-    """The files below `folder` by path, `/` being `/index.html`. Raises `ConfigError`.
+def load_pages(folder: Path) -> dict[str, PageFile]:
+    """Read the files of a page.
 
-    Hidden files, links, tests and packages of Node are left aside.
+    Hidden files, symbolic links, tests and packages of Node are left out.
+
+    Args:
+        folder: The folder of the page.
+
+    Returns:
+        The files by their path below `folder`, with a leading `/`. `/` is the same as
+        `/index.html`.
+
+    Raises:
+        ConfigError: If the folder cannot be read.
     """
-    pages: dict[str, Page] = {}
+    pages: dict[str, PageFile] = {}
     try:
         for path in sorted(folder.rglob("*")):
             parts = path.relative_to(folder).parts
             hidden = any(part.startswith(".") or part in _NOT_SERVED for part in parts)
             if not hidden and path.suffix in KINDS and path.is_file() and not path.is_symlink():
-                pages[f"/{'/'.join(parts)}"] = Page(KINDS[path.suffix], path.read_bytes())
+                pages[f"/{'/'.join(parts)}"] = PageFile(KINDS[path.suffix], path.read_bytes())
     except OSError as error:
         raise ConfigError(f"Cannot read the page in {folder}: {error.strerror}.") from error
     if "/index.html" in pages:
@@ -102,10 +116,17 @@ def load_pages(folder: Path) -> dict[str, Page]:
 
 
 class Site:
-    """Answers requests about `bridge`. `access` is where its own origins are known."""
+    """The HTTP side of a bridge.
+
+    Args:
+        bridge: The bridge, for its health and its metrics.
+        pages: The files of the page, by path.
+        access: The rules of access, with the server's own origins.
+        tls: Whether it is served over https. Then browsers are told to use https alone.
+    """
 
     def __init__(
-        self, bridge: Bridge, pages: Mapping[str, Page], access: Access, *, tls: bool = False
+        self, bridge: Bridge, pages: Mapping[str, PageFile], access: Access, *, tls: bool = False
     ) -> None:
         self._bridge = bridge
         self._pages = pages
@@ -117,7 +138,14 @@ class Site:
     def answer(
         self, method: str, target: str, headers: Mapping[str, str], now_s: float
     ) -> Response:
-        """The answer to `method target` with `headers` by lower-case name, at `time.time()`."""
+        """Return the response to a request.
+
+        Args:
+            method: The method, in upper case.
+            target: The path and the query.
+            headers: The headers, by lower-case name.
+            now_s: The time of day, `time.time()`, for tokens that are issued.
+        """
         path, _, query = target.partition("?")
         if method not in ("GET", "HEAD"):
             response = self._text(HTTPStatus.METHOD_NOT_ALLOWED, "There is only GET.")
@@ -144,9 +172,9 @@ class Site:
     def _metrics(self, headers: Mapping[str, str]) -> Response:
         if self._access.asks_for_tokens and not self._is_application(headers):
             return self._text(HTTPStatus.UNAUTHORIZED, "The secret is asked for.")
-        from .exposition import CONTENT_TYPE  # loaded by the bridge
+        from .exposition import CONTENT_TYPE  # the bridge has imported it
 
-        return self._response(HTTPStatus.OK, CONTENT_TYPE, self._bridge.metrics().encode())
+        return self._response(HTTPStatus.OK, CONTENT_TYPE, self._bridge.metrics_page().encode())
 
     def _token(self, query: str, headers: Mapping[str, str], now_s: float) -> Response:
         if not self._is_application(headers):
@@ -179,11 +207,11 @@ class Site:
             and hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
         )
 
-    def _file(self, page: Page, origin: str | None) -> Response:
+    def _file(self, page: PageFile, origin: str | None) -> Response:
         response = self._response(HTTPStatus.OK, page.kind, page.body, cache="no-cache")
         shared = {"Vary": "Origin"}
         if origin is not None and origin.lower() in self._access.origins:
-            # The element is used on other sites, which load its modules from here.
+            # Pages of other sites that use the element load its modules from here.
             shared["Access-Control-Allow-Origin"] = origin
         return Response(response.status, {**response.headers, **shared}, response.body)
 

@@ -1,12 +1,16 @@
-"""The network port of the bridge: a WebSocket that has been opened, whoever serves it."""
+"""The network port of the bridge: an open WebSocket, independent of the library that serves it."""
 
 from typing import Protocol
 
 from ..errors import NetworkError
 
 
-class Gone(NetworkError):
-    """The connection is no more. `goodbye`: the page left on purpose, and will not come back."""
+class ConnectionGone(NetworkError):
+    """The connection is closed or lost.
+
+    Args:
+        goodbye: Whether the page left on purpose, so that it will not resume.
+    """
 
     def __init__(self, *, goodbye: bool = False) -> None:
         super().__init__("The page's connection is gone.")
@@ -14,11 +18,14 @@ class Gone(NetworkError):
 
 
 class Socket(Protocol):
-    """One connection. One task receives, one sends; either may be cancelled before `close`."""
+    """An open WebSocket connection.
+
+    One task receives and one task sends. Either may be cancelled before `close` is called.
+    """
 
     @property
     def origin(self) -> str | None:
-        """The `Origin` header; None: none came."""
+        """The `Origin` header of the handshake; None if there was none."""
         ...
 
     @property
@@ -28,17 +35,33 @@ class Socket(Protocol):
 
     @property
     def subprotocol(self) -> str | None:
-        """What was agreed on."""
+        """The subprotocol that was agreed on; None if there is none."""
         ...
 
     async def receive(self) -> str | bytes:
-        """The next message. Raises `Gone`."""
+        """Wait for the next message, and return it.
+
+        Raises:
+            ConnectionGone: If the connection is closed.
+        """
         ...
 
     async def send(self, message: str | bytes) -> None:
-        """Send, waiting while the peer does not read. Raises `Gone`."""
+        """Send a message, and wait while the peer does not read.
+
+        Args:
+            message: Text for a text frame, bytes for a binary frame.
+
+        Raises:
+            ConnectionGone: If the connection is closed.
+        """
         ...
 
     async def close(self, code: int, reason: str) -> None:
-        """Close; within two seconds, whatever the peer does. May be repeated."""
+        """Close the connection within two seconds, whatever the peer does. May be called again.
+
+        Args:
+            code: The close code.
+            reason: The reason, of at most `closing.REASON_BYTES` bytes.
+        """
         ...

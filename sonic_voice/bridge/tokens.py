@@ -1,24 +1,25 @@
-"""Session tokens: who may talk, until when, with which voices. JSON Web Tokens (RFC 7519).
+"""Session tokens: JSON Web Tokens (RFC 7519) with subject, expiry time and allowed voices.
 
-An application that knows its users issues a token, for a minute or so, and gives it to the page,
-which sends it in its first message: never in a URL, which would be logged. A token opens
-conversations until it expires; how many at once is limited by subject. It may end up in other hands
-like any bearer token, so it is short-lived, and a resumed conversation does not need it again.
+An application that knows its users issues a token with a lifetime of about a minute and gives it to
+the page. The page sends it in its first message, and never in a URL, which would be logged. A token
+opens conversations until it expires; the number of simultaneous ones is limited by subject. Like
+every bearer token it can be stolen. It is therefore short-lived, and resuming a conversation does
+not need it.
 
-    sub      who talks; 1 to 128 characters                                     required
-    exp      when the token expires, at most an hour from now                   required
-    iat      when it was issued: `exp` is then at most an hour after it, too
-    nbf      when it begins to be valid
-    iss      the issuer; required where `--token-issuer` names one
-    aud      the audience; required where `--token-audience` names one, refused where none is named.
-             A token without it is taken if its `client_id` is the audience: those of Cognito
+    sub      the subject, who talks; 1 to 128 characters                        required
+    exp      expiry time, at most one hour from now                             required
+    iat      time of issue: if present, `exp` is at most one hour after it, too
+    nbf      beginning of the validity
+    iss      the issuer; required if `--token-issuer` names one
+    aud      the audience; required if `--token-audience` names one, refused if it does not.
+             A token without it is accepted if its `client_id` is the audience, as Cognito's
     voices   the voices that may be chosen; without it, all that are offered
 
-The key decides about the algorithm, never the token: a secret verifies HS256, a public key the one
-of its kind (see `keys`). The library `jwt` verifies signature, issuer and audience. Times are
-compared here, so that nothing reads a clock; they are seconds since 1970.
+The key determines the algorithm, never the token: a secret verifies HS256, and a public key the
+algorithm of its kind (see `keys`). The library `jwt` verifies signature and issuer. Audience and
+times are compared here, so that nothing reads a clock. Times are seconds since 1970.
 
-`jwt` takes 0.2 s to load, with `cryptography`. `Access` does that when it is made, so that no
+Importing `jwt` takes 0.2 s, with `cryptography`. `Access` does so when it is created, so that no
 handshake waits for it.
 """
 
@@ -27,61 +28,65 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ..errors import ConfigError
-from .closing import Close, Refusal
+from .closing import BridgeRefusal, Close
 from .keys import Algorithm, PublicKey, load_jwt
 
 SECRET_BYTES = 32
-"""Minimum length of a secret, in bytes: as long as an HMAC-SHA256 signature, so that guessing the
-secret is no easier than guessing a signature."""
+"""Minimum length of a secret, in bytes. It is the length of an HMAC-SHA256 signature, so that
+guessing the secret is no easier than guessing a signature."""
 
 LIFETIME_S = 60.0
 """Default lifetime of a token that is issued here, in seconds."""
 
 LONGEST_S = 3600.0
-"""Maximum lifetime of a token, in seconds, whoever issued it."""
+"""Maximum lifetime of a token, in seconds, of every issuer."""
 
 CLOCK_SKEW_S = 30.0
-"""How far, in seconds, the issuer's clock may be ahead of ours. It applies to `iat`, `nbf` and the
-longest lifetime; an expired token is refused at once."""
+"""Maximum time that the issuer's clock may be ahead of ours, in seconds. It applies to `iat`, `nbf`
+and the maximum lifetime; an expired token is refused at once."""
 
 TOKEN_CHARACTERS = 4096
-"""Maximum length of a token, in characters: what a hello takes. A token of Cognito has 1,000, and
-more for each group of its user."""
+"""Maximum length of a token, in characters; the hello has the same limit. A token of Cognito has
+1,000, and more for each group of its user."""
 
 _LATEST_S = 1e12
-"""Times are less than this, in seconds since 1970: the year 33,658."""
+"""Exclusive upper bound of times, in seconds since 1970: the year 33,658."""
 
 SUBJECT_CHARACTERS = 128
 """Maximum length of a subject, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
-    """The claims of a token that was verified."""
+class TokenClaims:
+    """The claims of a verified token."""
 
     subject: str
-    """Who talks, in the application's words; empty where no token is asked for."""
+    """Name of the user, as the application knows it; empty if no token is required."""
     expires_s: float = float("inf")
-    """When the token expires, in seconds since 1970."""
+    """Expiry time of the token, in seconds since 1970."""
     voices: tuple[str, ...] = ()
-    """Which of the voices offered may be chosen; empty: all."""
+    """Voices that may be chosen, of those that are offered; empty: all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class TokenHeader:
     """The part of a token's header that names its key. It is not verified."""
 
     algorithm: Algorithm
+    """The `alg`."""
     key_id: str
     """The `kid`; empty if there is none."""
 
 
 class _WrongClaim(ValueError):
-    """A claim that is missing, or has a value that is not taken. The message says which."""
+    """A claim that is missing, or whose value is not accepted. The message says which."""
 
 
 def check_secret(secret: bytes) -> bytes:
-    """Return `secret`, if it can be signed with.
+    """Check that a secret is strong enough to sign tokens with, and return it.
+
+    Args:
+        secret: The secret of HS256.
 
     Raises:
         ConfigError: If it is shorter than `SECRET_BYTES`, or is a key of another kind.
@@ -109,16 +114,16 @@ def issue_token(
     issuer: str = "",
     audience: str = "",
 ) -> str:
-    """Return a token for one user, signed with HS256. The first call loads `jwt`, for 0.2 s.
+    """Return a token for one user, signed with HS256. The first call imports `jwt`, for 0.2 s.
 
     Args:
-        secret: The server's secret, `SECRET_BYTES` or more.
-        subject: Who will talk, 1 to `SUBJECT_CHARACTERS` characters.
-        now_s: `time.time()`.
-        lifetime_s: How long the token is valid, in seconds; `LONGEST_S` at most.
+        secret: The server's secret, of `SECRET_BYTES` or more.
+        subject: The name of the user, 1 to `SUBJECT_CHARACTERS` characters.
+        now_s: The time of day, `time.time()`.
+        lifetime_s: The time for which the token is valid, in seconds; at most `LONGEST_S`.
         voices: The voices that may be chosen; empty: all that are offered.
-        issuer: What the server was given as `--token-issuer`, if it was.
-        audience: What the server was given as `--token-audience`, if it was.
+        issuer: The value of the server's option `--token-issuer`, if it has one.
+        audience: The value of the server's option `--token-audience`, if it has one.
 
     Raises:
         ConfigError: If the secret is weak, the subject empty or too long, or the lifetime too long.
@@ -137,48 +142,52 @@ def issue_token(
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
-def read_header(token: str) -> Header:
-    """Return which key `token` names.
+def read_header(token: str) -> TokenHeader:
+    """Return the part of a token's header that names its key. Nothing is verified.
+
+    Args:
+        token: The token as the page sent it.
 
     Raises:
-        Refusal: `FORGED`, if it is too long, no JSON Web Token, or of another algorithm.
+        BridgeRefusal: `FORGED`, if it is too long, is no JSON Web Token, or has another algorithm
+            than those of `Algorithm`.
     """
     import jwt
 
     if len(token) > TOKEN_CHARACTERS:
-        raise Refusal(Close.FORGED) from _WrongClaim("the token is too long")
+        raise BridgeRefusal(Close.FORGED) from _WrongClaim("the token is too long")
     try:
         header = jwt.get_unverified_header(token)
         key_id = header.get("kid", "")
         match header.get("alg"):
             case "HS256" | "RS256" | "ES256" as algorithm if isinstance(key_id, str):
-                return Header(algorithm, key_id)
+                return TokenHeader(algorithm, key_id)
             case _:
                 raise _WrongClaim("the algorithm is not taken")
     except (jwt.PyJWTError, ValueError) as error:
-        raise Refusal(Close.FORGED) from error
+        raise BridgeRefusal(Close.FORGED) from error
 
 
 def read_token(
     key: bytes | PublicKey, token: str, *, now_s: float, issuer: str = "", audience: str = ""
-) -> Visitor:
+) -> TokenClaims:
     """Verify a token, and return its claims.
 
     Args:
         key: The secret, for HS256, or the public key that the token's header names.
         token: The token as the page sent it.
-        now_s: `time.time()`.
-        issuer: The `iss` that is required; empty: any, or none.
-        audience: The `aud` that is required; empty: only tokens without one are taken.
+        now_s: The time of day, `time.time()`.
+        issuer: The required `iss`; empty: any, or none.
+        audience: The required `aud`; empty: only tokens without one are accepted.
 
     Raises:
-        Refusal: `EXPIRED`, if nothing but its time is wrong; `FORGED`, if anything else is. Its
-            cause says what, and holds nothing of the token.
+        BridgeRefusal: `EXPIRED`, if the token has expired and all else is valid; `FORGED`
+            otherwise. Its cause says what is wrong, and contains no part of the token.
     """
     import jwt
 
     if len(token) > TOKEN_CHARACTERS:
-        raise Refusal(Close.FORGED) from _WrongClaim("the token is too long")
+        raise BridgeRefusal(Close.FORGED) from _WrongClaim("the token is too long")
     try:
         claims = jwt.decode(
             token,
@@ -195,12 +204,12 @@ def read_token(
         )
         _check_audience(claims, audience)
         expires_s = _check_times(claims, now_s)
-        visitor = Visitor(_subject(claims), expires_s, _voices(claims))
+        verified = TokenClaims(_subject(claims), expires_s, _voices(claims))
     except (jwt.PyJWTError, ValueError) as error:
-        raise Refusal(Close.FORGED) from error
-    if not now_s < visitor.expires_s:
-        raise Refusal(Close.EXPIRED)
-    return visitor
+        raise BridgeRefusal(Close.FORGED) from error
+    if not now_s < verified.expires_s:
+        raise BridgeRefusal(Close.EXPIRED)
+    return verified
 
 
 def _check_audience(claims: dict[str, Any], audience: str) -> None:
@@ -216,7 +225,7 @@ def _check_audience(claims: dict[str, Any], audience: str) -> None:
 
 
 def _check_times(claims: dict[str, Any], now_s: float) -> float:
-    """Return when the token expires. Its lifetime is checked, not yet whether it is over."""
+    """Check the times of a token except its expiry, and return the time when it expires."""
     expires_s = _time(claims, "exp", 0.0)
     issued_s = _time(claims, "iat", now_s)
     if max(issued_s, _time(claims, "nbf", now_s)) > now_s + CLOCK_SKEW_S:

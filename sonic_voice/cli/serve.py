@@ -217,7 +217,7 @@ def serve(
 async def _serve(
     options: _ServeOptions, service: TransportFactory, secret_file: Path | None
 ) -> None:
-    from ..bridge import Bridge, Limits, Offer, load_pages, served, web_client
+    from ..bridge import Bridge, BridgeLimits, Offer, load_pages, served, web_client
     from ..http2.loopback import is_loopback
 
     access = await _access(options)
@@ -227,7 +227,7 @@ async def _serve(
         voices=options.voices,
         show_tools=is_loopback(options.host),
     )
-    limits = Limits(
+    limits = BridgeLimits(
         sessions=options.max_sessions, session_s=options.max_minutes * 60, idle_s=options.idle_s
     )
     if is_loopback(options.host):  # all clients have the address of this machine or its proxy

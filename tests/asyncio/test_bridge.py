@@ -1,4 +1,4 @@
-"""A visit of the bridge over a socket in memory: what its page is sent when, and what it leaves."""
+"""A browser session over a socket in memory: what its page is sent when, and what it leaves."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sonic_voice.bridge import Access, Bridge, Close, Limits
+from sonic_voice.bridge import Access, Bridge, BridgeLimits, Close
 from sonic_voice.bridge.messages import SUBPROTOCOL
 
 from ..support.quiet_bridge import OFFER, QuietService, uncollected
@@ -53,13 +53,15 @@ class MemorySocket:
 
 
 @asynccontextmanager
-async def meeting(limits: Limits | None = None) -> AsyncGenerator[tuple[MemorySocket, Bridge]]:
+async def meeting(
+    limits: BridgeLimits | None = None,
+) -> AsyncGenerator[tuple[MemorySocket, Bridge]]:
     """A page that has said hello, and the bridge that serves it until it says goodbye."""
     access = Access(origins=frozenset({ORIGIN}))
     async with Bridge(OFFER, QuietService(), access=access, limits=limits) as bridge:
         socket = MemorySocket()
         socket.say("hello", version=1)
-        served = asyncio.create_task(bridge.meet(socket))
+        served = asyncio.create_task(bridge.handle(socket))
         yield socket, bridge
         socket.say("bye")
         await served
@@ -67,7 +69,7 @@ async def meeting(limits: Limits | None = None) -> AsyncGenerator[tuple[MemorySo
 
 async def test_a_page_that_is_told_nothing_is_told_that_the_connection_lives() -> None:
     [example] = (said for said in _examples() if said["type"] == "ready")
-    async with meeting(Limits(alive_s=0.05)) as (page, _):
+    async with meeting(BridgeLimits(alive_s=0.05)) as (page, _):
         ready = await page.next()
         assert ready.keys() == example.keys()
         assert ready["alive_s"] == 0.05
@@ -84,7 +86,7 @@ async def test_a_page_that_is_told_nothing_is_told_that_the_connection_lives() -
 
 async def test_a_page_that_reports_all_the_time_is_told_all_the_same() -> None:
     """While it plays what it has, reports come ten times a second, and nothing is to be sent."""
-    async with meeting(Limits(alive_s=0.2)) as (page, _):
+    async with meeting(BridgeLimits(alive_s=0.2)) as (page, _):
         assert (await page.next())["type"] == "ready"
         assert (await page.next())["type"] == "listening"
         alive = asyncio.create_task(page.next())
@@ -95,13 +97,13 @@ async def test_a_page_that_reports_all_the_time_is_told_all_the_same() -> None:
 
 
 async def test_a_page_whose_service_owes_an_answer_and_is_silent_is_told() -> None:
-    async with meeting(Limits(answer_s=0.1)) as (page, bridge):
+    async with meeting(BridgeLimits(answer_s=0.1)) as (page, bridge):
         assert (await page.next())["type"] == "ready"
         assert (await page.next())["type"] == "listening"
         page.say("say", text="Are you there?")
         assert (await page.next())["type"] == "user_text"
         await page.over.wait()
-        assert bridge.counts.closed == {Close.SERVICE_FAILED: 1}
+        assert bridge.metrics.closed == {Close.SERVICE_FAILED: 1}
     assert page.closed == Close.SERVICE_FAILED
 
 
@@ -110,9 +112,9 @@ async def test_a_conversation_that_is_refused_leaves_nothing_to_the_collector() 
     with uncollected():
         async with meeting() as (page, bridge):
             assert (await page.next())["type"] == "ready"
-            [(visit, conversation)] = bridge._visits.values()  # pyright: ignore[reportPrivateUsage]
-            kept = weakref.ref(visit)
-            del visit
+            [(session, conversation)] = bridge._sessions.values()  # pyright: ignore[reportPrivateUsage]
+            kept = weakref.ref(session)
+            del session
             page.say("sing")
             await conversation
         assert kept() is None

@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from sonic_voice.bridge import Access, Bridge, Close, Limits, RemoteKeys
-from sonic_voice.bridge.closing import Refusal
+from sonic_voice.bridge import Access, Bridge, BridgeLimits, Close, RemoteKeys
+from sonic_voice.bridge.closing import BridgeRefusal
 from sonic_voice.bridge.jwks import FETCH_S, SET_BYTES, key_source
 from sonic_voice.errors import ConfigError
 
@@ -94,8 +94,8 @@ async def serving(answer: Answer) -> AsyncGenerator[KeyServer]:
 async def close_of(access: Access, token: str) -> Close | None:
     """The close code that `access` refuses `token` with; None: it is taken."""
     try:
-        await access.visitor(token, now_s=time.time())
-    except Refusal as refused:
+        await access.authenticate(token, now_s=time.time())
+    except BridgeRefusal as refused:
         return refused.close
     return None
 
@@ -249,16 +249,16 @@ async def test_one_who_leaves_does_not_end_the_fetch_of_the_others() -> None:
 async def test_the_loop_runs_on_while_keys_are_fetched_and_those_who_wait_are_limited() -> None:
     async with serving(hang) as server:
         allowed = Access(origins=frozenset({ORIGIN}), keys=RemoteKeys(server.url), audience="app")
-        limits = Limits(unauthenticated=2)
+        limits = BridgeLimits(unauthenticated=2)
         async with Bridge(OFFER, QuietService(), access=allowed, limits=limits) as bridge:
             waiting = [MemorySocket(), MemorySocket()]
             tasks: list[asyncio.Task[None]] = []
             for socket in waiting:
                 socket.say("hello", version=1, token=token(OLD, "old"))
-                tasks.append(asyncio.create_task(bridge.meet(socket)))
+                tasks.append(asyncio.create_task(bridge.handle(socket)))
             await server.was_asked.wait()
             third = MemorySocket()
-            await bridge.meet(third)
+            await bridge.handle(third)
             assert third.closed == Close.FULL
             assert [socket.closed for socket in waiting] == [None, None]
         # Leaving the bridge ends the fetch, and nobody waits for its deadline.

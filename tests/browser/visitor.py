@@ -9,7 +9,7 @@ from typing import Any, TypedDict, cast
 
 from playwright.async_api import Browser, Locator, Page, WebSocket, expect
 
-from sonic_voice.bridge.frames import ANSWER, Answer, read_answer
+from sonic_voice.bridge.frames import ANSWER, AnswerFrame, read_answer
 
 from .sounds import Chunk, Played, write_microphone
 
@@ -53,7 +53,7 @@ class Visitor:
     page: Page
     messages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """From the server."""
-    answers: list[Answer] = field(default_factory=list[Answer])
+    answers: list[AnswerFrame] = field(default_factory=list[AnswerFrame])
     """Sound from the server."""
     voice: list[bytes] = field(default_factory=list[bytes])
     """Sound to the server."""

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 import pytest
 
 from sonic_voice import AudioFormat, LocalService, SessionConfig, Toolbox, tool
-from sonic_voice.bridge import Bridge, Limits, Offer, served
+from sonic_voice.bridge import Bridge, BridgeLimits, Offer, served
 from sonic_voice.bridge.browser_audio import BrowserSource
 from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.server.stream_handler import StreamTimeouts
@@ -36,7 +36,7 @@ OFFER = Offer(config=SessionConfig(tools=TOOLS.specs), tools=TOOLS, show_tools=T
 
 
 @asynccontextmanager
-async def running(limits: Limits | None = None) -> AsyncGenerator[tuple[str, Bridge]]:
+async def running(limits: BridgeLimits | None = None) -> AsyncGenerator[tuple[str, Bridge]]:
     """A bridge to the emulator, and its URL."""
     async with (
         LocalService(DEMO / "demo.yaml") as transport,
@@ -53,7 +53,7 @@ async def test_a_page_holds_three_turns_with_a_tool_and_a_barge_in() -> None:
             await page.until("turn_ended", turn=3)
             await page.say("bye")
             assert (await _closed(page))[0] == 1000
-        metrics = bridge.metrics()
+        metrics = bridge.metrics_page()
     assert [(said["turn"], said["text"]) for said in page.of("user_text")] == [
         (1, "hello."),
         (2, "go forward ten meters."),
@@ -109,7 +109,7 @@ async def test_a_lost_connection_resumes_with_every_message_and_sample() -> None
             await second.speak(SPEECH / "goforward.wav")
             await second.until("tool_answered")
             await second.say("bye")
-        assert bridge.counts.resumed == bridge.counts.conversations == 1
+        assert bridge.metrics.resumed == bridge.metrics.conversations == 1
     told = [*first.told, *second.told]
     assert [message["seq"] for message in told] == list(range(1, len(told) + 1))
     [ended] = [m for m in told if m["type"] == "turn_ended" and m["turn"] == 1]
@@ -120,10 +120,10 @@ async def test_a_lost_connection_resumes_with_every_message_and_sample() -> None
 
 
 async def test_a_conversation_that_nobody_resumes_is_forgotten() -> None:
-    async with running(Limits(keep_s=0.2)) as (url, bridge):
+    async with running(BridgeLimits(keep_s=0.2)) as (url, bridge):
         async with socket(url) as connection, Page(connection) as page:
             connection.transport.abort()
-        await until(lambda: "conversations 0" in bridge.metrics())
+        await until(lambda: "conversations 0" in bridge.metrics_page())
         async with socket(url) as connection:
             await connection.send(_hello(resume=page.ready["resume"]))
             assert (await close_of(connection))[0] == 4014
@@ -131,7 +131,7 @@ async def test_a_conversation_that_nobody_resumes_is_forgotten() -> None:
 
 @pytest.mark.parametrize("leave", ["bye", "stop", "time"])
 async def test_a_conversation_that_ends_in_an_answer_tells_what_was_heard(leave: str) -> None:
-    limits = Limits(session_s=6) if leave == "time" else None
+    limits = BridgeLimits(session_s=6) if leave == "time" else None
     async with (
         running(limits) as (url, bridge),
         socket(url) as connection,
@@ -193,7 +193,7 @@ async def test_a_page_that_sends_nothing_is_silent_at_the_pace_of_life() -> None
     assert time.monotonic() - began_s == pytest.approx(0.5, abs=0.1)
     assert [len(pcm) for pcm in quiet] == [9600, 3200, 3200]
     assert not any(b"".join(quiet))
-    source.hear(b"\1\0")
+    source.feed(b"\1\0")
     assert await source.read() == b"\1\0"
     source.close()
     assert await source.read() == b""
@@ -202,7 +202,7 @@ async def test_a_page_that_sends_nothing_is_silent_at_the_pace_of_life() -> None
 async def test_of_a_page_that_sends_too_fast_the_oldest_sound_is_dropped() -> None:
     source = BrowserSource(AudioFormat(16_000))
     for second in range(3):
-        source.hear(bytes([second]) * 32_000)
+        source.feed(bytes([second]) * 32_000)
     assert source.dropped_s == 1.0
     assert [(await source.read())[0] for _ in range(2)] == [1, 2]
 
@@ -214,13 +214,13 @@ async def test_stopping_says_goodbye_to_page_and_service() -> None:
             assert await _closed(page) == (1001, "The server is stopping. Try again in a minute.")
         async with socket(url) as connection:
             assert (await close_of(connection))[0] == 1001
-    assert "sonic_voice_conversations 0.0" in bridge.metrics()
+    assert "sonic_voice_conversations 0.0" in bridge.metrics_page()
 
 
 @pytest.mark.parametrize(
-    ("limits", "code"), [(Limits(session_s=0.5), 4026), (Limits(idle_s=0.5), 4025)]
+    ("limits", "code"), [(BridgeLimits(session_s=0.5), 4026), (BridgeLimits(idle_s=0.5), 4025)]
 )
-async def test_time_runs_out(limits: Limits, code: int) -> None:
+async def test_time_runs_out(limits: BridgeLimits, code: int) -> None:
     async with running(limits) as (url, _), socket(url) as connection, Page(connection) as page:
         assert (await _closed(page))[0] == code
 

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame
 
-from sonic_voice.bridge import Bridge, Limits
+from sonic_voice.bridge import Bridge, BridgeLimits
 from sonic_voice.bridge.frames import voice_frame
 
 from ..support.page import close_of, socket, until
@@ -53,16 +53,16 @@ async def test_ten_thousand_random_frames_are_answered_or_closed_and_leave_nothi
 
         async def objects_after(frames: int) -> int:
             await _pester(url, chance, frames)
-            await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics())
-            await until(lambda: "sonic_voice_connections 0.0\n" in bridge.metrics())
+            await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics_page())
+            await until(lambda: "sonic_voice_connections 0.0\n" in bridge.metrics_page())
             gc.collect()
             return len(gc.get_objects())
 
         before = await objects_after(2_000)
-        begun = bridge.counts.conversations
+        begun = bridge.metrics.conversations
         left = await objects_after(8_000) - before
-        begun = bridge.counts.conversations - begun
-        assert 'code="1011"' not in bridge.metrics()
+        begun = bridge.metrics.conversations - begun
+        assert 'code="1011"' not in bridge.metrics_page()
     assert left < begun, "not even one object a conversation"
 
 
@@ -95,7 +95,7 @@ def _random_message(chance: random.Random) -> str | bytes:
 
 
 async def test_a_reader_that_does_not_read_is_cut_off() -> None:
-    async with running(Limits(stuck_s=0.5)) as (url, bridge):
+    async with running(BridgeLimits(stuck_s=0.5)) as (url, bridge):
         assert await _read_nothing(url, bridge) == 4024
 
 
@@ -104,21 +104,21 @@ async def _read_nothing(url: str, bridge: Bridge) -> int:
 
     How the conversation ends.
     """
-    others = set(bridge._visits)  # pyright: ignore[reportPrivateUsage]
+    others = set(bridge._sessions)  # pyright: ignore[reportPrivateUsage]
     async with _raw(url) as connection:
         await opened(connection)
         connection.transport.pause_reading()
-        [mine] = bridge._visits.keys() - others  # pyright: ignore[reportPrivateUsage]
-        visit, _ = bridge._visits[mine]  # pyright: ignore[reportPrivateUsage]
+        [mine] = bridge._sessions.keys() - others  # pyright: ignore[reportPrivateUsage]
+        session, _ = bridge._sessions[mine]  # pyright: ignore[reportPrivateUsage]
         for turn in range(1, 400):
             for _ in range(5):
-                visit._sink.play(turn, bytes(48_000))  # pyright: ignore[reportPrivateUsage]
+                session._sink.play(turn, bytes(48_000))  # pyright: ignore[reportPrivateUsage]
             report = {"type": "played", "epoch": 0, "turn": turn, "samples": 120_000}
             await connection.send(json.dumps(report))
             await asyncio.sleep(0)
-            if visit.ending.done():
+            if session.ending.done():
                 break
-        close = await asyncio.wait_for(visit.ending, 5)
+        close = await asyncio.wait_for(session.ending, 5)
         connection.transport.resume_reading()
         return close
 
@@ -146,13 +146,13 @@ async def _raw(url: str) -> AsyncGenerator[ClientConnection]:
 
 
 async def test_a_half_open_connection_is_found_and_its_conversation_kept_for_a_while() -> None:
-    limits = Limits(ping_s=0.2, keep_s=0.5)
+    limits = BridgeLimits(ping_s=0.2, keep_s=0.5)
     async with running(limits) as (url, bridge), _raw(url) as connection:
         await opened(connection)
         connection.transport.pause_reading()
-        await until(lambda: "sonic_voice_connections 0.0\n" in bridge.metrics())
-        assert "sonic_voice_conversations 1.0\n" in bridge.metrics()
-        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics())
+        await until(lambda: "sonic_voice_connections 0.0\n" in bridge.metrics_page())
+        assert "sonic_voice_conversations 1.0\n" in bridge.metrics_page()
+        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics_page())
         connection.transport.resume_reading()
 
 
@@ -181,15 +181,15 @@ async def test_the_others_hear_no_gap_while_one_attacks(
             with suppress(ConnectionClosed):
                 await attack(url, bridge)
 
-    async with running(Limits(stuck_s=0.5)) as (url, bridge), AsyncExitStack() as stack:
+    async with running(BridgeLimits(stuck_s=0.5)) as (url, bridge), AsyncExitStack() as stack:
         good = await stack.enter_async_context(socket(url))
         await opened(good)
-        [(visit, _)] = bridge._visits.values()  # pyright: ignore[reportPrivateUsage]
+        [(session, _)] = bridge._sessions.values()  # pyright: ignore[reportPrivateUsage]
         attacking = asyncio.create_task(attacks())
         gaps_s: list[float] = []
         last_s = time.monotonic()
         for index in range(100):
-            visit._sink.play(1, bytes(960))  # pyright: ignore[reportPrivateUsage]
+            session._sink.play(1, bytes(960))  # pyright: ignore[reportPrivateUsage]
             while not isinstance(await good.recv(), bytes):
                 pass
             at = {"turn": 1, "samples": (index + 1) * 480}
@@ -199,5 +199,5 @@ async def test_the_others_hear_no_gap_while_one_attacks(
             await asyncio.sleep(0.02)
         attacking.cancel()
         await asyncio.gather(attacking, return_exceptions=True)
-        assert bridge.counts.conversations > 1
+        assert bridge.metrics.conversations > 1
     assert max(gaps_s) < 0.25, "a page's ring holds more than that"

@@ -11,7 +11,7 @@ from sonic_voice import LocalService, SessionConfig, Toolbox
 from sonic_voice.bridge import Access, Bridge, Offer, asgi
 from sonic_voice.bridge.frames import voice_frame
 from sonic_voice.bridge.messages import SUBPROTOCOL
-from sonic_voice.bridge.site import Page
+from sonic_voice.bridge.site import PageFile
 
 SCENARIO = cast(Path, resources.files("sonic_voice.emulator")) / "demo.yaml"
 
@@ -59,7 +59,7 @@ async def test_an_asgi_application_holds_a_conversation_and_serves_the_page() ->
         Bridge(offer, transport, access=access) as bridge,
         asyncio.TaskGroup() as tasks,
     ):
-        application = asgi(bridge, {"/app.js": Page("text/javascript", b"1")})
+        application = asgi(bridge, {"/app.js": PageFile("text/javascript", b"1")})
         peer = websocket("/talk")
         tasks.create_task(application(peer.scope, peer.inbox.get, peer.outbox.put))
         assert (await peer.next("websocket.accept"))["subprotocol"] == SUBPROTOCOL
@@ -95,7 +95,7 @@ async def test_an_asgi_page_that_leaves_ends_its_conversation() -> None:
         for message in (said(type="hello", version=1), _left(1001)):
             peer.inbox.put_nowait(message)
         await asgi(bridge)(peer.scope, peer.inbox.get, peer.outbox.put)
-    assert "sonic_voice_conversations 0.0" in bridge.metrics()
+    assert "sonic_voice_conversations 0.0" in bridge.metrics_page()
 
 
 def _left(code: int) -> Message:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import trustme
 
-from sonic_voice.bridge import Access, Bridge, Limits, issue_token, served
+from sonic_voice.bridge import Access, Bridge, BridgeLimits, issue_token, served
 from sonic_voice.bridge.frames import VOICE, voice_frame
 from sonic_voice.errors import ErrorKind, ServiceError
 
@@ -40,7 +40,7 @@ async def test_a_wrong_first_message_is_refused(first: str | bytes, code: int) -
     async with running() as (url, bridge), socket(url) as connection:
         await connection.send(first)
         assert (await close_of(connection))[0] == code
-        assert bridge.counts.conversations == 0
+        assert bridge.metrics.conversations == 0
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ async def test_a_wrong_message_ends_the_conversation(second: str | bytes, code: 
         await opened(connection)
         await connection.send(second)
         assert (await close_of(connection))[0] == code
-        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics())
-        assert f'closed_total{{code="{code}"}} 1.0' in bridge.metrics()
+        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics_page())
+        assert f'closed_total{{code="{code}"}} 1.0' in bridge.metrics_page()
 
 
 async def test_text_that_is_no_utf8_is_refused() -> None:
@@ -101,7 +101,7 @@ async def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Non
         resume = json.loads(await connection.recv())["resume"]
         await connection.send("no JSON")
         await close_of(connection)
-        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics())
+        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics_page())
     for secret in (token, token.rpartition(".")[2], resume, SECRET.decode(), OFFER.config.system):
         assert secret not in caplog.text
 
@@ -123,13 +123,13 @@ async def test_over_tls_the_page_is_another_origin_and_the_headers_say_so() -> N
 
 
 async def test_a_task_that_is_cancelled_by_its_server_leaves_no_conversation_behind() -> None:
-    async with running(Limits(keep_s=0.2)) as (url, bridge):
+    async with running(BridgeLimits(keep_s=0.2)) as (url, bridge):
         async with socket(url) as connection:
             await opened(connection)
             [task] = [task for task in asyncio.all_tasks() if "protocol_handler" in repr(task)]
             task.cancel()
             await close_of(connection)
-        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics())
+        await until(lambda: "sonic_voice_conversations 0.0\n" in bridge.metrics_page())
 
 
 async def test_tokens_are_asked_for_and_checked() -> None:
@@ -152,12 +152,12 @@ async def test_tokens_are_asked_for_and_checked() -> None:
 @pytest.mark.parametrize(
     ("limits", "code"),
     [
-        (Limits(sessions=2, of_subject=9), 4020),
-        (Limits(of_subject=2), 4021),
-        (Limits(of_address=2, of_subject=9), 4022),
+        (BridgeLimits(sessions=2, of_subject=9), 4020),
+        (BridgeLimits(of_subject=2), 4021),
+        (BridgeLimits(of_address=2, of_subject=9), 4022),
     ],
 )
-async def test_the_third_conversation_is_one_too_many(limits: Limits, code: int) -> None:
+async def test_the_third_conversation_is_one_too_many(limits: BridgeLimits, code: int) -> None:
     token = issue_token(SECRET, "alice", now_s=time.time())
     async with (
         running(limits, Access(secret=SECRET)) as (url, bridge),
@@ -171,13 +171,16 @@ async def test_the_third_conversation_is_one_too_many(limits: Limits, code: int)
             assert (await close_of(three))[0] == code
         await one.send(json.dumps({"type": "bye"}))
         assert (await close_of(one))[0] == 1000
-        await until(lambda: "sonic_voice_conversations 1.0\n" in bridge.metrics())
+        await until(lambda: "sonic_voice_conversations 1.0\n" in bridge.metrics_page())
         async with socket(url) as three:
             await opened(three, token=token)
 
 
 async def test_who_says_nothing_is_sent_away_and_few_may() -> None:
-    async with running(Limits(unauthenticated=1, hello_s=0.3)) as (url, _), socket(url) as one:
+    async with (
+        running(BridgeLimits(unauthenticated=1, hello_s=0.3)) as (url, _),
+        socket(url) as one,
+    ):
         async with socket(url) as two:
             assert (await close_of(two))[0] == 4020
         assert (await close_of(one))[0] == 4004

@@ -198,5 +198,5 @@ def test_the_token_that_the_readme_makes_in_javascript_is_taken() -> None:
     assert found is not None
     script = f"const user = 'alice', secret = '{SECRET}';\n{found[1]}\nconsole.log(token);"
     done = subprocess.run(["node", "-e", script], check=True, capture_output=True, text=True)
-    visitor = read_token(SECRET.encode(), done.stdout.strip(), now_s=time.time())
-    assert visitor.subject == "alice"
+    claims = read_token(SECRET.encode(), done.stdout.strip(), now_s=time.time())
+    assert claims.subject == "alice"

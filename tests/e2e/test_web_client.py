@@ -203,7 +203,7 @@ async def test_a_page_types_and_is_answered_aloud_by_a_tool() -> None:
             transcript = (await client.told("done", method="transcript"))["result"]
             client.call("close")
             assert (await client.told("ended"))["code"] == 1000
-        await until(lambda: "sonic_voice_conversations 0.0" in running.metrics())
+        await until(lambda: "sonic_voice_conversations 0.0" in running.metrics_page())
     [tool] = cut["tools"]
     assert (tool["name"], tool["answered"]) == ("go", True)
     assert transcript.startswith("You, typed: hello.\nAssistant: Hello!")
@@ -227,7 +227,7 @@ async def test_a_conversation_survives_its_network_with_history_and_every_sample
         assert text(await client.over(1)).endswith("What shall I do?")
         client.call("sendText", "go forward ten meters.")
         await client.until(lambda: "10 meters" in text(client.answer(2)))
-        assert (running.counts.conversations, running.counts.resumed) == (1, 1)
+        assert (running.metrics.conversations, running.metrics.resumed) == (1, 1)
     assert not client.of("gap")
 
 
@@ -254,7 +254,7 @@ async def test_a_server_that_stops_is_asked_once_more() -> None:
         assert ended["reason"] == "The server is stopping. Try again in a minute."
         states = [line["state"] for line in client.of("state")]
         assert states == ["connecting", "listening", "connecting", "ended"]
-        assert sum(running.counts.closed.values()) == 2
+        assert sum(running.metrics.closed.values()) == 2
 
 
 async def test_a_server_that_is_not_there_is_told_at_once() -> None:

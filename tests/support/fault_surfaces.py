@@ -377,7 +377,7 @@ class Pages:
                 seen = await _talk(await context.new_page(), url, phase, service)
             finally:
                 await context.close()
-            closed = [code for code, count in bridge.counts.closed.items() if count]
+            closed = [code for code, count in bridge.metrics.closed.items() if count]
         await transport.aclose()
         if closed:
             seen.code, seen.end = int(closed[-1]), closed[-1].name.lower()

@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
-from sonic_voice.bridge.frames import Answer, read_answer, voice_frame
+from sonic_voice.bridge.frames import AnswerFrame, read_answer, voice_frame
 from sonic_voice.bridge.messages import SUBPROTOCOL
 
 FRAME_S = 0.02
@@ -71,11 +71,11 @@ class Page:
     hello: dict[str, Any] = field(default_factory=dict[str, Any])
     ready: dict[str, Any] = field(default_factory=dict[str, Any])
     told: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    answers: list[Answer] = field(default_factory=list[Answer])
+    answers: list[AnswerFrame] = field(default_factory=list[AnswerFrame])
     """Every frame that came."""
     epoch: int = 0
     seen: int = 0
-    _ring: list[Answer] = field(default_factory=list[Answer])
+    _ring: list[AnswerFrame] = field(default_factory=list[AnswerFrame])
     _at: tuple[int, int] = (0, 0)
     _came: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])

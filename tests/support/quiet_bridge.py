@@ -9,7 +9,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 
 from sonic_voice import SessionConfig, Toolbox
-from sonic_voice.bridge import Access, Bridge, Limits, Offer, served
+from sonic_voice.bridge import Access, Bridge, BridgeLimits, Offer, served
 from sonic_voice.errors import SonicError
 from sonic_voice.transport import MemoryStream, MemoryTransport
 
@@ -35,7 +35,7 @@ class _Quiet(MemoryStream):
 
 @asynccontextmanager
 async def running(
-    limits: Limits | None = None,
+    limits: BridgeLimits | None = None,
     access: Access | None = None,
     transport: QuietService | None = None,
 ) -> AsyncGenerator[tuple[str, Bridge]]:

@@ -13,15 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sonic_voice.bridge.access import Access
 from sonic_voice.bridge.bridge import Bridge
-from sonic_voice.bridge.browser_session import Offer
-from sonic_voice.bridge.closing import Close, Refusal
+from sonic_voice.bridge.closing import BridgeRefusal, Close
 from sonic_voice.bridge.exposition import Exposition
 from sonic_voice.bridge.keys import KeySet
-from sonic_voice.bridge.limits import ConcurrencyLimit, Limits, TokenBucket
+from sonic_voice.bridge.limits import BridgeLimits, ConcurrencyLimit, TokenBucket
 from sonic_voice.bridge.messages import Hello
 from sonic_voice.bridge.metrics import BridgeMetrics
+from sonic_voice.bridge.offer import Offer
 from sonic_voice.bridge.site import Response, Site, load_pages
-from sonic_voice.bridge.tokens import Visitor, read_token
+from sonic_voice.bridge.tokens import TokenClaims, read_token
 from sonic_voice.config import SessionConfig
 from sonic_voice.errors import ConfigError
 from sonic_voice.tools.toolbox import Toolbox
@@ -51,7 +51,7 @@ def test_only_whole_origins_can_be_allowed() -> None:
 
 
 def test_a_servers_own_pages_are_allowed_on_loopback_alone() -> None:
-    here = Access().served_at("127.0.0.1", 8080, tls=False)
+    here = Access().with_own_origins("127.0.0.1", 8080, tls=False)
     here.check_origin("http://localhost:8080")
     for origin in (
         None,
@@ -60,28 +60,28 @@ def test_a_servers_own_pages_are_allowed_on_loopback_alone() -> None:
         "https://localhost:8080",
         "http://x:8080",
     ):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(BridgeRefusal) as refused:
             here.check_origin(origin)
         assert refused.value.close is Close.BAD_ORIGIN
     access = Access(origins=frozenset({"https://shop.example"}), secret=SECRET)
-    assert access.served_at("192.0.2.1", 8080, tls=False) == access
+    assert access.with_own_origins("192.0.2.1", 8080, tls=False) == access
     named = Access(keys=KeySet(()), issuer="i", audience="a")
-    here = named.served_at("127.0.0.1", 8080, tls=False)
+    here = named.with_own_origins("127.0.0.1", 8080, tls=False)
     assert (here.keys, here.issuer, here.audience) == (named.keys, "i", "a")
 
 
 def test_a_meter_lets_a_burst_through_and_then_the_average() -> None:
-    meter = TokenBucket(10, 2, now_s=0)
+    bucket = TokenBucket(10, 2, now_s=0)
     for _ in range(20):
-        meter.take(1, 0)
-    meter.take(1, 0.1)
-    with pytest.raises(Refusal):
-        meter.take(1, 0.1)
+        bucket.consume(1, 0)
+    bucket.consume(1, 0.1)
+    with pytest.raises(BridgeRefusal):
+        bucket.consume(1, 0.1)
 
 
 def test_a_census_counts_each_of_three_and_forgets_who_left() -> None:
-    census = ConcurrencyLimit(Limits(sessions=3, of_subject=1, of_address=2))
-    census.admit("alice", "a")
+    concurrency = ConcurrencyLimit(BridgeLimits(sessions=3, of_subject=1, of_address=2))
+    concurrency.admit("alice", "a")
     for subject, address, close in (
         ("alice", "b", Close.TOO_MANY_OF_SUBJECT),
         ("bob", "a", None),
@@ -90,14 +90,14 @@ def test_a_census_counts_each_of_three_and_forgets_who_left() -> None:
         ("", "b", Close.FULL),
     ):
         if close is None:
-            census.admit(subject, address)
+            concurrency.admit(subject, address)
             continue
-        with pytest.raises(Refusal) as refused:
-            census.admit(subject, address)
+        with pytest.raises(BridgeRefusal) as refused:
+            concurrency.admit(subject, address)
         assert refused.value.close is close
-    census.leave("alice", "a")
-    census.admit("alice", "a")
-    assert census.talking == 3
+    concurrency.release("alice", "a")
+    concurrency.admit("alice", "a")
+    assert concurrency.talking == 3
 
 
 @pytest.mark.parametrize(
@@ -119,12 +119,12 @@ def test_a_page_chooses_among_what_application_and_token_allow(
     voice: str, language: str, allowed: tuple[str, ...], chosen: str | None
 ) -> None:
     hello = Hello(1, voice=voice, language=language)
-    visitor = Visitor("alice", voices=allowed)
+    claims = TokenClaims("alice", voices=allowed)
     if chosen is not None:
-        assert OFFER.chosen(hello, visitor) == replace(OFFER.config, voice=chosen)
+        assert OFFER.config_for(hello, claims) == replace(OFFER.config, voice=chosen)
         return
-    with pytest.raises(Refusal) as refused:
-        OFFER.chosen(hello, visitor)
+    with pytest.raises(BridgeRefusal) as refused:
+        OFFER.config_for(hello, claims)
     assert refused.value.close is Close.BAD_CHOICE
 
 
@@ -232,7 +232,7 @@ def test_numbers_and_tokens_are_for_who_has_the_secret(folder: Path) -> None:
     target = "/token?subject=alice&lifetime_s=9&voice=ambre&voice=tiffany"
     body = get(here, target, authorization=right).body.decode()
     token = body.split('"')[3]
-    assert read_token(SECRET, token, now_s=100) == Visitor("alice", 109, ("ambre", "tiffany"))
+    assert read_token(SECRET, token, now_s=100) == TokenClaims("alice", 109, ("ambre", "tiffany"))
     for query in ("", "subject=a&lifetime_s=x", "subject=a&lifetime_s=1e9", "lifetime_s=9"):
         answer = get(here, f"/token?{query}", authorization=right)
         assert answer.status == HTTPStatus.BAD_REQUEST
@@ -278,9 +278,9 @@ def test_names_of_metrics_follow_the_conventions_and_are_unique() -> None:
 
 def test_the_numbers_of_two_bridges_are_apart_and_can_join_an_applications_page() -> None:
     one, two = Bridge(OFFER, MemoryTransport()), Bridge(OFFER, MemoryTransport())
-    one.counts.resumed += 1
-    assert "sonic_voice_resumed_total 1.0\n" in one.metrics()
-    assert "sonic_voice_resumed_total 0.0\n" in two.metrics()
+    one.metrics.resumed += 1
+    assert "sonic_voice_resumed_total 1.0\n" in one.metrics_page()
+    assert "sonic_voice_resumed_total 0.0\n" in two.metrics_page()
     page = CollectorRegistry()
     page.register(one.exposition.registry)
     assert b"sonic_voice_resumed_total 1.0\n" in generate_latest(page)

@@ -7,83 +7,83 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.bridge.browser_audio import BrowserSink
-from sonic_voice.bridge.frames import Answer, read_answer
+from sonic_voice.bridge.frames import AnswerFrame, read_answer
 from sonic_voice.bridge.messages import Position
-from sonic_voice.bridge.outbox import MESSAGES_KEPT, Outbox
+from sonic_voice.bridge.outbox import MESSAGES_KEPT, PageOutbox
 from sonic_voice.config import AudioFormat
 
 FORMAT = AudioFormat(1000)  # a sample is a millisecond
 
 
-def outbox(**limits: float) -> Outbox:
-    return Outbox(FORMAT, **limits)
+def outbox(**limits: float) -> PageOutbox:
+    return PageOutbox(FORMAT, **limits)
 
 
 def sound(ms: int) -> bytes:
     return bytes(2 * ms)
 
 
-def sent(box: Outbox) -> list[Any]:
+def sent(box: PageOutbox) -> list[Any]:
     """All that can be taken: messages without their kinds, and frames."""
     taken: list[Any] = []
-    while (item := box.take()) is not None:
+    while (item := box.take_next()) is not None:
         taken.append(read_answer(item) if isinstance(item, bytes) else json.loads(item))
     return taken
 
 
 def test_messages_are_numbered_and_overtake_sound() -> None:
     box = outbox()
-    box.play(1, sound(20))
-    box.tell({"type": "notice", "text": "\ud800"})
+    box.queue_audio(1, sound(20))
+    box.queue_message({"type": "notice", "text": "\ud800"})
     assert sent(box) == [
         {"type": "notice", "text": "\ud800", "seq": 1},
-        Answer(0, 1, 0, sound(20)),
+        AnswerFrame(0, 1, 0, sound(20)),
     ]
 
 
 def test_a_flush_takes_away_what_waits_and_begins_an_epoch() -> None:
     box = outbox()
-    box.play(1, sound(20))
-    assert box.take() is not None
-    box.play(1, sound(30))
+    box.queue_audio(1, sound(20))
+    assert box.take_next() is not None
+    box.queue_audio(1, sound(30))
     assert box.flush() == {1}
-    box.play(2, sound(10))
-    assert sent(box) == [{"type": "flush", "epoch": 1, "seq": 1}, Answer(1, 2, 0, sound(10))]
+    box.queue_audio(2, sound(10))
+    assert sent(box) == [{"type": "flush", "epoch": 1, "seq": 1}, AnswerFrame(1, 2, 0, sound(10))]
     assert box.pending == 10
 
 
 def test_sound_goes_only_so_far_ahead_of_what_was_played() -> None:
     box = outbox(lead_s=0.1)
     for _ in range(10):
-        box.play(1, sound(50))
+        box.queue_audio(1, sound(50))
     assert [answer.start for answer in sent(box)] == [0, 50]
-    box.played(Position(1, 49))
+    box.confirm_played(Position(1, 49))
     assert sent(box) == []
-    box.played(Position(1, 50))
+    box.confirm_played(Position(1, 50))
     assert [answer.start for answer in sent(box)] == [100]
 
 
 def test_the_newest_sound_is_dropped_when_too_much_waits() -> None:
     box = outbox(waiting_s=0.05, lead_s=0)
-    box.play(1, sound(40))
-    box.play(1, sound(40))
+    box.queue_audio(1, sound(40))
+    box.queue_audio(1, sound(40))
     assert (box.pending, box.dropped, box.end(1)) == (50, 30, 50)
 
 
 def test_a_reader_is_behind_when_a_message_was_forgotten_before_it_was_taken() -> None:
     box = outbox()
     for _ in range(MESSAGES_KEPT):
-        box.tell({})
+        box.queue_message({})
     assert not box.behind
-    box.tell({})
+    box.queue_message({})
     assert box.behind
 
 
 def test_after_a_loss_all_is_sent_again_that_did_not_come() -> None:
     box = outbox()
     for number in range(3):
-        box.tell({"number": number})
-        box.play(1, sound(20))
+        box.queue_message({"number": number})
+        box.queue_audio(1, sound(20))
     first = sent(box)
     box.rewind(2, Position(1, 20))
     assert sent(box) == [first[2], *first[4:]]
@@ -100,16 +100,16 @@ def test_every_sample_comes_once_whatever_is_lost(
     """A page takes so many frames, loses its connection, and says what came last."""
     box = outbox(lead_s=lead_ms / 1000)
     for ms in chunks:
-        box.play(1, sound(ms))
-    came: list[Answer] = []
+        box.queue_audio(1, sound(ms))
+    came: list[AnswerFrame] = []
     for count in [*losses, 10_000]:
         for _ in range(count):
-            frame = box.take()
+            frame = box.take_next()
             if not isinstance(frame, bytes):
                 break
             came.append(read_answer(frame))
-            box.played(Position(1, came[-1].end))
-        box.take()  # lost on the way
+            box.confirm_played(Position(1, came[-1].end))
+        box.take_next()  # lost on the way
         received = Position(1, came[-1].end) if came else Position()
         box.rewind(0, received)
     assert [answer.start for answer in came] == [sum(chunks[:n]) for n in range(len(chunks))]

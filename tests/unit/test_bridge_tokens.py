@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from sonic_voice.bridge.access import Access
-from sonic_voice.bridge.closing import Close, Refusal
+from sonic_voice.bridge.closing import BridgeRefusal, Close
 from sonic_voice.bridge.keys import KeyCache, KeySet, PublicKey, read_keys
 from sonic_voice.bridge.tokens import (
     LONGEST_S,
     TOKEN_CHARACTERS,
-    Visitor,
+    TokenClaims,
     issue_token,
     read_header,
     read_token,
@@ -66,7 +66,7 @@ def signed(key: Any = SECRET, algorithm: str = "HS256", kid: str = "", **claims:
 
 
 def refusal(token: str, now_s: float = NOW_S, key: bytes | PublicKey = SECRET, **is_: str) -> Close:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(BridgeRefusal) as refused:
         read_token(key, token, now_s=now_s, **is_)
     return refused.value.close
 
@@ -74,8 +74,8 @@ def refusal(token: str, now_s: float = NOW_S, key: bytes | PublicKey = SECRET, *
 async def close_of(token: str, access: Access, now_s: float = NOW_S) -> Close | None:
     """The close code that `access` refuses `token` with; None: it is taken."""
     try:
-        await access.visitor(token, now_s=now_s)
-    except Refusal as refused:
+        await access.authenticate(token, now_s=now_s)
+    except BridgeRefusal as refused:
         return refused.close
     return None
 
@@ -85,7 +85,7 @@ async def close_of(token: str, access: Access, now_s: float = NOW_S) -> Close | 
 
 def test_a_token_says_who_and_until_when_and_which_voices() -> None:
     token = issue_token(SECRET, "alice", now_s=100, lifetime_s=60, voices=["ambre"])
-    assert read_token(SECRET, token, now_s=159) == Visitor("alice", 160, ("ambre",))
+    assert read_token(SECRET, token, now_s=159) == TokenClaims("alice", 160, ("ambre",))
     assert refusal(token, 160) is Close.EXPIRED
 
 
@@ -106,7 +106,7 @@ def test_a_token_with_one_other_character_is_forged(data: st.DataObject) -> None
 @given(st.text())
 def test_any_text_is_no_token(text: str) -> None:
     assert refusal(text) is Close.FORGED
-    with pytest.raises(Refusal):
+    with pytest.raises(BridgeRefusal):
         read_header(text)
 
 
@@ -114,7 +114,7 @@ def test_any_text_is_no_token(text: str) -> None:
 def test_any_header_is_refused_or_read(header: Any) -> None:
     for text in (header, {"alg": header}, {"alg": "HS256", "kid": header, "crit": header}):
         first = base64.urlsafe_b64encode(json.dumps(text).encode()).rstrip(b"=").decode()
-        with pytest.raises(Refusal):
+        with pytest.raises(BridgeRefusal):
             read_token(SECRET, f"{first}.e30.AAAA", now_s=0)
 
 
@@ -160,8 +160,8 @@ async def test_each_algorithm_is_taken_with_the_key_of_its_kind(
     key: Any, algorithm: str, kid: str
 ) -> None:
     access = Access(secret=SECRET, keys=KEYS)
-    visitor = await access.visitor(signed(key, algorithm, kid, voices=["ambre"]), now_s=NOW_S)
-    assert visitor == Visitor("alice", NOW_S + 60, ("ambre",))
+    claims = await access.authenticate(signed(key, algorithm, kid, voices=["ambre"]), now_s=NOW_S)
+    assert claims == TokenClaims("alice", NOW_S + 60, ("ambre",))
     assert await close_of(signed(key, algorithm, kid), access) is None
     assert await close_of(signed(key, algorithm, kid)[:-1], access) is Close.FORGED
     other = {"HS256": SECRET[::-1], "RS256": OTHER_RSA, "ES256": ec.generate_private_key(EC.curve)}
@@ -294,7 +294,7 @@ async def test_issuer_and_audience_are_checked(claims: dict[str, Any], close: Cl
 def test_a_token_that_is_too_long_is_not_looked_at() -> None:
     token = signed(more="x" * TOKEN_CHARACTERS)
     assert refusal(token) is Close.FORGED
-    with pytest.raises(Refusal):
+    with pytest.raises(BridgeRefusal):
         read_header(token)
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.bridge.closing import REASON_BYTES, REASONS, Close, Refusal, close_for
+from sonic_voice.bridge.closing import REASON_BYTES, REASONS, BridgeRefusal, Close, close_for
 from sonic_voice.bridge.frames import (
-    Answer,
+    AnswerFrame,
     answer_frame,
     read_answer,
     read_voice,
@@ -25,7 +25,7 @@ from sonic_voice.bridge.messages import (
     Bye,
     Hello,
     Interrupt,
-    Message,
+    PageMessage,
     Played,
     Position,
     Say,
@@ -77,12 +77,14 @@ def test_a_voice_frame_is_that_of_the_examples() -> None:
 
 def test_an_answer_frame_is_that_of_the_examples() -> None:
     example = EXAMPLES["answer"]
-    answer = Answer(example["epoch"], example["turn"], example["start"], pcm(example["samples"]))
+    answer = AnswerFrame(
+        example["epoch"], example["turn"], example["start"], pcm(example["samples"])
+    )
     assert answer_frame(answer).hex() == example["frame_hex"]
     assert read_answer(bytes.fromhex(example["frame_hex"])) == answer
 
 
-READ: list[Message] = [
+READ: list[PageMessage] = [
     Hello(1, token="header.claims.signature", voice="tiffany", language="en"),
     Hello(1, resume="word", seen=17, received=Position(2, 7200)),
     Played(1, Position(2, 7200)),
@@ -135,7 +137,7 @@ def test_what_tools_say_is_told_only_where_it_is_shown() -> None:
 def test_what_cannot_be_read_is_refused_with_the_code_of_the_examples(
     example: dict[str, Any],
 ) -> None:
-    with pytest.raises(Refusal) as refused:
+    with pytest.raises(BridgeRefusal) as refused:
         if "text" in example:
             read_message(example["text"])
         else:
@@ -145,7 +147,7 @@ def test_what_cannot_be_read_is_refused_with_the_code_of_the_examples(
 
 @given(st.text() | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    with suppress(Refusal):
+    with suppress(BridgeRefusal):
         read_message(text)
 
 
@@ -165,13 +167,13 @@ _NAMES = ["version", "token", "seen", "received", "epoch", "turn", "samples", "t
     st.dictionaries(st.sampled_from(_NAMES), _VALUES),
 )
 def test_any_field_is_read_or_refused(kind: str, fields: dict[str, Any]) -> None:
-    with suppress(Refusal):
+    with suppress(BridgeRefusal):
         read_message(json.dumps({**fields, "type": kind}))
 
 
 @given(st.binary(max_size=64))
 def test_any_frame_is_read_or_refused(frame: bytes) -> None:
-    with suppress(Refusal):
+    with suppress(BridgeRefusal):
         assert voice_frame(read_voice(frame)) == frame
 
 
@@ -182,7 +184,7 @@ def test_deep_nesting_half_a_surrogate_and_a_long_text_are_refused() -> None:
         ('{"type": "say", "text": " "}', Close.BAD_MESSAGE),
         ("é" * 5000, Close.TOO_BIG),
     ):
-        with pytest.raises(Refusal) as refused:
+        with pytest.raises(BridgeRefusal) as refused:
             read_message(text)
         assert refused.value.close == close
 
@@ -217,7 +219,7 @@ def test_the_end_to_come_is_a_notice() -> None:
 @pytest.mark.parametrize(
     ("error", "close"),
     [
-        (Refusal(Close.FLOOD), Close.FLOOD),
+        (BridgeRefusal(Close.FLOOD), Close.FLOOD),
         (ServiceError(kind=ErrorKind.CAPACITY, code="", text=""), Close.SERVICE_BUSY),
         (ServiceError(kind=ErrorKind.FILTERED, code="", text=""), Close.SERVICE_FAILED),
         (ConnectionLost("", reason="cut"), Close.SERVICE_FAILED),

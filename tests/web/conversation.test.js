@@ -28,7 +28,7 @@ beforeEach(() => {
  */
 function take(type, fields = {}) {
   seq += 1;
-  conversation.take(/** @type {ServerMessage} */ ({ type, seq, ...fields }));
+  conversation.handle(/** @type {ServerMessage} */ ({ type, seq, ...fields }));
 }
 
 /**
@@ -52,7 +52,7 @@ function shown(index) {
 }
 
 test('the examples of the server make a conversation', () => {
-  for (const message of examples.from_server) conversation.take(message);
+  for (const message of examples.from_server) conversation.handle(message);
   assert.equal(
     conversation.transcript(),
     `You: hello.
@@ -151,11 +151,11 @@ test('a turn is over when it has played, not when it has been sent', () => {
 test('a turn is over, too, when the loudspeaker ran out of what had all come', () => {
   answer(1);
   take('turn_ended', { turn: 1, samples: 4800 });
-  conversation.came({ turn: 1, samples: 2400 });
+  conversation.audioReceived({ turn: 1, samples: 2400 });
   plays(1, 2300);
   plays(1, 2300, false);
   assert.ok(!shown(0).over, 'more is to come: the network was slow');
-  conversation.came({ turn: 1, samples: 4800 });
+  conversation.audioReceived({ turn: 1, samples: 4800 });
   plays(1, 2400);
   plays(1, 4700, false);
   assert.ok(shown(0).over, 'the rest is what the device is late by');
@@ -163,14 +163,14 @@ test('a turn is over, too, when the loudspeaker ran out of what had all come', (
 
 test('a short answer that has come whole is not over before it has begun to sound', () => {
   answer(1);
-  conversation.came({ turn: 1, samples: 4800 });
+  conversation.audioReceived({ turn: 1, samples: 4800 });
   take('turn_ended', { turn: 1, samples: 4800 });
   assert.ok(!shown(0).over);
 });
 
 test('a turn of which the end is told late is over at once', () => {
   answer(1);
-  conversation.came({ turn: 1, samples: 4800 });
+  conversation.audioReceived({ turn: 1, samples: 4800 });
   plays(1, 4000);
   plays(1, 4800, false);
   assert.ok(!shown(0).over);
@@ -223,7 +223,7 @@ test('what a later server says is left aside', () => {
  */
 function answersTwice(turn) {
   const output = { rate_hz: 1000 };
-  conversation.take(/** @type {any} */ ({ type: 'ready', output }));
+  conversation.handle(/** @type {any} */ ({ type: 'ready', output }));
   take('assistant_text', { turn, block: 0, text: 'One two. ', stage: 'SPECULATIVE', starts_at: 0 });
   take('assistant_text', {
     ...{ turn, block: 1, stage: 'SPECULATIVE', starts_at: 1000 },
@@ -243,7 +243,7 @@ const ENDS = [
 for (const [name, samples, text] of ENDS) {
   test(`a conversation that ends ${name} keeps the words of an answer that were heard`, () => {
     answersTwice(1);
-    conversation.came({ turn: 1, samples: 2000 });
+    conversation.audioReceived({ turn: 1, samples: 2000 });
     take('turn_ended', { turn: 1, samples: 2000 });
     if (samples) plays(1, samples);
     conversation.end();
@@ -257,7 +257,7 @@ for (const [name, samples, text] of ENDS) {
 
 test('an answer whose sound has not all come is cut by the pace of speech', () => {
   answersTwice(1);
-  conversation.came({ turn: 1, samples: 1400 });
+  conversation.audioReceived({ turn: 1, samples: 1400 });
   plays(1, 1400); // of 20 characters in 1.3 s
   conversation.end();
   assert.equal(conversation.transcript(), 'Assistant: One two. Three [cut off]\n');

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
-import { plainly, segments } from '../../web_client/view/transcript.js';
+import { readableJson, segments } from '../../web_client/view/transcript.js';
 import { isLive, mainStep, nextStep, stateInWords } from '../../web_client/view/wording.js';
 
 /** @import { Turn } from '../../web_client/conversation.js' */
@@ -16,8 +16,9 @@ const OPEN = { muted: false, pushToTalk: false, talking: false };
  * @returns {Turn}
  */
 function answer(more) {
-  const nothing = { parts: [], tools: [], interrupted: false, heard: '', lost: '', responseMs: null };
-  return { number: 1, who: 'assistant', typed: false, over: false, ...nothing, ...more };
+  const nothing = { parts: [], tools: [], heard: '', lost: '', responseMs: null };
+  const flags = { typed: false, interrupted: false, over: false };
+  return { number: 1, who: 'assistant', ...flags, ...nothing, ...more };
 }
 
 test('an answer is spoken as far as it is final, and planned beyond', () => {
@@ -53,11 +54,11 @@ test('an answer that was cut shows its plan until it is known what was heard', (
 
 test('arguments are shown by name, whatever they are', () => {
   const several = '{"to": "Lyon", "at": [1, 2], "if": {"dry": true}}';
-  assert.equal(plainly(several), 'to Lyon, at [1,2], if {"dry":true}');
-  assert.equal(plainly('[1, 2]'), '[1, 2]');
-  assert.equal(plainly('null'), 'null');
-  assert.equal(plainly('{"cut":'), '{"cut":');
-  assert.equal(plainly(`"${'x'.repeat(5000)}"`).length, 601);
+  assert.equal(readableJson(several), 'to Lyon, at [1,2], if {"dry":true}');
+  assert.equal(readableJson('[1, 2]'), '[1, 2]');
+  assert.equal(readableJson('null'), 'null');
+  assert.equal(readableJson('{"cut":'), '{"cut":');
+  assert.equal(readableJson(`"${'x'.repeat(5000)}"`).length, 601);
 });
 
 test('nobody is told that we listen while we do not', () => {

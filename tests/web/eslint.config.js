@@ -17,7 +17,7 @@ export default [
       'default-case-last': 'error',
       'eqeqeq': 'error',
       'max-len': ['error', { code: 100, ignoreUrls: true }],
-      'max-lines': ['error', 400],
+      'max-lines': ['error', 450],
       'no-console': 'error',
       'no-eval': 'error',
       'no-implicit-coercion': 'error',

@@ -7,7 +7,7 @@ import { CLOSES, LOST, UNREACHABLE } from '../../web_client/closing.js';
 import * as limits from '../../web_client/link.js';
 import { Link } from '../../web_client/link.js';
 
-/** @typedef {import('../../web_client/link.js').Deed} Deed */
+/** @typedef {import('../../web_client/link.js').Effect} Effect */
 
 const FRAME_SAMPLES = 320;
 const FRAMES_PER_S = 50;
@@ -63,26 +63,26 @@ function answer({ epoch = 0, turn = 1, start = 0 }) {
   return frame.buffer;
 }
 
-/** What is sent as text. @param {Deed[]} deeds */
-function said(deeds) {
-  return deeds.flatMap((deed) =>
-    deed.do === 'send' && typeof deed.frame === 'string' ? [JSON.parse(deed.frame)] : [],
+/** What is sent as text. @param {Effect[]} effects */
+function said(effects) {
+  return effects.flatMap((effect) =>
+    effect.do === 'send' && typeof effect.frame === 'string' ? [JSON.parse(effect.frame)] : [],
   );
 }
 
-/** @param {Deed[]} deeds */
-function names(deeds) {
-  return deeds.map((deed) => deed.do);
+/** @param {Effect[]} effects */
+function names(effects) {
+  return effects.map((effect) => effect.do);
 }
 
-/** @param {Deed[]} deeds */
-function notices(deeds) {
-  return deeds.flatMap((deed) => (deed.do === 'notice' ? [deed.text] : []));
+/** @param {Effect[]} effects */
+function notices(effects) {
+  return effects.flatMap((effect) => (effect.do === 'notice' ? [effect.text] : []));
 }
 
-/** @param {Deed[]} deeds */
-function ending(deeds) {
-  const last = deeds.at(-1);
+/** @param {Effect[]} effects */
+function ending(effects) {
+  const last = effects.at(-1);
   return last?.do === 'end' ? last.ending : null;
 }
 
@@ -112,8 +112,8 @@ test('a conversation begins with a hello', () => {
   const hello = { type: 'hello', version: 1, token: 'token', voice: 'tiffany', language: 'en' };
   assert.deepEqual(said(link.opened('token')), [hello]);
   assert.equal(link.phase, 'connecting');
-  const deeds = hear(link, READY);
-  assert.deepEqual(names(deeds), ['flush', 'tell']);
+  const effects = hear(link, READY);
+  assert.deepEqual(names(effects), ['flush', 'deliver']);
   assert.deepEqual([link.phase, link.dueMs], ['talking', SILENT_MS]);
 });
 
@@ -151,7 +151,7 @@ test('a lost conversation is resumed where it was', () => {
   const again = hear(link, RESUMED);
   assert.deepEqual(notices(again), ['Connected again. The conversation goes on.']);
   assert.ok(!names(again).includes('flush'), 'what is in the ring sounds on');
-  assert.deepEqual(names(hear(link, { type: 'user_speech_started', seq: 3 })), ['tell']);
+  assert.deepEqual(names(hear(link, { type: 'user_speech_started', seq: 3 })), ['deliver']);
 });
 
 test('what was told before is not taken twice', () => {
@@ -199,20 +199,20 @@ test('a handshake that hangs is left for another', () => {
 test('the network is back: nobody waits for the next time', () => {
   const link = talking();
   link.lost(0);
-  assert.deepEqual(names(link.hurry()), ['open']);
-  assert.deepEqual(link.hurry(), [], 'one attempt at a time');
+  assert.deepEqual(names(link.retryNow()), ['open']);
+  assert.deepEqual(link.retryNow(), [], 'one attempt at a time');
 });
 
 test('while talking there is nothing to hurry', () => {
-  assert.deepEqual(talking().hurry(), []);
+  assert.deepEqual(talking().retryNow(), []);
 });
 
 for (const [code, { reason, again }] of CLOSES) {
   test(`${code} ${again ? 'begins another conversation, once' : 'ends it in words'}`, () => {
     const link = talking();
-    const deeds = link.closed(code, reason, 0);
+    const effects = link.closed(code, reason, 0);
     if (!again) {
-      assert.equal(ending(deeds)?.reason, reason);
+      assert.equal(ending(effects)?.reason, reason);
       assert.equal(link.phase, 'ended');
       return;
     }
@@ -241,7 +241,7 @@ test('a conversation that is begun again knows nothing of the one before', () =>
   link.tick(250);
   link.opened('');
   assert.deepEqual(hear(link, READY)[0], { do: 'flush', epoch: 0 });
-  assert.deepEqual(names(hear(link, { type: 'listening', seq: 1 })), ['tell']);
+  assert.deepEqual(names(hear(link, { type: 'listening', seq: 1 })), ['deliver']);
   link.closed(1006, '', 1000);
   link.tick(1250);
   assert.deepEqual(said(link.opened(''))[0].received, { turn: 0, samples: 0 });
@@ -250,7 +250,7 @@ test('a conversation that is begun again knows nothing of the one before', () =>
 test('the loudspeaker is flushed before anything else, and older sound is not played', () => {
   const link = talking();
   assert.deepEqual(names(link.received(answer({}), 0)), ['play']);
-  assert.deepEqual(names(hear(link, { type: 'flush', epoch: 1, seq: 1 })), ['flush', 'tell']);
+  assert.deepEqual(names(hear(link, { type: 'flush', epoch: 1, seq: 1 })), ['flush', 'deliver']);
   assert.deepEqual(link.received(answer({ start: 24 }), 0), []);
   assert.deepEqual(names(link.received(answer({ epoch: 1, turn: 2 }), 0)), ['play']);
 });
@@ -268,8 +268,8 @@ test('a flush that was missed is made up for, and its message does not undo a la
   const link = talking();
   link.closed(1006, '', 0);
   link.tick(250);
-  const deeds = hear(link, { ...RESUMED, epoch: 2 });
-  assert.deepEqual(deeds[0], { do: 'flush', epoch: 2 });
+  const effects = hear(link, { ...RESUMED, epoch: 2 });
+  assert.deepEqual(effects[0], { do: 'flush', epoch: 2 });
   assert.deepEqual(hear(link, { type: 'flush', epoch: 1, seq: 1 }), []);
   assert.deepEqual(hear(link, { type: 'flush', epoch: 2, seq: 2 }), []);
   assert.deepEqual(names(link.received(answer({ epoch: 2 }), 0)), ['play']);
@@ -309,9 +309,10 @@ test('of what is said without a connection the last second is sent', () => {
     assert.deepEqual(link.voice(new Int16Array(FRAME_SAMPLES).fill(index), 0), []);
   }
   link.tick(250);
-  const sent = hear(link, RESUMED).flatMap((deed) =>
-    deed.do === 'send' && typeof deed.frame !== 'string' ? [new Int16Array(deed.frame)[1]] : [],
-  );
+  const sent = hear(link, RESUMED).flatMap((effect) => {
+    if (effect.do !== 'send' || typeof effect.frame === 'string') return [];
+    return [new Int16Array(effect.frame)[1]];
+  });
   assert.ok(sent.length > 45 && sent.length <= FRAMES_PER_S, String(sent.length));
   assert.equal(sent.at(-1), 3 * FRAMES_PER_S - 1);
   assert.equal(link.droppedFrames, 3 * FRAMES_PER_S - sent.length);
@@ -331,8 +332,8 @@ test('a connection on which nothing comes any more is lost, without a word of th
   const link = talking();
   hear(link, { type: 'alive' }, 2000);
   assert.deepEqual(link.tick(1999 + SILENT_MS), []);
-  const deeds = link.tick(2000 + SILENT_MS);
-  assert.deepEqual(names(deeds), ['drop', 'notice']);
+  const effects = link.tick(2000 + SILENT_MS);
+  assert.deepEqual(names(effects), ['drop', 'notice']);
   assert.equal(link.phase, 'reconnecting');
   assert.deepEqual(link.tick(link.dueMs), [{ do: 'open', fresh: false }]);
 });
@@ -365,18 +366,18 @@ test('what has no number is left aside, known or not, and is not what was seen',
 
 test('what cannot be read ends it, and the server does not keep it', () => {
   for (const frame of ['not JSON', new ArrayBuffer(3)]) {
-    const deeds = talking().received(frame, 0);
-    assert.deepEqual(names(deeds), ['close', 'drop', 'end']);
-    assert.equal(ending(deeds)?.code, 4000);
+    const effects = talking().received(frame, 0);
+    assert.deepEqual(names(effects), ['close', 'drop', 'end']);
+    assert.equal(ending(effects)?.code, 4000);
   }
 });
 
 test('the goodbye is said where there is somebody to hear it', () => {
   const link = talking();
-  const deeds = link.leave();
-  assert.deepEqual(said(deeds), [{ type: 'bye' }]);
-  assert.deepEqual(names(deeds), ['send', 'close', 'drop', 'end']);
-  assert.equal(ending(deeds)?.code, 1000);
+  const effects = link.leave();
+  assert.deepEqual(said(effects), [{ type: 'bye' }]);
+  assert.deepEqual(names(effects), ['send', 'close', 'drop', 'end']);
+  assert.equal(ending(effects)?.code, 1000);
   assert.deepEqual(link.leave(), []);
   assert.deepEqual(link.voice(voice, 0), []);
 

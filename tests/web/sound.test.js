@@ -44,7 +44,7 @@ const REFUSED = { open: () => Promise.reject(new Error('refused')) };
 const wanted = new AbortController().signal;
 
 /** @type {{ Microphone: any, Loudspeaker: any }} */
-let kinds;
+let deviceClasses;
 /** @type {unknown[]} */
 let gone;
 /** @type {Sound} */
@@ -52,10 +52,10 @@ let sound;
 
 beforeEach(() => {
   Device.open = [];
-  kinds = { Microphone: opens('microphone'), Loudspeaker: opens('loudspeaker') };
+  deviceClasses = { Microphone: opens('microphone'), Loudspeaker: opens('loudspeaker') };
   gone = [];
   const onGone = (/** @type {unknown} */ error) => void gone.push(error);
-  sound = new Sound({ onSamples: () => {}, onPlayed: () => {}, onGone }, kinds);
+  sound = new Sound({ onSamples: () => {}, onPlayed: () => {}, onGone }, deviceClasses);
 });
 
 function names() {
@@ -73,7 +73,7 @@ test('both are opened once, and closed together', async () => {
 });
 
 test('a loudspeaker that fails leaves no microphone open', async () => {
-  kinds.Loudspeaker = REFUSED;
+  deviceClasses.Loudspeaker = REFUSED;
   await assert.rejects(sound.open(wanted), { message: 'refused' });
   assert.deepEqual([names(), sound.microphone], [[], null]);
 });
@@ -100,10 +100,10 @@ test('another microphone takes the place of the one before', async () => {
 });
 
 test('a device that cannot be had leaves the one before, and the choice', async () => {
-  const { Microphone } = kinds;
+  const { Microphone } = deviceClasses;
   const open = (/** @type {{ deviceId: string }} */ options) =>
     (options.deviceId === 'usb' ? REFUSED : Microphone).open(options);
-  kinds.Microphone = { open };
+  deviceClasses.Microphone = { open };
   await sound.open(wanted);
   const { microphone } = sound;
   await assert.rejects(sound.use({ input: 'usb' }), { message: 'refused' });
@@ -132,7 +132,7 @@ test('a microphone that vanishes is replaced by the default one', async () => {
 
 test('without any microphone the loudspeaker sounds on', async () => {
   await sound.open(wanted);
-  kinds.Microphone = REFUSED;
+  deviceClasses.Microphone = REFUSED;
   sound.microphone?.onended?.();
   await new Promise(setImmediate);
   assert.equal(sound.microphone, null);

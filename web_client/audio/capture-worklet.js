@@ -1,22 +1,25 @@
 /**
- * The microphone's side of the audio thread: what the device gives, in frames of 20 ms.
+ * The audio worklet of the microphone: it converts the sound of the device to frames of 20 ms.
  *
- * Frames are moved to the page, not copied, and come back to be filled again: while the page keeps
- * up, a handful of buffers go round and the audio thread makes no garbage.
+ * Frames are transferred to the page, not copied, and their buffers are returned to be filled
+ * again. While the page keeps up, a few buffers circulate and the audio thread allocates nothing.
  */
 
 import { STEP_MS } from './level.js';
 import { Resampler } from './resampler.js';
 
-/** The most frames one call is given. */
+/** Maximum number of samples in one call of `process`. */
 const QUANTUM = 128;
 
-/** Buffers made at the start: 160 ms of frames under way. */
+/** Number of buffers that circulate: 160 ms of sound. */
 const BUFFERS = 8;
 
 /**
- * To the page: an `Int16Array` of 20 ms. From the page: its buffer, to be used again, or `null`:
- * stop for good. `processorOptions`: `{rateHz}` of the frames.
+ * The processor of the microphone.
+ *
+ * - messages to the page: an `Int16Array` of 20 ms
+ * - messages from the page: the buffer of such an array, to be used again, or `null` to stop
+ * - `processorOptions`: `{rateHz}`, the sample rate of the frames
  */
 export class Capture extends AudioWorkletProcessor {
   /** @type {Int16Array<ArrayBuffer>[]} */
@@ -38,10 +41,12 @@ export class Capture extends AudioWorkletProcessor {
     this.#frame = this.#emptyFrame();
     this.#resampler = new Resampler(sampleRate, rateHz, QUANTUM);
     this.#resampled = new Float32Array(Math.ceil((QUANTUM * rateHz) / sampleRate) + 1);
-    this.port.onmessage = ({ data }) => this.#take(data);
+    this.port.onmessage = ({ data }) => this.#handle(data);
   }
 
   /**
+   * Convert one quantum of sound.
+   *
    * @override
    * @param {Float32Array[][]} inputs
    */
@@ -54,7 +59,7 @@ export class Capture extends AudioWorkletProcessor {
     return this.#open;
   }
 
-  /** @param {number} sample */
+  /** Append a sample, and post the frame if it is full. @param {number} sample */
   #put(sample) {
     const scaled = Math.round(sample * 32768);
     this.#frame[this.#filled++] = Math.min(32767, Math.max(-32768, scaled));
@@ -64,13 +69,13 @@ export class Capture extends AudioWorkletProcessor {
     this.#filled = 0;
   }
 
-  /** A new one only while the page is late: a stalled page loses no sound. */
+  /** Return a buffer. A new one is allocated only if the page is late, so that no sound is lost. */
   #emptyFrame() {
     return this.#free.pop() ?? new Int16Array(this.#frameSamples);
   }
 
-  /** @param {ArrayBuffer | null} buffer */
-  #take(buffer) {
+  /** Handle a message of the page. @param {ArrayBuffer | null} buffer */
+  #handle(buffer) {
     if (buffer === null) this.#open = false;
     else if (this.#free.length < BUFFERS) this.#free.push(new Int16Array(buffer));
   }

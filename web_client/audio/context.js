@@ -1,25 +1,28 @@
 /**
  * The one `AudioContext` of a page, shared by microphone and loudspeaker.
  *
- * It runs at the device's own rate, and the worklets convert: to 16 kHz and from 24 kHz. Contexts
- * at 16 and 24 kHz would spare that where they work, but:
+ * It runs at the sample rate of the device, and the worklets convert: to 16 kHz and from 24 kHz.
+ * Contexts at 16 and 24 kHz would make this unnecessary where they work, but:
  *
- * - Echo cancellation. Firefox takes as the far end what is played in the graph that the microphone
- *   is in; a context of another rate is another graph, and its sound comes back as if the user had
- *   said it. Chromium and Safari take all that the device plays, whichever context it came from.
+ * - Echo cancellation: Firefox uses as the far end the sound of the graph that the microphone is
+ *   connected to. A context with another rate is another graph, and its sound would be sent to the
+ *   server as if the user had said it. Chromium and Safari use all sound of the device, whichever
+ *   context it came from.
  * - Firefox refuses to connect a microphone to a context of another rate.
- * - iOS has one rate for all; contexts that ask for others have stuttered there.
- * - One path is tested instead of four. It costs half a percent of a core.
+ * - iOS has one rate for all contexts; contexts that ask for other rates have stuttered there.
+ * - One path is tested instead of four. The conversion costs half a percent of a core.
  *
- * The microphone is opened before the context: with a headset the device's rate changes then, and
- * a page that listens may sound without a click.
+ * The microphone is opened before the context: with a headset the rate of the device changes at
+ * that moment, and a page that uses a microphone may play sound without a click.
  *
- * Browsers stop a context that was not begun by a gesture, and iOS interrupts one for a phone call.
- * It goes on as soon as the browser lets it: at once, at the next gesture, or in front again.
+ * Browsers suspend a context that was not started by a gesture, and iOS interrupts one for a phone
+ * call. It is resumed as soon as the browser allows it: at once, at the next gesture, or when the
+ * page is in front again.
  */
 
 import { soundSystemError } from './sound-error.js';
 
+/** Events at which a suspended context is resumed. */
 const GESTURES = ['pointerdown', 'pointerup', 'touchend', 'keydown', 'visibilitychange'];
 
 /** @typedef {{ context: AudioContext, users: number, stop: AbortController }} Shared */
@@ -28,7 +31,8 @@ const GESTURES = ['pointerdown', 'pointerup', 'touchend', 'keydown', 'visibility
 let shared = null;
 
 /**
- * The context, with one user more. Each `joinContext` wants its `leaveContext`.
+ * Return the context, and count one more user. Each call needs a call of `leaveContext`.
+ *
  * @throws {import('./sound-error.js').SoundError}
  */
 export function joinContext() {
@@ -37,7 +41,7 @@ export function joinContext() {
   return shared.context;
 }
 
-/** The last who leaves closes it. */
+/** Count one user less. The context is closed when the last one has left. */
 export async function leaveContext() {
   if (!shared || --shared.users > 0) return;
   const { context, stop } = shared;
@@ -47,10 +51,11 @@ export async function leaveContext() {
 }
 
 /**
- * A worklet node in the shared context, not connected yet.
+ * Create a worklet node. It is not connected yet.
+ *
  * @param {AudioContext} context
- * @param {string} file beside this one
- * @param {string} name as registered there
+ * @param {string} file  the module of the worklet, in the folder of this module
+ * @param {string} name  the name that the module registers
  * @param {AudioWorkletNodeOptions} options
  * @throws {import('./sound-error.js').SoundError}
  */
@@ -63,7 +68,7 @@ export async function workletNode(context, file, name, options) {
   }
 }
 
-/** @returns {Shared} */
+/** Create the shared context. @returns {Shared} */
 function open() {
   const stop = new AbortController();
   try {
@@ -76,11 +81,13 @@ function open() {
 }
 
 /**
+ * Resume a context whenever it is suspended.
+ *
  * @param {AudioContext} context
- * @param {AbortSignal} signal
+ * @param {AbortSignal} signal  ends this
  */
 function keepRunning(context, signal) {
-  // A refusal needs no answer: the next gesture asks again.
+  // A refusal can be ignored: the next gesture tries again.
   const refused = () => undefined;
   const resume = () => {
     if (context.state !== 'running' && context.state !== 'closed') context.resume().catch(refused);

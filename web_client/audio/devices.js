@@ -1,25 +1,28 @@
-/** The microphones and loudspeakers to choose from. */
+/** The microphones and loudspeakers that the user can choose from. */
 
 /** @typedef {{ deviceId: string, label: string }} Device */
 
 /**
- * What there is. Before the user has allowed the microphone, browsers tell no names and no ids;
- * a device without id is left out. No outputs where the browser offers no choice of them.
+ * Return the devices. Before the user has allowed the microphone, browsers hide their names and
+ * ids; a device without an id is left out. There are no outputs if the browser cannot select one.
+ *
  * @returns {Promise<{ inputs: Device[], outputs: Device[] }>}
  */
 export async function devices() {
   const found = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
-  const chosen = 'setSinkId' in AudioContext.prototype;
+  const selectsOutput = 'setSinkId' in AudioContext.prototype;
   return {
     inputs: named(found, 'audioinput', 'Microphone'),
-    outputs: chosen ? named(found, 'audiooutput', 'Loudspeaker') : [],
+    outputs: selectsOutput ? named(found, 'audiooutput', 'Loudspeaker') : [],
   };
 }
 
 /**
+ * Return the devices of one kind, each with a name.
+ *
  * @param {MediaDeviceInfo[]} found
  * @param {MediaDeviceKind} kind
- * @param {string} word for a device without a name
+ * @param {string} word  the name for a device without one, to which a number is added
  * @returns {Device[]}
  */
 function named(found, kind, word) {

@@ -1,35 +1,43 @@
 /**
- * How much of an answer has been heard.
+ * The position up to which an answer has been heard.
  *
- * The audio thread tells every 20 ms what has left it. That is heard later, by what the browser and
- * the device hold: 10 ms on a good sound card, 200 ms over Bluetooth, where the end of one turn may
- * still be under way when the next has begun. So statuses are kept until they are heard.
+ * The audio thread reports every 20 ms what it has passed on. That is heard later, by the latency
+ * of the browser and the device: 10 ms on a good sound card, 200 ms over Bluetooth, where the end
+ * of one turn may not have been heard when the next has begun. Reports are therefore kept until
+ * their sound is heard.
  */
 
 /**
- * @typedef {object} Status at some instant
- * @property {number} timeS on the context's clock
+ * A report of the audio thread.
+ *
+ * @typedef {object} Status
+ * @property {number} timeS  the time, on the clock of the context, in seconds
  * @property {number} epoch
  * @property {number} turn
- * @property {number} samples of the turn that had left the audio thread, in the turn's rate
- * @property {boolean} sounding
+ * @property {number} samples  samples of the turn that were passed on, in the rate of the turn
+ * @property {boolean} sounding  whether a turn is playing, rather than silence
  */
 
-/** @typedef {{ epoch: number, turn: number, samples: number, playing: boolean }} Played */
+/**
+ * The position that was heard, and whether a turn is playing.
+ *
+ * @typedef {{ epoch: number, turn: number, samples: number, playing: boolean }} Played
+ */
 
-/** Statuses in the order of their times, and the position between them. */
-export class Heard {
-  /** The first is the one that is heard, the others are under way. @type {Status[]} */
+/** A queue of reports in the order of their times, which interpolates between them. */
+export class HeardPosition {
+  /** The first has been heard, the others have not been yet. @type {Status[]} */
   #statuses = [{ timeS: 0, epoch: 0, turn: 0, samples: 0, sounding: false }];
 
-  /** @param {Status} status */
-  note(status) {
+  /** Append a report. @param {Status} status */
+  record(status) {
     this.#statuses.push(status);
   }
 
   /**
-   * What is heard at `timeS`, which does not go back.
-   * @param {number} timeS
+   * Return the position that is heard at a time.
+   *
+   * @param {number} timeS  on the clock of the context; not before that of the last call
    * @returns {Played}
    */
   at(timeS) {
@@ -48,7 +56,8 @@ export class Heard {
   }
 
   /**
-   * Samples between a status and `timeS`, as far as the next one is of the same turn.
+   * Return the samples from a report to `timeS`, if the next report is of the same turn.
+   *
    * @param {Status} now
    * @param {Status | undefined} next
    * @param {number} timeS

@@ -1,42 +1,44 @@
 /**
- * How loud it is, for meters and waveforms.
+ * The loudness of sound, for meters and waveforms.
  *
- * Every 20 ms of sound become one value. Ears and eyes go by ratios, so the value is in decibels:
- * 0 at -60 dBFS (a quiet room) and below, 1 at full scale; speech lies about 0.6.
+ * Every 20 ms of sound become one value. Loudness is perceived in ratios, so the value is in
+ * decibels: 0 at -60 dBFS (a quiet room) and below, 1 at full scale; speech is at about 0.6.
  */
 
-/** The sound that one value stands for. */
+/** Duration of the sound of one value. */
 export const STEP_MS = 20;
 
+/** Level in dBFS of the value 0. */
 const QUIET_DB = -60;
 
-/** Values that `level` looks at: the last 40 to 60 ms. */
+/** Number of values that `level` uses: the last 40 to 60 ms. */
 const RECENT = 3;
 
-/** Twenty seconds of a waveform. */
+/** Number of values that are kept: twenty seconds. */
 const KEPT = 1024;
 
 /**
- * 0 to 1 for a mean square of samples between -1 and 1.
- * @param {number} meanSquare
+ * Return the loudness of sound, 0 to 1.
+ *
+ * @param {number} meanSquare  the mean square of its samples, which are between -1 and 1
  */
 export function loudness(meanSquare) {
   const db = 10 * Math.log10(meanSquare);
   return Math.min(1, Math.max(0, 1 - db / QUIET_DB));
 }
 
-/** The newest values of a stream. */
+/** A ring of the newest loudness values of a stream. */
 export class Level {
   #values = new Float32Array(KEPT);
   #next = 0;
 
-  /** @param {number} value 0 to 1, of the next 20 ms */
+  /** Append the loudness of the next 20 ms. @param {number} value  0 to 1 */
   push(value) {
     this.#values[this.#next] = value;
     this.#next = (this.#next + 1) % KEPT;
   }
 
-  /** The loudest of the last 50 ms, 0 to 1. */
+  /** Return the highest value of the last 50 ms, 0 to 1. */
   level() {
     let loudest = 0;
     for (let age = 1; age <= RECENT; age++) loudest = Math.max(loudest, this.#value(age));
@@ -44,14 +46,16 @@ export class Level {
   }
 
   /**
-   * The newest values, one for 20 ms, oldest first; 0 for what is longer ago than 20 s.
-   * @param {Float32Array} into
+   * Write the newest values, one for each 20 ms, the oldest first. Values of more than 20 s ago
+   * are 0.
+   *
+   * @param {Float32Array} into  the array to fill
    */
   wave(into) {
     for (let i = 0; i < into.length; i++) into[i] = this.#value(into.length - i);
   }
 
-  /** @param {number} age 1: the newest */
+  /** Return a value. @param {number} age  1: the newest */
   #value(age) {
     return age > KEPT ? 0 : (this.#values[(this.#next - age + KEPT) % KEPT] ?? 0);
   }

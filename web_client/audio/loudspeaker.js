@@ -1,46 +1,54 @@
-/** The loudspeaker: plays the answer, falls silent at once, and knows what was heard. */
+/** The loudspeaker: it plays answers, falls silent at once, and knows what has been heard. */
 
 import { joinContext, leaveContext, workletNode } from './context.js';
-import { Heard } from './heard.js';
+import { HeardPosition } from './heard.js';
 import { Level } from './level.js';
 import { isOlder } from './ring.js';
 import { loudspeakerError } from './sound-error.js';
 
-/** While it plays, `onPlayed` is called every 100 ms: at the status nearest to it, of one in 20. */
+/**
+ * Interval of calls to `onPlayed` while sound plays, in seconds. Reports of the audio thread come
+ * every 20 ms; half of that is subtracted so that the nearest one to 100 ms is used.
+ */
 const REPORT_S = 0.1 - 0.02 / 2;
 
 /**
- * Browsers lack some of this, and TypeScript's library lacks the sink.
+ * An `AudioContext` with members that some browsers lack; TypeScript's library lacks `setSinkId`.
+ *
  * @typedef {AudioContext & { setSinkId?: (id: string) => Promise<void>, outputLatency?: number }}
  *   Context
  */
 
 /**
- * Is told what has been heard: `samples` of `turn`, in the turn's rate; turn 0: nothing yet. Every
- * 100 ms while sound plays, when it begins and ends, and inside `flush`.
+ * A callback that receives what has been heard: `samples` of `turn`, in the rate of the turn; turn
+ * 0: nothing yet. It is called every 100 ms while sound plays, when it begins and ends, and inside
+ * `flush`.
+ *
  * @typedef {(played: import('./heard.js').Played) => void} OnPlayed
  */
 
 /** An open loudspeaker. */
 export class Loudspeaker {
-  /** Gaps heard inside a turn so far. */
+  /** Number of gaps inside turns that were heard so far. */
   underruns = 0;
 
   /** @type {Context} */
   #context;
   #node;
   #onPlayed;
-  #heard = new Heard();
+  #heard = new HeardPosition();
   #level = new Level();
   #closed = false;
-  /** Of what may sound; null: not known yet. @type {number | null} */
+  /** The epoch that may be played; null: not known yet. @type {number | null} */
   #epoch = null;
   #playing = false;
-  #toldS = 0;
+  /** Time of the last call of `onPlayed`, on the clock of the context. */
+  #reportedS = 0;
 
   /**
-   * Opens the loudspeaker `deviceId`, or the default one. Call it in the course of a click, after
-   * `Microphone.open`; in a page that may not sound yet it is silent until the next gesture.
+   * Open the loudspeaker `deviceId`, or the default one. Call it in a handler of a click, after
+   * `Microphone.open`. If the page may not play sound yet, it is silent until the next gesture.
+   *
    * @param {{ deviceId?: string, rateHz?: number, onPlayed: OnPlayed }} options
    * @throws {import('./sound-error.js').SoundError}
    */
@@ -63,7 +71,8 @@ export class Loudspeaker {
   }
 
   /**
-   * Use `Loudspeaker.open`.
+   * Use `Loudspeaker.open` instead.
+   *
    * @param {AudioContext} context
    * @param {AudioWorkletNode} node
    * @param {OnPlayed} onPlayed
@@ -76,7 +85,8 @@ export class Loudspeaker {
   }
 
   /**
-   * Queues sound. Copies it, and never blocks; what is more than 8 s ahead is dropped.
+   * Queue sound. It is copied. This never blocks; sound of more than 8 s ahead is dropped.
+   *
    * @param {import('./ring.js').Frame} frame
    */
   play({ epoch, turn, start, samples }) {
@@ -87,9 +97,10 @@ export class Loudspeaker {
   }
 
   /**
-   * Nothing older than `epoch` sounds any more after one render quantum and a fade of 4 ms, and
-   * frames of older epochs are dropped. Also tells a new conversation's first epoch.
-   * @param {number} epoch
+   * Silence the sound of older epochs, after one render quantum and a fade of 4 ms. Frames of older
+   * epochs are dropped from now on. This also sets the first epoch of a new conversation.
+   *
+   * @param {number} epoch  the new epoch
    */
   flush(epoch) {
     this.#node.port.postMessage({ kind: 'flush', epoch });
@@ -98,23 +109,24 @@ export class Loudspeaker {
     this.#onPlayed({ ...this.#heard.at(this.#heardS), epoch, playing: false });
   }
 
-  /** How loud the last 50 ms were, 0 to 1; see `level.js`. */
+  /** Return the loudness of the last 50 ms, 0 to 1; see `level.js`. */
   level() {
     return this.#level.level();
   }
 
   /**
-   * The newest `into.length` values of loudness, 20 ms each, oldest first.
-   * @param {Float32Array} into
+   * Write the newest loudness values, one for each 20 ms, the oldest first.
+   *
+   * @param {Float32Array} into  the array to fill
    */
   wave(into) {
     this.#level.wave(into);
   }
 
   /**
-   * Plays through another device; '' is the default one. Where the browser offers no choice,
-   * nothing changes.
-   * @param {string} deviceId
+   * Play through another device. If the browser cannot select one, nothing changes.
+   *
+   * @param {string} deviceId  '' is the default device
    * @throws {import('./sound-error.js').SoundError}
    */
   async setDevice(deviceId) {
@@ -125,7 +137,7 @@ export class Loudspeaker {
     }
   }
 
-  /** Falls silent for good. May be repeated. */
+  /** Close the loudspeaker. May be called again. */
   async close() {
     if (this.#closed) return;
     this.#closed = true;
@@ -135,23 +147,24 @@ export class Loudspeaker {
     await leaveContext();
   }
 
-  /** The time on the context's clock of what is heard now. */
+  /** Time of the sound that is heard now, on the clock of the context, in seconds. */
   get #heardS() {
     const { currentTime, outputLatency, baseLatency } = this.#context;
     return currentTime - (outputLatency || baseLatency || 0);
   }
 
-  /** @param {Float64Array} status of the worklet */
+  /** Handle a report of the worklet. @param {Float64Array} status */
   #note([timeS = 0, epoch = 0, turn = 0, samples = 0, sounding = 0, level = 0, underruns = 0]) {
     this.#level.push(level);
     this.underruns = underruns;
-    this.#heard.note({ timeS, epoch, turn, samples, sounding: sounding === 1 });
+    this.#heard.record({ timeS, epoch, turn, samples, sounding: sounding === 1 });
     const heardS = this.#heardS;
     const played = this.#heard.at(heardS);
-    if (played.epoch !== this.#epoch) return; // cut off by a flush, which told how far it came
-    const due = played.playing && heardS - this.#toldS >= REPORT_S;
+    // Sound of an old epoch was cut off by a flush, which has reported how much was heard.
+    if (played.epoch !== this.#epoch) return;
+    const due = played.playing && heardS - this.#reportedS >= REPORT_S;
     if (!due && played.playing === this.#playing) return;
-    this.#toldS = heardS;
+    this.#reportedS = heardS;
     this.#playing = played.playing;
     this.#onPlayed(played);
   }

@@ -1,18 +1,19 @@
-/** The microphone: 20 ms of the user's voice at a time, echo and noise taken out by the browser. */
+/** The microphone: frames of 20 ms, from which the browser has removed echo and noise. */
 
 import { joinContext, leaveContext, workletNode } from './context.js';
 import { Level, loudness } from './level.js';
 import { insecurePage, microphoneError, soundSystemError } from './sound-error.js';
 
 /**
- * Gets 20 ms of voice, signed 16 bit. Only valid during the call: the buffer goes back to the audio
- * thread afterwards.
+ * A callback that receives 20 ms of sound, signed 16 bit. The samples are valid only during the
+ * call: the buffer is then returned to the audio thread.
+ *
  * @typedef {(samples: Int16Array<ArrayBuffer>) => void} OnSamples
  */
 
-/** An open microphone. Its sound comes until `close`, or until the device is gone. */
+/** An open microphone. It delivers sound until `close`, or until the device is removed. */
 export class Microphone {
-  /** Called once if the device vanishes or is taken away. @type {(() => void) | null} */
+  /** Called once if the device is removed or its use is withdrawn. @type {(() => void) | null} */
   onended = null;
 
   #stream;
@@ -22,8 +23,9 @@ export class Microphone {
   #closed = false;
 
   /**
-   * Opens the microphone `deviceId`, or the default one. Asks the user where it must; best called
-   * in the course of a click.
+   * Open the microphone `deviceId`, or the default one. The browser may ask the user for
+   * permission; call it in a handler of a click.
+   *
    * @param {{ deviceId?: string, rateHz?: number, onSamples: OnSamples }} options
    * @throws {import('./sound-error.js').SoundError}
    */
@@ -34,8 +36,8 @@ export class Microphone {
     try {
       context = joinContext();
       const node = await workletNode(context, './capture-worklet.js', 'sonic-voice-capture', {
-        // Stereo devices are mixed down. The output is silent: a node that leads nowhere is not
-        // run by every browser.
+        // Stereo devices are mixed down. The node has a silent output, because some browsers do
+        // not run a node that is not connected to anything.
         channelCount: 1,
         channelCountMode: 'explicit',
         processorOptions: { rateHz },
@@ -49,7 +51,8 @@ export class Microphone {
   }
 
   /**
-   * Use `Microphone.open`.
+   * Use `Microphone.open` instead.
+   *
    * @param {MediaStream} stream
    * @param {AudioNode} source
    * @param {AudioWorkletNode} node
@@ -59,24 +62,25 @@ export class Microphone {
     this.#stream = stream;
     this.#source = source;
     this.#node = node;
-    node.port.onmessage = ({ data }) => this.#hear(data, onSamples);
+    node.port.onmessage = ({ data }) => this.#handle(data, onSamples);
     for (const track of stream.getAudioTracks()) track.onended = () => this.onended?.();
   }
 
-  /** How loud the last 50 ms were, 0 to 1; see `level.js`. */
+  /** Return the loudness of the last 50 ms, 0 to 1; see `level.js`. */
   level() {
     return this.#level.level();
   }
 
   /**
-   * The newest `into.length` values of loudness, 20 ms each, oldest first.
-   * @param {Float32Array} into
+   * Write the newest loudness values, one for each 20 ms, the oldest first.
+   *
+   * @param {Float32Array} into  the array to fill
    */
   wave(into) {
     this.#level.wave(into);
   }
 
-  /** Lets the device go. May be repeated. */
+  /** Close the microphone. May be called again. */
   async close() {
     if (this.#closed) return;
     this.#closed = true;
@@ -89,10 +93,12 @@ export class Microphone {
   }
 
   /**
+   * Pass on a frame, and return its buffer to the audio thread.
+   *
    * @param {Int16Array<ArrayBuffer>} samples
    * @param {OnSamples} onSamples
    */
-  #hear(samples, onSamples) {
+  #handle(samples, onSamples) {
     let energy = 0;
     for (const sample of samples) energy += (sample / 32768) ** 2;
     this.#level.push(loudness(energy / samples.length));
@@ -104,7 +110,7 @@ export class Microphone {
   }
 }
 
-/** @param {string} deviceId */
+/** Obtain the stream of a microphone. @param {string} deviceId */
 async function ask(deviceId) {
   if (!navigator.mediaDevices) throw insecurePage();
   try {
@@ -123,6 +129,8 @@ async function ask(deviceId) {
 }
 
 /**
+ * Connect a microphone to its worklet, and return the source node.
+ *
  * @param {AudioContext} context
  * @param {MediaStream} stream
  * @param {AudioWorkletNode} node
@@ -137,7 +145,7 @@ function connect(context, stream, node) {
   }
 }
 
-/** @param {MediaStream} stream */
+/** Release the device of a stream. @param {MediaStream} stream */
 function stopTracks(stream) {
   for (const track of stream.getTracks()) track.stop();
 }

@@ -1,27 +1,32 @@
 /**
- * The loudspeaker's side of the audio thread: a `PlayoutRing`, pulled at the pace of the device.
+ * The audio worklet of the loudspeaker: a `PlayoutRing` that is read at the pace of the device.
  *
- * What a position means: `samples` of the turn, in the turn's own rate, have left this thread at
- * `timeS` of the context's clock. The resampler holds sound back by its delay, which is counted in.
+ * A position means: `samples` of the turn, in the rate of the turn, have left this thread at
+ * `timeS` of the context's clock. The delay of the resampler is included in `timeS`.
  */
 
 import { STEP_MS, loudness } from './level.js';
 import { PlayoutRing } from './ring.js';
 import { Resampler } from './resampler.js';
 
-/** The most frames one call is asked for. */
+/** Maximum number of samples in one call of `process`. */
 const QUANTUM = 128;
 
 /**
- * From the page.
+ * A message from the page.
+ *
  * @typedef {{ kind: 'play' } & import('./ring.js').Frame
  *   | { kind: 'flush', epoch: number }
  *   | { kind: 'close' }} Order
  */
 
 /**
- * To the page, every 20 ms: `Float64Array.of(timeS, epoch, turn, samples, sounding, level,
- * underruns)`. `processorOptions`: `{rateHz}` of the frames.
+ * The processor of the loudspeaker.
+ *
+ * - messages to the page, every 20 ms: `Float64Array.of(timeS, epoch, turn, samples, sounding,
+ *   level, underruns)`
+ * - messages from the page: `Order`
+ * - `processorOptions`: `{rateHz}`, the sample rate of the frames
  */
 export class Playback extends AudioWorkletProcessor {
   #ring;
@@ -29,7 +34,7 @@ export class Playback extends AudioWorkletProcessor {
   #pulled;
   #open = true;
   #status = new Float64Array(7);
-  /** Of the status under way: frames, and the sum of their squares. */
+  /** Samples since the last report, and the sum of their squares. */
   #frames = 0;
   #energy = 0;
 
@@ -42,10 +47,12 @@ export class Playback extends AudioWorkletProcessor {
     this.#ring = new PlayoutRing(rateHz);
     this.#resampler = new Resampler(rateHz, sampleRate, most);
     this.#pulled = new Float32Array(most);
-    this.port.onmessage = ({ data }) => this.#obey(data);
+    this.port.onmessage = ({ data }) => this.#handle(data);
   }
 
   /**
+   * Fill one quantum of sound.
+   *
    * @override
    * @param {Float32Array[][]} _inputs
    * @param {Float32Array[][]} outputs
@@ -60,7 +67,7 @@ export class Playback extends AudioWorkletProcessor {
     return this.#open;
   }
 
-  /** @param {Float32Array} played */
+  /** Measure the loudness, and post a report every 20 ms. @param {Float32Array} played */
   #measure(played) {
     for (let i = 0; i < played.length; i++) this.#energy += (played[i] ?? 0) ** 2;
     this.#frames += played.length;
@@ -78,8 +85,8 @@ export class Playback extends AudioWorkletProcessor {
     this.#frames = this.#energy = 0;
   }
 
-  /** @param {Order} order */
-  #obey(order) {
+  /** Handle a message of the page. @param {Order} order */
+  #handle(order) {
     if (order.kind === 'play') this.#ring.play(order);
     else if (order.kind === 'flush') this.#ring.flush(order.epoch);
     else this.#open = false;

@@ -1,23 +1,24 @@
 /**
- * How much sound must wait before a turn begins or goes on.
+ * The amount of sound that must wait before a turn begins, or continues after a gap.
  *
- * It follows what happens, not what might: doubled by each gap inside a turn, a quarter less with
- * each turn that had none. After the worst it takes eight good turns to come back.
+ * It adapts to the gaps that were heard: each gap inside a turn doubles it, and each turn without a
+ * gap reduces it by a quarter. After the maximum, eight turns without a gap lead back to the
+ * minimum.
  */
 
-/** Two voice frames of jitter: on a good network a turn begins at once. Milliseconds. */
+/** Minimum, in ms: the jitter of two voice frames. On a good network a turn begins at once. */
 const LEAST_MS = 40;
 
-/** Three doublings. A network that needs more is not one to wait for at each turn's beginning. */
+/** Maximum, in ms: three doublings. More would delay the beginning of every turn too much. */
 const MOST_MS = 320;
 
-/** An adaptive prebuffer. Pure: it is told of turns and gaps. */
+/** An adaptive prebuffer. Pure. */
 export class Prebuffer {
   #leastMs;
   #mostMs;
   #ranDry = false;
 
-  /** What has to wait now, in milliseconds. */
+  /** The amount of sound that must wait now, in milliseconds. */
   ms;
 
   /**
@@ -30,13 +31,13 @@ export class Prebuffer {
     this.#mostMs = mostMs;
   }
 
-  /** A gap was heard inside a turn. */
+  /** Record that a gap was heard inside a turn. */
   runDry() {
     this.ms = Math.min(this.#mostMs, 2 * this.ms);
     this.#ranDry = true;
   }
 
-  /** A turn begins; the one before it had its chance to run dry. */
+  /** Record that a turn begins, and whether the one before it had no gap. */
   newTurn() {
     if (!this.#ranDry) this.ms = Math.max(this.#leastMs, 0.75 * this.ms);
     this.#ranDry = false;

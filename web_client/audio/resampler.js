@@ -1,34 +1,43 @@
 /**
- * Samples of one rate from samples of another, as they come.
+ * A streaming converter between sample rates: a polyphase FIR filter with a Kaiser-windowed sinc.
  *
- * Between rates that are L : M in lowest terms, output n lies at n * M / L input samples. Its value
- * is the input through a low-pass, a sinc under a Kaiser window, read at that place. Only L places
- * between two input samples occur, so the filter is a table of L rows of taps.
+ * For an output and an input rate with the ratio L : M in lowest terms, output n is at the position
+ * t = n * M / L, in input samples. Its value is the low-pass filtered input at that position:
  *
- * The low-pass keeps out what the lower rate cannot carry: without it a hiss of 10 kHz becomes a
- * tone of 6 kHz at 16 kHz. With 64 samples of the lower rate under the window and a stop band that
- * begins just at its Nyquist frequency, the pass band ends at 0.83 of it: 6.7 kHz of 16 kHz sound,
- * 10 kHz of 24 kHz sound. Delay: half the window, 2 ms and 1.3 ms.
+ *     y[n] = sum over k of x[k] * h(t - k),   h(t) = sinc(2 * fc * t) * w(2 * t / taps)
+ *     w(u) = I0(beta * sqrt(1 - u^2)) / I0(beta)          (Kaiser's window)
+ *
+ *     L     #up                  fc     the cutoff, in cycles per input sample
+ *     M     #down                taps   the length of the window, in input samples
+ *     beta  BETA                 I0     `bessel`; the constant I0(beta) is left to normalization
+ *
+ * Only L fractions of t occur, so that h is a table of L rows of taps. Each row is normalized to
+ * the sum 1.
+ *
+ * The low-pass removes what the lower rate cannot represent: without it a hiss of 10 kHz would
+ * become a tone of 6 kHz at 16 kHz. The window has 64 samples of the lower rate, and the stop band
+ * begins at the Nyquist frequency of that rate. The pass band then ends at 0.83 of it: 6.7 kHz for
+ * 16 kHz sound, 10 kHz for 24 kHz sound. The delay is half the window, 2 ms and 1.3 ms.
  */
 
-/** Samples of the lower rate on either side of the middle of the window. */
+/** Half the length of the window, in samples of the lower rate. */
 const HALF_WINDOW = 32;
 
-/** What is left in the stop band. */
+/** Attenuation of the stop band, in dB. */
 const STOP_DB = 84;
 
-/** Kaiser's shape for that stop band. */
+/** Shape of Kaiser's window for that attenuation. */
 const BETA = 0.1102 * (STOP_DB - 8.7);
 
-/** Width of the transition, in parts of the lower rate: Kaiser's estimate for this many taps. */
+/** Width of the transition band, in parts of the lower rate: Kaiser's estimate for these taps. */
 const TRANSITION = (STOP_DB - 8) / (2.285 * 2 * Math.PI * 2 * HALF_WINDOW);
 
-/** The middle of the transition, which ends at half the lower rate. */
+/** Middle of the transition band, which ends at half the lower rate. */
 const CUTOFF = 0.5 - TRANSITION / 2;
 
-/** A streaming converter of rates. After the constructor it allocates nothing. */
+/** A streaming converter of sample rates. It allocates nothing after its construction. */
 export class Resampler {
-  /** By how much sound comes out later than it went in, in seconds. */
+  /** The delay of the filter, in seconds. */
   delayS;
 
   #up;
@@ -37,14 +46,17 @@ export class Resampler {
   #table;
   /** The last `taps` samples of earlier calls, then those of this one. */
   #line;
-  /** The next output lies `#phase / #up` after input `#at` of the next call, -1 at least. */
+  /**
+   * The next output is at `#at + #phase / #up` input samples of the next call. `#at` is at least
+   * -1.
+   */
   #at = 0;
   #phase = 0;
 
   /**
-   * @param {number} fromHz whole
-   * @param {number} toHz whole; the same rate passes sound through untouched
-   * @param {number} mostInputs the most samples that one call is given
+   * @param {number} fromHz  the input rate, a whole number
+   * @param {number} toHz  the output rate, a whole number; with equal rates sound is not changed
+   * @param {number} mostInputs  the maximum number of samples in one call
    */
   constructor(fromHz, toHz, mostInputs) {
     const common = greatestCommonDivisor(fromHz, toHz);
@@ -59,7 +71,8 @@ export class Resampler {
   }
 
   /**
-   * How many samples `resample` must be given now for this many to come out.
+   * Return the number of samples that `resample` needs now to write `outputs` samples.
+   *
    * @param {number} outputs
    */
   needs(outputs) {
@@ -68,11 +81,12 @@ export class Resampler {
   }
 
   /**
-   * Takes the first `count` samples of `input` and writes what they complete to `output`, which
-   * must have room for it. Returns how many samples it wrote.
+   * Convert samples.
+   *
    * @param {Float32Array} input
-   * @param {number} count
-   * @param {Float32Array} output
+   * @param {number} count  the number of samples of `input` to use
+   * @param {Float32Array} output  the array to write to, which must be long enough
+   * @returns the number of samples that were written
    */
   resample(input, count, output) {
     const line = this.#line;
@@ -90,6 +104,7 @@ export class Resampler {
     return written;
   }
 
+  /** Return the next output sample. */
   #output() {
     const table = this.#table;
     const line = this.#line;
@@ -105,10 +120,12 @@ export class Resampler {
 }
 
 /**
- * `rows` times `taps` values, the oldest sample's first; each row lets a constant through as it is.
+ * Return the table of the filter: `rows` times `taps` values, the oldest sample's first. The sum of
+ * each row is 1, so that a constant is not changed.
+ *
  * @param {number} rows
  * @param {number} taps
- * @param {number} cutoff in cycles per input sample
+ * @param {number} cutoff  in cycles per input sample
  */
 function lowPass(rows, taps, cutoff) {
   const table = new Float32Array(rows * taps);
@@ -124,18 +141,19 @@ function lowPass(rows, taps, cutoff) {
   return table;
 }
 
-/** @param {number} x */
+/** Return sin(pi * x) / (pi * x). @param {number} x */
 function sinc(x) {
   return x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x);
 }
 
-/** @param {number} x from -1 to 1 */
+/** Return Kaiser's window without its constant factor. @param {number} x  -1 to 1 */
 function kaiser(x) {
   return bessel(BETA * Math.sqrt(Math.max(0, 1 - x * x)));
 }
 
 /**
- * The modified Bessel function of the first kind and order 0, by its power series.
+ * Return the modified Bessel function of the first kind and order 0, by its power series.
+ *
  * @param {number} x
  */
 function bessel(x) {
@@ -149,6 +167,8 @@ function bessel(x) {
 }
 
 /**
+ * Return the greatest common divisor, by Euclid's algorithm.
+ *
  * @param {number} a
  * @param {number} b
  * @returns {number}

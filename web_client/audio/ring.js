@@ -1,30 +1,34 @@
 /**
- * What waits to be heard: a ring of samples, pulled at the pace of the loudspeaker.
+ * The playout buffer: a ring of samples that is read at the pace of the loudspeaker.
  *
- * An answer comes faster than it is spoken, so seconds of it wait here. The ring gives them out,
- * forgets them at once at a flush, and knows how much of which turn has gone out.
+ * An answer is received faster than it is spoken, so that seconds of it wait here. The ring
+ * discards them at once when it is flushed, and knows how much of which turn has been read.
  *
- * The samples lie in stretches: runs of one turn without a hole. A frame that goes on where the
- * newest stretch ends becomes part of it; another turn, or a `start` that jumped, begins another.
+ * The samples are in stretches: runs of one turn without a hole. A frame that continues the newest
+ * stretch is appended to it. A frame of another turn, or with a `start` that has jumped, begins a
+ * new stretch.
  *
- * Sound that stops or starts between two samples is a click. One rule keeps all of them away, at a
- * gap, a hole, a flush or an end: the level falls to 0 over the last 4 ms of what is there, and
- * rises again when more comes. Only a turn's very beginning is at full level from its first sample.
- * A flush cuts the ring down to what the fall needs.
+ * Sound that stops or starts abruptly is heard as a click. One rule prevents it, at a gap, a hole,
+ * a flush or an end: the level falls to 0 over the last 4 ms of the available sound, and rises
+ * again when more is received. Only the beginning of a turn is at full level from its first sample.
+ * A flush discards all samples except those that the fall needs.
  */
 
 import { Prebuffer } from './prebuffer.js';
 
-/** The server sends 5 s and a frame ahead; the rest is for what was under way. */
+/** Capacity, in seconds. The server sends 5 s and a frame ahead; the rest allows for delays. */
 const CAPACITY_S = 8;
 
-/** With 1.3 ms in the resampler behind it, sound is gone within 6 ms of the flush's quantum. */
+/**
+ * Duration of a fade. With 1.3 ms in the resampler behind it, sound ends within 6 ms after the
+ * quantum of a flush.
+ */
 const FADE_MS = 4;
 
-/** Stretches that may wait at once; more are of no use and are dropped. */
+/** Maximum number of stretches that wait. More have no use and are dropped. */
 const MOST_STRETCHES = 64;
 
-/** No turn has this number. */
+/** A number that no turn and no sample has. */
 const NONE = -1;
 
 /**
@@ -33,7 +37,9 @@ const NONE = -1;
  */
 
 /**
- * Whether `epoch` is older than `than`. They are counted modulo 65,536: half of them are older.
+ * Return whether `epoch` is older than `than`. Epochs are counted modulo 65,536: half of them are
+ * older.
+ *
  * @param {number} epoch
  * @param {number} than
  */
@@ -41,19 +47,19 @@ export function isOlder(epoch, than) {
   return ((epoch - than) & 0xffff) >= 0x8000;
 }
 
-/** The ring. After the constructor it allocates nothing. Belongs to one thread. */
+/** A playout ring. It allocates nothing after its construction, and belongs to one thread. */
 export class PlayoutRing {
-  /** Of the sample that went out last. */
+  /** Epoch of the sample that was read last. */
   epoch = 0;
-  /** Of the sample that went out last; 0: none has. */
+  /** Turn of the sample that was read last; 0: none was read. */
   turn = 0;
-  /** Samples of `turn` up to and with the one that went out last. */
+  /** Samples of `turn` that were read. */
   samples = 0;
-  /** Whether the newest sample that went out was of a turn, and no silence. */
+  /** Whether the last sample that was read belongs to a turn, and is not silence. */
   sounding = false;
-  /** Gaps heard inside a turn. */
+  /** Number of gaps inside turns. */
   underruns = 0;
-  /** Samples refused for want of room. */
+  /** Number of samples that were dropped because the ring was full. */
   dropped = 0;
 
   #rateHz;
@@ -61,30 +67,30 @@ export class PlayoutRing {
   #ring;
   #shape;
 
-  // Of the stretches, the oldest first, in a ring too; `begin` counts like #read and #written.
+  // The stretches, the oldest first, are in a ring, too. #begins counts like #read and #written.
   #turns = new Float64Array(MOST_STRETCHES);
   #starts = new Float64Array(MOST_STRETCHES);
   #begins = new Float64Array(MOST_STRETCHES);
   #first = 0;
   #stretches = 0;
 
-  // Samples ever taken and given out; places in the ring are modulo its length.
+  // Samples that were ever written and read. Indices of the ring are modulo its length.
   #written = 0;
   #read = 0;
 
-  /** @type {number | null} of frames that may sound; before the first one: null */
+  /** The epoch that may be played; null before the first frame. @type {number | null} */
   #current = null;
-  /** Of the full level, from 0 to #shape.length - 1. */
+  /** Index of the current gain in #shape, which may be a fraction. */
   #level = 0;
-  /** Where the remains of a flush end. */
+  /** End of the samples that a flush has left. */
   #cut = NONE;
-  /** The turn after which silence began for want of samples. */
+  /** The turn after which silence began because there were no samples. */
   #dry = NONE;
-  /** Samples of silence that went out while a turn had to wait. */
+  /** Samples of silence that were read while a turn had to wait. */
   #held = 0;
 
   /**
-   * @param {number} rateHz of the samples
+   * @param {number} rateHz  the sample rate
    * @param {Prebuffer} prebuffer
    */
   constructor(rateHz, prebuffer = new Prebuffer()) {
@@ -94,14 +100,15 @@ export class PlayoutRing {
     this.#shape = rise(Math.round((FADE_MS / 1000) * rateHz));
   }
 
-  /** Samples that wait. */
+  /** Number of samples that wait. */
   get pending() {
     return this.#written - this.#read;
   }
 
   /**
-   * Takes a frame; not one of an older epoch. One of a newer epoch flushes by itself. What finds no
-   * room is dropped: what was said earlier is not lost for what was said later.
+   * Append a frame. A frame of an older epoch is dropped; one of a newer epoch flushes the ring. If
+   * the ring is full the new samples are dropped, so that earlier speech is not lost.
+   *
    * @param {Frame} frame
    */
   play({ epoch, turn, start, samples }) {
@@ -115,9 +122,10 @@ export class PlayoutRing {
   }
 
   /**
-   * Forgets what waits, but for the few milliseconds in which the sound falls silent. Frames of
-   * epochs older than this one are not taken any more.
-   * @param {number} epoch
+   * Discard the samples that wait, except those of the fade. Frames of older epochs are dropped
+   * from now on.
+   *
+   * @param {number} epoch  the new epoch
    */
   flush(epoch) {
     this.#current = epoch;
@@ -131,8 +139,9 @@ export class PlayoutRing {
   }
 
   /**
-   * Writes the next `count` samples to `into`, silence where there is nothing to hear.
-   * @param {Float32Array} into values from -1 to 1
+   * Read the next `count` samples, and silence where there are none.
+   *
+   * @param {Float32Array} into  the array to fill, with values from -1 to 1
    * @param {number} count
    */
   pull(into, count) {
@@ -146,7 +155,7 @@ export class PlayoutRing {
     this.sounding = false;
   }
 
-  /** Whether what waits has to wait for these samples, too. @param {number} count */
+  /** Return whether the sound has to wait for `count` more samples. @param {number} count */
   #holds(count) {
     if (this.sounding) return false;
     if (this.#turns[this.#first] === this.#dry) {
@@ -161,10 +170,12 @@ export class PlayoutRing {
   }
 
   /**
-   * Gives out the oldest stretch, as far as it goes. Returns how far `into` is filled.
+   * Read from the oldest stretch.
+   *
    * @param {Float32Array} into
-   * @param {number} from
-   * @param {number} to
+   * @param {number} from  the first index to fill
+   * @param {number} to  the end of the indices to fill
+   * @returns the end of the indices that were filled
    */
   #sound(into, from, to) {
     const size = this.#ring.length;
@@ -185,7 +196,7 @@ export class PlayoutRing {
     return i;
   }
 
-  /** The oldest stretch is about to sound. @param {number} full */
+  /** Begin to read the oldest stretch. @param {number} full  the index of the full level */
   #enter(full) {
     const turn = this.#turns[this.#first] ?? 0;
     if (turn !== this.turn) this.#prebuffer.newTurn();
@@ -197,7 +208,7 @@ export class PlayoutRing {
     this.#held = 0;
   }
 
-  /** The oldest stretch has sounded. */
+  /** Remove the oldest stretch after it was read. */
   #leave() {
     this.#first = (this.#first + 1) % MOST_STRETCHES;
     this.#stretches--;
@@ -206,14 +217,15 @@ export class PlayoutRing {
     this.sounding = false;
   }
 
-  /** Where the oldest stretch ends. */
+  /** Return where the oldest stretch ends. */
   #end() {
     if (this.#stretches === 1) return this.#written;
     return this.#begins[(this.#first + 1) % MOST_STRETCHES] ?? 0;
   }
 
   /**
-   * Whether a frame goes on where the newest stretch ends.
+   * Return whether a frame continues the newest stretch.
+   *
    * @param {number} turn
    * @param {number} start
    */
@@ -225,7 +237,8 @@ export class PlayoutRing {
   }
 
   /**
-   * Begins a stretch; false when there are too many.
+   * Begin a stretch, and return false if there are too many.
+   *
    * @param {number} turn
    * @param {number} start
    */
@@ -240,7 +253,8 @@ export class PlayoutRing {
 }
 
 /**
- * Gains from 0 to 1: half a period of a raised cosine in `steps` steps.
+ * Return gains from 0 to 1: half a period of a raised cosine in `steps` steps.
+ *
  * @param {number} steps
  */
 function rise(steps) {

@@ -1,14 +1,17 @@
 /**
- * Why there is no sound, in words for the user.
+ * Errors of devices, with messages for the user.
  *
- * Browsers tell it by a `DOMException` whose name is specified and whose text is not. The name is
- * kept; message and hint are ours.
+ * Browsers report them by a `DOMException` whose name is specified and whose text is not. The name
+ * is kept; message and hint are our own.
  */
 
-/** The name of a failure that is the network's, not the device's. */
+/** Name of an error of the network, rather than of a device. */
 export const UNREACHED = 'NetworkError';
 
-/** `name` as the browser calls it, `message`: what happened, `hint`: what to do now. */
+/**
+ * An error of a device. `name` is that of the browser's error, `message` says what happened, `hint`
+ * what to do now.
+ */
 export class SoundError extends Error {
   /**
    * @param {string} name
@@ -23,7 +26,11 @@ export class SoundError extends Error {
   }
 }
 
-/** What `getUserMedia` throws: message and hint. @type {Record<string, [string, string]>} */
+/**
+ * Message and hint by the name of an error of `getUserMedia`.
+ *
+ * @type {Record<string, [string, string]>}
+ */
 const REFUSALS = {
   NotAllowedError: [
     'The microphone is not allowed for this page.',
@@ -45,9 +52,7 @@ const REFUSALS = {
   AbortError: ['The microphone did not start.', 'Connect it again, or choose another.'],
 };
 
-/**
- * @param {unknown} error of `getUserMedia`
- */
+/** Return the error for a microphone. @param {unknown} error  thrown by `getUserMedia` */
 export function microphoneError(error) {
   const name = error instanceof Error ? error.name : 'UnknownError';
   const [message, hint] = REFUSALS[name] ?? [
@@ -57,7 +62,7 @@ export function microphoneError(error) {
   return new SoundError(name, message, hint, { cause: error });
 }
 
-/** For a page that has no `navigator.mediaDevices`. */
+/** Return the error for a page without `navigator.mediaDevices`. */
 export function insecurePage() {
   return new SoundError(
     'SecurityError',
@@ -67,12 +72,14 @@ export function insecurePage() {
 }
 
 /**
- * @param {unknown} error of `AudioContext` or its worklets
+ * Return the error for the sound system of the browser.
+ *
+ * @param {unknown} error  thrown by `AudioContext` or its worklets
  */
 export function soundSystemError(error) {
   const name = error instanceof Error ? error.name : 'UnknownError';
   if (name === 'AbortError') {
-    // A worklet could not be fetched. It comes from where the page's modules came from.
+    // A worklet could not be fetched from the server that the page's modules came from.
     const [message, hint] = ['The server cannot be reached.', 'Check the network and try again.'];
     return new SoundError(UNREACHED, message, hint, { cause: error });
   }
@@ -84,9 +91,7 @@ export function soundSystemError(error) {
   );
 }
 
-/**
- * @param {unknown} error of `setSinkId`
- */
+/** Return the error for a loudspeaker. @param {unknown} error  thrown by `setSinkId` */
 export function loudspeakerError(error) {
   return new SoundError(
     error instanceof Error ? error.name : 'UnknownError',

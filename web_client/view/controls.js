@@ -1,11 +1,11 @@
 /**
- * The lower edge: what goes on, in words; the buttons of this moment; a line to type in.
+ * The controls at the lower edge: the state in words, the buttons, and a field to type in.
  *
- * Buttons that mean nothing now are not there. When the one with the focus goes, the focus goes to
- * the main one, so that a keyboard never falls off the page.
+ * Buttons that have no meaning in the current state are hidden. When the button with the focus is
+ * hidden, the focus moves to the main button, so that keyboard users do not lose their place.
  */
 
-import { make, setText } from './make.js';
+import { element, setText } from './element.js';
 import { PushToTalk } from './push-to-talk.js';
 import { isAtRest, isLive, mainStep, seconds, stateInWords } from './wording.js';
 
@@ -14,28 +14,33 @@ import { isAtRest, isLive, mainStep, seconds, stateInWords } from './wording.js'
 /** @typedef {import('../voice-client.js').State} State */
 
 /**
+ * What the controls show.
+ *
  * @typedef {{ state: State, muted: boolean, pushToTalk: boolean, talking: boolean,
- *   typing: boolean, responseMs: number | null, trouble: Trouble | null }} Moment
+ *   typing: boolean, responseMs: number | null, trouble: Trouble | null }} ControlsState
  */
 
 /**
+ * The callbacks of the controls.
+ *
  * @typedef {{ act: (act: Act) => void, mute: (muted: boolean) => void, interrupt: () => void,
- *   end: () => void, talk: (talking: boolean) => void, say: (text: string) => void }} Wishes
+ *   end: () => void, talk: (talking: boolean) => void, say: (text: string) => void }} Actions
  */
 
-/** The longest typed turn that a server takes. */
+/** Maximum length of a typed turn, in characters; the server's limit. */
 const SAID_CHARACTERS = 2000;
 
+/** The state, the buttons and the text field. */
 export class Controls {
-  #state = make('p', { class: 'state', role: 'status', 'aria-live': 'polite' });
-  #latency = make('p', { class: 'latency' });
-  #trouble = make('p', { class: 'trouble', role: 'alert' });
+  #state = element('p', { class: 'state', role: 'status', 'aria-live': 'polite' });
+  #latency = element('p', { class: 'latency' });
+  #trouble = element('p', { class: 'trouble', role: 'alert' });
   #main = button('main', '');
   #mute = button('mute', 'Mute');
   #hold = button('hold', 'Hold to talk');
   #interrupt = button('interrupt', 'Interrupt');
   #end = button('end', 'End');
-  #input = make('input', {
+  #input = element('input', {
     type: 'text',
     'aria-label': 'Type a message',
     placeholder: 'Or type',
@@ -43,32 +48,33 @@ export class Controls {
     autocomplete: 'off',
     enterkeyhint: 'send',
   });
-  #form = make('form', { class: 'say' }, this.#input, make('button', { class: 'send' }, 'Send'));
-  #wishes;
+  #send = element('button', { class: 'send' }, 'Send');
+  #form = element('form', { class: 'say' }, this.#input, this.#send);
+  #actions;
   /** @type {Act | null} */
   #act = null;
   #muted = false;
   #live = false;
-  /** The focus is at the last button for want of a better one. */
+  /** Whether the focus was moved to the end button because no other was shown. */
   #focusWaits = false;
 
-  /** @param {Wishes} wishes */
-  constructor(wishes) {
-    this.#wishes = wishes;
-    this.pushToTalk = new PushToTalk(this.#hold, wishes.talk);
+  /** @param {Actions} actions */
+  constructor(actions) {
+    this.#actions = actions;
+    this.pushToTalk = new PushToTalk(this.#hold, actions.talk);
     this.#hold.title = 'The space bar does the same';
     this.#interrupt.title = 'Escape does the same';
-    this.#main.addEventListener('click', () => this.#act && wishes.act(this.#act));
-    this.#mute.addEventListener('click', () => wishes.mute(!this.#muted));
-    this.#interrupt.addEventListener('click', () => wishes.interrupt());
-    this.#end.addEventListener('click', () => wishes.end());
+    this.#main.addEventListener('click', () => this.#act && actions.act(this.#act));
+    this.#mute.addEventListener('click', () => actions.mute(!this.#muted));
+    this.#interrupt.addEventListener('click', () => actions.interrupt());
+    this.#end.addEventListener('click', () => actions.end());
     this.#form.addEventListener('submit', (event) => this.#submit(event));
-    this.node = make(
+    this.node = element(
       'div',
       { class: 'controls' },
-      make('div', { class: 'now' }, this.#state, this.#latency),
+      element('div', { class: 'now' }, this.#state, this.#latency),
       this.#trouble,
-      make(
+      element(
         'div',
         { class: 'row' },
         this.#main,
@@ -81,34 +87,35 @@ export class Controls {
     );
   }
 
-  /** @param {Moment} moment */
-  show(moment) {
+  /** Show the current state. @param {ControlsState} current */
+  show(current) {
     const root = /** @type {Document | ShadowRoot} */ (this.node.getRootNode());
     const focused = root.activeElement;
-    this.#say(moment);
-    this.#offer(moment);
+    this.#showTexts(current);
+    this.#showButtons(current);
     const fell = focused && this.node.contains(focused) && !focused.checkVisibility();
-    // Left there, the next key would end what it has just begun.
+    // If the focus stayed on the end button, the next key would end the conversation.
     const waited = this.#focusWaits && focused === this.#end && this.#live;
     if (fell || waited) this.#keepFocus();
   }
 
-  /** @param {Moment} moment */
-  #say(moment) {
-    const { state, responseMs, trouble } = moment;
-    setText(this.#state, stateInWords(state, moment));
+  /** Update the texts. @param {ControlsState} current */
+  #showTexts(current) {
+    const { state, responseMs, trouble } = current;
+    setText(this.#state, stateInWords(state, current));
     setText(this.#latency, responseMs === null ? '' : `answered after ${seconds(responseMs)}`);
     setText(this.#trouble, trouble?.text ?? '');
   }
 
-  /** @param {Moment} moment */
-  #offer({ state, muted, pushToTalk, typing, trouble }) {
+  /** Update the buttons. @param {ControlsState} current */
+  #showButtons({ state, muted, pushToTalk, typing, trouble }) {
     const step = mainStep(state, trouble);
     this.#live = isLive(state);
     this.#muted = muted;
     this.#act = step?.act ?? null;
     if (step) setText(this.#main, step.label);
-    this.#main.hidden = !step && state !== 'connecting'; // until then it keeps the focus
+    // While connecting the main button does nothing, but keeps the focus.
+    this.#main.hidden = !step && state !== 'connecting';
     this.#main.setAttribute('aria-disabled', String(!step));
     this.#mute.hidden = !this.#live || pushToTalk;
     this.#mute.setAttribute('aria-pressed', String(muted));
@@ -121,26 +128,29 @@ export class Controls {
     this.#form.hidden = !typing || !(this.#live || state === 'reconnecting');
   }
 
+  /** Move the focus to the first button that is shown. */
   #keepFocus() {
     const next = [this.#main, this.#hold, this.#mute, this.#end].find(({ hidden }) => !hidden);
     next?.focus();
     this.#focusWaits = next === this.#end;
   }
 
-  /** @param {SubmitEvent} event */
+  /** Send the typed text. @param {SubmitEvent} event */
   #submit(event) {
     event.preventDefault();
     const text = this.#input.value.trim();
     if (!text || !this.#live) return;
-    this.#wishes.say(text);
+    this.#actions.say(text);
     this.#input.value = '';
   }
 }
 
 /**
- * @param {string} name  for its looks
+ * Create a button.
+ *
+ * @param {string} name  its CSS class
  * @param {string} text
  */
 function button(name, text) {
-  return make('button', { type: 'button', class: name }, text);
+  return element('button', { type: 'button', class: name }, text);
 }

@@ -1,32 +1,33 @@
 /**
- * Holding a button, or the space bar, to talk.
+ * Push-to-talk: holding a button, or the space bar, to talk.
  *
- * The space bar belongs to the page: it talks only while no field and no other button has the
- * focus. Whatever can end a hold ends it (a lost window, a cancelled touch), since a microphone
- * that stays open by mistake is the one failure nobody forgives. Assistive technology cannot hold:
- * its click switches talking on, and the next one off.
+ * The space bar belongs to the page: it has this effect only while no field and no other button has
+ * the focus. Every event that may end a hold ends it, such as a window that loses the focus or a
+ * touch that is cancelled, because a microphone must never stay open by mistake. Assistive
+ * technology cannot hold a button: its click switches talking on, and the next click off.
  */
 
-/** Elements that do something of their own with the space bar. */
+/** Elements that use the space bar themselves. */
 const OWN_SPACE =
   'a[href], button, input, select, summary, textarea, audio, video, iframe, [role]:not([role=log])';
 
 /**
- * Whether the space bar, pressed in `target`, is that element's own.
+ * Return whether the element in which the space bar was pressed uses it itself.
  *
- * @param {EventTarget | undefined} target  the innermost, across shadow roots
- * @param {Element} button  the one that is held
+ * @param {EventTarget | undefined} target  the innermost target, across shadow roots
+ * @param {Element} button  the push-to-talk button
  */
 export function ownsSpace(target, button) {
   if (target === button || !(target instanceof HTMLElement)) return false;
   return target.isContentEditable || target.matches(OWN_SPACE);
 }
 
-/** @param {KeyboardEvent} event  whether it is somebody else's */
+/** Return whether an event was handled elsewhere or is a shortcut. @param {KeyboardEvent} event */
 function isTaken(event) {
   return event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey;
 }
 
+/** The push-to-talk button and its keys. */
 export class PushToTalk {
   #button;
   #onTalking;
@@ -36,7 +37,7 @@ export class PushToTalk {
 
   /**
    * @param {HTMLButtonElement} button
-   * @param {(talking: boolean) => void} onTalking
+   * @param {(talking: boolean) => void} onTalking  called when talking begins and ends
    */
   constructor(button, onTalking) {
     this.#button = button;
@@ -55,13 +56,13 @@ export class PushToTalk {
     });
   }
 
-  /** @param {boolean} enabled  whether it is offered now */
+  /** Set whether push-to-talk is available now. @param {boolean} enabled */
   set enabled(enabled) {
     this.#enabled = enabled;
     if (!enabled) this.#set(false);
   }
 
-  /** Listens to the keys of the page. */
+  /** Start to listen to the keys of the page. */
   listen() {
     this.#listening = new AbortController();
     const { signal } = this.#listening;
@@ -71,15 +72,17 @@ export class PushToTalk {
     document.addEventListener('visibilitychange', () => this.#set(false), { signal });
   }
 
-  /** Lets go of the keys, and of the talk. */
+  /** Stop listening to the keys, and stop talking. */
   leave() {
     this.#listening.abort();
     this.#set(false);
   }
 
   /**
+   * Handle a key of the page.
+   *
    * @param {KeyboardEvent} event
-   * @param {boolean} down
+   * @param {boolean} down  whether it was pressed rather than released
    */
   #key(event, down) {
     const target = event.composedPath()[0];
@@ -87,11 +90,11 @@ export class PushToTalk {
     if (!held || !this.#enabled) return;
     if (!down) this.#set(false);
     if (ownsSpace(target, this.#button) || isTaken(event)) return;
-    event.preventDefault(); // or the page scrolls, and the button is clicked as well
+    event.preventDefault(); // otherwise the page scrolls, and the button is clicked as well
     if (down && !event.repeat) this.#set(true);
   }
 
-  /** @param {boolean} talking */
+  /** Begin or end talking. @param {boolean} talking */
   #set(talking) {
     const now = talking && this.#enabled;
     if (now === this.#talking) return;

@@ -1,29 +1,30 @@
-/** Which microphone, which loudspeaker, and whether one holds a button to talk. */
+/** The sound settings: microphone, loudspeaker and push-to-talk. */
 
 import { devices } from '../audio/devices.js';
-import { make } from './make.js';
+import { element } from './element.js';
 
 /** @typedef {import('../audio/devices.js').Device} Device */
 
+/** The form of the sound settings. */
 export class SoundChoice {
-  #input = make('select', { id: 'input' });
-  #output = make('select', { id: 'output' });
-  #hold = make('input', { type: 'checkbox', id: 'hold-to-talk' });
+  #input = element('select', { id: 'input' });
+  #output = element('select', { id: 'output' });
+  #hold = element('input', { type: 'checkbox', id: 'hold-to-talk' });
 
   /**
    * @param {{ onDevices: (chosen: { input: string, output: string }) => void,
-   *   onPushToTalk: (on: boolean) => void }} wishes
+   *   onPushToTalk: (on: boolean) => void }} actions
    */
   constructor({ onDevices, onPushToTalk }) {
-    // Which loudspeaker sounds can be chosen where an AudioContext can be told so.
+    // The loudspeaker can be chosen only if an AudioContext can be told which one to use.
     const choosesOutput = 'setSinkId' in AudioContext.prototype;
-    this.node = make(
+    this.node = element(
       'fieldset',
       { class: 'sound', id: 'sound', hidden: true },
-      make('legend', { class: 'unseen' }, 'Sound'),
+      element('legend', { class: 'unseen' }, 'Sound'),
       labelled('Microphone', this.#input),
       ...(choosesOutput ? [labelled('Loudspeaker', this.#output)] : []),
-      make('label', { class: 'check' }, this.#hold, 'Push to talk'),
+      element('label', { class: 'check' }, this.#hold, 'Push to talk'),
     );
     for (const select of [this.#input, this.#output]) {
       fill(select, []);
@@ -34,8 +35,8 @@ export class SoundChoice {
     this.#hold.addEventListener('change', () => onPushToTalk(this.#hold.checked));
   }
 
-  /** Shows which devices there are now. Before the microphone is allowed, they have no names. */
-  async look() {
+  /** List the current devices. They have no names before the user has allowed the microphone. */
+  async refresh() {
     const { inputs, outputs } = await devices();
     fill(this.#input, inputs);
     fill(this.#output, outputs);
@@ -43,14 +44,18 @@ export class SoundChoice {
 }
 
 /**
+ * Return a selection with its label.
+ *
  * @param {string} name
  * @param {HTMLSelectElement} select
  */
 function labelled(name, select) {
-  return make('label', {}, make('span', {}, name), select);
+  return element('label', {}, element('span', {}, name), select);
 }
 
 /**
+ * Fill a selection with devices, and keep the choice if it is still there.
+ *
  * @param {HTMLSelectElement} select
  * @param {readonly Device[]} found
  */
@@ -58,8 +63,8 @@ function fill(select, found) {
   const chosen = select.value;
   const named = found.filter(({ deviceId, label }) => deviceId && deviceId !== 'default' && label);
   select.replaceChildren(
-    make('option', { value: '' }, 'Default'),
-    ...named.map(({ deviceId, label }) => make('option', { value: deviceId }, label)),
+    element('option', { value: '' }, 'Default'),
+    ...named.map(({ deviceId, label }) => element('option', { value: deviceId }, label)),
   );
   select.value = named.some(({ deviceId }) => deviceId === chosen) ? chosen : '';
 }

@@ -1,29 +1,31 @@
 /**
- * The transcript, set like a play: who speaks in the margin, the words beside it.
+ * The transcript, laid out like a play: the speaker in the margin, the words beside it.
  *
- * An answer is first planned (dim), then spoken (bright); what an interruption cut off is struck
- * through. A turn has its nodes for as long as the conversation is shown: they are told what
- * changed and never built again, so that a selection, a reader's place and hours of talk survive.
+ * An answer is first shown as planned (dim), then as spoken (bright); text that an interruption cut
+ * off is struck through. The nodes of a turn exist as long as the conversation is shown. They are
+ * updated and never built again, so that a selection and the scroll position are kept, and long
+ * conversations stay fast.
  *
- * It is a log that keeps silent for screen readers, though they can walk through it. Its words are
- * being spoken aloud: a second voice would talk over them, and the microphone would hear it.
+ * The transcript is a log that screen readers do not announce, though users can navigate it. Its
+ * words are spoken aloud already: a second voice would talk over them, and the microphone would
+ * record it.
  */
 
-import { make, setText } from './make.js';
+import { element, setText } from './element.js';
 import { seconds } from './wording.js';
 
 /** @typedef {import('../conversation.js').Turn} Turn */
 /** @typedef {Turn['tools'][number]} Tool */
 /** @typedef {{ kind: 'planned' | 'spoken' | 'lost', text: string }} Segment */
 
-/** How far from the end still counts as reading along. */
+/** Maximum distance from the end at which the transcript scrolls with new words. */
 const NEAR_PX = 32;
 
-/** A longer argument or result is cut. */
+/** Maximum length of the arguments or the result of a tool. Longer ones are cut. */
 const MOST_CHARACTERS = 600;
 
 /**
- * The words of a turn, and how each is set.
+ * Return the words of a turn, in segments that are displayed differently.
  *
  * @param {Turn} turn
  * @returns {Segment[]}
@@ -32,7 +34,8 @@ export function segments(turn) {
   /** @type {Segment[]} */
   let all;
   if (turn.interrupted && (turn.heard || turn.lost)) {
-    const lost = turn.lost.trimStart(); // or the line through it begins before the word
+    // The space before the words that were cut off is not struck through.
+    const lost = turn.lost.trimStart();
     const space = turn.lost.slice(0, turn.lost.length - lost.length);
     all = [
       { kind: 'spoken', text: turn.heard + space },
@@ -48,11 +51,11 @@ export function segments(turn) {
 }
 
 /**
- * JSON as one would write it in a margin: an object's members without its braces and quotes.
+ * Return JSON in a readable form: the members of an object without its braces and quotes.
  *
  * @param {string} json
  */
-export function plainly(json) {
+export function readableJson(json) {
   let value;
   try {
     value = JSON.parse(json);
@@ -67,16 +70,17 @@ export function plainly(json) {
   return shortened(members.join(', '));
 }
 
-/** @param {string} text */
+/** Return a text of at most `MOST_CHARACTERS`. @param {string} text */
 function shortened(text) {
   return text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}…` : text;
 }
 
+/** The transcript of a conversation. */
 export class Transcript {
   /** @type {Row[]} */
   #rows = [];
-  #newest = make('button', { type: 'button', class: 'newest', hidden: true }, 'Newest words');
-  #log = make('div', {
+  #newest = element('button', { type: 'button', class: 'newest', hidden: true }, 'Newest words');
+  #log = element('div', {
     class: 'log',
     role: 'log',
     'aria-live': 'off',
@@ -86,7 +90,7 @@ export class Transcript {
   #followed = true;
 
   constructor() {
-    this.node = make('div', { class: 'transcript' }, this.#log, this.#newest);
+    this.node = element('div', { class: 'transcript' }, this.#log, this.#newest);
     this.#log.addEventListener('scroll', () => this.#look(), { passive: true });
     this.#newest.addEventListener('click', () => {
       this.#followed = true;
@@ -96,13 +100,16 @@ export class Transcript {
     new ResizeObserver(() => this.#follow()).observe(this.#log);
   }
 
+  /** Whether there are neither turns nor notices. */
   get isEmpty() {
     return !this.#log.childElementCount;
   }
 
   /**
+   * Show turns. Only those that have changed are updated.
+   *
    * @param {readonly Turn[]} turns
-   * @param {string} voice  the name of the one who answers
+   * @param {string} voice  the name of the model's voice
    */
   show(turns, voice) {
     if (turns.length < this.#rows.length) this.#clear();
@@ -113,12 +120,13 @@ export class Transcript {
     this.#follow();
   }
 
-  /** @param {string} text  a sentence that is neither's */
+  /** Append a sentence that neither user nor model has said. @param {string} text */
   notice(text) {
-    this.#log.append(make('p', { class: 'notice' }, text));
+    this.#log.append(element('p', { class: 'notice' }, text));
     this.#follow();
   }
 
+  /** Append a row for a new turn. */
   #add() {
     const row = new Row();
     this.#rows.push(row);
@@ -126,73 +134,80 @@ export class Transcript {
     return row;
   }
 
+  /** Remove everything, for a new conversation. */
   #clear() {
     this.#rows = [];
     this.#log.replaceChildren();
     this.#followed = true;
   }
 
+  /** Check whether the user has scrolled away from the end. */
   #look() {
     const { scrollHeight, scrollTop, clientHeight } = this.#log;
     this.#followed = scrollHeight - scrollTop - clientHeight < NEAR_PX;
     this.#newest.hidden = this.#followed;
   }
 
+  /** Scroll to the end, unless the user has scrolled away. */
   #follow() {
     if (this.#followed) this.#log.scrollTop = this.#log.scrollHeight;
     this.#newest.hidden = this.#followed;
   }
 }
 
-/** One turn's nodes. */
+/** The nodes of one turn. */
 class Row {
   /** @type {Turn | null} */
   #turn = null;
   #voice = '';
-  #who = make('span', { class: 'who' });
-  #tools = make('div', { class: 'tools' });
-  #said = make('p', { class: 'said', dir: 'auto' });
-  #margin = make('span', { class: 'margin' });
+  #who = element('span', { class: 'who' });
+  #tools = element('div', { class: 'tools' });
+  #said = element('p', { class: 'said', dir: 'auto' });
+  #margin = element('span', { class: 'margin' });
 
   constructor() {
-    this.node = make(
+    this.node = element(
       'div',
       { class: 'turn' },
       this.#who,
-      make('div', { class: 'words' }, this.#tools, this.#said),
+      element('div', { class: 'words' }, this.#tools, this.#said),
       this.#margin,
     );
   }
 
   /**
+   * Show the turn, if it has changed.
+   *
    * @param {Turn} turn
-   * @param {string} voice
+   * @param {string} voice  the name of the model's voice
    */
   show(turn, voice) {
-    if (turn === this.#turn && voice === this.#voice) return; // a turn never changes: see Turn
+    // A turn that changes is replaced by a new object.
+    if (turn === this.#turn && voice === this.#voice) return;
     this.#turn = turn;
     this.#voice = voice;
     const words = segments(turn);
     this.node.hidden = !words.length && !turn.tools.length;
     this.node.dataset.who = turn.who;
     setText(this.#who, turn.who === 'user' ? 'You' : voice);
-    setText(this.#margin, turn.typed ? 'typed' : turn.responseMs === null ? '' : seconds(turn.responseMs));
+    const latency = turn.responseMs === null ? '' : seconds(turn.responseMs);
+    setText(this.#margin, turn.typed ? 'typed' : latency);
     this.#said.hidden = !words.length;
-    match(this.#said, words, segmentNode);
-    match(this.#tools, turn.tools, toolNode);
+    updateChildren(this.#said, words, segmentNode);
+    updateChildren(this.#tools, turn.tools, toolNode);
   }
 }
 
 /**
- * Gives `parent` one child for each item, and touches only the children that differ.
+ * Give `parent` one child for each item, and change only the children that differ.
  *
  * @template Item
  * @param {HTMLElement} parent
  * @param {readonly Item[]} items
- * @param {(item: Item, now: Element | undefined) => Element} node  the child for an item: `now`,
- *   which stands there, changed to fit, or another one
+ * @param {(item: Item, now: Element | undefined) => Element} node  returns the child for an item:
+ *   the current child `now` after updating it, or a new one
  */
-function match(parent, items, node) {
+function updateChildren(parent, items, node) {
   items.forEach((item, index) => {
     const now = parent.children[index];
     const next = node(item, now);
@@ -203,29 +218,34 @@ function match(parent, items, node) {
 }
 
 /**
+ * Return the node for a segment.
+ *
  * @param {Segment} segment
- * @param {Element | undefined} now
+ * @param {Element | undefined} now  the current node
  */
 function segmentNode({ kind, text }, now) {
   const tag = kind === 'lost' ? 's' : 'span';
-  const node = now?.localName === tag ? now : make(tag);
+  const node = now?.localName === tag ? now : element(tag);
   if (node.className !== kind) node.className = kind;
   if (kind !== 'lost') {
     setText(node, text);
   } else if (node.lastChild?.textContent !== text) {
-    node.replaceChildren(make('span', { class: 'unseen' }, ' (not heard:) '), text);
+    node.replaceChildren(element('span', { class: 'unseen' }, ' (not heard:) '), text);
   }
   return node;
 }
 
 /**
+ * Return the node for a tool call: name, arguments and result.
+ *
  * @param {Tool} tool
- * @param {Element | undefined} now
+ * @param {Element | undefined} now  the current node
  */
 function toolNode(tool, now) {
-  const node = now ?? make('p', { class: 'tool' }, make('b'), make('span'), make('span'));
-  const asked = tool.argumentsJson ? ` ${plainly(tool.argumentsJson)}` : '';
-  const answered = tool.resultJson ? plainly(tool.resultJson) : 'done';
+  const node =
+    now ?? element('p', { class: 'tool' }, element('b'), element('span'), element('span'));
+  const asked = tool.argumentsJson ? ` ${readableJson(tool.argumentsJson)}` : '';
+  const answered = tool.resultJson ? readableJson(tool.resultJson) : 'done';
   const texts = [tool.name, asked, tool.answered ? ` → ${answered}` : ' …'];
   [...node.children].forEach((child, index) => setText(child, texts[index] ?? ''));
   return node;

@@ -1,21 +1,22 @@
 /**
- * What is said to the person about a conversation, and what is offered in each state. Pure.
+ * The texts about a conversation, and the main button of each state. Pure.
  *
- * A trouble is a sentence and one next step, and the step is a button: the same one that starts a
- * conversation, under another name. So there is always one thing to press, and never two that
- * compete.
+ * An error is shown as a sentence with one next step. The step is a button: the same one that
+ * starts a conversation, with another label. There is therefore always one main button, and never
+ * two that compete.
  */
 
 /** @typedef {import('../voice-client.js').State} State */
 
 /**
- * What a button does.
+ * The action of the main button.
+ *
  * @typedef {'start' | 'retry' | 'reload' | 'sign-in' | 'plain-voice'} Act
  */
 
 /** @typedef {{ label: string, act: Act }} Step */
 
-/** @typedef {{ text: string, step: Step }} Trouble */
+/** An error that is shown. @typedef {{ text: string, step: Step }} Trouble */
 
 /** @type {Record<State, string>} */
 const WORDS = {
@@ -31,7 +32,7 @@ const WORDS = {
 };
 
 /**
- * What goes on. Nobody is told that we listen while we do not.
+ * Return the state in words. 'listening' is shown only while the microphone is heard.
  *
  * @param {State} state
  * @param {{ muted: boolean, pushToTalk: boolean, talking: boolean }} microphone
@@ -42,17 +43,17 @@ export function stateInWords(state, { muted, pushToTalk, talking }) {
   return pushToTalk && !talking ? 'waiting for you' : WORDS.listening;
 }
 
-/** @param {State} state  whether there is no conversation */
+/** Return whether there is no conversation. @param {State} state */
 export function isAtRest(state) {
   return state === 'idle' || state === 'ended';
 }
 
-/** @param {State} state  whether the service listens, as far as we know */
+/** Return whether the service listens, as far as is known. @param {State} state */
 export function isLive(state) {
   return !isAtRest(state) && state !== 'connecting' && state !== 'reconnecting';
 }
 
-/** @param {number} responseMs */
+/** Return a latency in seconds, with one decimal. @param {number} responseMs */
 export function seconds(responseMs) {
   return `${(responseMs / 1000).toFixed(1)} s`;
 }
@@ -66,7 +67,7 @@ const RELOAD = { label: 'Reload the page', act: 'reload' };
 /** @type {Step} */
 const SIGN_IN = { label: 'Sign in again', act: 'sign-in' };
 
-/** The close codes of README.md whose next step is not to try again. */
+/** Next steps by close code of README.md, where it is not to try again. */
 const STEPS = new Map([
   [1000, START_AGAIN],
   [1009, RELOAD],
@@ -89,9 +90,9 @@ const STEPS = new Map([
 ]);
 
 /**
- * The button for a conversation that ended with `code`.
+ * Return the next step after a conversation that ended with `code`.
  *
- * @param {unknown} code  of a WebSocket's end, or a failure's own
+ * @param {unknown} code  the close code, or the code of an error
  * @returns {Step}
  */
 export function nextStep(code) {
@@ -99,11 +100,11 @@ export function nextStep(code) {
 }
 
 /**
- * What the one main button is called and does; null: there is none now.
+ * Return the label and the action of the main button.
  *
  * @param {State} state
  * @param {Trouble | null} trouble
- * @returns {Step | null}
+ * @returns {Step | null}  null if there is no button in this state
  */
 export function mainStep(state, trouble) {
   if (state === 'reconnecting') return { label: 'Try now', act: 'retry' };

@@ -1,16 +1,19 @@
 /**
- * Elements in one expression. Text is only ever text: nothing here reads HTML, since what a model
- * says is a stranger's.
+ * Creation of elements in one expression. Text is always inserted as text and never parsed as HTML,
+ * because the output of a model cannot be trusted.
  */
 
 /**
+ * Create an element.
+ *
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
- * @param {Record<string, string | boolean>} [attributes]  true: there, without a value; false: not
+ * @param {Record<string, string | boolean>} [attributes]  true sets an attribute without a value,
+ *   false sets none
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[Tag]}
  */
-export function make(tag, attributes = {}, ...children) {
+export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== false) node.setAttribute(name, value === true ? '' : value);
@@ -20,7 +23,8 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
- * Sets a text if it is another one: a live region speaks again whenever its text is set.
+ * Set the text of a node if it differs. A screen reader repeats a live region whenever its text is
+ * set, even to the same value.
  *
  * @param {Node} node
  * @param {string} text
