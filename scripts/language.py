@@ -59,37 +59,38 @@ VERBS = frozenset(
     abort accept access account acknowledge act add adjust admit advance agree align allow amend
     announce answer append apply arm ask assemble assert assign attach await balance be become
     begin bind block bound break bring buffer build calculate call cancel canonicalize capture
-    carry catch change charge check choose claim classify clean clear close collect combine commit
-    compare compile complete compose compute condense configure confirm connect consider construct
-    consume contain continue control convert convolve copy correct count cover create credit cut
-    debug decide decode decrease deduce defer define delay delete delimit deliver deny derive
-    describe detect determine diagnose dial disable discard disconnect dismiss dispatch display
-    distribute divide do drain draw drop duck echo emit empty enable encode end enqueue ensure
-    enter enumerate erase escape estimate evaluate examine exclude execute exit expand expect
-    expire explain export expose extend extract fade fail feed fetch fill filter find finish fit
-    flatten flush fold follow forbid forget format forward frame free freeze generate get give go
-    grant group guard guess handle hang hash hear hide hold hush identify ignore import include
-    increase indicate infer inform initialize insert inspect install interrupt invalidate invoke
-    isolate issue iterate join judge keep kill know label launch lay learn leave let limit list
-    listen load locate lock log look lower make map mark mask match measure merge mix model mount
-    move multiply mute name narrow negotiate normalise normalize note notice notify number obey
-    observe obtain offer omit open order overlap overwrite pack pad paint parse pass pause perform
-    pick ping place plan play poll pop predict prefer prepare present preserve press prevent print
-    probe process produce prompt propagate protect prove provide pull push put query queue quit
-    quote raise ramp rate reach read rebuild recall receive recognise recognize reconnect record
-    recover redirect reduce refer refill reflect refresh refuse register reject relay release
-    reload remember remind remove rename render renew repeat replace replay reply report represent
-    request require resample reserve reset resize resolve respond restart restore restrict resume
-    retrieve retry return reuse reverse revert rewind rewrite ring rotate round route run sample
-    satisfy save say scale scan schedule score search see seek select send separate serialise
-    serialize serve set settle shift shorten show shut sign signal silence simulate skip sleep
-    slice smooth sort sound space speak specify spell split spread stand start state step stop
-    store stream stretch strip stub submit subscribe substitute subtract suggest sum summarise
-    summarize supply support suppress suspend swap switch synthesise synthesize take tell terminate
-    test throw tick time toggle tokenize track train transcribe transfer transform translate
-    transmit traverse treat trim truncate try turn type unbind undo unescape unmute unpack
-    unregister unsubscribe unwrap update upgrade use validate verify view visit wait wake walk warn
-    watch weigh widen wipe withdraw work wrap write yield zero
+    carry catch change charge check choose claim classify clean clear close collect combine
+    commit compare compile complete compose compute condense configure confirm connect consider
+    construct consume contain continue control convert convolve copy correct count cover create
+    credit cut debug decide decode decrease deduce defer define delay delete delimit deliver
+    deny derive describe detect determine diagnose dial disable discard disconnect dismiss
+    dispatch display distribute divide do drain draw drop duck echo emit empty enable encode end
+    enqueue ensure enter enumerate erase escape estimate evaluate examine exclude execute exit
+    expand expect expire explain export expose extend extract fade fail feed fetch fill filter
+    find finish fit flatten flush fold follow forbid forget format forward frame free freeze
+    generate get give go grant group guard guess handle hang hash hear hide hold hush identify
+    ignore import include increase indicate infer inform initialize insert inspect install
+    interrupt invalidate invoke isolate issue iterate join judge keep kill know label launch lay
+    learn leave let limit list listen load locate lock log look lower make map mark mask match
+    measure merge mix model mount move multiply mute name narrow negotiate normalise normalize
+    note notice notify number obey observe obtain offer omit open order overlap overwrite pack
+    pad paint parse pass pause perform pick ping place plan play poll pop predict prefer prepare
+    present preserve press prevent print probe process produce prompt propagate protect prove
+    provide pull push put query queue quit quote raise ramp rate reach read rebuild recall
+    receive recognise recognize reconnect record recover redirect reduce refer refill reflect
+    refresh refuse register reject relay release reload remember remind remove rename render
+    renew repeat replace replay reply report represent request require resample reserve reset
+    resize resolve respond restart restore restrict resume retrieve retry return reuse reverse
+    revert rewind rewrite ring rotate round route run sample satisfy save say scale scan
+    schedule score search see seek select send separate serialise serialize serve set settle
+    shift shorten show shut sign signal silence simulate skip sleep slice smooth sort sound
+    space speak specify spell split spread stand start state step stop store stream stretch
+    strip stub submit subscribe substitute subtract suggest sum summarise summarize supply
+    support suppress suspend swap switch synthesise synthesize take tell terminate test throw
+    tick time toggle tokenize track train transcribe transfer transform translate transmit
+    traverse treat trim truncate try turn type unbind undo unescape unmute unpack unregister
+    unsubscribe unwrap update upgrade use validate verify view visit wait wake walk warn watch
+    weigh widen wipe withdraw work wrap write yield zero
     """.split()
 )
 """Imperatives that docstrings begin with."""

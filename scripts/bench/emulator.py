@@ -30,10 +30,10 @@ from sonic_voice import wire
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.emulator import speech
 from sonic_voice.emulator.assembly import emulator, sonic_service
-from sonic_voice.emulator.brains.scripted import ScenarioBrain
+from sonic_voice.emulator.brains.scripted import ScriptedBrain
 from sonic_voice.emulator.scenario import load_scenario
 from sonic_voice.emulator.server import LOCAL_REGION
-from sonic_voice.emulator.service.effects import Effect, Emit, Refusal, Speak, StreamRequest
+from sonic_voice.emulator.service.effects import Effect, Emit, Speak, StreamRefusal, StreamRequest
 from sonic_voice.transport import Stream
 
 RATE_HZ = 16_000
@@ -99,9 +99,9 @@ def expected(spoken: list[bytes]) -> list[int]:
         spoken: The user's speech, in frames.
     """
     request = StreamRequest(MODEL, LOCAL_REGION, "reference")
-    brain = ScenarioBrain(load_scenario(FOLDER / "demo.yaml"), speech.resample)
+    brain = ScriptedBrain(load_scenario(FOLDER / "demo.yaml"), speech.resample)
     service = sonic_service(brain)(request)
-    assert not isinstance(service, Refusal)
+    assert not isinstance(service, StreamRefusal)
     speak = speech.synthesizer("light")
     due: list[int] = []
 

@@ -39,6 +39,7 @@ from sonic_voice.emulator import speech
 from sonic_voice.emulator.assembly import Behaviour, sonic_service
 from sonic_voice.emulator.brains.small_talk import SmallTalkBrain
 from sonic_voice.emulator.server import Emulator
+from sonic_voice.emulator.server.engines import Engines
 from sonic_voice.transport import Stream
 from tests.support.word_errors import word_error_rate
 
@@ -274,8 +275,9 @@ async def serve(quality: Quality) -> None:
     brain = SmallTalkBrain(lambda: datetime.now().astimezone(), speech.resample)
     async with Emulator(
         sonic_service(brain, recognizer.begin, behaviour=Behaviour(latency="typical")),
-        synthesize=speech.synthesizer("light" if quality == "light" else "auto"),
-        hear=recognizer.begin,
+        engines=Engines(
+            speech.synthesizer("light" if quality == "light" else "auto"), recognizer.begin
+        ),
     ) as running:
         print(running.endpoint, running.ca_file, flush=True)
         meter = StallMeter()

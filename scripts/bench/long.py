@@ -36,7 +36,7 @@ from sonic_voice.audio.pcm import from_pcm
 from sonic_voice.echo import echo_cancelled
 from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
-from sonic_voice.emulator.server.stream_handler import Pace
+from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.events import Event
 from sonic_voice.metrics import Metrics
 from tests.support.simulated_room import (
@@ -245,7 +245,7 @@ async def simulated_talk(length_s: float) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scenario.yaml"
         path.write_text(scenario(VOICES[0]), encoding="utf-8")
-        behaviour = Behaviour(ears="none", pace=Pace(life_s=LIFE_S))
+        behaviour = Behaviour(ears="none", timeouts=StreamTimeouts(life_s=LIFE_S))
         async with emulator(path, behaviour=behaviour) as served:
             transport = BedrockTransport(
                 region=LOCAL_REGION,

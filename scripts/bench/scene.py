@@ -19,8 +19,8 @@ from scripts.bench.echo import ANSWERS
 from sonic_voice import wire
 from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.observers import StreamStatistics
-from sonic_voice.emulator.server.stream_handler import Pace
-from sonic_voice.emulator.service.effects import Effect, Emit, Refusal
+from sonic_voice.emulator.server.stream_handler import StreamTimeouts
+from sonic_voice.emulator.service.effects import Effect, Emit, StreamRefusal
 from tests.support.device_sounds import SPOKEN_HZ
 from tests.support.gauges import Captured, Gains, gains
 from tests.support.room import Room
@@ -76,7 +76,7 @@ class ServiceLog:
         """See `Watch`."""
         return self
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
         """See `Watch`."""
         raise SystemExit(f"The emulator refused: {refusal}")
 
@@ -224,8 +224,8 @@ async def scene(voice: str, sentences: int = len(ANSWERS)) -> AsyncGenerator[Sce
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scenario.yaml"
         path.write_text(scenario(voice, sentences), encoding="utf-8")
-        behaviour = Behaviour(ears="auto", pace=Pace(life_s=LIFE_S))
-        async with emulator(path, behaviour=behaviour, watches=[service]) as served:
+        behaviour = Behaviour(ears="auto", timeouts=StreamTimeouts(life_s=LIFE_S))
+        async with emulator(path, behaviour=behaviour, observers=[service]) as served:
             with Room() as room, Capture() as speaker, Capture("micfeed.monitor") as microphone:
                 async with talking(environment=served.environment()) as talk:
                     await asyncio.sleep(SETTLING_S)

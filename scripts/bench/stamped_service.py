@@ -157,7 +157,7 @@ class StampedService:
         """See `Service`. No speech is recognized."""
         return []
 
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
+    def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
         """See `Service`. No model is asked."""
         raise AssertionError("the service asks no model")
 

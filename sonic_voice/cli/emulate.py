@@ -91,7 +91,7 @@ def emulate(
     with errors(context):
         require_emulator()
         from ..emulator.assembly import Behaviour
-        from ..emulator.server.stream_handler import Pace
+        from ..emulator.server.stream_handler import StreamTimeouts
         from .emulation import EmulateOptions, serve
 
         behaviour = Behaviour(
@@ -99,7 +99,7 @@ def emulate(
             models=tuple(model or ()),
             allow_retired=allow_retired,
             latency=latency,
-            pace=Pace(life_s=life_s, idle_s=idle_s),
+            timeouts=StreamTimeouts(life_s=life_s, idle_s=idle_s),
             max_streams=max_streams,
             ears=ears,
             voices=voices,

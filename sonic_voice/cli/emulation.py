@@ -21,14 +21,14 @@ import typer
 from ..catalog import DEFAULT_MODEL, voice_model
 from ..emulator.assembly import Behaviour, emulator
 from ..emulator.faults import FAULTS
-from ..emulator.observers import StreamStatistics, Watch
-from ..emulator.observers.conformance import Mistake
+from ..emulator.observers import EmulatorObserver, StreamStatistics
+from ..emulator.observers.conformance import RuleViolation
 from ..emulator.observers.recorder import Recorder
-from ..emulator.observers.report import Report
-from ..emulator.observers.status import Board
+from ..emulator.observers.report import ConformanceReport
+from ..emulator.observers.status import EmulatorStatus
 from ..emulator.observers.status_page import StatusPage
 from ..emulator.server import Emulator
-from ..emulator.server.certificates import Authority
+from ..emulator.server.certificates import CertificateAuthority
 from ..errors import ConfigError
 from ..http2.loopback import is_loopback
 
@@ -73,18 +73,18 @@ async def serve(options: EmulateOptions) -> None:
         _log_to_stderr()
     async with AsyncExitStack() as stack:
         report = await stack.enter_async_context(_reporting(options.report))
-        board = Board()
-        watches: list[Watch] = [report, board] if options.ui else [report]
+        status = EmulatorStatus()
+        observers: list[EmulatorObserver] = [report, status] if options.ui else [report]
         if options.record is not None:
-            watches.append(Recorder(options.record))
-        authority = Authority.of_this_user()
+            observers.append(Recorder(options.record))
+        authority = CertificateAuthority.of_this_user()
         running = emulator(
             options.scenario,
             host=options.host,
             port=options.port,
             behaviour=options.behaviour,
             authority=authority,
-            watches=watches,
+            observers=observers,
         )
         await stack.enter_async_context(running)
         if options.ca_out is not None:
@@ -93,7 +93,7 @@ async def serve(options: EmulateOptions) -> None:
             typer.echo(line)
         if options.ui:
             page = StatusPage(
-                lambda: board.document(running.endpoint),
+                lambda: status.document(running.endpoint),
                 port=running.port + 1 if options.port else 0,
             )
             await stack.enter_async_context(page)
@@ -111,10 +111,10 @@ def _log_to_stderr() -> None:
 
 
 @asynccontextmanager
-async def _reporting(path: Path | None) -> AsyncGenerator[Report]:
+async def _reporting(path: Path | None) -> AsyncGenerator[ConformanceReport]:
     """Provide a report that prints mistakes, and write it to `path` whenever it changes."""
     changed = asyncio.Event()
-    report = Report(_print_mistake, changed.set)
+    report = ConformanceReport(_print_mistake, changed.set)
     if path is None:
         yield report
         return
@@ -142,7 +142,7 @@ async def _reporting(path: Path | None) -> AsyncGenerator[Report]:
         write()
 
 
-def _print_mistake(statistics: StreamStatistics, mistake: Mistake) -> None:
+def _print_mistake(statistics: StreamStatistics, mistake: RuleViolation) -> None:
     stream = statistics.request.request_id[:8]
     typer.echo(f"{datetime.now().astimezone():%H:%M:%S}  stream {stream}  {mistake}")
 
@@ -182,7 +182,7 @@ def _welcome(running: Emulator, options: EmulateOptions) -> Iterator[str]:
 
 
 def _fault_description(fault: str) -> str:
-    return FAULTS[fault.partition(":")[0].partition("@")[0]].says
+    return FAULTS[fault.partition(":")[0].partition("@")[0]].description
 
 
 def _replace(path: Path, content: bytes, *, private: bool) -> None:

@@ -1,4 +1,4 @@
-"""Puts an emulator together: service, brain, speech engines, faults and server."""
+"""The assembly of an emulator: service, brain, speech engines, faults and server."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,55 +13,70 @@ from ..errors import ConfigError
 from ..other_models import without_region
 from . import speech
 from .brains.chat_endpoint import openai_brain
-from .brains.scripted import ScenarioBrain, small_talk
+from .brains.scripted import ScriptedBrain, small_talk
 from .brains.small_talk import SmallTalkBrain
 from .faults import parse_fault, with_faults
-from .observers import Watch
+from .observers import EmulatorObserver
 from .scenario import Scenario, load_scenario
 from .server import LOCAL_KEYS, Emulator
-from .server.certificates import Authority
-from .server.sigv4 import Keys
-from .server.stream_handler import Pace
+from .server.certificates import CertificateAuthority
+from .server.connection_limits import ConnectionLimits
+from .server.engines import Engines
+from .server.sigv4 import AccessKeyPair
+from .server.stream_handler import StreamTimeouts
 from .service.admission import service_factory
 from .service.brain import Brain
-from .service.effects import Consult, Hear, Note, Refusal, Service, ServiceFactory, StreamRequest
+from .service.effects import (
+    Consult,
+    Note,
+    RecognizerFactory,
+    Service,
+    ServiceFactory,
+    StreamRefusal,
+    StreamRequest,
+)
 from .service.latency import latency
 
-USUAL_HZ = 16_000
-"""What clients send, by and large; another rate is heard as well, a little later at first."""
+TYPICAL_INPUT_HZ = 16_000
+"""Sample rate that most clients send, in hertz, for which speech detection is prepared. Other
+rates work, too, with a small delay at first."""
 
-type Ears = Literal["default", "auto", "light", "good", "none"]
+type RecognitionChoice = Literal["default", "auto", "light", "good", "none"]
+"""The recogniser of an emulator; see `Behaviour.ears`."""
 type OnNote = Callable[[StreamRequest, Note], None]
+"""A function that is called with each tolerated mistake of a client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How an emulator differs from the service as it is on a good day.
+    """The settings in which an emulator differs from the undisturbed real service.
 
-    The defaults are for use inside a program: every model lives, and no limit is shortened.
+    The defaults are for use inside a program: every model is available, also past its end of life,
+    and no limit is shortened.
     """
 
     strict: bool = False
-    """Refuse what real clients are known to do wrong."""
+    """True to refuse mistakes that real clients are known to make."""
     models: tuple[str, ...] = ()
-    """Ids of the models that are offered; empty: all."""
+    """Ids of the models that are offered. Empty: all."""
     allow_retired: bool = True
-    """Whether models past their end of life still answer."""
+    """True to offer models past their end of life."""
     latency: str = "typical"
-    """A name of `latency.PROFILES`."""
-    pace: Pace = field(default_factory=Pace)
+    """The name of a profile in `latency.PROFILES`."""
+    timeouts: StreamTimeouts = field(default_factory=StreamTimeouts)
     """Wall-clock limits of a stream."""
     max_streams: int | None = None
-    """More streams at once than so many are throttled."""
-    ears: Ears = "default"
-    """Who hears words. `default`: nobody where there is a scenario, which knows them; else what is
-    installed."""
+    """Maximum number of concurrent streams; more are throttled. None: no maximum."""
+    ears: RecognitionChoice = "default"
+    """The recogniser of words. `default`: none with a scenario, which knows the words, and
+    otherwise the best that is installed."""
     voices: speech.Quality = "light"
-    """Who speaks. The good ones take a processor for a tenth of the time that they speak."""
+    """Quality of the voices. Good ones need a processor for a tenth of the time that they speak."""
     brain: str = ""
-    """`openai:URL#MODEL`: a chat endpoint answers, instead of a scenario or small talk."""
+    """The chat endpoint that answers instead of a scenario or small talk, as `openai:URL#MODEL`.
+    Empty: none."""
     faults: tuple[str, ...] = ()
-    """Each `NAME[:ARGUMENT][@STREAMS]`: see `faults`."""
+    """Faults, each as `NAME[:ARGUMENT][@STREAMS]`; see `faults`."""
 
 
 def emulator(
@@ -71,44 +86,66 @@ def emulator(
     port: int = 0,
     strict: bool = False,
     behaviour: Behaviour | None = None,
-    keys: Keys | Sequence[Keys] = LOCAL_KEYS,
-    authority: Authority | None = None,
-    watches: Sequence[Watch] = (),
+    keys: AccessKeyPair | Sequence[AccessKeyPair] = LOCAL_KEYS,
+    authority: CertificateAuthority | None = None,
+    observers: Sequence[EmulatorObserver] = (),
     on_note: OnNote | None = None,
 ) -> Emulator:
-    """An emulator that plays `scenario`, or its built-in dialogue; to be entered.
+    """Return an emulator, which must be entered as an async context manager.
 
-    `strict` refuses what real clients are known to do wrong; otherwise `on_note` hears of it. It
-    is short for a `behaviour` of that. `keys`, `authority` and `watches`: see `Emulator`.
-    Raises `ScenarioError` for a scenario that cannot be read, `ConfigError` for an unknown model,
-    latency, fault or brain, and for an engine that is not installed.
+    Args:
+        scenario: A scenario file. None: small talk, or the built-in dialogue where no words are
+            recognised.
+        host: The name or address to listen at.
+        port: The TCP port; 0 takes a free one.
+        strict: Whether to refuse mistakes that real clients are known to make. Only used without
+            `behaviour`.
+        behaviour: The settings of the emulator.
+        keys: The credentials that are accepted; see `Emulator`.
+        authority: Signs the server's certificate; see `Emulator`.
+        observers: Observe the streams.
+        on_note: Called with each mistake of a client that was tolerated.
+
+    Raises:
+        ScenarioError: The scenario cannot be read.
+        ConfigError: A model, latency, fault or brain is unknown, an engine is not installed, or
+            both a scenario and a brain are given.
     """
     behaviour = behaviour or Behaviour(strict=strict)
     if behaviour.brain and scenario:
-        raise ConfigError("There are two who answer.", hint="Give a scenario or a brain.")
+        raise ConfigError(
+            "A scenario and a brain cannot both answer.", hint="Give a scenario or a brain."
+        )
     played = load_scenario(Path(scenario)) if scenario else None
-    hear = _hear(behaviour.ears, played)
-    brain, consult = _brain(behaviour.brain, played, recognizes=hear is not None)
+    recognizer_factory = _recognizer_factory(behaviour.ears, played)
+    brain, consult = _brain(behaviour.brain, played, recognizes=recognizer_factory is not None)
+    engines = Engines(
+        speech.synthesizer(behaviour.voices),
+        recognizer_factory,
+        consult,
+        lambda streams: speech.prepare(
+            TYPICAL_INPUT_HZ, streams * (1 if recognizer_factory is None else 2)
+        ),
+    )
     return Emulator(
-        sonic_service(brain, hear, behaviour=behaviour),
-        synthesize=speech.synthesizer(behaviour.voices),
-        hear=hear,
-        consult=consult,
-        prepare=lambda streams: speech.prepare(USUAL_HZ, streams * (1 if hear is None else 2)),
+        sonic_service(brain, recognizer_factory, behaviour=behaviour),
+        engines=engines,
         host=host,
         port=port,
         strict=behaviour.strict,
-        pace=behaviour.pace,
-        max_streams=behaviour.max_streams,
+        timeouts=behaviour.timeouts,
+        limits=ConnectionLimits(max_streams=behaviour.max_streams),
         keys=keys,
         authority=authority,
-        watches=watches,
+        observers=observers,
         on_note=on_note,
     )
 
 
-def _hear(ears: Ears, scenario: Scenario | None) -> Hear | None:
-    """The ears for words: a recogniser of this machine, prepared for the scenario's sentences."""
+def _recognizer_factory(
+    ears: RecognitionChoice, scenario: Scenario | None
+) -> RecognizerFactory | None:
+    """Return a factory of recognisers that expect the scenario's sentences, or None."""
     if ears == "none" or (ears == "default" and scenario is not None):
         return None
     hints = scenario.hints if scenario is not None else ()
@@ -122,42 +159,57 @@ def _hear(ears: Ears, scenario: Scenario | None) -> Hear | None:
 def _brain(
     chat: str, scenario: Scenario | None, *, recognizes: bool
 ) -> tuple[Brain, Consult | None]:
-    """A chat endpoint, the scenario, or small talk, which for the deaf is a fixed dialogue."""
+    """Return the brain, and the function that sends its chat requests, if it makes any.
+
+    Small talk needs words. Without a recogniser the built-in scenario takes its place.
+    """
     if chat:
         brain, endpoint = openai_brain(chat, speech.resample)
         return brain, endpoint.consult
     if scenario is None and recognizes:
         return SmallTalkBrain(lambda: datetime.now().astimezone(), speech.resample), None
-    return ScenarioBrain(scenario or small_talk(), speech.resample), None
+    return ScriptedBrain(scenario or small_talk(), speech.resample), None
 
 
 def sonic_service(
-    brain: Brain, hear: Hear | None = None, *, behaviour: Behaviour | None = None
+    brain: Brain,
+    recognizer_factory: RecognizerFactory | None = None,
+    *,
+    behaviour: Behaviour | None = None,
 ) -> ServiceFactory:
-    """Streams that talk as `brain`, with the ears of this machine."""
+    """Return the factory of an emulator's streams, with the speech detection of this machine.
+
+    Args:
+        brain: Decides the answers.
+        recognizer_factory: Recognises words. Only its presence matters here: the host calls it.
+        behaviour: The settings of the emulator.
+
+    Raises:
+        ConfigError: A model, latency or fault is unknown.
+    """
     behaviour = behaviour or Behaviour()
     faults = [parse_fault(text) for text in behaviour.faults]
     factory = service_factory(
         brain,
         speech.detector,
-        recognizes=hear is not None,
+        recognizes=recognizer_factory is not None,
         new_id=lambda: str(uuid4()),
         strict=behaviour.strict,
         today=None if behaviour.allow_retired else datetime.now(UTC).date(),
         timing=latency(behaviour.latency),
-        idle_s=behaviour.pace.idle_s,
+        idle_s=behaviour.timeouts.idle_s,
     )
     return with_faults(_offered(factory, behaviour.models), faults)
 
 
 def _offered(factory: ServiceFactory, models: Sequence[str]) -> ServiceFactory:
-    """`factory`, for some models alone."""
+    """Return a factory that offers only some models, or `factory` itself without `models`."""
     ids = [voice_model(model).id for model in models]
 
-    def new_service(request: StreamRequest) -> Service | Refusal:
+    def new_service(request: StreamRequest) -> Service | StreamRefusal:
         if without_region(request.model_id) in ids:
             return factory(request)
         text = f"{request.model_id} is not offered here, but {', '.join(ids)}."
-        return Refusal(404, "ResourceNotFoundException", text)
+        return StreamRefusal(404, "ResourceNotFoundException", text)
 
     return new_service if ids else factory

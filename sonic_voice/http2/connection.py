@@ -162,6 +162,17 @@ class H2Connection(asyncio.Protocol):
         if self._ping_s is not None:
             self._keepalive = Keepalive(self, self._ping_s, self._ping_deadline_s)
 
+    def attach(self, transport: asyncio.Transport) -> None:
+        """Take the transport before HTTP/2 begins on it with `connection_made`.
+
+        A server calls this while it waits for the client's first bytes, so that `close`, `cut` and
+        `drop` end the connection already.
+
+        Args:
+            transport: The transport of the connection.
+        """
+        self._transport = transport
+
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         self.received_at_s = self._loop.time()
@@ -276,6 +287,11 @@ class H2Connection(asyncio.Protocol):
         if self._transport is not None:
             tls = self._transport.get_extra_info("ssl_object")
         return tls.version() if tls is not None else None
+
+    @property
+    def has_streams(self) -> bool:
+        """True while a stream of the connection is open."""
+        return bool(self._streams)
 
     def ping(self) -> None:
         """Send a PING; do nothing once the connection is ending."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sonic_voice.emulator.observers import StreamStatistics
-from sonic_voice.emulator.observers.recorder import Recorder, StreamRecorded
+from sonic_voice.emulator.observers.recorder import Recorder, StreamRecorder
 from sonic_voice.emulator.service.effects import Break, Emit, Fail, Finish, Note, StreamRequest
 from sonic_voice.errors import ConfigError
 from sonic_voice.wire import (
@@ -43,16 +43,16 @@ class Hands:
         return self.now_s
 
 
-def opened(below: Path, clock: Hands | None = None) -> StreamRecorded:
+def opened(below: Path, clock: Hands | None = None) -> StreamRecorder:
     return Recorder(below, now=clock or Hands()).opened(StreamStatistics(REQUEST))
 
 
-def lines(stream: StreamRecorded) -> list[dict[str, Any]]:
+def lines(stream: StreamRecorder) -> list[dict[str, Any]]:
     text = (stream.folder / "events.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
 
-def sound(stream: StreamRecorded, name: str) -> tuple[int, bytes]:
+def sound(stream: StreamRecorder, name: str) -> tuple[int, bytes]:
     with wave.open(str(stream.folder / name)) as file:
         assert (file.getnchannels(), file.getsampwidth()) == (1, 2)
         return file.getframerate(), file.readframes(file.getnframes())

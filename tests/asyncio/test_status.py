@@ -8,7 +8,7 @@ import pytest
 
 from sonic_voice.emulator.observers import StreamStatistics
 from sonic_voice.emulator.observers import status_page as status
-from sonic_voice.emulator.observers.status import Board
+from sonic_voice.emulator.observers.status import EmulatorStatus
 from sonic_voice.emulator.observers.status_page import StatusPage
 from sonic_voice.emulator.service.effects import Emit, Fail, StreamRequest
 from sonic_voice.errors import ConfigError
@@ -126,9 +126,9 @@ def spoken(content: str, stage: Any, text: str, role: str = "ASSISTANT") -> list
 
 
 def test_the_board_tells_what_a_stream_did() -> None:
-    board = Board()
+    status = EmulatorStatus()
     statistics = StreamStatistics(StreamRequest("m", "us-east-1", "id"))
-    stream = board.opened(statistics)
+    stream = status.opened(statistics)
     for record in (
         SessionStart(1024, 0.9, 0.7),
         AudioStart("P", "A", 16_000),
@@ -143,7 +143,7 @@ def test_the_board_tells_what_a_stream_did() -> None:
         Fail("validationException", "RequestId=id : No events to transform were found."),
     ):
         stream.answered(effect)
-    (shown,) = board.document("https://localhost:1")["streams"]
+    (shown,) = status.document("https://localhost:1")["streams"]
     assert shown["heard_s"] == 3.0
     assert "→ audioInput ×3" in shown["events"]
     assert shown["events"][-1] == "← validationException"
@@ -155,13 +155,13 @@ def test_the_board_tells_what_a_stream_did() -> None:
 
 
 def test_the_board_keeps_no_more_than_it_shows() -> None:
-    board = Board()
+    status = EmulatorStatus()
     for number in range(40):
-        stream = board.opened(StreamStatistics(StreamRequest("m", "r", str(number))))
+        stream = status.opened(StreamStatistics(StreamRequest("m", "r", str(number))))
         for _ in range(50):
             for effect in spoken("1", "SPECULATIVE", "x" * 2000):
                 stream.answered(effect)
-    document = board.document("")
+    document = status.document("")
     assert document["total"] == 40
     assert len(document["streams"]) == 30
     assert document["streams"][0]["request_id"] == "39"

@@ -42,7 +42,7 @@ class Echo:
     def words(self, key: int, text: str) -> list[Effect]:
         return []
 
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
+    def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
         return []
 
     def end_of_input(self) -> list[Effect]:

@@ -17,7 +17,7 @@ from sonic_voice import AudioFormat, LocalService, SessionConfig, Toolbox, tool
 from sonic_voice.bridge import Bridge, BridgeLimits, Offer, served
 from sonic_voice.bridge.browser_audio import BrowserSource
 from sonic_voice.emulator.assembly import Behaviour, emulator
-from sonic_voice.emulator.server.stream_handler import Pace
+from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 
 from ..support.page import Page, close_of, socket, until
 
@@ -229,7 +229,8 @@ async def test_the_end_of_the_service_s_stream_is_announced_and_has_its_own_code
     life_s = 4.0
     local = LocalService(DEMO / "demo.yaml")
     local.emulator = emulator(
-        DEMO / "demo.yaml", behaviour=Behaviour(pace=Pace(life_s=life_s), latency="none")
+        DEMO / "demo.yaml",
+        behaviour=Behaviour(timeouts=StreamTimeouts(life_s=life_s), latency="none"),
     )
     offer = replace(OFFER, config=replace(OFFER.config, stream_s=life_s))
     async with (

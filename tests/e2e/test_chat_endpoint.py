@@ -20,13 +20,14 @@ from sonic_voice.emulator.brains import chat_completions as openai
 from sonic_voice.emulator.brains.chat_endpoint import (
     KEY_VARIABLE,
     ChatEndpoint,
-    Waits,
+    EndpointTimeouts,
     openai_brain,
 )
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
-from sonic_voice.emulator.server.stream_handler import Pace
+from sonic_voice.emulator.server.engines import Engines
+from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.emulator.service.admission import service_factory
-from sonic_voice.emulator.service.effects import Hear
+from sonic_voice.emulator.service.effects import RecognizerFactory
 from sonic_voice.events import AssistantText, Audio, Event, Interrupted, ToolAnswered, TurnEnded
 
 HELLO = Path(__file__).parent.parent / "speech" / "hello.wav"
@@ -141,16 +142,23 @@ async def hangs(request: web.Request) -> web.StreamResponse:
 
 @asynccontextmanager
 async def emulated(
-    server: Server, *, waits: Waits | None = None, hear: Hear | None = None
+    server: Server,
+    *,
+    timeouts: EndpointTimeouts | None = None,
+    hear: RecognizerFactory | None = None,
 ) -> AsyncGenerator[BedrockTransport]:
     """A transport to an emulator whose brain is `server`."""
     brain, endpoint = openai_brain(f"openai:{server.url}#tiny", speech.resample)
-    if waits is not None:
-        endpoint = ChatEndpoint(endpoint.url, key=SECRET, waits=waits)
+    if timeouts is not None:
+        endpoint = ChatEndpoint(endpoint.url, key=SECRET, timeouts=timeouts)
     factory = service_factory(
         brain, speech.detector, new_id=lambda: str(uuid4()), recognizes=hear is not None
     )
-    emulator = Emulator(factory, hear=hear, consult=endpoint.consult, pace=Pace(stall_s=0.05))
+    emulator = Emulator(
+        factory,
+        engines=Engines(recognizer_factory=hear, consult=endpoint.consult),
+        timeouts=StreamTimeouts(stall_s=0.05),
+    )
     async with asyncio.timeout(PATIENCE_S), emulator:
         transport = BedrockTransport(
             region=LOCAL_REGION,
@@ -272,19 +280,23 @@ async def test_the_end_of_the_stream_cancels_the_request() -> None:
 
 
 TROUBLE: dict[str, tuple[Move, list[str], str]] = {
-    "refusal": (answers(404, '{"error":"no model"}'), [openai.UNREACHED], "answered 404: {"),
-    "failure": (answers(500, "<html>oops", "text/html"), [openai.UNREACHED], "answered 500: <html"),
-    "key shown": (answers(401, f"Bad key {SECRET}"), [openai.UNREACHED], "401: Bad key ***"),
-    "redirection": (answers(307, ""), [openai.UNREACHED], "answered 307"),
-    "no JSON": (streams(rest=b"data: {oops\n\n"), [openai.UNREACHED], "no JSON object"),
-    "no object": (answers(200, "[1]"), [openai.UNREACHED], "no JSON object"),
+    "refusal": (answers(404, '{"error":"no model"}'), [openai.UNREACHABLE], "answered 404: {"),
+    "failure": (
+        answers(500, "<html>oops", "text/html"),
+        [openai.UNREACHABLE],
+        "answered 500: <html",
+    ),
+    "key shown": (answers(401, f"Bad key {SECRET}"), [openai.UNREACHABLE], "401: Bad key ***"),
+    "redirection": (answers(307, ""), [openai.UNREACHABLE], "answered 307"),
+    "no JSON": (streams(rest=b"data: {oops\n\n"), [openai.UNREACHABLE], "no JSON object"),
+    "no object": (answers(200, "[1]"), [openai.UNREACHABLE], "no JSON object"),
     "an error in the stream": (
         streams(text("One. Two"), {"error": {"message": "out of memory"}}),
         ["One.", openai.BROKEN_OFF],
         "out of memory",
     ),
     "the middle": (breaks_off, ["Once upon a time.", openai.BROKEN_OFF], "could not be asked"),
-    "silence": (hangs, [openai.UNREACHED], "did not answer in time"),
+    "silence": (hangs, [openai.UNREACHABLE], "did not answer in time"),
     "no words": (says(""), [openai.NO_ANSWER], ""),
 }
 
@@ -295,11 +307,11 @@ async def test_trouble_is_said_and_logged_and_the_stream_goes_on(
 ) -> None:
     move, said, logged = TROUBLE[name]
     server = Server(move, says("All is well."))
-    waits = Waits(first_s=1.0 if name == "silence" else PATIENCE_S)
+    timeouts = EndpointTimeouts(first_s=1.0 if name == "silence" else PATIENCE_S)
     caplog.set_level(logging.WARNING, "sonic_voice")
     async with (
         server.running(),
-        emulated(server, waits=waits) as transport,
+        emulated(server, timeouts=timeouts) as transport,
         talking(transport) as session,
     ):
         assert await turn(session, "hello") == said
@@ -324,7 +336,7 @@ async def test_nobody_at_the_endpoint_is_trouble_for_one_stream_alone() -> None:
     ):
         assert await asyncio.gather(turn(one, "hello"), turn(two, "hello")) == [
             ["I am here."],
-            [openai.UNREACHED],
+            [openai.UNREACHABLE],
         ]
 
 
@@ -341,7 +353,7 @@ async def test_a_pause_in_the_middle_of_an_answer_has_an_end() -> None:
     server.moves.append(server.slowly("One. Two", ""))
     async with (
         server.running(),
-        emulated(server, waits=Waits(next_s=0.2)) as transport,
+        emulated(server, timeouts=EndpointTimeouts(next_s=0.2)) as transport,
         talking(transport) as session,
     ):
         assert await turn(session, "hello") == ["One.", openai.BROKEN_OFF]

@@ -21,7 +21,7 @@ import pytest
 
 from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
-from sonic_voice.emulator.server.certificates import Authority
+from sonic_voice.emulator.server.certificates import CertificateAuthority
 from sonic_voice.emulator.server.sigv4 import AuthError, HttpRequest, verify_request
 from sonic_voice.extras import install_command
 from sonic_voice.http2.connection import H2Connection
@@ -213,7 +213,7 @@ async def test_a_server_that_speaks_no_http2(healthy: dict[str, str]) -> None:
     def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    authority = Authority.of_this_run()
+    authority = CertificateAuthority.of_this_run()
     tls = authority.server_context("127.0.0.1")
     tls.set_alpn_protocols(["http/1.1"])
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=tls)
@@ -221,7 +221,7 @@ async def test_a_server_that_speaks_no_http2(healthy: dict[str, str]) -> None:
     async with server:
         ca = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url, "AWS_CA_BUNDLE": str(authority.ca_file)}
         report = await examined(healthy | ca, audio=False)
-    authority.forget()
+    authority.remove_files()
     assert (report.code, report.failures) == (1, {"connection"}), report.findings
     assert "does not speak HTTP/2" in report.words("connection")
 
@@ -247,7 +247,7 @@ class ClockOff:
         self._connections: list[H2Connection] = []
 
     @asynccontextmanager
-    async def listening(self, authority: Authority) -> AsyncGenerator[str]:
+    async def listening(self, authority: CertificateAuthority) -> AsyncGenerator[str]:
         """Its URL."""
         loop = asyncio.get_running_loop()
         context = authority.server_context("127.0.0.1")
@@ -299,24 +299,24 @@ class ClockOff:
 async def test_a_clock_that_is_off(
     healthy: dict[str, str], ahead: timedelta, dated: bool, failures: set[str], words: str
 ) -> None:
-    authority = Authority.of_this_run()
+    authority = CertificateAuthority.of_this_run()
     async with ClockOff(ahead, dated=dated).listening(authority) as url:
         ca = dict.fromkeys(NO_CA, str(authority.ca_file))
         where = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url} | ca
         report = await examined(healthy | where, audio=False)
-    authority.forget()
+    authority.remove_files()
     assert report.failures == failures
     assert words in report.words("clock")
     assert bool(report.findings["clock"]["fix"]) is bool(failures)
 
 
 async def test_a_clock_that_is_off_shows_without_credentials(healthy: dict[str, str]) -> None:
-    authority = Authority.of_this_run()
+    authority = CertificateAuthority.of_this_run()
     bare = {name: value for name, value in healthy.items() if name not in NO_KEYS}
     async with ClockOff(timedelta(hours=1), dated=True).listening(authority) as url:
         where = {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url, "AWS_CA_BUNDLE": str(authority.ca_file)}
         report = await examined(bare | where, audio=False)
-    authority.forget()
+    authority.remove_files()
     assert report.failures == {"credentials", "clock"}
 
 

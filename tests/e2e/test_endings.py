@@ -23,7 +23,7 @@ import pytest
 
 from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.observers import StreamStatistics
-from sonic_voice.emulator.service.effects import Effect, Refusal
+from sonic_voice.emulator.service.effects import Effect, StreamRefusal
 
 from .test_cli import KEYS, PROGRAM, QUESTION, SCENARIO, Done, sonic_voice, start
 
@@ -141,7 +141,7 @@ class Goodbyes:
     def opened(self, statistics: StreamStatistics) -> "Goodbyes":
         return self
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None: ...
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None: ...
 
     def received(self, payload: bytes) -> None:
         if b'"sessionEnd"' in payload:
@@ -162,8 +162,8 @@ async def talking_to(
     scenario = tmp_path / "s.yaml"
     scenario.write_text(ONE_TURN)
     behaviour = Behaviour(faults=(fault,), latency="none")
-    watches = [watch] if watch else []
-    async with emulator(scenario, behaviour=behaviour, watches=watches) as service:
+    observers = [watch] if watch else []
+    async with emulator(scenario, behaviour=behaviour, observers=observers) as service:
         environment: dict[str, Any] = service.environment()
         at = ("--input", GO_FORWARD, "-o", "a.wav", "--endpoint", service.endpoint)
         arguments = (*at, "--ca", str(service.ca_file), "--json", "--speed", "4", *more)

@@ -12,7 +12,7 @@ from smithy_aws_event_stream.exceptions import UnmodeledEventError
 from sonic_voice import wire
 from sonic_voice.emulator.assembly import Behaviour, emulator
 from sonic_voice.emulator.faults import FAULTS
-from sonic_voice.emulator.server.stream_handler import Pace
+from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.errors import ConnectionLost
 
 from ..support.sdk_talk import Heard, once
@@ -37,9 +37,11 @@ def converse(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Converse:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
 
-    async def talk(*faults: str, calling: bool = False, pause: bool = False, pace: Pace) -> Heard:
+    async def talk(
+        *faults: str, calling: bool = False, pause: bool = False, timeouts: StreamTimeouts
+    ) -> Heard:
         (tmp_path / "s.yaml").write_text(CALLING if calling else SCENARIO)
-        behaviour = Behaviour(faults=faults, latency="none", pace=pace)
+        behaviour = Behaviour(faults=faults, latency="none", timeouts=timeouts)
         async with emulator(tmp_path / "s.yaml", behaviour=behaviour) as running:
             for name, value in running.environment().items():
                 monkeypatch.setenv(name, value)
@@ -178,8 +180,8 @@ def lost_at_the_end(reason: str) -> Check:
 
 
 SENTENCES = ["I will go forward now.", "Please wait until I am there."]
-QUICK_IDLE = Pace(idle_s=0.3)
-QUICK_LIFE = Pace(life_s=1.0)
+QUICK_IDLE = StreamTimeouts(idle_s=0.3)
+QUICK_LIFE = StreamTimeouts(life_s=1.0)
 NO_ROOM = "Too many requests, please wait"
 RESET_531 = "InternalErrorCode=531::RST_STREAM closed stream"
 
@@ -188,7 +190,7 @@ RESET_531 = "InternalErrorCode=531::RST_STREAM closed stream"
 class Case:
     fault: str
     check: Check
-    pace: Pace = field(default_factory=Pace)
+    timeouts: StreamTimeouts = field(default_factory=StreamTimeouts)
     calling: bool = False
     pause: bool = False
 
@@ -244,7 +246,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=[case.fault or "life" for case in CASES])
 async def test_a_fault_is_seen_by_the_bare_sdk(converse: Converse, case: Case) -> None:
     faults = [case.fault] if case.fault else []
-    heard = await converse(*faults, calling=case.calling, pause=case.pause, pace=case.pace)
+    heard = await converse(*faults, calling=case.calling, pause=case.pause, timeouts=case.timeouts)
     case.check(heard)
 
 
@@ -255,7 +257,7 @@ def test_every_fault_there_is_has_a_case() -> None:
 
 async def test_a_mute_server_sends_not_even_headers(converse: Converse) -> None:
     """Until its life is over: a client without a deadline of its own would wait as long."""
-    heard = await converse("mute", pause=True, pace=QUICK_LIFE)
+    heard = await converse("mute", pause=True, timeouts=QUICK_LIFE)
     assert heard.outputs == []
     assert isinstance(heard.end, Exception)
 

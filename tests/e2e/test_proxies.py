@@ -17,7 +17,7 @@ from sonic_voice import NullSink, Session, SessionConfig, TurnEnded, WavSource, 
 from sonic_voice.bedrock import BedrockTransport, EngineName
 from sonic_voice.emulator.assembly import emulator
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
-from sonic_voice.emulator.server.certificates import Authority
+from sonic_voice.emulator.server.certificates import CertificateAuthority
 from sonic_voice.errors import ConfigError, ConnectError, DeadlineError
 
 from ..support.page import Page, socket
@@ -50,14 +50,14 @@ def nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 @pytest.fixture
-async def authority() -> AsyncIterator[Authority]:
+async def authority() -> AsyncIterator[CertificateAuthority]:
     made = NamedAuthority.of_this_run()
     yield made
-    made.forget()
+    made.remove_files()
 
 
 @pytest.fixture
-async def service(authority: Authority) -> AsyncIterator[Emulator]:
+async def service(authority: CertificateAuthority) -> AsyncIterator[Emulator]:
     async with emulator(DEMO / "demo.yaml", authority=authority) as running:
         yield running
 
@@ -117,7 +117,9 @@ async def open_error(transport: BedrockTransport) -> Exception:
     return caught.value
 
 
-def proxies(authority: Authority) -> dict[str, tuple[AbstractAsyncContextManager[str], str]]:
+def proxies(
+    authority: CertificateAuthority,
+) -> dict[str, tuple[AbstractAsyncContextManager[str], str]]:
     """Every kind of proxy, and the URL of it with `ADDRESS` for where it listens."""
     return {
         "CONNECT": (tinyproxy(), "http://ADDRESS"),
@@ -141,7 +143,7 @@ async def test_the_emulator_cannot_be_reached_without_a_proxy(service: Emulator)
 
 @pytest.mark.parametrize("kind", ALL_PROXIES)
 async def test_a_conversation_succeeds_through_the_proxy_that_alone_reaches_the_service(
-    service: Emulator, authority: Authority, kind: str
+    service: Emulator, authority: CertificateAuthority, kind: str
 ) -> None:
     proxy, url = proxies(authority)[kind]
     async with proxy as address:
@@ -152,7 +154,7 @@ async def test_a_conversation_succeeds_through_the_proxy_that_alone_reaches_the_
 
 @pytest.mark.parametrize("kind", HTTP_PROXIES)
 async def test_the_engine_crt_goes_through_proxies_that_speak_http(
-    service: Emulator, authority: Authority, kind: str
+    service: Emulator, authority: CertificateAuthority, kind: str
 ) -> None:
     pytest.importorskip("awscrt")
     proxy, url = proxies(authority)[kind]
@@ -267,7 +269,7 @@ def clean(environment: dict[str, str], home: Path) -> dict[str, str]:
 
 
 async def test_the_doctor_connects_through_the_proxy_and_says_so(
-    service: Emulator, authority: Authority, tmp_path: Path
+    service: Emulator, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     async with tls_proxy(authority, password=True) as address:
         url = f"https://{IN_URL}@{address}"

@@ -19,8 +19,8 @@ async def test_a_recording_holds_what_the_client_sent_and_got(
     scenario = tmp_path / "s.yaml"
     scenario.write_text("steps: [{user: go on, say: Where to then.}]")
     behaviour = Behaviour(latency="none")
-    watches = [Recorder(tmp_path / "kept")]
-    async with emulator(scenario, behaviour=behaviour, watches=watches) as running:
+    observers = [Recorder(tmp_path / "kept")]
+    async with emulator(scenario, behaviour=behaviour, observers=observers) as running:
         for name, value in running.environment().items():
             monkeypatch.setenv(name, value)
         heard = await once()

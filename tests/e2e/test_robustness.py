@@ -23,10 +23,10 @@ from sonic_voice.bedrock import BedrockStream, BedrockTransport
 from sonic_voice.emulator import speech
 from sonic_voice.emulator.assembly import emulator as local_emulator
 from sonic_voice.emulator.assembly import sonic_service
-from sonic_voice.emulator.brains.scripted import ScenarioBrain, small_talk
+from sonic_voice.emulator.brains.scripted import ScriptedBrain, small_talk
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
-from sonic_voice.emulator.server.connection_limits import Patience
-from sonic_voice.emulator.server.stream_handler import Pace
+from sonic_voice.emulator.server.connection_limits import ConnectionLimits
+from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.emulator.service.effects import ServiceFactory
 
 MODEL = "amazon.nova-2-sonic-v1:0"
@@ -49,7 +49,7 @@ def transport_to(running: Emulator, endpoint: str = "") -> BedrockTransport:
 
 
 def service() -> ServiceFactory:
-    return sonic_service(ScenarioBrain(small_talk(), speech.resample))
+    return sonic_service(ScriptedBrain(small_talk(), speech.resample))
 
 
 class Witness:
@@ -243,9 +243,9 @@ OVERSIZED = {
 
 @pytest.mark.parametrize("attack", OVERSIZED)
 async def test_oversized_frames_and_headers_end_their_connection_alone(attack: str) -> None:
-    patience = Patience(request_s=1.0)
+    limits = ConnectionLimits(request_s=1.0)
     factory = service()
-    running = Emulator(factory, tls=False, patience=patience)
+    running = Emulator(factory, tls=False, limits=limits)
     async with running, witness(running) as other:
         await exchange(running, PREFACE + SETTINGS + OVERSIZED[attack])
         assert await other.answers()
@@ -265,14 +265,14 @@ async def test_oversized_frames_and_headers_end_their_connection_alone(attack: s
 async def test_who_never_gets_to_a_request_is_let_go(
     beginning: bytes, the_log: pytest.LogCaptureFixture
 ) -> None:
-    patience = Patience(request_s=0.2)
-    async with Emulator(service(), tls=False, patience=patience) as running:
+    limits = ConnectionLimits(request_s=0.2)
+    async with Emulator(service(), tls=False, limits=limits) as running:
         await exchange(running, beginning)
-    assert "has no stream and is let go" in the_log.text
+    assert "has no stream and is closed" in the_log.text
 
 
 async def test_a_handshake_that_fails_is_said_once(the_log: pytest.LogCaptureFixture) -> None:
-    async with Emulator(service(), patience=Patience(handshake_s=0.3)) as running:
+    async with Emulator(service(), limits=ConnectionLimits(handshake_s=0.3)) as running:
         await exchange(running, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await exchange(running, b"\x16\x03\x01\x02\x00")  # cut off later than the first
     assert the_log.text.count("handshake failed") == 1
@@ -280,8 +280,8 @@ async def test_a_handshake_that_fails_is_said_once(the_log: pytest.LogCaptureFix
 
 
 async def test_a_handshake_that_never_ends_is_ended(the_log: pytest.LogCaptureFixture) -> None:
-    patience = Patience(handshake_s=0.2)
-    async with Emulator(service(), patience=patience) as running:
+    limits = ConnectionLimits(handshake_s=0.2)
+    async with Emulator(service(), limits=limits) as running:
         await exchange(running, b"\x16\x03\x01\x02\x00")
     assert "did not come to the end of a TLS handshake" in the_log.text
 
@@ -402,8 +402,8 @@ def test_no_bytes_at_all_break_the_emulator_or_another_stream(
         siege = Siege(runner)
         runner.get_loop().set_exception_handler(lambda _, context: siege.broken.append(context))
         # The witness waits for as long as the siege lasts, however slow the machine is.
-        pace = Pace(idle_s=3_600, life_s=3_600)
-        running = Emulator(service(), tls=False, pace=pace)
+        timeouts = StreamTimeouts(idle_s=3_600, life_s=3_600)
+        running = Emulator(service(), tls=False, timeouts=timeouts)
         runner.run(running.__aenter__())
         seen = witness(running)
         other = runner.run(seen.__aenter__())

@@ -20,7 +20,9 @@ import pytest
 
 from sonic_voice.bedrock import BedrockStream, BedrockTransport, EngineName
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
-from sonic_voice.emulator.server.stream_handler import Pace
+from sonic_voice.emulator.server.connection_limits import ConnectionLimits
+from sonic_voice.emulator.server.engines import Engines
+from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.emulator.service.effects import (
     Break,
     Effect,
@@ -29,9 +31,9 @@ from sonic_voice.emulator.service.effects import (
     Fail,
     Finish,
     Note,
-    Refusal,
     Service,
     Speak,
+    StreamRefusal,
     StreamRequest,
 )
 from sonic_voice.errors import (
@@ -77,7 +79,7 @@ class Obedient:
     def words(self, key: int, text: str) -> list[Effect]:
         return []
 
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
+    def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
         return []
 
     def end_of_input(self) -> list[Effect]:
@@ -90,13 +92,13 @@ class Obedient:
         return [Fail("modelTimeoutException", which)]
 
 
-def admit(request: StreamRequest) -> Service | Refusal:
+def admit(request: StreamRequest) -> Service | StreamRefusal:
     """What stands in the model id decides."""
     if request.model_id == "busy":
-        return Refusal(429, "ThrottlingException", "Too many streams, please wait.")
+        return StreamRefusal(429, "ThrottlingException", "Too many streams, please wait.")
     if request.model_id.startswith("refuse."):
         code = request.model_id.removeprefix("refuse.")
-        return Refusal(400, code, f"The text of {code}.")
+        return StreamRefusal(400, code, f"The text of {code}.")
     return Obedient()
 
 
@@ -130,9 +132,10 @@ async def emulator(gate: threading.Event) -> AsyncIterator[Emulator]:
         gate.wait(PATIENCE_S)
         return text.encode()
 
-    pace = Pace(stall_s=60)
+    timeouts = StreamTimeouts(stall_s=60)
+    limits = ConnectionLimits(window_bytes=SMALL_WINDOW_BYTES)
     async with Emulator(
-        admit, synthesize=speak, pace=pace, window_bytes=SMALL_WINDOW_BYTES
+        admit, engines=Engines(speak), timeouts=timeouts, limits=limits
     ) as emulator:
         yield emulator
 
@@ -737,18 +740,21 @@ async def test_a_tolerated_mistake_is_noted(emulator: Emulator, stream: BedrockS
     assert emulator.streams[0].notes == 1
 
 
-@pytest.mark.parametrize("pace", [Pace(stall_s=0.05), Pace(idle_s=0.05), Pace(life_s=0.05)])
-async def test_a_pause_is_told_to_the_service(pace: Pace) -> None:
-    async with Emulator(admit, pace=pace) as emulator:
+@pytest.mark.parametrize(
+    "timeouts",
+    [StreamTimeouts(stall_s=0.05), StreamTimeouts(idle_s=0.05), StreamTimeouts(life_s=0.05)],
+)
+async def test_a_pause_is_told_to_the_service(timeouts: StreamTimeouts) -> None:
+    async with Emulator(admit, timeouts=timeouts) as emulator:
         transport = transport_to(emulator)
         stream = await transport.open(MODEL)
         await stream.send(b"mute:")
-        if pace.stall_s < 0.1:
+        if timeouts.stall_s < 0.1:
             assert await at_once(asyncio.ensure_future(stream.receive())) == b"stalled"
         else:
             with pytest.raises(ServiceError) as expired:
                 await at_once(asyncio.ensure_future(stream.receive()))
-            assert expired.value.text == ("idle" if pace.idle_s < 1 else "life")
+            assert expired.value.text == ("idle" if timeouts.idle_s < 1 else "life")
         await stream.aclose()
         await transport.aclose()
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sonic_voice.catalog import VoiceModel, voice_model
-from sonic_voice.emulator.observers.output_grammar import RULES, Grammar
+from sonic_voice.emulator.observers.output_grammar import RULES, OutputGrammar
 
 from ..support.service_host import GOLDEN, V1, V2
 
@@ -30,7 +30,7 @@ def model_of(name: str) -> VoiceModel:
 
 
 def violations(stream: Iterable[bytes], model: VoiceModel | None) -> Iterator[str]:
-    grammar = Grammar(model)
+    grammar = OutputGrammar(model)
     for payload in stream:
         yield from grammar.check(payload)
     yield from grammar.end()

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sonic_voice.catalog import voice_model
-from sonic_voice.emulator.observers.output_grammar import Grammar
-from sonic_voice.emulator.scenario import Call, Fault, Recording, Step
+from sonic_voice.emulator.observers.output_grammar import OutputGrammar
+from sonic_voice.emulator.scenario import Recording, ScenarioCall, ScenarioStep, StreamException
 from sonic_voice.emulator.service.effects import Finish
 from sonic_voice.wire import PromptEnd, SessionEnd, ToolUse, decode_output
 
@@ -23,7 +23,7 @@ type Action = Callable[[Host, int, int], None]
 WORDS = ["Yes.", "One two three.", "Once upon a time there was a house, far away!", " What?", "É à"]
 sentences = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(tuple)
 calls = st.builds(
-    Call,
+    ScenarioCall,
     st.sampled_from(["go", "go", "go", "come"]),
     st.sampled_from([{}, {"words": "{user}", "far": [1.5, None]}]),
     sentences | st.just(()),
@@ -31,12 +31,12 @@ calls = st.builds(
 )
 users = st.sampled_from(["hello", "Stop, PLEASE!", "", "what is (this): a test?"])
 delays_ms = st.sampled_from([0, 0, 320, 2000])
-fault = Fault("throttlingException", "Too many.")
+fault = StreamException("throttlingException", "Too many.")
 steps = st.one_of(
-    st.builds(Step, users, sentences, delay_ms=delays_ms),
-    *[st.builds(Step, users, call=calls, delay_ms=delays_ms)] * 2,
-    st.builds(Step, users, sentences, error=st.sampled_from([None, None, None, fault])),
-    st.builds(Step, users, st.just(("Listen.",)), wav=st.just(Recording(bytes(50_000), 0))),
+    st.builds(ScenarioStep, users, sentences, delay_ms=delays_ms),
+    *[st.builds(ScenarioStep, users, call=calls, delay_ms=delays_ms)] * 2,
+    st.builds(ScenarioStep, users, sentences, error=st.sampled_from([None, None, None, fault])),
+    st.builds(ScenarioStep, users, st.just(("Listen.",)), wav=st.just(Recording(bytes(50_000), 0))),
 )
 speech = st.lists(
     st.tuples(
@@ -55,7 +55,7 @@ class Conversation:
     """What a client does with a scenario."""
 
     model: str
-    steps: list[Step]
+    steps: list[ScenarioStep]
     loop: bool
     speech: list[tuple[int, float, int]]
     sensitivity: str | None
@@ -171,7 +171,7 @@ def held(conversation: Conversation) -> Host:
 @given(conversations)
 def test_whatever_is_said_the_emulator_keeps_the_grammar(conversation: Conversation) -> None:
     host = held(conversation)
-    grammar = Grammar(voice_model(conversation.model))
+    grammar = OutputGrammar(voice_model(conversation.model))
     for payload in host.payloads:
         assert grammar.check(payload) == [], payload
     if isinstance(host.effects[-1], Finish):
@@ -183,7 +183,7 @@ def test_whatever_is_said_the_emulator_keeps_the_grammar(conversation: Conversat
 
 def test_what_is_typed_while_the_user_speaks_is_the_turn_after() -> None:
     """It was answered into the user's speech, and that answer's block of sound never ended."""
-    host = Host(Step("a", ("To a.",)), Step("b", ("To {user}",)), speech=[1.0] * 60)
+    host = Host(ScenarioStep("a", ("To a.",)), ScenarioStep("b", ("To {user}",)), speech=[1.0] * 60)
     host.begin()
     host.audio(1000)
     host.text("X", "USER", "this.", interactive=True)
@@ -195,7 +195,7 @@ def test_what_is_typed_while_the_user_speaks_is_the_turn_after() -> None:
 
 
 def test_a_prompt_that_ends_in_the_middle_of_an_answer_leaves_no_block_open() -> None:
-    host = Host(Step("a", ("One two three.",)), speech=[1.0] * 30, word_ms=1000)
+    host = Host(ScenarioStep("a", ("One two three.",)), speech=[1.0] * 30, word_ms=1000)
     host.begin()
     while not host.pcm:
         host.audio(32)
@@ -204,7 +204,7 @@ def test_a_prompt_that_ends_in_the_middle_of_an_answer_leaves_no_block_open() ->
 
 
 def test_sentences_of_a_scenario_are_joined_by_one_space() -> None:
-    host = Host(Step("a", (" One. ", "  Two.")), speech=[1.0] * 30)
+    host = Host(ScenarioStep("a", (" One. ", "  Two.")), speech=[1.0] * 30)
     host.begin()
     host.audio(6000)
     assert host.said("SPECULATIVE") == host.said("FINAL") == ["One.", " Two."]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sonic_voice.emulator.scenario import Call, Step
+from sonic_voice.emulator.scenario import ScenarioCall, ScenarioStep
 from sonic_voice.emulator.service.effects import Speak
 from sonic_voice.emulator.speech import PicoSynthesizer, SileroDetector
 from sonic_voice.wire import AudioInput, ToolUse, decode_output
@@ -28,10 +28,15 @@ TOLD = ("goforward", 3500), ("hello", 4000), ("please-try-again", 2500), ("goodb
 """Recordings, and the silence after each in milliseconds. The last one is a barge-in."""
 
 STEPS = (
-    Step("go forward ten meters", call=Call("go", {"meters": 10}, ("Going.",), ("I am there.",))),
-    Step("hello", ("Hello! What shall I do?",)),
-    Step("please try again", ("I will try it again, and again, and again.", "Until it works.")),
-    Step("goodbye", ("Goodbye!", "It was a pleasure.")),
+    ScenarioStep(
+        "go forward ten meters",
+        call=ScenarioCall("go", {"meters": 10}, ("Going.",), ("I am there.",)),
+    ),
+    ScenarioStep("hello", ("Hello! What shall I do?",)),
+    ScenarioStep(
+        "please try again", ("I will try it again, and again, and again.", "Until it works.")
+    ),
+    ScenarioStep("goodbye", ("Goodbye!", "It was a pleasure.")),
 )
 
 

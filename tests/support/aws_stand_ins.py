@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from sonic_voice.emulator.server.sigv4 import Keys
+from sonic_voice.emulator.server.sigv4 import AccessKeyPair
 
 MFA_CODE = "123456"
 """The code that AssumeRole takes where a serial number of an MFA device is sent."""
@@ -38,7 +38,7 @@ class AwsStandIns:
     def __init__(self, life: timedelta = timedelta(minutes=5)) -> None:
         self.life = life
         """Under ten minutes botocore asks again at each stream, as if they had expired."""
-        self.keys: list[Keys] = []
+        self.keys: list[AccessKeyPair] = []
         """The newest credentials, which alone are accepted."""
         self.issued = 0
         self.refuse: tuple[int, str, str] | None = None
@@ -84,10 +84,10 @@ class AwsStandIns:
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.url
         }
 
-    def issue(self) -> Keys:
+    def issue(self) -> AccessKeyPair:
         """Issue new credentials, with which the ones before expire."""
         self.issued += 1
-        new = Keys(f"ASIAISSUED{self.issued:06}", f"secret-{self.issued}")
+        new = AccessKeyPair(f"ASIAISSUED{self.issued:06}", f"secret-{self.issued}")
         self.keys[:] = [new]
         return new
 

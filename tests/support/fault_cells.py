@@ -22,7 +22,7 @@ from sonic_voice.emulator.faults import (
     RESET_531,
     STREAM_TEXTS,
 )
-from sonic_voice.emulator.service.effects import Break, Effect, Fail, Finish, Refusal
+from sonic_voice.emulator.service.effects import Break, Effect, Fail, Finish, StreamRefusal
 
 from .phases import Phase
 
@@ -61,7 +61,7 @@ class Fault:
     """How the conversation must end."""
     effects: Callable[[], list[Effect]] | None = None
     """The last effects of the service; None where the fault is elsewhere."""
-    refusal: Refusal | None = None
+    refusal: StreamRefusal | None = None
     """An HTTP error instead of a stream."""
     freezes: bool = False
     """Whether the network carries nothing from then on."""
@@ -76,7 +76,7 @@ def _fails(code: str, text: str, *, modelled: bool = True) -> Callable[[], list[
 
 def _refused(end: End, status: str, code: str = "", text: str = "") -> Fault:
     name, words = HTTP_ERRORS[status]
-    refusal = Refusal(int(status), code or name, text or words)
+    refusal = StreamRefusal(int(status), code or name, text or words)
     return Fault(end, refusal=refusal, phases=("opening",))
 
 

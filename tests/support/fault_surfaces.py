@@ -21,10 +21,11 @@ from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.bridge import Bridge, Close, Offer, load_pages, served, web_client
 from sonic_voice.emulator import speech
 from sonic_voice.emulator.assembly import Behaviour, sonic_service
-from sonic_voice.emulator.brains.scripted import ScenarioBrain
+from sonic_voice.emulator.brains.scripted import ScriptedBrain
 from sonic_voice.emulator.scenario import load_scenario
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
-from sonic_voice.emulator.service.effects import Refusal, Service, StreamRequest
+from sonic_voice.emulator.server.engines import Engines
+from sonic_voice.emulator.service.effects import Service, StreamRefusal, StreamRequest
 from sonic_voice.errors import DeadlineError, NetworkError, ServiceError, SonicError
 
 from .fault_cells import FAULTS, End, Fault, Surface, expected_end, time_limit_s
@@ -136,19 +137,19 @@ async def faulty_service(fault: Fault, phase: Phase, folder: Path) -> AsyncGener
         return fault.effects() if fault.effects else []
 
     healthy = sonic_service(
-        ScenarioBrain(load_scenario(scenario), speech.resample), behaviour=Behaviour()
+        ScriptedBrain(load_scenario(scenario), speech.resample), behaviour=Behaviour()
     )
 
-    def factory(request: StreamRequest) -> Service | Refusal:
+    def factory(request: StreamRequest) -> Service | StreamRefusal:
         if fault.refusal is not None:
             incident.at_s = time.monotonic()
             return fault.refusal
         service = healthy(request)
-        return service if isinstance(service, Refusal) else AtPhase(service, phase, happen)
+        return service if isinstance(service, StreamRefusal) else AtPhase(service, phase, happen)
 
     async with AsyncExitStack() as stack:
         emulator = await stack.enter_async_context(
-            Emulator(factory, synthesize=speech.synthesizer("light"))
+            Emulator(factory, engines=Engines(speech.synthesizer("light")))
         )
         port = emulator.port
         if fault.freezes:

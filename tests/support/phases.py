@@ -15,7 +15,7 @@ A conversation of one spoken turn with a tool call passes through six phases, in
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from sonic_voice.emulator.faults.wrappers import Passing
+from sonic_voice.emulator.faults.pass_through import PassThrough
 from sonic_voice.emulator.service.effects import Effect, Emit, Service
 from sonic_voice.wire import AudioOutput, BlockEnd, Output, TextBlock, UserSpeechStart
 
@@ -25,7 +25,7 @@ SOUNDS_BEFORE_FAULT = 3
 """Number of `audioOutput` events that are sent before a fault in the answer."""
 
 
-class AtPhase(Passing):
+class AtPhase(PassThrough):
     """A service that works until `phase` begins, and then does what `act` says.
 
     Args:
@@ -47,7 +47,7 @@ class AtPhase(Passing):
         if self._phase == "opening" or (self._phase == "goodbye" and b'"sessionEnd"' in payload):
             fault = self._take_fault()
             if fault:
-                return self._through(fault)
+                return self._pass_on(fault)
         return super().receive(payload)
 
     def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from sonic_voice.emulator.server.certificates import Authority
+from sonic_voice.emulator.server.certificates import CertificateAuthority
 
 NAME = "voice.emulator.invalid"
 """A name below `.invalid` exists in no DNS (RFC 2606)."""
@@ -33,11 +33,11 @@ _LOOK_S = 0.02
 _IN_NAMESPACE = 'mount --bind "$0" /etc/hosts && exec "$@"'
 
 
-class NamedAuthority(Authority):
+class NamedAuthority(CertificateAuthority):
     """A CA whose server certificates are valid for `NAME` as well."""
 
     def server_context(self, host: str) -> SSLContext:
-        """See `Authority`."""
+        """See `CertificateAuthority`."""
         return super().server_context(NAME)
 
 
@@ -138,7 +138,9 @@ async def microsocks(*, password: bool = False) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def tls_proxy(authority: Authority, *, password: bool = False) -> AsyncGenerator[str]:
+async def tls_proxy(
+    authority: CertificateAuthority, *, password: bool = False
+) -> AsyncGenerator[str]:
     """An HTTP proxy that speaks TLS with its clients: stunnel before tinyproxy."""
     with TemporaryDirectory(prefix="sonic-proxy-") as name:
         folder, port = Path(name), free_port()

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from sonic_voice.catalog import voice_model
-from sonic_voice.emulator.brains.scripted import ScenarioBrain
-from sonic_voice.emulator.scenario import Scenario, Step
+from sonic_voice.emulator.brains.scripted import ScriptedBrain
+from sonic_voice.emulator.scenario import Scenario, ScenarioStep
 from sonic_voice.emulator.service.answers import Timing
 from sonic_voice.emulator.service.brain import Brain
 from sonic_voice.emulator.service.effects import (
     Break,
-    Dismiss,
+    CancelChatRequest,
     Effect,
     Emit,
     Fail,
@@ -21,7 +21,7 @@ from sonic_voice.emulator.service.effects import (
     Note,
     Recognize,
     Speak,
-    Think,
+    StartChatRequest,
 )
 from sonic_voice.emulator.service.endpointing import WINDOW_MS, SpeechDetector
 from sonic_voice.emulator.service.sonic import SonicService
@@ -88,7 +88,7 @@ class Host:
 
     def __init__(
         self,
-        *steps: Step,
+        *steps: ScenarioStep,
         speech: Iterable[float] = (),
         model: str = V2,
         strict: bool = False,
@@ -104,8 +104,8 @@ class Host:
         self.effects: list[Effect] = []
         self.spoken: list[Speak] = []
         ids = (f"id-{n}" for n in itertools.count())
-        self.brain = brain or ScenarioBrain(
-            Scenario("test", steps or (Step("hello", ("Hi.",)),), **scenario), no_resampling
+        self.brain = brain or ScriptedBrain(
+            Scenario("test", steps or (ScenarioStep("hello", ("Hi.",)),), **scenario), no_resampling
         )
         self.service = SonicService(
             voice_model(model),
@@ -133,17 +133,17 @@ class Host:
     def think(self, *pieces: str | None) -> None:
         """The endpoint's answer to what it was asked last; None ends it."""
         for piece in pieces:
-            self.do(self.service.thought(self.asked[-1].key, piece))
+            self.do(self.service.chat_piece(self.asked[-1].key, piece))
 
     @property
-    def asked(self) -> list[Think]:
+    def asked(self) -> list[StartChatRequest]:
         """What the chat endpoint was asked."""
-        return [effect for effect in self.effects if isinstance(effect, Think)]
+        return [effect for effect in self.effects if isinstance(effect, StartChatRequest)]
 
     @property
     def dismissed(self) -> list[int]:
         """The keys of requests that nobody waits for."""
-        return [effect.key for effect in self.effects if isinstance(effect, Dismiss)]
+        return [effect.key for effect in self.effects if isinstance(effect, CancelChatRequest)]
 
     def sound(self, speak: Speak) -> bytes:
         """What a synthesiser would give."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sonic_voice.emulator.server import certificates as authority
-from sonic_voice.emulator.server.certificates import Authority, server_names, user_folder
+from sonic_voice.emulator.server.certificates import CertificateAuthority, server_names, user_folder
 from sonic_voice.errors import ConfigError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
@@ -20,7 +20,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def shakes_hands(found: Authority, name: str) -> None:
+def shakes_hands(found: CertificateAuthority, name: str) -> None:
     """A TLS handshake in memory, by a client that trusts this CA alone."""
     client = ssl.create_default_context(cadata=found.ca_pem.decode())
     client.verify_flags |= ssl.VERIFY_X509_STRICT
@@ -37,7 +37,7 @@ def shakes_hands(found: Authority, name: str) -> None:
 
 
 def test_the_same_ca_is_there_the_second_time(tmp_path: Path) -> None:
-    first, second = [Authority.of_this_user(tmp_path / "kept") for _ in range(2)]
+    first, second = [CertificateAuthority.of_this_user(tmp_path / "kept") for _ in range(2)]
     assert first.ca_pem == second.ca_pem == second.ca_file.read_bytes()
     assert b"PRIVATE" not in first.ca_pem
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [
@@ -53,20 +53,20 @@ def test_the_same_ca_is_there_the_second_time(tmp_path: Path) -> None:
 def test_a_kept_ca_vouches_for_this_machine_and_the_services_names(
     tmp_path: Path, name: str
 ) -> None:
-    Authority.of_this_user(tmp_path)
-    shakes_hands(Authority.of_this_user(tmp_path), name)
+    CertificateAuthority.of_this_user(tmp_path)
+    shakes_hands(CertificateAuthority.of_this_user(tmp_path), name)
 
 
 def test_it_vouches_for_nobody_else(tmp_path: Path) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        shakes_hands(Authority.of_this_user(tmp_path), "s3.us-east-1.amazonaws.com")
+        shakes_hands(CertificateAuthority.of_this_user(tmp_path), "s3.us-east-1.amazonaws.com")
 
 
 @posix
 def test_nobody_else_can_read_its_key(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
-        Authority.of_this_user(tmp_path / "a/b")
+        CertificateAuthority.of_this_user(tmp_path / "a/b")
     finally:
         os.umask(old)
     assert mode(tmp_path / "a/b") == 0o700
@@ -77,10 +77,10 @@ def test_nobody_else_can_read_its_key(tmp_path: Path) -> None:
 def test_permissions_that_were_loosened_are_tightened(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Authority.of_this_user(tmp_path)
+    CertificateAuthority.of_this_user(tmp_path)
     (tmp_path / "authority.pem").chmod(0o644)
     tmp_path.chmod(0o755)
-    Authority.of_this_user(tmp_path)
+    CertificateAuthority.of_this_user(tmp_path)
     assert (mode(tmp_path), mode(tmp_path / "authority.pem")) == (0o700, 0o600)
     assert caplog.text.count("was open to others") == 2
 
@@ -88,12 +88,12 @@ def test_permissions_that_were_loosened_are_tightened(
 def test_a_ca_near_its_end_is_renewed_with_a_word(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    long_ago = datetime.now(UTC) - authority.LIFE + timedelta(days=30)
+    long_ago = datetime.now(UTC) - authority.CA_LIFETIME + timedelta(days=30)
     tmp_path.chmod(0o700)
     old = authority._new_ca(long_ago)  # pyright: ignore[reportPrivateUsage]
     (tmp_path / "authority.pem").write_bytes(old)
     (tmp_path / "authority.pem").chmod(0o600)
-    found = Authority.of_this_user(tmp_path)
+    found = CertificateAuthority.of_this_user(tmp_path)
     assert found.ca_pem not in old
     assert "trust it anew" in caplog.text
     shakes_hands(found, "localhost")
@@ -105,7 +105,7 @@ def test_a_file_that_holds_no_ca_is_replaced(
 ) -> None:
     caplog.set_level(logging.WARNING)
     (tmp_path / "authority.pem").write_bytes(content)
-    shakes_hands(Authority.of_this_user(tmp_path), "localhost")
+    shakes_hands(CertificateAuthority.of_this_user(tmp_path), "localhost")
     assert "A new CA takes the place" in caplog.text
 
 
@@ -113,22 +113,22 @@ def test_of_two_starts_at_once_both_have_the_ca_that_was_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = authority._new_ca  # pyright: ignore[reportPrivateUsage]
-    others: list[Authority] = []
+    others: list[CertificateAuthority] = []
 
     def slowly(now: datetime) -> bytes:
         monkeypatch.setattr(authority, "_new_ca", made)
-        others.append(Authority.of_this_user(tmp_path))  # somebody else, meanwhile
+        others.append(CertificateAuthority.of_this_user(tmp_path))  # somebody else, meanwhile
         return made(now)
 
     monkeypatch.setattr(authority, "_new_ca", slowly)
-    mine = Authority.of_this_user(tmp_path)
+    mine = CertificateAuthority.of_this_user(tmp_path)
     assert [other.ca_pem for other in others] == [mine.ca_pem]
 
 
 def test_a_folder_that_cannot_be_is_said_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="XDG_DATA_HOME"):
-        Authority.of_this_user(tmp_path / "file")
+        CertificateAuthority.of_this_user(tmp_path / "file")
 
 
 def test_the_folder_is_where_the_system_keeps_such_things(
@@ -139,11 +139,11 @@ def test_the_folder_is_where_the_system_keeps_such_things(
 
 
 def test_a_ca_of_one_run_leaves_nothing() -> None:
-    found = Authority.of_this_run()
+    found = CertificateAuthority.of_this_run()
     shakes_hands(found, "localhost")
     folder = found.ca_file.parent
-    found.forget()
-    found.forget()
+    found.remove_files()
+    found.remove_files()
     assert not folder.exists()
 
 
@@ -156,6 +156,6 @@ def test_a_certificate_names_where_it_listens_if_that_is_a_name(host: str, named
 
 
 def test_its_key_is_in_no_repr(tmp_path: Path) -> None:
-    shown: Any = repr(Authority.of_this_user(tmp_path))
+    shown: Any = repr(CertificateAuthority.of_this_user(tmp_path))
     assert "PRIVATE" not in shown
     assert "_ca=" not in shown

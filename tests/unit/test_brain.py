@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from sonic_voice.emulator.brains.scripted import ScenarioBrain
+from sonic_voice.emulator.brains.scripted import ScriptedBrain
 from sonic_voice.emulator.scenario import Scenario, parse_scenario
-from sonic_voice.emulator.service.brain import Opening, Partner
+from sonic_voice.emulator.service.brain import BrainSession, ConversationSetup
 from sonic_voice.emulator.service.effects import Note
 from sonic_voice.wire import ToolDefinition
 
@@ -53,8 +53,8 @@ def scenario(text: str = PIZZA) -> Scenario:
     return parse_scenario(text, Path("pizza.yaml"))
 
 
-def partner(text: str = PIZZA) -> Partner:
-    return ScenarioBrain(scenario(text), no_resampling).begin(Opening(tools=(ORDER,)))
+def partner(text: str = PIZZA) -> BrainSession:
+    return ScriptedBrain(scenario(text), no_resampling).begin(ConversationSetup(tools=(ORDER,)))
 
 
 def test_the_words_choose_the_answer_and_the_next_step() -> None:
@@ -128,8 +128,8 @@ def test_a_late_result_is_answered_with_the_words_it_was_asked_for() -> None:
 
 
 def test_each_stream_has_variables_of_its_own() -> None:
-    brain = ScenarioBrain(scenario(), no_resampling)
-    first, second = (brain.begin(Opening(tools=(ORDER,))) for _ in range(2))
+    brain = ScriptedBrain(scenario(), no_resampling)
+    first, second = (brain.begin(ConversationSetup(tools=(ORDER,))) for _ in range(2))
     first.hear("a pizza")
     (call,) = second.hear("a large pizza").calls
     assert call.arguments["note"] == "tried none"
@@ -209,7 +209,7 @@ def notes(host: Host) -> list[tuple[str, str]]:
 
 def conversation() -> Host:
     """Two spoken utterances and a result: a salad, then a pizza."""
-    brain = ScenarioBrain(scenario(), no_resampling)
+    brain = ScriptedBrain(scenario(), no_resampling)
     heard = ["A large salad.", "A large pizza."]
     host = Host(brain=brain, speech=spoken((0, 960), (6400, 7360)), words=heard, model=V25)
     host.begin(tools=(ORDER,))
@@ -234,7 +234,7 @@ def test_a_scenario_that_listens_through_the_whole_service() -> None:
 def test_a_fault_may_hang_on_the_words() -> None:
     error = "error: {code: throttlingException, message: Too many.}"
     text = f"steps: [{{user: a, say: b, goto: end, when: [{{if: {{user: fail}}, {error}}}]}}]"
-    brain = ScenarioBrain(scenario(text), no_resampling)
+    brain = ScriptedBrain(scenario(text), no_resampling)
     for words, failure in (("a", None), ("now fail", "Too many.")):
         host = Host(brain=brain, speech=spoken((0, 960)), words=[words])
         host.begin()

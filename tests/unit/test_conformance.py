@@ -5,9 +5,9 @@ import json
 import pytest
 
 from sonic_voice.emulator.observers import StreamStatistics
-from sonic_voice.emulator.observers.conformance import RULES, Judge, Mistake
-from sonic_voice.emulator.observers.report import Report
-from sonic_voice.emulator.scenario import Call, Step
+from sonic_voice.emulator.observers.conformance import RULES, ConformanceChecker, RuleViolation
+from sonic_voice.emulator.observers.report import ConformanceReport
+from sonic_voice.emulator.scenario import ScenarioCall, ScenarioStep
 from sonic_voice.emulator.service.effects import Effect, Emit, Fail, Note, StreamRequest
 from sonic_voice.wire import (
     AudioInput,
@@ -33,8 +33,8 @@ class Judged:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.judge = Judge()
-        self.mistakes: list[Mistake] = []
+        self.judge = ConformanceChecker()
+        self.mistakes: list[RuleViolation] = []
         self._seen = 0
 
     def raw(self, payload: bytes) -> None:
@@ -67,7 +67,9 @@ class Judged:
         return [(mistake.rule, mistake.outcome) for mistake in self.mistakes]
 
 
-def judged(*steps: Step, strict: bool = False, model: str = "amazon.nova-2-sonic-v1:0") -> Judged:
+def judged(
+    *steps: ScenarioStep, strict: bool = False, model: str = "amazon.nova-2-sonic-v1:0"
+) -> Judged:
     return Judged(Host(*steps, speech=spoken((0, 960)), strict=strict, model=model))
 
 
@@ -119,7 +121,7 @@ def test_strict_a_deviation_breaks_its_own_rule() -> None:
 
 
 def test_a_goodbye_in_the_middle_of_an_answer_is_found() -> None:
-    talk = judged(Step("hello", ("A long answer with many words, and then some more.",)))
+    talk = judged(ScenarioStep("hello", ("A long answer with many words, and then some more.",)))
     talk.begin()
     talk.audio(2_400)
     talk.end()
@@ -127,7 +129,7 @@ def test_a_goodbye_in_the_middle_of_an_answer_is_found() -> None:
 
 
 def test_a_call_without_a_result_is_found_at_the_end() -> None:
-    talk = judged(Step("go", call=Call("go", {}, then=("Done.",))))
+    talk = judged(ScenarioStep("go", call=ScenarioCall("go", {}, then=("Done.",))))
     talk.begin()
     talk.audio(3_200)
     (call,) = talk.host.calls
@@ -137,7 +139,7 @@ def test_a_call_without_a_result_is_found_at_the_end() -> None:
 
 
 def test_a_call_with_a_result_is_none() -> None:
-    talk = judged(Step("go", call=Call("go", {}, then=("Done.",))))
+    talk = judged(ScenarioStep("go", call=ScenarioCall("go", {}, then=("Done.",))))
     talk.begin()
     talk.audio(3_200)
     (call,) = talk.host.calls
@@ -198,7 +200,7 @@ def test_an_exception_is_laid_at_the_rule_that_was_broken(rule: str, records: li
     ],
 )
 def test_what_the_host_refuses_is_a_rule_too(text: str, rule: str) -> None:
-    (mistake,) = Judge().answered(Fail("validationException", text))
+    (mistake,) = ConformanceChecker().answered(Fail("validationException", text))
     assert mistake.rule == rule
 
 
@@ -212,7 +214,7 @@ def test_what_the_host_refuses_is_a_rule_too(text: str, rule: str) -> None:
     ],
 )
 def test_what_is_no_mistake_of_the_client_breaks_nothing(effect: Effect) -> None:
-    judge = Judge()
+    judge = ConformanceChecker()
     assert judge.answered(effect) == []
     assert judge.conforms
 
@@ -220,7 +222,9 @@ def test_what_is_no_mistake_of_the_client_breaks_nothing(effect: Effect) -> None
 def test_the_report_counts_and_names_and_is_json() -> None:
     told: list[str] = []
     changes: list[None] = []
-    report = Report(lambda _, mistake: told.append(str(mistake)), lambda: changes.append(None))
+    report = ConformanceReport(
+        lambda _, mistake: told.append(str(mistake)), lambda: changes.append(None)
+    )
     for model in ("m1", "m2"):
         statistics = StreamStatistics(StreamRequest(model, "us-east-1", f"id of {model}"))
         stream = report.opened(statistics)

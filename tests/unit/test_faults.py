@@ -7,9 +7,10 @@ import pytest
 
 from sonic_voice.catalog import voice_model
 from sonic_voice.emulator.faults import FAULTS, Fault, parse_fault, with_faults
-from sonic_voice.emulator.faults.wrappers import NoMarker, Passing, TwoCalls
-from sonic_voice.emulator.scenario import Call, Step
-from sonic_voice.emulator.service.effects import Break, Fail, Refusal, Service, StreamRequest
+from sonic_voice.emulator.faults.pass_through import PassThrough
+from sonic_voice.emulator.faults.wrappers import NoMarker, TwoCalls
+from sonic_voice.emulator.scenario import ScenarioCall, ScenarioStep
+from sonic_voice.emulator.service.effects import Break, Fail, Service, StreamRefusal, StreamRequest
 from sonic_voice.emulator.service.latency import PROFILES, latency
 from sonic_voice.emulator.service.sonic import SonicService
 from sonic_voice.errors import ConfigError
@@ -50,7 +51,7 @@ def test_every_fault_may_be_asked_for_by_its_name_alone(name: str) -> None:
         ("everything", "There are http, idle"),
         ("http:418", "http:429"),
         ("cut:0", "cut:1"),
-        ("mute:loud", "It takes nothing."),
+        ("mute:loud", "It takes no argument."),
         ("instability:soon", "instability:30"),
         ("exception:ownException", "exception:modelStreamErrorException"),
         ("", "There are http"),
@@ -73,16 +74,16 @@ def test_only_the_first_streams_have_a_fault_that_says_so() -> None:
 
     faulty = with_faults(factory, [parse_fault("http:503@2")])
     made = [faulty(REQUEST) for _ in range(4)]
-    assert [isinstance(one, Refusal) for one in made] == [True, True, False, False]
+    assert [isinstance(one, StreamRefusal) for one in made] == [True, True, False, False]
 
 
 def test_a_refused_stream_uses_up_no_fault_that_comes_later() -> None:
     faults = [parse_fault("http:503@1"), parse_fault("mute@1")]
     faulty = with_faults(lambda _: Host().service, faults)
     first, second, third = [faulty(REQUEST) for _ in range(3)]
-    assert isinstance(first, Refusal)
-    assert not isinstance(second, Refusal)
-    assert not isinstance(third, Refusal)
+    assert isinstance(first, StreamRefusal)
+    assert not isinstance(second, StreamRefusal)
+    assert not isinstance(third, StreamRefusal)
     assert second.receive(b"") == [Break("mute")]
     assert isinstance(third.receive(b"")[0], Fail)
 
@@ -92,7 +93,7 @@ def test_instability_comes_within_its_time_and_not_always_at_the_same() -> None:
     for number in range(20):
         request = StreamRequest("m", "r", f"{number * 0x9E3779B97F4A7C15:032x}"[:32])
         service = with_faults(lambda _: Host().service, [parse_fault("instability:3")])(request)
-        assert not isinstance(service, Refusal)
+        assert not isinstance(service, StreamRefusal)
         host = with_service(Host(), service)
         host.begin()
         frames = 0
@@ -107,9 +108,9 @@ def test_instability_comes_within_its_time_and_not_always_at_the_same() -> None:
 
 
 def test_without_a_marker_a_barge_in_is_heard_from_its_onset_alone() -> None:
-    steps = (Step("tell me", ("A very long story with a good many words in it.",)),)
+    steps = (ScenarioStep("tell me", ("A very long story with a good many words in it.",)),)
     shapes: list[list[str]] = []
-    for wrap in (Passing, NoMarker):
+    for wrap in (PassThrough, NoMarker):
         host = Host(*steps, speech=spoken((0, 960), (3200, 4160)))
         with_service(host, wrap(host.service)).begin()
         host.audio(6_000)
@@ -121,7 +122,9 @@ def test_without_a_marker_a_barge_in_is_heard_from_its_onset_alone() -> None:
 
 
 def calling_twice() -> Host:
-    host = Host(Step("go", call=Call("go", {}, then=("Done.",))), speech=spoken((0, 960)))
+    host = Host(
+        ScenarioStep("go", call=ScenarioCall("go", {}, then=("Done.",))), speech=spoken((0, 960))
+    )
     with_service(host, TwoCalls(host.service)).begin(tools=(GO,))
     host.audio(3_000)
     return host
@@ -146,7 +149,7 @@ def test_a_second_result_for_the_second_call_is_refused() -> None:
 
 
 def timed(name: str) -> Host:
-    host = Host(Step("hello", ("Hi.", "How are you?")), speech=spoken((0, 960)))
+    host = Host(ScenarioStep("hello", ("Hi.", "How are you?")), speech=spoken((0, 960)))
     ids = (f"id-{n}" for n in itertools.count())
     service = SonicService(
         voice_model(V2),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sonic_voice.emulator.server.event_stream import (
     PRELUDE_BYTES,
-    Frame,
+    EventStreamFrame,
     FrameError,
     HeaderValue,
     Timestamp,
@@ -30,22 +30,24 @@ VALUES: st.SearchStrategy[HeaderValue] = st.one_of(
     st.uuids(),
 )
 NAMES = st.text(min_size=1, max_size=40)
-FRAMES = st.builds(Frame, st.dictionaries(NAMES, VALUES, max_size=5), st.binary(max_size=400))
+FRAMES = st.builds(
+    EventStreamFrame, st.dictionaries(NAMES, VALUES, max_size=5), st.binary(max_size=400)
+)
 
 
 @given(FRAMES)
-def test_a_frame_survives_the_wire(frame: Frame) -> None:
+def test_a_frame_survives_the_wire(frame: EventStreamFrame) -> None:
     assert decode(encode(frame)) == frame
 
 
 @given(FRAMES)
-def test_the_prelude_tells_the_size(frame: Frame) -> None:
+def test_the_prelude_tells_the_size(frame: EventStreamFrame) -> None:
     data = encode(frame)
     assert frame_size(data[:PRELUDE_BYTES]) == len(data)
 
 
 @given(FRAMES, st.data())
-def test_a_frame_cut_short_is_refused(frame: Frame, data: st.DataObject) -> None:
+def test_a_frame_cut_short_is_refused(frame: EventStreamFrame, data: st.DataObject) -> None:
     whole = encode(frame)
     size = data.draw(st.integers(0, len(whole) - 1))
     with pytest.raises(FrameError):
@@ -53,7 +55,7 @@ def test_a_frame_cut_short_is_refused(frame: Frame, data: st.DataObject) -> None
 
 
 @given(FRAMES, st.data())
-def test_a_changed_byte_is_noticed(frame: Frame, data: st.DataObject) -> None:
+def test_a_changed_byte_is_noticed(frame: EventStreamFrame, data: st.DataObject) -> None:
     whole = bytearray(encode(frame))
     at = data.draw(st.integers(0, len(whole) - 1))
     whole[at] ^= data.draw(st.integers(1, 255))
@@ -73,7 +75,7 @@ def test_header_bytes_of_any_kind_are_read_or_refused(block: bytes) -> None:
 
 
 def test_the_smallest_frame_has_sixteen_bytes() -> None:
-    assert len(encode(Frame())) == 16
+    assert len(encode(EventStreamFrame())) == 16
 
 
 def test_headers_are_laid_out_as_the_reference_says() -> None:
@@ -107,4 +109,4 @@ def test_every_type_of_header_is_read(block: bytes, value: HeaderValue) -> None:
 )
 def test_what_does_not_fit_is_not_encoded(headers: dict[str, HeaderValue]) -> None:
     with pytest.raises(FrameError):
-        encode(Frame(headers))
+        encode(EventStreamFrame(headers))

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.brains.intent_matching import Calls, Question, ToolCall, ToolMatcher
+from sonic_voice.emulator.brains.intent_matching import (
+    MatchedCall,
+    MatchedCalls,
+    Question,
+    ToolMatcher,
+)
 from sonic_voice.emulator.brains.readback import read_back
 from sonic_voice.emulator.language.dates import find_date, find_time
 from sonic_voice.emulator.language.numerals import digits, in_words, numbers
@@ -132,12 +137,12 @@ REQUESTS: list[tuple[str, str, dict[str, Any]]] = [
 def test_a_request_becomes_the_call_it_means(
     words: str, name: str, arguments: dict[str, Any]
 ) -> None:
-    assert ToolMatcher(ALL).hear(words, SUNDAY) == Calls((ToolCall(name, arguments),))
+    assert ToolMatcher(ALL).match(words, SUNDAY) == MatchedCalls((MatchedCall(name, arguments),))
 
 
 def test_arguments_stand_in_the_order_of_the_schema() -> None:
-    called = ToolMatcher([GO]).hear("go ten meters forward", SUNDAY)
-    assert isinstance(called, Calls)
+    called = ToolMatcher([GO]).match("go ten meters forward", SUNDAY)
+    assert isinstance(called, MatchedCalls)
     assert list(called.calls[0].arguments) == ["direction", "meters"]
 
 
@@ -146,7 +151,7 @@ def test_arguments_stand_in_the_order_of_the_schema() -> None:
 )
 def test_recorded_speech_that_asks_for_nothing_calls_nothing(name: str) -> None:
     text = (SPEECH / f"{name}.txt").read_text(encoding="utf-8")
-    matched = ToolMatcher([*ALL, CARD]).hear(text, SUNDAY)
+    matched = ToolMatcher([*ALL, CARD]).match(text, SUNDAY)
     if name == "something":  # "go somewhere": that is the robot's
         assert matched == Question("Which direction: forward or backward?")
     else:
@@ -155,7 +160,7 @@ def test_recorded_speech_that_asks_for_nothing_calls_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("words", ["go forward ten meters", "Go forward, ten meters."])
 def test_recorded_speech_that_asks_for_the_tool_calls_it(words: str) -> None:
-    assert isinstance(ToolMatcher([*ALL, CARD]).hear(words, SUNDAY), Calls)
+    assert isinstance(ToolMatcher([*ALL, CARD]).match(words, SUNDAY), MatchedCalls)
 
 
 @pytest.mark.parametrize(
@@ -180,14 +185,16 @@ def test_recorded_speech_that_asks_for_the_tool_calls_it(words: str) -> None:
     ],
 )
 def test_two_things_asked_are_two_calls(words: str, calls: list[tuple[str, str | None]]) -> None:
-    called = ToolMatcher(ALL).hear(words, SUNDAY)
-    assert isinstance(called, Calls)
+    called = ToolMatcher(ALL).match(words, SUNDAY)
+    assert isinstance(called, MatchedCalls)
     assert [(c.tool, next(iter(c.arguments.values()), None)) for c in called.calls] == calls
 
 
 def test_and_inside_one_request_makes_no_second() -> None:
-    called = ToolMatcher([MESSAGE]).hear("send a message to ann saying hi and bye", SUNDAY)
-    assert called == Calls((ToolCall("send_message", {"recipient": "ann", "text": "hi and bye"}),))
+    called = ToolMatcher([MESSAGE]).match("send a message to ann saying hi and bye", SUNDAY)
+    assert called == MatchedCalls(
+        (MatchedCall("send_message", {"recipient": "ann", "text": "hi and bye"}),)
+    )
 
 
 # What is missing.
@@ -218,46 +225,48 @@ def test_what_is_missing_is_asked_for_and_filled_from_the_answer(
     words: str, asked: str, answer: str, arguments: dict[str, Any]
 ) -> None:
     matcher = ToolMatcher(ALL)
-    assert matcher.hear(words, SUNDAY) == Question(asked)
+    assert matcher.match(words, SUNDAY) == Question(asked)
     assert matcher.asking
-    called = matcher.hear(answer, SUNDAY)
-    assert isinstance(called, Calls)
+    called = matcher.match(answer, SUNDAY)
+    assert isinstance(called, MatchedCalls)
     assert called.calls[0].arguments == arguments
     assert not matcher.asking
 
 
 def test_two_missing_things_are_asked_for_one_after_the_other() -> None:
     matcher = ToolMatcher([GO])
-    assert matcher.hear("go", SUNDAY) == Question("Which direction: forward or backward?")
-    assert matcher.hear("back", SUNDAY) == Question("How many meters?")
-    assert matcher.hear("3", SUNDAY) == Calls(
-        (ToolCall("go", {"direction": "backward", "meters": 3}),)
+    assert matcher.match("go", SUNDAY) == Question("Which direction: forward or backward?")
+    assert matcher.match("back", SUNDAY) == Question("How many meters?")
+    assert matcher.match("3", SUNDAY) == MatchedCalls(
+        (MatchedCall("go", {"direction": "backward", "meters": 3}),)
     )
 
 
 def test_an_answer_that_does_not_fit_is_asked_for_once_more_and_then_dropped() -> None:
     matcher = ToolMatcher([GO])
-    matcher.hear("go forward", SUNDAY)
-    again = matcher.hear("as far as you like", SUNDAY)
+    matcher.match("go forward", SUNDAY)
+    again = matcher.match("as far as you like", SUNDAY)
     assert again == Question("Sorry, I did not get that. How many meters?")
-    assert matcher.hear("whatever", SUNDAY) == Question(
+    assert matcher.match("whatever", SUNDAY) == Question(
         "I still have no meters, so let us leave it."
     )
-    assert matcher.hear("ten", SUNDAY) is None
+    assert matcher.match("ten", SUNDAY) is None
 
 
 def test_a_request_of_its_own_is_no_answer() -> None:
     matcher = ToolMatcher(ALL)
-    matcher.hear("what's the weather", SUNDAY)
-    assert matcher.hear("what time is it", SUNDAY) == Calls((ToolCall("getDateAndTimeTool", {}),))
-    assert matcher.hear("paris", SUNDAY) is None
+    matcher.match("what's the weather", SUNDAY)
+    assert matcher.match("what time is it", SUNDAY) == MatchedCalls(
+        (MatchedCall("getDateAndTimeTool", {}),)
+    )
+    assert matcher.match("paris", SUNDAY) is None
 
 
 @pytest.mark.parametrize("words", ["never mind", "Forget it.", "cancel", "No, thanks!"])
 def test_a_request_can_be_called_off(words: str) -> None:
     matcher = ToolMatcher([WEATHER])
-    matcher.hear("what's the weather", SUNDAY)
-    assert matcher.hear(words, SUNDAY) == Question("All right, never mind.")
+    matcher.match("what's the weather", SUNDAY)
+    assert matcher.match(words, SUNDAY) == Question("All right, never mind.")
     assert not matcher.asking
 
 
@@ -266,34 +275,34 @@ def test_a_request_can_be_called_off(words: str) -> None:
 
 def test_any_calls_the_best_tool_whatever_is_said() -> None:
     matcher = ToolMatcher([GO, WEATHER], "any")
-    called = matcher.hear("what's the weather", SUNDAY)
-    assert called == Calls((ToolCall("get_weather", {"city": "what's the weather"}),))
-    assert isinstance(matcher.hear("hello", SUNDAY), Calls)
-    assert isinstance(matcher.hear("", SUNDAY), Calls)
+    called = matcher.match("what's the weather", SUNDAY)
+    assert called == MatchedCalls((MatchedCall("get_weather", {"city": "what's the weather"}),))
+    assert isinstance(matcher.match("hello", SUNDAY), MatchedCalls)
+    assert isinstance(matcher.match("", SUNDAY), MatchedCalls)
 
 
 def test_a_chosen_tool_is_called_whatever_is_said() -> None:
     matcher = ToolMatcher([GO, WEATHER], "tool:go")
-    called = matcher.hear("what's the weather in paris", SUNDAY)
-    assert called == Calls((ToolCall("go", {"direction": "forward", "meters": 1}),))
+    called = matcher.match("what's the weather in paris", SUNDAY)
+    assert called == MatchedCalls((MatchedCall("go", {"direction": "forward", "meters": 1}),))
 
 
 @pytest.mark.parametrize("choice", ["", "auto"])
 def test_auto_calls_nothing_for_small_talk(choice: str) -> None:
     matcher = ToolMatcher(ALL, choice)
     assert not matcher.forced
-    assert matcher.hear("how are you", SUNDAY) is None
+    assert matcher.match("how are you", SUNDAY) is None
 
 
 def test_without_tools_nothing_is_called() -> None:
     matcher = ToolMatcher([], "any")
     assert not matcher.forced
-    assert matcher.hear("go forward ten meters", SUNDAY) is None
+    assert matcher.match("go forward ten meters", SUNDAY) is None
 
 
 def test_a_schema_that_is_no_json_is_a_tool_without_arguments() -> None:
-    called = ToolMatcher([ToolDefinition("go", "", "{")]).hear("go", SUNDAY)
-    assert called == Calls((ToolCall("go", {}),))
+    called = ToolMatcher([ToolDefinition("go", "", "{")]).match("go", SUNDAY)
+    assert called == MatchedCalls((MatchedCall("go", {}),))
 
 
 # Any words, any schema.
@@ -314,14 +323,14 @@ def test_any_words_give_the_same_calls_every_time_and_valid_ones(
 ) -> None:
     first, second = ToolMatcher(ALL, choice), ToolMatcher(ALL, choice)
     for text in said_by_user:
-        matched = first.hear(text, SUNDAY)
-        assert matched == second.hear(text, SUNDAY)
-        if isinstance(matched, Calls):
+        matched = first.match(text, SUNDAY)
+        assert matched == second.match(text, SUNDAY)
+        if isinstance(matched, MatchedCalls):
             for call in matched.calls:
                 _check(call)
 
 
-def _check(call: ToolCall) -> None:
+def _check(call: MatchedCall) -> None:
     """That the arguments fit the schema, as far as these tools use one."""
     definition = next(tool for tool in ALL if tool.name == call.tool)
     schema = json.loads(definition.schema_json)
@@ -360,10 +369,10 @@ _SCHEMA = st.fixed_dictionaries(
 @given(st.dictionaries(st.sampled_from(["city", "day", "n"]), _SCHEMA), _WORDS)
 def test_no_schema_makes_it_raise(props: dict[str, Any], words: str) -> None:
     matcher = ToolMatcher([tool("go", "to", "city n", **props)], "any")
-    assert matcher.hear(words, SUNDAY) is not None
+    assert matcher.match(words, SUNDAY) is not None
     matcher = ToolMatcher([tool("go", "to", "city n", **props)])
-    matcher.hear(f"go {words}", SUNDAY)
-    matcher.hear(words, SUNDAY)
+    matcher.match(f"go {words}", SUNDAY)
+    matcher.match(words, SUNDAY)
 
 
 # Numbers.

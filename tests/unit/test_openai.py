@@ -8,7 +8,7 @@ import pytest
 from sonic_voice.catalog import voice_model
 from sonic_voice.emulator.brains import chat_completions as openai
 from sonic_voice.emulator.brains.chat_completions import ChatBrain
-from sonic_voice.emulator.observers.output_grammar import Grammar
+from sonic_voice.emulator.observers.output_grammar import OutputGrammar
 from sonic_voice.wire import AudioStart, PromptStart, SessionStart, ToolDefinition
 
 from ..support.service_host import GO, RATE_HZ, V2, V25, Host, no_resampling, spoken
@@ -69,7 +69,7 @@ def messages(host: Host) -> list[tuple[str, str]]:
 
 
 def check_grammar(host: Host) -> None:
-    grammar = Grammar(voice_model(host.model))
+    grammar = OutputGrammar(voice_model(host.model))
     assert [broken for payload in host.payloads for broken in grammar.check(payload)] == []
     assert grammar.end() == []
 
@@ -144,7 +144,7 @@ def test_without_ears_it_says_so_and_asks_nobody() -> None:
     host = conversation(speech=spoken((320, 1280)))
     host.audio(4800)
     assert host.asked == []
-    assert host.said("SPECULATIVE") == [openai.DEAF]
+    assert host.said("SPECULATIVE") == [openai.NO_RECOGNISER]
 
 
 def test_a_barge_in_dismisses_the_request_and_cuts_the_answer_in_the_history() -> None:
@@ -166,7 +166,7 @@ def test_thoughts_of_a_dismissed_request_are_not_said() -> None:
     host = conversation()
     typed(host, "one")
     typed(host, "two")
-    host.do(host.service.thought(1, text("Late. ")))
+    host.do(host.service.chat_piece(1, text("Late. ")))
     host.audio(3200)
     assert host.said("SPECULATIVE") == []
     assert messages(host) == [("user", "one\ntwo")]
@@ -311,10 +311,10 @@ def test_a_result_that_comes_after_the_talk_went_on_is_told_then() -> None:
 @pytest.mark.parametrize(
     ("pieces", "said"),
     [
-        (['{"error":{"message":"down"}}'], [openai.UNREACHED]),
-        (["rubbish"], [openai.UNREACHED]),
-        (["[1]", None], [openai.UNREACHED]),
-        ([None], [openai.UNREACHED]),
+        (['{"error":{"message":"down"}}'], [openai.UNREACHABLE]),
+        (["rubbish"], [openai.UNREACHABLE]),
+        (["[1]", None], [openai.UNREACHABLE]),
+        ([None], [openai.UNREACHABLE]),
         ([STOP, None], [openai.NO_ANSWER]),
         ([text("*\n\U0001f600"), STOP, None], [openai.NO_ANSWER]),
         ([text("One. Two"), None], ["One.", " Two", f" {openai.BROKEN_OFF}"]),

@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.brains.chat_endpoint import EndpointError, ServerSentEvents, openai_brain
+from sonic_voice.emulator.brains.chat_endpoint import (
+    EndpointError,
+    ServerSentEventParser,
+    openai_brain,
+)
 from sonic_voice.errors import ConfigError
 
 from ..support.service_host import no_resampling
@@ -52,7 +56,7 @@ STREAM = ': comment\r\n\r\ndata: {"a":\ndata:1}\r\n\nevent: x\nid: 1\ndata: é\n
 
 @given(st.lists(st.integers(0, len(STREAM.encode())), max_size=9).map(sorted))
 def test_events_are_whole_however_they_come(cuts: list[int]) -> None:
-    whole, events = STREAM.encode(), ServerSentEvents()
+    whole, events = STREAM.encode(), ServerSentEventParser()
     ends = [*cuts, len(whole)]
     pieces = [whole[begin:end] for begin, end in zip([0, *cuts], ends, strict=True)]
     assert [event for piece in pieces for event in events.feed(piece)] == ['{"a":\n1}', "é"]
@@ -60,7 +64,7 @@ def test_events_are_whole_however_they_come(cuts: list[int]) -> None:
 
 @pytest.mark.parametrize("received", [b"data: ", b"data: x\n"])
 def test_an_event_without_an_end_is_an_error(received: bytes) -> None:
-    events = ServerSentEvents()
+    events = ServerSentEventParser()
     with pytest.raises(EndpointError):
         for _ in range(3):
             list(events.feed(received * 400_000))

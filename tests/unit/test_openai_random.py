@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.catalog import voice_model
-from sonic_voice.emulator.observers.output_grammar import Grammar
-from sonic_voice.emulator.service.effects import Dismiss, Think
+from sonic_voice.emulator.observers.output_grammar import OutputGrammar
+from sonic_voice.emulator.service.effects import CancelChatRequest, StartChatRequest
 from sonic_voice.emulator.service.endpointing import WINDOW_MS
 
 from ..support.service_host import GO, V2, V25, spoken
@@ -38,9 +38,9 @@ class Talk:
         """Follow what the service asked of its host."""
         for effect in self.host.effects[self._seen :]:
             match effect:
-                case Think(key):
+                case StartChatRequest(key):
                     self.under_way.append(key)
-                case Dismiss(key):
+                case CancelChatRequest(key):
                     self.under_way.remove(key)
                 case _:
                     pass
@@ -53,7 +53,7 @@ class Talk:
             (key,) = self.under_way
             if piece is None:
                 self.under_way.clear()
-            self.host.do(self.host.service.thought(key, piece))
+            self.host.do(self.host.service.chat_piece(key, piece))
 
     def finish(self, reason: str) -> None:
         """The endpoint says why it ends, and ends."""
@@ -117,5 +117,5 @@ def test_whatever_happens_the_grammar_holds_and_one_request_at_most_is_under_way
     talk.finish(STOP)
     talk.audio(20_000)
     assert "The last." in talk.host.said("FINAL")
-    grammar = Grammar(voice_model(model))
+    grammar = OutputGrammar(voice_model(model))
     assert [broken for one in talk.host.payloads for broken in grammar.check(one)] == []

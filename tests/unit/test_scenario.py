@@ -11,24 +11,24 @@ from hypothesis import strategies as st
 
 from sonic_voice.demo import DEMO_SCENARIO
 from sonic_voice.emulator.brains import scripted as brain
-from sonic_voice.emulator.brains.scripted import ScenarioBrain, small_talk
+from sonic_voice.emulator.brains.scripted import ScriptedBrain, small_talk
 from sonic_voice.emulator.scenario import (
     Branch,
-    Call,
     Condition,
-    Fault,
     OneOf,
     Present,
     Recording,
     Says,
     Scenario,
-    Step,
+    ScenarioCall,
+    ScenarioStep,
+    StreamException,
     fill,
     load_scenario,
     mistakes,
     parse_scenario,
 )
-from sonic_voice.emulator.service.brain import Brain, Opening
+from sonic_voice.emulator.service.brain import Brain, ConversationSetup
 from sonic_voice.errors import ScenarioError
 
 YAML = """\
@@ -81,9 +81,9 @@ error = { code = "throttlingException", message = "Too many." }
 SCENARIO = Scenario(
     "two turns",
     (
-        Step(
+        ScenarioStep(
             "go forward ten meters",
-            call=Call(
+            call=ScenarioCall(
                 "go",
                 {"direction": "forward", "meters": 10, "note": "{user}"},
                 ("One moment.",),
@@ -91,8 +91,8 @@ SCENARIO = Scenario(
             ),
             delay_ms=100,
         ),
-        Step("break", ("Oh.",), broken="cut-mid-frame"),
-        Step("fail", error=Fault("throttlingException", "Too many.")),
+        ScenarioStep("break", ("Oh.",), broken="cut-mid-frame"),
+        ScenarioStep("fail", error=StreamException("throttlingException", "Too many.")),
     ),
     loop=True,
     otherwise=("Hm.", "Say it again."),
@@ -140,14 +140,14 @@ set = { z = "{result.x}" }
     )
     first = Branch(
         (Condition("result.x", OneOf((1,))), Condition("result.y", Present(wanted=False))),
-        Step("a", assign={"z": "{result.x}"}),
+        ScenarioStep("a", assign={"z": "{result.x}"}),
     )
     assert written.steps == (
-        Step(
+        ScenarioStep(
             "a",
-            call=Call("t", {}, when=(first,)),
+            call=ScenarioCall("t", {}, when=(first,)),
             expect=(Condition("user", Says(("b", "c"))),),
-            fallback=Step("a", ("d",)),
+            fallback=ScenarioStep("a", ("d",)),
         ),
     )
 
@@ -199,7 +199,7 @@ MISTAKES = [
     (STEP + "    set: {user: c}\n", 4, 11, "`user` cannot be a variable"),
     (STEP + "    set: {a-b: c}\n", 4, 11, "`a-b` cannot be a variable"),
     (STEP + "    set: [c]\n", 4, 10, "mapping of names"),
-    ("set: {a: '{user}'}\n" + STEP, 1, 6, "no value for a holder"),
+    ("set: {a: '{user}'}\n" + STEP, 1, 6, "before the first utterance"),
     (STEP + "    expect: {}\n", 4, 13, "a condition"),
     (STEP + "    expect: {'a b': c}\n", 4, 14, "names no value"),
     (STEP + "    expect: {size: large}\n", 4, 20, "nothing sets `size`"),
@@ -231,9 +231,9 @@ MISTAKES = [
     ),
     (
         "steps:\n  - {name: x, user: a, say: b, goto: x}\n  - {name: y, user: a, say: b}\n",
-        3, 5, "no way leads to this step. Let a `goto` name it: `y`",
+        3, 5, "this step cannot be reached. Let a `goto` name it: `y`",
     ),
-    ("loop: true\nsteps:\n  - {name: x, user: a, say: b, goto: x}\n", 1, 1, "no end to `loop`"),
+    ("loop: true\nsteps:\n  - {name: x, user: a, say: b, goto: x}\n", 1, 1, "`loop` has no effect"),
     ("steps:\n  - user: a\n    say: 'Hi {name}.'\n", 3, 10, "nothing sets `name`"),
     (
         "steps:\n  - user: a\n    call: {tool: t, arguments: {x: ['{y}']}}\n",
@@ -308,7 +308,7 @@ steps:
 
 def test_a_key_without_a_value_is_as_if_it_were_not_there() -> None:
     empty = "steps: [{user: a, say: b, delay_ms: , when: }]\notherwise:\nendpoint_ms:\n"
-    assert parsed(empty) == Scenario("s", (Step("a", ("b",)),), otherwise=())
+    assert parsed(empty) == Scenario("s", (ScenarioStep("a", ("b",)),), otherwise=())
 
 
 TOML_STEP = '[[steps]]\nuser = "a"\nsay = "b"\n'
@@ -393,7 +393,7 @@ def unused(pcm: bytes, from_hz: int, to_hz: int) -> bytes:
 
 
 def test_a_partner_plays_the_steps_in_a_circle() -> None:
-    partner = ScenarioBrain(SCENARIO, unused).begin(Opening())
+    partner = ScriptedBrain(SCENARIO, unused).begin(ConversationSetup())
     replies = [partner.hear(None) for _ in range(5)]
     assert [reply.words for reply in replies[:3]] == ["go forward ten meters", "break", "fail"]
     assert replies[4] == replies[1]
@@ -401,14 +401,16 @@ def test_a_partner_plays_the_steps_in_a_circle() -> None:
 
 
 def test_a_partner_without_a_next_step_says_the_last_words() -> None:
-    once = ScenarioBrain(Scenario("x", SCENARIO.steps[:1]), unused).begin(Opening())
+    once = ScriptedBrain(Scenario("x", SCENARIO.steps[:1]), unused).begin(ConversationSetup())
     once.hear(None)
     assert once.hear(None).words == brain.UNKNOWN_WORDS
 
 
 def test_a_brain_gives_each_stream_its_own_partner_and_plays_recordings() -> None:
-    player: Brain = ScenarioBrain(SCENARIO, unused)
-    assert player.begin(Opening()).hear(None) == player.begin(Opening()).hear(None)
+    player: Brain = ScriptedBrain(SCENARIO, unused)
+    assert player.begin(ConversationSetup()).hear(None) == player.begin(ConversationSetup()).hear(
+        None
+    )
     assert (player.voice, player.endpoint_ms) == ("amy", 400)
     assert player.sound(Recording(bytes(80), 8_000), 8_000) == bytes(80)
     assert player.sound(Recording(bytes(80), 16_000), 8_000) == bytes(40)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from sonic_voice.emulator import scenario
-from sonic_voice.emulator.scenario import EXCEPTIONS, BreakHow, parse_scenario, reader
+from sonic_voice.emulator.scenario import EXCEPTIONS, BreakKind, parse_scenario, reader
 from sonic_voice.errors import ScenarioError
 
 SCHEMA = json.loads(
@@ -28,11 +28,11 @@ VALIDATOR: Any = Draft202012Validator(SCHEMA)
 BEYOND = (
     "no regular expression",
     "nothing sets",
-    "before the first words",
+    "before the first utterance",
     "another step is called",
     "no step is called",
-    "no way leads",
-    "no end to `loop`",
+    "this step cannot be reached",
+    "`loop` has no effect",
     "cannot be read as WAV",
 )
 
@@ -99,17 +99,17 @@ def keys(definition: str) -> set[str]:
 
 
 def test_the_schema_and_the_reader_know_the_same_keys() -> None:
-    assert set(SCHEMA["properties"]) == set(reader.TOP)
-    assert keys("step") == set(reader.STEP)
-    assert keys("answer") == set(reader.ANSWER)
-    assert keys("branch") == {"if", *reader.ANSWER}
-    assert keys("call") == set(reader.CALL)
-    assert keys("later") == set(reader.LATER)
-    assert keys("laterBranch") == {"if", *reader.LATER}
-    assert keys("error") == set(reader.FAULT)
-    assert keys("test") == set(reader.TEST)
+    assert set(SCHEMA["properties"]) == set(reader.FILE_KEYS)
+    assert keys("step") == set(reader.STEP_KEYS)
+    assert keys("answer") == set(reader.ANSWER_KEYS)
+    assert keys("branch") == {"if", *reader.ANSWER_KEYS}
+    assert keys("call") == set(reader.CALL_KEYS)
+    assert keys("later") == set(reader.RESULT_KEYS)
+    assert keys("laterBranch") == {"if", *reader.RESULT_KEYS}
+    assert keys("error") == set(reader.EXCEPTION_KEYS)
+    assert keys("test") == set(reader.TEST_KEYS)
     assert SCHEMA["$defs"]["error"]["properties"]["code"]["enum"] == list(EXCEPTIONS)
-    assert SCHEMA["$defs"]["break"]["enum"] == list(get_args(BreakHow))
+    assert SCHEMA["$defs"]["break"]["enum"] == list(get_args(BreakKind))
 
 
 def test_every_scenario_here_keeps_to_the_schema() -> None:
@@ -204,7 +204,9 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [at, *(place for key, one in inner for place in places(one, (*at, key)))]
 
 
-ALL_KEYS = sorted({*reader.TOP, *reader.STEP, *reader.CALL, *reader.TEST, "if", "code"})
+ALL_KEYS = sorted(
+    {*reader.FILE_KEYS, *reader.STEP_KEYS, *reader.CALL_KEYS, *reader.TEST_KEYS, "if", "code"}
+)
 
 
 @given(st.data())

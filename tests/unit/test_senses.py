@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from sonic_voice.emulator import speech
-from sonic_voice.emulator.service.endpointing import ENDPOINT_MS, WINDOW_MS, Began, Ears, Ended
+from sonic_voice.emulator.service.endpointing import (
+    ENDPOINT_MS,
+    WINDOW_MS,
+    Endpointer,
+    SpeechBegan,
+    SpeechEnded,
+)
 from sonic_voice.emulator.speech import (
     LoudnessDetector,
     PicoSynthesizer,
@@ -41,11 +47,11 @@ def utterances(
     """Onset and end of what is heard at MEDIUM in `pcm` with silence before and after."""
     size = rate_hz * WINDOW_MS // 1000 * 2
     pcm = bytes(rate_hz // 1000 * lead_ms * 2) + pcm + bytes(rate_hz * 2 * 2)
-    ears = Ears(ENDPOINT_MS["MEDIUM"], 320)
-    heard: list[Began | Ended] = []
+    ears = Endpointer(ENDPOINT_MS["MEDIUM"], 320)
+    heard: list[SpeechBegan | SpeechEnded] = []
     for at in range(0, len(pcm) - size + 1, size):
-        heard += ears.hear(detector.probability(pcm[at : at + size]))
-    ended = [event for event in heard if isinstance(event, Ended)]
+        heard += ears.feed(detector.probability(pcm[at : at + size]))
+    ended = [event for event in heard if isinstance(event, SpeechEnded)]
     assert len(heard) == 2 * len(ended)
     return [(event.onset_ms, event.end_ms) for event in ended]
 

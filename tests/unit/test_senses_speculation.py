@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sonic_voice.emulator.service.endpointing import ENDPOINT_MS, WINDOW_MS
-from sonic_voice.emulator.speech.speculation import LEAD_WINDOWS, SpeculativeUtterance
+from sonic_voice.emulator.speech.speculation import LEAD_WINDOWS, SpeculativeRecognition
 
 RATE_HZ = 8_000
 WINDOW = RATE_HZ * WINDOW_MS // 1000
@@ -56,7 +56,7 @@ def spoken(sound: bytes, chunk_bytes: int | None = None) -> tuple[str, list[floa
     """The words of `sound`, and all that was decoded on the way."""
     decode = Decoder()
     with Inline(1) as workers:
-        utterance = SpeculativeUtterance(RATE_HZ, MarkedSound(), decode, workers)
+        utterance = SpeculativeRecognition(RATE_HZ, MarkedSound(), decode, workers)
         for at in range(0, len(sound), chunk_bytes or len(sound) or 1):
             utterance.feed(sound[at : at + (chunk_bytes or len(sound))])
         return utterance.finish(), decode.asked
@@ -130,7 +130,7 @@ def test_the_words_do_not_depend_on_how_quick_the_decoder_is() -> None:
         return f"{len(pcm) / 2 / WINDOW:g}"
 
     with ThreadPoolExecutor(1) as workers:
-        utterance = SpeculativeUtterance(RATE_HZ, MarkedSound(), decode, workers)
+        utterance = SpeculativeRecognition(RATE_HZ, MarkedSound(), decode, workers)
         utterance.feed(sound)  # returns while nothing can be decoded
         held.set()
         assert utterance.finish() == "33"
@@ -141,7 +141,7 @@ def test_what_is_cancelled_before_its_turn_is_never_decoded() -> None:
     held = threading.Event()
     with ThreadPoolExecutor(1) as workers:
         workers.submit(held.wait, 30)
-        utterance = SpeculativeUtterance(RATE_HZ, MarkedSound(), decode, workers)
+        utterance = SpeculativeRecognition(RATE_HZ, MarkedSound(), decode, workers)
         utterance.feed(windows((260, SPEECH), (9, SILENCE), (20, SPEECH), (15, SILENCE)))
         utterance.cancel()
         held.set()
@@ -153,7 +153,7 @@ def test_a_decoder_that_fails_is_heard_of_at_the_end() -> None:
         raise RuntimeError("out of order")
 
     with ThreadPoolExecutor(1) as workers:
-        utterance = SpeculativeUtterance(RATE_HZ, MarkedSound(), decode, workers)
+        utterance = SpeculativeRecognition(RATE_HZ, MarkedSound(), decode, workers)
         utterance.feed(windows((10, SPEECH), (15, SILENCE)))
         with pytest.raises(RuntimeError, match="out of order"):
             utterance.finish()

@@ -1,12 +1,12 @@
 """The service with a host that recognises words: what it listens to, what it makes of words."""
 
-from sonic_voice.emulator.scenario import Step
+from sonic_voice.emulator.scenario import ScenarioStep
 from sonic_voice.emulator.service.effects import Listen, Recognize
 from sonic_voice.emulator.service.endpointing import WINDOW_MS
 
 from ..support.service_host import RATE_HZ, V1, Host, ListedSpeech, spoken
 
-HELLO = Step("these words are not said", ("Hi.",))
+HELLO = ScenarioStep("these words are not said", ("Hi.",))
 SAID = spoken((960, 1920))
 
 
@@ -55,7 +55,7 @@ def test_the_host_hears_the_samples_in_their_order() -> None:
 
 def test_each_utterance_has_a_key_of_its_own() -> None:
     twice = spoken((960, 1920), (6400, 7360))
-    host = Host(HELLO, Step("", ("Bye.",)), speech=twice, words=["hello", "goodbye"])
+    host = Host(HELLO, ScenarioStep("", ("Bye.",)), speech=twice, words=["hello", "goodbye"])
     host.begin()
     host.audio(12_000)
     assert [part.key for part in listened(host)][-1] == 2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sonic_voice.emulator.service.admission import service_factory
-from sonic_voice.emulator.service.effects import Fail, Finish, Note, Refusal, StreamRequest
+from sonic_voice.emulator.service.effects import Fail, Finish, Note, StreamRefusal, StreamRequest
 from sonic_voice.emulator.service.sonic import SonicService
 from sonic_voice.wire import AudioStart, ContentEnd, PromptEnd, PromptStart, SessionStart
 
@@ -94,7 +94,9 @@ def test_nothing_follows_the_end(expired: bool) -> None:
     assert len(host.effects) == before
 
 
-def new_service(model: str, region: str = "us-east-1", **options: Any) -> SonicService | Refusal:
+def new_service(
+    model: str, region: str = "us-east-1", **options: Any
+) -> SonicService | StreamRefusal:
     host = Host()
     factory = service_factory(
         host.brain, lambda rate_hz: host.detector, new_id=lambda: "id", **options
@@ -113,7 +115,7 @@ def test_the_factory_serves_every_voice_model(model: str) -> None:
 )
 def test_the_factory_finds_no_other_model_and_none_elsewhere(model: str, region: str) -> None:
     refusal = new_service(model, region)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, StreamRefusal)
     assert (refusal.status, refusal.code) == (404, "ResourceNotFoundException")
 
 
@@ -127,7 +129,7 @@ def test_a_shortened_limit_stands_in_the_text(idle_s: float | None, said: str) -
 
 
 def test_a_regional_id_is_noted_and_refused_only_when_strict() -> None:
-    assert isinstance(new_service(f"us.{V2}", strict=True), Refusal)
+    assert isinstance(new_service(f"us.{V2}", strict=True), StreamRefusal)
     service = new_service(f"us.{V2}")
     assert isinstance(service, SonicService)
     (note,) = service.receive(
@@ -139,5 +141,5 @@ def test_a_regional_id_is_noted_and_refused_only_when_strict() -> None:
 
 def test_a_model_past_its_end_of_life_is_not_found_on_that_day() -> None:
     assert isinstance(new_service(V1, today=date(2026, 9, 13)), SonicService)
-    assert isinstance(new_service(V1, today=date(2026, 9, 14)), Refusal)
+    assert isinstance(new_service(V1, today=date(2026, 9, 14)), StreamRefusal)
     assert isinstance(new_service(V1), SonicService)

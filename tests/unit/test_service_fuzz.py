@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.scenario import Call, Step
+from sonic_voice.emulator.scenario import ScenarioCall, ScenarioStep
 from sonic_voice.emulator.service.effects import Break, Emit, Fail, Finish, Speak
 from sonic_voice.wire import (
     AudioInput,
@@ -70,8 +70,8 @@ def mutated(draw: st.DrawFn) -> bytes:
 calls = st.sampled_from(["stalled", "end_of_input"])
 sent = st.lists(st.one_of(records, mutated(), st.binary(max_size=60), calls), max_size=25)
 steps = (
-    Step("a", ("One two.", "Three.")),
-    Step("b", call=Call("go", {"x": "{user}"}, ("Wait.",), ("Done {result.x}.",))),
+    ScenarioStep("a", ("One two.", "Three.")),
+    ScenarioStep("b", call=ScenarioCall("go", {"x": "{user}"}, ("Wait.",), ("Done {result.x}.",))),
 )
 
 

@@ -10,11 +10,11 @@ from sonic_voice.emulator.service.order import (
     OPEN_PROMPT,
     TABLE,
     UNEXPECTED,
-    Came,
+    InputKind,
     Refused,
-    State,
+    StreamState,
     Tolerated,
-    came,
+    input_kind,
     verdict,
 )
 from sonic_voice.wire import (
@@ -55,30 +55,30 @@ UNKNOWN        -        ~SESSION  ~PROMPT   ~LIVE    ~QUIET   ~ENDED   -
 """
 
 TEXTS = {
-    (State.SESSION, Came.SESSION_END): NO_PROMPT,
-    (State.PROMPT, Came.PROMPT_END): NO_AUDIO,
-    (State.LIVE, Came.AUDIO_START): UNEXPECTED,
-    (State.QUIET, Came.AUDIO_START): UNEXPECTED,
-    (State.LIVE, Came.PROMPT_END): OPEN_CONTENT,
-    (State.PROMPT, Came.SESSION_END): OPEN_PROMPT,
-    (State.LIVE, Came.SESSION_END): OPEN_PROMPT,
-    (State.QUIET, Came.SESSION_END): OPEN_PROMPT,
+    (StreamState.SESSION, InputKind.SESSION_END): NO_PROMPT,
+    (StreamState.PROMPT, InputKind.PROMPT_END): NO_AUDIO,
+    (StreamState.LIVE, InputKind.AUDIO_START): UNEXPECTED,
+    (StreamState.QUIET, InputKind.AUDIO_START): UNEXPECTED,
+    (StreamState.LIVE, InputKind.PROMPT_END): OPEN_CONTENT,
+    (StreamState.PROMPT, InputKind.SESSION_END): OPEN_PROMPT,
+    (StreamState.LIVE, InputKind.SESSION_END): OPEN_PROMPT,
+    (StreamState.QUIET, InputKind.SESSION_END): OPEN_PROMPT,
 }
 """Texts of those pairs that do not have the general one."""
 
 
-def grid() -> dict[tuple[State, Came], str]:
+def grid() -> dict[tuple[StreamState, InputKind], str]:
     header, *rows = (line.split() for line in GRID.strip().splitlines())
     return {
-        (State[state], Came[row[0]]): cell
+        (StreamState[state], InputKind[row[0]]): cell
         for row in rows
         for state, cell in zip(header, row[1:], strict=True)
     }
 
 
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("what", Came)
-def test_every_pair_has_its_verdict(state: State, what: Came) -> None:
+@pytest.mark.parametrize("state", StreamState)
+@pytest.mark.parametrize("what", InputKind)
+def test_every_pair_has_its_verdict(state: StreamState, what: InputKind) -> None:
     cell = grid()[state, what]
     text = TEXTS.get((state, what), INVALID)
     match verdict(state, what):
@@ -98,47 +98,49 @@ def test_the_grid_is_the_whole_table() -> None:
     assert set(TABLE) == legal
 
 
-EVENTS: dict[Came, Input] = {
-    Came.SESSION_START: SessionStart(1024, 0.9, 0.7),
-    Came.PROMPT_START: PromptStart("P", "matthew", 16_000),
-    Came.TEXT_START: TextStart("P", "X", "USER"),
-    Came.AUDIO_START: AudioStart("P", "A2", 16_000),
-    Came.TOOL_START: ToolResultStart("P", "T", "nothing"),
-    Came.TEXT: TextInput("P", "X", "words"),
-    Came.AUDIO: AudioInput("P", "A", bytes(1024)),
-    Came.RESULT: ToolResult("P", "T", "{}"),
-    Came.BLOCK_END: ContentEnd("P", "X"),
-    Came.AUDIO_END: ContentEnd("P", "A"),
-    Came.PROMPT_END: PromptEnd("P"),
-    Came.SESSION_END: SessionEnd(),
-    Came.UNKNOWN: UnknownInput("connectionEnd"),
+EVENTS: dict[InputKind, Input] = {
+    InputKind.SESSION_START: SessionStart(1024, 0.9, 0.7),
+    InputKind.PROMPT_START: PromptStart("P", "matthew", 16_000),
+    InputKind.TEXT_START: TextStart("P", "X", "USER"),
+    InputKind.AUDIO_START: AudioStart("P", "A2", 16_000),
+    InputKind.TOOL_START: ToolResultStart("P", "T", "nothing"),
+    InputKind.TEXT: TextInput("P", "X", "words"),
+    InputKind.AUDIO: AudioInput("P", "A", bytes(1024)),
+    InputKind.RESULT: ToolResult("P", "T", "{}"),
+    InputKind.BLOCK_END: ContentEnd("P", "X"),
+    InputKind.AUDIO_END: ContentEnd("P", "A"),
+    InputKind.PROMPT_END: PromptEnd("P"),
+    InputKind.SESSION_END: SessionEnd(),
+    InputKind.UNKNOWN: UnknownInput("connectionEnd"),
 }
 
 
 def test_every_record_has_a_name_in_the_table() -> None:
-    assert {came(record, "A") for record in EVENTS.values()} == set(Came)
+    assert {input_kind(record, "A") for record in EVENTS.values()} == set(InputKind)
 
 
-WAY: dict[State, list[Input]] = {
-    State.NEW: [],
-    State.SESSION: [EVENTS[Came.SESSION_START]],
-    State.PROMPT: [EVENTS[Came.PROMPT_START]],
-    State.LIVE: [AudioStart("P", "A", 16_000), AudioInput("P", "A", bytes(1024))],
-    State.QUIET: [ContentEnd("P", "A")],
-    State.ENDED: [PromptEnd("P")],
-    State.OVER: [SessionEnd()],
+WAY: dict[StreamState, list[Input]] = {
+    StreamState.NEW: [],
+    StreamState.SESSION: [EVENTS[InputKind.SESSION_START]],
+    StreamState.PROMPT: [EVENTS[InputKind.PROMPT_START]],
+    StreamState.LIVE: [AudioStart("P", "A", 16_000), AudioInput("P", "A", bytes(1024))],
+    StreamState.QUIET: [ContentEnd("P", "A")],
+    StreamState.ENDED: [PromptEnd("P")],
+    StreamState.OVER: [SessionEnd()],
 }
 
-NEED_A_BLOCK = {Came.TOOL_START, Came.TEXT, Came.RESULT, Came.BLOCK_END}
+NEED_A_BLOCK = {InputKind.TOOL_START, InputKind.TEXT, InputKind.RESULT, InputKind.BLOCK_END}
 """Legal by the table, and refused here because there is nothing that they belong to."""
 
 
 @pytest.mark.parametrize("strict", [False, True])
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("what", Came)
-def test_a_service_does_as_the_table_says(state: State, what: Came, strict: bool) -> None:
+@pytest.mark.parametrize("state", StreamState)
+@pytest.mark.parametrize("what", InputKind)
+def test_a_service_does_as_the_table_says(
+    state: StreamState, what: InputKind, strict: bool
+) -> None:
     host = Host(strict=strict)
-    for after in State:
+    for after in StreamState:
         host.send(*WAY[after])
         if after is state:
             break
@@ -146,7 +148,7 @@ def test_a_service_does_as_the_table_says(state: State, what: Came, strict: bool
     assert host.notes == []
     host.send(EVENTS[what])
     wanted = verdict(state, what)
-    if state is State.OVER:
+    if state is StreamState.OVER:
         assert host.failure is None  # nothing follows the end
     elif isinstance(wanted, Refused):
         assert host.failure == wanted.text.format(prompt="P")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sonic_voice.emulator.scenario import Call, Step
+from sonic_voice.emulator.scenario import ScenarioCall, ScenarioStep
 from sonic_voice.emulator.service import checks, order
 from sonic_voice.emulator.service.checks import (
     BAD_VOICE,
@@ -314,7 +314,7 @@ TOLERATED = [
 
 def host_for(strict: bool, model: str = V2) -> Host:
     """Its first utterance is answered by a call."""
-    step = Step("go", call=Call("go", {}, (), ("Gone.",)))
+    step = ScenarioStep("go", call=ScenarioCall("go", {}, (), ("Gone.",)))
     return Host(step, speech=spoken((0, 960)), model=model, strict=strict)
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.scenario import Call, Fault, Recording, Step
+from sonic_voice.emulator.scenario import Recording, ScenarioCall, ScenarioStep, StreamException
 from sonic_voice.emulator.service.effects import Break, Emit, Fail, Finish
-from sonic_voice.emulator.service.endpointing import Began, Ears, Ended
+from sonic_voice.emulator.service.endpointing import Endpointer, SpeechBegan, SpeechEnded
 from sonic_voice.wire import (
     AudioInput,
     AudioOutput,
@@ -39,20 +39,22 @@ from ..support.service_host import (
 )
 
 QUESTION = spoken((0, 1920))
-TWO = Step("one two.", ("Of course.", "Which city do you mean?"))
-STORY = Step("tell me a long story.", ("Once upon a time there was a lighthouse.",))
-SHORT = Step("stop, something shorter.", ("Sure.",))
+TWO = ScenarioStep("one two.", ("Of course.", "Which city do you mean?"))
+STORY = ScenarioStep("tell me a long story.", ("Once upon a time there was a lighthouse.",))
+SHORT = ScenarioStep("stop, something shorter.", ("Sure.",))
 
 
-def going(meanwhile: tuple[str, ...] = ()) -> Step:
-    call = Call("go", {"meters": 10, "words": "{user}"}, meanwhile, ("I went {result.meters}.",))
-    return Step("go ten meters.", call=call)
+def going(meanwhile: tuple[str, ...] = ()) -> ScenarioStep:
+    call = ScenarioCall(
+        "go", {"meters": 10, "words": "{user}"}, meanwhile, ("I went {result.meters}.",)
+    )
+    return ScenarioStep("go ten meters.", call=call)
 
 
 def test_a_single_turn_has_the_golden_shape_and_the_golden_input_tokens() -> None:
     """Speech from 0 to 1920 ms, noticed at 2400; the system prompt had 286 tokens."""
     sentence = "We’re open from nine on Sundays."
-    host = Host(Step("What time do you open on Sundays?", (sentence,)), speech=QUESTION)
+    host = Host(ScenarioStep("What time do you open on Sundays?", (sentence,)), speech=QUESTION)
     host.begin(system="x" * 286 * 4)
     host.audio(4000)
     host.end()
@@ -150,7 +152,9 @@ def test_a_tool_that_was_not_offered_is_spoken_of() -> None:
 
 
 def test_a_result_that_comes_while_the_user_speaks_waits_for_the_answer_to_that() -> None:
-    host = Host(going(), Step("and now?", ("Soon.",)), speech=spoken((0, 1920), (3008, 4000)))
+    host = Host(
+        going(), ScenarioStep("and now?", ("Soon.",)), speech=spoken((0, 1920), (3008, 4000))
+    )
     host.begin(tools=(GO,))
     host.audio(3500)
     host.result(host.calls[0].tool_use, '{"meters":1}')
@@ -234,20 +238,20 @@ def test_offsets_begin_anew_with_another_audio_container_and_tokens_do_not() -> 
     assert host.notes == ["second-audio"]
 
 
-def heard(*probabilities: float) -> list[Began | Ended]:
-    ears = Ears(endpoint_ms=320, notice_ms=96)
-    return [event for probability in probabilities for event in ears.hear(probability)]
+def heard(*probabilities: float) -> list[SpeechBegan | SpeechEnded]:
+    ears = Endpointer(endpoint_ms=320, notice_ms=96)
+    return [event for probability in probabilities for event in ears.feed(probability)]
 
 
 def test_two_loud_windows_are_a_click_and_three_are_speech() -> None:
     assert heard(1, 1, 0, 1, 1, 0, 0.5, 1, 0.5) == []
-    assert heard(0, 1, 1, 1) == [Began(32)]
+    assert heard(0, 1, 1, 1) == [SpeechBegan(32)]
 
 
 def test_speech_ends_after_silence_that_no_window_breaks() -> None:
     pause = [0.0] * 9
-    assert heard(1, 1, 1, *pause, 0.4, *pause) == [Began(0)]
-    assert heard(1, 1, 1, *pause, 0.34) == [Began(0), Ended(0, 96, 416)]
+    assert heard(1, 1, 1, *pause, 0.4, *pause) == [SpeechBegan(0)]
+    assert heard(1, 1, 1, *pause, 0.34) == [SpeechBegan(0), SpeechEnded(0, 96, 416)]
 
 
 def test_after_an_end_speech_begins_with_three_windows_again() -> None:
@@ -256,9 +260,9 @@ def test_after_an_end_speech_begins_with_three_windows_again() -> None:
 
 
 def test_speech_that_ends_before_it_was_told_is_told_first() -> None:
-    ears = Ears(endpoint_ms=64, notice_ms=320)
-    told = [event for p in (1, 1, 1, 0, 0) for event in ears.hear(p)]
-    assert told == [Began(0), Ended(0, 96, 160)]
+    ears = Endpointer(endpoint_ms=64, notice_ms=320)
+    told = [event for p in (1, 1, 1, 0, 0) for event in ears.feed(p)]
+    assert told == [SpeechBegan(0), SpeechEnded(0, 96, 160)]
 
 
 def test_finals_are_paced_by_the_input_and_do_not_come_without_it() -> None:
@@ -308,7 +312,7 @@ def test_the_endpoint_time_is_the_clients_choice() -> None:
 
 
 def test_typed_text_is_answered_once_68_ms_of_audio_are_in() -> None:
-    host = Host(Step("ignored", ("We open at nine: {user}",)))
+    host = Host(ScenarioStep("ignored", ("We open at nine: {user}",)))
     host.begin()
     host.send(AudioInput("P", "A", bytes(66 * BYTES_PER_MS)))
     host.text("X", "USER", "When?", interactive=True)
@@ -357,14 +361,16 @@ def test_v1_ignores_typed_text() -> None:
 def test_after_the_last_step_it_says_otherwise_unless_it_loops() -> None:
     speech = spoken((0, 640), (8000, 8640))
     for loop, words in ((False, "hello"), (True, "hi there")):
-        host = Host(Step("a", ("Hi there",)), speech=speech, loop=loop, otherwise=("hello",))
+        host = Host(
+            ScenarioStep("a", ("Hi there",)), speech=speech, loop=loop, otherwise=("hello",)
+        )
         host.begin()
         host.audio(12000)
         assert host.said("SPECULATIVE")[1].lower() == words
 
 
 def test_a_delay_moves_the_answer() -> None:
-    host = Host(Step("a", ("Hi.",), delay_ms=960), speech=QUESTION)
+    host = Host(ScenarioStep("a", ("Hi.",), delay_ms=960), speech=QUESTION)
     host.begin()
     host.audio(2400 + 608 + 960 - 32)
     assert host.said("SPECULATIVE") == []
@@ -376,8 +382,11 @@ def test_a_delay_moves_the_answer() -> None:
 def test_a_fault_of_the_scenario_comes_instead_of_the_answer_or_in_its_last_sound(
     say: tuple[str, ...],
 ) -> None:
-    fault = Fault("throttlingException", "Too many.")
-    for step in (Step("a", say, error=fault), Step("a", say, broken="cut-mid-frame")):
+    fault = StreamException("throttlingException", "Too many.")
+    for step in (
+        ScenarioStep("a", say, error=fault),
+        ScenarioStep("a", say, broken="cut-mid-frame"),
+    ):
         host = Host(step, speech=QUESTION)
         host.begin()
         host.audio(6000)
@@ -395,7 +404,7 @@ def test_a_fault_of_the_scenario_comes_instead_of_the_answer_or_in_its_last_soun
 
 def test_a_recording_is_sent_as_it_is() -> None:
     recording = Recording(bytes(range(256)) * 100, 16_000)
-    host = Host(Step("a", ("Listen.",), wav=recording), speech=QUESTION)
+    host = Host(ScenarioStep("a", ("Listen.",), wav=recording), speech=QUESTION)
     host.begin()
     host.audio(6000)
     assert host.spoken == []

@@ -7,22 +7,27 @@ from hashlib import sha256
 
 import pytest
 
-from sonic_voice.emulator.server.event_stream import Frame, HeaderValue, Timestamp, encode_headers
+from sonic_voice.emulator.server.event_stream import (
+    EventStreamFrame,
+    HeaderValue,
+    Timestamp,
+    encode_headers,
+)
 from sonic_voice.emulator.server.sigv4 import (
     EXPIRED_TOKEN,
     STREAMING_BODY,
+    AccessKeyPair,
     AuthError,
     ChainError,
-    FrameChain,
     HttpRequest,
-    Keys,
+    SignatureChain,
     SignedRequest,
     signing_key,
     verify_request,
 )
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
-KEYS = Keys("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+KEYS = AccessKeyPair("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 PATH = "/model/amazon.nova-2-sonic-v1%3A0/invoke-with-bidirectional-stream"
 SCOPE = "20261122/us-east-1/bedrock/aws4_request"
 STAMP = "20261122T100000Z"
@@ -116,7 +121,7 @@ def test_a_request_that_is_not_in_order_is_refused(request_: HttpRequest, code: 
 
 def test_an_unknown_key_is_told_from_a_wrong_signature() -> None:
     with pytest.raises(AuthError, match="The security token included in the request is invalid"):
-        verify_request(signed_request(), Keys("AKIDOTHER", KEYS.secret_key), NOW)
+        verify_request(signed_request(), AccessKeyPair("AKIDOTHER", KEYS.secret_key), NOW)
 
 
 @pytest.mark.parametrize("minutes", [-6, 6])
@@ -138,7 +143,7 @@ class Signer:
         self.key = signing_key(KEYS.secret_key, "20261122", "us-east-1")
         self.previous = "00" * 32
 
-    def sign(self, payload: bytes, ms: int = 1_795_341_600_500) -> Frame:
+    def sign(self, payload: bytes, ms: int = 1_795_341_600_500) -> EventStreamFrame:
         date = {":date": Timestamp(ms)}
         text = "\n".join(
             (
@@ -152,12 +157,12 @@ class Signer:
         )
         signature = sign(self.key, text)
         self.previous = signature.hex()
-        return Frame({**date, ":chunk-signature": signature}, payload)
+        return EventStreamFrame({**date, ":chunk-signature": signature}, payload)
 
 
-def chain() -> FrameChain:
+def chain() -> SignatureChain:
     key = signing_key(KEYS.secret_key, "20261122", "us-east-1")
-    return FrameChain(SignedRequest("us-east-1", SCOPE, "00" * 32, key))
+    return SignatureChain(SignedRequest("us-east-1", SCOPE, "00" * 32, key))
 
 
 def test_frames_verify_in_their_order_to_the_empty_one() -> None:
@@ -204,4 +209,4 @@ def test_a_frame_with_a_changed_payload_breaks_the_chain() -> None:
 
 def test_a_frame_without_a_signature_is_told_from_a_wrong_one() -> None:
     with pytest.raises(ChainError, match="not signed"):
-        chain().unwrap(Frame({}, b"a"))
+        chain().unwrap(EventStreamFrame({}, b"a"))

@@ -9,14 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.catalog import VOICE_MODELS
-from sonic_voice.emulator.brains.small_talk import FOREIGN, NOT_CAUGHT, SmallTalk, SmallTalkBrain
+from sonic_voice.emulator.brains.small_talk import (
+    NOT_CAUGHT,
+    OTHER_LANGUAGES,
+    SmallTalkBrain,
+    SmallTalkSession,
+)
 from sonic_voice.emulator.brains.small_talk_rules import RULES
 from sonic_voice.emulator.brains.story import SHALL_I, STORY
-from sonic_voice.emulator.language.patterns import pattern, utterance
+from sonic_voice.emulator.language.patterns import pattern, prepare_utterance
 from sonic_voice.emulator.language.sums import evaluate
 from sonic_voice.emulator.language.words import words_of
 from sonic_voice.emulator.scenario import Recording
-from sonic_voice.emulator.service.brain import NO_WORDS, Brain, Opening, Partner, Reply
+from sonic_voice.emulator.service.brain import (
+    NO_WORDS,
+    Brain,
+    BrainSession,
+    ConversationSetup,
+    Reply,
+)
 from sonic_voice.wire import ToolDefinition
 
 SPEECH = Path(__file__).parent.parent / "speech"
@@ -42,11 +53,11 @@ WEATHER = ToolDefinition(
 )
 
 
-def talk(*tools: ToolDefinition, locale: str = "en-US", choice: str = "") -> Partner:
-    return SmallTalk(Opening(locale, tools, choice), lambda: NOW)
+def talk(*tools: ToolDefinition, locale: str = "en-US", choice: str = "") -> BrainSession:
+    return SmallTalkSession(ConversationSetup(locale, tools, choice), lambda: NOW)
 
 
-def said(words: str, *before: str, partner: Partner | None = None) -> str:
+def said(words: str, *before: str, partner: BrainSession | None = None) -> str:
     """The answer to `words`, after what was said before."""
     partner = partner or talk()
     for earlier in before:
@@ -155,7 +166,7 @@ def test_a_name_is_remembered_from_the_history() -> None:
 
 def test_two_streams_know_nothing_of_each_other() -> None:
     brain: Brain = SmallTalkBrain(lambda: NOW, lambda pcm, from_hz, to_hz: pcm + pcm)
-    one, other = brain.begin(Opening()), brain.begin(Opening())
+    one, other = brain.begin(ConversationSetup()), brain.begin(ConversationSetup())
     one.hear("my name is ada")
     assert said("who am i", partner=other) == "You have not told me your name yet."
     assert brain.sound(Recording(b"ab", 8000), 16000) == b"abab"
@@ -177,7 +188,7 @@ def test_speech_without_words_has_a_transcript_that_says_so() -> None:
 # The story.
 
 
-def told_story(heard: int) -> Partner:
+def told_story(heard: int) -> BrainSession:
     """A partner who was interrupted after so many sentences of the story."""
     partner = talk(GO)
     assert partner.hear("tell me a story").say == STORY
@@ -318,14 +329,14 @@ def test_help_names_the_tools_and_an_echo_the_one_that_is_near() -> None:
 
 def test_every_language_of_a_voice_has_its_sentence() -> None:
     languages = {code for model in VOICE_MODELS for code in model.languages}
-    assert languages == {"en", *FOREIGN}
+    assert languages == {"en", *OTHER_LANGUAGES}
 
 
-@pytest.mark.parametrize("language", sorted(FOREIGN))
+@pytest.mark.parametrize("language", sorted(OTHER_LANGUAGES))
 def test_another_language_gets_one_honest_sentence(language: str) -> None:
     partner = talk(locale=f"{language}-XX")
     assert "comment ça va" in said("comment ça va ?", partner=partner)
-    assert partner.hear("").say == (FOREIGN[language][1],)
+    assert partner.hear("").say == (OTHER_LANGUAGES[language][1],)
     assert not set(partner.hear("tell me a story").say) & set(STORY)
 
 
@@ -384,7 +395,7 @@ def test_very_long_texts_are_answered() -> None:
 )
 def test_a_pattern_keeps_what_was_said(form: str, text: str, kept: list[str] | None) -> None:
     wanted = pattern(form)
-    found = utterance(words_of(text), wanted.vocabulary).kept(wanted)
+    found = prepare_utterance(words_of(text), wanted.vocabulary).kept(wanted)
     spoken = found and [" ".join(word.said for word in words) for words in found]
     assert (None if spoken is None else list(spoken)) == kept
 

@@ -1,1 +1,2 @@
-"""Brains: what decides the answers of the emulator. Each implements `service.brain`."""
+"""Brains: what decides the answers of the emulator. Each implements the ports of
+`service.brain`."""

@@ -1,19 +1,22 @@
-"""A chat endpoint as the partner: what it is asked, and how its answer becomes sentences and calls.
+"""A chat endpoint as the partner: its requests, and how its answer becomes sentences and tool
+calls.
 
-Pure: the request leaves as `Reply.ask`, the answer comes back by `thought`, piece by piece, as the
-endpoint streams it (`chat.completion.chunk` objects). Each sentence is said as soon as it is
-complete. Unlike all other partners this one is not deterministic: its answers, and when they come,
-are the endpoint's.
+Pure: a request leaves as `Reply.ask`, and the answer comes back through `thought`, piece by piece,
+as the endpoint streams it (`chat.completion.chunk` objects). Each sentence is spoken as soon as it
+is complete. Unlike all other partners this one is not deterministic: the endpoint decides what the
+answers are and when they come.
 
-The conversation is kept here and sent whole each time:
+The conversation is kept here and sent as a whole with each request:
 
-- one system message: how to speak, then the client's own;
-- of an answer what the user heard of it, once the user speaks again; the rest was never said;
-- calls with their results. One that has none yet says so, since endpoints refuse a call without;
-  a result that comes after the talk went on is told in a message of its own.
+- one system message: how to speak, followed by the client's own system prompt;
+- of an interrupted answer, only the part that the user heard, as soon as the user speaks again;
+- tool calls with their results. A call without a result is given a placeholder result, because
+  endpoints refuse a call without one. A result that arrives after the conversation has moved on
+  is reported in a message of its own.
 
-A client's `any` or `tool:` binds the first request of a turn. Those that follow a result are free
-to speak: bound, they would call for ever. After `ROUNDS` requests the tools are taken away.
+A client's tool choice `any` or `tool:` applies to the first request of a turn only. The requests
+that follow a result use `auto`: otherwise the model would call tools for ever. After `ROUNDS`
+requests of one turn the tools are no longer offered.
 """
 
 import json
@@ -23,98 +26,132 @@ from typing import Any, Literal, cast
 
 from ..language.speakable import Speakable
 from ..scenario import Recording
-from ..service.brain import NO_WORDS, Ask, Opening, Partner, Reply, Resample, ToolRequest
+from ..service.brain import (
+    NO_WORDS,
+    BrainSession,
+    ChatRequest,
+    ConversationSetup,
+    Reply,
+    Resample,
+    ToolRequest,
+)
 
 SPEAK = (
     "This is a spoken conversation: your words are heard, not read. Answer in a few short, plain "
     "sentences, without lists, headings, code, links or emoji."
 )
+"""System message that asks the model for text that is fit to be spoken."""
 MEANWHILE = "One moment, please."
-DEAF = "I cannot make out words here. Please type."
+"""Sentence spoken while a tool runs, if the model said nothing before its call."""
+NO_RECOGNISER = "I cannot make out words here. Please type."
+"""Answer to speech when no recogniser is installed."""
 NOT_CAUGHT = "Sorry, I did not catch that."
-UNREACHED = "Sorry, the model behind me did not answer."
+"""Answer to an utterance without words."""
+UNREACHABLE = "Sorry, the model behind me did not answer."
+"""Answer when the endpoint failed before its first sentence."""
 BROKEN_OFF = "Sorry, the rest of my answer did not come."
+"""Sentence spoken when the endpoint failed after its first sentence."""
 NO_ANSWER = "Sorry, the model behind me had nothing to say."
+"""Answer when the endpoint returned neither text nor a tool call."""
 
 STILL_RUNNING = '{"status":"still running"}'
+"""Placeholder result, as JSON, of a tool call whose result has not arrived."""
 
 ROUNDS = 8
-"""Requests for one turn."""
+"""Maximum number of requests for one turn that offer tools."""
 MAX_TEXT = 20_000
-"""Characters of an answer and its calls: more than is spoken in the eight minutes of a stream."""
+"""Maximum length of an answer and its tool calls, in characters: more than can be spoken in the
+eight minutes of a stream."""
 MAX_PIECES = 5_000_000
-"""Characters of all pieces of an answer: what they are wrapped in, and what is thought unseen."""
+"""Maximum length of all pieces of an answer, in characters. It includes the JSON around the text,
+and reasoning that is not spoken."""
 
 type Json = Mapping[str, Any]
+"""A JSON object."""
 
 
 @dataclass(slots=True)
-class Sentence:
-    """A sentence of a message, and what of it was heard."""
+class AnswerSentence:
+    """A sentence of a message, with the part of it that was heard."""
 
     text: str
     heard: str = ""
+    """The part that was heard; empty until the sentence was played."""
 
 
 @dataclass(slots=True)
-class Call:
-    """A tool call of the endpoint's."""
+class ChatToolCall:
+    """A tool call that the endpoint made."""
 
     id: str
+    """Id that the endpoint gave the call, or one of ours if it gave none."""
     tool: str
     arguments_json: str
     result_json: str | None = None
+    """Result of the tool; None until it arrives."""
 
 
 @dataclass(slots=True)
-class Message:
+class ChatMessage:
     """One message of the conversation."""
 
     role: Literal["user", "assistant"]
-    sentences: list[Sentence] = field(default_factory=list[Sentence])
-    calls: list[Call] = field(default_factory=list[Call])
+    sentences: list[AnswerSentence] = field(default_factory=list[AnswerSentence])
+    calls: list[ChatToolCall] = field(default_factory=list[ChatToolCall])
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """Text of all sentences, joined by blanks."""
         return " ".join(sentence.text for sentence in self.sentences)
 
 
 @dataclass(slots=True)
-class Incoming:
-    """An answer while it comes in."""
+class IncomingAnswer:
+    """An answer that is still being received."""
 
-    message: Message
+    message: ChatMessage
+    """The message of the conversation that the answer becomes."""
     speakable: Speakable = field(default_factory=Speakable)
-    calls: list[Call] = field(default_factory=list[Call])
-    indices: dict[int, Call] = field(default_factory=dict[int, Call])
-    """The latest call of each index; some servers give them all the same."""
+    calls: list[ChatToolCall] = field(default_factory=list[ChatToolCall])
+    indices: dict[int, ChatToolCall] = field(default_factory=dict[int, ChatToolCall])
+    """Latest call of each index. Some servers give all calls the same index."""
     finished: bool = False
-    """The endpoint said why it ended."""
+    """True if the endpoint sent a `finish_reason`."""
     text_size: int = 0
+    """Length of the text and the arguments so far, in characters."""
     size: int = 0
+    """Length of all pieces so far, in characters."""
 
     @property
     def too_long(self) -> bool:
-        """Whether it may well have no end."""
+        """True if the answer is so long that it may have no end."""
         return self.text_size > MAX_TEXT or self.size > MAX_PIECES
 
-    def take(self, choice: Json) -> list[str]:
-        """The next of it; returns the sentences that are complete now."""
+    def add_choice(self, choice: Json) -> list[str]:
+        """Add the next piece of the answer.
+
+        Args:
+            choice: One entry of `choices`: a delta, or the whole message of a server that does not
+                stream.
+
+        Returns:
+            The sentences that are now complete.
+        """
         self.finished = self.finished or bool(choice.get("finish_reason"))
         delta = _object(choice.get("delta") or choice.get("message"))  # not streamed: all at once
         text = _text(delta.get("content"))
         self.text_size += len(text)
         for call in _list(delta.get("tool_calls")):
-            self._take_call(_object(call))
+            self._add_call(_object(call))
         return self.speakable.add(text)
 
-    def _take_call(self, delta: Json) -> None:
+    def _add_call(self, delta: Json) -> None:
         index, id = delta.get("index"), _text(delta.get("id"))
         index = index if isinstance(index, int) else len(self.calls)
+        # A new id at a known index begins a new call: some servers number all calls 0.
         call = self.indices.get(index)
         if call is None or (id and call.id not in ("", id)):
-            call = self.indices[index] = Call("", "", "")
+            call = self.indices[index] = ChatToolCall("", "", "")
             self.calls.append(call)
         function = _object(delta.get("function"))
         arguments = function.get("arguments") or ""
@@ -125,12 +162,12 @@ class Incoming:
         self.text_size += len(arguments)
 
 
-class ChatPartner:
-    """The partner of one stream. Satisfies `partner.Partner`."""
+class ChatSession:
+    """The chat session of one stream. Implements `BrainSession`."""
 
-    def __init__(self, model: str, opening: Opening) -> None:
+    def __init__(self, model: str, opening: ConversationSetup) -> None:
         self._opening = opening
-        self._fixed = {"model": model, "stream": True} | _numbers(opening)
+        self._parameters = {"model": model, "stream": True} | _inference_parameters(opening)
         self._tools = [
             {
                 "type": "function",
@@ -144,33 +181,33 @@ class ChatPartner:
         ]
         self._names = {tool.name for tool in opening.tools}
         self._system = [SPEAK]
-        self._messages: list[Message] = []
-        self._calls: dict[int, tuple[Call, Message]] = {}
+        self._messages: list[ChatMessage] = []
+        self._calls: dict[int, tuple[ChatToolCall, ChatMessage]] = {}
         self._numbered = 0
-        self._incoming: Incoming | None = None
-        self._owed = False
+        self._incoming: IncomingAnswer | None = None
+        self._request_due = False
         self._round = 0
 
     def told(self, role: str, text: str) -> None:
-        """System prompts join ours; all else is history."""
+        """See `BrainSession`. System prompts join our own; everything else becomes history."""
         if role in ("SYSTEM", "SYSTEM_SPEECH"):
             self._system.append(text)
         else:
             self._add("assistant" if role == "ASSISTANT" else "user", text)
 
     def hear(self, words: str | None, *, typed: bool = False) -> Reply:
-        """The endpoint is asked, whatever was asked before."""
+        """See `BrainSession`. The endpoint is asked, and an unfinished answer is dropped."""
         self._incoming = None
-        self._owed = False
+        self._request_due = False
         self._forget_unheard()
         if not (words or "").strip():
-            return Reply((DEAF if words is None else NOT_CAUGHT,), words=words or NO_WORDS)
+            return Reply((NO_RECOGNISER if words is None else NOT_CAUGHT,), words=words or NO_WORDS)
         self._add("user", words or "")
         self._round = 0
         return Reply(ask=self._ask(), more=True)
 
     def played(self, sentence: str) -> None:
-        """It stays in the conversation."""
+        """See `BrainSession`. The sentence stays in the conversation."""
         for message in self._messages:
             for said in message.sentences:
                 if not said.heard and said.text.startswith(sentence):
@@ -178,9 +215,11 @@ class ChatPartner:
                     return
 
     def result(self, number: int, result: Mapping[str, Any]) -> Reply:
-        """When all calls of an answer have theirs, the endpoint is asked again."""
+        """See `BrainSession`. The endpoint is asked again when all calls have a result."""
         call, message = self._calls.pop(number)
         text = json.dumps(result, ensure_ascii=False)
+        # A result that came after the conversation moved on cannot be put into the older message:
+        # the endpoint has already been told that the tool is still running.
         if message is self._messages[-1]:
             call.result_json = text
         else:
@@ -188,24 +227,24 @@ class ChatPartner:
         if any(asked is message for _, asked in self._calls.values()):
             return Reply()
         if self._incoming is not None:
-            self._owed = True  # asked for as soon as this answer is complete
+            self._request_due = True  # asked for as soon as this answer is complete
             return Reply()
         return Reply(ask=self._ask(), more=True)
 
     def thought(self, piece: str | None) -> Reply:
-        """The sentences that `piece` completes; at the end the calls."""
+        """See `BrainSession`. Returns the sentences that `piece` completes, or the calls."""
         incoming = self._incoming
         if incoming is None:
             return Reply()
         if piece is None:
             return self._finish(incoming)
         incoming.size += len(piece)
-        read = _read(piece)
+        read = _parse_object(piece)
         if read is None or read.get("error"):
             return self._give_up(incoming, "unreadable" if read is None else read["error"])
         said: list[str] = []
         for choice in _list(read.get("choices"))[:1]:
-            said = self._say(incoming, incoming.take(_object(choice)))
+            said = self._say(incoming, incoming.add_choice(_object(choice)))
         if incoming.too_long:
             incoming.finished = True
             return self._finish(incoming, said)
@@ -213,18 +252,18 @@ class ChatPartner:
 
     # What comes in.
 
-    def _say(self, incoming: Incoming, said: list[str]) -> list[str]:
-        incoming.message.sentences += map(Sentence, said)
+    def _say(self, incoming: IncomingAnswer, said: list[str]) -> list[str]:
+        incoming.message.sentences += map(AnswerSentence, said)
         return said
 
-    def _give_up(self, incoming: Incoming, error: object) -> Reply:
-        """The sentences so far stand; the user is told that no more will come."""
+    def _give_up(self, incoming: IncomingAnswer, error: object) -> Reply:
+        """End the answer: keep the sentences so far, and tell the user that no more will come."""
         self._incoming = None
-        sorry = BROKEN_OFF if incoming.message.sentences else UNREACHED
+        sorry = BROKEN_OFF if incoming.message.sentences else UNREACHABLE
         text = str(_object(error).get("message") or error)
         return Reply((sorry,), notes=(("chat-endpoint", text),))
 
-    def _finish(self, incoming: Incoming, said: list[str] | None = None) -> Reply:
+    def _finish(self, incoming: IncomingAnswer, said: list[str] | None = None) -> Reply:
         said = (said or []) + self._say(incoming, incoming.speakable.rest())
         if not incoming.finished:
             reply = self._give_up(incoming, "the answer ended without a finish_reason")
@@ -235,22 +274,22 @@ class ChatPartner:
         if requests:
             meanwhile = () if message.sentences else (MEANWHILE,)
             return Reply(tuple(said), calls=requests, meanwhile=meanwhile)
-        if self._owed or message.calls:  # a result came meanwhile, or no call could be made
-            self._owed = False
+        if self._request_due or message.calls:  # a result came meanwhile, or no call could be made
+            self._request_due = False
             return Reply(tuple(said), ask=self._ask(), more=True)
         if not message.sentences:
             said = [NO_ANSWER]
         return Reply(tuple(said))
 
-    def _requests(self, incoming: Incoming) -> tuple[ToolRequest, ...]:
-        """The calls that can be made; what is wrong with others is their result."""
+    def _requests(self, incoming: IncomingAnswer) -> tuple[ToolRequest, ...]:
+        """Return the calls that can be made. All others get an error as their result."""
         requests: list[ToolRequest] = []
         if self._round > ROUNDS:
             return ()
         for call in incoming.calls:
             self._numbered += 1
             call.id = call.id or f"call_{self._numbered}"
-            arguments = _read(call.arguments_json or "{}")
+            arguments = _parse_object(call.arguments_json or "{}")
             if call.tool not in self._names:
                 call.result_json = json.dumps({"error": f"There is no tool {call.tool}."})
             elif arguments is None:
@@ -265,23 +304,23 @@ class ChatPartner:
     # The conversation, and what goes out of it.
 
     def _add(self, role: Literal["user", "assistant"], text: str) -> None:
-        self._messages.append(Message(role, [Sentence(text, text)]))
+        self._messages.append(ChatMessage(role, [AnswerSentence(text, text)]))
 
     def _forget_unheard(self) -> None:
         for message in self._messages:
             heard = [said.heard for said in message.sentences if said.heard]
-            message.sentences = [Sentence(text, text) for text in heard]
+            message.sentences = [AnswerSentence(text, text) for text in heard]
         self._messages = [m for m in self._messages if m.sentences or m.calls]
 
-    def _ask(self) -> Ask:
-        """A request for the conversation so far, whose answer is its next message."""
+    def _ask(self) -> ChatRequest:
+        """Return a request for the conversation so far, whose answer becomes its next message."""
         self._round += 1
-        body = self._fixed | {"messages": list(self._written())} | self._offered()
-        self._incoming = Incoming(Message("assistant"))
+        body = self._parameters | {"messages": list(self._encoded_messages())} | self._tool_offer()
+        self._incoming = IncomingAnswer(ChatMessage("assistant"))
         self._messages.append(self._incoming.message)
-        return Ask(json.dumps(body))
+        return ChatRequest(json.dumps(body))
 
-    def _offered(self) -> dict[str, Any]:
+    def _tool_offer(self) -> dict[str, Any]:
         if not self._tools or self._round > ROUNDS:
             return {}
         mode, _, name = self._opening.tool_choice.partition(":")
@@ -294,13 +333,14 @@ class ChatPartner:
             choice = {"type": "function", "function": {"name": name}}
         return {"tools": self._tools} | ({"tool_choice": choice} if choice else {})
 
-    def _written(self) -> Iterator[dict[str, Any]]:
-        """The messages as the endpoint reads them: neighbours of one role are one."""
+    def _encoded_messages(self) -> Iterator[dict[str, Any]]:
+        """Yield the messages as the endpoint reads them, with neighbours of one role joined."""
         yield {"role": "system", "content": "\n\n".join(self._system)}
         open_one: dict[str, Any] = {}
         for message in self._messages:
             if not message.sentences and not message.calls:
                 continue
+            # Endpoints refuse two messages of one role in a row.
             if open_one.get("role") == message.role and not message.calls:
                 open_one["content"] += f"\n{message.text}"
                 continue
@@ -308,15 +348,15 @@ class ChatPartner:
                 yield open_one
             open_one = {"role": message.role, "content": message.text}
             if message.calls:
-                yield open_one | {"tool_calls": [_written_call(call) for call in message.calls]}
-                yield from map(_written_result, message.calls)
+                yield open_one | {"tool_calls": [_encoded_call(call) for call in message.calls]}
+                yield from map(_encoded_result, message.calls)
                 open_one = {}
         if open_one:
             yield open_one
 
 
 class ChatBrain:
-    """A model behind a chat endpoint, for any number of streams. Satisfies `partner.Brain`."""
+    """A model behind a chat endpoint, for any number of streams. Implements `Brain`."""
 
     endpoint_ms: int | None = None
     voice: str | None = None
@@ -325,17 +365,17 @@ class ChatBrain:
         self._model = model
         self._resample = resample
 
-    def begin(self, opening: Opening) -> Partner:
-        """A partner with an empty conversation."""
-        return ChatPartner(self._model, opening)
+    def begin(self, opening: ConversationSetup) -> BrainSession:
+        """See `Brain`. The session starts with an empty conversation."""
+        return ChatSession(self._model, opening)
 
     def sound(self, recording: Recording, rate_hz: int) -> bytes:
-        """`recording` as s16le PCM at `rate_hz`."""
+        """See `Brain`."""
         return self._resample(recording.pcm, recording.rate_hz, rate_hz)
 
 
-def _numbers(opening: Opening) -> dict[str, Any]:
-    """Those that the client gave."""
+def _inference_parameters(opening: ConversationSetup) -> dict[str, Any]:
+    """Return the inference parameters that the client gave."""
     session = opening.session
     numbers = {
         "max_tokens": session.max_tokens,
@@ -345,17 +385,17 @@ def _numbers(opening: Opening) -> dict[str, Any]:
     return {name: value for name, value in numbers.items() if value is not None}
 
 
-def _written_call(call: Call) -> dict[str, Any]:
+def _encoded_call(call: ChatToolCall) -> dict[str, Any]:
     function = {"name": call.tool, "arguments": call.arguments_json or "{}"}
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _written_result(call: Call) -> dict[str, Any]:
+def _encoded_result(call: ChatToolCall) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call.id, "content": call.result_json or STILL_RUNNING}
 
 
-def _read(text: str) -> Json | None:
-    """The JSON object in `text`; None if it holds anything else."""
+def _parse_object(text: str) -> Json | None:
+    """Return the JSON object in `text`, or None if it holds anything else."""
     try:
         read = json.loads(text)
     except (ValueError, RecursionError):

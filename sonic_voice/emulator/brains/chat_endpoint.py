@@ -1,17 +1,18 @@
-"""The way to an OpenAI-compatible chat endpoint: Ollama, llama.cpp, vLLM, or one far away.
+"""Client of an OpenAI-compatible chat endpoint: Ollama, llama.cpp, vLLM, or a remote one.
 
-    brain, endpoint = openai_brain("openai:http://localhost:11434/v1#llama3.2", senses.resample)
-    Emulator(sonic_service(brain, hear), consult=endpoint.consult, ...)
+    brain, endpoint = openai_brain("openai:http://localhost:11434/v1#llama3.2", speech.resample)
+    Emulator(sonic_service(brain, hear), engines=Engines(consult=endpoint.consult), ...)
 
-A request is a POST to `/chat/completions`, its answer a stream of server-sent events, or one JSON
-document from a server that does not stream. What goes wrong is logged with URL and status, and is
-the last piece, as `{"error": {"message": ...}}`: the conversation goes on, its partner says so.
+A request is a POST to `/chat/completions`. Its answer is a stream of server-sent events, or one
+JSON document from a server that does not stream. A failure is logged with URL and status, and is
+yielded as the last piece, `{"error": {"message": ...}}`: the conversation goes on, and the partner
+tells the user.
 
-The key comes from the environment variable `OPENAI_API_KEY`, if there is one. It is sent to the
-endpoint and stands nowhere else: not in the log, not in an error, and no redirection is followed.
-Every request has a connection of its own: nothing is to be closed, and one that is cancelled ends
-with its connection, so that the model stops. `aiohttp` comes with the AWS SDK and is imported with
-the first request.
+The key comes from the environment variable `OPENAI_API_KEY`, if it is set. It is sent to the
+endpoint only: it appears neither in the log nor in an error, and no redirection is followed. Every
+request has its own connection, so there is nothing to close, and cancelling a request ends its
+connection, which stops the model. `aiohttp` comes with the AWS SDK and is imported with the first
+request.
 """
 
 import asyncio
@@ -36,34 +37,37 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+"""Environment variable that holds the endpoint's key."""
 
 _PREFIX = "openai:"
 _HINT = "Such as openai:http://localhost:11434/v1#llama3.2 for Ollama."
 _PATH = "/chat/completions"
 _DONE = "[DONE]"
 _MAX_EVENT = 1_000_000
-"""Characters of one event, or of an answer that is not streamed."""
+"""Maximum length of one event, or of an answer that is not streamed, in characters."""
 _SHOWN = 300
-"""Characters of a refusal's body that are worth logging."""
+"""Maximum number of characters of a refusal's body that are logged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
-    """How long an endpoint may take, in seconds."""
+class EndpointTimeouts:
+    """The timeouts of an endpoint, in seconds."""
 
     connect_s: float = 5.0
+    """Timeout for the TCP connection."""
     first_s: float = 60.0
-    """From the request to the first piece: a local model may have to be loaded from the disk."""
+    """Timeout from the request to the first piece: a local model may first be loaded from the
+    disk."""
     next_s: float = 20.0
-    """From one piece to the next."""
+    """Timeout from one piece to the next."""
 
 
 class EndpointError(Exception):
-    """The endpoint gave no answer, or not all of it; the message says why."""
+    """The endpoint gave no answer, or only a part of it; the message says why."""
 
 
-class ServerSentEvents:
-    """The `data` of each event of a stream, whatever pieces it comes in. Comments are skipped."""
+class ServerSentEventParser:
+    """A parser of server-sent events, which may be split at any byte. Comments are skipped."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -71,7 +75,14 @@ class ServerSentEvents:
         self._event: list[str] = []
 
     def feed(self, received: bytes) -> Iterator[str]:
-        """The events that `received` completes. Raises `EndpointError` for one that has no end."""
+        """Yield the `data` of each event that `received` completes.
+
+        Args:
+            received: The next bytes of the stream.
+
+        Raises:
+            EndpointError: An event is longer than `_MAX_EVENT`.
+        """
         *lines, self._line = (self._line + self._decoder.decode(received)).split("\n")
         for line in lines:
             line = line.removesuffix("\r")
@@ -86,25 +97,28 @@ class ServerSentEvents:
 
 
 class ChatEndpoint:
-    """An endpoint, for any number of requests at once. `url` is that of `chat/completions`."""
+    """An endpoint that serves any number of requests at once."""
 
-    def __init__(self, url: str, *, key: str = "", waits: Waits | None = None) -> None:
+    def __init__(
+        self, url: str, *, key: str = "", timeouts: EndpointTimeouts | None = None
+    ) -> None:
         self.url = url
         self._shown_url = url.partition("?")[0]  # a query may hold secrets
         self._key = key
-        self._waits = waits or Waits()
+        self._timeouts = timeouts or EndpointTimeouts()
 
     async def consult(self, body_json: str) -> AsyncGenerator[str]:
-        """Ask; see `effects.Consult`."""
+        """See `effects.Consult`. Cancelling closes the connection, which stops the model."""
         import aiohttp
 
-        waits = self._waits
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=waits.connect_s)
+        timeouts = self._timeouts
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s)
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
+        # One deadline covers the response and its first piece; each later piece has its own.
         now_s = asyncio.get_running_loop().time
-        until_s = now_s() + waits.first_s
+        until_s = now_s() + timeouts.first_s
         try:
             async with aiohttp.ClientSession(timeout=timeout, headers=headers) as session:
                 async with asyncio.timeout_at(until_s):
@@ -118,7 +132,7 @@ class ChatEndpoint:
                         if piece is None:
                             return
                         yield piece
-                        until_s = now_s() + waits.next_s
+                        until_s = now_s() + timeouts.next_s
         except EndpointError as error:
             yield self._failed(str(error))
         except TimeoutError:
@@ -134,14 +148,14 @@ class ChatEndpoint:
 
 
 async def _pieces(response: "ClientResponse") -> AsyncGenerator[str]:
-    """Each JSON object of the answer. Raises `EndpointError`, or an error of aiohttp's."""
+    """Yield each JSON object of the answer. Raises `EndpointError` or an error of aiohttp."""
     if response.status != HTTPStatus.OK:
         why = " ".join((await _whole(response)).split())[:_SHOWN]
         raise EndpointError(f"answered {response.status}: {why}")
     if response.content_type == "application/json":
         yield _checked(await _whole(response))
         return
-    events = ServerSentEvents()
+    events = ServerSentEventParser()
     async for received in response.content.iter_any():
         for event in events.feed(received):
             if event.strip() == _DONE:
@@ -159,7 +173,7 @@ async def _whole(response: "ClientResponse") -> str:
 
 
 def _checked(event: str) -> str:
-    """`event`, if it is a JSON object and tells of no error."""
+    """Return `event` if it is a JSON object that reports no error."""
     try:
         read: Any = json.loads(event)
     except (ValueError, RecursionError):
@@ -173,10 +187,16 @@ def _checked(event: str) -> str:
 
 
 def openai_brain(spec: str, resample: Resample) -> tuple[ChatBrain, ChatEndpoint]:
-    """The brain and the endpoint that `openai:URL#MODEL` asks for.
+    """Return the brain and the endpoint that `openai:URL#MODEL` asks for.
 
-    `URL` is the API's root, as clients are told it (`http://localhost:11434/v1`), that of a server
-    without a path, or the whole one. Raises `ConfigError`.
+    Args:
+        spec: `openai:URL#MODEL`. The URL is the root of the API as clients are configured with it
+            (`http://localhost:11434/v1`), a server without a path, or the full URL of
+            `chat/completions`.
+        resample: Converts recordings to the output rate.
+
+    Raises:
+        ConfigError: `spec` is malformed, names no model, or holds a user or a password.
     """
     url = _split(spec.removeprefix(_PREFIX))
     if not spec.startswith(_PREFIX) or url is None:
@@ -197,7 +217,7 @@ def openai_brain(spec: str, resample: Resample) -> tuple[ChatBrain, ChatEndpoint
 
 
 def _split(url: str) -> SplitResult | None:
-    """The parts of a URL that can be asked; else None."""
+    """Return the parts of an HTTP URL, or None for anything that cannot be requested."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

@@ -1,17 +1,17 @@
-"""Free text among the words of a request: what a property without a kind of its own is given.
+"""Free text among the words of a request: the value of a property that has no kind of its own.
 
-A property's value begins after its own name or after a preposition that suits what it seems to
-want ("in" for a city, "saying" for a message). It ends where another's begins, at words that are
-spoken for, at the tool's name, or with the sentence. The first required property without such a
-beginning takes the words after those that named the tool. Articles in front and courtesies behind
-are not part of it, except of a message, which is kept to the letter.
+The value of a property begins after the property's own name, or after a preposition that suits the
+property ("in" for a city, "saying" for a message). It ends where another value begins, at words
+that are already used, at the name of the tool, or with the sentence. The first required property
+without such a beginning takes the words after those that named the tool. Leading articles and
+trailing courtesies are not part of a value, except in a message, which is kept verbatim.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from ..language.words import STOP_WORDS, Word, said, word_set
-from .tool_schema import Claims, Property, name_words
+from .tool_schema import Property, WordClaims, name_words
 
 _ROLES: tuple[tuple[str, str], ...] = (
     ("from origin source start departure", "from"),
@@ -22,16 +22,21 @@ _ROLES: tuple[tuple[str, str], ...] = (
     ("city location place where country address town region area", "in at near around for to of"),
     ("query question topic search term keyword keywords song artist product", "for about on by of"),
 )
-"""Words of a property's name, and the prepositions before what it wants, the surest first."""
+"""Words of a property's name, and the prepositions before its value, the most certain first."""
 _ELSEWHERE = "for about"
+"""Prepositions before the value of a property whose name is in no row of `_ROLES`."""
 
 _TRAILING = word_set("please thanks thank you now right the a an for in at on to of and")
+"""Courtesies and prepositions at the end of a text."""
 _IDLE = _TRAILING | word_set("like today tomorrow tonight outside there here is it")
+"""Words that carry no value at the end of a text."""
 _LEADING = word_set("the a an some my me us our please for that is it of be")
+"""Words that carry no value at the beginning of a text."""
 _ANSWER = word_set(
     "i it would like mean is am want to say in at for from please the a um uh well let us with "
     "make that on maybe"
 )
+"""Words that carry no value at the beginning of an answer to a question."""
 
 
 def _markers(prop: Property) -> list[str]:
@@ -39,8 +44,14 @@ def _markers(prop: Property) -> list[str]:
     return next((after for role, after in _ROLES if names & set(role.split())), _ELSEWHERE).split()
 
 
-def fill_texts(wanted: Sequence[Property], claims: Claims, found: dict[str, Any]) -> None:
-    """Add to `found` the texts in the words that are left."""
+def fill_texts(wanted: Sequence[Property], claims: WordClaims, found: dict[str, Any]) -> None:
+    """Add the free texts in the remaining words to `found`.
+
+    Args:
+        wanted: The properties of the tool.
+        claims: The words; those that become a value are claimed.
+        found: The arguments so far, by name. Changed in place.
+    """
     texts = [prop for prop in wanted if prop.name not in found and prop.kind == "text"]
     starts = _introduced(texts, claims)
     ends = {start - 1 for start in starts.values()}
@@ -57,12 +68,21 @@ def fill_texts(wanted: Sequence[Property], claims: Claims, found: dict[str, Any]
 
 
 def free_answer(wanted: Property, words: Sequence[Word]) -> str | None:
-    """The value in `words`, said when asked for `wanted`."""
+    """Return the value in the answer to a question for `wanted`.
+
+    Args:
+        wanted: The property that was asked for.
+        words: The words of the answer.
+
+    Returns:
+        The words, without leading and trailing courtesies unless `wanted` is verbatim; None if
+        nothing is left.
+    """
     return said(words) or None if wanted.verbatim else _trimmed(words, _ANSWER)
 
 
-def _introduced(texts: Sequence[Property], claims: Claims) -> dict[str, int]:
-    """Where the words begin that a preposition or the property's name introduces."""
+def _introduced(texts: Sequence[Property], claims: WordClaims) -> dict[str, int]:
+    """Return where the words begin that a preposition or the property's name introduces."""
     seen: list[tuple[int, int, int]] = []
     for order, prop in enumerate(texts):
         names, markers = set(name_words(prop.name)) - STOP_WORDS, _markers(prop)
@@ -73,6 +93,7 @@ def _introduced(texts: Sequence[Property], claims: Claims) -> dict[str, int]:
                 seen.append((-1, order, at + 1))
             elif word.plain in markers and at + 1 not in claims.named:
                 seen.append((markers.index(word.plain), order, at + 1))
+    # The most certain introductions are assigned first; each property and each place only once.
     starts: dict[str, int] = {}
     for _, order, start in sorted(seen):
         if texts[order].name not in starts and start not in starts.values():
@@ -80,8 +101,8 @@ def _introduced(texts: Sequence[Property], claims: Claims) -> dict[str, int]:
     return starts
 
 
-def _text(prop: Property, claims: Claims, start: int, ends: set[int]) -> str | None:
-    """The free words from `start` up to `ends`, the sentence's end, or the tool's name."""
+def _text(prop: Property, claims: WordClaims, start: int, ends: set[int]) -> str | None:
+    """Return the free words from `start` to the next value, tool name, or end of the sentence."""
     span: list[int] = []
     for at in range(start, len(claims.words)):
         if at in claims.taken or at in ends or (at in claims.named and not prop.verbatim):
@@ -99,7 +120,7 @@ def _text(prop: Property, claims: Claims, start: int, ends: set[int]) -> str | N
 
 
 def _trimmed(words: Sequence[Word], leading: frozenset[str]) -> str | None:
-    """`words` as said, without what says nothing at the ends; None if nothing is left."""
+    """Return `words` as they were said, without empty words at the ends; None if none is left."""
     start, stop = 0, len(words)
     while start < stop and words[stop - 1].plain in _IDLE:
         stop -= 1

@@ -1,28 +1,29 @@
-"""Which tool a request means, and the call it becomes. No model: words, weights and a threshold.
+"""Intent matching: which tool a request means, and the call it becomes.
 
-The score of a tool for the words of a request is a sum:
+There is no model: only words, weights and a threshold. The score of a tool for a request is a sum:
 
-    4 x   of the telling words of the tool's name, the share that was said. Verbs that many tools
-          have (`WEAK`) count 0.4 of a word, `get` and the like nothing, unless the name has
-          nothing else. A synonym (`words.SYNONYMS`) counts 0.75 of the word. Of a name with
-          "and" in it (`get_date_and_time`) the half that fits better counts.
+    4 x   the share of the significant words of the tool's name that was said. Verbs that many
+          tools have (`WEAK`) count 0.4 of a word; `get` and the like count nothing, unless the
+          name has nothing else. A synonym (`words.SYNONYMS`) counts 0.75 of the word. Of a name
+          with "and" in it (`get_date_and_time`) the half that fits better counts.
     1     for each word of the description that was said and is not in the name; at most 2
     1     for each argument found that is a number, date, enum or boolean; at most 2
     0.4   if a free text was found
-    1 x   of the telling words said, the share that named the tool or became an argument
+    1 x   the share of the significant words said that named the tool or became an argument
 
-Words count as said when they are `words.alike`. The best tool is called from `MATCH` on, provided
-that a word of its name, a synonym of one, or a word of its description was said; between equals
-the one offered first. So "go forward ten meters" gives `go` 7, and "ten of clubs" gives
-`draw_card` only its arguments, and no call.
+A word counts as said when `words.alike` holds. The best tool is called if its score is at least
+`MATCH` and a word of its name, a synonym of one, or a word of its description was said; of equal
+tools the one offered first is called. So "go forward ten meters" scores 7 for `go`, while "ten of
+clubs" gives `draw_card` its arguments only, and no call.
 
-Two requests in one sentence ("... and ...", or two sentences) are two calls if each half matches
-alone; "in paris and london" is two as well, where a place was asked for. What a required
-property lacks is asked for, one at a time, and the next utterance is the answer, unless it is a
-request of its own or calls it off; after `ATTEMPTS` answers that do not fit it is dropped.
+Two requests in one sentence ("... and ...", or two sentences) become two calls if each half
+matches alone; "in paris and london" becomes two as well, where a place was asked for. A required
+property without a value is asked for, one at a time, and the next utterance is the answer, unless
+it is a request of its own or cancels the request. After `ATTEMPTS` answers that do not fit, the
+request is dropped.
 
-With the tool choice `any` every utterance calls the best tool, with `tool:<name>` that one,
-however low its score; nothing is asked back, and `filling.without_words` fills the gaps.
+With the tool choice `any` every utterance calls the best tool, and with `tool:<name>` that one,
+however low its score; nothing is asked back, and `slot_filling.default_value` fills the gaps.
 """
 
 import json
@@ -33,70 +34,75 @@ from typing import Any, cast
 
 from ...wire import ToolDefinition
 from ..language.words import STOP_WORDS, Word, alike, related, word_set, words_of
-from .slot_filling import Filled, answer_to, fill_arguments, without_words
+from .slot_filling import FilledSlots, default_value, fill_arguments, parse_answer
 from .tool_schema import Property, name_words, properties
 
 MATCH = 2.75
-"""Score from which a tool is called."""
+"""Minimum score at which a tool is called."""
 NEAR = 1.5
-"""Score from which a tool that was not called is worth a hint."""
+"""Minimum score at which a tool that was not called is mentioned in a hint."""
 ATTEMPTS = 2
+"""Number of answers that do not fit after which a request is dropped."""
 MAX_JOINTS = 4
-"""Places of an utterance where it is tried for two requests."""
+"""Maximum number of places at which an utterance is tried as two requests."""
 MAX_JOINED_WORDS = 60
-"""A longer utterance is one request."""
+"""Maximum length, in words, of an utterance that is tried as two requests; a longer one is one
+request."""
 SYNONYM = 0.75
+"""Weight of a synonym, relative to the word itself."""
 WEAK_WEIGHT = 0.4
+"""Weight of a word of `WEAK` in a tool's name."""
 
 WEAK = word_set(
     "set find search create check make add send show list update open read start play book "
     "tell look put run ask track"
 )
-"""Verbs that say little alone: half of all tools begin with one."""
+"""Verbs that say little alone: half of all tools begin with one of them."""
 EMPTY = word_set(
     "get do fetch tool function api call execute handle use new current query lookup retrieve "
     "info information data value returns return given"
 )
-"""Words of names and descriptions that nobody says."""
+"""Words of names and descriptions that users do not say."""
 
 _CALLED_OFF = (
     *("never mind", "nevermind", "forget it", "forget about it", "cancel that", "cancel it"),
     *("cancel", "stop", "nothing", "leave it", "no thanks", "no thank you"),
 )
+"""Answers that cancel a request."""
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
-    """A call with its arguments."""
+class MatchedCall:
+    """A tool call with its arguments."""
 
     tool: str
     arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
-    """The request is understood: these tools are to be called, at once."""
+class MatchedCalls:
+    """A request that is understood: these tools are to be called at the same time."""
 
-    calls: tuple[ToolCall, ...]
+    calls: tuple[MatchedCall, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A sentence that asks for what is missing, or says that the request is dropped."""
+    """A sentence that asks for a missing value, or says that the request is dropped."""
 
     sentence: str
 
 
-class Tool:
-    """A tool as it can be meant."""
+class OfferedTool:
+    """A tool, prepared for matching."""
 
     def __init__(self, definition: ToolDefinition) -> None:
         self.name = definition.name
         self.schema = _schema(definition.schema_json)
         self.properties = properties(self.schema)
         parts = name_words(definition.name)
-        self.names = tuple(_weights(half) for half in _parted(parts))
-        self.about = _telling(
+        self.names = tuple(_word_weights(half) for half in _name_parts(parts))
+        self.about = _significant(
             word.plain
             for word in words_of(definition.description)
             if not any(alike(word.plain, part) for part in parts)
@@ -104,28 +110,31 @@ class Tool:
 
     @property
     def spoken(self) -> str:
-        """The name as it is said: `get_weather` is "get weather"."""
+        """Name of the tool as it is spoken: `get_weather` becomes "get weather"."""
         return " ".join(name_words(self.name))
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A tool, what was found for it, and how well the words fit."""
+    """A tool with the arguments found for it, and how well the words fit."""
 
-    tool: Tool
-    filled: Filled
+    tool: OfferedTool
+    filled: FilledSlots
+    """Arguments that the words hold for the tool."""
     score: float
+    """Score as the module describes it."""
     meant: bool
-    """Whether a word of the name or the description was said."""
+    """True if a word of the name or the description was said."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
-    """Calls that wait for what was asked."""
+class _PendingRequest:
+    """Calls that wait for an answer to a question."""
 
     candidates: tuple[Candidate, ...]
     words: tuple[Word, ...]
     attempts: int = 0
+    """Number of answers that did not fit."""
 
     @property
     def wanted(self) -> tuple[int, Property]:
@@ -137,50 +146,71 @@ class _Pending:
 
 
 class ToolMatcher:
-    """One stream's tools. It remembers the question it asked, and nothing else."""
+    """A matcher of utterances to the tools of one stream.
+
+    Its only state is the question that it asked last.
+    """
 
     def __init__(self, tools: Sequence[ToolDefinition], choice: str = "") -> None:
         mode, _, name = choice.partition(":")
-        offered = [Tool(tool) for tool in tools]
+        offered = [OfferedTool(tool) for tool in tools]
         named = [tool for tool in offered if tool.name == name]
         self.tools = tuple(named if mode == "tool" and named else offered)
         self._forced = mode == "any" or (mode == "tool" and bool(named))
-        self._pending: _Pending | None = None
+        self._pending: _PendingRequest | None = None
 
     @property
     def forced(self) -> bool:
-        """Whether every utterance must call a tool."""
+        """True if every utterance must call a tool."""
         return self._forced and bool(self.tools)
 
     @property
     def asking(self) -> bool:
-        """Whether the next utterance is taken for an answer."""
+        """True if the next utterance is taken for an answer."""
         return self._pending is not None
 
-    def drop(self) -> None:
-        """Ask no longer."""
+    def drop_question(self) -> None:
+        """Forget the open question."""
         self._pending = None
 
-    def hear(self, text: str, today: date) -> Calls | Question | None:
-        """What the utterance means for the tools; None: nothing, it is small talk."""
+    def match(self, text: str, today: date) -> MatchedCalls | Question | None:
+        """Return what an utterance means for the tools.
+
+        Args:
+            text: The utterance.
+            today: Date that relative dates refer to.
+
+        Returns:
+            The calls to make or the question to ask; None if no tool is meant, which makes it small
+            talk.
+        """
         words = words_of(text)
         pending, self._pending = self._pending, None
+        # A request of its own takes precedence over an answer to the open question.
         request = self._request(words, today)
         if request is None and pending is not None:
-            return self._answered(pending, words, today)
+            return self._use_answer(pending, words, today)
         if request is None:
             return None
-        return self._outcome(_Pending(tuple(request), tuple(words)))
+        return self._outcome(_PendingRequest(tuple(request), tuple(words)))
 
-    def nearest(self, text: str, today: date) -> Tool | None:
-        """The tool that the utterance may have meant, without being a call of it."""
+    def nearest(self, text: str, today: date) -> OfferedTool | None:
+        """Return the tool that an utterance may have meant without being a call of it.
+
+        Args:
+            text: The utterance.
+            today: Date that relative dates refer to.
+
+        Returns:
+            The tool with the best score, or None if the score is below `NEAR`.
+        """
         best = self._best(words_of(text), today)
         return best.tool if best is not None and best.meant and best.score >= NEAR else None
 
     # Requests.
 
     def _request(self, words: Sequence[Word], today: date) -> list[Candidate] | None:
-        """The tools that are meant; None for none."""
+        """Return the tools that are meant, or None if there are none."""
         if self.forced:
             best = self._best(words, today)
             assert best is not None
@@ -190,57 +220,61 @@ class ToolMatcher:
         if halves is not None:
             return halves
         best = self._best(words, today)
-        return _each_place(best) if best is not None and _fits(best) else None
+        return _each_place(best) if best is not None and _is_match(best) else None
 
     def _halves(self, words: Sequence[Word], today: date) -> list[Candidate] | None:
-        """Two requests, if the words divide into two that each match alone."""
+        """Return the requests of an utterance whose halves match alone, or None."""
         if len(words) > MAX_JOINED_WORDS:
             return None
         joints = [at for at, w in enumerate(words[1:-1], 1) if w.ends or w.plain == "and"]
         for at in joints[:MAX_JOINTS]:
             first, second = words[: at + words[at].ends], words[at + 1 :]
             halves = [self._best(first, today), self._best(second, today)]
-            found = [half for half in halves if half is not None and _fits(half)]
+            found = [half for half in halves if half is not None and _is_match(half)]
             if len(found) == 2:
-                more = self._halves(second, today)
+                more = self._halves(second, today)  # "a and b and c"
                 return [found[0], *(more or found[1:])]
         return None
 
     def _best(self, words: Sequence[Word], today: date) -> Candidate | None:
-        candidates = [_judge(tool, words, today) for tool in self.tools]
+        candidates = [_score(tool, words, today) for tool in self.tools]
         return max(candidates, key=lambda c: (c.meant, c.score), default=None)
 
     def _completed(self, candidate: Candidate, words: Sequence[Word], today: date) -> Candidate:
-        """`candidate` with something for all that is required."""
+        """Return `candidate` with a default for every required argument that is missing."""
         filled = candidate.filled
-        rest = {p.name: without_words(p, words, today) for p in filled.missing}
+        rest = {p.name: default_value(p, words, today) for p in filled.missing}
         full = replace(filled, arguments=filled.arguments | rest, missing=())
         return replace(candidate, filled=full)
 
     # Questions.
 
-    def _outcome(self, request: _Pending) -> Calls | Question:
+    def _outcome(self, request: _PendingRequest) -> MatchedCalls | Question:
         if any(candidate.filled.missing for candidate in request.candidates):
             self._pending = request
             return Question(question(request.wanted[1]))
-        return Calls(tuple(ToolCall(c.tool.name, c.filled.arguments) for c in request.candidates))
+        return MatchedCalls(
+            tuple(MatchedCall(c.tool.name, c.filled.arguments) for c in request.candidates)
+        )
 
-    def _answered(self, pending: _Pending, words: Sequence[Word], today: date) -> Calls | Question:
+    def _use_answer(
+        self, pending: _PendingRequest, words: Sequence[Word], today: date
+    ) -> MatchedCalls | Question:
         if " ".join(word.plain for word in words) in _CALLED_OFF:
             return Question("All right, never mind.")
         at, wanted = pending.wanted
-        value = answer_to(wanted, words, today)
+        value = parse_answer(wanted, words, today)
         if value is None:
             if pending.attempts + 1 >= ATTEMPTS:
                 return Question(f"I still have no {wanted.spoken}, so let us leave it.")
             self._pending = replace(pending, attempts=pending.attempts + 1)
             return Question(f"Sorry, I did not get that. {question(wanted)}")
         candidates = list(pending.candidates)
-        candidates[at] = _with(candidates[at], wanted, value)
-        return self._outcome(_Pending(tuple(candidates), pending.words))
+        candidates[at] = _with_answer(candidates[at], wanted, value)
+        return self._outcome(_PendingRequest(tuple(candidates), pending.words))
 
 
-def _fits(candidate: Candidate) -> bool:
+def _is_match(candidate: Candidate) -> bool:
     return candidate.meant and candidate.score >= MATCH
 
 
@@ -252,13 +286,13 @@ def _schema(text: str) -> Mapping[str, Any]:
     return cast("dict[str, Any]", schema) if isinstance(schema, dict) else {}
 
 
-def _telling(words: Iterable[str]) -> tuple[str, ...]:
+def _significant(words: Iterable[str]) -> tuple[str, ...]:
     found = dict.fromkeys(w for w in words if w not in STOP_WORDS and w not in EMPTY)
     return tuple(word for word in found if len(word) > 1)
 
 
-def _weights(parts: Sequence[str]) -> dict[str, float]:
-    """What each word of a name counts; one whose name is all weak counts in full."""
+def _word_weights(parts: Sequence[str]) -> dict[str, float]:
+    """Return the weight of each word of a name; if all its words are weak they count in full."""
     telling = [part for part in parts if part not in EMPTY and part not in STOP_WORDS]
     if not telling:
         return dict.fromkeys(parts, 1.0)
@@ -267,8 +301,8 @@ def _weights(parts: Sequence[str]) -> dict[str, float]:
     return {part: WEAK_WEIGHT if part in WEAK else 1.0 for part in telling}
 
 
-def _parted(parts: Sequence[str]) -> list[list[str]]:
-    """The halves of a name around "and"; the last word of all goes with each if it is empty."""
+def _name_parts(parts: Sequence[str]) -> list[list[str]]:
+    """Return the parts of a name around "and" and "or", without those of empty words only."""
     halves: list[list[str]] = [[]]
     for part in parts:
         if part in ("and", "or"):
@@ -279,15 +313,15 @@ def _parted(parts: Sequence[str]) -> list[list[str]]:
     return telling or [list(parts)]
 
 
-def _judge(tool: Tool, words: Sequence[Word], today: date) -> Candidate:
-    """How well `tool` fits the words."""
+def _score(tool: OfferedTool, words: Sequence[Word], today: date) -> Candidate:
+    """Return how well `tool` fits the words."""
     spoken = [word.plain for word in words]
     named, share, exact = max(
-        (_named(name, spoken) for name in tool.names), key=lambda found: found[1]
+        (_match_name(name, spoken) for name in tool.names), key=lambda found: found[1]
     )
     filled = fill_arguments(tool.schema, words, today, frozenset(named))
     about = {at for at, word in enumerate(spoken) for known in tool.about if alike(word, known)}
-    about -= named
+    about -= named  # a word counts once, as part of the name
     telling = [at for at, word in enumerate(spoken) if word not in STOP_WORDS and word]
     explained = named | about | filled.taken
     score = 4 * share
@@ -295,12 +329,18 @@ def _judge(tool: Tool, words: Sequence[Word], today: date) -> Candidate:
     score += min(2, filled.certain)
     score += 0.4 if len(filled.arguments) > filled.certain else 0.0
     score += sum(at in explained for at in telling) / len(telling) if telling else 0.0
+    # Synonyms alone are weak evidence: they need the score of a match.
     meant = exact or bool(about) or (bool(named) and score >= MATCH)
     return Candidate(tool, filled, score, meant)
 
 
-def _named(name: Mapping[str, float], spoken: Sequence[str]) -> tuple[set[int], float, bool]:
-    """Places of a tool's name, the share that was said, and whether it was more than a synonym."""
+def _match_name(name: Mapping[str, float], spoken: Sequence[str]) -> tuple[set[int], float, bool]:
+    """Match the words of a tool's name.
+
+    Returns:
+        The indices of the words said, the share of the name that was said, and whether a word was
+        more than a synonym.
+    """
     places: set[int] = set()
     weight, exact = 0.0, False
     for part, worth in name.items():
@@ -310,12 +350,13 @@ def _named(name: Mapping[str, float], spoken: Sequence[str]) -> tuple[set[int], 
             places.add(near[0])
             weight += worth * (1.0 if same else SYNONYM)
             exact = exact or bool(same)
+    # Weak words may be left out: the share is of the full-weight words.
     whole = sum(worth for worth in name.values() if worth == 1.0) or 1.0
     return places, min(1.0, weight / whole), exact
 
 
-def _with(candidate: Candidate, wanted: Property, value: Any) -> Candidate:
-    """`candidate` with the answer for `wanted`."""
+def _with_answer(candidate: Candidate, wanted: Property, value: Any) -> Candidate:
+    """Return `candidate` with the answer for `wanted`."""
     filled = candidate.filled
     found = filled.arguments | {wanted.name: value}
     ordered = {p.name: found[p.name] for p in candidate.tool.properties if p.name in found}
@@ -323,10 +364,11 @@ def _with(candidate: Candidate, wanted: Property, value: Any) -> Candidate:
 
 
 _PLACES = frozenset({"city", "location", "place", "town"})
+"""Words of a property's name that make it a place."""
 
 
 def _each_place(candidate: Candidate) -> list[Candidate]:
-    """One request for each of the places in "paris and london"."""
+    """Return one request for each of the places in "paris and london"."""
     filled = candidate.filled
     for prop in candidate.tool.properties:
         value = filled.arguments.get(prop.name)
@@ -344,7 +386,11 @@ def _each_place(candidate: Candidate) -> list[Candidate]:
 
 
 def question(wanted: Property) -> str:
-    """The sentence that asks for `wanted`."""
+    """Return the sentence that asks for a value.
+
+    Args:
+        wanted: The property without a value.
+    """
     name = wanted.spoken
     match wanted.kind:
         case "enum":

@@ -1,11 +1,11 @@
-"""What a tool gave, as sentences.
+"""Tool results as spoken sentences.
 
     {"city": "paris", "temperature": 18.5}   Get weather: city is paris, and temperature is 18.5.
     {"text": "It is sunny."}                 It is sunny.
     {"error": "no such city"}                Get weather did not work: no such city.
     {"days": [{...}, {...}]}                 Forecast: 2 days. First: ... Second: ...
 
-Nothing is left out silently: what is too long for the ear is counted ("and 4 more").
+Nothing is left out silently: values that are too many to be spoken are counted ("and 4 more").
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,29 @@ from typing import Any, cast
 from .tool_schema import name_words
 
 MAX_FIELDS = 8
+"""Maximum number of fields of an object that are spoken."""
 MAX_ITEMS = 5
+"""Maximum number of items of a list that are spoken."""
 MAX_LETTERS = 400
+"""Maximum length of a spoken text, in characters."""
 MAX_DEPTH = 3
+"""Maximum depth of nested objects and lists that are spoken."""
 
 _PLAIN = ("result", "results", "output", "text", "message", "answer", "content", "summary", "value")
+"""Names of a single field whose value is spoken without the name."""
 _ORDER = ("First", "Second", "Third", "Fourth", "Fifth")
 
 
 def read_back(tool: str, result: Mapping[str, Any]) -> tuple[str, ...]:
-    """`result` of the tool of that name, in sentences; at least one."""
+    """Return the result of a tool in sentences.
+
+    Args:
+        tool: Name of the tool.
+        result: Its result.
+
+    Returns:
+        At least one sentence.
+    """
     name = " ".join(name_words(tool)).capitalize() or tool
     failure = _failure(result)
     if failure is not None:
@@ -44,10 +57,10 @@ def _failure(result: Mapping[str, Any]) -> str | None:
     if error:
         if isinstance(error, dict) and "message" in error:
             error = cast("dict[str, Any]", error)["message"]
-        return _told(error, 0) if error is not True else "it gave no reason"
+        return _spoken_value(error, 0) if error is not True else "it gave no reason"
     if str(result.get("status", "")).lower() in ("error", "failed", "failure"):
         reason = next((result[key] for key in ("message", "reason") if key in result), None)
-        return "it gave no reason" if reason is None else _told(reason, 0)
+        return "it gave no reason" if reason is None else _spoken_value(reason, 0)
     return None
 
 
@@ -56,16 +69,16 @@ def _plainly(name: str, value: Any) -> tuple[str, ...]:
         return (_sentence(_cut(value)),)
     if isinstance(value, list) and value:
         return _listed(name, "results", cast("list[Any]", value))
-    return (_sentence(f"{name}: {_told(value, 0)}"),)
+    return (_sentence(f"{name}: {_spoken_value(value, 0)}"),)
 
 
 def _listed(name: str, key: str, values: Sequence[Any]) -> tuple[str, ...]:
-    """A list of objects, one sentence each; a list of anything else, in one sentence."""
+    """Return a sentence for each object of a list; a list of anything else is one sentence."""
     if not all(isinstance(value, dict) for value in values):
-        return (_sentence(f"{name}: {_spoken(key)}: {_told(values, 0)}"),)
+        return (_sentence(f"{name}: {_spoken(key)}: {_spoken_value(values, 0)}"),)
     head = f"{name}: {_counted(len(values), key)}."
     items = zip(_ORDER, values, strict=False)
-    lines = [_sentence(f"{nth}: {_told(value, 1)}") for nth, value in items]
+    lines = [_sentence(f"{nth}: {_spoken_value(value, 1)}") for nth, value in items]
     rest = len(values) - MAX_ITEMS
     return (head, *lines, *((f"And {rest} more.",) if rest > 0 else ()))
 
@@ -80,9 +93,9 @@ def _counted(count: int, key: str) -> str:
 def _fields(fields: Mapping[str, Any], depth: int) -> str:
     shown = [(key, value) for key, value in fields.items() if value is not None]
     parts = [
-        f"{_spoken(key)}: {_told(value, depth + 1)}"
+        f"{_spoken(key)}: {_spoken_value(value, depth + 1)}"
         if isinstance(value, (dict, list)) and value
-        else f"{_spoken(key)} is {_told(value, depth + 1)}"
+        else f"{_spoken(key)} is {_spoken_value(value, depth + 1)}"
         for key, value in shown[:MAX_FIELDS]
     ]
     if len(shown) > MAX_FIELDS:
@@ -90,7 +103,7 @@ def _fields(fields: Mapping[str, Any], depth: int) -> str:
     return _and(parts) if parts else "nothing"
 
 
-def _told(value: Any, depth: int) -> str:
+def _spoken_value(value: Any, depth: int) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -104,10 +117,10 @@ def _told(value: Any, depth: int) -> str:
         items = cast("list[Any]", value)
         if depth >= MAX_DEPTH:
             return f"{len(items)} values"
-        told = [_told(item, depth + 1) for item in items[:MAX_ITEMS]]
+        spoken = [_spoken_value(item, depth + 1) for item in items[:MAX_ITEMS]]
         if len(items) > MAX_ITEMS:
-            told.append(f"{len(items) - MAX_ITEMS} more")
-        return _and(told) if told else "nothing"
+            spoken.append(f"{len(items) - MAX_ITEMS} more")
+        return _and(spoken) if spoken else "nothing"
     return _cut(str(value)) or "nothing"
 
 

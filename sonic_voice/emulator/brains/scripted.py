@@ -1,8 +1,9 @@
-"""A scenario as a brain: a step for each utterance, then `otherwise`.
+"""A scenario as a brain: one step for each utterance, then `otherwise`.
 
-The port is `partner`. Given no words, because nobody recognised any, the transcript is the step's
-own, and conditions are judged on it; typed or recognised words stand as they are. What a scenario
-expected and did not get is a note: rule `scenario-expectation`, with the step and both values.
+Implements the ports of `service.brain`. When no words are given, because there is no recogniser,
+the transcript is the `user` text of the step, and conditions are judged on it; typed or recognised
+words are used as they are. An expectation that a scenario has and that is not met becomes a note
+of the rule `scenario-expectation`, with the step and both values.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,20 +12,21 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..scenario import Call, Recording, Scenario, Step, fill, parse_scenario
+from ..scenario import Recording, Scenario, ScenarioCall, ScenarioStep, fill, parse_scenario
 from ..scenario.conditions import all_met, met
-from ..scenario.step_graph import places
+from ..scenario.step_graph import step_numbers
 from ..scenario.templates import as_said
-from ..service.brain import Opening, Partner, Reply, Resample, ToolRequest
+from ..service.brain import BrainSession, ConversationSetup, Reply, Resample, ToolRequest
 
 BUILT_IN = "small_talk.yaml"
+"""File name of the built-in scenario, in this package."""
 
 UNKNOWN_WORDS = "something else"
-"""The transcript of an utterance after the last step."""
+"""Transcript of an utterance after the last step."""
 
 
-class ScenarioBrain:
-    """A scenario for any number of streams. Satisfies `partner.Brain`."""
+class ScriptedBrain:
+    """A scenario for any number of streams. Implements `Brain`."""
 
     def __init__(self, scenario: Scenario, resample: Resample) -> None:
         self._scenario = scenario
@@ -38,38 +40,40 @@ class ScenarioBrain:
     def voice(self) -> str | None:
         return self._scenario.voice
 
-    def begin(self, opening: Opening) -> Partner:
-        return ScenarioPartner(self._scenario, opening)
+    def begin(self, opening: ConversationSetup) -> BrainSession:
+        """See `Brain`. The session starts at the first step."""
+        return ScriptedSession(self._scenario, opening)
 
     def sound(self, recording: Recording, rate_hz: int) -> bytes:
+        """See `Brain`."""
         if recording.rate_hz == rate_hz:
             return recording.pcm
         return self._resample(recording.pcm, recording.rate_hz, rate_hz)
 
 
-class ScenarioPartner:
-    """One stream's place in a scenario. Satisfies `partner.Partner`."""
+class ScriptedSession:
+    """One stream's position in a scenario. Implements `BrainSession`."""
 
-    def __init__(self, scenario: Scenario, opening: Opening) -> None:
+    def __init__(self, scenario: Scenario, opening: ConversationSetup) -> None:
         self._scenario = scenario
-        self._places = places(scenario.steps)
+        self._step_numbers = step_numbers(scenario.steps)
         self._tools = sorted(tool.name for tool in opening.tools)
         self._next = 0
         self._calls: list[_Called] = []
         self._values = {"result": dict[str, Any](), **scenario.assign}
 
     def told(self, role: str, text: str) -> None:
-        """A scenario has no use for it."""
+        """See `BrainSession`. A scenario does not use the prompt and the history."""
 
     def played(self, sentence: str) -> None:
-        """Nor for this."""
+        """See `BrainSession`. A scenario does not use what was heard."""
 
     def thought(self, piece: str | None) -> Reply:
-        """It asks nothing of the host."""
+        """See `BrainSession`. A scenario asks the host for nothing."""
         return Reply()
 
     def hear(self, words: str | None, *, typed: bool = False) -> Reply:
-        """The answer of the step whose turn it is."""
+        """See `BrainSession`. The answer is that of the current step."""
         step = self._step()
         at = self._next
         words = step.user if words is None else words
@@ -77,6 +81,7 @@ class ScenarioPartner:
         notes: list[tuple[str, str]] = []
         name = step.name or str(at + 1)
         answer = self._chosen(step, step, name, notes)
+        # The default is the following step; a `goto` of the answer replaces it.
         self._next = min(at + 1, len(self._scenario.steps))
         self._follow(answer, notes)
         say, calls, meanwhile = answer.say, tuple[ToolRequest, ...](), tuple[str, ...]()
@@ -86,6 +91,7 @@ class ScenarioPartner:
             self._calls.append(_Called(answer.call, words, name))
             meanwhile = answer.call.meanwhile
         elif answer.call is not None:
+            # The client did not offer the tool: say so, instead of a call that it cannot answer.
             offered = ", ".join(self._tools) or "none"
             text = f"the scenario calls {answer.call.tool}; offered: {offered}"
             notes.append(("tool-not-offered", text))
@@ -103,12 +109,13 @@ class ScenarioPartner:
         )
 
     def result(self, number: int, result: Mapping[str, Any]) -> Reply:
-        """What the call says then; `{user}` is what it was made for."""
+        """See `BrainSession`. In the answer, `{user}` stands for the words that caused the call."""
         called = self._calls[number]
         call = called.call
         self._values |= {"user": called.words, "result": result}
         notes: list[tuple[str, str]] = []
-        then = Step(
+        # The plain answer to the result, as a step, so that `when` and `else` can replace it.
+        then = ScenarioStep(
             called.words, call.then, delay_ms=call.delay_ms, assign=call.assign, goto=call.goto
         )
         answer = self._chosen(call, then, called.step, notes)
@@ -116,16 +123,22 @@ class ScenarioPartner:
         say = self._filled(answer.say, notes)
         return Reply(say, delay_ms=answer.delay_ms, notes=tuple(notes))
 
-    def _step(self) -> Step:
+    def _step(self) -> ScenarioStep:
         steps = self._scenario.steps
         if self._scenario.loop:
             self._next %= len(steps)
         if self._next < len(steps):
             return steps[self._next]
-        return Step(UNKNOWN_WORDS, self._scenario.otherwise)
+        return ScenarioStep(UNKNOWN_WORDS, self._scenario.otherwise)
 
-    def _chosen(self, of: Step | Call, own: Step, name: str, notes: list[tuple[str, str]]) -> Step:
-        """Which answer of a step or a call it is, `own` being the one without conditions."""
+    def _chosen(
+        self,
+        of: ScenarioStep | ScenarioCall,
+        own: ScenarioStep,
+        name: str,
+        notes: list[tuple[str, str]],
+    ) -> ScenarioStep:
+        """Return the answer of a step or a call that applies, `own` being the unconditional one."""
         missed = False
         for condition in of.expect:
             groups = met(condition, self._values)
@@ -144,12 +157,12 @@ class ScenarioPartner:
                 return branch.answer
         return own
 
-    def _follow(self, answer: Step, notes: list[tuple[str, str]]) -> None:
-        """Set the variables of `answer`, and go where it says."""
+    def _follow(self, answer: ScenarioStep, notes: list[tuple[str, str]]) -> None:
+        """Set the variables of `answer`, and go to the step that it names."""
         for name, value in answer.assign.items():
             self._values[name] = fill(value, self._values, _noting(notes))
         if answer.goto:
-            self._next = self._places[answer.goto]
+            self._next = self._step_numbers[answer.goto]
 
     def _filled(self, texts: tuple[str, ...], notes: list[tuple[str, str]]) -> tuple[str, ...]:
         return tuple(as_said(fill(text, self._values, _noting(notes))) for text in texts)
@@ -157,21 +170,21 @@ class ScenarioPartner:
 
 @dataclass(frozen=True, slots=True)
 class _Called:
-    """A call that was made, for what it was said, and of which step."""
+    """A tool call that was made, with the words that caused it and its step."""
 
-    call: Call
+    call: ScenarioCall
     words: str
     step: str
 
 
 def _noting(notes: list[tuple[str, str]]) -> Callable[[str], None]:
-    def missing(holder: str) -> None:
-        notes.append(("scenario-value", f"the scenario's {holder} has no value here"))
+    def missing(placeholder: str) -> None:
+        notes.append(("scenario-value", f"the scenario's {placeholder} has no value here"))
 
     return missing
 
 
 def small_talk() -> Scenario:
-    """The built-in dialogue."""
+    """Return the built-in scenario."""
     text = resources.files(__package__).joinpath(BUILT_IN).read_text(encoding="utf-8")
     return parse_scenario(text, Path(BUILT_IN))

@@ -1,22 +1,22 @@
-"""The arguments of a tool, from the words of a request, by the tool's JSON schema.
+"""Slot filling: the arguments of a tool, from the words of a request, by the tool's JSON schema.
 
-Properties are filled from the most certain kind to the least, and words that one has taken are no
-other's:
+Properties are filled from the most certain kind to the least certain, and words that one property
+has used are not used again:
 
     booleans       "with sugar", "without sugar", "sugar off", "turn it on"
     dates, times   of format date, date-time, time, or by name and description (`dates`)
-    enums          a value said, or meant: see below
+    enums          a value that was said or meant: see below
     figures        strings whose name has id, number, code, phone, zip or pin: "four oh two"
-    numbers        the one beside the property's name or unit first, then those left, in order;
-                   "ten minutes" for a property in seconds is 600; others than `minimum` and
-                   `maximum` allow, or a fraction where an integer is wanted, are passed over
-    arrays         every value of its items' kind
+    numbers        first the one beside the property's name or unit, then those left, in order;
+                   "ten minutes" for a property in seconds is 600; numbers outside `minimum` and
+                   `maximum`, and fractions where an integer is wanted, are passed over
+    arrays         every value of the kind of its items
     objects        their own properties, in the same way
-    free text      "in paris", "to bob saying hello" (`texts`)
+    free text      "in paris", "to bob saying hello" (`free_text`)
 
-An enum's value is looked for as it is, then nearly (`words.alike`), then by `SYNONYMS`, then by a
-word of the description between this value and the next ("forward: ahead, backward: reverse").
-A value of the schema's `default` fills what was not said.
+An enum's value is searched for exactly, then approximately (`words.alike`), then by `SYNONYMS`,
+then by a word of the description between this value and the next ("forward: ahead, backward:
+reverse"). The schema's `default` is used for a value that was not said.
 """
 
 import re
@@ -29,21 +29,23 @@ from ..language.dates import find_date, find_time
 from ..language.numerals import digits, numbers
 from ..language.words import STOP_WORDS, Word, alike, related, said, word_set, words_of
 from .free_text import fill_texts, free_answer
-from .tool_schema import Claims, Property, name_words, properties
+from .tool_schema import Property, WordClaims, name_words, properties
 
 MAX_DEPTH = 3
-"""Objects in objects that are still filled."""
+"""Maximum depth of objects within objects that are filled."""
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
-    """What was found: the arguments, and the required properties without any."""
+class FilledSlots:
+    """The result of slot filling: the arguments, and the required properties without a value."""
 
     arguments: dict[str, Any]
     missing: tuple[Property, ...]
+    """Required properties without a value, in the order of the schema."""
     certain: int
-    """How many were dates, enums, numbers, figures or booleans."""
+    """Number of arguments that are dates, enums, numbers, figures or booleans."""
     taken: frozenset[int]
+    """Indices of the words that became arguments."""
 
 
 def fill_arguments(
@@ -51,15 +53,31 @@ def fill_arguments(
     words: Sequence[Word],
     today: date,
     named: frozenset[int] = frozenset(),
-) -> Filled:
-    """The arguments that `words` hold for an object of `schema`."""
-    claims = Claims(words, named)
+) -> FilledSlots:
+    """Return the arguments that a request holds for a tool.
+
+    Args:
+        schema: JSON schema of the tool's input.
+        words: The words of the request.
+        today: Date that relative dates refer to.
+        named: Indices of the words that named the tool.
+    """
+    claims = WordClaims(words, named)
     found, missing, certain = _fill(schema, claims, today, 0)
-    return Filled(found, missing, certain, frozenset(claims.taken))
+    return FilledSlots(found, missing, certain, frozenset(claims.taken))
 
 
-def answer_to(wanted: Property, words: Sequence[Word], today: date) -> Any:
-    """The value that `words`, said when asked for `wanted`, give it; None for none."""
+def parse_answer(wanted: Property, words: Sequence[Word], today: date) -> Any:
+    """Return the value in the answer to a question for one property.
+
+    Args:
+        wanted: The property that was asked for.
+        words: The words of the answer.
+        today: Date that relative dates refer to.
+
+    Returns:
+        The value, or None if the answer holds none.
+    """
     if wanted.kind == "text":
         return free_answer(wanted, words)
     schema = {"properties": {wanted.name: wanted.schema}, "required": [wanted.name]}
@@ -67,10 +85,17 @@ def answer_to(wanted: Property, words: Sequence[Word], today: date) -> Any:
     return _yes_or_no(words) if found is None and wanted.kind == "boolean" else found
 
 
-def without_words(wanted: Property, words: Sequence[Word], today: date) -> Any:
-    """A value for a property that must have one though nothing was said of it.
+def default_value(wanted: Property, words: Sequence[Word], today: date) -> Any:
+    """Return a value for a required property that was not mentioned.
 
-    All the words for a text, the first value of an enum, the least number, today, no.
+    Args:
+        wanted: The property.
+        words: The words of the request: all of them become the value of a text.
+        today: Value of a date.
+
+    Returns:
+        All words for a text, the first value of an enum, the minimum or 0 for a number, today for a
+        date, False for a boolean.
     """
     match wanted.kind:
         case "enum":
@@ -84,7 +109,7 @@ def without_words(wanted: Property, words: Sequence[Word], today: date) -> Any:
             return []
         case "object":
             inner = properties(wanted.schema)
-            return {p.name: without_words(p, words, today) for p in inner if p.required}
+            return {p.name: default_value(p, words, today) for p in inner if p.required}
         case "date":
             return today.isoformat()
         case "moment":
@@ -98,13 +123,14 @@ def without_words(wanted: Property, words: Sequence[Word], today: date) -> Any:
 
 
 def _fill(
-    schema: Mapping[str, Any], claims: Claims, today: date, depth: int
+    schema: Mapping[str, Any], claims: WordClaims, today: date, depth: int
 ) -> tuple[dict[str, Any], tuple[Property, ...], int]:
     wanted = properties(schema)
     found: dict[str, Any] = {}
     for prop in wanted:
         if prop.kind == "boolean":
             _keep(found, prop, _boolean(prop, claims))
+    # Dates come before numbers, which would otherwise take their figures.
     _fill_moments(wanted, claims, today, found)
     for prop in wanted:
         if prop.kind == "enum":
@@ -123,6 +149,7 @@ def _fill(
     for prop in wanted:
         if prop.name not in found and prop.schema.get("default") is not None:
             found[prop.name] = prop.schema["default"]
+    # The arguments are in the order of the schema, not in that of filling.
     ordered = {prop.name: found[prop.name] for prop in wanted if prop.name in found}
     lacking = tuple(p for p in wanted if p.required and p.name not in found)
     return ordered, lacking, certain
@@ -137,22 +164,22 @@ def _keep(found: dict[str, Any], prop: Property, value: Any) -> None:
 
 
 def _fill_moments(
-    wanted: Sequence[Property], claims: Claims, today: date, found: dict[str, Any]
+    wanted: Sequence[Property], claims: WordClaims, today: date, found: dict[str, Any]
 ) -> None:
     for prop in wanted:
         if prop.kind in ("date", "moment"):
-            day = find_date(claims.left(), today)
+            day = find_date(claims.remaining(), today)
             if day is None:
                 continue
-            claims.take(day.start, day.stop)
+            claims.claim(day.start, day.stop)
             found[prop.name] = day.day.isoformat()
         if prop.kind in ("time", "moment"):
-            moment = find_time(claims.left())
+            moment = find_time(claims.remaining())
             if moment is None:
                 if prop.kind == "moment":
                     found[prop.name] += "T00:00:00"
                 continue
-            claims.take(moment.start, moment.stop)
+            claims.claim(moment.start, moment.stop)
             text = moment.time.isoformat("seconds" if prop.kind == "moment" else "minutes")
             found[prop.name] = f"{found[prop.name]}T{text}" if prop.kind == "moment" else text
 
@@ -160,22 +187,22 @@ def _fill_moments(
 # Enums and booleans.
 
 
-def _enum(prop: Property, claims: Claims) -> Any:
-    """The value said first among those that fit best."""
+def _enum(prop: Property, claims: WordClaims) -> Any:
+    """Return the value that was said first among those that fit best."""
     best: tuple[int, int, int] | None = None
     chosen, span = None, (0, 0)
     for order, value in enumerate(prop.values):
         for how, start, stop in _sightings(prop, value, claims):
             rank = (how, start, order)
-            if claims.free(start, stop) and (best is None or rank < best):
+            if claims.is_free(start, stop) and (best is None or rank < best):
                 best, chosen, span = rank, value, (start, stop)
     if best is not None:
-        claims.take(*span)
+        claims.claim(*span)
     return chosen
 
 
-def _sightings(prop: Property, value: Any, claims: Claims) -> list[tuple[int, int, int]]:
-    """Where `value` is meant: how (0: said, 3: from the description), from, to."""
+def _sightings(prop: Property, value: Any, claims: WordClaims) -> list[tuple[int, int, int]]:
+    """Return where `value` is meant: how (0: said, 3: from the description), start and stop."""
     words = [word.plain for word in claims.words]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return [(0, n.start, n.stop) for n in numbers(claims.words) if n.value == value]
@@ -199,7 +226,7 @@ def _sightings(prop: Property, value: Any, claims: Claims) -> list[tuple[int, in
 
 
 def _hints(prop: Property, value: Any) -> list[str]:
-    """Words of the description between `value` and the next of the values."""
+    """Return the words of the description between `value` and the next of the values."""
     about = prop.description.lower()
     places = [re.search(rf"\b{re.escape(str(v).lower())}\b", about) for v in prop.values]
     here = next((p for p, v in zip(places, prop.values, strict=True) if v is value), None)
@@ -212,7 +239,9 @@ def _hints(prop: Property, value: Any) -> list[str]:
 
 
 _YES = word_set("yes yeah yep sure true on please correct right definitely")
+"""Words that answer a question with yes."""
 _NO = word_set("no nope not false off without never")
+"""Words that answer a question with no, or negate what follows."""
 
 
 def _yes_or_no(words: Sequence[Word]) -> bool | None:
@@ -222,21 +251,22 @@ def _yes_or_no(words: Sequence[Word]) -> bool | None:
     return True if heard & _YES else None
 
 
-def _boolean(prop: Property, claims: Claims) -> bool | None:
+def _boolean(prop: Property, claims: WordClaims) -> bool | None:
     names = name_words(prop.name)
     words = [word.plain for word in claims.words]
     if set(names) & {"on", "enabled", "enable", "state", "power", "active"}:
         for at, word in enumerate(words):
-            if word in ("on", "off", "enable", "disable") and claims.free(at, at + 1):
+            if word in ("on", "off", "enable", "disable") and claims.is_free(at, at + 1):
                 claims.taken.add(at)
                 return word in ("on", "enable")
     content = [name for name in names if name not in STOP_WORDS and name != "is"] or names
     for at in range(len(words) - len(content) + 1):
         stop = at + len(content)
-        if at in claims.named or not claims.free(at, stop):
+        if at in claims.named or not claims.is_free(at, stop):
             continue
         if all(map(alike, words[at:stop], content)):
-            claims.take(at, stop)
+            claims.claim(at, stop)
+            # "without sugar", "no sugar" and "sugar off" are false; any other mention is true.
             before = words[max(0, at - 3) : at]
             return not (set(before) & _NO or words[stop : stop + 1] == ["off"])
     return None
@@ -245,15 +275,15 @@ def _boolean(prop: Property, claims: Claims) -> bool | None:
 # Figures and numbers.
 
 
-def _fill_figures(wanted: Sequence[Property], claims: Claims, found: dict[str, Any]) -> None:
+def _fill_figures(wanted: Sequence[Property], claims: WordClaims, found: dict[str, Any]) -> None:
     for prop in wanted:
         if prop.kind != "figures":
             continue
-        left = claims.left()
+        left = claims.remaining()
         spoken = ((at, *digits(left, at)) for at in range(len(left)))
         start, figures, stop = next((row for row in spoken if row[1]), (0, "", 0))
         if figures:
-            claims.take(start, stop)
+            claims.claim(start, stop)
             found[prop.name] = figures
 
 
@@ -268,38 +298,44 @@ UNITS = {
     "gram": ("mass", 1.0),
     "kilogram": ("mass", 1000.0),
 }
-"""Units that turn into one another: what they measure, and how much of it they are."""
+"""Units that can be converted into one another: the quantity, and its amount in the base unit."""
 
 
 def _unit(word: str) -> str | None:
     return next((unit for unit in UNITS if len(word) > 3 and alike(word, unit)), None)
 
 
-def _fill_numbers(wanted: Sequence[Property], claims: Claims, found: dict[str, Any]) -> None:
+def _fill_numbers(wanted: Sequence[Property], claims: WordClaims, found: dict[str, Any]) -> None:
     numeric = [prop for prop in wanted if prop.kind in ("integer", "number")]
+    # The first pass assigns numbers beside a name or a unit, the second those that are left.
     for certain in (True, False):
         for prop in numeric:
             if prop.name in found or not (certain or prop.required or len(numeric) == 1):
                 continue
-            for numeral in numbers(claims.left()):
+            for numeral in numbers(claims.remaining()):
                 value, stop = _measured(prop, claims, numeral.value, numeral.stop)
                 near = stop > numeral.stop or _named_beside(prop, claims, numeral.start)
                 if (near or not certain) and _allowed(prop, value):
-                    claims.take(numeral.start, stop)
+                    claims.claim(numeral.start, stop)
                     whole = prop.kind == "integer" or isinstance(value, int)
                     found[prop.name] = int(value) if whole else value
                     break
 
 
 def _measured(
-    prop: Property, claims: Claims, value: int | float, stop: int
+    prop: Property, claims: WordClaims, value: int | float, stop: int
 ) -> tuple[int | float, int]:
-    """`value` in the property's unit, and where it ends with its own unit or the name after it."""
+    """Convert `value` to the property's unit.
+
+    Returns:
+        The value, and the index after it and after its own unit or the property's name.
+    """
     after = claims.words[stop].plain if stop < len(claims.words) else ""
     names = name_words(prop.name)
     if after and any(alike(after, name) for name in names):
         return value, stop + 1
     described = [word.plain for word in words_of(prop.description)]
+    # The unit of the property is in its name (`duration_seconds`) or in its description.
     own = next((unit for word in (*names, *described) if (unit := _unit(word))), None)
     unit = _unit(after)
     if unit is None or own is None or UNITS[own][0] != UNITS[unit][0]:
@@ -311,8 +347,8 @@ def _measured(
     return (int(converted) if whole else converted), stop + 1
 
 
-def _named_beside(prop: Property, claims: Claims, start: int) -> bool:
-    """Whether the property's name stands in the three words before."""
+def _named_beside(prop: Property, claims: WordClaims, start: int) -> bool:
+    """Return whether the property's name is among the three words before `start`."""
     before = claims.words[max(0, start - 3) : start]
     return any(alike(word.plain, name) for word in before for name in name_words(prop.name))
 
@@ -325,7 +361,7 @@ def _allowed(prop: Property, value: int | float) -> bool:
     return above and (not isinstance(most, (int, float)) or value <= most)
 
 
-def _array(prop: Property, claims: Claims) -> list[Any]:
+def _array(prop: Property, claims: WordClaims) -> list[Any]:
     inner = prop.schema.get("items", {})
     schema = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
     item = Property(prop.name, schema, required=True)
@@ -334,9 +370,9 @@ def _array(prop: Property, claims: Claims) -> list[Any]:
         while len(found) < len(item.values) and (value := _enum(item, claims)) is not None:
             found.append(value)
     elif item.kind in ("integer", "number"):
-        for numeral in numbers(claims.left()):
+        for numeral in numbers(claims.remaining()):
             if _allowed(item, numeral.value):
-                claims.take(numeral.start, numeral.stop)
+                claims.claim(numeral.start, numeral.stop)
                 found.append(numeral.value)
     elif item.kind == "text":
         texts: dict[str, Any] = {}

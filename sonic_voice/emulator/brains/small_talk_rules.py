@@ -1,9 +1,9 @@
-"""What small talk knows: a table of what is said, what is answered, and when the rule is asked.
+"""Rules of small talk: a table of what is said, what is answered, and when each rule is tried.
 
-The patterns are those of `patterns`, several for one rule divided by ` / `. An answer is a line,
-some lines, or a function of what the pattern kept; None means that the rule does not apply after
-all, and the next one is asked. The first rule that answers ends it, so the order matters: what is
-particular stands before what is general.
+The patterns are those of `patterns`; several patterns of one rule are divided by ` / `. An answer
+is one line, several lines, or a function of the words that the pattern kept; a function returns
+None if the rule does not apply after all, and the next rule is tried. The first rule that answers
+ends the search, so the order matters: particular rules come before general ones.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,98 +13,107 @@ from enum import Enum, auto
 
 from ..language.dates import MONTHS, WEEKDAYS
 from ..language.numerals import in_words, numbers
-from ..language.patterns import Pattern, pattern, utterance, vocabulary
+from ..language.patterns import Pattern, pattern, prepare_utterance, vocabulary
 from ..language.sums import evaluate
 from ..language.words import Word, said, word_set
-from .story import STORY, Tale, Telling
+from .story import STORY, Story, StoryState
 
 MAX_COUNT = 100
-"""Numbers counted in one go."""
+"""Maximum number of numbers counted in one answer."""
 COUNT_LINE = 10
-"""Numbers in one sentence of a count."""
+"""Number of numbers in one sentence of a count."""
 MAX_SPELLED = 40
+"""Maximum number of letters spelled in one answer."""
 MAX_REPEATED = 200
-"""Words repeated in one answer."""
+"""Maximum number of words repeated in one answer."""
 MAX_REPEATED_LETTERS = 2000
+"""Maximum length of words repeated in one answer, in characters."""
 MAX_NAME_WORDS = 4
+"""Maximum length of the user's name, in words."""
 MAX_NAME_LETTERS = 60
+"""Maximum length of the user's name, in characters."""
 
 
 @dataclass(slots=True)
-class Talk:
-    """What is remembered of one conversation."""
+class TalkState:
+    """The memory of one conversation."""
 
     now: Callable[[], datetime]
+    """Returns the present local time."""
     tools: tuple[str, ...] = ()
-    """Names of the client's tools, as they are said."""
+    """Names of the client's tools, as they are spoken."""
     name: str | None = None
-    """The user's."""
+    """Name of the user; None until it is known."""
     last: tuple[str, ...] = ()
-    """Our last answer, for saying it again."""
-    tale: Tale = field(default_factory=Tale)
+    """The last answer, for repeating it."""
+    story: Story = field(default_factory=Story)
 
 
 type Kept = tuple[Sequence[Word], ...]
-type Answering = Callable[[Talk, Kept], tuple[str, ...] | None]
+"""Words that a pattern kept, one sequence for each `*` and `+`."""
+type AnswerFunction = Callable[[TalkState, Kept], tuple[str, ...] | None]
+"""Returns the sentences of an answer, or None if the rule does not apply."""
 
 
-class When(Enum):
-    """When a rule is asked."""
+class RulePhase(Enum):
+    """The phase of a search in which a rule is tried."""
 
     STORY = auto()
-    """First of all, while there is a rest of the story."""
+    """First phase, while a part of the story is left."""
     FIRST = auto()
-    """Before the tools: what it repeats or spells must not become a call."""
+    """Phase before the tools, for words that must not become a call because they are repeated or
+    spelled."""
     LATER = auto()
+    """Phase after the tools."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """What somebody says in one of several ways, and its answer."""
+class TalkRule:
+    """A rule: the patterns of an utterance, and its answer."""
 
     patterns: tuple[Pattern, ...]
-    answer: Answering
-    when: When
+    answer: AnswerFunction
+    when: RulePhase
 
 
 # Answers that are more than a line.
 
 
-def _greet(talk: Talk, kept: Kept) -> tuple[str, ...]:
+def _greet(talk: TalkState, kept: Kept) -> tuple[str, ...]:
     name = f", {talk.name}" if talk.name else ""
     return (f"Hello{name}! I am a local emulator of Nova Sonic.", "What can I do for you?")
 
 
-def _tell_time(talk: Talk, kept: Kept) -> tuple[str, ...]:
+def _tell_time(talk: TalkState, kept: Kept) -> tuple[str, ...]:
     now = talk.now()
     part = "morning" if now.hour < 12 else "afternoon" if now.hour < 18 else "evening"
     return (f"It is {(now.hour - 1) % 12 + 1}:{now.minute:02d} in the {part}.",)
 
 
-def _tell_date(talk: Talk, kept: Kept) -> tuple[str, ...]:
+def _tell_date(talk: TalkState, kept: Kept) -> tuple[str, ...]:
     day = talk.now().date()
     weekday, month = WEEKDAYS[day.weekday()].capitalize(), MONTHS[day.month - 1].capitalize()
     return (f"Today is {weekday}, {month} {day.day}, {day.year}.",)
 
 
-def _repeat(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
+def _repeat(talk: TalkState, kept: Kept) -> tuple[str, ...] | None:
     words = said(kept[0]).split()[:MAX_REPEATED]
     return (" ".join(words)[:MAX_REPEATED_LETTERS],) if words else None
 
 
-def _say_again(talk: Talk, kept: Kept) -> tuple[str, ...]:
-    if talk.tale.telling is Telling.CUT_OFF:
-        return talk.tale.again()
+def _say_again(talk: TalkState, kept: Kept) -> tuple[str, ...]:
+    if talk.story.state is StoryState.CUT_OFF:
+        return talk.story.again()
     if talk.last == STORY:
-        return talk.tale.begin()
+        return talk.story.begin()
     return talk.last or ("I have not said anything yet.",)
 
 
-def _explain(talk: Talk, kept: Kept) -> tuple[str, ...]:
+def _explain(talk: TalkState, kept: Kept) -> tuple[str, ...]:
     return ("No problem, let me say it again.", *_say_again(talk, kept))
 
 
-def _count(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
+def _count(talk: TalkState, kept: Kept) -> tuple[str, ...] | None:
     found = [n.value for words in kept for n in numbers(words)]
     bounds = [value for value in found if isinstance(value, int)]
     if not bounds or len(bounds) != len(found) or len(bounds) > 2:
@@ -113,7 +122,7 @@ def _count(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
     return _counted(start, stop)
 
 
-def _count_down(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
+def _count_down(talk: TalkState, kept: Kept) -> tuple[str, ...] | None:
     bounds = [n.value for words in kept for n in numbers(words) if isinstance(n.value, int)]
     if not 1 <= len(bounds) <= 2:
         return None
@@ -131,7 +140,7 @@ def _counted(start: int, stop: int) -> tuple[str, ...]:
     return tuple(f"{', '.join(line).capitalize()}." for line in lines)
 
 
-def _spell(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
+def _spell(talk: TalkState, kept: Kept) -> tuple[str, ...] | None:
     courtesy = (at for at, word in enumerate(kept[0]) if word.plain in ("for", "please"))
     words = said(kept[0][: next(courtesy, None)]).split()
     letters = [letter.upper() for letter in "".join(words) if letter.isalnum()][:MAX_SPELLED]
@@ -139,7 +148,7 @@ def _spell(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
     return (f"{word}: {', '.join(letters)}.",) if letters else None
 
 
-def _add_up(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
+def _add_up(talk: TalkState, kept: Kept) -> tuple[str, ...] | None:
     try:
         total = evaluate(kept[0])
     except ZeroDivisionError:
@@ -154,9 +163,10 @@ def _add_up(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
 
 
 _NO_NAMES = word_set("not so very just a an the fine good well here sorry")
+"""First words after "I am" that are no name."""
 
 
-def _remember(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
+def _remember(talk: TalkState, kept: Kept) -> tuple[str, ...] | None:
     words = kept[0][:MAX_NAME_WORDS]
     if not words or words[0].plain in _NO_NAMES:
         return None
@@ -169,38 +179,38 @@ def _remember(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
     return (f"Nice to meet you, {talk.name}.",)
 
 
-def _recall(talk: Talk, kept: Kept) -> tuple[str, ...]:
+def _recall(talk: TalkState, kept: Kept) -> tuple[str, ...]:
     if talk.name is None:
         return ("You have not told me your name yet.",)
     return (f"Your name is {talk.name}.",)
 
 
-def _bye(talk: Talk, kept: Kept) -> tuple[str, ...]:
+def _bye(talk: TalkState, kept: Kept) -> tuple[str, ...]:
     return (f"Goodbye{f', {talk.name}' if talk.name else ''}! It was nice to talk to you.",)
 
 
-def _tell_story(talk: Talk, kept: Kept) -> tuple[str, ...]:
-    return talk.tale.begin()
+def _tell_story(talk: TalkState, kept: Kept) -> tuple[str, ...]:
+    return talk.story.begin()
 
 
-def _go_on(talk: Talk, kept: Kept) -> tuple[str, ...]:
-    return talk.tale.rest()
+def _go_on(talk: TalkState, kept: Kept) -> tuple[str, ...]:
+    return talk.story.rest()
 
 
-def _yes(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
-    return None if talk.tale.telling is Telling.ASIDE else talk.tale.rest()
+def _yes(talk: TalkState, kept: Kept) -> tuple[str, ...] | None:
+    return None if talk.story.state is StoryState.ASIDE else talk.story.rest()
 
 
-def _no(talk: Talk, kept: Kept) -> tuple[str, ...] | None:
-    return None if talk.tale.telling is Telling.ASIDE else _enough(talk, kept)
+def _no(talk: TalkState, kept: Kept) -> tuple[str, ...] | None:
+    return None if talk.story.state is StoryState.ASIDE else _enough(talk, kept)
 
 
-def _enough(talk: Talk, kept: Kept) -> tuple[str, ...]:
-    talk.tale.set_aside()
+def _enough(talk: TalkState, kept: Kept) -> tuple[str, ...]:
+    talk.story.set_aside()
     return ("All right. Say go on when you want the rest of the story.",)
 
 
-def _help(talk: Talk, kept: Kept) -> tuple[str, ...]:
+def _help(talk: TalkState, kept: Kept) -> tuple[str, ...]:
     can = (
         "I can tell the time, count, spell, do sums, repeat after you, and remember your name.",
         "Ask me for a story, and interrupt me whenever you like.",
@@ -213,58 +223,60 @@ def _help(talk: Talk, kept: Kept) -> tuple[str, ...]:
 # The table.
 
 
-def _rule(forms: str, answer: str | tuple[str, ...] | Answering, when: When = When.LATER) -> Rule:
+def _rule(
+    forms: str, answer: str | tuple[str, ...] | AnswerFunction, when: RulePhase = RulePhase.LATER
+) -> TalkRule:
     patterns = tuple(pattern(form) for form in forms.split(" / "))
     if callable(answer):
-        return Rule(patterns, answer, when)
+        return TalkRule(patterns, answer, when)
     lines = (answer,) if isinstance(answer, str) else answer
-    return Rule(patterns, lambda talk, kept: lines, when)
+    return TalkRule(patterns, lambda talk, kept: lines, when)
 
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[TalkRule, ...] = (
     # The rest of a story.
     _rule(
         "go on / continue / carry on / keep going / go ahead / "
         "[yes] go on [with] [the] [story] / continue [with] [the] [story] / "
         "the rest|end [of] [the] [story] / tell me the rest *",
         _go_on,
-        When.STORY,
+        RulePhase.STORY,
     ),
-    _rule("yes|yeah|yep|sure|of_course|please|yes_please|please_do|why_not", _yes, When.STORY),
-    _rule("no|nope|no_thanks|no_thank_you|not_now|later|maybe_later", _no, When.STORY),
+    _rule("yes|yeah|yep|sure|of_course|please|yes_please|please_do|why_not", _yes, RulePhase.STORY),
+    _rule("no|nope|no_thanks|no_thank_you|not_now|later|maybe_later", _no, RulePhase.STORY),
     _rule(
         "stop|enough|quiet|shut_up|be_quiet|that_is_enough|stop_it|stop_the_story|stop_talking",
         _enough,
-        When.STORY,
+        RulePhase.STORY,
     ),
     _rule(
         "wait|hold_on|wait_a_moment|just_a_moment|one_moment|excuse_me",
         "I am listening.",
-        When.STORY,
+        RulePhase.STORY,
     ),
     # What must not become a tool call.
-    _rule("repeat after me + / repeat the words + / say after me +", _repeat, When.FIRST),
+    _rule("repeat after me + / repeat the words + / say after me +", _repeat, RulePhase.FIRST),
     _rule(
         "spell [the] [word] + / how do you spell [the] [word] + / how is + spelled",
         _spell,
-        When.FIRST,
+        RulePhase.FIRST,
     ),
     _rule(
         "count down|backwards|backward|back from + / count from + down to +",
         _count_down,
-        When.FIRST,
+        RulePhase.FIRST,
     ),
-    _rule("count from + to + / count [up] to + / count to +", _count, When.FIRST),
+    _rule("count from + to + / count [up] to + / count to +", _count, RulePhase.FIRST),
     _rule(
         "my name is + / call me + / you can call me + / hello|hi|hey [there] my name is + / "
         "hello|hi|hey [there] i am +",
         _remember,
-        When.FIRST,
+        RulePhase.FIRST,
     ),
     _rule(
         "what is my name / do you know|remember my name / who am i / say my name",
         _recall,
-        When.FIRST,
+        RulePhase.FIRST,
     ),
     # About the other one.
     _rule(
@@ -359,13 +371,23 @@ RULES: tuple[Rule, ...] = (
         _add_up,
     ),
 )
+"""All rules, in the order in which they are tried."""
 
 _VOCABULARY = vocabulary(form for rule in RULES for form in rule.patterns)
 
 
-def answered(talk: Talk, heard: Sequence[Word], when: When) -> tuple[str, ...] | None:
-    """The answer of the first rule for `when` that has one."""
-    spoken = utterance(heard, _VOCABULARY)
+def find_answer(talk: TalkState, heard: Sequence[Word], when: RulePhase) -> tuple[str, ...] | None:
+    """Return the answer of the first rule that has one.
+
+    Args:
+        talk: The memory of the conversation, which an answer may change.
+        heard: The words of the utterance.
+        when: Only rules of this phase are tried.
+
+    Returns:
+        The sentences, or None if no rule applies.
+    """
+    spoken = prepare_utterance(heard, _VOCABULARY)
     for rule in RULES:
         if rule.when is not when:
             continue
@@ -377,9 +399,14 @@ def answered(talk: Talk, heard: Sequence[Word], when: When) -> tuple[str, ...] |
     return None
 
 
-def remember_name(talk: Talk, heard: Sequence[Word]) -> None:
-    """Take the user's name from a text that is not answered."""
-    spoken = utterance(heard, _VOCABULARY)
+def remember_name(talk: TalkState, heard: Sequence[Word]) -> None:
+    """Remember the user's name from a text that is not answered.
+
+    Args:
+        talk: The memory of the conversation.
+        heard: The words of the text.
+    """
+    spoken = prepare_utterance(heard, _VOCABULARY)
     forms = (form for rule in RULES if rule.answer is _remember for form in rule.patterns)
     kept = next(filter(None, map(spoken.kept, forms)), None)
     if kept is not None:

@@ -1,11 +1,11 @@
-"""A story long enough to interrupt, and how far it was told.
+"""A story that is long enough to be interrupted, and how far it has been told.
 
-Whatever of the story the user has not heard is its rest: the sentence in which it was interrupted,
-and all after it. What is heard comes from outside, by `played`.
+The rest of the story is what the user has not heard: the sentence in which it was interrupted, and
+all sentences after it. `played` reports each sentence that was heard.
 
-    told       it is being told
-    cut off    the user spoke, and has not been answered yet
-    offered    "Shall I go on?" was the last thing said: "yes" goes on
+    told       the story is being told
+    cut off    the user spoke and has not been answered yet
+    offered    "Shall I go on?" was the last sentence: "yes" goes on
     aside      the user wanted something else: "go on" goes on
 """
 
@@ -28,61 +28,70 @@ STORY = (
     "Since that night there is a bell on the island, but when it is foggy, nobody rings it.",
     "They sing instead, and that is the end of the story.",
 )
-"""About 210 words: a minute and a half of speech, long enough to interrupt."""
+"""Sentences of the story: about 210 words, a minute and a half of speech."""
 
 SHALL_I = "Shall I go on with the story?"
+"""Question whether to tell the rest of the story."""
 
 
-class Telling(Enum):
-    """What became of a story of which a rest has not been heard."""
+class StoryState(Enum):
+    """The state of a story of which a part has not been heard."""
 
     TOLD = auto()
+    """The story is being told."""
     CUT_OFF = auto()
+    """The user spoke and has not been answered yet."""
     OFFERED = auto()
+    """The question whether to go on was the last sentence."""
     ASIDE = auto()
+    """The user wanted something else."""
 
 
-class Tale:
-    """The story for one listener. `telling` is None before it began and after its last word."""
+class Story:
+    """The story for one listener. `state` is None before it begins and after its last sentence."""
 
     def __init__(self) -> None:
-        self.telling: Telling | None = None
+        self.state: StoryState | None = None
         self._heard = 0
 
     def begin(self) -> tuple[str, ...]:
-        """The story, from its beginning."""
-        self._heard, self.telling = 0, Telling.TOLD
+        """Start from the beginning and return all sentences."""
+        self._heard, self.state = 0, StoryState.TOLD
         return STORY
 
     def rest(self) -> tuple[str, ...]:
-        """What was not heard yet."""
-        self.telling = Telling.TOLD
+        """Return the sentences that were not heard yet, after a short introduction."""
+        self.state = StoryState.TOLD
         return ("Where was I?", *STORY[self._heard :])
 
     def again(self) -> tuple[str, ...]:
-        """The rest, and the last sentence that was heard."""
+        """Return the rest, preceded by the last sentence that was heard."""
         self._heard = max(0, self._heard - 1)
-        self.telling = Telling.TOLD
+        self.state = StoryState.TOLD
         return STORY[self._heard :]
 
     def interrupt(self) -> None:
-        """The user said something."""
-        if self.telling is Telling.TOLD:
-            self.telling = Telling.CUT_OFF
+        """Note that the user spoke."""
+        if self.state is StoryState.TOLD:
+            self.state = StoryState.CUT_OFF
 
     def offer(self) -> str:
-        """The question whether to go on."""
-        self.telling = Telling.OFFERED
+        """Return the question whether to go on."""
+        self.state = StoryState.OFFERED
         return SHALL_I
 
     def set_aside(self) -> None:
         """Leave the rest for later."""
-        self.telling = Telling.ASIDE
+        self.state = StoryState.ASIDE
 
     def played(self, sentence: str) -> None:
-        """`sentence` was heard; it may be none of the story."""
-        if self.telling is None or sentence != STORY[self._heard]:
+        """Note that a sentence was heard.
+
+        Args:
+            sentence: The sentence, which need not be one of the story.
+        """
+        if self.state is None or sentence != STORY[self._heard]:
             return
         self._heard += 1
         if self._heard == len(STORY):
-            self._heard, self.telling = 0, None
+            self._heard, self.state = 0, None

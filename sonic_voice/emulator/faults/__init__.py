@@ -1,15 +1,15 @@
-"""Faults on demand: `--fault NAME[:ARGUMENT][@STREAMS]`, pure decorators around a `Service`.
+"""Faults on demand: `--fault NAME[:ARGUMENT][@STREAMS]`, pure wrappers around a `Service`.
 
-A fault changes what a healthy service says, in one place, and nothing else. Those of the opening
-are HTTP refusals; the others stand between the service and its host, read what passes, and change,
-drop, add or cut. They may be combined: the last one named is the outermost.
+A fault changes one aspect of what a healthy service sends, and nothing else. Faults of the opening
+are HTTP refusals; all others stand between the service and its host, read what passes, and change,
+drop, add or cut it. They may be combined: the last one named is the outermost.
 
-`@2` after a fault: the first two streams have it, later ones do not, so that a client which tries
-again can be watched to succeed. Faults are listed in `FAULTS`, with what may follow the colon; they
-are the switches of the protocol reference, 11.5, with the texts of section 6.
+`@2` after a fault limits it to the first two streams; later streams are healthy, so that a client
+that tries again can be seen to succeed. `FAULTS` lists all faults and what may follow the colon;
+they are the switches of the protocol reference, 11.5, with the texts of section 6.
 
-Time is the input audio, as in the service. What is said to come "by chance" is drawn from the
-stream's request id.
+Time is the input audio, as in the service. A random choice is derived from the request id of the
+stream, so that it is the same each time.
 """
 
 import difflib
@@ -22,22 +22,30 @@ from typing import cast
 from ...errors import ConfigError
 from ..scenario import EXCEPTIONS
 from ..service.checks import IDLE
-from ..service.effects import Break, Breakage, Fail, Refusal, Service, ServiceFactory, StreamRequest
+from ..service.effects import (
+    Break,
+    Breakage,
+    Fail,
+    Service,
+    ServiceFactory,
+    StreamRefusal,
+    StreamRequest,
+)
 from .wrappers import (
     BrokenGoodbye,
     CutAnswer,
     DoubleEncoded,
     EndTurnOnAudioOnly,
+    FailsAfter,
     LateFinals,
     NoFinals,
     NoMarker,
-    OtherExpiry,
+    ReplacedExpiry,
+    SilentService,
     SpuriousInterruption,
     TwoCalls,
-    Unanswered,
-    Unheard,
     UnknownEvent,
-    Unstable,
+    WithoutAnswers,
     WithoutEvents,
 )
 
@@ -56,8 +64,11 @@ HTTP_ERRORS: Mapping[str, tuple[str, str]] = MappingProxyType(
 """Status, name and text of the refusals before a stream (reference 1.7)."""
 
 INSTABLE = "System instability detected. Please retry your request."
+"""Text of the exception of the fault `instability`."""
 FILTERED = "Error(s):\nError 1 : This request has been blocked by our content filters."
+"""Text of the exception of the fault `content-filter`."""
 RESET_531 = "InternalErrorCode=531::RST_STREAM closed stream. HTTP/2 error code: NO_ERROR"
+"""Text of the exception of the fault `life`."""
 
 STREAM_TEXTS = {
     "internalServerException": HTTP_ERRORS["500"][1],
@@ -67,34 +78,35 @@ STREAM_TEXTS = {
     "modelTimeoutException": HTTP_ERRORS["408"][1],
     "serviceUnavailableException": HTTP_ERRORS["503"][1],
 }
-"""A text for each exception of a stream."""
+"""Default text of each exception of a stream."""
 
 type Wrap = Callable[[Service, StreamRequest, str], Service]
-"""`(service, request, argument)` to the faulty service."""
+"""Returns the faulty service for `(service, request, argument)`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """A fault that there is."""
+class FaultKind:
+    """A kind of fault."""
 
-    says: str
-    """What it does, for `--help` and errors."""
+    description: str
+    """Description of the effect, for `--help` and errors."""
     pattern: str
-    """What the argument must look like."""
+    """Regular expression that the argument must match."""
     default: str
-    """The argument when none is given."""
+    """Argument that is used if none is given."""
     wrap: Wrap | None
-    """None: a refusal at the opening."""
+    """Function that wraps a service; None for a refusal at the opening."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault that was asked for."""
+    """A fault that was requested."""
 
     name: str
     argument: str
+    """Argument after the colon, or the default of its kind."""
     streams: int | None = None
-    """How many streams have it, the first ones; None: all."""
+    """Number of streams, from the first, that have the fault; None for all."""
 
 
 _SECONDS = r"\d+(\.\d+)?"
@@ -110,12 +122,12 @@ def _fail(
 
 
 def _at_answer(effect: Callable[[StreamRequest], Fail]) -> Wrap:
-    """Where the answer of the turn numbered by the argument would begin."""
+    """Return a wrapper with an effect where the answer of a given turn would begin."""
     return lambda service, request, turn: CutAnswer(service, effect(request), int(turn), sounds=0)
 
 
 def _in_answer(how: Breakage) -> Wrap:
-    """In the middle of the sound of the turn numbered by the argument."""
+    """Return a wrapper that breaks the stream in the middle of the sound of a given turn."""
     return lambda service, _, turn: CutAnswer(service, Break(how), int(turn), sounds=2)
 
 
@@ -132,18 +144,18 @@ def _idle(service: Service, request: StreamRequest, argument: str) -> Service:
     if argument == "none":
         text = "Timed out waiting for input events"
     fail = _fail("validationException", text, injected=False)(request)
-    return OtherExpiry(service, "idle", fail)
+    return ReplacedExpiry(service, "idle", fail)
 
 
 def _life(service: Service, request: StreamRequest, _: str) -> Service:
     fail = _fail("validationException", RESET_531, injected=False)(request)
-    return OtherExpiry(service, "life", fail)
+    return ReplacedExpiry(service, "life", fail)
 
 
 def _instability(service: Service, request: StreamRequest, argument: str) -> Service:
     chance = int(request.request_id.replace("-", ""), 16) % 1000 / 1000
     fail = _fail("validationException", INSTABLE)(request)
-    return Unstable(service, fail, after_ms=chance * float(argument) * 1000)
+    return FailsAfter(service, fail, after_ms=chance * float(argument) * 1000)
 
 
 def _late(service: Service, _: StreamRequest, argument: str) -> Service:
@@ -157,88 +169,108 @@ def _plain(made: Callable[[Service], Service]) -> Wrap:
     return wrap
 
 
-FAULTS: Mapping[str, Kind] = MappingProxyType(
+FAULTS: Mapping[str, FaultKind] = MappingProxyType(
     {
-        "http": Kind("refuse with this status", "|".join(HTTP_ERRORS), "429", None),
-        "idle": Kind(
+        "http": FaultKind("refuse with this status", "|".join(HTTP_ERRORS), "429", None),
+        "idle": FaultKind(
             "the idle timeout says 55, 59 or 295 seconds, has the prefix 532, or no reason (none)",
             "55|59|295|532|none",
             "295",
             _idle,
         ),
-        "life": Kind("the 8 minutes end as error 531, a ValidationException", "531", "531", _life),
-        "instability": Kind(
-            "`System instability detected` within so many seconds", _SECONDS, "30", _instability
+        "life": FaultKind(
+            "the 8 minutes end as error 531, a ValidationException", "531", "531", _life
         ),
-        "content-filter": Kind(
+        "instability": FaultKind(
+            "`System instability detected` within this number of seconds",
+            _SECONDS,
+            "30",
+            _instability,
+        ),
+        "content-filter": FaultKind(
             "the filter blocks the answer to this turn",
             _TURN,
             "1",
             _at_answer(_fail("validationException", FILTERED)),
         ),
-        "exception": Kind(
-            "this exception instead of the first answer, with a text of yours after a colon",
+        "exception": FaultKind(
+            "this exception instead of the first answer, with your own text after a second colon",
             rf"({'|'.join(EXCEPTIONS)})(:.+)?",
             "modelStreamErrorException",
             _exception,
         ),
-        "error-frame": Kind(
-            "an `error` frame, no exception, instead of the answer to this turn",
+        "error-frame": FaultKind(
+            "an `error` frame, not an exception, instead of the answer to this turn",
             _TURN,
             "1",
             _at_answer(_fail("InternalFailure", "An internal error occurred.", modelled=False)),
         ),
-        "cut": Kind("the network ends in the sound of this turn", _TURN, "1", _in_answer("cut")),
-        "cut-mid-frame": Kind(
+        "cut": FaultKind(
+            "the network ends in the sound of this turn", _TURN, "1", _in_answer("cut")
+        ),
+        "cut-mid-frame": FaultKind(
             "the network ends within a frame of this turn",
             _TURN,
             "1",
             _in_answer("cut-mid-frame"),
         ),
-        "reset": Kind(
+        "reset": FaultKind(
             "RST_STREAM NO_ERROR in the sound of this turn", _TURN, "1", _in_answer("reset")
         ),
-        "goaway": Kind("GOAWAY in the sound of this turn", _TURN, "1", _in_answer("goaway")),
-        "mute": Kind("nothing is ever answered", "", "", _plain(Unheard)),
-        "no-events": Kind(
+        "goaway": FaultKind("GOAWAY in the sound of this turn", _TURN, "1", _in_answer("goaway")),
+        "mute": FaultKind("nothing is ever answered", "", "", _plain(SilentService)),
+        "no-events": FaultKind(
             "the stream is accepted, and no event is ever sent", "", "", _plain(WithoutEvents)
         ),
-        "no-answer": Kind("what is said is heard and never answered", "", "", _plain(Unanswered)),
-        "goodbye": Kind(
-            "after the client's goodbye the stream does not end, but breaks like this",
+        "no-answer": FaultKind(
+            "speech is transcribed and never answered", "", "", _plain(WithoutAnswers)
+        ),
+        "goodbye": FaultKind(
+            "after the client's goodbye the stream breaks in this way instead of ending",
             "cut|reset|goaway|mute",
             "mute",
             lambda service, _, how: BrokenGoodbye(service, cast(Breakage, how)),
         ),
-        "late-final": Kind("FINAL texts come so many seconds late", _SECONDS, "5", _late),
-        "no-final": Kind("FINAL texts of the answer never come", "", "", _plain(NoFinals)),
-        "no-marker": Kind("a barge-in has no marker", "", "", _plain(NoMarker)),
-        "spurious-interruption": Kind(
+        "late-final": FaultKind(
+            "FINAL texts come this number of seconds late", _SECONDS, "5", _late
+        ),
+        "no-final": FaultKind("FINAL texts of the answer never come", "", "", _plain(NoFinals)),
+        "no-marker": FaultKind("a barge-in has no marker", "", "", _plain(NoMarker)),
+        "spurious-interruption": FaultKind(
             "nobody spoke, and the answer to this turn is interrupted, with an empty transcript",
             _TURN,
             "1",
             lambda service, _, turn: SpuriousInterruption(service, int(turn)),
         ),
-        "double-encoded": Kind("tool arguments are JSON in JSON", "", "", _plain(DoubleEncoded)),
-        "two-calls": Kind("every tool is called twice at once", "", "", _plain(TwoCalls)),
-        "unknown-event": Kind(
+        "double-encoded": FaultKind(
+            "tool arguments are JSON in JSON", "", "", _plain(DoubleEncoded)
+        ),
+        "two-calls": FaultKind("every tool is called twice at once", "", "", _plain(TwoCalls)),
+        "unknown-event": FaultKind(
             "an event of this name before every text",
             r"[A-Za-z]+",
             "sentimentEvent",
             lambda service, _, name: UnknownEvent(service, name),
         ),
-        "end-turn-on-audio-only": Kind(
+        "end-turn-on-audio-only": FaultKind(
             "FINAL texts never say END_TURN", "", "", _plain(EndTurnOnAudioOnly)
         ),
     }
 )
-"""All faults, by name."""
+"""All kinds of faults, by name."""
 
 _ASKED = re.compile(r"(?P<name>[a-z-]+)(:(?P<argument>.*?))?(@(?P<streams>\d+))?", re.DOTALL)
 
 
 def parse_fault(text: str) -> Fault:
-    """The fault that `NAME[:ARGUMENT][@STREAMS]` asks for. Raises `ConfigError`."""
+    """Return the fault that an option requests.
+
+    Args:
+        text: `NAME[:ARGUMENT][@STREAMS]`.
+
+    Raises:
+        ConfigError: The name is unknown, or the argument does not suit it.
+    """
     found = _ASKED.fullmatch(text)
     name = found["name"] if found else text
     kind = FAULTS.get(name)
@@ -252,20 +284,29 @@ def parse_fault(text: str) -> Fault:
     argument = kind.default if found["argument"] is None else found["argument"]
     if not re.fullmatch(kind.pattern, argument, re.DOTALL):
         raise ConfigError(
-            f"The fault {name} does not take {argument!r}: {kind.says}.",
-            hint=f"For instance {name}:{kind.default}." if kind.default else "It takes nothing.",
+            f"The fault {name} does not take {argument!r}: {kind.description}.",
+            hint=f"For instance {name}:{kind.default}."
+            if kind.default
+            else "It takes no argument.",
         )
     return Fault(name, argument, int(found["streams"]) if found["streams"] else None)
 
 
 def with_faults(factory: ServiceFactory, faults: Sequence[Fault]) -> ServiceFactory:
-    """`factory` with `faults` in what it makes. It counts the streams, so make it once."""
+    """Return a factory whose services have faults.
+
+    The factory counts its streams for `@STREAMS`, so make it once.
+
+    Args:
+        factory: Makes healthy services.
+        faults: The faults, the outermost last.
+    """
     asked = [0] * len(faults)
 
-    def new_service(request: StreamRequest) -> Service | Refusal:
+    def new_service(request: StreamRequest) -> Service | StreamRefusal:
         made = factory(request)
         for number, fault in enumerate(faults):
-            if isinstance(made, Refusal):
+            if isinstance(made, StreamRefusal):
                 return made
             if fault.streams is None or asked[number] < fault.streams:
                 asked[number] += 1
@@ -275,9 +316,9 @@ def with_faults(factory: ServiceFactory, faults: Sequence[Fault]) -> ServiceFact
     return new_service if faults else factory
 
 
-def _apply(fault: Fault, service: Service, request: StreamRequest) -> Service | Refusal:
+def _apply(fault: Fault, service: Service, request: StreamRequest) -> Service | StreamRefusal:
     wrap = FAULTS[fault.name].wrap
     if wrap is None:
         code, text = HTTP_ERRORS[fault.argument]
-        return Refusal(int(fault.argument), code, text)
+        return StreamRefusal(int(fault.argument), code, text)
     return wrap(service, request, fault.argument)

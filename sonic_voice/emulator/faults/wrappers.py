@@ -1,7 +1,6 @@
-"""What a fault does to a stream: each class here is a `Service` around a `Service` (see `faults`).
+"""Fault wrappers: each class here is a `Service` around a `Service` (see `faults`).
 
-`Passing` lets everything pass, one effect at a time; the others override what they change. After
-a last effect of their own nothing passes any more.
+Each overrides what it changes of `PassThrough`, which passes everything on.
 """
 
 import json
@@ -10,13 +9,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from uuid import NAMESPACE_OID, uuid5
 
-from ...config import BYTES_PER_SAMPLE
-from ...errors import WireError
 from ...wire import (
     AudioBlock,
-    AudioInput,
     AudioOutput,
-    AudioStart,
     BlockEnd,
     CompletionEnd,
     ContentEnd,
@@ -31,120 +26,16 @@ from ...wire import (
     UnknownOutput,
     UserSpeechEnd,
     UserSpeechStart,
-    decode_input,
-    decode_output,
     encode_output,
 )
 from ..service.effects import Break, Breakage, Effect, Emit, Expiry, Fail, Finish, Service
 from ..service.turns import INTERRUPTED_MARKER
 from ..service.usage import MS_PER_SPEECH_TOKEN
+from .pass_through import ClockedPassThrough, PassThrough, TurnPassThrough, read_input
 
 
-class Passing:
-    """Lets everything pass. Satisfies `effects.Service`."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._over = False
-
-    def receive(self, payload: bytes) -> list[Effect]:
-        """See `Service`."""
-        return self._through(self._service.receive(payload))
-
-    def speech(self, key: int, pcm: bytes) -> list[Effect]:
-        """See `Service`."""
-        return self._through(self._service.speech(key, pcm))
-
-    def words(self, key: int, text: str) -> list[Effect]:
-        """See `Service`."""
-        return self._through(self._service.words(key, text))
-
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
-        """See `Service`."""
-        return self._through(self._service.thought(key, piece))
-
-    def end_of_input(self) -> list[Effect]:
-        """See `Service`."""
-        return self._through(self._service.end_of_input())
-
-    def stalled(self) -> list[Effect]:
-        """See `Service`."""
-        return self._through(self._service.stalled())
-
-    def expire(self, which: Expiry) -> list[Effect]:
-        """See `Service`."""
-        return self._through(self._service.expire(which))
-
-    def _through(self, effects: Iterable[Effect]) -> list[Effect]:
-        passed: list[Effect] = []
-        for effect in effects:
-            for out in self._effect(effect):
-                if not self._over:
-                    passed.append(out)
-                    self._over = isinstance(out, (Fail, Break, Finish))
-        return passed
-
-    def _effect(self, effect: Effect) -> Iterable[Effect]:
-        """What goes out in place of `effect`."""
-        if not isinstance(effect, Emit):
-            return (effect,)
-        return self._event(effect, decode_output(effect.payload))
-
-    def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
-        """What goes out in place of `effect`, which sends `record`."""
-        return (effect,)
-
-
-class _Clocked(Passing):
-    """Knows how much sound came in, in milliseconds."""
-
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
-        self._now_ms = 0.0
-        self._rate_hz = 0
-
-    def receive(self, payload: bytes) -> list[Effect]:
-        """See `Service`."""
-        effects = super().receive(payload)
-        match _read(payload):
-            case AudioStart(rate_hz=rate_hz):
-                self._rate_hz = rate_hz
-            case AudioInput(pcm=pcm) if self._rate_hz > 0:
-                self._now_ms += len(pcm) * 1000 / (self._rate_hz * BYTES_PER_SAMPLE)
-            case _:
-                return effects
-        return effects + self._through(self._due())
-
-    def _due(self) -> Iterable[Effect]:
-        """What time brings."""
-        return ()
-
-
-class _Answers(Passing):
-    """Tells a turn of the assistant from the next."""
-
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
-        self._turn = 0
-        self._answering = False
-
-    def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
-        match record:
-            case TextBlock(role="ASSISTANT", stage="SPECULATIVE") if not self._answering:
-                self._answering = True
-                self._turn += 1
-            case TextBlock(role="USER") | BlockEnd(kind="AUDIO", stop="END_TURN" | "INTERRUPTED"):
-                self._answering = False
-            case _:
-                pass
-        return self._in_turn(effect, record)
-
-    def _in_turn(self, effect: Emit, record: Output) -> Iterable[Effect]:
-        return (effect,)
-
-
-class OtherExpiry(Passing):
-    """One of the timers ends the stream with `fail` instead."""
+class ReplacedExpiry(PassThrough):
+    """A wrapper in which one of the timers ends the stream with another exception, `fail`."""
 
     def __init__(self, service: Service, which: Expiry, fail: Fail) -> None:
         super().__init__(service)
@@ -153,11 +44,11 @@ class OtherExpiry(Passing):
 
     def expire(self, which: Expiry) -> list[Effect]:
         """See `Service`."""
-        return self._through([self._fail]) if which == self._which else super().expire(which)
+        return self._pass_on([self._fail]) if which == self._which else super().expire(which)
 
 
-class Unstable(_Clocked):
-    """Fails when so much sound came in."""
+class FailsAfter(ClockedPassThrough):
+    """A wrapper that fails when `after_ms` of input audio were received."""
 
     def __init__(self, service: Service, fail: Fail, *, after_ms: float) -> None:
         super().__init__(service)
@@ -168,8 +59,11 @@ class Unstable(_Clocked):
         return (self._fail,) if self._now_ms >= self._after_ms else ()
 
 
-class CutAnswer(_Answers):
-    """Ends in answer number `turn`: before its first event, or after `sounds` chunks of sound."""
+class CutAnswer(TurnPassThrough):
+    """A wrapper that ends answer number `turn`.
+
+    It ends before its first event, or after `sounds` chunks of sound.
+    """
 
     def __init__(self, service: Service, end: Fail | Break, turn: int, *, sounds: int) -> None:
         super().__init__(service)
@@ -186,23 +80,23 @@ class CutAnswer(_Answers):
         return (effect,) if self._left else (effect, self._end)
 
 
-class Unheard(Passing):
-    """Says nothing, not even that the stream was opened."""
+class SilentService(PassThrough):
+    """A wrapper that sends nothing, not even the response headers that open the stream."""
 
     def receive(self, payload: bytes) -> list[Effect]:
         """See `Service`."""
         return [Break("mute")]
 
 
-class WithoutEvents(Passing):
-    """Sends no event; the stream is accepted, and ends as it should."""
+class WithoutEvents(PassThrough):
+    """A wrapper that sends no event; the stream is accepted and ends as it should."""
 
     def _effect(self, effect: Effect) -> Iterable[Effect]:
         return () if isinstance(effect, Emit) else (effect,)
 
 
-class Unanswered(Passing):
-    """Tells what the user said, and never begins an answer."""
+class WithoutAnswers(PassThrough):
+    """A wrapper that sends what the user said, and never begins an answer."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -219,8 +113,8 @@ class Unanswered(Passing):
         return () if getattr(record, "content_id", None) in self._dropped else (effect,)
 
 
-class BrokenGoodbye(Passing):
-    """Breaks the stream instead of ending it after the client's goodbye."""
+class BrokenGoodbye(PassThrough):
+    """A wrapper that breaks the stream after the client's goodbye instead of ending it."""
 
     def __init__(self, service: Service, how: Breakage) -> None:
         super().__init__(service)
@@ -228,7 +122,7 @@ class BrokenGoodbye(Passing):
 
     def end_of_input(self) -> list[Effect]:
         """See `Service`."""
-        return super().end_of_input() + self._through([Finish()])
+        return super().end_of_input() + self._pass_on([Finish()])
 
     def _effect(self, effect: Effect) -> Iterable[Effect]:
         return (Break(self._how),) if isinstance(effect, Finish) else super()._effect(effect)
@@ -238,8 +132,8 @@ def _is_final(record: Output) -> bool:
     return isinstance(record, TextBlock) and (record.role, record.stage) == ("ASSISTANT", "FINAL")
 
 
-class _Finals(_Clocked):
-    """Collects each FINAL block of the assistant's, to decide on it as a whole."""
+class _Finals(ClockedPassThrough):
+    """A wrapper that collects each FINAL block of the assistant, to decide on it as a whole."""
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -263,21 +157,21 @@ class _Finals(_Clocked):
 
 
 class NoFinals(_Finals):
-    """Only the marker of a barge-in is left of them."""
+    """A wrapper that drops FINAL texts, except the marker of a barge-in."""
 
     def _final(self, block: list[tuple[Emit, Output]], *, marker: bool) -> Iterable[Effect]:
         return super()._final(block, marker=marker) if marker else ()
 
 
 class NoMarker(_Finals):
-    """Only the marker of a barge-in is missing."""
+    """A wrapper that drops the marker of a barge-in only."""
 
     def _final(self, block: list[tuple[Emit, Output]], *, marker: bool) -> Iterable[Effect]:
         return () if marker else super()._final(block, marker=marker)
 
 
 class EndTurnOnAudioOnly(_Finals):
-    """FINAL texts end with `PARTIAL_TURN`, all of them."""
+    """A wrapper in which all FINAL texts end with `PARTIAL_TURN`."""
 
     def _final(self, block: list[tuple[Emit, Output]], *, marker: bool) -> Iterable[Effect]:
         for effect, record in block:
@@ -288,7 +182,10 @@ class EndTurnOnAudioOnly(_Finals):
 
 
 class LateFinals(_Finals):
-    """They wait `delay_ms` of sound; those that wait at the end of the prompt go out with it."""
+    """A wrapper that delays FINAL texts by `delay_ms` of input audio.
+
+    Texts that still wait at the end of the prompt are sent before it.
+    """
 
     def __init__(self, service: Service, *, delay_ms: float) -> None:
         super().__init__(service)
@@ -304,21 +201,21 @@ class LateFinals(_Finals):
 
     def _other(self, effect: Emit, record: Output) -> Iterable[Effect]:
         if isinstance(record, CompletionEnd):
-            return [*self._take(float("inf")), effect]
+            return [*self._pop_due(float("inf")), effect]
         return (effect,)
 
     def _due(self) -> Iterable[Effect]:
-        return () if self._block else self._take(self._now_ms)
+        return () if self._block else self._pop_due(self._now_ms)
 
-    def _take(self, now_ms: float) -> list[Effect]:
+    def _pop_due(self, now_ms: float) -> list[Effect]:
         taken: list[Effect] = []
         while self._waiting and self._waiting[0][0] <= now_ms:
             taken += self._waiting.popleft()[1]
         return taken
 
 
-class SpuriousInterruption(_Answers, _Clocked):
-    """In the sound of answer number `turn` somebody is heard who was not there."""
+class SpuriousInterruption(TurnPassThrough, ClockedPassThrough):
+    """A wrapper that interrupts answer number `turn` in its sound although nobody spoke."""
 
     def __init__(self, service: Service, turn: int) -> None:
         super().__init__(service)
@@ -338,7 +235,7 @@ class SpuriousInterruption(_Answers, _Clocked):
         return (effect, *map(_emit, self._interruption(record)))
 
     def _rest(self, effect: Emit, record: Output) -> Iterable[Effect]:
-        """Of the interrupted turn nothing more is said."""
+        """Drop the rest of the interrupted turn."""
         match record:
             case AudioBlock() | TextBlock(role="ASSISTANT"):
                 self._dropped.add(record.content_id)
@@ -361,8 +258,8 @@ class SpuriousInterruption(_Answers, _Clocked):
         yield BlockEnd(ids, words, "TEXT", "PARTIAL_TURN")
 
 
-class DoubleEncoded(Passing):
-    """The arguments of a tool call are a JSON string that holds JSON."""
+class DoubleEncoded(PassThrough):
+    """A wrapper in which the arguments of a tool call are a JSON string that contains JSON."""
 
     def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
         if isinstance(record, ToolUse):
@@ -370,25 +267,28 @@ class DoubleEncoded(Passing):
         return (effect,)
 
 
-class TwoCalls(Passing):
-    """Every call is followed by another of the same; the second's result is taken and dropped."""
+class TwoCalls(PassThrough):
+    """A wrapper that adds a second, equal call to every call.
+
+    The result of the second call is accepted and dropped.
+    """
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
         self._block: list[Output] = []
         self._calls: set[str] = set()
-        """Second calls without a result."""
+        """Ids of second calls without a result."""
         self._results: set[str] = set()
-        """Content blocks, open, that hold results of second calls."""
+        """Names of open content blocks that hold results of second calls."""
 
     def receive(self, payload: bytes) -> list[Effect]:
         """See `Service`."""
-        return [] if self._is_ours(_read(payload)) else super().receive(payload)
+        return [] if self._is_ours(read_input(payload)) else super().receive(payload)
 
     def _is_ours(self, record: Input | None) -> bool:
         match record:
             case ToolResultStart(content=content, tool_use=call) if call in self._calls:
-                self._calls.remove(call)  # a second result is one of a call that nobody made
+                self._calls.remove(call)  # a second result is for a call that was not made
                 self._results.add(content)
             case ToolResult(content=content) if content in self._results:
                 pass
@@ -419,8 +319,8 @@ class TwoCalls(Passing):
                 return record
 
 
-class UnknownEvent(Passing):
-    """An event that nobody has heard of stands before every text block."""
+class UnknownEvent(PassThrough):
+    """A wrapper that sends an event of an unknown name before every text block."""
 
     def __init__(self, service: Service, name: str) -> None:
         super().__init__(service)
@@ -432,18 +332,11 @@ class UnknownEvent(Passing):
         return (effect,)
 
 
-def _read(payload: bytes) -> Input | None:
-    """The record in `payload`; None for what the service will refuse."""
-    try:
-        return decode_input(payload)
-    except WireError:
-        return None
-
-
 def _emit(record: Output) -> Emit:
     return Emit(encode_output(record))
 
 
 def _other_id(content: str, what: str) -> str:
-    """A new id, a UUID as the service's are, and the same one for the same stream."""
+    """Return a new id, a UUID as the service's are, which is always the same for the same
+    stream."""
     return str(uuid5(NAMESPACE_OID, f"{content} {what}"))

@@ -1,1 +1,1 @@
-"""The language of requests: words, numbers, dates and sums. Pure."""
+"""Words, numbers, dates and sums in what was said, and texts that are fit to be spoken."""

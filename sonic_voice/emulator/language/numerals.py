@@ -1,12 +1,12 @@
-"""Numbers in words, both ways.
+"""Numbers in words, in both directions.
 
     numbers(words_of("go twenty one meters"))     [Numeral(start=1, stop=3, value=21)]
     in_words(21)                                  "twenty one"
 
-What counts as one number: "a hundred and five", "twelve hundred", "two thousand twenty six",
+One number is, for example: "a hundred and five", "twelve hundred", "two thousand twenty six",
 "three point five", "minus four", "two and a half", "half", "a dozen", "1,000", "3.5 million". Two
-numbers in a row that do not make one stay two ("five five"). `digits` reads such a row as the
-figures of an identifier: "three oh four, double six" is 30466.
+consecutive numbers that do not form one number stay two ("five five"). `digits` reads such a
+sequence as the figures of an identifier: "three oh four, double six" is 30466.
 """
 
 import re
@@ -16,15 +16,20 @@ from dataclasses import dataclass
 from .words import Word, row
 
 UNITS = row("zero one two three four five six seven eight nine")
+"""Words of the numbers from 0 to 9."""
 TEENS = row("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen")
+"""Words of the numbers from 10 to 19."""
 TENS = row("twenty thirty forty fifty sixty seventy eighty ninety")
+"""Words of the multiples of ten from 20 to 90."""
 SCALES = {"thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
+"""Words of the powers of a thousand."""
 
 _SMALL = {word: value for value, word in enumerate(UNITS + TEENS)}
 _TENS = {word: 20 + 10 * at for at, word in enumerate(TENS)} | {"fourty": 40}
 _FIGURES = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?")
 _GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3}){1,4}(?:\.\d{1,9})?")
 _POINTING = frozenset({"this", "that", "the", "which", "another", "no", "any", "every", "each"})
+"""Words before "one" that make it a pronoun."""
 
 _ORDINALS = {
     word: value
@@ -42,7 +47,7 @@ _NTH = re.compile(r"(\d{1,3})(?:st|nd|rd|th)")
 
 @dataclass(frozen=True, slots=True)
 class Numeral:
-    """A number in the words from `start` up to, not with, `stop`."""
+    """A number in the words from `start` up to, but not including, `stop`."""
 
     start: int
     stop: int
@@ -50,7 +55,11 @@ class Numeral:
 
 
 def numbers(words: Sequence[Word]) -> list[Numeral]:
-    """All numbers in `words`, none overlapping another."""
+    """Return all numbers, without overlaps.
+
+    Args:
+        words: The words to search.
+    """
     found: list[Numeral] = []
     at = 0
     while at < len(words):
@@ -64,7 +73,15 @@ def numbers(words: Sequence[Word]) -> list[Numeral]:
 
 
 def number_at(words: Sequence[Word], start: int) -> Numeral | None:
-    """The longest number that begins with the word at `start`."""
+    """Return the longest number that begins with a given word.
+
+    Args:
+        words: The words of the utterance.
+        start: Index of the first word.
+
+    Returns:
+        The number and its words, or None. "One" after a word such as "this" is not a number.
+    """
     text = [word.plain for word in words[start : start + 24]]
     if text[:1] == ["one"] and start and words[start - 1].plain in _POINTING:
         return None
@@ -75,7 +92,7 @@ def number_at(words: Sequence[Word], start: int) -> Numeral | None:
 
 
 def _number(text: list[str], at: int) -> tuple[int | float, int]:
-    """The number at `at` and where it ends; there, if there is none."""
+    """Return the number at `at` and the index after it, which is `at` if there is no number."""
     if text[at : at + 1] == ["half"]:
         return 0.5, at + (2 if text[at + 1 : at + 2] in (["a"], ["an"]) else 1)
     if text[at : at + 1] in (["a"], ["an"]):
@@ -102,7 +119,7 @@ def _number(text: list[str], at: int) -> tuple[int | float, int]:
 
 
 def _figures(text: list[str], at: int) -> tuple[int | float, int] | None:
-    """A number in figures, with a scale after it perhaps."""
+    """Return a number in figures, with the scale that may follow it."""
     word = text[at] if at < len(text) else ""
     if not (_FIGURES.fullmatch(word) or _GROUPED.fullmatch(word)):
         return None
@@ -116,7 +133,8 @@ def _figures(text: list[str], at: int) -> tuple[int | float, int] | None:
 
 
 def _cardinal(text: list[str], at: int) -> tuple[int, int]:
-    """A whole number in words, with which `text` begins; it stands at `at` of the utterance."""
+    """Return the whole number with which `text` begins; `at` is its index in the utterance."""
+    # Scales must decrease: after "thousand" another "thousand" or a "million" ends the number.
     total, group, ceiling = 0, _Group(), max(SCALES.values()) * 1000
     stop = 0
     while stop < len(text):
@@ -138,13 +156,13 @@ def _cardinal(text: list[str], at: int) -> tuple[int, int]:
 
 
 class _Group:
-    """Up to three figures: the part of a number between two scales."""
+    """The part of a number between two scales: up to three figures."""
 
     def __init__(self) -> None:
         self.value = 0
         self.filled = False
         self.hundreds = False
-        self._room = 100  # what may still be added must be smaller
+        self._room = 100  # the next word must be smaller than this
 
     def fits(self, word: str) -> bool:
         if word == "hundred":
@@ -166,7 +184,7 @@ class _Group:
 
 
 def _fraction(text: list[str]) -> str:
-    """The figures after a point, one word each."""
+    """Return the figures after a point, one word each."""
     found = ""
     for word in text[:9]:
         if word in UNITS:
@@ -179,7 +197,15 @@ def _fraction(text: list[str]) -> str:
 
 
 def digits(words: Sequence[Word], start: int) -> tuple[str, int]:
-    """The figures spoken from `start` on, and where they end: a telephone or order number."""
+    """Return the figures spoken from a given word on, as of a telephone or order number.
+
+    Args:
+        words: The words of the utterance.
+        start: Index of the first word.
+
+    Returns:
+        The figures, empty if there are none, and the index after them.
+    """
     found, at, times = "", start, 1
     while at < len(words):
         word = words[at].plain
@@ -202,7 +228,15 @@ def digits(words: Sequence[Word], start: int) -> tuple[str, int]:
 
 
 def ordinal_at(words: Sequence[Word], start: int) -> Numeral | None:
-    """ "third", "twenty first" or "21st" at `start`."""
+    """Return the ordinal "third", "twenty first" or "21st" at a given word.
+
+    Args:
+        words: The words of the utterance.
+        start: Index of the first word.
+
+    Returns:
+        The number and its words, or None.
+    """
     word = words[start].plain
     if found := _NTH.fullmatch(word):
         return Numeral(start, start + 1, int(found[1]))
@@ -215,7 +249,11 @@ def ordinal_at(words: Sequence[Word], start: int) -> Numeral | None:
 
 
 def in_words(value: int | float) -> str:
-    """`value` as it is said; from a trillion on, and for long fractions, in figures."""
+    """Return a number as it is spoken.
+
+    Args:
+        value: The number. From a trillion on, and with long fractions, it is returned in figures.
+    """
     if isinstance(value, float):
         if value.is_integer() and abs(value) < 1e12:
             return in_words(int(value))

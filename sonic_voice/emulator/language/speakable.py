@@ -1,17 +1,20 @@
 """Text as a language model writes it, made fit to be spoken, sentence by sentence as it streams in.
 
-A unit ends at a line's end, or after `.`, `!`, `?` or their like with a space behind; `Dr.`, `e.g.`
-and the `1.` of a list end none. What never ends is cut after `LONGEST` characters. Of each unit the
-signs of Markdown and emoji are taken away; code blocks and what a model thinks aloud between
-`<think>` and `</think>` are not spoken at all.
+A unit ends at the end of a line, or after `.`, `!`, `?` and similar marks followed by a space;
+`Dr.`, `e.g.` and the `1.` of a list do not end one. A unit without an end is cut after `LONGEST`
+characters. Markdown and emoji are removed from each unit; code blocks, and a model's reasoning
+between `<think>` and `</think>`, are not spoken at all.
 """
 
 import re
 
 LONGEST = 400
+"""Maximum length of a unit, in characters; a longer one is cut at a comma or a blank."""
 
 _END = re.compile(r"\n|[.!?…]+[\"'”’)\]*_]*(?=\s)|[。！？।]+")
+"""End of a unit."""
 _NO_END = re.compile(r"(^\s*\d+|\b([A-Z]|Dr|Mrs?|Ms|Prof|St|vs|e\.g|i\.e))\.$")
+"""Text that does not end a unit although it ends with a full stop."""
 _THINKS, _THOUGHT = "<think>", "</think>"
 _FENCE = "```"
 
@@ -24,7 +27,7 @@ _EMOJI = re.compile(
 
 
 class Speakable:
-    """Cuts a text that comes in pieces into sentences."""
+    """A splitter of text that arrives in pieces into sentences."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -32,8 +35,15 @@ class Speakable:
         self._code = False
 
     def add(self, text: str) -> list[str]:
-        """The sentences that `text` completes."""
-        self._text += text.encode("utf-8", "replace").decode("utf-8")  # half an emoji is no text
+        """Add text.
+
+        Args:
+            text: The next piece.
+
+        Returns:
+            The sentences that it completes.
+        """
+        self._text += text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates
         if not self._began and not self._skip_thinking():
             return []
         said: list[str] = []
@@ -43,12 +53,12 @@ class Speakable:
         return said
 
     def rest(self) -> list[str]:
-        """What is left when no more text comes."""
+        """Return what is left when no more text comes."""
         unit, self._text = self._text, ""
         return [] if unit.lstrip().startswith(_THINKS) else self._spoken(unit)
 
     def _skip_thinking(self) -> bool:
-        """Whether the answer itself has begun."""
+        """Return whether the answer itself has begun."""
         text = self._text.lstrip()
         if text.startswith(_THINKS):
             _, thought, text = text.partition(_THOUGHT)
@@ -75,6 +85,10 @@ class Speakable:
 
 
 def cleaned(text: str) -> str:
-    """One line of `text` without what is not for the ear."""
+    """Return a line of text without anything that cannot be spoken.
+
+    Args:
+        text: One line, which may hold Markdown and emoji.
+    """
     text = _LINK.sub(r"\1", _EMOJI.sub("", text))
     return " ".join(_EMPHASIS.sub("", _LEADING.sub("", text)).split())

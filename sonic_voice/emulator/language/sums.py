@@ -1,7 +1,7 @@
 """Sums in words: "two plus three times four", "12 * 3", "ten percent of fifty".
 
-Times and divided by bind closer than plus and minus, as at school. The arithmetic is exact; what
-has no short decimal is rounded when it is told.
+Multiplication and division bind more closely than addition and subtraction. The arithmetic is
+exact; a result without a short decimal is rounded when it is spoken.
 """
 
 from collections.abc import Sequence
@@ -28,13 +28,22 @@ _SIGNS = (
     (("÷",), "/"),
     (("percent", "of"), "%"),
 )
+"""Words and signs of each operator."""
 MAX_TERMS = 20
+"""Maximum number of operators in a sum."""
 
 
 def evaluate(words: Sequence[Word]) -> Fraction | None:
-    """What the sum makes that `words` are, all of them; None if they are none.
+    """Return the value of a sum.
 
-    Raises `ZeroDivisionError` if it divides by zero.
+    Args:
+        words: The words, all of which must belong to the sum.
+
+    Returns:
+        The exact value, or None if the words are no sum.
+
+    Raises:
+        ZeroDivisionError: The sum divides by zero.
     """
     terms, at = _term(words, 0), 0
     if terms is None:

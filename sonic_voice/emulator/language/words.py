@@ -1,22 +1,22 @@
-"""Words as they were heard, and how alike two of them are.
+"""Words as they were heard, and how similar two of them are.
 
 A recogniser gives lower case with or without punctuation, and makes small mistakes; a person who
-types gives anything. Each word is therefore kept twice: as it was said, for repeating it, and
-plain, for comparing. Contractions are opened ("what's" is `what is`; the second word has nothing
-said of its own), words with a hyphen are two, and sums without spaces come apart.
+types may write anything. Each word is therefore kept twice: as it was said, for repeating it, and
+in a plain form, for comparing. Contractions are expanded ("what's" becomes `what is`; the second
+word has an empty text as said), words with a hyphen become two, and sums without spaces are split.
 
 Two plain words are alike when they are equal, when their stems are (`meter`, `metres`), or when
-`difflib` finds them nearly so. Short words differ by a letter and mean something else, so the
-limit depends on the length:
+`difflib` finds them nearly equal. Short words that differ by a letter usually mean something else,
+so the limit depends on the length:
 
     letters of the shorter   ratio of difflib
-    1 to 3                   1.0, equal only
-    4 and 5                  0.9: a letter more or less of six (`mters`), and never another one
-                             (`there`, `where`) or one after four (`time`, `timer`)
+    1 to 3                   1.0: equal only
+    4 and 5                  0.9: one letter more or less of six (`mters`), but never another
+                             letter (`there`, `where`) or one more after four (`time`, `timer`)
     6 and more               0.8: `forword`, `wether`
 
-Texts are cut at `MAX_WORDS` words and words at `MAX_LETTERS` letters for comparing, which keeps
-the work bounded whatever is typed.
+Texts are cut at `MAX_WORDS` words, and words at `MAX_LETTERS` letters for comparing, which bounds
+the work for any input.
 """
 
 import re
@@ -26,13 +26,17 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 
 MAX_WORDS = 160
+"""Maximum number of words of a text."""
 MAX_LETTERS = 30
+"""Maximum number of letters of a plain word."""
 
 ALIKE_SHORT = 0.9
+"""Minimum difflib ratio of two words of which the shorter has 4 or 5 letters."""
 ALIKE_LONG = 0.8
-MENDED = 0.85
-"""For words that are in no sentence of ours (`helo`): there one letter more or less is forgiven
-from four letters on."""
+"""Minimum difflib ratio of two words of which the shorter has at least 6 letters."""
+ALIKE_CORRECTION = 0.85
+"""Minimum difflib ratio for words that are in no sentence of ours (`helo`): for them one letter
+more or less is tolerated from four letters on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +44,38 @@ class Word:
     """One word of an utterance."""
 
     said: str
-    """As heard, without the punctuation around it; empty for the rest of a contraction."""
+    """The word as heard, without surrounding punctuation; empty for the second part of a
+    contraction."""
     plain: str
-    """Lower case, of at most `MAX_LETTERS`."""
+    """The word in lower case, at most `MAX_LETTERS` long."""
     ends: bool = False
-    """Whether a sentence ends after it."""
+    """True if a sentence ends after the word."""
 
 
 def row(text: str) -> tuple[str, ...]:
-    """The words written in `text`, for tables of words."""
+    """Return the words of a text, for tables of words.
+
+    Args:
+        text: Words, separated by blanks.
+    """
     return tuple(text.split())
 
 
 def word_set(text: str) -> frozenset[str]:
-    """The words written in `text`, as a set."""
+    """Return the words of a text as a set.
+
+    Args:
+        text: Words, separated by blanks.
+    """
     return frozenset(text.split())
 
 
 _NOT = re.compile(r"(.+)n't")
-_OPENED = {"'m": "am", "'re": "are", "'ll": "will", "'ve": "have", "'d": "would"}
+_CONTRACTIONS = {"'m": "am", "'re": "are", "'ll": "will", "'ve": "have", "'d": "would"}
+"""Endings of contractions, and the words they stand for."""
 _IS = word_set("what who where how that it there here when she he")
-_WHOLE = {
+"""Words after which `'s` stands for "is"."""
+_IRREGULAR = {
     "can't": "can not",
     "cant": "can not",
     "cannot": "can not",
@@ -79,6 +94,7 @@ _WHOLE = {
     "wanna": "want to",
     "gonna": "going to",
 }
+"""Contractions that the other rules do not cover, with common misspellings."""
 _SUM = re.compile(r"\d[\d.]*(?:[-+*/x×÷^]\d[\d.]*)+=?")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
 _HYPHENED = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)+")
@@ -87,28 +103,41 @@ _SYMBOLS = frozenset("+*/×÷=-^")
 
 
 def words_of(text: str) -> list[Word]:
-    """The words of `text`, at most `MAX_WORDS` of them."""
+    """Return the words of a text.
+
+    Args:
+        text: The text; what follows the first `MAX_WORDS` words is ignored.
+    """
     words: list[Word] = []
     for chunk in text.replace("’", "'").split():
-        words.extend(_opened(chunk))
+        words.extend(_split_chunk(chunk))
         if len(words) >= MAX_WORDS:
             break
     return words[:MAX_WORDS]
 
 
 def said(words: Iterable[Word]) -> str:
-    """`words` as they were heard."""
+    """Return words as they were heard.
+
+    Args:
+        words: The words.
+    """
     return " ".join(word.said for word in words if word.said)
 
 
 def plain(words: Iterable[Word]) -> str:
-    """`words` for comparing, one blank between two."""
+    """Return words in their plain form, separated by blanks.
+
+    Args:
+        words: The words.
+    """
     return " ".join(word.plain for word in words)
 
 
-def _opened(chunk: str) -> list[Word]:
-    """The words in what stands between two blanks."""
+def _split_chunk(chunk: str) -> list[Word]:
+    """Return the words in a piece of text without blanks."""
     bare = chunk if chunk in _SYMBOLS else _EDGES.sub("", chunk)
+    # A leading minus belongs to a number; other signs at the edges are punctuation.
     if len(bare) > 1 and not (bare[0] == "-" and bare[1].isdigit()):
         bare = bare.lstrip("+*/×÷=-")
     if len(bare) > 1:
@@ -132,13 +161,13 @@ def _opened(chunk: str) -> list[Word]:
 
 
 def _expanded(low: str) -> str:
-    if low in _WHOLE:
-        return _WHOLE[low]
+    if low in _IRREGULAR:
+        return _IRREGULAR[low]
     if found := _NOT.fullmatch(low):
         return f"{found[1]} not"
     stem, mark, rest = low.rpartition("'")
-    if mark + rest in _OPENED:
-        return f"{stem} {_OPENED[mark + rest]}"
+    if mark + rest in _CONTRACTIONS:
+        return f"{stem} {_CONTRACTIONS[mark + rest]}"
     return f"{stem} is" if rest == "s" and stem in _IS else low
 
 
@@ -147,10 +176,17 @@ _SUFFIXES = ("ings", "ing", "ed", "es", "s")
 
 @lru_cache(maxsize=4096)
 def stem(word: str) -> str:
-    """`word` without the endings that change its form and not its meaning. Rough, and enough."""
+    """Return a word without the endings that change its form but not its meaning.
+
+    The rules are approximate, which is enough here.
+
+    Args:
+        word: A plain word.
+    """
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 3 and not word.endswith("ss"):
             word = word[: -len(suffix)]
+            # "stopped" and "running" double the last consonant of the stem.
             if suffix not in ("s", "es") and word[-1] == word[-2] and word[-1] in "bdgmnprt":
                 word = word[:-1]
             break
@@ -163,7 +199,12 @@ def stem(word: str) -> str:
 
 @lru_cache(maxsize=16384)
 def alike(one: str, other: str) -> bool:
-    """Whether two plain words are the same but for their form or a small mistake."""
+    """Return whether two plain words are equal but for their form or a small mistake.
+
+    Args:
+        one: A plain word.
+        other: Another plain word.
+    """
     if one == other:
         return True
     shorter = min(len(one), len(other))
@@ -177,18 +218,26 @@ def alike(one: str, other: str) -> bool:
 
 
 def _ratio(one: str, other: str) -> float:
-    """The ratio of difflib, which depends on the order of the two; this one does not."""
+    """Return the ratio of difflib, made independent of the order of the two words."""
     matcher = SequenceMatcher(None, *sorted((one, other)), autojunk=False)
     return matcher.ratio() if matcher.real_quick_ratio() >= ALIKE_LONG else 0.0
 
 
 @lru_cache(maxsize=4096)
 def _nearest(heard: str, vocabulary: frozenset[str]) -> str:
-    return next((known for known in sorted(vocabulary) if _mistaken(heard, known)), heard)
+    return next((known for known in sorted(vocabulary) if _is_mistake_for(heard, known)), heard)
 
 
 def corrected(words: Sequence[Word], vocabulary: frozenset[str]) -> list[str]:
-    """The plain words, those near to one of `vocabulary` replaced by it; as many as before."""
+    """Return plain words, with those that are near a known word replaced by it.
+
+    Args:
+        words: The words.
+        vocabulary: The known words.
+
+    Returns:
+        As many words as there were.
+    """
     return [
         word.plain
         if word.plain in vocabulary or len(word.plain) < 4
@@ -197,10 +246,10 @@ def corrected(words: Sequence[Word], vocabulary: frozenset[str]) -> list[str]:
     ]
 
 
-def _mistaken(heard: str, known: str) -> bool:
+def _is_mistake_for(heard: str, known: str) -> bool:
     if len(known) < 4 or heard[0] != known[0]:
         return False
-    return alike(heard, known) or _ratio(heard, known) >= MENDED
+    return alike(heard, known) or _ratio(heard, known) >= ALIKE_CORRECTION
 
 
 SYNONYMS = (
@@ -244,7 +293,12 @@ for _number, _group in enumerate(SYNONYMS):
 
 @lru_cache(maxsize=16384)
 def related(one: str, other: str) -> bool:
-    """Whether two plain words stand in one row of `SYNONYMS`."""
+    """Return whether two plain words stand in one row of `SYNONYMS`.
+
+    Args:
+        one: A plain word.
+        other: Another plain word.
+    """
     return bool(_GROUPS.get(stem(one), set()) & _GROUPS.get(stem(other), set()))
 
 
@@ -255,4 +309,4 @@ STOP_WORDS = word_set(
     "thank what which who how when where why there here not no yes some any all just now then "
     "tell give let want like need know hey hello hi okay ok well um uh"
 )
-"""Words that say nothing of which tool is meant."""
+"""Words that do not tell which tool is meant."""

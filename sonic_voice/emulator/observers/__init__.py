@@ -1,94 +1,117 @@
-"""Ports for who looks on: the report and the status page, told of every stream as it happens.
+"""Ports of the observers: the report, the recorder and the status page see every stream as it
+happens.
 
-A watch only looks. It is called by the stream's own task, in order, between two awaits, and must
-not take long.
+An observer changes nothing. It is called by the stream's own task, in order, between two awaits,
+and must return quickly.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ..service.effects import Effect, Refusal, StreamRequest
+from ..service.effects import Effect, StreamRefusal, StreamRequest
 
 
 @dataclass(slots=True)
 class StreamStatistics:
-    """What one stream did, so far."""
+    """The counts and the end of one stream, so far."""
 
     request: StreamRequest
     received_events: int = 0
     sent_events: int = 0
     notes: int = 0
+    """Number of mistakes that were tolerated."""
     end: Literal["", "finished", "failed", "broken", "lost"] = ""
-    """How it ended; empty while it lasts."""
+    """How the stream ended; empty while it is open."""
     error: str = ""
-    """What the client was told, or what happened to the connection."""
+    """Error that was sent to the client, or that the connection had."""
 
 
-class StreamWatch(Protocol):
-    """Looks at one stream."""
+class StreamObserver(Protocol):
+    """An observer of one stream."""
 
     def received(self, payload: bytes) -> None:
-        """One input event, before the service gets it."""
+        """Observe an input event before the service receives it.
+
+        Args:
+            payload: The event's bytes.
+        """
         ...
 
     def input_ended(self) -> None:
-        """The client sent its empty frame or END_STREAM."""
+        """Observe the end of the input: the client sent its empty frame or END_STREAM."""
         ...
 
     def answered(self, effect: Effect) -> None:
-        """One effect, before it is carried out; of the service or of the frames' checks."""
+        """Observe an effect before it is carried out.
+
+        Args:
+            effect: An effect of the service or of the checks of frames.
+        """
         ...
 
     def over(self) -> None:
-        """The stream has ended; its statistics say how."""
+        """Observe the end of the stream; its statistics say how it ended."""
         ...
 
 
-class Watch(Protocol):
-    """Looks at an emulator."""
+class EmulatorObserver(Protocol):
+    """An observer of an emulator."""
 
-    def opened(self, statistics: StreamStatistics) -> StreamWatch:
-        """A stream was admitted. `statistics` go on changing until it is over."""
+    def opened(self, statistics: StreamStatistics) -> StreamObserver:
+        """Observe that a stream was admitted.
+
+        Args:
+            statistics: The statistics of the stream, which change until it is over.
+
+        Returns:
+            The observer of the stream.
+        """
         ...
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
-        """A request got an HTTP error. `model_id` is empty where it could not be read."""
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
+        """Observe that a request was answered with an HTTP error.
+
+        Args:
+            request_id: Id of the request.
+            model_id: Id of the model; empty where it could not be read.
+            refusal: The error.
+        """
         ...
 
 
-class Watches:
-    """Several watches as one."""
+class EmulatorObservers:
+    """Several observers as one."""
 
-    def __init__(self, watches: Sequence[Watch]) -> None:
-        self._watches = tuple(watches)
+    def __init__(self, observers: Sequence[EmulatorObserver]) -> None:
+        self._observers = tuple(observers)
 
-    def opened(self, statistics: StreamStatistics) -> StreamWatch:
-        """See `Watch`."""
-        return _StreamWatches([watch.opened(statistics) for watch in self._watches])
+    def opened(self, statistics: StreamStatistics) -> StreamObserver:
+        """See `EmulatorObserver`."""
+        return _StreamObservers([observer.opened(statistics) for observer in self._observers])
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
-        """See `Watch`."""
-        for watch in self._watches:
-            watch.refused(request_id, model_id, refusal)
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
+        """See `EmulatorObserver`."""
+        for observer in self._observers:
+            observer.refused(request_id, model_id, refusal)
 
 
-class _StreamWatches:
-    def __init__(self, watches: Sequence[StreamWatch]) -> None:
-        self._watches = watches
+class _StreamObservers:
+    def __init__(self, observers: Sequence[StreamObserver]) -> None:
+        self._observers = observers
 
     def received(self, payload: bytes) -> None:
-        for watch in self._watches:
-            watch.received(payload)
+        for observer in self._observers:
+            observer.received(payload)
 
     def input_ended(self) -> None:
-        for watch in self._watches:
-            watch.input_ended()
+        for observer in self._observers:
+            observer.input_ended()
 
     def answered(self, effect: Effect) -> None:
-        for watch in self._watches:
-            watch.answered(effect)
+        for observer in self._observers:
+            observer.answered(effect)
 
     def over(self) -> None:
-        for watch in self._watches:
-            watch.over()
+        for observer in self._observers:
+            observer.over()

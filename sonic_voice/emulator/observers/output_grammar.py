@@ -1,20 +1,21 @@
 """The grammar of what the service emits, written once, as a checker of one stream's payloads.
 
-An event is judged in three steps; what breaks a rule is said in words.
+An event is checked in three steps; each broken rule is reported in words.
 
-1. *Shape*: one JSON event with exactly the fields of its name (`shapes`).
+1. *Shape*: one JSON event with exactly the fields of its name (`output_shapes`).
 2. *Block*: texts and tool calls are whole, that is start, one content, end, with nothing between;
-   sound is one open block at a time, in which other things may happen.
-3. *Order*: a whole block, or an event of its own, is a `Token`, and every token must have a way on
-   in each of three small machines that knows it: `COMPLETION`, `USER` and `ANSWER`.
+   sound is one open block at a time, during which other events may come.
+3. *Order*: a whole block, or an event of its own, is a `Token`, and every token must have a
+   transition in each of three small state machines that knows it: `COMPLETION`, `USER`, `ANSWER`.
 
-With the order go the texts (a FINAL one repeats what was said), the offsets, the sizes of sound and
-what is counted (`counting`). `RULES` names every rule, with its section of the protocol reference.
+Along with the order, the texts (a FINAL one repeats what was said), the offsets, the sizes of
+sound and the usage counts (`usage_counts`) are checked. `RULES` names every rule, with its section
+of the protocol reference.
 
-A stream may end anywhere, but is judged from its beginning; one without usage events from the
+A stream may end anywhere, but is checked from its beginning; one without usage events from the
 beginning is taken for a recording without them. It has one audio container, as the service asks of
-its client, so offsets only grow. Accounts of barge-in differ (13): here stands the one order that
-the emulator keeps.
+its client, so offsets only grow. Accounts of barge-in differ (13): this is the one order that the
+emulator keeps.
 """
 
 import json
@@ -43,8 +44,8 @@ from ...wire import (
     UserSpeechStart,
     decode_output,
 )
-from .output_shapes import Chunks, holds_object, is_compact, misfits
-from .usage_counts import Counting, sums
+from .output_shapes import ChunkSizeChecker, holds_object, is_compact, misfits
+from .usage_counts import UsageCountChecker, check_sums
 
 RULES: Mapping[str, str] = {
     "json": "One event, compact, keys in alphabetical order (1.4).",
@@ -64,10 +65,11 @@ RULES: Mapping[str, str] = {
     "counted": "Input is counted in its order, and no more speech than was received (9.1).",
     "steps": "Output is counted as a first sentence, then twenties, then what is left (9.1).",
 }
+"""All rules of the output, by name."""
 
 
 class Token(Enum):
-    """What the machines read."""
+    """The alphabet of the state machines."""
 
     USAGE = auto()
     COMPLETION_START = auto()
@@ -88,26 +90,28 @@ class Token(Enum):
 
 T = Token
 type Table = Mapping[str, Mapping[Token, str]]
-"""What may come in a state, and the next state. It begins in the first. A token that stands
-nowhere in a table is none of its business."""
+"""Transitions of a state machine: state, token, next state. It begins in its first state. A token
+that occurs nowhere in a table is ignored by it."""
 
 COMPLETION: Table = {
     "before": {T.USAGE: "before", T.SPEECH_START: "before", T.COMPLETION_START: "running"},
     "running": dict.fromkeys(set(T) - {T.COMPLETION_START}, "running") | {T.COMPLETION_END: "over"},
     "over": {},
 }
+"""The completion: it starts once, holds all blocks, and nothing follows its end."""
 
 _GENERATED = (T.CALL, T.SPECULATIVE, T.SOUND_START, T.SOUND, T.SOUND_PART, T.SOUND_END)
 
-# v1 and typed turns stay in the first state: the former has no speech events, the latter no speech.
+# v1 and typed turns stay in the first state: v1 has no speech events, a typed turn no speech.
 USER: Table = {
     "silent": dict.fromkeys((T.TRANSCRIPT, *_GENERATED), "silent") | {T.SPEECH_START: "speaking"},
     "speaking": {T.SPEECH_END: "heard"},
     "heard": {T.TRANSCRIPT: "silent", T.SPEECH_START: "speaking"},
 }
+"""The user's speech: start, end, transcript. No answer begins before the transcript."""
 
-# A FINAL text may come late, during the next answer; the marker also when all was sent and not yet
-# played. The prompt may end at any time, but in no open block.
+# A FINAL text may come late, during the next answer; the marker also after the whole answer was
+# sent but not yet played. The prompt may end at any time outside an open block.
 ANSWER: Table = {
     "none": {T.SPEECH_START: "none", T.SPEECH_END: "none", T.TRANSCRIPT: "none", T.CALL: "none",
              T.SPECULATIVE: "shown", T.FINAL: "none", T.MARKER: "none", T.COMPLETION_END: "none"},
@@ -119,6 +123,7 @@ ANSWER: Table = {
                    T.MARKER: "none", T.COMPLETION_END: "none"},
     "cut": {T.MARKER: "none", T.COMPLETION_END: "none"},
 }  # fmt: skip
+"""The assistant's answer: texts, their sound, and interruptions."""
 
 STOPS: Mapping[Token, str] = {
     T.TRANSCRIPT: "PARTIAL_TURN",
@@ -126,25 +131,32 @@ STOPS: Mapping[Token, str] = {
     T.MARKER: "INTERRUPTED",
     T.CALL: "TOOL_USE",
 }
-"""Why whole blocks end. A FINAL text's reason depends on its place: END_TURN for the first of a
-turn, PARTIAL_TURN for those after it and after an interruption."""
+"""Stop reasons of whole blocks. That of a FINAL text depends on its place: END_TURN for the first
+of a turn, PARTIAL_TURN for those after it and after an interruption."""
 
 SOUND_STOPS: Mapping[str, Token] = {
     "PARTIAL_TURN": T.SOUND_PART,
     "END_TURN": T.SOUND_END,
     "INTERRUPTED": T.SOUND_CUT,
 }
+"""Token of each stop reason of a block of sound."""
 
 INTERRUPTED = '{ "interrupted" : true }'
+"""Text of the marker of a barge-in."""
 
 
-class Grammar:
-    """Judges the output events of one stream; with a `model` also by what that model sends."""
+class OutputGrammar:
+    """A checker of the output events of one stream."""
 
     def __init__(self, model: VoiceModel | None = None) -> None:
+        """Start before the first event of a stream.
+
+        Args:
+            model: The model that sends the stream; None to allow what any model sends.
+        """
         self._v1 = model is not None and not model.speech_events
-        self._chunks = Chunks(model)
-        self._counting = Counting()
+        self._chunks = ChunkSizeChecker(model)
+        self._usage_counts = UsageCountChecker()
         self._broken: list[str] = []
         self._tables: dict[str, Table] = {"completion": COMPLETION, "user": USER, "answer": ANSWER}
         self._states = {name: next(iter(table)) for name, table in self._tables.items()}
@@ -153,28 +165,39 @@ class Grammar:
         self._whole: TextBlock | ToolBlock | None = None
         self._content: TextOutput | ToolUse | None = None
         self._sound: AudioBlock | None = None
-        self._turn: list[str] = []  # sentences of the answer that is being given
-        self._finals: deque[tuple[str, str]] = deque()  # that may come: text, stop reason
-        self._cut = False  # the finals are of an interrupted answer
+        self._turn: list[str] = []  # sentences of the present answer
+        self._finals: deque[tuple[str, str]] = deque()  # due FINAL texts, stop reasons
+        self._cut = False  # `_finals` belong to an interrupted answer
         self._reached_ms = 0
 
     def check(self, payload: bytes) -> list[str]:
-        """The rules that `payload`, the stream's next event, breaks: the name of each, and how."""
+        """Check the next event of the stream.
+
+        Args:
+            payload: The event's bytes.
+
+        Returns:
+            The rules that it breaks: the name of each, and how.
+        """
         self._broken = []
         record = self._record(payload)
         if record is not None:
-            self._judge(record)
+            self._checker(record)
         return self._broken
 
     def end(self) -> list[str]:
-        """What a stream that came to its end, and was not broken off, has left open."""
+        """Check what is left open by a stream that came to its end and was not broken off.
+
+        Returns:
+            The rules that are broken: the name of each, and how.
+        """
         self._broken = []
         if self._whole is not None or self._sound is not None:
             self._break("block", "the stream ended in an open block")
         for machine, state in (("user", "heard"), ("answer", "cut")):
             if self._states[machine] == state:
                 self._break(machine, f"the stream ended in the state {state!r}")
-        if self._counting.unfinished:
+        if self._usage_counts.unfinished:
             self._break("counted", "the stream ended in the middle of a count")
         return self._broken
 
@@ -182,7 +205,7 @@ class Grammar:
         assert rule in RULES
         self._broken.append(f"{rule}: {words}")
 
-    def _all(self, broken: Iterable[tuple[str, str]]) -> None:
+    def _break_all(self, broken: Iterable[tuple[str, str]]) -> None:
         for rule, words in broken:
             self._break(rule, words)
 
@@ -199,12 +222,12 @@ class Grammar:
         if not is_compact(payload, event):
             self._break("json", f"{name} is not compact, or its keys are not in order")
         found = misfits(name, body)
-        self._all(("fields", words) for words in found)
+        self._break_all(("fields", words) for words in found)
         if found:
             return None
         self._check_ids(body)
         if isinstance(record, UsageEvent):
-            self._all(sums(record, body))
+            self._break_all(check_sums(record, body))
         return record
 
     def _check_ids(self, body: Mapping[str, Any]) -> None:
@@ -219,16 +242,16 @@ class Grammar:
 
     # 2. Block.
 
-    def _judge(self, record: Output) -> None:
+    def _checker(self, record: Output) -> None:
         open_id = self._whole.content_id if self._whole is not None else None
         if open_id is not None and getattr(record, "content_id", None) != open_id:
             self._break("block", f"{type(record).__name__} came into the block {open_id}")
         if isinstance(record, UsageEvent):
             self._token(T.USAGE)
             between_turns = self._states["answer"] == "none"
-            self._all(self._counting.usage(record, between_turns=between_turns))
+            self._break_all(self._usage_counts.check_usage(record, between_turns=between_turns))
         else:
-            self._all(self._counting.other())
+            self._break_all(self._usage_counts.check_other_event())
             self._place(record)
 
     def _place(self, record: Output) -> None:
@@ -254,7 +277,7 @@ class Grammar:
                 self._speech(T.SPEECH_START, record.offset_ms)
             case UserSpeechEnd():
                 self._speech(T.SPEECH_END, record.offset_ms, record.detected_ms)
-                self._all(self._counting.heard(record.detected_ms))
+                self._break_all(self._usage_counts.check_received_speech(record.detected_ms))
             case _:
                 self._break("fields", f"{record} is no event of the service's")
 
@@ -299,7 +322,12 @@ class Grammar:
     # 3. Order, and what goes with it.
 
     def _token(self, token: Token, stop: str | None = None) -> None:
-        """Let every machine that knows `token` take it; `stop` is the reason of a whole block."""
+        """Apply `token` to every machine that knows it.
+
+        Args:
+            token: The token.
+            stop: Stop reason, if it is a whole block.
+        """
         for name, table in self._tables.items():
             if not any(token in ways for ways in table.values()):
                 continue
@@ -342,16 +370,17 @@ class Grammar:
         self._token(T.SPECULATIVE, stop)
         if text[:1].isspace() != later:
             self._break("words", f"{text!r} is {'a later' if later else 'the first'} sentence")
-        if self._cut:  # what was heard of the last answer is not told any more
+        if self._cut:  # FINAL texts of the interrupted answer can no longer follow
             self._finals.clear()
             self._cut = False
         self._turn.append(text)
 
     def _interrupted(self, stop: str) -> None:
-        """What was said and not repeated yet may follow, as far as it was heard."""
+        """Allow FINAL texts of what was said and not repeated yet, as far as it was heard."""
         self._token(T.MARKER, stop)
         if self._cut or not (self._turn or self._finals):
             self._break("answer", "there is nothing left to interrupt")
+        # Texts that were not repeated yet come first, then the sentences of the cut answer.
         said = [text for text, _ in self._finals] + self._turn
         self._finals = deque((text, "PARTIAL_TURN") for text in said)
         self._turn, self._cut = [], True
@@ -363,6 +392,7 @@ class Grammar:
             return
         said, due = self._finals.popleft()
         if text != said:
+            # Only the last FINAL text of an interrupted answer may be a part of its sentence.
             self._finals.clear()
             if not (self._cut and text and said.startswith(text)):
                 self._break("final", f"{text!r} was said as {said!r}")
@@ -375,14 +405,14 @@ class Grammar:
         self._new_id(record.content_id)
         self._token(T.SOUND_START)
         self._sound = record
-        self._all(self._chunks.begin(record.rate_hz))
+        self._break_all(self._chunks.begin(record.rate_hz))
 
     def _add_sound(self, record: AudioOutput) -> None:
         self._token(T.SOUND)
         if self._sound is None or record.content_id != self._sound.content_id:
             self._break("block", f"{record.content_id} is no open block of sound")
         else:
-            self._all(self._chunks.add(len(record.pcm)))
+            self._break_all(self._chunks.add(len(record.pcm)))
 
     def _end_sound(self, record: BlockEnd) -> None:
         self._sound = None

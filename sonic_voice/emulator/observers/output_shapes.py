@@ -1,4 +1,4 @@
-"""What single output events look like: the fields of each, and how much sound one holds.
+"""Shapes of single output events: the fields of each, and how much sound one holds.
 
 The fields are those of the recordings (protocol reference 3.1 to 3.10): all that are listed, and no
 other. In a shape a mapping stands for exactly these keys, a tuple for one of its members, a type
@@ -13,8 +13,11 @@ from ...catalog import VoiceModel
 from ...config import BYTES_PER_SAMPLE
 
 _SPOKEN: dict[str, Any] = {"promptName": str, "sessionId": str}
+"""Fields of all events."""
 _COMPLETED = _SPOKEN | {"completionId": str}
+"""Fields of all events of a completion."""
 _IN_BLOCK = _COMPLETED | {"contentId": str}
+"""Fields of all events of a content block."""
 _TOKENS = {"speechTokens": int, "textTokens": int}
 _COUNTS = {"input": _TOKENS, "output": _TOKENS}
 _STAGE = ('{"generationStage":"FINAL"}', '{"generationStage":"SPECULATIVE"}')
@@ -47,17 +50,29 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
     "toolUse": _IN_BLOCK | {"role": "TOOL", "content": str, "toolName": str, "toolUseId": str},
     "contentEnd": _IN_BLOCK | {"type": ("TEXT", "AUDIO", "TOOL"), "stopReason": str},
 }
-"""By the event's name, and of `contentStart` its type."""
+"""Shape of each event, by its name; for `contentStart` also by its type."""
 
 
 def is_compact(payload: bytes, event: Any) -> bool:
-    """Whether `event` is written as the service does: compact, keys in alphabetical order (1.4)."""
+    """Return whether an event is written as the service writes it.
+
+    It is compact JSON with the keys in alphabetical order (1.4).
+
+    Args:
+        payload: The event's bytes.
+        event: The same event, parsed.
+    """
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return text.encode() == payload
 
 
 def misfits(name: str, body: Mapping[str, Any]) -> list[str]:
-    """Where the body of the event `name` is not as its shape."""
+    """Return the differences between the body of an event and its shape.
+
+    Args:
+        name: Name of the event.
+        body: Its body.
+    """
     shape = f"{name} {body.get('type')}" if name == "contentStart" else name
     if shape not in SHAPES:
         return [f"there is no {shape}"]
@@ -82,7 +97,11 @@ def _misfits(at: str, value: Any, shape: Any) -> Iterator[str]:
 
 
 def holds_object(text: str) -> bool:
-    """Whether `text` is a JSON object, or a JSON string that holds one (3.8)."""
+    """Return whether a text is a JSON object, or a JSON string that contains one (3.8).
+
+    Args:
+        text: The text.
+    """
     try:
         value = json.loads(text)
         value = json.loads(value) if isinstance(value, str) else value
@@ -92,13 +111,19 @@ def holds_object(text: str) -> bool:
 
 
 V1_CHUNK_MS = (40, 80)
+"""Minimum and maximum of the sound in an event of a v1 model, in milliseconds."""
 V2_CHUNK_MS = (79, 200)
-"""Least and most sound in an event, but for what is left of a sentence and the tail after it."""
+"""Minimum and maximum of the sound in an event of a v2 model, in milliseconds. The last chunk of a
+sentence and the tail after it may be shorter."""
 TAIL_BYTES = 32
+"""Size of the tail after the last chunk of a sentence, in bytes."""
 
 
-class Chunks:
-    """Judges the sizes of pieces of sound; methods yield a rule's name and what broke it."""
+class ChunkSizeChecker:
+    """A checker of the sizes of chunks of sound.
+
+    Methods yield the name of a rule and what broke it.
+    """
 
     def __init__(self, model: VoiceModel | None) -> None:
         self._least_ms, self._most_ms = V2_CHUNK_MS
@@ -111,14 +136,28 @@ class Chunks:
         self.bytes = 0
 
     def begin(self, rate_hz: int) -> Iterator[tuple[str, str]]:
-        """A block begins."""
+        """Begin a block of sound.
+
+        Args:
+            rate_hz: Its sample rate, in Hz.
+
+        Yields:
+            The name of a broken rule and how it is broken.
+        """
         self._rate_hz = self._rate_hz or rate_hz
         if rate_hz != self._rate_hz:
             yield "sound", f"at {rate_hz} Hz after {self._rate_hz} Hz"
         self.bytes, self._last = 0, False
 
     def add(self, size: int) -> Iterator[tuple[str, str]]:
-        """Another piece. One shorter than the least is the last, but for the tail."""
+        """Check a chunk. One below the minimum is the last of its sentence, except for the tail.
+
+        Args:
+            size: Size of the chunk, in bytes.
+
+        Yields:
+            The name of a broken rule and how it is broken.
+        """
         ms = size * 1000 // (self._rate_hz * BYTES_PER_SAMPLE)
         if not size or size % BYTES_PER_SAMPLE or ms > self._most_ms:
             yield "sound", f"a chunk of {size} bytes, {ms} ms"

@@ -1,25 +1,26 @@
-"""Recordings of what clients do: each stream in a folder of its own, for its owner alone.
+"""Recordings of what clients do: one folder for each stream, readable by its owner only.
 
     20261122T141809Z-1f0c2a9e/
         stream.json      model, region, request id, when it began and ended, how, and the counts
-        events.jsonl     a line for each event, as it came and went
+        events.jsonl     one line for each event, as it was received or sent
         user.wav         all the sound that the client sent, end to end
-        assistant.wav    all the sound that it was sent, end to end
+        assistant.wav    all the sound that was sent to it, end to end
 
 A line is `{"t_ms": 1204, "direction": "in", "event": {...}}`, with the time since the stream was
-opened. Sound is in the WAVs alone: where it stood in the event, `"content"` names the WAV and the
-samples, the last one not included, `{"wav": "user.wav", "samples": [16000, 16512]}`; so a line
-leads to its sound, and `t_ms` tells when those samples passed, which is neither when they were
-spoken nor when they were played. What no WAV takes stays in the line as it came: content that is
-no base64 of whole samples, or of another rate than the WAV's first block had. A payload that is
-no event at all stands as text, under `payload`. Besides events there are lines with `exception`,
-`broken` (a fault that was asked for), `note` (a mistake that was tolerated) and `ended`.
+opened. Sound is in the WAV files alone: in its place in the event, `"content"` names the WAV and
+the samples, the last one not included, `{"wav": "user.wav", "samples": [16000, 16512]}`; so a line
+leads to its sound. `t_ms` is the time when those samples passed, which is neither when they were
+spoken nor when they were played. Content that no WAV can hold stays in the line as it came: content
+that is not base64 of whole samples, or has another rate than the WAV's first block. A payload that
+is not an event is recorded as text, under `payload`. Besides events there are lines with
+`exception`, `broken` (a fault that was requested), `note` (a mistake that was tolerated) and
+`ended`.
 
-What is written stays in memory for a second at most while events come, and what is on the disk can
-be read at any moment: an emulator that is killed leaves whole lines, playable WAVs, and a
-`stream.json` whose `end` is "open". Writing is done on the event loop. Where it fails, the log
-says so once for each stream, which goes on unrecorded. Requests that were refused leave no trace,
-and neither do headers, signatures and keys.
+Data stays in memory for a second at most while events come, and what is on the disk can be read at
+any moment: an emulator that is killed leaves whole lines, playable WAVs, and a `stream.json` whose
+`end` is "open". Writing is done on the event loop. If it fails, this is logged once for each
+stream, which goes on unrecorded. Requests that were refused are not recorded, and neither are
+headers, signatures and keys.
 """
 
 import json
@@ -46,26 +47,34 @@ from ...wire import (
     decode_input,
     decode_output,
 )
-from ..service.effects import Break, Effect, Emit, Fail, Finish, Note, Refusal
+from ..service.effects import Break, Effect, Emit, Fail, Finish, Note, StreamRefusal
 from . import StreamStatistics
 
 _log = logging.getLogger(__name__)
 
 FLUSH_S = 1.0
-"""How long what is recorded may stay in memory while the stream goes on."""
+"""Maximum time that recorded data stays in memory while the stream goes on, in seconds."""
 FLUSH_BYTES = 256 * 1024
-"""No more than so much of it stays."""
+"""Maximum size of recorded data in memory, in bytes."""
 
-_MOST_HZ = 192_000  # a claim above is no sound
+_MAX_HZ = 192_000
+"""Highest sample rate that a WAV is written with, in Hz; a higher one in an event is not
+plausible."""
 
 
 class Recorder:
-    """Satisfies `watch.Watch`. `folder` is made if it is not there; `now` gives seconds.
-
-    Raises `ConfigError` if nothing can be written there.
-    """
+    """An `EmulatorObserver` that records streams."""
 
     def __init__(self, folder: Path, *, now: Callable[[], float] = time.monotonic) -> None:
+        """Make the folder of the recordings.
+
+        Args:
+            folder: The folder, which is made if it does not exist.
+            now: Returns monotonic seconds.
+
+        Raises:
+            ConfigError: Nothing can be written to the folder.
+        """
         self._folder = folder
         self._now = now
         try:
@@ -78,16 +87,16 @@ class Recorder:
                 hint="Name a folder that you may write to.",
             ) from error
 
-    def opened(self, statistics: StreamStatistics) -> "StreamRecorded":
-        """See `Watch`."""
-        return StreamRecorded(statistics, self._folder, self._now)
+    def opened(self, statistics: StreamStatistics) -> "StreamRecorder":
+        """See `EmulatorObserver`."""
+        return StreamRecorder(statistics, self._folder, self._now)
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
-        """See `Watch`."""
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
+        """See `EmulatorObserver`. Refused requests are not recorded."""
 
 
-class StreamRecorded:
-    """One stream and its folder. Satisfies `watch.StreamWatch`."""
+class StreamRecorder:
+    """A `StreamObserver` that records one stream in its folder."""
 
     def __init__(self, statistics: StreamStatistics, below: Path, now: Callable[[], float]) -> None:
         began = datetime.now(UTC)
@@ -109,15 +118,15 @@ class StreamRecorded:
             self._give_up(error)
 
     def received(self, payload: bytes) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
         self._event("in", payload, decode_input, self._user)
 
     def input_ended(self) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
         self._line("in", {"ended": "by the client"})
 
     def answered(self, effect: Effect) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
         match effect:
             case Emit(payload):
                 self._event("out", payload, decode_output, self._assistant)
@@ -133,7 +142,7 @@ class StreamRecorded:
                 pass
 
     def over(self) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
         if self._lines is None:
             return
         try:
@@ -157,7 +166,7 @@ class StreamRecorded:
         except (ValueError, KeyError, TypeError, RecursionError):
             self._line(direction, {"payload": payload.decode(errors="backslashreplace")})
             return
-        with suppress(WireError):  # what cannot be understood is kept as it came
+        with suppress(WireError):  # an event that cannot be decoded is kept as it came
             match decode(payload):
                 case AudioStart(rate_hz=rate_hz) | AudioBlock(rate_hz=rate_hz):
                     track.begin(rate_hz)
@@ -188,7 +197,7 @@ class StreamRecorded:
         return len(self._waiting) + len(self._user.waiting) + len(self._assistant.waiting)
 
     def _flush(self, lines: BinaryIO) -> None:
-        """Sound first: no line is on the disk before the samples that it names."""
+        """Write what waits, sound first: no line is on the disk before its samples."""
         self._user.flush()
         self._assistant.flush()
         lines.write(self._waiting)
@@ -196,7 +205,7 @@ class StreamRecorded:
         self._waiting.clear()
 
     def _describe(self, *, ended: datetime | None) -> None:
-        """Put a new `stream.json` in the place of the old one."""
+        """Replace `stream.json` by a new one."""
         statistics = self._statistics
         request = statistics.request
         text = json.dumps(
@@ -233,20 +242,20 @@ class StreamRecorded:
     def _close(self) -> None:
         for file in (self._lines, self._user.file, self._assistant.file):
             if file is not None:
-                with suppress(OSError):  # what could not be flushed has been told
+                with suppress(OSError):  # the failure to write was logged
                     file.close()
         self._lines = None
 
 
 class _Track:
-    """A WAV of one rate, made when its first samples are written. Samples wait for `flush`."""
+    """A WAV file of one rate, made when its first samples are written. Samples wait for `flush`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file: BinaryIO | None = None
         self.waiting = bytearray()
         self._rate_hz = 0
-        self._takes = False
+        self._accepts = False
         self._size_bytes = 0
 
     @property
@@ -256,14 +265,18 @@ class _Track:
         return round(self._size_bytes / BYTES_PER_SAMPLE / self._rate_hz, 3)
 
     def begin(self, rate_hz: int) -> None:
-        """A block of sound begins; the first one sets the rate of the file."""
-        if not self._rate_hz and 0 < rate_hz <= _MOST_HZ:
+        """Begin a block of sound; the first one sets the rate of the file."""
+        if not self._rate_hz and 0 < rate_hz <= _MAX_HZ:
             self._rate_hz = rate_hz
-        self._takes = 0 < rate_hz == self._rate_hz
+        self._accepts = 0 < rate_hz == self._rate_hz
 
     def append(self, pcm: bytes) -> list[int] | None:
-        """The first sample of `pcm` and the one after its last; None if they are not taken."""
-        if not self._takes or len(pcm) % BYTES_PER_SAMPLE:
+        """Add samples.
+
+        Returns:
+            The index of the first sample and of the one after the last; None if they do not fit.
+        """
+        if not self._accepts or len(pcm) % BYTES_PER_SAMPLE:
             return None
         first = self._size_bytes // BYTES_PER_SAMPLE
         self._size_bytes += len(pcm)
@@ -271,7 +284,7 @@ class _Track:
         return [first, self._size_bytes // BYTES_PER_SAMPLE]
 
     def flush(self) -> None:
-        """Write what waits, and then the header that counts it."""
+        """Write the waiting samples, and then the header that counts them."""
         if not self.waiting:
             return
         if self.file is None:
@@ -286,11 +299,11 @@ class _Track:
 
 
 def _create(path: Path) -> BinaryIO:
-    """A new file, for its owner alone."""
+    """Make a new file that only its owner can read."""
     path.touch(mode=0o600, exist_ok=False)
     return path.open("wb")
 
 
 def _json(line: dict[str, Any]) -> bytes:
-    # A lone surrogate has no UTF-8, and its escape with a backslash is JSON's own.
+    # A lone surrogate cannot be encoded in UTF-8; its backslash escape is valid JSON.
     return json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace")

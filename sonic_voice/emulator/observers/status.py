@@ -1,7 +1,7 @@
-"""What the status page shows: the latest streams, their states, events and transcripts.
+"""The content of the status page: the latest streams, their states, events and transcripts.
 
-Satisfies `watch.Watch`. Everything in it is bounded: so many streams, events, lines and letters.
-No audio is kept, and nothing of credentials ever comes here.
+The numbers of streams, events, lines and characters are limited. No audio is kept, and credentials
+never reach this module.
 """
 
 import json
@@ -25,37 +25,45 @@ from ...wire import (
     decode_input,
     decode_output,
 )
-from ..service.effects import Break, Effect, Emit, Fail, Refusal
+from ..service.effects import Break, Effect, Emit, Fail, StreamRefusal
 from . import StreamStatistics
-from .conformance import Judge, Mistake
+from .conformance import ConformanceChecker, RuleViolation
 
 _STREAMS = 30
+"""Maximum number of streams that are shown."""
 _EVENTS = 15
+"""Maximum number of events, and of violations, that are shown of a stream."""
 _LINES = 40
+"""Maximum number of lines of a transcript."""
 _LETTERS = 500
+"""Maximum length of a line, in characters."""
 
 
-class Board:
-    """The streams of one emulator, for its page."""
+class EmulatorStatus:
+    """An `EmulatorObserver` that keeps the latest streams for the status page."""
 
     def __init__(self) -> None:
-        self._streams: deque[StreamShown] = deque(maxlen=_STREAMS)
+        self._streams: deque[StreamStatus] = deque(maxlen=_STREAMS)
         self._total = 0
         self._refused = 0
 
-    def opened(self, statistics: StreamStatistics) -> "StreamShown":
-        """See `Watch`."""
+    def opened(self, statistics: StreamStatistics) -> "StreamStatus":
+        """See `EmulatorObserver`."""
         self._total += 1
-        shown = StreamShown(statistics)
+        shown = StreamStatus(statistics)
         self._streams.append(shown)
         return shown
 
-    def refused(self, request_id: str, model_id: str, refusal: Refusal) -> None:
-        """See `Watch`."""
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
+        """See `EmulatorObserver`."""
         self._refused += 1
 
     def document(self, endpoint: str) -> dict[str, Any]:
-        """All of it, for `json`; the newest stream first."""
+        """Return the content of the page, for `json`; the newest stream is first.
+
+        Args:
+            endpoint: URL of the emulator.
+        """
         streams = [shown.document() for shown in reversed(self._streams)]
         return {
             "endpoint": endpoint,
@@ -66,13 +74,13 @@ class Board:
         }
 
 
-class StreamShown:
-    """One stream on the board. Satisfies `watch.StreamWatch`."""
+class StreamStatus:
+    """A `StreamObserver` that keeps the status of one stream."""
 
     def __init__(self, statistics: StreamStatistics) -> None:
         self._statistics = statistics
         self._opened_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._judge = Judge()
+        self._checker = ConformanceChecker()
         self._mistakes: deque[str] = deque(maxlen=_EVENTS)
         self._events: deque[tuple[str, int]] = deque(maxlen=_EVENTS)
         self._transcript: deque[dict[str, str]] = deque(maxlen=_LINES)
@@ -82,12 +90,12 @@ class StreamShown:
         self._in_hz = self._out_hz = 0
 
     def received(self, payload: bytes) -> None:
-        """See `StreamWatch`."""
-        self._note(self._judge.received(payload))
+        """See `StreamObserver`."""
+        self._add_violations(self._checker.received(payload))
         try:
             record = decode_input(payload)
         except WireError:
-            self._event("→ unreadable")
+            self._add_event("→ unreadable")
             return
         match record:
             case AudioStart(rate_hz=rate_hz):
@@ -95,42 +103,42 @@ class StreamShown:
             case AudioInput(pcm=pcm):
                 self._heard_s += _seconds(pcm, self._in_hz)
             case TextInput(text=text):
-                self._say("USER", "typed", text)
+                self._add_line("USER", "typed", text)
             case ToolResult(result_json=result):
-                self._say("TOOL", "result", result)
+                self._add_line("TOOL", "result", result)
             case _:
                 pass
-        self._event(f"→ {_name(payload)}")
+        self._add_event(f"→ {_name(payload)}")
 
     def input_ended(self) -> None:
-        """See `StreamWatch`."""
-        self._note(self._judge.input_ended())
-        self._event("→ end of input")
+        """See `StreamObserver`."""
+        self._add_violations(self._checker.input_ended())
+        self._add_event("→ end of input")
 
     def answered(self, effect: Effect) -> None:
-        """See `StreamWatch`."""
-        self._note(self._judge.answered(effect))
+        """See `StreamObserver`."""
+        self._add_violations(self._checker.answered(effect))
         match effect:
             case Emit(payload):
-                self._sent(payload)
+                self._show_output(payload)
             case Fail(code):
-                self._event(f"← {code}")
+                self._add_event(f"← {code}")
             case Break(how):
-                self._event(f"← {how}")
+                self._add_event(f"← {how}")
             case _:
                 pass
 
     def over(self) -> None:
-        """See `StreamWatch`."""
+        """See `StreamObserver`."""
 
     def document(self) -> dict[str, Any]:
-        """This stream, for `json`."""
+        """Return the status of this stream, for `json`."""
         statistics = self._statistics
         return {
             "request_id": statistics.request.request_id,
             "model": statistics.request.model_id,
             "opened_at": self._opened_at,
-            "state": self._judge.state.name.lower(),
+            "state": self._checker.state.name.lower(),
             "end": statistics.end or "open",
             "error": statistics.error,
             "heard_s": round(self._heard_s, 1),
@@ -140,7 +148,7 @@ class StreamShown:
             "transcript": list(self._transcript),
         }
 
-    def _sent(self, payload: bytes) -> None:
+    def _show_output(self, payload: bytes) -> None:
         try:
             record = decode_output(payload)
         except WireError:
@@ -149,38 +157,38 @@ class StreamShown:
             case TextBlock(content_id=content, stage=stage):
                 self._stage = {content: stage or ""}
             case TextOutput(content_id=content, text=text, role=role):
-                self._said(role, self._stage.get(content, ""), text)
+                self._add_service_line(role, self._stage.get(content, ""), text)
             case AudioBlock(rate_hz=rate_hz):
                 self._out_hz = rate_hz
             case AudioOutput(pcm=pcm):
                 self._said_s += _seconds(pcm, self._out_hz)
             case ToolUse(name=name, arguments_json=arguments):
-                self._say("TOOL", "call", f"{name} {arguments}")
+                self._add_line("TOOL", "call", f"{name} {arguments}")
             case UsageEvent():
                 return
             case _:
                 pass
-        self._event(f"← {_name(payload)}")
+        self._add_event(f"← {_name(payload)}")
 
-    def _said(self, role: str, stage: str, text: str) -> None:
-        """A line of the service's. A FINAL one takes the place of what it confirms."""
+    def _add_service_line(self, role: str, stage: str, text: str) -> None:
+        """Add a line of the service. A FINAL one replaces the SPECULATIVE one that it confirms."""
         if role == "ASSISTANT" and stage == "FINAL":
             for line in self._transcript:
                 if line["stage"] == "SPECULATIVE" and line["text"] == text[:_LETTERS]:
                     line["stage"] = stage
                     return
-        self._say(role, stage, text)
+        self._add_line(role, stage, text)
 
-    def _say(self, role: str, stage: str, text: str) -> None:
+    def _add_line(self, role: str, stage: str, text: str) -> None:
         self._transcript.append({"role": role, "stage": stage, "text": text[:_LETTERS]})
 
-    def _event(self, name: str) -> None:
+    def _add_event(self, name: str) -> None:
         if self._events and self._events[-1][0] == name:
             self._events[-1] = (name, self._events[-1][1] + 1)
         else:
             self._events.append((name, 1))
 
-    def _note(self, mistakes: list[Mistake]) -> None:
+    def _add_violations(self, mistakes: list[RuleViolation]) -> None:
         self._mistakes.extend(str(mistake)[:_LETTERS] for mistake in mistakes)
 
 

@@ -1,9 +1,9 @@
 """The status page: one HTML page and its state as JSON, over plain HTTP on loopback.
 
-Two paths and one method, so it is written here in a page instead of bringing a web server. A
-request is a line and its headers, 8 KB at most and within five seconds; one is answered and the
+It serves two paths and one method, so it is written here instead of depending on a web server. A
+request is one line and its headers, at most 8 KB and within five seconds; it is answered and the
 connection closed. Only a client that asks for this machine by a name of this machine is answered,
-so that no web page elsewhere can read the transcripts by having its own name point here.
+so that no other web page can read the transcripts by pointing its own name here.
 """
 
 import asyncio
@@ -21,17 +21,24 @@ from ...http2.loopback import is_loopback
 _log = logging.getLogger(__name__)
 
 REQUEST_BYTES = 8 * 1024
+"""Maximum size of a request, in bytes."""
 REQUEST_S = 5.0
+"""Maximum time for a request and its answer, in seconds."""
 _CONNECTIONS = 32
+"""Maximum number of connections at the same time; more are aborted."""
 
 
 class StatusPage:
-    """Serves `state()` and a page that shows it. An async context manager.
-
-    `port` 0 takes a free one. Raises `ConfigError` where it cannot listen.
-    """
+    """A server of the status page. An async context manager."""
 
     def __init__(self, state: Callable[[], dict[str, Any]], *, port: int = 0) -> None:
+        """Prepare the page.
+
+        Args:
+            state: Returns the content of the page, for `json`.
+            port: Port to listen at; 0 for a free one. Entering raises `ConfigError` if it cannot be
+                used.
+        """
         self.port = port
         self._state = state
         self._page = resources.files(__package__).joinpath("status.html").read_text("utf-8")
@@ -40,7 +47,7 @@ class StatusPage:
 
     @property
     def url(self) -> str:
-        """Where to look."""
+        """URL of the page."""
         return f"http://localhost:{self.port}/"
 
     async def __aenter__(self) -> Self:
@@ -81,7 +88,7 @@ class StatusPage:
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            _log.debug("the status page was asked for nothing that can be answered")
+            _log.debug("the status page got a request that it cannot answer")
         finally:
             writer.transport.abort()
 

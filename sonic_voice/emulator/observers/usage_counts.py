@@ -1,8 +1,8 @@
-"""What usage events must add up to, as a checker: the reverse of `usage` (protocol reference 9.1).
+"""Rules for the sums of usage events, as a checker: the reverse of `usage` (reference 9.1).
 
 Totals are the sums of all deltas. A delta is of the input or of the output. The input is counted
 in a fixed order, `COUNTED`. The output of a turn is the text of its first sentence, then steps of
-exactly 20 tokens, then what is left.
+exactly 20 tokens, then the rest.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,10 +12,15 @@ from ...catalog import MS_PER_SPEECH_TOKEN
 from ...wire import Tokens, UsageEvent
 
 type Fits = Callable[[Tokens], bool]
+"""Returns whether a delta is the expected one."""
 
 
 def _text(*counts: int) -> Fits:
-    """A delta of nothing but so many text tokens; of any number if none is given."""
+    """Return a test for a delta of text tokens only.
+
+    Args:
+        counts: The numbers that are allowed; none for any number.
+    """
     return lambda t: t == Tokens(text_in=t.text_in) and (t.text_in in counts or not counts)
 
 
@@ -39,19 +44,28 @@ COUNTED: tuple[tuple[str, Fits, str], ...] = (
     ("words", _text(3, 4), "answer"),
     ("answer", _text(1), "turn"),
 )
-"""State, delta of the input, next state. What fits two lines goes on in both."""
+"""Transitions of the input count: state, delta, next state. A delta that fits two rows continues in
+both."""
 
 AT_ONCE = frozenset({"22", "150", "its words", "words"})
 """States in which the next delta comes before anything else."""
 
 SESSION_SPEECH = 150
-"""Speech tokens that nobody spoke."""
+"""Number of speech tokens that are counted for every session, although nobody spoke them."""
 STEP = 20
-"""Output tokens, speech and text together."""
+"""Number of output tokens in a step, speech and text together."""
 
 
-def sums(record: UsageEvent, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The three sums beside the totals (3.2)."""
+def check_sums(record: UsageEvent, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Check the three sums beside the totals (3.2).
+
+    Args:
+        record: The usage event.
+        body: Its body.
+
+    Yields:
+        The name of a broken rule and how it is broken.
+    """
     total = record.total
     come, go = total.speech_in + total.text_in, total.speech_out + total.text_out
     told = (body["totalInputTokens"], body["totalOutputTokens"], body["totalTokens"])
@@ -59,15 +73,26 @@ def sums(record: UsageEvent, body: Mapping[str, Any]) -> Iterator[tuple[str, str
         yield "totals", f"{told} beside {total}"
 
 
-class Counting:
-    """Judges the usage events of one stream; each method yields a rule's name and what broke it."""
+class UsageCountChecker:
+    """A checker of the usage events of one stream.
+
+    Methods yield the name of a rule and what broke it.
+    """
 
     def __init__(self) -> None:
         self._total = Tokens()
         self._states = {"nothing"}
 
-    def usage(self, record: UsageEvent, *, between_turns: bool) -> Iterator[tuple[str, str]]:
-        """The next usage event; `between_turns`: no answer is being given."""
+    def check_usage(self, record: UsageEvent, *, between_turns: bool) -> Iterator[tuple[str, str]]:
+        """Check the next usage event.
+
+        Args:
+            record: The event.
+            between_turns: Whether no answer is being given.
+
+        Yields:
+            The name of a broken rule and how it is broken.
+        """
         delta = record.delta
         self._total += delta
         if record.total != self._total:
@@ -82,15 +107,25 @@ class Counting:
         else:
             yield from self._step(delta, between_turns)
 
-    def other(self) -> Iterator[tuple[str, str]]:
-        """Something else came. Who counts nothing before it is not expected to count later."""
+    def check_other_event(self) -> Iterator[tuple[str, str]]:
+        """Check that another event may come now.
+
+        A stream that counts nothing before its first other event is not expected to count later.
+        """
         late = self.unfinished
         if late:
             yield "counted", f"something else after {_or(self._states)}"
         self._states -= AT_ONCE | {"nothing"}
 
-    def heard(self, until_ms: int) -> Iterator[tuple[str, str]]:
-        """Speech was detected at `until_ms` of the input: no more can have been counted."""
+    def check_received_speech(self, until_ms: int) -> Iterator[tuple[str, str]]:
+        """Check that no more speech was counted than was received when speech was detected.
+
+        Args:
+            until_ms: Position in the input at which speech was detected, in milliseconds.
+
+        Yields:
+            The name of a broken rule and how it is broken.
+        """
         most = until_ms // MS_PER_SPEECH_TOKEN
         if self._total.speech_in - SESSION_SPEECH > most:
             counted = self._total.speech_in - SESSION_SPEECH
@@ -98,7 +133,7 @@ class Counting:
 
     @property
     def unfinished(self) -> bool:
-        """Whether a delta is due at once."""
+        """True if a delta must come next."""
         return bool(self._states) and self._states <= AT_ONCE
 
     def _after(self, delta: Tokens) -> set[str]:

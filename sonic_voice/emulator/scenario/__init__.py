@@ -4,8 +4,8 @@
     set: {tries: none}                       # variables, new for each stream
     steps:
       - name: order                          # what a `goto` calls it
-        user: a large pizza please           # the words, where nobody recognises any
-        expect: {user: pizza}                # noted if it is not so, and answered with `else`
+        user: a large pizza please           # the words, where there is no recogniser
+        expect: {user: pizza}                # noted if it does not hold, and answered with `else`
         else: {say: We have only pizza., goto: order}
         when:                                # the first whose `if` holds is the answer
           - if: {user: {matches: "(?P<size>small|large)"}}
@@ -24,42 +24,44 @@
       - user: thank you
         say: [You are welcome., Goodbye.]    # each sentence is one text block and its speech
 
-Each utterance, spoken or typed, takes a step: the next one, or that which `goto` named; `end` is
-after the last. The words are what was recognised or typed; otherwise the step's `user` is what
-was said, here and in every condition, so that a scenario takes one known way without ears.
+Each utterance, spoken or typed, takes one step: the next one, or the one that `goto` named; `end`
+is after the last. The words are what was recognised or typed; without a recogniser, the step's
+`user` is taken for what was said, in conditions too, so that a scenario takes one known path.
 
 A step has `user` and an answer, and may have `name`, `expect`, `else`, and `when`, a list of other
 answers, each with an `if`. Keys of an answer:
 
-    say         a sentence, or a list of them
+    say         a sentence, or a list of sentences
     call        a tool call: `tool`, `arguments`, `meanwhile`, `then`
-    wav         a 16-bit WAV file that sounds instead of `say`'s one sentence; its path is
-                relative to the scenario
-    delay_ms    extra wait before the answer, in milliseconds of input audio
+    wav         a 16-bit WAV file that is played instead of speaking the one sentence of `say`;
+                its path is relative to the scenario
+    delay_ms    additional delay before the answer, in milliseconds of input audio
     error       `code` and `message` of an exception in the stream
     break       reset, cut, cut-mid-frame or goaway
     set         variables and their new values
     goto        the name of the step for the next utterance
 
-`error` and `break` come where the answer would begin; with a `say`, in the middle of the speech
+`error` and `break` occur where the answer would begin; with a `say`, in the middle of the speech
 of its last sentence. A call may itself have `delay_ms`, `set`, `goto`, `expect`, `else` and `when`,
-for when its result is there; the answers among them have only `say`, `delay_ms`, `set` and `goto`.
+which apply when its result arrives; the answers among them have only `say`, `delay_ms`, `set` and
+`goto`.
 
-A condition names `user`, `result`, `result.field` (quoted in TOML) or a variable, and what that
-must be:
+A condition names `user`, `result`, `result.field` (quoted in TOML) or a variable, and what its
+value must be:
 
-    large, 10, [a, b]                    equal to it, or to one of them; as for `user`, in which
-                                         these words must stand; case does not count
+    large, 10, [a, b]                    equal to it, or to one of the list; for `user`: these
+                                         words must occur in it; case is ignored
     {matches: PATTERN}                   a regular expression finds it; its named groups become
-                                         variables, those that are numbers (10, ten) numbers
+                                         variables, and those that are numbers (10, ten) numbers
     {like: TEXT, errors: 0.25}           at most this share of the words is wrong
-    {present: true}                      there, or false: not there
+    {present: true}                      there is a value; false: there is none
 
-Texts and values may hold `{user}`, `{result}`, `{result.field}` (of the last tool result), and
-`{variable}`; what is nothing but one of these keeps its type. Keys of the file: `name`, `set`,
-`steps`, `loop` (begin again after the last step), `otherwise` (said to every utterance after it),
-`endpoint_ms` (silence that ends an utterance, whatever the client asks for), `voice` (speaks
-instead of the client's choice). `scenario.schema.json` has all of it for editors.
+Texts and values may contain `{user}`, `{result}`, `{result.field}` (of the last tool result), and
+`{variable}`; a text that consists of one of these only keeps the type of the value. Keys of the
+file: `name`, `set`, `steps`, `loop` (begin again after the last step), `otherwise` (the answer to
+every utterance after the last step), `endpoint_ms` (silence that ends an utterance, whatever the
+client asks for), `voice` (speaks instead of the client's choice). `scenario.schema.json` describes
+all of it for editors.
 """
 
 from .conditions import Condition, Like, Matches, OneOf, Present, Says
@@ -68,12 +70,12 @@ from .records import (
     EXCEPTIONS,
     LAST_WORDS,
     Branch,
-    BreakHow,
-    Call,
-    Fault,
+    BreakKind,
     Recording,
     Scenario,
-    Step,
+    ScenarioCall,
+    ScenarioStep,
+    StreamException,
 )
 from .templates import fill
 
@@ -81,10 +83,8 @@ __all__ = (
     "EXCEPTIONS",
     "LAST_WORDS",
     "Branch",
-    "BreakHow",
-    "Call",
+    "BreakKind",
     "Condition",
-    "Fault",
     "Like",
     "Matches",
     "OneOf",
@@ -92,7 +92,9 @@ __all__ = (
     "Recording",
     "Says",
     "Scenario",
-    "Step",
+    "ScenarioCall",
+    "ScenarioStep",
+    "StreamException",
     "fill",
     "load_scenario",
     "mistakes",

@@ -1,7 +1,7 @@
 """Conditions on what was said, on a tool's result, and on variables.
 
-Words are compared as they are meant: without case and punctuation, contractions opened, and
-numbers as numbers, because one recogniser writes "10" and another "ten".
+Words are compared by meaning: without case and punctuation, with contractions expanded and numbers
+as numbers, because one recogniser writes "10" and another "ten".
 """
 
 import re
@@ -14,14 +14,15 @@ from ..language.words import words_of
 from .templates import MISSING, as_said, fill, look_up
 
 WORD_ERRORS = 0.25
-"""The share of wrong words that is forgiven if the scenario does not say: one in four."""
+"""Default of the tolerated share of wrong words: one in four."""
 
 _IDENTIFIER = re.compile(r"[+0]\d.*")
+"""Figures that are an identifier, such as a telephone number, and stay text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Says:
-    """One of `texts` stands in it, word for word."""
+    """A test that one of `texts` occurs in a value, word for word."""
 
     texts: tuple[str, ...]
 
@@ -31,7 +32,7 @@ class Says:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """It is equal to one of `values`; the case of a text does not count."""
+    """A test that a value equals one of `values`; the case of a text is ignored."""
 
     values: tuple[Any, ...]
 
@@ -41,7 +42,10 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """A regular expression finds something in it; its named groups become variables."""
+    """A test that a regular expression finds something in a value.
+
+    The named groups of the expression become variables.
+    """
 
     pattern: re.Pattern[str]
 
@@ -51,10 +55,11 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Like:
-    """Its words are those of `text`, but for a share of `errors` (0 to 1)."""
+    """A test that at most a share of `errors` (0 to 1) of the words differs from `text`."""
 
     text: str
     errors: float = WORD_ERRORS
+    """Largest share of wrong words, 0 to 1."""
 
     def __str__(self) -> str:
         return f'to be like "{self.text}", with {self.errors:.0%} of the words wrong at most'
@@ -62,27 +67,33 @@ class Like:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """It is there, were it null; or, if not `wanted`, it is not."""
+    """A test that there is a value, which may be null; or, if not `wanted`, that there is none."""
 
     wanted: bool = True
+    """False to test that there is no value."""
 
     def __str__(self) -> str:
         return "to be there" if self.wanted else "not to be there"
 
 
 type Test = Says | OneOf | Matches | Like | Present
+"""What a condition tests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What the value of a holder must be."""
+    """A test of the value of a placeholder."""
 
     of: str
-    """`user`, `result`, `result.field` or a variable."""
+    """`user`, `result`, `result.field` or the name of a variable."""
     test: Test
 
     def unmet(self, values: Mapping[str, Any]) -> str:
-        """In words, that it does not hold."""
+        """Return a sentence that says that the condition does not hold.
+
+        Args:
+            values: The value of each placeholder.
+        """
         value = look_up(self.of, values)
         found = "is not there" if value is MISSING else f"is {_quoted(value)}"
         test = fill_test(self.test, values)
@@ -90,11 +101,19 @@ class Condition:
 
 
 type Groups = Mapping[str, Any]
-"""Variables that named groups of a pattern give."""
+"""Variables from the named groups of a pattern."""
 
 
 def met(condition: Condition, values: Mapping[str, Any]) -> Groups | None:
-    """The variables that `condition` gives, mostly none; None if it does not hold."""
+    """Return the variables that a condition sets.
+
+    Args:
+        condition: The condition.
+        values: The value of each placeholder.
+
+    Returns:
+        The variables, mostly none; None if the condition does not hold.
+    """
     value = look_up(condition.of, values)
     match fill_test(condition.test, values):
         case Present(wanted):
@@ -117,7 +136,15 @@ def met(condition: Condition, values: Mapping[str, Any]) -> Groups | None:
 
 
 def all_met(conditions: Sequence[Condition], values: Mapping[str, Any]) -> Groups | None:
-    """The variables that all of `conditions` give; None if one does not hold."""
+    """Return the variables that several conditions set.
+
+    Args:
+        conditions: The conditions.
+        values: The value of each placeholder.
+
+    Returns:
+        The variables; None if one condition does not hold.
+    """
     found: dict[str, Any] = {}
     for condition in conditions:
         groups = met(condition, values)
@@ -128,7 +155,12 @@ def all_met(conditions: Sequence[Condition], values: Mapping[str, Any]) -> Group
 
 
 def fill_test(test: Test, values: Mapping[str, Any]) -> Test:
-    """`test` with the holders in what it compares with replaced."""
+    """Return a test with the placeholders in its operands replaced.
+
+    Args:
+        test: The test.
+        values: The value of each placeholder.
+    """
     match test:
         case Says(texts):
             return Says(tuple(as_said(_filled(text, values)) for text in texts))
@@ -141,11 +173,16 @@ def fill_test(test: Test, values: Mapping[str, Any]) -> Test:
 
 
 def _filled(template: Any, values: Mapping[str, Any]) -> Any:
-    return fill(template, values, lambda holder: None)  # it stays, and is equal to nothing
+    # A placeholder without a value stays as it is, and equals nothing.
+    return fill(template, values, lambda placeholder: None)
 
 
 def comparable(text: str) -> list[str]:
-    """The words of `text` for comparing."""
+    """Return the words of a text in a form for comparing, with numbers in figures.
+
+    Args:
+        text: The text.
+    """
     words = words_of(text)
     found: list[str] = []
     at = 0
@@ -157,7 +194,13 @@ def comparable(text: str) -> list[str]:
 
 
 def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:
-    """Words to change, add or drop to get from one to the other."""
+    """Return the word edit distance: how many words are changed, added or left out.
+
+    Args:
+        said: The words that were said.
+        heard: The words that were heard.
+    """
+    # Levenshtein distance over words, one row of the table at a time.
     row = list(range(len(heard) + 1))
     for at, word in enumerate(said, 1):
         before, row[0] = row[0], at
@@ -180,7 +223,10 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _number(text: str) -> Any:
-    """`text`, or the number that it is; figures after a zero or a plus are no number."""
+    """Return the number that `text` is, or `text`.
+
+    Figures after a zero or a plus are an identifier, not a number.
+    """
     words = words_of(text)
     if not words or _IDENTIFIER.fullmatch(text):
         return text

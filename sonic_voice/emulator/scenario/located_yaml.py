@@ -1,7 +1,7 @@
-"""YAML and TOML read into plain values that remember where in the file they stood.
+"""YAML and TOML, read into plain values together with their positions in the file.
 
-YAML's own nodes carry marks. TOML's reader gives none for what it could read, so a key is looked
-for under the table header it belongs to: enough to put a finger on the line.
+YAML's nodes carry positions. The TOML reader gives none for what it could read, so each key is
+searched for below the table header that it belongs to, which is enough to name the line.
 """
 
 import re
@@ -12,23 +12,32 @@ from typing import Any, cast
 from ...errors import ScenarioError
 
 type Key = tuple[str | int, ...]
-"""Way from the top to a value: names in mappings, numbers in lists."""
+"""Path from the top to a value: names in mappings, indices in lists."""
 
-type Mark = tuple[int, int]
-"""Line and column, from 1."""
+type Position = tuple[int, int]
+"""Line and column, counted from 1."""
 
 
 @dataclass(slots=True)
-class Document:
-    """A file's content and the places of its keys and values."""
+class LocatedDocument:
+    """The content of a file, and the positions of its keys and values."""
 
     path: str
+    """Name of the file, for errors."""
     value: Any = None
-    values: dict[Key, Mark] = field(default_factory=lambda: cast("dict[Key, Mark]", {}))
-    keys: dict[Key, Mark] = field(default_factory=lambda: cast("dict[Key, Mark]", {}))
+    """Content of the file, as plain values."""
+    values: dict[Key, Position] = field(default_factory=lambda: cast("dict[Key, Position]", {}))
+    """Position of each value."""
+    keys: dict[Key, Position] = field(default_factory=lambda: cast("dict[Key, Position]", {}))
+    """Position of each key of a mapping."""
 
-    def place(self, at: Key, *, key: bool = False) -> Mark:
-        """Where `at` stands, or the nearest that encloses it; its name with `key`."""
+    def position_of(self, at: Key, *, key: bool = False) -> Position:
+        """Return the position of a value, or of the nearest one that encloses it.
+
+        Args:
+            at: Path of the value.
+            key: Whether to return the position of its key instead.
+        """
         if key and at in self.keys:
             return self.keys[at]
         while at not in self.values and at:
@@ -36,8 +45,16 @@ class Document:
         return self.values.get(at, (1, 1))
 
 
-def read_yaml(text: str, path: str) -> Document:
-    """Raises `ScenarioError` where `text` is no YAML, or PyYAML is not installed."""
+def read_yaml(text: str, path: str) -> LocatedDocument:
+    """Return the content of a YAML file.
+
+    Args:
+        text: The text of the file.
+        path: Its name, for errors.
+
+    Raises:
+        ScenarioError: The text is no YAML, or PyYAML is not installed.
+    """
     try:
         import yaml
     except ImportError as error:
@@ -61,10 +78,13 @@ def read_yaml(text: str, path: str) -> Document:
 
 
 class _YamlReader:
-    """Turns PyYAML's nodes into a `Document`. Its types are not published; hence `Any`."""
+    """A converter of PyYAML's nodes into a `LocatedDocument`.
+
+    PyYAML publishes no types for its nodes, hence `Any`.
+    """
 
     def __init__(self, path: str) -> None:
-        self.document = Document(path)
+        self.document = LocatedDocument(path)
         self._seen: set[int] = set()
 
     def read(self, loader: Any) -> None:
@@ -74,15 +94,15 @@ class _YamlReader:
             self.document.value = self._value(node, ())
 
     def wrong(self, mark: Any, message: str) -> ScenarioError:
-        line, column = _from_one(mark) if mark else (1, 1)
+        line, column = _one_based(mark) if mark else (1, 1)
         return ScenarioError(message, path=self.document.path, line=line, column=column)
 
     def _value(self, node: Any, at: Key) -> Any:
-        self.document.values[at] = _from_one(node.start_mark)
+        self.document.values[at] = _one_based(node.start_mark)
         if node.id == "scalar":
             return self._loader.construct_object(node)
-        if id(node) in self._seen:  # written out, a few lines of aliases can fill a machine
-            raise self.wrong(node.start_mark, "aliases of lists and mappings are not taken.")
+        if id(node) in self._seen:  # a few nested aliases can expand to more than the memory
+            raise self.wrong(node.start_mark, "aliases of lists and mappings are not supported.")
         self._seen.add(id(node))
         if node.id == "sequence":
             return [self._value(item, (*at, i)) for i, item in enumerate(node.value)]
@@ -95,26 +115,36 @@ class _YamlReader:
             if not isinstance(key, str):
                 raise self.wrong(key_node.start_mark, f"the key {key!r} is not a text.")
             if key in table:
-                raise self.wrong(key_node.start_mark, f"the key `{key}` stands here twice.")
-            self.document.keys[*at, key] = _from_one(key_node.start_mark)
+                raise self.wrong(key_node.start_mark, f"the key `{key}` occurs twice here.")
+            self.document.keys[*at, key] = _one_based(key_node.start_mark)
             table[key] = self._value(node, (*at, key))
         return table
 
 
-def _from_one(mark: Any) -> Mark:
+def _one_based(mark: Any) -> Position:
     return mark.line + 1, mark.column + 1
 
 
-_TOML_PLACE = re.compile(r"^(?P<text>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|.*)\)$")
+_TOML_POSITION = re.compile(
+    r"^(?P<text>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|.*)\)$"
+)
 
 
-def read_toml(text: str, path: str) -> Document:
-    """Raises `ScenarioError` where `text` is no TOML."""
-    document = Document(path)
+def read_toml(text: str, path: str) -> LocatedDocument:
+    """Return the content of a TOML file.
+
+    Args:
+        text: The text of the file.
+        path: Its name, for errors.
+
+    Raises:
+        ScenarioError: The text is no TOML.
+    """
+    document = LocatedDocument(path)
     try:
         document.value = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _TOML_PLACE.match(str(error))
+        found = _TOML_POSITION.match(str(error))
         lines = text.splitlines() or [""]
         line = int((found and found["line"]) or len(lines))
         column = int((found and found["column"]) or len(lines[-1]) + 1)
@@ -132,7 +162,7 @@ _HEADER = re.compile(r"\s*(?P<open>\[\[?)\s*(?P<name>[^\[\]]+?)\s*\]")
 _PAIR = re.compile(r"(?P<indent>\s*)(?P<key>[A-Za-z0-9_.\"'-]+)\s*=\s*")
 
 
-def _find_toml_keys(text: str, document: Document) -> None:
+def _find_toml_keys(text: str, document: LocatedDocument) -> None:
     table: Key = ()
     counts: dict[Key, int] = {}
     document.values[()] = (1, 1)
@@ -147,7 +177,10 @@ def _find_toml_keys(text: str, document: Document) -> None:
 
 
 def _toml_table(name: str, counts: dict[Key, int], *, new: bool) -> Key:
-    """The way to the table of a header; a name of an array of tables means its latest one."""
+    """Return the path of the table of a header.
+
+    The name of an array of tables means its latest table.
+    """
     at: Key = ()
     names = _toml_names(name)
     for depth, part in enumerate(names, 1):

@@ -1,7 +1,7 @@
-"""From a scenario file to its records, or to all its mistakes.
+"""The reader of scenario files: it returns records, or all mistakes of the file.
 
-A file is judged as a whole: keys and values first, then what only the whole can tell: that every
-`goto` finds its step, every holder its variable, and every step a way that leads to it.
+A file is judged as a whole: first its keys and values, then what only the whole file shows: that
+every `goto` names a step, every placeholder a variable, and that every step can be reached.
 """
 
 import re
@@ -13,49 +13,67 @@ from typing import Any, cast, get_args
 
 from ...errors import ScenarioError
 from .conditions import WORD_ERRORS, Condition, Like, Matches, OneOf, Present, Says, Test
-from .located_yaml import Document, Key, read_toml, read_yaml
+from .located_yaml import Key, LocatedDocument, read_toml, read_yaml
 from .records import (
     END,
     EXCEPTIONS,
     LAST_WORDS,
     Branch,
-    BreakHow,
-    Call,
-    Fault,
+    BreakKind,
     Recording,
     Scenario,
-    Step,
+    ScenarioCall,
+    ScenarioStep,
+    StreamException,
 )
-from .step_graph import reached
+from .step_graph import reachable_steps
 from .templates import NAME, PATH, names_in
-from .values import Values, near
+from .values import ValueReader, suggestion
 
-TOP = ("name", "set", "steps", "loop", "otherwise", "endpoint_ms", "voice")
-ANSWER = ("say", "call", "wav", "delay_ms", "error", "break", "set", "goto")
-STEP = ("name", "user", "expect", "else", "when", *ANSWER)
-LATER = ("say", "delay_ms", "set", "goto")
-"""Of an answer to a tool's result, which may be silence."""
-CALL = ("tool", "arguments", "meanwhile", "then", "expect", "else", "when", *LATER[1:])
-FAULT = ("code", "message")
-TEST = ("matches", "like", "errors", "present")
+FILE_KEYS = ("name", "set", "steps", "loop", "otherwise", "endpoint_ms", "voice")
+"""Keys of the file."""
+ANSWER_KEYS = ("say", "call", "wav", "delay_ms", "error", "break", "set", "goto")
+"""Keys of an answer."""
+STEP_KEYS = ("name", "user", "expect", "else", "when", *ANSWER_KEYS)
+"""Keys of a step."""
+RESULT_KEYS = ("say", "delay_ms", "set", "goto")
+"""Keys of an answer to a tool's result, which may be silence."""
+CALL_KEYS = ("tool", "arguments", "meanwhile", "then", "expect", "else", "when", *RESULT_KEYS[1:])
+"""Keys of a tool call."""
+EXCEPTION_KEYS = ("code", "message")
+"""Keys of an exception."""
+TEST_KEYS = ("matches", "like", "errors", "present")
+"""Keys of a condition that is not a plain value."""
 
-_SAYS = ("say", "call", "error", "break")
-"""One of them an answer has."""
+_ANSWER_KINDS = ("say", "call", "error", "break")
+"""Keys of which an answer has at least one."""
 
-_GIVEN = ("user", "result")
+_RESERVED = ("user", "result")
 """Names that no variable may have."""
 
 
 def load_scenario(path: Path) -> Scenario:
-    """The scenario in the file at `path`: TOML by its suffix, else YAML.
+    """Return the scenario in a file.
 
-    Raises `ScenarioError` with the place of the first mistake.
+    Args:
+        path: The file: TOML if its suffix is `.toml`, else YAML.
+
+    Raises:
+        ScenarioError: The file cannot be read or has mistakes; names the first one.
     """
     return parse_scenario(_text(path), path)
 
 
 def parse_scenario(text: str, path: Path) -> Scenario:
-    """The scenario in `text`; `path` names it in errors and is where WAV files are beside."""
+    """Return the scenario in a text.
+
+    Args:
+        text: The text of the file.
+        path: Its name, for errors; paths of WAV files are relative to its folder.
+
+    Raises:
+        ScenarioError: The text has mistakes; names the first one.
+    """
     scenario, found = read_scenario(text, path)
     if found:
         raise found[0]
@@ -63,9 +81,17 @@ def parse_scenario(text: str, path: Path) -> Scenario:
 
 
 def read_scenario(text: str, path: Path) -> tuple[Scenario, list[ScenarioError]]:
-    """The scenario in `text` and its mistakes; with any, the scenario is fit for nothing.
+    """Return the scenario in a text, and its mistakes.
 
-    Raises `ScenarioError` where `text` is no TOML or YAML at all.
+    Args:
+        text: The text of the file.
+        path: Its name, for errors; paths of WAV files are relative to its folder.
+
+    Returns:
+        The scenario, which must not be used if there are mistakes, and the mistakes.
+
+    Raises:
+        ScenarioError: The text is neither TOML nor YAML.
     """
     document = (read_toml if path.suffix.lower() == ".toml" else read_yaml)(text, str(path))
     reader = _Reader(document, path)
@@ -73,7 +99,11 @@ def read_scenario(text: str, path: Path) -> tuple[Scenario, list[ScenarioError]]
 
 
 def mistakes(path: Path) -> list[ScenarioError]:
-    """All mistakes in the file at `path`, in their order; one alone if it cannot be read."""
+    """Return all mistakes of a file in their order; a single one if it cannot be read.
+
+    Args:
+        path: The file.
+    """
     try:
         return read_scenario(_text(path), path)[1]
     except ScenarioError as error:
@@ -88,20 +118,20 @@ def _text(path: Path) -> str:
         raise ScenarioError(f"cannot be read: {why}.", path=str(path)) from error
 
 
-class _Reader(Values):
-    """Reads every value by the key that names it."""
+class _Reader(ValueReader):
+    """A reader of one document, with a method for each kind of value."""
 
-    def __init__(self, document: Document, path: Path) -> None:
+    def __init__(self, document: LocatedDocument, path: Path) -> None:
         super().__init__(document)
         self._whole = document.value
         self._path = path
         self._variables: set[str] = set()
-        self._holders: list[tuple[Key, str]] = []
+        self._placeholders: list[tuple[Key, str]] = []
         self._gotos: list[tuple[Key, str]] = []
 
     def scenario(self) -> Scenario:
-        """The whole file."""
-        top = self.table((), self._whole, "a scenario", TOP)
+        """Read the whole file."""
+        top = self.table((), self._whole, "a scenario", FILE_KEYS)
         listed = self.items(("steps",), top.get("steps"), "a list of steps")
         if not listed and not self.mistakes:
             self.wrong((), "a scenario needs at least one step", hint="Add `steps:`.")
@@ -115,33 +145,37 @@ class _Reader(Values):
             assign=self._assign(("set",), top.get("set", {})),
         )
         if any(names_in(dict(scenario.assign))):
-            self.wrong(("set",), "before the first words there is no value for a holder")
+            self.wrong(("set",), "placeholders have no value before the first utterance")
         self._check_names(scenario)
         if not self.mistakes:
-            self._check_ways(scenario)
+            self._check_reachability(scenario)
         return scenario
 
     # Steps and answers.
 
-    def _step(self, at: Key, value: Any) -> Step:
-        table = self.table(at, value, "a step", STEP, ("user",), _SAYS)
+    def _step(self, at: Key, value: Any) -> ScenarioStep:
+        table = self.table(at, value, "a step", STEP_KEYS, ("user",), _ANSWER_KINDS)
         user = self.text((*at, "user"), table["user"]) if "user" in table else ""
         return replace(
             self._answer(at, table, user),
             name=self._step_name((*at, "name"), table["name"]) if "name" in table else "",
-            **self._choice(at, table, user, ANSWER),
+            **self._choice(at, table, user, ANSWER_KEYS),
         )
 
     def _step_name(self, at: Key, value: Any) -> str:
         name = self.text(at, value)
         if name == END:
-            self.wrong(at, f"`{END}` is what `goto` calls the end", hint="Choose another name.")
+            self.wrong(
+                at,
+                f"`{END}` is reserved for the end in `goto`",
+                hint="Choose another name.",
+            )
         return name
 
     def _choice(
         self, at: Key, table: Mapping[str, Any], user: str, keys: tuple[str, ...]
     ) -> dict[str, Any]:
-        """What a step and a call have in common: conditions, and answers for when they hold."""
+        """Read the conditions of a step or a call, and the answers that depend on them."""
         found: dict[str, Any] = {}
         if "expect" in table:
             found["expect"] = self._conditions((*at, "expect"), table["expect"])
@@ -157,23 +191,27 @@ class _Reader(Values):
             )
         return found
 
-    def _else(self, at: Key, value: Any, user: str, keys: tuple[str, ...]) -> Step:
+    def _else(self, at: Key, value: Any, user: str, keys: tuple[str, ...]) -> ScenarioStep:
         if isinstance(value, str | list):
-            return Step(user, self._said(at, value))
-        return self._answer(at, self.table(at, value, "an answer", keys, *_needs(keys)), user)
+            return ScenarioStep(user, self._said(at, value))
+        return self._answer(
+            at, self.table(at, value, "an answer", keys, *_required_kinds(keys)), user
+        )
 
     def _branch(self, at: Key, value: Any, user: str, keys: tuple[str, ...]) -> Branch:
-        needs = (("if",), *_needs(keys))
+        needs = (("if",), *_required_kinds(keys))
         table = self.table(at, value, "an answer under `when`", ("if", *keys), *needs)
         conditions = self._conditions((*at, "if"), table["if"]) if "if" in table else ()
         return Branch(conditions, self._answer(at, table, user))
 
-    def _answer(self, at: Key, table: Mapping[str, Any], user: str) -> Step:
-        """The keys of an answer in `table`."""
+    def _answer(self, at: Key, table: Mapping[str, Any], user: str) -> ScenarioStep:
+        """Read the keys of an answer."""
         if table.keys() >= {"say", "call"}:
-            self.wrong((*at, "say"), "an answer with a `call` is said in its `then`", key=True)
+            self.wrong(
+                (*at, "say"), "an answer with a `call` has its sentences in `then`", key=True
+            )
         say = self._said((*at, "say"), table.get("say"))
-        return Step(
+        return ScenarioStep(
             user,
             say,
             call=self._call((*at, "call"), table["call"], user) if "call" in table else None,
@@ -184,7 +222,7 @@ class _Reader(Values):
         )
 
     def _what_follows(self, at: Key, table: Mapping[str, Any]) -> dict[str, Any]:
-        """What a step's answer and one to a tool's result have in common."""
+        """Read what the answer of a step and an answer to a tool's result have in common."""
         goto = self.text((*at, "goto"), table["goto"]) if "goto" in table else ""
         if goto:
             self._gotos.append(((*at, "goto"), goto))
@@ -194,28 +232,28 @@ class _Reader(Values):
             "goto": goto,
         }
 
-    def _call(self, at: Key, value: Any, user: str) -> Call:
-        call = self.table(at, value, "a call", CALL, ("tool",))
+    def _call(self, at: Key, value: Any, user: str) -> ScenarioCall:
+        call = self.table(at, value, "a call", CALL_KEYS, ("tool",))
         arguments = self.mapping((*at, "arguments"), call.get("arguments", {}), "arguments")
         self._template((*at, "arguments"), arguments)
-        return Call(
+        return ScenarioCall(
             self.text((*at, "tool"), call["tool"]) if "tool" in call else "",
             arguments,
             self._said((*at, "meanwhile"), call.get("meanwhile")),
             self._said((*at, "then"), call.get("then")),
             **self._what_follows(at, call),
-            **self._choice(at, call, user, LATER),
+            **self._choice(at, call, user, RESULT_KEYS),
         )
 
-    def _fault(self, at: Key, value: Any) -> Fault | None:
-        table = self.table(at, value, "an error", FAULT, ("code",), ("message",))
-        if table.keys() < set(FAULT):
+    def _fault(self, at: Key, value: Any) -> StreamException | None:
+        table = self.table(at, value, "an error", EXCEPTION_KEYS, ("code",), ("message",))
+        if table.keys() < set(EXCEPTION_KEYS):
             return None
         code = self.one_of((*at, "code"), table["code"], EXCEPTIONS)
-        return Fault(code, self.text((*at, "message"), table["message"]))
+        return StreamException(code, self.text((*at, "message"), table["message"]))
 
-    def _broken(self, at: Key, value: Any) -> BreakHow:
-        return cast("BreakHow", self.one_of(at, value, get_args(BreakHow)))
+    def _broken(self, at: Key, value: Any) -> BreakKind:
+        return cast("BreakKind", self.one_of(at, value, get_args(BreakKind)))
 
     def _wav(self, at: Key, value: Any, say: tuple[str, ...]) -> Recording | None:
         if len(say) != 1:
@@ -230,12 +268,12 @@ class _Reader(Values):
             self.wrong(at, f"{path} cannot be read as WAV: {error}")
             return None
 
-    # Conditions, and what has holders.
+    # Conditions and placeholders.
 
     def _conditions(self, at: Key, value: Any) -> tuple[Condition, ...]:
         table = self.mapping(at, value, "a condition")
         if isinstance(value, dict) and not table:
-            self.wrong(at, "here must stand a condition", hint="Say what `user` must hold.")
+            self.wrong(at, "expected a condition", hint="Say what `user` must hold.")
         return tuple(self._condition((*at, of), of, test) for of, test in table.items())
 
     def _condition(self, at: Key, of: str, value: Any) -> Condition:
@@ -244,24 +282,24 @@ class _Reader(Values):
             hint = "It is about `user`, `result`, `result.field` or a variable."
             self.wrong(at, f"`{of}` names no value", hint=hint, key=True)
         else:
-            self._holders.append((at, path[1]))
+            self._placeholders.append((at, path[1]))
         return Condition(of, self._test(at, of, value))
 
     def _test(self, at: Key, of: str, value: Any) -> Test:
         if isinstance(value, dict):
             return self._written_test(at, cast("dict[str, Any]", value))
         if not value and (value is None or isinstance(value, list)) and of == "user":
-            self.wrong(at, "here must stand words")
+            self.wrong(at, "expected words")
         if of == "user":
             return Says(self._said(at, value))
         values = cast("list[Any]", value) if isinstance(value, list) else [value]
         if not all(isinstance(one, str | int | float | None) for one in values):
-            self.wrong(at, f"here must stand a value or a list of values, not {value!r}")
+            self.wrong(at, f"expected a value or a list of values, not {value!r}")
         self._template(at, values)
         return OneOf(tuple(values))
 
     def _written_test(self, at: Key, value: dict[str, Any]) -> Test:
-        table = self.table(at, value, "a condition", TEST, ("matches", "like", "present"))
+        table = self.table(at, value, "a condition", TEST_KEYS, ("matches", "like", "present"))
         if len(table.keys() - {"errors"}) > 1:
             self.wrong(at, "a condition is one of `matches`, `like` and `present`")
         if "errors" in table and "like" not in table:
@@ -294,27 +332,27 @@ class _Reader(Values):
         return assigned
 
     def _variable(self, at: Key, name: str) -> None:
-        if not NAME.fullmatch(name) or name in _GIVEN:
+        if not NAME.fullmatch(name) or name in _RESERVED:
             hint = "Letters, figures and underscores; not `user` and `result`."
             self.wrong(at, f"`{name}` cannot be a variable", hint=hint, key=True)
         self._variables.add(name)
 
     def _said(self, at: Key, value: Any) -> tuple[str, ...]:
-        """Sentences with holders."""
+        """Read sentences with placeholders."""
         found = self.sentences(at, value)
         for i, sentence in enumerate(found):
             self._template((*at, i) if isinstance(value, list) else at, sentence)
         return found
 
     def _template(self, at: Key, template: Any) -> None:
-        self._holders += [(at, name) for name in names_in(template)]
+        self._placeholders += [(at, name) for name in names_in(template)]
 
-    # What only the whole can tell.
+    # Checks of the whole file.
 
     def _check_names(self, scenario: Scenario) -> None:
-        for at, name in self._holders:
-            if name not in (*_GIVEN, *self._variables):
-                hint = f"Names are {', '.join((*_GIVEN, *sorted(self._variables)))}."
+        for at, name in self._placeholders:
+            if name not in (*_RESERVED, *self._variables):
+                hint = f"Names are {', '.join((*_RESERVED, *sorted(self._variables)))}."
                 self.wrong(at, f"nothing sets `{name}`", hint=hint)
         names = [step.name for step in scenario.steps]
         for i, name in enumerate(names):
@@ -322,21 +360,21 @@ class _Reader(Values):
                 self.wrong(("steps", i, "name"), f"another step is called `{name}`")
         for at, goto in self._gotos:
             if goto not in (*names, END):
-                self.wrong(at, f"no step is called `{goto}`", hint=near(goto, (*names, END)))
+                self.wrong(at, f"no step is called `{goto}`", hint=suggestion(goto, (*names, END)))
 
-    def _check_ways(self, scenario: Scenario) -> None:
-        found = reached(scenario.steps)
+    def _check_reachability(self, scenario: Scenario) -> None:
+        found = reachable_steps(scenario.steps)
         for i, step in enumerate(scenario.steps):
             if i not in found:
                 hint = f"Let a `goto` name it: `{step.name}`." if step.name else ""
-                self.wrong(("steps", i), "no way leads to this step", hint=hint)
+                self.wrong(("steps", i), "this step cannot be reached", hint=hint)
         if scenario.loop and len(scenario.steps) not in found:
-            self.wrong(("loop",), "there is no end to `loop` from: no way leads to it", key=True)
+            self.wrong(("loop",), "`loop` has no effect: the end cannot be reached", key=True)
 
 
-def _needs(keys: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """What an answer of these `keys` cannot do without."""
-    return () if keys is LATER else (_SAYS,)
+def _required_kinds(keys: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Return the keys of which an answer with these `keys` must have one each."""
+    return () if keys is RESULT_KEYS else (_ANSWER_KINDS,)
 
 
 def _read_wav(path: Path) -> Recording:

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from .conditions import Condition, Like, Says
 
-BreakHow = Literal["reset", "cut", "cut-mid-frame", "goaway"]
+BreakKind = Literal["reset", "cut", "cut-mid-frame", "goaway"]
+"""Ways in which a stream or its connection breaks."""
 
 EXCEPTIONS = (
     "internalServerException",
@@ -16,12 +17,13 @@ EXCEPTIONS = (
     "modelTimeoutException",
     "serviceUnavailableException",
 )
-"""Members of the output union: what an exception in the stream may be (reference 1.7)."""
+"""Members of the output union: the exceptions that a stream may end with (reference 1.7)."""
 
 END = "end"
-"""The `goto` to after the last step."""
+"""Value of a `goto` that leads behind the last step."""
 
 LAST_WORDS = "That was all this scenario has to say."
+"""Default answer to utterances after the last step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,8 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """An exception in the stream."""
+class StreamException:
+    """An exception that ends the stream."""
 
     code: str
     message: str
@@ -42,57 +44,67 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Another answer, for when all its conditions hold."""
+    """An alternative answer, for when all its conditions hold."""
 
     conditions: tuple[Condition, ...]
-    answer: "Step"
-    """Stands in the place of the step, whose `user` it has."""
+    answer: "ScenarioStep"
+    """Replaces the answer of the step, and has the same `user`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A tool call, what is said while it runs, and what after its result.
+class ScenarioCall:
+    """A tool call, with the answers while it runs and after its result.
 
-    From `delay_ms` on, the fields are those of a `Step`, for when the result is there.
+    From `delay_ms` on, the fields are those of a `ScenarioStep`, and apply when the result arrives.
     """
 
     tool: str
     arguments: Mapping[str, Any]
+    """Arguments, which may contain placeholders."""
     meanwhile: tuple[str, ...] = ()
+    """Sentences before the result, for models that speak during a call."""
     then: tuple[str, ...] = ()
+    """Sentences after the result."""
     delay_ms: int = 0
     assign: Mapping[str, Any] = field(default_factory=dict[str, Any])
     goto: str = ""
     expect: tuple[Condition, ...] = ()
-    fallback: "Step | None" = None
+    fallback: "ScenarioStep | None" = None
     when: tuple[Branch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One utterance of the user and what it is answered with."""
+class ScenarioStep:
+    """One utterance of the user and its answer."""
 
     user: str
+    """Words of the utterance, used if there is no recogniser."""
     say: tuple[str, ...] = ()
-    call: Call | None = None
+    call: ScenarioCall | None = None
     wav: Recording | None = None
+    """Recording that is played instead of speaking the one sentence of `say`."""
     delay_ms: int = 0
-    error: Fault | None = None
-    broken: BreakHow | None = None
+    """Additional delay before the answer, in milliseconds of input audio."""
+    error: StreamException | None = None
+    """Exception that ends the stream instead of the answer, or in the middle of it."""
+    broken: BreakKind | None = None
+    """How the stream breaks instead of the answer, or in the middle of it."""
     assign: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """`set` in the file: variables and their new values."""
     goto: str = ""
-    """The name of the step for the next utterance; empty: the one after this."""
+    """Name of the step for the next utterance; empty for the following step."""
     name: str = ""
+    """Name for `goto`; empty if it has none."""
     expect: tuple[Condition, ...] = ()
-    fallback: "Step | None" = None
-    """`else` in the file: the answer when something expected is not so."""
+    """Conditions whose failure is noted."""
+    fallback: "ScenarioStep | None" = None
+    """`else` in the file: the answer when an expectation does not hold."""
     when: tuple[Branch, ...] = ()
-    """The first whose conditions hold is the answer instead of this."""
+    """Alternatives: the first whose conditions hold replaces this answer."""
 
     @property
-    def answers(self) -> "Iterator[Step]":
-        """All that may be answered to the words."""
+    def answers(self) -> "Iterator[ScenarioStep]":
+        """All answers that the step may give."""
         yield self
         yield from () if self.fallback is None else (self.fallback,)
         yield from (branch.answer for branch in self.when)
@@ -100,20 +112,24 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A whole file. `endpoint_ms` None: what the client asks for; `voice` None: the client's."""
+    """A whole file."""
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[ScenarioStep, ...]
     loop: bool = False
+    """True to begin again after the last step."""
     otherwise: tuple[str, ...] = (LAST_WORDS,)
+    """Answer to every utterance after the last step."""
     endpoint_ms: int | None = None
+    """Silence that ends an utterance, in milliseconds; None for what the client asks for."""
     voice: str | None = None
+    """Voice of the answers; None for the client's choice."""
     assign: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The variables that each stream begins with."""
+    """Variables that each stream begins with."""
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """The words that it waits for: a recogniser does well to know them."""
+        """Words that the scenario waits for, which help a recogniser."""
         found = dict.fromkeys(step.user for step in self.steps)
         for step in self.steps:
             branched = (c for branch in step.when for c in branch.conditions)

@@ -1,18 +1,26 @@
-"""Which step may come after which."""
+"""The graph of steps: which step may follow which."""
 
 from collections.abc import Iterator, Sequence
 
-from .records import END, Step
+from .records import END, ScenarioStep
 
 
-def places(steps: Sequence[Step]) -> dict[str, int]:
-    """What a `goto` may name, and the number of the step; the end is after the last."""
+def step_numbers(steps: Sequence[ScenarioStep]) -> dict[str, int]:
+    """Return the index of each step that a `goto` may name; the end is after the last.
+
+    Args:
+        steps: The steps of a scenario.
+    """
     return {step.name: at for at, step in enumerate(steps) if step.name} | {END: len(steps)}
 
 
-def reached(steps: Sequence[Step]) -> set[int]:
-    """The numbers of all steps to which a way leads from the first."""
-    known = places(steps)
+def reachable_steps(steps: Sequence[ScenarioStep]) -> set[int]:
+    """Return the indices of all steps that can be reached from the first.
+
+    Args:
+        steps: The steps of a scenario.
+    """
+    known = step_numbers(steps)
     found: set[int] = set()
     left = [0]
     while left:
@@ -24,10 +32,14 @@ def reached(steps: Sequence[Step]) -> set[int]:
     return found
 
 
-def _gotos(step: Step) -> Iterator[str]:
-    """Where `step` may lead; empty: to the next. A tool's result may come late, or never."""
+def _gotos(step: ScenarioStep) -> Iterator[str]:
+    """Yield the names of the steps that may follow; empty stands for the next.
+
+    A tool's result may come late or never, so both cases count.
+    """
     for answer in step.answers:
         yield answer.goto
         if call := answer.call:
+            # The result may come late, so each answer to it may be the last to set the next step.
             later = (*(branch.answer for branch in call.when), call.fallback)
             yield from filter(None, (call.goto, *(a.goto for a in later if a is not None)))

@@ -1,4 +1,4 @@
-"""Holders: `{user}`, `{result.field}`, `{variable}`, and the values that take their place."""
+"""Placeholders: `{user}`, `{result.field}`, `{variable}`, and the values that replace them."""
 
 import json
 import re
@@ -6,19 +6,23 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-"""What a variable may be called."""
+"""Name of a variable."""
 PATH = re.compile(rf"({NAME.pattern})((?:\.[^\s.{{}}]+)*)")
-"""What stands in a holder, and before a condition: a name, and fields of its value."""
-HOLDER = re.compile(rf"\{{{PATH.pattern}\}}")
+"""Content of a placeholder, and subject of a condition: a name, and fields of its value."""
+PLACEHOLDER = re.compile(rf"\{{{PATH.pattern}\}}")
+"""A placeholder in a text."""
 
 MISSING = object()
-"""What `look_up` finds where there is nothing; a null is something."""
+"""Result of `look_up` if there is no value. A null is a value."""
 
 
 def fill(template: Any, values: Mapping[str, Any], missing: Callable[[str], None]) -> Any:
-    """`template` with its holders replaced, in strings at any depth.
+    """Return a template with its placeholders replaced, in strings at any depth.
 
-    A holder without a value stays as it is and is told to `missing`.
+    Args:
+        template: A string, or lists and mappings of strings.
+        values: The value of each name.
+        missing: Called with each placeholder that has no value, which stays as it is.
     """
     if isinstance(template, dict):
         items = cast("dict[str, Any]", template).items()
@@ -27,9 +31,9 @@ def fill(template: Any, values: Mapping[str, Any], missing: Callable[[str], None
         return [fill(value, values, missing) for value in cast("list[Any]", template)]
     if not isinstance(template, str):
         return template
-    if alone := HOLDER.fullmatch(template):
+    if alone := PLACEHOLDER.fullmatch(template):
         return _value(alone, values, missing)
-    return HOLDER.sub(lambda found: as_said(_value(found, values, missing)), template)
+    return PLACEHOLDER.sub(lambda found: as_said(_value(found, values, missing)), template)
 
 
 def _value(found: re.Match[str], values: Mapping[str, Any], missing: Callable[[str], None]) -> Any:
@@ -41,7 +45,15 @@ def _value(found: re.Match[str], values: Mapping[str, Any], missing: Callable[[s
 
 
 def look_up(path: str, values: Mapping[str, Any]) -> Any:
-    """The value at `path`, as in `result.price`; `MISSING` if there is none."""
+    """Return the value at a path.
+
+    Args:
+        path: A name and fields, as in `result.price`.
+        values: The value of each name.
+
+    Returns:
+        The value, or `MISSING`.
+    """
     value: Any = values
     for name in path.split("."):
         if not isinstance(value, Mapping) or name not in value:
@@ -51,18 +63,26 @@ def look_up(path: str, values: Mapping[str, Any]) -> Any:
 
 
 def as_said(value: Any) -> str:
-    """`value` within a sentence."""
+    """Return a value as it is written in a sentence.
+
+    Args:
+        value: The value.
+    """
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def names_in(template: Any) -> Iterator[str]:
-    """The names that the holders in `template` begin with."""
+    """Yield the names of the placeholders in a template.
+
+    Args:
+        template: A string, or lists and mappings of strings.
+    """
     if isinstance(template, dict):
         template = list(cast("dict[str, Any]", template).values())
     if isinstance(template, list):
         for value in cast("list[Any]", template):
             yield from names_in(value)
     elif isinstance(template, str):
-        yield from (found[1] for found in HOLDER.finditer(template))
+        yield from (found[1] for found in PLACEHOLDER.finditer(template))

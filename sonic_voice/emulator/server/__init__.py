@@ -1,13 +1,14 @@
-"""The emulator's network side: TLS, HTTP/2, who may come in, and one task per stream.
+"""The emulator's network side: TLS, HTTP/2, connection limits, and one task per stream.
 
-    async with Emulator(factory, synthesize=speak) as emulator:
+    async with Emulator(factory, engines=Engines(speak)) as emulator:
         os.environ |= emulator.environment()     # any AWS SDK now talks to it
 
-Knows the wire and nothing of the conversation: requests and their signatures are checked here,
-frames in `served`, and what is said is decided by the `Service` that the factory makes. A client
-that speaks no HTTP/2, or no TLS, or rubbish, loses its connection and nothing else happens.
+This package knows the wire and nothing of the conversation. Requests and their signatures are
+checked here, frames in `stream_handler`, and the content of the conversation is decided by the
+`Service` that the factory makes. A client that does not speak HTTP/2 or TLS, or sends garbage,
+loses its connection, and nothing else happens.
 
-Source: protocol reference 1.1, 1.7 and 11.1.
+Source: reference 1.1, 1.7 and 11.1.
 """
 
 import asyncio
@@ -26,101 +27,111 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from ...errors import ConfigError, SonicError
-from ...http2.connection import STREAM_WINDOW_BYTES, H2Connection
+from ...http2.connection import H2Connection
 from ...http2.stream import H2Stream
-from ..observers import StreamStatistics, Watch, Watches
+from ..observers import EmulatorObserver, EmulatorObservers, StreamStatistics
 from ..service.effects import (
-    Consult,
-    Hear,
     Note,
-    Refusal,
     ServiceFactory,
+    StreamRefusal,
     StreamRequest,
-    Synthesize,
 )
-from .certificates import Authority
-from .connection_limits import Door, Patience, WatchedTls
-from .sigv4 import AuthError, FrameChain, HttpRequest, Keys, SignedRequest, verify_request
-from .stream_handler import Pace, StreamHandler
+from .certificates import CertificateAuthority
+from .connection_limits import ConnectionLimits, LoggingSSLObject, ServerConnections
+from .engines import Engines
+from .sigv4 import (
+    AccessKeyPair,
+    AuthError,
+    HttpRequest,
+    SignatureChain,
+    SignedRequest,
+    verify_request,
+)
+from .stream_handler import StreamHandler, StreamTimeouts
 
 _log = logging.getLogger(__name__)
 
-LOCAL_KEYS = Keys("AKIALOCALEMULATOR000", "local-emulator-secret-key-of-no-account0")
-"""The credentials that the emulator takes: of no account, and no secret."""
+LOCAL_KEYS = AccessKeyPair("AKIALOCALEMULATOR000", "local-emulator-secret-key-of-no-account0")
+"""The credentials that the emulator accepts by default. They belong to no account and are not
+secret."""
 
 LOCAL_REGION = "us-east-1"
+"""The region that the emulator names to clients by default."""
 
-TOO_MANY = Refusal(
+TOO_MANY = StreamRefusal(
     429, "ThrottlingException", "Too many requests, please wait before trying again."
 )
-"""To a stream over the limit of concurrent ones (reference 1.7); its text is Bedrock's usual."""
+"""Answer to a stream above the limit of concurrent streams (reference 1.7), with Bedrock's usual
+text."""
 
 SPEECH_THREADS = 16
-"""Most of them wait, each for one stream, for engines that do one thing at a time."""
+"""Threads for the speech engines. Most of them wait, each for one stream, for engines that do one
+thing at a time."""
 
 _ROUTE = re.compile(r"/model/(?P<model>[^/?]+)/invoke-with-bidirectional-stream")
 _KEPT_STATISTICS = 1000
+"""Number of streams whose statistics are kept."""
 _CLOSE_S = 0.5
-"""How long clients may take to answer the goodbye before they are cut off."""
+"""Seconds in which clients must answer a GOAWAY before their connection is aborted."""
 
 
 class Emulator:
-    """A local Bedrock that speaks Nova Sonic's stream. An async context manager.
+    """A local Bedrock endpoint with the stream of Nova Sonic. An async context manager.
 
-    `factory` makes the service of each stream or refuses it; `synthesize` speaks for it, in a
-    thread; `consult` asks a chat endpoint, for brains that need one; `prepare` is told in a thread,
-    before each stream, how many there will be. `port` 0 takes a free one.
-    `tls=False` is HTTP/2 by prior knowledge, for own tests. `strict` refuses what real clients are
-    known to do wrong; else `on_note` hears of it. At most `max_streams` at once, further ones are
-    throttled; None: any number. `keys` are accepted, and read at each request, so that a list may
-    change. `authority` signs the certificate; None: one for this run alone.
-    `watches` look on.
+    Args:
+        factory: Makes the service of each stream, or refuses it.
+        engines: Speech synthesis, speech recognition and chat requests. None: silence for speech,
+            and none of the others.
+        host: The name or address to listen at.
+        port: The TCP port; 0 takes a free one.
+        tls: False for HTTP/2 with prior knowledge, for the tests of this project.
+        keys: The credentials that are accepted. They are read at each request, so a list may
+            change.
+        region: The region in `environment`.
+        timeouts: The limits of a stream.
+        strict: Whether to refuse mistakes that real clients are known to make.
+        on_note: Called with each such mistake that was not refused.
+        authority: Signs the server's certificate. None: one for this run only.
+        limits: The limits of the connections, and of the number of streams.
+        observers: Observe the streams.
     """
 
     def __init__(
         self,
         factory: ServiceFactory,
         *,
-        synthesize: Synthesize | None = None,
-        hear: Hear | None = None,
-        consult: Consult | None = None,
-        prepare: Callable[[int], None] | None = None,
+        engines: Engines | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         tls: bool = True,
-        keys: Keys | Sequence[Keys] = LOCAL_KEYS,
+        keys: AccessKeyPair | Sequence[AccessKeyPair] = LOCAL_KEYS,
         region: str = LOCAL_REGION,
-        pace: Pace | None = None,
+        timeouts: StreamTimeouts | None = None,
         strict: bool = False,
         on_note: Callable[[StreamRequest, Note], None] | None = None,
-        window_bytes: int = STREAM_WINDOW_BYTES,
-        max_streams: int | None = None,
-        authority: Authority | None = None,
-        patience: Patience | None = None,
-        watches: Sequence[Watch] = (),
+        authority: CertificateAuthority | None = None,
+        limits: ConnectionLimits | None = None,
+        observers: Sequence[EmulatorObserver] = (),
     ) -> None:
         self.streams: deque[StreamStatistics] = deque(maxlen=_KEPT_STATISTICS)
-        """What the streams did, oldest first; the last thousand."""
+        """Statistics of the last thousand streams, oldest first."""
         self.ca_pem = b""
-        """The CA that signed the certificate: PEM. Empty without TLS."""
+        """The certificate of the CA, as PEM. Empty without TLS."""
         self.port = port
         self._factory = factory
-        self._synthesize = synthesize or _silence
-        self._hear = hear
-        self._consult = consult
-        self._prepare = prepare
+        self._engines = engines or Engines()
         self._host = host
         self._tls = tls
         self._keys = keys
         self._region = region
-        self._pace = pace or Pace()
+        self._timeouts = timeouts or StreamTimeouts()
         self._strict = strict
         self._on_note = on_note
-        self._max_streams = max_streams
-        self._given = authority
-        self._authority: Authority | None = None
-        self._watch = Watches(watches)
-        self._door = Door(self._accept, window_bytes, patience or Patience())
+        self._limits = limits or ConnectionLimits()
+        self._given_authority = authority
+        self._authority: CertificateAuthority | None = None
+        self._observers = EmulatorObservers(observers)
+        self._connections = ServerConnections(self._accept, self._limits)
         self._tasks: set[asyncio.Task[None]] = set()
         self._live = 0
         self._threads = ThreadPoolExecutor(SPEECH_THREADS, thread_name_prefix="emulator speech")
@@ -128,7 +139,7 @@ class Emulator:
 
     @property
     def endpoint(self) -> str:
-        """Where it listens, as a URL."""
+        """The URL at which the emulator listens."""
         host = "localhost" if self._host in {"127.0.0.1", "::1", "0.0.0.0"} else self._host
         # The Python SDK's signer cannot take a URL that names its scheme's own port.
         port = "" if self.port == (443 if self._tls else 80) else f":{self.port}"
@@ -136,14 +147,18 @@ class Emulator:
 
     @property
     def ca_file(self) -> Path:
-        """A PEM file with the CA, for as long as the emulator runs."""
+        """A PEM file with the certificate of the CA, which exists while the emulator runs.
+
+        Raises:
+            ConfigError: The emulator is not open, or runs without TLS.
+        """
         if self._authority is None:
             raise ConfigError("The emulator has no CA file: it is not open, or without TLS.")
         return self._authority.ca_file
 
     def environment(self) -> dict[str, str]:
-        """The variables that point any AWS SDK at this emulator."""
-        keys = self._keys if isinstance(self._keys, Keys) else self._keys[0]
+        """Return the environment variables that direct any AWS SDK to this emulator."""
+        keys = self._keys if isinstance(self._keys, AccessKeyPair) else self._keys[0]
         variables = {
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint,
             "AWS_ACCESS_KEY_ID": keys.access_key,
@@ -167,20 +182,20 @@ class Emulator:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End every stream and connection, within about a second. Idempotent."""
+        """End every stream and connection, within about a second. May be called again."""
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        await self._door.aclose(_CLOSE_S)
+        await self._connections.aclose(_CLOSE_S)
         if self._server is not None:
-            with suppress(TimeoutError):  # somebody may be stuck in a TLS handshake
+            with suppress(TimeoutError):  # a client may be stuck in a TLS handshake
                 await asyncio.wait_for(self._server.wait_closed(), _CLOSE_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._authority is not None:
-            self._authority.forget()
+            self._authority.remove_files()
             self._authority = None
 
     async def _listen(self) -> None:
@@ -188,11 +203,11 @@ class Emulator:
         context = self._certify() if self._tls else None
         try:
             self._server = await loop.create_server(
-                self._door.open,
+                self._connections.open,
                 self._host,
                 self.port,
                 ssl=context,
-                ssl_handshake_timeout=self._door.patience.handshake_s if context else None,
+                ssl_handshake_timeout=self._limits.handshake_s if context else None,
                 ssl_shutdown_timeout=_CLOSE_S if context else None,
             )
         except OSError as error:
@@ -203,10 +218,10 @@ class Emulator:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _certify(self) -> ssl.SSLContext:
-        self._authority = self._given or Authority.of_this_run()
+        self._authority = self._given_authority or CertificateAuthority.of_this_run()
         self.ca_pem = self._authority.ca_pem
         context = self._authority.server_context(self._host)
-        context.sslobject_class = WatchedTls
+        context.sslobject_class = LoggingSSLObject
         return context
 
     # --- requests
@@ -219,19 +234,23 @@ class Emulator:
     async def _serve(self, connection: H2Connection, stream: H2Stream) -> None:
         request_id = str(uuid4())
         answer = self._check(stream, request_id)
-        model = "" if isinstance(answer, Refusal) else answer[0].model_id
-        served = answer if isinstance(answer, Refusal) else self._admit(connection, stream, *answer)
-        if isinstance(served, Refusal):
-            self._watch.refused(request_id, model, served)
+        model = "" if isinstance(answer, StreamRefusal) else answer[0].model_id
+        served = (
+            answer
+            if isinstance(answer, StreamRefusal)
+            else self._admit(connection, stream, *answer)
+        )
+        if isinstance(served, StreamRefusal):
+            self._observers.refused(request_id, model, served)
             with suppress(SonicError):  # the client may be gone before it has read it
                 await _refuse(connection, stream, served, request_id)
             return
         self.streams.append(served.statistics)
         self._live += 1
         try:
-            if self._prepare is not None:
+            if (prepare := self._engines.prepare) is not None:
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._threads, self._prepare, self._live)
+                await loop.run_in_executor(self._threads, prepare, self._live)
             await served.run()
         finally:
             self._live -= 1
@@ -242,50 +261,53 @@ class Emulator:
         stream: H2Stream,
         request: StreamRequest,
         signed: SignedRequest,
-    ) -> Refusal | StreamHandler:
-        if self._max_streams is not None and self._live >= self._max_streams:
+    ) -> StreamRefusal | StreamHandler:
+        most = self._limits.max_streams
+        if most is not None and self._live >= most:
             return TOO_MANY
         try:
             service = self._factory(request)
         except Exception:
-            _log.exception("the factory of emulated services broke")
-            return Refusal(500, "InternalServerException", "The emulator broke; see its log.")
-        if isinstance(service, Refusal):
+            _log.exception("the factory of emulated services failed")
+            return StreamRefusal(500, "InternalServerException", "The emulator broke; see its log.")
+        if isinstance(service, StreamRefusal):
             return service
         return StreamHandler(
             stream,
             connection,
             request,
             service,
-            FrameChain(signed),
-            synthesize=self._synthesize,
-            hear=self._hear,
-            consult=self._consult,
+            SignatureChain(signed),
+            engines=self._engines,
             threads=self._threads,
-            pace=self._pace,
+            timeouts=self._timeouts,
             strict=self._strict,
             on_note=self._noted,
-            watch=self._watch,
+            observer=self._observers,
         )
 
     def _check(
         self, stream: H2Stream, request_id: str
-    ) -> Refusal | tuple[StreamRequest, SignedRequest]:
-        """Whether this request is one for a stream, and signed by someone we know."""
+    ) -> StreamRefusal | tuple[StreamRequest, SignedRequest]:
+        """Check the route and the signature of a request.
+
+        Returns:
+            The request and its signature, or the reason why it is refused.
+        """
         headers = _joined(stream.headers or [])
         headers.setdefault("host", headers.get(":authority", ""))
         path, _, query = headers.get(":path", "").partition("?")
         route = _ROUTE.fullmatch(path)
         if route is None:
-            return Refusal(404, "UnknownOperationException", f"There is nothing at {path}.")
+            return StreamRefusal(404, "UnknownOperationException", f"There is nothing at {path}.")
         if headers.get(":method") != "POST":
-            return Refusal(405, "UnknownOperationException", "Only POST is understood here.")
+            return StreamRefusal(405, "UnknownOperationException", "Only POST is understood here.")
         try:
             signed = verify_request(
                 HttpRequest("POST", path, query, headers), self._keys, datetime.now(UTC)
             )
         except AuthError as error:
-            return Refusal(error.status, error.code, error.message)
+            return StreamRefusal(error.status, error.code, error.message)
         return StreamRequest(unquote(route["model"]), signed.region, request_id), signed
 
     def _noted(self, request: StreamRequest, note: Note) -> None:
@@ -295,9 +317,9 @@ class Emulator:
 
 
 async def _refuse(
-    connection: H2Connection, stream: H2Stream, refusal: Refusal, request_id: str
+    connection: H2Connection, stream: H2Stream, refusal: StreamRefusal, request_id: str
 ) -> None:
-    """An HTTP error instead of a stream (reference 1.7)."""
+    """Answer a request with an HTTP error instead of a stream (reference 1.7)."""
     _log.info("refused: %d %s: %s", refusal.status, refusal.code, refusal.message)
     connection.send_headers(
         stream,
@@ -314,13 +336,8 @@ async def _refuse(
 
 
 def _joined(headers: list[tuple[str, str]]) -> dict[str, str]:
-    """Headers by name; repeated ones joined, as signing does."""
+    """Return headers by name, with repeated ones joined by commas, as signatures need them."""
     joined: dict[str, str] = {}
     for name, value in headers:
         joined[name] = f"{joined[name]},{value}" if name in joined else value
     return joined
-
-
-def _silence(text: str, voice: str, rate_hz: int) -> bytes:
-    """Without a voice: a tenth of a second per word, so that timing can still be seen."""
-    return bytes(2 * (rate_hz // 10) * max(1, len(text.split())))

@@ -1,18 +1,18 @@
-"""The certificate authority behind the emulator's TLS: one for a run, or one kept for a user.
+"""Certificates of the emulator's TLS: a certificate authority for one run, or one kept for a user.
 
-A client is told once whom to trust (`NODE_EXTRA_CA_CERTS=...`), so the CA of `sonic-voice emulate`
-is made once and kept, in a folder of the user's that nobody else may enter:
+A client is told once which CA to trust (`NODE_EXTRA_CA_CERTS=...`). Therefore the CA of
+`sonic-voice emulate` is made once and kept in a private folder of the user:
 
-    authority.pem    certificate and key together, 0600, so that they can never be of two CAs
-    ca.pem           the certificate alone, to hand to clients
+    authority.pem    certificate and key together, mode 0600, so that they always belong together
+    ca.pem           the certificate alone, to give to clients
 
-Whoever reads the key can pretend to be any host to those who trust this CA. So nobody but its
-owner may, permissions that were loosened are tightened, the CA cannot make other CAs, and it lives
-for two years; a new one is made 60 days before that. Server certificates are made at each start
-and written to no file that stays.
+The key can be used to impersonate any host to clients that trust this CA. Therefore only its owner
+may read it, permissions that were loosened are tightened, the CA cannot make other CAs, and it is
+valid for two years; a new one is made 60 days before its end. Server certificates are made at each
+start and are never written to a file that stays.
 
-The files of two starts at the same moment are those of one of them: a new CA is linked into place,
-which only one can do.
+When two emulators start at the same moment, both use the files of one of them: a new CA is linked
+into place, in which only one process can succeed.
 """
 
 import ipaddress
@@ -35,23 +35,30 @@ from ...extras import install_command
 
 _log = logging.getLogger(__name__)
 
-LIFE = timedelta(days=730)
-RENEWED_BEFORE = timedelta(days=60)
-SERVER_LIFE = timedelta(days=397)
-"""No client takes server certificates to be too old for their time under this."""
+CA_LIFETIME = timedelta(days=730)
+"""Time for which a CA is valid."""
+RENEWAL_MARGIN = timedelta(days=60)
+"""Time before the end of a CA at which a new one is made."""
+SERVER_LIFETIME = timedelta(days=397)
+"""Time for which a server's certificate is valid. No client rejects certificates with such a
+lifetime as too long."""
 _CLOCK_SKEW = timedelta(days=1)
+"""Time by which certificates are valid before they are made, for clients whose clock is slow."""
 
 _EVERYWHERE = ("0.0.0.0", "::")
+"""Addresses that stand for every address of the machine."""
 _NAME = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 _PRIVATE_FILE = 0o600
 _PRIVATE_FOLDER = 0o700
 _OTHERS = 0o077
+"""The permission bits of everybody except the owner."""
 
 
 def user_folder() -> Path:
-    """Where this user's CA is kept: the data folder of the system, or `XDG_DATA_HOME`.
+    """Return the folder for this user's CA, in `XDG_DATA_HOME` or the system's data folder.
 
-    Raises `ConfigError` for a user without a home directory.
+    Raises:
+        ConfigError: The user has no home directory.
     """
     if named := os.environ.get("XDG_DATA_HOME"):
         return Path(named) / "sonic-voice"
@@ -70,9 +77,13 @@ def user_folder() -> Path:
 
 
 def server_names(host: str) -> list[str]:
-    """Names and addresses that the emulator answers to when it listens at `host`.
+    """Return the names and addresses for which the emulator has a certificate.
 
-    This machine, and the service's own names, for clients whose endpoint cannot be changed.
+    They are those of this machine and, for clients whose endpoint cannot be changed, the names of
+    the real service.
+
+    Args:
+        host: The name or address at which the emulator listens.
     """
     regions = sorted({region for model in VOICE_MODELS for region in model.regions})
     names = ["localhost", "127.0.0.1", "::1", socket.gethostname()]
@@ -91,20 +102,20 @@ def _is_address(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
-    """A CA that can make contexts for servers."""
+class CertificateAuthority:
+    """A certificate authority that makes TLS contexts for servers."""
 
     ca_pem: bytes
-    """Its certificate."""
+    """The certificate of the CA, as PEM."""
     ca_file: Path
-    """A file with it."""
+    """The file with that certificate."""
     kept: bool
-    """Whether the file outlives the run."""
+    """True if the file stays after the run."""
     _ca: Any = field(repr=False)
 
     @classmethod
-    def of_this_run(cls) -> "Authority":
-        """A CA for one run. Its certificate is in a folder of its own: see `forget`."""
+    def of_this_run(cls) -> "CertificateAuthority":
+        """Make a CA for one run. `remove_files` removes the temporary folder of its certificate."""
         pem = _new_ca(datetime.now(UTC))
         path = Path(mkdtemp(prefix="sonic-voice-")) / "ca.pem"
         certificate, ca = _split(pem)
@@ -112,10 +123,14 @@ class Authority:
         return cls(certificate, path, kept=False, _ca=ca)
 
     @classmethod
-    def of_this_user(cls, folder: Path | None = None) -> "Authority":
-        """The CA kept in `folder` (`user_folder()`), made or renewed if need be.
+    def of_this_user(cls, folder: Path | None = None) -> "CertificateAuthority":
+        """Load the CA that is kept for this user, and make or renew it if necessary.
 
-        Raises `ConfigError` where the folder cannot be used.
+        Args:
+            folder: The folder of the CA. None: `user_folder()`.
+
+        Raises:
+            ConfigError: The folder cannot be used.
         """
         folder = folder or user_folder()
         try:
@@ -134,20 +149,24 @@ class Authority:
         return cls(certificate, path, kept=True, _ca=ca)
 
     def server_context(self, host: str) -> ssl.SSLContext:
-        """A context for a server that listens at `host`, with a certificate made now."""
+        """Return a TLS context for a server, with a new certificate.
+
+        Args:
+            host: The name or address at which the server listens.
+        """
         now = datetime.now(UTC)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["h2"])
         names = server_names(host)
         leaf = self._ca.issue_cert(
-            *names, not_before=_naive(now - _CLOCK_SKEW), not_after=_naive(now + SERVER_LIFE)
+            *names, not_before=_naive(now - _CLOCK_SKEW), not_after=_naive(now + SERVER_LIFETIME)
         )
         leaf.configure_cert(context)
         return context
 
-    def forget(self) -> None:
-        """Remove the files of a CA that is not kept."""
+    def remove_files(self) -> None:
+        """Remove the files of a CA that is not kept. Does nothing when called again."""
         if not self.kept:
             with suppress(FileNotFoundError):
                 self.ca_file.unlink()
@@ -155,7 +174,7 @@ class Authority:
 
 
 def _kept(path: Path, now: datetime) -> bytes:
-    """Certificate and key in `path`; new ones if there are none, or none that will do."""
+    """Return the certificate and key in a file, made anew if they are missing, bad or too old."""
     try:
         _tighten(path, _PRIVATE_FILE)
         pem = path.read_bytes()
@@ -167,9 +186,9 @@ def _kept(path: Path, now: datetime) -> bytes:
         made = _private_file(path.parent, _new_ca(now))
         try:
             path.hardlink_to(made)
-        except FileExistsError:  # somebody was faster: theirs is the one
+        except FileExistsError:  # another process was faster, and its CA is used
             _log.info("another emulator made the CA in %s", path)
-        except OSError:  # a file system without links
+        except OSError:  # the file system has no links
             made.replace(path)
         finally:
             made.unlink(missing_ok=True)
@@ -177,7 +196,7 @@ def _kept(path: Path, now: datetime) -> bytes:
 
 
 def _tighten(path: Path, mode: int) -> None:
-    """Let nobody but its owner at `path`."""
+    """Remove the permissions of everybody except the owner."""
     found = path.stat()
     if os.name == "posix" and found.st_mode & _OTHERS:
         _log.warning("%s was open to others; it is closed now.", path)
@@ -185,19 +204,19 @@ def _tighten(path: Path, mode: int) -> None:
 
 
 def _private_file(folder: Path, content: bytes) -> Path:
-    """A new file that only its owner can read."""
+    """Write a new file that only its owner can read, and return its path."""
     with NamedTemporaryFile(dir=folder, prefix=".new-", delete=False) as file:  # 0600
         file.write(content)
     return Path(file.name)
 
 
 def _naive(moment: datetime) -> datetime:
-    """`moment` as certificates have it: UTC, and not saying so."""
+    """Return a time in UTC without a time zone, as the certificate library takes it."""
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _lasts(pem: bytes, now: datetime) -> bool:
-    """Whether `pem` holds a CA that can be used for some time yet."""
+    """Return whether a PEM holds a CA that is valid for longer than `RENEWAL_MARGIN`."""
     from cryptography import x509
 
     try:
@@ -205,11 +224,15 @@ def _lasts(pem: bytes, now: datetime) -> bool:
         expires = x509.load_pem_x509_certificate(pem).not_valid_after_utc
     except (ValueError, TypeError):
         return False
-    return expires - now > RENEWED_BEFORE
+    return expires - now > RENEWAL_MARGIN
 
 
 def _split(pem: bytes) -> tuple[bytes, Any]:
-    """The certificate in `pem`, and the CA of it and the key behind. Raises `ValueError`."""
+    """Return the certificate in a PEM, and the CA made of it and of the key behind it.
+
+    Raises:
+        ValueError: The PEM has no key, or cannot be read.
+    """
     trustme = _trustme()
     mark = b"-----BEGIN PRIVATE KEY-----"
     certificate, found, key = pem.partition(mark)
@@ -219,7 +242,7 @@ def _split(pem: bytes) -> tuple[bytes, Any]:
 
 
 def _new_ca(now: datetime) -> bytes:
-    """Certificate and key of a new CA, PEM, one after the other."""
+    """Make a CA, and return its certificate and key as PEM, one after the other."""
     _trustme()
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -252,7 +275,7 @@ def _new_ca(now: datetime) -> bytes:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + LIFE)
+        .not_valid_after(now + CA_LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -1,8 +1,8 @@
-"""The requests of one stream to a chat endpoint: one at a time, each a task; its pieces wait here.
+"""The chat requests of one stream: each is a task, whose pieces wait here for the stream handler.
 
-`PIECES` may wait; then the task does, and with it, by TCP, the endpoint. A dismissed request is
-cancelled, which closes its connection; pieces of it that wait already are handed out all the same,
-under a key that the service knows no more.
+Up to `PIECES` pieces may wait. Then the task waits, and with it, through TCP, the endpoint. A
+cancelled request closes its connection. Those of its pieces that wait already are still handed
+out, under a key that the service ignores.
 """
 
 import asyncio
@@ -11,49 +11,68 @@ from collections import deque
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, contextmanager
 
-from ..service.effects import Consult, Dismiss, Think
+from ..service.effects import CancelChatRequest, Consult, StartChatRequest
 
 _log = logging.getLogger(__name__)
 
 PIECES = 64
+"""Maximum number of pieces that wait to be taken."""
 
-type Thought = tuple[int, str | None]
-"""The key of a `Think`, and a piece of the answer to it; None: that was all."""
+type ChatPiece = tuple[int, str | None]
+"""The key of a `StartChatRequest`, and a piece of the answer to it, or None after the last one."""
 
 
-class Thoughts:
-    """`do` begins and cancels requests, `take` gives what came of them, `aclose` ends them all."""
+class ChatRequests:
+    """The chat requests of one stream, and the pieces of their answers.
+
+    `aclose` must be called at the end of the stream.
+
+    Args:
+        consult: Sends a request to the endpoint. None: every request fails.
+    """
 
     def __init__(self, consult: Consult | None) -> None:
-        self._consult = consult or _nobody
+        self._consult = consult or _no_endpoint
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._pieces: deque[Thought] = deque()
+        self._pieces: deque[ChatPiece] = deque()
         self._room = asyncio.Event()
         self._pause: asyncio.Timeout | None = None
 
-    def do(self, effect: Think | Dismiss) -> None:
-        """Begin a request, or cancel one. Returns at once."""
+    def carry_out(self, effect: StartChatRequest | CancelChatRequest) -> None:
+        """Begin or cancel a request. Returns at once.
+
+        Args:
+            effect: The effect of the service. A cancelled request may have ended already.
+        """
         match effect:
-            case Think(key, body_json):
+            case StartChatRequest(key, body_json):
                 asking = asyncio.create_task(self._ask(key, body_json), name="chat endpoint")
                 self._tasks[key] = asking
                 asking.add_done_callback(lambda _: self._tasks.pop(key))
-            case Dismiss(key):
+            case CancelChatRequest(key):
                 if key in self._tasks:
                     self._tasks[key].cancel()
 
     def __bool__(self) -> bool:
-        """Whether there is a thought to take."""
+        """Return whether a piece waits to be taken."""
         return bool(self._pieces)
 
-    def take(self) -> Thought:
-        """The next thought. Raises `IndexError` if there is none."""
+    def take(self) -> ChatPiece:
+        """Return the next piece.
+
+        Raises:
+            IndexError: No piece waits.
+        """
         self._room.set()
         return self._pieces.popleft()
 
     @contextmanager
     def ending(self, pause: asyncio.Timeout) -> Generator[None]:
-        """While in it, a thought that comes ends `pause` as if its time were over."""
+        """Let a piece that comes within this context end a timeout as if it had expired.
+
+        Args:
+            pause: The timeout, which must have been entered.
+        """
         self._pause = pause
         try:
             yield
@@ -61,10 +80,10 @@ class Thoughts:
             self._pause = None
 
     async def aclose(self) -> None:
-        """Cancel what is under way, and wait for it to end."""
+        """Cancel the requests in progress, and wait for them to end."""
         tasks = set(self._tasks.values())
         for task in tasks:
-            if not task.cancelling():  # a second time would disturb its cleaning up
+            if not task.cancelling():  # cancelling it again would disturb its clean-up
                 task.cancel()
         if tasks:
             await asyncio.wait(tasks)
@@ -75,18 +94,18 @@ class Thoughts:
                 async for piece in pieces:
                     await self._put((key, piece))
         except Exception:
-            _log.exception("what asks the chat endpoint broke")
+            _log.exception("the client of the chat endpoint failed")
         await self._put((key, None))
 
-    async def _put(self, thought: Thought) -> None:
+    async def _put(self, piece: ChatPiece) -> None:
         while len(self._pieces) >= PIECES:
             self._room.clear()
             await self._room.wait()
-        self._pieces.append(thought)
+        self._pieces.append(piece)
         if self._pause is not None and not self._pause.expired():
             self._pause.reschedule(asyncio.get_running_loop().time())
 
 
-async def _nobody(body_json: str) -> AsyncGenerator[str]:
-    """There is no endpoint to ask."""
+async def _no_endpoint(body_json: str) -> AsyncGenerator[str]:
+    """Yield the error of an emulator that has no chat endpoint."""
     yield '{"error":{"message":"this emulator has no chat endpoint"}}'

@@ -1,12 +1,12 @@
-"""Who may come in at the emulator's port, and how long one may stand in the doorway.
+"""Connection limits of the emulator's port: TLS handshake, first request and idle timeouts.
 
-A connection that has no stream open is of use to nobody for long. One that never asks for a
-stream, or takes for ever to say so (a byte of its headers now and then), is let go, and so is one
-whose streams are over, with a GOAWAY, as any load balancer does it: see `Patience`. An open stream
-has limits of its own (`served.Pace`).
+A connection without an open stream is closed with a GOAWAY, as load balancers do it: when it never
+asks for a stream, when it takes too long to do so (a byte of its headers now and then), and when
+its streams are over. See `ConnectionLimits`. An open stream has limits of its own
+(`stream_handler.StreamTimeouts`).
 
-Whoever speaks something else than HTTP/2 over TLS is told so where there is a way to tell, and a
-line of the log says what came. Nothing that arrives can end more than its own connection.
+A client that does not speak HTTP/2 over TLS is told so where there is a way to tell it, and a line
+of the log says what it sent. Nothing that a client sends can end more than its own connection.
 """
 
 import asyncio
@@ -19,15 +19,18 @@ from dataclasses import dataclass
 from typing import cast
 
 from ...errors import ConnectionLost, NetworkError
-from ...http2.connection import H2Connection
+from ...http2.connection import STREAM_WINDOW_BYTES, H2Connection
 from ...http2.stream import H2Stream
 
 _log = logging.getLogger(__name__)
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""The bytes that every HTTP/2 client sends first (RFC 9113, 3.4)."""
 MAX_FRAME_BYTES = 16_384
-"""HTTP/2's own limit, as long as nobody announces another (RFC 9113, 4.2)."""
+"""Maximum payload of an HTTP/2 frame, in bytes: the default, which this server does not change
+(RFC 9113, 4.2)."""
 _FRAME_HEADER_BYTES = 9
+"""Length of the header of an HTTP/2 frame, in bytes (RFC 9113, 4.1)."""
 _HTTP1 = re.compile(rb"[A-Z]{1,16} [^\r\n]{0,8000} HTTP/1\.[01]\r?\n")
 _TELL_HTTP1 = b"This is Amazon Bedrock's streaming operation, emulated: it speaks HTTP/2 only.\n"
 _HTTP1_ANSWER = (
@@ -37,25 +40,32 @@ _HTTP1_ANSWER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a connection may do without a stream, in seconds."""
+class ConnectionLimits:
+    """The limits of the connections to an emulator."""
 
     handshake_s: float = 10.0
-    """From the TCP connection to the end of the TLS handshake."""
+    """Maximum time from the TCP connection to the end of the TLS handshake, in seconds."""
     request_s: float = 10.0
-    """From there to the end of the first request's headers."""
+    """Maximum time from then to the end of the first request's headers, in seconds."""
     idle_s: float = 60.0
-    """Between two looks whether a connection that had a stream still has one."""
+    """Interval at which a connection that had a stream is checked for another one, in seconds."""
+    window_bytes: int = STREAM_WINDOW_BYTES
+    """Bytes that a client may send on a stream before they are read."""
+    max_streams: int | None = None
+    """Maximum number of concurrent streams of all connections; more are throttled. None: no
+    maximum."""
 
 
-_connecting: ContextVar["DoorConnection"] = ContextVar("connecting")
-"""Whose handshake it is: asyncio accepts each connection in a context of its own."""
+_connecting: ContextVar["ServerConnection"] = ContextVar("connecting")
+"""The connection whose handshake is in progress. asyncio accepts each connection in a context of
+its own."""
 
 type OnRequest = Callable[[H2Connection, H2Stream], None]
+"""A function that is called with each new request, by its connection and its stream."""
 
 
-class WatchedTls(ssl.SSLObject):
-    """Tells the log why a handshake failed; asyncio does so in debug mode alone."""
+class LoggingSSLObject(ssl.SSLObject):
+    """An SSL object that logs why a handshake failed. asyncio does so only in debug mode."""
 
     def do_handshake(self) -> None:
         """See `ssl.SSLObject`."""
@@ -77,15 +87,22 @@ def _advice(reason: str) -> str:
     return ""
 
 
-class FrameGauge:
-    """Looks at the lengths that frames claim: h2 believes 16 MB until they are all there."""
+class FrameSizeCheck:
+    """A check of the lengths that HTTP/2 frames announce.
+
+    h2 accepts up to 16 MB and rejects an oversized frame only when all of it has been received.
+    """
 
     def __init__(self) -> None:
         self._header = bytearray()
         self._left = 0
 
     def fits(self, data: bytes) -> bool:
-        """Whether every frame that begins in the next bytes is of a size that we allow."""
+        """Return whether every frame that begins in the next bytes has an allowed size.
+
+        Args:
+            data: The next bytes of the connection, cut anywhere.
+        """
         at = 0
         while at < len(data):
             if self._left:
@@ -104,125 +121,155 @@ class FrameGauge:
         return True
 
 
-class Door:
-    """All connections from the moment they are accepted."""
+class ServerConnections:
+    """The connections of a server, from the moment at which they are accepted.
 
-    def __init__(self, on_request: OnRequest, window_bytes: int, patience: Patience) -> None:
-        self.patience = patience
-        self.window_bytes = window_bytes
+    Args:
+        on_request: Called with each new request.
+        limits: The limits of the connections.
+    """
+
+    def __init__(self, on_request: OnRequest, limits: ConnectionLimits) -> None:
+        self.limits = limits
         self.on_request = on_request
-        self.inside: set[DoorConnection] = set()
-        """Those that are past the handshake and not gone."""
-        self.outside: set[asyncio.TimerHandle] = set()
-        """One for each that is in its handshake."""
+        self.open_connections: set[ServerConnection] = set()
+        """Connections that have finished their handshake and have not ended."""
+        self.handshake_timers: set[asyncio.TimerHandle] = set()
+        """The timers of the connections that are in their handshake."""
 
-    def open(self) -> "DoorConnection":
-        """The protocol of one more connection."""
-        return DoorConnection(self)
+    def open(self) -> "ServerConnection":
+        """Return the protocol of a new connection, as `create_server` needs it."""
+        return ServerConnection(self)
 
-    async def aclose(self, patience_s: float) -> None:
-        """Say goodbye to all, and cut off who has not gone after `patience_s`."""
-        for timer in self.outside:
+    async def aclose(self, grace_s: float) -> None:
+        """Close every connection with a GOAWAY, and wait until all have ended.
+
+        Args:
+            grace_s: Seconds after which connections that are still open are aborted.
+        """
+        for timer in self.handshake_timers:
             timer.cancel()
-        for connection in tuple(self.inside):
+        for connection in tuple(self.open_connections):
             connection.close()
-        if closing := [connection.closed for connection in self.inside]:
-            await asyncio.wait(closing, timeout=patience_s)
-        for connection in tuple(self.inside):
+        if closing := [connection.closed for connection in self.open_connections]:
+            await asyncio.wait(closing, timeout=grace_s)
+        for connection in tuple(self.open_connections):
             connection.cut()
-        if closing := [connection.closed for connection in self.inside]:
+        if closing := [connection.closed for connection in self.open_connections]:
             await asyncio.wait(closing)
 
 
-class DoorConnection(H2Connection):
-    """A client's connection. It gets our side of HTTP/2 once it has begun with its own."""
+class ServerConnection(H2Connection):
+    """A client's connection. HTTP/2 begins once the client has sent its preface.
 
-    def __init__(self, door: Door) -> None:
+    Args:
+        connections: The connections of the server, with the limits.
+    """
+
+    def __init__(self, connections: ServerConnections) -> None:
         super().__init__(
-            on_stream=lambda stream: door.on_request(self, stream), window_bytes=door.window_bytes
+            on_stream=lambda stream: connections.on_request(self, stream),
+            window_bytes=connections.limits.window_bytes,
         )
-        self._door = door
-        self._who = "somebody"
+        self._connections = connections
+        self._accepted: asyncio.Transport | None = None
+        self._event_loop = asyncio.get_running_loop()
+        self._client_name = "a client"
         _connecting.set(self)
-        self._hello = b""
-        self._gauge = FrameGauge()
-        self._limit = self._loop.call_later(door.patience.handshake_s, self._no_handshake)
-        door.outside.add(self._limit)
+        self._first_bytes = b""
+        self._frame_sizes = FrameSizeCheck()
+        self._timer = self._event_loop.call_later(
+            connections.limits.handshake_s, self._handshake_timed_out
+        )
+        connections.handshake_timers.add(self._timer)
 
     def handshake_failed(self, why: str) -> None:
-        """There will be no connection; asyncio does not tell."""
-        self._stop_waiting()
+        """Log a failed handshake. asyncio calls no method of a protocol in that case.
+
+        Args:
+            why: The reason.
+        """
+        self._cancel_timer()
         _log.info("a TLS handshake failed: %s", why)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        self._stop_waiting()
-        self._transport = cast(asyncio.Transport, transport)
+        self._cancel_timer()
+        self._accepted = cast(asyncio.Transport, transport)
+        self.attach(self._accepted)  # HTTP/2 begins in `_read_preface`
         peer = transport.get_extra_info("peername")
-        self._who = f"{peer[0]}:{peer[1]}" if peer else self._who
+        self._client_name = f"{peer[0]}:{peer[1]}" if peer else self._client_name
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
-            _log.info("%s did not ask for HTTP/2 in its TLS handshake (ALPN)", self._who)
-        self._door.inside.add(self)
-        self._limit = self._loop.call_later(self._door.patience.request_s, self._let_go)
+            _log.info("%s did not ask for HTTP/2 in its TLS handshake (ALPN)", self._client_name)
+        self._connections.open_connections.add(self)
+        self._timer = self._event_loop.call_later(
+            self._connections.limits.request_s, self._close_without_streams
+        )
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         try:
-            if self._hello != _PREFACE:
-                data = self._greet(data)
-            if data and not self._gauge.fits(data):
+            if self._first_bytes != _PREFACE:
+                data = self._read_preface(data)
+            if data and not self._frame_sizes.fits(data):
                 self.drop(ConnectionLost("Its frames are larger than HTTP/2 allows.", reason="cut"))
             elif data:
                 super().data_received(data)
         except Exception as error:
-            _log.exception("what %s sent broke its connection", self._who)
+            _log.exception("what %s sent broke its connection", self._client_name)
             self.drop(ConnectionLost(f"The connection broke: {error}.", reason="cut"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        self._stop_waiting()
-        self._door.inside.discard(self)
+        self._cancel_timer()
+        self._connections.open_connections.discard(self)
         super().connection_lost(exc)
 
     def drop(self, error: NetworkError) -> None:
         """See `H2Connection`."""
-        _log.info("%s is cut off: %s", self._who, error.message)
+        _log.info("%s is cut off: %s", self._client_name, error.message)
         super().drop(error)
 
-    def _greet(self, data: bytes) -> bytes:
-        """Read the client's first bytes; returns the frames that came behind its preface."""
-        came = self._hello + data
-        self._hello = came[: len(_PREFACE)]
-        transport = self._transport
+    def _read_preface(self, data: bytes) -> bytes:
+        """Read the client's first bytes, and begin HTTP/2 after its preface.
+
+        Returns:
+            The bytes behind the preface; none while it is not complete, or if it is wrong.
+        """
+        received = self._first_bytes + data
+        self._first_bytes = received[: len(_PREFACE)]
+        transport = self._accepted
         if transport is None or transport.is_closing():
             return b""
-        if self._hello == _PREFACE:
+        if self._first_bytes == _PREFACE:
             super().connection_made(transport)
             super().data_received(_PREFACE)
-            return came[len(_PREFACE) :]
-        if _PREFACE.startswith(self._hello):
+            return received[len(_PREFACE) :]
+        if _PREFACE.startswith(self._first_bytes):
             return b""
-        if _HTTP1.match(came):
-            _log.info("%s speaks HTTP/1.1; this operation needs HTTP/2", self._who)
+        if _HTTP1.match(received):
+            _log.info("%s speaks HTTP/1.1; this operation needs HTTP/2", self._client_name)
             transport.write(_HTTP1_ANSWER)
             transport.close()
         else:
             self.drop(ConnectionLost("It does not speak HTTP/2.", reason="cut"))
         return b""
 
-    def _stop_waiting(self) -> None:
-        self._limit.cancel()
-        self._door.outside.discard(self._limit)
+    def _cancel_timer(self) -> None:
+        self._timer.cancel()
+        self._connections.handshake_timers.discard(self._timer)
 
-    def _no_handshake(self) -> None:
-        self._door.outside.discard(self._limit)
-        _log.info("somebody connected and did not come to the end of a TLS handshake")
+    def _handshake_timed_out(self) -> None:
+        self._connections.handshake_timers.discard(self._timer)
+        _log.info("a client did not come to the end of a TLS handshake")
 
-    def _let_go(self) -> None:
-        """No stream for too long; or not yet, and another look then."""
-        if self._streams:
-            self._limit = self._loop.call_later(self._door.patience.idle_s, self._let_go)
+    def _close_without_streams(self) -> None:
+        """Close the connection if it has no stream, else check again after `idle_s`."""
+        if self.has_streams:
+            self._timer = self._event_loop.call_later(
+                self._connections.limits.idle_s, self._close_without_streams
+            )
             return
-        _log.info("%s has no stream and is let go", self._who)
+        _log.info("%s has no stream and is closed", self._client_name)
         self.close()

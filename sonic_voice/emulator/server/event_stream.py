@@ -1,4 +1,4 @@
-"""The frames of `application/vnd.amazon.eventstream`: headers and a payload between two checksums.
+"""The frames of `application/vnd.amazon.eventstream`: a prelude, headers, payload and a checksum.
 
     4 bytes  total length of the frame, all of it
     4        length of the headers
@@ -7,10 +7,10 @@
     m        payload
     4        CRC-32 of everything before
 
-Big-endian. Written here a second time, with nothing but the standard library, so that the
-emulator really checks what the SDK sends instead of agreeing with itself.
+Numbers are big-endian. This is an implementation of its own, with nothing but the standard
+library, so that the emulator checks the frames of the SDK independently of the SDK.
 
-Source: protocol reference 1.3.
+Source: reference 1.3.
 """
 
 import struct
@@ -20,39 +20,55 @@ from uuid import UUID
 from zlib import crc32
 
 PRELUDE_BYTES = 12
-"""Both lengths and their checksum: what must be read to know how much follows."""
+"""Bytes of both lengths and their checksum. They must be read to know how much follows."""
 
 _CRC_BYTES = 4
 _SMALLEST_BYTES = PRELUDE_BYTES + _CRC_BYTES
 MAX_HEADERS_BYTES = 128 * 1024
+"""Maximum length of the headers of a frame, in bytes."""
 MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
+"""Maximum length of the payload of a frame, in bytes."""
 _MAX_VALUE_BYTES = 0x7FFF
+"""Maximum length of a header's value, in bytes."""
 
 
 class FrameError(ValueError):
-    """Bytes that are no frame: a checksum, a length or a header is wrong."""
+    """An error: a checksum, a length or a header of a frame is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """A header value of type 8: milliseconds since 1970."""
+    """A header value of type 8, a point in time."""
 
     ms: int
+    """Milliseconds since 1970-01-01, UTC."""
 
 
 type HeaderValue = bool | int | bytes | str | Timestamp | UUID
+"""A value of a header."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One message of the stream."""
+class EventStreamFrame:
+    """A frame of the event stream."""
 
     headers: Mapping[str, HeaderValue] = field(default_factory=dict[str, HeaderValue])
+    """The headers by name, in their order."""
     payload: bytes = b""
 
 
-def encode(frame: Frame) -> bytes:
-    """The bytes of `frame`. Raises `FrameError` for what does not fit."""
+def encode(frame: EventStreamFrame) -> bytes:
+    """Encode a frame.
+
+    Args:
+        frame: The frame.
+
+    Returns:
+        Its bytes.
+
+    Raises:
+        FrameError: The frame, a header's name or a header's value does not fit the format.
+    """
     headers = encode_headers(frame.headers)
     if len(headers) > MAX_HEADERS_BYTES or len(frame.payload) > MAX_PAYLOAD_BYTES:
         raise FrameError("the frame is larger than the format allows")
@@ -64,7 +80,14 @@ def encode(frame: Frame) -> bytes:
 
 
 def frame_size(prelude: bytes) -> int:
-    """The length of the frame that begins with these 12 bytes, in bytes, all of it."""
+    """Return the length of a whole frame, in bytes.
+
+    Args:
+        prelude: The first `PRELUDE_BYTES` of the frame.
+
+    Raises:
+        FrameError: The prelude is incomplete, its checksum is wrong, or its lengths are impossible.
+    """
     if len(prelude) != PRELUDE_BYTES:
         raise FrameError("the frame ends within its prelude")
     total, headers, checksum = struct.unpack("!III", prelude)
@@ -77,8 +100,15 @@ def frame_size(prelude: bytes) -> int:
     return total
 
 
-def decode(data: bytes) -> Frame:
-    """The one frame that `data` is. Raises `FrameError`."""
+def decode(data: bytes) -> EventStreamFrame:
+    """Decode a frame.
+
+    Args:
+        data: The bytes of exactly one frame.
+
+    Raises:
+        FrameError: A checksum, a length or a header is wrong.
+    """
     total = frame_size(data[:PRELUDE_BYTES])
     if len(data) != total:
         raise FrameError(f"the frame has {len(data)} bytes and should have {total}")
@@ -87,11 +117,18 @@ def decode(data: bytes) -> Frame:
         raise FrameError("the checksum of the frame is wrong")
     (headers_size,) = struct.unpack("!I", data[4:8])
     end = PRELUDE_BYTES + headers_size
-    return Frame(_decode_headers(data[PRELUDE_BYTES:end]), data[end:-_CRC_BYTES])
+    return EventStreamFrame(_decode_headers(data[PRELUDE_BYTES:end]), data[end:-_CRC_BYTES])
 
 
 def encode_headers(headers: Mapping[str, HeaderValue]) -> bytes:
-    """The header block alone; signatures are made over it."""
+    """Encode headers without the rest of a frame, as signatures need them.
+
+    Args:
+        headers: The headers by name, in their order.
+
+    Raises:
+        FrameError: A name or a value does not fit the format.
+    """
     return b"".join(_encode_header(name, value) for name, value in headers.items())
 
 
@@ -148,7 +185,7 @@ def _decode_headers(block: bytes) -> dict[str, HeaderValue]:
 
 
 def _decode_value(kind: int, block: bytes, at: int) -> tuple[HeaderValue, int]:
-    """The value at `at` and where the next header begins."""
+    """Return the value at `at`, and the position at which the next header begins."""
     match kind:
         case 0 | 1:
             return kind == 0, at

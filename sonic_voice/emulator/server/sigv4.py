@@ -1,13 +1,13 @@
-"""Signature Version 4, the checking side: the request, and the chain of its frames.
+"""Verification of Signature Version 4: of a request, and of the chain of its frames.
 
-A request is signed with a key made of the secret, the day, the region and the service. The
-signature of the request is the seed of a chain: each frame of the event stream is signed
-together with the signature before it, so that frames can be neither changed, dropped, repeated
-nor reordered. The last frame is empty and signed as well.
+A request is signed with a key that is derived from the secret, the day, the region and the service.
+The signature of the request is the seed of a chain: each frame of the event stream is signed
+together with the signature before it, so that frames cannot be changed, dropped, repeated or
+reordered. The last frame is empty and signed, too.
 
-Nothing here comes from the SDK, so that an SDK that signs wrongly is found out.
+Nothing here uses the SDK, so that an SDK that signs wrongly is detected.
 
-Source: protocol reference 1.1 and 1.5.
+Source: reference 1.1 and 1.5.
 """
 
 import hmac
@@ -18,17 +18,19 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import parse_qsl, quote
 
-from .event_stream import Frame, Timestamp, encode_headers
+from .event_stream import EventStreamFrame, Timestamp, encode_headers
 
 SERVICE = "bedrock"
+"""The service for which requests must be signed."""
 STREAMING_BODY = "STREAMING-AWS4-HMAC-SHA256-EVENTS"
-"""Stands for the hash of a body whose frames are signed one by one."""
+"""The value that stands for the hash of a body whose frames are signed one by one."""
 
 CLOCK_SKEW_S = 300.0
-"""How far a client's clock may be off before its signatures count as expired."""
+"""Maximum difference between the client's clock and ours, in seconds, before its signatures count
+as expired."""
 
 EXPIRED_TOKEN = "EXPIRED"
-"""A session token that the emulator treats as one that has run out, for tests of that."""
+"""A session token that the emulator treats as expired, for tests."""
 
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256\s+Credential=(?P<key>[^/,\s]+)/(?P<day>\d{8})/(?P<region>[a-z0-9-]+)/"
@@ -41,9 +43,15 @@ _SIGNATURE_HEADER = ":chunk-signature"
 
 
 class AuthError(Exception):
-    """A request that may not pass. `code` and `message` are the service's (reference 1.7)."""
+    """An error: a request is not signed as it must be.
+
+    Args:
+        code: The service's name of the exception (reference 1.7).
+        message: The service's text.
+    """
 
     status = 403
+    """The HTTP status of the answer."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -52,44 +60,64 @@ class AuthError(Exception):
 
 
 class ChainError(ValueError):
-    """A frame that is not signed, or not as the next of its chain."""
+    """An error: a frame is not signed, or not as the next of its chain."""
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """The credentials that the emulator accepts. A session token is accepted, not required."""
+class AccessKeyPair:
+    """A pair of access key and secret key that the emulator accepts.
+
+    A session token is accepted beside it, but not required.
+    """
 
     access_key: str
+    """The access key id."""
     secret_key: str = field(repr=False)
+    """The secret access key."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What of a request is signed. `headers` has lower-case names; `path` is as sent."""
+    """The signed parts of a request."""
 
     method: str
     path: str
+    """The path as it was sent, with its escapes."""
     query: str
+    """The query without its question mark."""
     headers: Mapping[str, str]
+    """The headers by their names in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """A request whose signature is good, and what its frames are checked with."""
+    """A request with a valid signature, and the values that its frames are checked with."""
 
     region: str
+    """The region for which it was signed."""
     scope: str
+    """The credential scope: day, region, service and `aws4_request`."""
     signature: str
+    """Its signature, in hexadecimal digits."""
     signing_key: bytes = field(repr=False)
+    """The key of its day, region and service."""
 
 
 def verify_request(
-    request: HttpRequest, keys: Keys | Sequence[Keys], now: datetime
+    request: HttpRequest, keys: AccessKeyPair | Sequence[AccessKeyPair], now: datetime
 ) -> SignedRequest:
-    """Check who sends `request`, and that nobody changed it. Raises `AuthError`.
+    """Verify the signature of a request.
 
     Args:
+        request: The request.
         keys: The credentials that are accepted.
+        now: The current time.
+
+    Returns:
+        The values with which the frames of the request are checked.
+
+    Raises:
+        AuthError: The signature is missing, of unknown credentials, expired or wrong.
     """
     authorization = request.headers.get("authorization", "")
     if not authorization:
@@ -105,7 +133,7 @@ def verify_request(
             "IncompleteSignatureException",
             "Authorization header requires Credential, SignedHeaders and Signature.",
         )
-    accepted = (keys,) if isinstance(keys, Keys) else keys
+    accepted = (keys,) if isinstance(keys, AccessKeyPair) else keys
     own = next((known for known in accepted if known.access_key == found["key"]), None)
     if own is None:
         raise AuthError(
@@ -123,7 +151,7 @@ def verify_request(
 
 
 def _verify_signature(
-    request: HttpRequest, found: re.Match[str], keys: Keys, now: datetime
+    request: HttpRequest, found: re.Match[str], keys: AccessKeyPair, now: datetime
 ) -> SignedRequest:
     stamp = request.headers.get("x-amz-date", "")
     _check_time(stamp, found["day"], now)
@@ -159,7 +187,10 @@ def _check_time(stamp: str, day: str, now: datetime) -> None:
 
 
 def _canonical(request: HttpRequest, names: list[str]) -> str:
-    """The canonical request. The path, as sent, is encoded once more: services but S3 do."""
+    """Return the canonical request.
+
+    The path is encoded once more than it was sent, as every service except S3 does.
+    """
     pairs = sorted(
         (quote(name, safe=""), quote(value, safe=""))
         for name, value in parse_qsl(request.query, keep_blank_values=True)
@@ -186,7 +217,14 @@ def _wrong_signature() -> AuthError:
 
 
 def signing_key(secret_key: str, day: str, region: str, service: str = SERVICE) -> bytes:
-    """The key of one day, region and service."""
+    """Return the signing key of one day, region and service.
+
+    Args:
+        secret_key: The secret access key.
+        day: The day, as `YYYYMMDD`.
+        region: The region.
+        service: The service.
+    """
     key = ("AWS4" + secret_key).encode()
     for part in (day, region, service, "aws4_request"):
         key = _sign(key, part)
@@ -197,18 +235,29 @@ def _sign(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
 
-class FrameChain:
-    """Checks the frames of one request, in their order, and unwraps them."""
+class SignatureChain:
+    """A check of the frames of one request, in their order.
+
+    Args:
+        request: The request, whose signature begins the chain.
+    """
 
     def __init__(self, request: SignedRequest) -> None:
         self._scope = request.scope
         self._key = request.signing_key
         self._previous = request.signature
 
-    def unwrap(self, frame: Frame) -> bytes:
-        """The signed payload of `frame`: a whole inner frame, or nothing at the end of input.
+    def unwrap(self, frame: EventStreamFrame) -> bytes:
+        """Verify a frame and return its payload.
 
-        Raises `ChainError`; the chain is then of no more use.
+        Args:
+            frame: The next frame of the request.
+
+        Returns:
+            The bytes of a whole inner frame, or nothing at the end of the input.
+
+        Raises:
+            ChainError: The signature is missing or wrong. The chain cannot be used any more.
         """
         date = frame.headers.get(_DATE_HEADER)
         signature = frame.headers.get(_SIGNATURE_HEADER)

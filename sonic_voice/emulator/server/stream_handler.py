@@ -1,15 +1,15 @@
-"""One stream of the emulator: frames in, a service's effects out.
+"""The handler of one stream of the emulator: frames in, the effects of a service out.
 
-A served stream is one task. It reads a frame, checks its place in the chain of signatures,
-unwraps it down to the payload, feeds the service and carries out what the service answers,
-before it reads the next. So what the client sends is taken no faster than it is answered, and
-flow control holds the client back; nothing is queued here. Only a chat endpoint is asked beside
-it (`thoughts`): a piece of its answer is fed when it comes, between two frames.
+A stream is handled by one task. It reads a frame, verifies its place in the chain of signatures,
+unwraps the payload, feeds it to the service and carries out the effects that the service returns,
+before it reads the next frame. The client's data is therefore taken no faster than it is answered,
+and flow control holds the client back; nothing is queued here. Only chat requests run beside this
+task (`chat_requests`): a piece of their answer is fed when it comes, between two frames.
 
-The wall clock is used for three things only, and each is an option: that the client has paused
-(`stall_s`), that it has paused for too long (`idle_s`), and that the stream is too old (`life_s`).
+The wall clock is used for three things only, and each is an option: the client has paused
+(`stall_s`), it has paused for too long (`idle_s`), and the stream is too old (`life_s`).
 
-Source: protocol reference 1.2 to 1.9 and 11.2.
+Source: reference 1.2 to 1.9 and 11.2.
 """
 
 import asyncio
@@ -24,40 +24,40 @@ from typing import Literal
 from ...errors import SonicError
 from ...http2.connection import H2Connection
 from ...http2.stream import H2Stream
-from ..observers import StreamStatistics, Watch
+from ..observers import EmulatorObserver, StreamStatistics
 from ..service.effects import (
     Break,
     Breakage,
-    Consult,
-    Dismiss,
+    CancelChatRequest,
     Effect,
     Emit,
     Fail,
     Finish,
-    Hear,
     Listen,
     Note,
     Recognize,
     Service,
     Speak,
+    StartChatRequest,
     StreamRequest,
-    Synthesize,
-    Think,
-    Utterance,
+    UtteranceRecognizer,
 )
-from .chat_requests import Thoughts
-from .event_stream import PRELUDE_BYTES, Frame, FrameError, decode, encode, frame_size
-from .sigv4 import ChainError, FrameChain
+from .chat_requests import ChatRequests
+from .engines import Engines
+from .event_stream import PRELUDE_BYTES, EventStreamFrame, FrameError, decode, encode, frame_size
+from .sigv4 import ChainError, SignatureChain
 
 _log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1_000_000
-"""The service's limit on what one chunk carries (reference 0.4)."""
+"""Maximum payload of a chunk, in bytes (reference 0.4)."""
 
-# Base64 makes 4/3 of a chunk; the envelopes and headers around it take far less than the rest.
 _FRAME_BYTES = 2 * CHUNK_BYTES
+"""Maximum length of a frame, in bytes. Base64 makes 4/3 of a chunk; the envelopes and headers
+around it need far less than the rest."""
 
 _READ_BYTES = 64 * 1024
+"""Bytes that are read at a time where the client's data is not needed any more."""
 
 _UNREADABLE = "Unable to parse input chunk. Please check input format contains correct format."
 _CHUNK_HEADERS = {
@@ -68,26 +68,41 @@ _CHUNK_HEADERS = {
 
 
 class ChunkError(ValueError):
-    """A frame that holds no chunk; the message is what the client is told."""
+    """An error: a frame does not hold a valid chunk. The client is sent the message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class StreamTimeouts:
     """The wall-clock limits of a stream, in seconds."""
 
     stall_s: float = 0.25
-    """A pause of the client after which the service is told: `Service.stalled`."""
+    """Pause of the client after which `Service.stalled` is called."""
     idle_s: float = 55.0
-    """A pause that ends the stream (reference 1.9)."""
+    """Pause of the client that ends the stream (reference 1.9)."""
     life_s: float = 480.0
-    """The age that ends the stream (reference 1.9)."""
+    """Age that ends the stream (reference 1.9)."""
 
 
 type OnNote = Callable[[StreamRequest, Note], None]
+"""A function that is called with each tolerated mistake of a client."""
 
 
 class StreamHandler:
-    """Serves one stream; `run` returns at its end."""
+    """The handler of one stream; `run` returns at its end.
+
+    Args:
+        stream: The HTTP/2 stream.
+        connection: Its connection.
+        request: The request, whose signature was verified.
+        service: The service's side of the stream.
+        chain: Verifies the signatures of the frames.
+        engines: Speech synthesis, speech recognition and chat requests.
+        threads: The threads for the speech engines.
+        timeouts: The limits of the stream.
+        strict: Whether to refuse mistakes that are otherwise only noted.
+        on_note: Called with each tolerated mistake of the client.
+        observer: Observes the stream.
+    """
 
     def __init__(
         self,
@@ -95,41 +110,41 @@ class StreamHandler:
         connection: H2Connection,
         request: StreamRequest,
         service: Service,
-        chain: FrameChain,
+        chain: SignatureChain,
         *,
-        synthesize: Synthesize,
-        hear: Hear | None,
-        consult: Consult | None,
+        engines: Engines,
         threads: Executor,
-        pace: Pace,
+        timeouts: StreamTimeouts,
         strict: bool,
         on_note: OnNote,
-        watch: Watch,
+        observer: EmulatorObserver,
     ) -> None:
         self.statistics = StreamStatistics(request)
-        self._watch = watch.opened(self.statistics)
+        self._observer = observer.opened(self.statistics)
         self._stream = stream
         self._connection = connection
         self._request = request
         self._service = service
         self._chain = chain
-        self._synthesize = synthesize
-        self._hear = hear
-        self._utterances: dict[int, Utterance] = {}
-        self._thoughts = Thoughts(consult)
+        self._engines = engines
+        self._utterances: dict[int, UtteranceRecognizer] = {}
+        self._chat_requests = ChatRequests(engines.consult)
         self._threads = threads
-        self._pace = pace
+        self._timeouts = timeouts
         self._strict = strict
         self._on_note = on_note
         self._loop = asyncio.get_running_loop()
         self._prelude = b""
-        self._answered = False
+        self._headers_sent = False
         self._stalled = False
-        self._life_at_s = self._loop.time() + pace.life_s
-        self._heard_at_s = self._loop.time()
+        self._life_ends_at_s = self._loop.time() + timeouts.life_s
+        self._last_input_at_s = self._loop.time()
 
     async def run(self) -> None:
-        """Serve until the service, the client or the network ends it. Raises nothing of these."""
+        """Serve the stream until the service, the client or the network ends it.
+
+        None of these ends raises an exception. When cancelled, the stream counts as lost.
+        """
         try:
             while not await self._step_or_fail():
                 pass
@@ -137,10 +152,10 @@ class StreamHandler:
             self._ended("lost", str(error))
         finally:
             self._ended("lost", "The emulator was closed.")
-            self._watch.over()
+            self._observer.over()
             for utterance in self._utterances.values():
                 utterance.cancel()
-            await self._thoughts.aclose()
+            await self._chat_requests.aclose()
 
     async def _step_or_fail(self) -> bool:
         try:
@@ -155,34 +170,41 @@ class StreamHandler:
     # --- in
 
     async def _step(self) -> bool:
-        """Feed the service one thing and do what it says; true when the stream is over."""
-        if self._thoughts:
-            return await self._perform(self._service.thought(*self._thoughts.take()))
+        """Feed one input to the service and carry out the effects.
+
+        Returns:
+            Whether the stream is over.
+        """
+        if self._chat_requests:
+            return await self._perform(self._service.chat_piece(*self._chat_requests.take()))
         when_s, expired = self._next_deadline()
         try:
             async with asyncio.timeout_at(when_s) as pause:
-                with self._thoughts.ending(pause):
+                with self._chat_requests.ending(pause):
                     payload = await self._next_payload()
         except TimeoutError:
-            if self._thoughts:
+            if self._chat_requests:  # a piece of a chat endpoint's answer ended the pause
                 return False
             return await self._perform(self._expire(expired))
         except (ChunkError, FrameError, ChainError) as error:
             _log.debug("stream %s: %s", self._request.request_id, error)
             return await self._perform([self._refusal(error)])
-        self._heard_at_s = self._loop.time()
+        self._last_input_at_s = self._loop.time()
         self._stalled = False
         if payload is None:
             return await self._end_of_input()
         self.statistics.received_events += 1
-        self._watch.received(payload)
+        self._observer.received(payload)
         over = await self._perform(self._service.receive(payload))
         if not over:
-            self._answer()
+            self._send_response_headers()
         return over
 
     async def _next_payload(self) -> bytes | None:
-        """What the next frame carries, None for the empty one. Cancelling it loses nothing."""
+        """Return the payload of the next frame, or None for the empty one that ends the input.
+
+        Cancelling this loses nothing: a prelude that was read is kept for the next call.
+        """
         if not self._prelude:
             self._prelude = await self._stream.read(PRELUDE_BYTES)
         if not self._prelude:
@@ -197,19 +219,23 @@ class StreamHandler:
         return _chunk(decode(inner)) if inner else None
 
     def _no_empty_frame(self) -> None:
-        """END_STREAM without the signed empty frame: old clients do it (reference 1.5)."""
+        """Accept END_STREAM without the signed empty frame, as old clients send it.
+
+        See reference 1.5.
+        """
         if self._strict:
             raise ChunkError("The event stream ended without its signed empty frame.")
         self._note(Note("END_STREAM came without the signed empty frame.", "no-empty-frame"))
 
     def _next_deadline(self) -> tuple[float, Literal["stall", "idle", "life"]]:
-        idle_at_s = self._heard_at_s + self._pace.idle_s
-        stall_at_s = self._heard_at_s + self._pace.stall_s
-        if not self._stalled and stall_at_s < min(idle_at_s, self._life_at_s):
+        """Return the next deadline, in seconds of the loop's clock, and its name."""
+        idle_at_s = self._last_input_at_s + self._timeouts.idle_s
+        stall_at_s = self._last_input_at_s + self._timeouts.stall_s
+        if not self._stalled and stall_at_s < min(idle_at_s, self._life_ends_at_s):
             return stall_at_s, "stall"
-        if idle_at_s < self._life_at_s:
+        if idle_at_s < self._life_ends_at_s:
             return idle_at_s, "idle"
-        return self._life_at_s, "life"
+        return self._life_ends_at_s, "life"
 
     def _expire(self, what: Literal["stall", "idle", "life"]) -> list[Effect]:
         match what:
@@ -217,15 +243,15 @@ class StreamHandler:
                 self._stalled = True
                 return self._service.stalled()
             case "idle":
-                self._heard_at_s = self._loop.time()
+                self._last_input_at_s = self._loop.time()
             case "life":
-                self._life_at_s = float("inf")
+                self._life_ends_at_s = float("inf")
         return self._service.expire(what)
 
     async def _end_of_input(self) -> bool:
-        self._watch.input_ended()
+        self._observer.input_ended()
         over = await self._perform(self._service.end_of_input())
-        # Nothing will come that the rest of the answer could wait for.
+        # No more input will move the clock, so the rest of the answer is sent without it.
         over = over or await self._perform(self._service.stalled())
         return over or await self._perform([Finish()])
 
@@ -242,11 +268,14 @@ class StreamHandler:
     # --- out
 
     async def _perform(self, effects: list[Effect]) -> bool:
-        """Carry out `effects` in their order; true when one of them ended the stream."""
+        """Carry out effects in their order, and return whether one of them ended the stream.
+
+        Frames are collected and written together, before anything that takes time.
+        """
         out = bytearray()
         for effect in effects:
             if not isinstance(effect, Note):
-                self._watch.answered(effect)
+                self._observer.answered(effect)
             match effect:
                 case Emit(payload):
                     self.statistics.sent_events += 1
@@ -265,8 +294,8 @@ class StreamHandler:
                     out = bytearray()
                     if await self._perform(await self._recognize(key)):
                         return True
-                case Think() | Dismiss():
-                    self._thoughts.do(effect)
+                case StartChatRequest() | CancelChatRequest():
+                    self._chat_requests.carry_out(effect)
                 case Fail() | Break() | Finish():
                     await self._write(out)
                     await self._finish(effect)
@@ -276,15 +305,16 @@ class StreamHandler:
 
     async def _speak(self, effect: Speak) -> list[Effect]:
         pcm = await self._loop.run_in_executor(
-            self._threads, self._synthesize, effect.text, effect.voice, effect.rate_hz
+            self._threads, self._engines.synthesize, effect.text, effect.voice, effect.rate_hz
         )
         return self._service.speech(effect.key, pcm)
 
     def _listen(self, effect: Listen) -> None:
-        if self._hear is None:
+        begin = self._engines.recognizer_factory
+        if begin is None:
             return
         if effect.key not in self._utterances:
-            self._utterances[effect.key] = self._hear(effect.rate_hz)
+            self._utterances[effect.key] = begin(effect.rate_hz)
         self._utterances[effect.key].feed(effect.pcm)
 
     async def _recognize(self, key: int) -> list[Effect]:
@@ -306,15 +336,15 @@ class StreamHandler:
                 self._ended("broken", how)
                 await self._break(how)
                 return
-        self._answer()
+        self._send_response_headers()
         self._stream.end()
-        # Clients go on sending for a moment; they are neither answered nor held back.
+        # Clients go on sending for a moment. Their data is dropped, so that they are not held back.
         self._stream.discard_input()
 
     async def _break(self, how: Breakage) -> None:
         match how:
             case "reset":
-                self._answer()
+                self._send_response_headers()
                 self._stream.reset(0)
             case "goaway":
                 self._connection.close()
@@ -325,21 +355,21 @@ class StreamHandler:
                 await self._write(whole[: len(whole) // 2])
                 self._connection.cut()
             case "mute":
-                await self._say_nothing()
+                await self._ignore_input()
 
-    async def _say_nothing(self) -> None:
-        """Read on, until the client leaves or the stream is too old."""
+    async def _ignore_input(self) -> None:
+        """Read without an answer, until the client leaves or the stream is too old."""
         try:
-            async with asyncio.timeout_at(self._life_at_s):
+            async with asyncio.timeout_at(self._life_ends_at_s):
                 while await self._stream.read(_READ_BYTES):
                     pass
         except TimeoutError:
             self._stream.reset()
 
-    def _answer(self) -> None:
-        """The response's headers: after the first valid event (reference 1.2)."""
-        if not self._answered:
-            self._answered = True
+    def _send_response_headers(self) -> None:
+        """Send the headers of the response, once, after the first valid event (reference 1.2)."""
+        if not self._headers_sent:
+            self._headers_sent = True
             self._connection.send_headers(
                 self._stream,
                 [
@@ -351,12 +381,12 @@ class StreamHandler:
 
     async def _write(self, data: bytes | bytearray) -> None:
         if data:
-            self._answer()
+            self._send_response_headers()
             await self._stream.write(bytes(data))
 
     def _note(self, note: Note) -> None:
         self.statistics.notes += 1
-        self._watch.answered(note)
+        self._observer.answered(note)
         self._on_note(self._request, note)
 
     def _ended(self, end: Literal["finished", "failed", "broken", "lost"], error: str = "") -> None:
@@ -366,28 +396,42 @@ class StreamHandler:
 
 
 def chunk_frame(payload: bytes) -> bytes:
-    """One output event on the wire: not signed, a single layer (reference 1.4)."""
-    return encode(Frame(_CHUNK_HEADERS, b'{"bytes":"' + b64encode(payload) + b'"}'))
+    """Encode an output event as a frame, which is not signed and has one layer (reference 1.4).
+
+    Args:
+        payload: The UTF-8 JSON of the event.
+    """
+    return encode(EventStreamFrame(_CHUNK_HEADERS, b'{"bytes":"' + b64encode(payload) + b'"}'))
 
 
 def exception_frame(code: str, message: str) -> bytes:
-    """A modelled exception on the wire (reference 1.7)."""
+    """Encode a modelled exception as a frame (reference 1.7).
+
+    Args:
+        code: A member of the output union, such as `validationException`.
+        message: The text of the exception.
+    """
     headers = {
         ":exception-type": code,
         ":content-type": "application/json",
         ":message-type": "exception",
     }
-    return encode(Frame(headers, json.dumps({"message": message}).encode()))
+    return encode(EventStreamFrame(headers, json.dumps({"message": message}).encode()))
 
 
 def error_frame(code: str, message: str) -> bytes:
-    """An error that is not modelled, on the wire (reference 1.7)."""
+    """Encode an error that is not modelled as a frame (reference 1.7).
+
+    Args:
+        code: Any name.
+        message: The text of the error.
+    """
     headers = {":message-type": "error", ":error-code": code, ":error-message": message}
-    return encode(Frame(headers))
+    return encode(EventStreamFrame(headers))
 
 
-def _chunk(frame: Frame) -> bytes:
-    """What the `bytes` member of the inner frame's JSON holds."""
+def _chunk(frame: EventStreamFrame) -> bytes:
+    """Return the decoded `bytes` member of the JSON in an inner frame."""
     if frame.headers.get(":message-type") != "event" or frame.headers.get(":event-type") != "chunk":
         raise ChunkError(_UNREADABLE)
     try:

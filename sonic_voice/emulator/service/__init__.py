@@ -1,1 +1,1 @@
-"""The rules of the service, without I/O, clock or chance, and the ports to its host."""
+"""The rules of the emulated service, without I/O, clock or chance, and the ports to its host."""

@@ -1,6 +1,7 @@
-"""Who gets a stream: whether a model can be had here, and its service if so.
+"""Admission of streams: whether the requested model is available, and its service if it is.
 
-A model must be found, in this region, and alive (protocol reference 1.7, 11.1).
+A model must be known, offered in the region of the request, and not past its end of life
+(reference 1.7, 11.1).
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from ...errors import ConfigError
 from ...other_models import without_region
 from .answers import Timing
 from .brain import Brain
-from .effects import Note, Refusal, StreamRequest
+from .effects import Note, StreamRefusal, StreamRequest
 from .sonic import DetectorFactory, SonicService
 
 
@@ -25,12 +26,23 @@ def service_factory(
     timing: Timing | None = None,
     recognizes: bool = False,
     idle_s: float | None = None,
-) -> Callable[[StreamRequest], SonicService | Refusal]:
-    """What a server asks for each stream: a service, or a refusal (see `admitted`)."""
+) -> Callable[[StreamRequest], SonicService | StreamRefusal]:
+    """Return the factory that a server calls for each stream (see `admitted`).
 
-    def new_service(request: StreamRequest) -> SonicService | Refusal:
+    Args:
+        brain: Decides the answers of every stream.
+        detector_factory: Makes the voice activity detector of a stream.
+        new_id: Returns a new id for a session, a completion, a content block or a tool call.
+        strict: Whether to refuse mistakes that real clients make and that are otherwise only noted.
+        today: The date for the models' ends of life. None: no model has reached it.
+        timing: The delays of the service. None: the typical ones.
+        recognizes: Whether the host recognises words.
+        idle_s: The host's limit for a pause of the client, in seconds. None: the model's.
+    """
+
+    def new_service(request: StreamRequest) -> SonicService | StreamRefusal:
         admission = admitted(request, strict=strict, today=today)
-        if isinstance(admission, Refusal):
+        if isinstance(admission, StreamRefusal):
             return admission
         model, notes = admission
         return SonicService(
@@ -51,11 +63,18 @@ def service_factory(
 
 def admitted(
     request: StreamRequest, *, strict: bool, today: date | None
-) -> tuple[VoiceModel, tuple[Note, ...]] | Refusal:
-    """The model that `request` names, and what is to be noted; or an HTTP refusal.
+) -> tuple[VoiceModel, tuple[Note, ...]] | StreamRefusal:
+    """Return the model that a request names, or a refusal.
 
-    With `today` a model past its end of life is not found; without, it lives on. A regional
-    prefix, which voice models do not have, is noted and refused only when `strict`.
+    Args:
+        request: The request.
+        strict: Whether to refuse a regional prefix, which ids of voice models do not have. It is
+            noted otherwise.
+        today: The date for the models' ends of life: a model past its end is not found. None: no
+            model has reached it.
+
+    Returns:
+        The model and the notes about the request, or an HTTP refusal.
     """
     bare = request.model_id if strict else without_region(request.model_id)
     notes: tuple[Note, ...] = ()
@@ -71,5 +90,5 @@ def admitted(
     return model, notes
 
 
-def _not_found(message: str) -> Refusal:
-    return Refusal(404, "ResourceNotFoundException", message)
+def _not_found(message: str) -> StreamRefusal:
+    return StreamRefusal(404, "ResourceNotFoundException", message)

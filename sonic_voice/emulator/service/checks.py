@@ -1,7 +1,8 @@
-"""Values the service looks at: each check returns the service's text against them, or None.
+"""Checks of the values in input events.
 
-Texts are those of the protocol reference, section 6. Where none was recorded (a tool's name, a
-rate), the service's general one stands: `INVALID`.
+Each check returns the service's text against the values, or None if they are good. The texts are
+those of section 6 of the reference. Where none was recorded (for a tool's name or a rate), the
+service's general text is used: `INVALID`.
 """
 
 import json
@@ -22,7 +23,9 @@ from ...wire import (
 from .order import INVALID
 
 PCM = "audio/lpcm"
+"""Media type of audio."""
 TEXT = "text/plain"
+"""Media type of text and of tool results."""
 
 NO_VOICE = "Received invalid voiceId: value must not be empty"
 BAD_VOICE = "Received invalid id: '{voice}'"
@@ -42,10 +45,21 @@ IDLE = (
 LIFE = "Model has timed out in processing the request. Try your request again."
 
 ROLES = ("SYSTEM", "SYSTEM_SPEECH", "USER", "ASSISTANT")
+"""Roles of text blocks."""
 ENDPOINTING = ("HIGH", "MEDIUM", "LOW")
+"""Endpointing sensitivities that a client may ask for."""
 
 
 def session_start(record: SessionStart, model: VoiceModel) -> str | None:
+    """Check the inference settings and the endpointing sensitivity.
+
+    Args:
+        record: The event.
+        model: The model of the stream, for its limits.
+
+    Returns:
+        The service's text against the event, or None.
+    """
     numbers = (
         (record.max_tokens, 1, model.limits.max_output_tokens),
         (record.top_p, 0, 1),
@@ -66,6 +80,15 @@ def _within(value: Any, least: float, most: float) -> bool:
 
 
 def prompt_start(record: PromptStart, model: VoiceModel) -> str | None:
+    """Check the voice, the output formats and the tools of a prompt.
+
+    Args:
+        record: The event.
+        model: The model of the stream, for its voices and rates.
+
+    Returns:
+        The service's text against the event, or None.
+    """
     if not record.voice:
         return NO_VOICE
     if record.voice not in [voice.id for voice in model.voices]:
@@ -100,22 +123,55 @@ def _tool_is_sound(tool: ToolDefinition) -> bool:
 
 
 def audio_start(record: AudioStart, model: VoiceModel) -> str | None:
+    """Check the format of the input audio.
+
+    Args:
+        record: The event.
+        model: The model of the stream, for its rates.
+
+    Returns:
+        The service's text against the event, or None.
+    """
     sound = (record.media, record.sample_bits, record.channels)
     return None if sound == (PCM, 16, 1) and record.rate_hz in model.rates_hz else INVALID
 
 
 def text_start(record: TextStart, model: VoiceModel) -> str | None:
+    """Check the media type and the role of a text block.
+
+    Args:
+        record: The event.
+        model: The model of the stream; not every model has the role SYSTEM_SPEECH.
+
+    Returns:
+        The service's text against the event, or None.
+    """
     if record.media != TEXT or record.role not in ROLES:
         return INVALID
     return INVALID if record.role == "SYSTEM_SPEECH" and not model.system_speech else None
 
 
 def tool_result_start(record: ToolResultStart) -> str | None:
+    """Check the media type of a tool result.
+
+    Args:
+        record: The event.
+
+    Returns:
+        The service's text against the event, or None.
+    """
     return None if record.media == TEXT else TOOL_MEDIA
 
 
 def tool_result(result_json: str) -> dict[str, Any] | None:
-    """The JSON object in a tool's result; None if it holds anything else."""
+    """Return the JSON object in a tool's result.
+
+    Args:
+        result_json: The text of the result.
+
+    Returns:
+        The object, or None if the text is anything else.
+    """
     try:
         result = json.loads(result_json)
     except (ValueError, RecursionError):
@@ -123,28 +179,48 @@ def tool_result(result_json: str) -> dict[str, Any] | None:
     return result if isinstance(result, dict) else None  # pyright: ignore[reportUnknownVariableType]
 
 
-class History:
-    """The chat history as it comes in: its order and its size (reference 2.9)."""
+class HistoryCheck:
+    """A check of the chat history while it comes in: its order and its size (reference 2.9)."""
 
     def __init__(self, limits: ModelLimits) -> None:
         self._limits = limits
         self._bytes = 0
         self._message_bytes = 0
         self.messages = 0
+        """Messages so far, the one that is being sent included."""
         self.last_role = ""
+        """Role of the last message; empty before the first."""
 
     def first(self, role: str) -> str | None:
-        """The text against beginning with `role`."""
+        """Check the role of the first message.
+
+        Args:
+            role: USER or ASSISTANT.
+
+        Returns:
+            The service's text against it, or None, as for every later message.
+        """
         return HISTORY_ORDER if not self.messages and role == "ASSISTANT" else None
 
     def begin(self, role: str) -> None:
-        """A message of `role` begins."""
+        """Begin a message.
+
+        Args:
+            role: USER or ASSISTANT.
+        """
         self.messages += 1
         self.last_role = role
         self._message_bytes = 0
 
     def add(self, size: int) -> str | None:
-        """`size` more bytes of the message; the text against them."""
+        """Add text to the message.
+
+        Args:
+            size: UTF-8 bytes of the text.
+
+        Returns:
+            The service's text if a limit is exceeded, else None.
+        """
         self._bytes += size
         self._message_bytes += size
         if self._bytes > self._limits.history_bytes:

@@ -1,14 +1,14 @@
-"""How an answer is given: its calls, its sentences as text and sound, and when it was played.
+"""Delivery of an answer: its tool calls, its sentences as text and sound, and their playback.
 
 An answer is a generator over the input clock. It yields
 
-- the position, in milliseconds of input, that it waits for;
-- a `Line` whose sound it needs;
-- None, to wait for the next thought: the answer is still being thought of (`effects.Think`).
+- the position that it waits for, in milliseconds of input;
+- a `Sentence` whose sound it needs;
+- None, to wait for the next piece of a chat endpoint's answer (`effects.StartChatRequest`).
 
-Sound goes out at `pace` times real time; it is taken to be *played* in real time from its first
-chunk. FINAL texts repeat what was played, at the pace of playing, and once the turn's sound is all
-out (protocol reference 3.11).
+Sound is sent at `Timing.pace` times real time. It is assumed to be *played* in real time from its
+first chunk. FINAL texts repeat the sentences that were played. They are sent at the pace of
+playback, and only after all sound of the turn was sent (reference 3.11).
 """
 
 import json
@@ -17,55 +17,65 @@ from collections.abc import Generator
 
 from ...catalog import VoiceModel
 from .answers import (
-    Answer,
-    Clock,
-    Line,
+    AnswerScript,
+    GeneratedAnswer,
+    InputClock,
     PendingCall,
-    Script,
-    Spoken,
+    ScheduledSentence,
+    ScriptWait,
+    Sentence,
     Timing,
-    Wanted,
     chunks,
     pcm_bytes,
 )
 from .brain import Brain, Reply
 from .effects import Break
-from .output import Outbox
-from .usage import MS_PER_SPEECH_TOKEN, Meter, speech_tokens
+from .output import ServiceOutput
+from .usage import MS_PER_SPEECH_TOKEN, UsageCounter, speech_tokens
 
 GENERATED_AHEAD_MS = 20 * MS_PER_SPEECH_TOKEN
-"""Sound is generated before it is sent: a first step of usage comes before the audio block."""
+"""Sound, in milliseconds, that is generated before it is sent: a first step of usage is reported
+before the audio block begins."""
 
 
 class Delivery:
-    """Gives the answers of one prompt, one after the other, and knows what of them was played."""
+    """The delivery of one prompt's answers, one after the other.
+
+    It also knows which of their sentences were played.
+    """
 
     def __init__(
         self,
         model: VoiceModel,
         brain: Brain,
-        outbox: Outbox,
-        meter: Meter,
+        output: ServiceOutput,
+        counter: UsageCounter,
         timing: Timing,
-        clock: Clock,
+        clock: InputClock,
         rate_hz: int,
     ) -> None:
         self._model = model
         self._brain = brain
-        self._out = outbox
-        self._meter = meter
+        self._out = output
+        self._counter = counter
         self._timing = timing
         self._clock = clock
         self._rate_hz = rate_hz
         self.calls: dict[str, PendingCall] = {}
-        """By `toolUseId`; whoever takes a result removes it."""
-        self.finals: deque[tuple[Spoken, str]] = deque()
-        """Sentences that are to be repeated as FINAL, with their stop reasons."""
+        """Calls without a result, by `toolUseId`. The caller that receives a result removes its
+        call."""
+        self.finals: deque[tuple[ScheduledSentence, str]] = deque()
+        """Sentences that will be repeated as FINAL, with their stop reasons."""
         self.played_ms = 0.0
-        """When all sound so far will have been played."""
+        """Position on the input clock at which all sound sent so far has been played."""
 
-    def reply(self, answer: Answer, at_ms: float) -> Script:
-        """The answer to an utterance that ended at `at_ms`."""
+    def reply(self, answer: GeneratedAnswer, at_ms: float) -> AnswerScript:
+        """Return the script of an answer to an utterance: its calls, then its sentences.
+
+        Args:
+            answer: The answer.
+            at_ms: Position at which the utterance ended.
+        """
         reply = answer.reply
         at_ms += reply.delay_ms
         texts = reply.say
@@ -78,44 +88,55 @@ class Delivery:
                 self.calls[call] = PendingCall(request.number, self._clock.now_ms)
             texts = () if self._model.silent_tools else reply.meanwhile
         if not texts and reply.error is None and reply.broken is None:
-            return  # silent until the result
+            return  # the model is silent until the result comes
         at_ms += self._timing.text_ms
-        answer.lines.extendleft(Line(text, reply.wav) for text in reversed(texts))
-        # Synthesis takes its time: its sound is asked for before the text is due.
-        ready = (yield from self._sound(answer.lines[0])) if texts else b""
+        answer.sentences.extendleft(Sentence(text, reply.wav) for text in reversed(texts))
+        # Synthesis takes time, so the sound is requested before the text is due.
+        ready = (yield from self._sound(answer.sentences[0])) if texts else b""
         yield at_ms
         if not texts and self._fault(reply):
             return
         yield from self.speech(answer, at_ms, ready)
 
-    def thoughts(self, answer: Answer, at_ms: float) -> Script:
-        """An answer whose lines come while it is given, at `at_ms` at the earliest."""
+    def chat_answer(self, answer: GeneratedAnswer, at_ms: float) -> AnswerScript:
+        """Return the script of an answer whose sentences come from a chat endpoint meanwhile.
+
+        Args:
+            answer: The answer.
+            at_ms: The earliest position at which it may begin.
+        """
         yield at_ms
-        yield from _thinking(answer)
-        if answer.lines:
+        yield from _wait_for_sentence(answer)
+        if answer.sentences:
             yield from self.speech(answer, max(at_ms, self._clock.now_ms))
 
-    def speech(self, answer: Answer, at_ms: float, ready: bytes = b"") -> Script:
-        """Say the lines of `answer`, each as text and sound, and end the turn.
+    def speech(self, answer: GeneratedAnswer, at_ms: float, ready: bytes = b"") -> AnswerScript:
+        """Return a script that says an answer's sentences, as text and sound, and ends the turn.
 
-        `ready` is the sound of the first, if it is there already.
+        Args:
+            answer: The answer.
+            at_ms: Position at which the first text is due.
+            ready: The sound of the first sentence, if it is there already.
         """
-        while answer.lines:
-            line = answer.lines.popleft()
-            text = self._show(answer, line)
-            pcm, ready = ready or (yield from self._sound(line)), b""
+        while answer.sentences:
+            sentence = answer.sentences.popleft()
+            text = self._show(answer, sentence)
+            pcm, ready = ready or (yield from self._sound(sentence)), b""
             sound_ms = self._ms(pcm)
             counted = self._count(0, sound_ms, GENERATED_AHEAD_MS)
             at_ms += self._timing.sound_ms
             yield at_ms
-            at_ms = min(at_ms, self._clock.now_ms)  # the clock stood still: what is flushed is now
+            # While the client pauses, the clock stands still and generation runs ahead of it
+            # (`PromptTurns.flush`): sound that is sent then begins to play now.
+            at_ms = min(at_ms, self._clock.now_ms)
             answer.block = self._out.audio_block(self._rate_hz)
             start_ms = max(at_ms, self.played_ms)
             self.played_ms = start_ms + sound_ms
-            answer.spoken.append(Spoken(text, start_ms, self.played_ms))
+            answer.spoken.append(ScheduledSentence(text, start_ms, self.played_ms))
             sent = 0
             for chunk in chunks(pcm, self._rate_hz, v1=not self._model.speech_events):
-                if not answer.lines and sent * 2 >= len(pcm) and self._fault(answer.reply):
+                # A fault of a scenario happens in the middle of the last sentence.
+                if not answer.sentences and sent * 2 >= len(pcm) and self._fault(answer.reply):
                     return
                 self._out.audio(answer.block, chunk)
                 sent += len(chunk)
@@ -123,23 +144,32 @@ class Delivery:
                 counted = self._count(counted, sound_ms, ahead_ms)
                 at_ms += self._ms(chunk) / self._timing.pace
                 yield at_ms
-            if answer.thinking:  # whether this was the last line is not known yet
-                yield from _thinking(answer)
+            # The stop reason depends on whether this was the last sentence, which is not known
+            # while a chat request is in progress.
+            if answer.chat_in_progress:
+                yield from _wait_for_sentence(answer)
                 at_ms = max(at_ms, self._clock.now_ms)
             block, answer.block = answer.block, ""
-            self._out.end(block, "AUDIO", "PARTIAL_TURN" if answer.lines else "END_TURN")
+            self._out.end(block, "AUDIO", "PARTIAL_TURN" if answer.sentences else "END_TURN")
         self._end_turn(answer)
 
     def final(self) -> str | None:
-        """Send the FINAL text of the next sentence, if it has been played; returns it."""
+        """Send the FINAL text of the next sentence, if it has been played, and return it."""
         if not self.finals or self.finals[0][0].end_ms > self._clock.now_ms:
             return None
         spoken, stop = self.finals.popleft()
         self._out.text("ASSISTANT", "FINAL", spoken.text, stop)
         return spoken.text
 
-    def cut(self, answer: Answer | None) -> list[Spoken]:
-        """Nothing more is played, of `answer` or before it; returns what was not told as FINAL."""
+    def cut(self, answer: GeneratedAnswer | None) -> list[ScheduledSentence]:
+        """Stop the playback at a barge-in.
+
+        Args:
+            answer: The answer in progress, or None.
+
+        Returns:
+            The sentences that have not been repeated as FINAL, those of earlier answers first.
+        """
         spoken = [final for final, _ in self.finals]
         if answer is not None:
             spoken += answer.spoken
@@ -148,37 +178,58 @@ class Delivery:
         self.played_ms = self._clock.now_ms
         return spoken
 
-    def close(self, answer: Answer) -> None:
-        """Leave no block of `answer` open."""
+    def close(self, answer: GeneratedAnswer) -> None:
+        """Close the audio block of an answer, if one is open.
+
+        Args:
+            answer: The answer.
+        """
         if answer.block:
             self._out.end(answer.block, "AUDIO", "INTERRUPTED")
 
-    def _sound(self, line: Line) -> Generator[Wanted, bytes, bytes]:
-        """The sound of `line`, never empty."""
-        pcm = (yield line) if line.wav is None else self._brain.sound(line.wav, self._rate_hz)
+    def _sound(self, sentence: Sentence) -> Generator[ScriptWait, bytes, bytes]:
+        """Return the sound of a sentence, at least one speech token long."""
+        pcm = (
+            (yield sentence)
+            if sentence.wav is None
+            else self._brain.sound(sentence.wav, self._rate_hz)
+        )
         return pcm or bytes(pcm_bytes(MS_PER_SPEECH_TOKEN, self._rate_hz))
 
     def _count(self, counted: int, sound_ms: float, generated_ms: float) -> int:
-        """Report sound generated up to there, of which `counted` tokens were; how many now."""
+        """Report the usage of generated sound, and return the tokens reported so far.
+
+        Args:
+            counted: The tokens of this sentence that were reported before.
+            sound_ms: Length of the sentence's sound.
+            generated_ms: How much of it has been generated now.
+        """
         tokens = speech_tokens(min(sound_ms, generated_ms))
-        self._out.usage(self._meter.speech(tokens - counted))
+        self._out.usage(self._counter.speech(tokens - counted))
         return tokens
 
-    def _show(self, answer: Answer, line: Line) -> str:
-        """Send the text of `line`; a later one of a turn begins with a space (3.6)."""
-        text = f" {line.text.strip()}" if answer.shown else line.text.strip()
-        self._out.usage(self._meter.sentence(text, first=not answer.shown))
+    def _show(self, answer: GeneratedAnswer, sentence: Sentence) -> str:
+        """Send the SPECULATIVE text of a sentence, and return it.
+
+        The texts after the first of a turn begin with a space (reference 3.6).
+        """
+        text = f" {sentence.text.strip()}" if answer.shown else sentence.text.strip()
+        self._out.usage(self._counter.sentence(text, first=not answer.shown))
         self._out.text("ASSISTANT", "SPECULATIVE", text)
         answer.shown = True
         return text
 
-    def _end_turn(self, answer: Answer) -> None:
-        self._out.usage(self._meter.end_of_turn())
+    def _end_turn(self, answer: GeneratedAnswer) -> None:
+        self._out.usage(self._counter.end_of_turn())
         stops = ["END_TURN"] + ["PARTIAL_TURN"] * len(answer.spoken)
         self.finals.extend(zip(answer.spoken, stops, strict=False))
 
     def _fault(self, reply: Reply) -> bool:
-        """The scenario's exception or break of the stream, if it has one."""
+        """Send the exception of a scenario or break the stream, if the reply says so.
+
+        Returns:
+            Whether the stream is over.
+        """
         if reply.error is not None:
             self._out.fail(reply.error.code, reply.error.message)
         if reply.broken is not None:
@@ -189,7 +240,7 @@ class Delivery:
         return len(pcm) / pcm_bytes(1000, self._rate_hz) * 1000
 
 
-def _thinking(answer: Answer) -> Script:
-    """Wait until there is a line to say, or none will come."""
-    while answer.thinking and not answer.lines:
+def _wait_for_sentence(answer: GeneratedAnswer) -> AnswerScript:
+    """Wait until there is a sentence to say, or the chat request has ended."""
+    while answer.chat_in_progress and not answer.sentences:
         yield None

@@ -1,18 +1,19 @@
-"""What the service asks of its host: the seam between `service` (pure) and `server` (sockets).
+"""The effects that a service asks of its host: the border between `service` (pure) and `server`.
 
-The host feeds a `Service` one input event at a time and carries out the effects it answers with,
+The host feeds a `Service` one input event at a time and carries out the effects that it returns,
 in their order. A service never waits, reads no clock and starts no thread: its time is the audio
-it was fed. That is why `Speak` is an effect with an answer: the host has the words synthesised,
-in a thread, and hands the sound back by `speech` *before it feeds anything more*. However slow
-the synthesis or the machine, the service sees the same calls in the same order, and a recording
-played at 50 times its speed gives the same events as in real time. `Recognize` is the same for
-the ears.
+that it was fed. Therefore `Speak` is an effect with an answer: the host synthesises the text in a
+thread and passes the sound to `speech` *before it feeds anything else*. However slow the synthesis
+or the machine is, the service sees the same calls in the same order, and a recording played at
+50 times its speed gives the same events as in real time. `Recognize` works in the same way for
+speech recognition.
 
-`Think` alone is not waited for: a chat endpoint takes seconds, in which the user's audio goes on
-and may interrupt. The host carries it out beside the stream and hands back each piece by `thought`
-when it comes, between two inputs. So a conversation with such a brain is not deterministic.
+`StartChatRequest` is the only effect whose answer is not waited for: a chat endpoint needs seconds,
+in which the user's audio goes on and may interrupt. The host carries the request out beside the
+stream and passes each piece of the answer to `chat_piece` when it comes, between two inputs.
+Therefore a conversation with such a brain is not deterministic.
 
-`Fail`, `Break` and `Finish` are last effects: the host feeds nothing after one of them.
+`Fail`, `Break` and `Finish` are final effects: the host feeds nothing after one of them.
 """
 
 from collections.abc import AsyncGenerator, Callable
@@ -22,84 +23,97 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Send `payload`, the UTF-8 JSON of one output event, as one chunk."""
+    """An effect: send one output event as one chunk."""
 
     payload: bytes
+    """The UTF-8 JSON of the event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Speak:
-    """Synthesise `text` and call `speech(key, pcm)` with mono s16le samples at `rate_hz`."""
+    """An effect: synthesise a text and call `speech` with its sound."""
 
     key: int
+    """Number of the request, the first argument of `speech`."""
     text: str
     voice: str
+    """Id of the voice."""
     rate_hz: int
+    """Sample rate of the sound, which is mono s16le, in hertz."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """The user speaks: more samples of utterance `key`, mono s16le at `rate_hz`.
+    """An effect: take the next samples of an utterance of the user.
 
-    Only a host that recognises words gets it, and may begin to at once.
+    Only a host that recognises words receives it, and may begin to recognise at once.
     """
 
     key: int
+    """Number of the utterance."""
     pcm: bytes
+    """Mono s16le samples."""
     rate_hz: int
+    """Sample rate of `pcm`, in hertz."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognize:
-    """Utterance `key` is complete: call `words(key, text)`, with "" for no words at all."""
+    """An effect: call `words` with the words of a complete utterance, "" if there are none."""
 
     key: int
+    """Number of the utterance, the first argument of `words`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Think:
-    """Ask the chat endpoint: `body_json` is the request. Only a host with one gets it.
+class StartChatRequest:
+    """An effect: send a request to the chat endpoint. Only a host that has one receives it.
 
-    Call `thought(key, piece)` with each piece of the answer as it comes, and with None at its end.
-    At most one request is under way: `Dismiss` of the former comes before the next.
+    The host calls `chat_piece` with each piece of the answer as it comes, and with None at its
+    end. At most one request is in progress: the earlier one is cancelled by `CancelChatRequest`
+    before the next begins.
     """
 
     key: int
+    """Number of the request, the first argument of `chat_piece`."""
     body_json: str
+    """The body of the request, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
-class Dismiss:
-    """Nobody waits for the rest of request `key` any longer: cancel it."""
+class CancelChatRequest:
+    """An effect: cancel a chat request whose remaining answer is not needed any more."""
 
     key: int
+    """Number of the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Answer with an exception frame, then end the stream.
-
-    `code` is a member of the output union: `validationException` (reference 1.7). With `modelled`
-    false it goes out as an `error` frame instead, and may be any name.
-    """
+    """A final effect: answer with an exception frame, then end the stream."""
 
     code: str
+    """A member of the output union, such as `validationException` (reference 1.7)."""
     message: str
     modelled: bool = True
+    """False to send an `error` frame instead, whose code may be any name."""
     injected: bool = False
-    """A fault that was asked for: nothing that the client did."""
+    """True for a requested fault, which is not the result of anything that the client did."""
 
 
 type Breakage = Literal["reset", "cut", "cut-mid-frame", "goaway", "mute"]
+"""A way to break a stream; see `Break`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Break the stream as a fault does.
+    """A final effect: break the stream as a fault does.
 
-    `reset`: RST_STREAM NO_ERROR. `goaway`: GOAWAY, then the connection closes. `cut`: the TCP
-    connection ends. `cut-mid-frame`: the same after half a frame of the event stream. `mute`:
-    what the client sends is read, and nothing is answered any more, not even headers.
+    - `reset`: RST_STREAM with NO_ERROR.
+    - `goaway`: GOAWAY, then the connection closes.
+    - `cut`: the TCP connection ends.
+    - `cut-mid-frame`: the TCP connection ends after half a frame of the event stream.
+    - `mute`: the client's data is still read, but nothing is answered any more, not even headers.
     """
 
     how: Breakage
@@ -107,108 +121,157 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """END_STREAM, after all that was emitted."""
+    """A final effect: send END_STREAM after everything that was emitted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A mistake of the client that was tolerated: logged as a warning, counted by `rule`."""
+    """An effect: log a mistake of the client that was tolerated, as a warning."""
 
     text: str
+    """Description of the mistake."""
     rule: str
+    """Name under which such mistakes are counted."""
 
 
-type Effect = Emit | Speak | Listen | Recognize | Think | Dismiss | Fail | Break | Finish | Note
+type Effect = (
+    Emit
+    | Speak
+    | Listen
+    | Recognize
+    | StartChatRequest
+    | CancelChatRequest
+    | Fail
+    | Break
+    | Finish
+    | Note
+)
+"""Anything that a service asks of its host."""
 
 type Expiry = Literal["life", "idle"]
-"""`life`: the connection's eight minutes are over. `idle`: nothing was sent for 55 s."""
+"""A timer that has expired. `life`: the connection has reached its eight minutes. `idle`: nothing
+was sent for 55 s."""
 
 
 class Service(Protocol):
-    """The service's side of one stream. Every call answers with what is to be done now."""
+    """The service's side of one stream. Every call returns the effects to carry out now."""
 
     def receive(self, payload: bytes) -> list[Effect]:
-        """One input event: what stood in the `bytes` member of a chunk."""
+        """Take one input event.
+
+        Args:
+            payload: The content of the `bytes` member of a chunk, decoded from base64.
+        """
         ...
 
     def speech(self, key: int, pcm: bytes) -> list[Effect]:
-        """The sound of `Speak` number `key`."""
+        """Take the sound that `Speak` asked for.
+
+        Args:
+            key: The number of the request.
+            pcm: Mono s16le samples at the rate of the request.
+        """
         ...
 
     def words(self, key: int, text: str) -> list[Effect]:
-        """The words of the utterance of `Recognize` number `key`."""
+        """Take the words that `Recognize` asked for.
+
+        Args:
+            key: The number of the utterance.
+            text: The words, empty if there are none.
+        """
         ...
 
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
-        """A piece of the answer to `Think` number `key`; None: that was all."""
+    def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
+        """Take a piece of the answer that `StartChatRequest` asked for.
+
+        Args:
+            key: The number of the request.
+            piece: The piece, or None after the last one.
+        """
         ...
 
     def end_of_input(self) -> list[Effect]:
-        """The client sent its empty frame or END_STREAM: nothing more will come."""
+        """Take note that nothing more comes: the client sent its empty frame or END_STREAM."""
         ...
 
     def stalled(self) -> list[Effect]:
-        """The client has sent nothing for a moment of wall-clock time.
+        """Send everything that does not depend on the input clock.
 
-        Whatever does not depend on the input clock may go out. Called once in each pause.
+        The host calls this once in each pause, when the client has sent nothing for a moment of
+        wall-clock time.
         """
         ...
 
     def expire(self, which: Expiry) -> list[Effect]:
-        """A timer of the connection ran out; the timers themselves are the host's."""
+        """End the stream because a timer of the host has expired.
+
+        Args:
+            which: The timer.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """Who asks for a stream: what the HTTP request says, its signature verified."""
+    """A request for a stream: the facts of the HTTP request, whose signature was verified."""
 
     model_id: str
-    """Decoded: `amazon.nova-2-sonic-v1:0`."""
+    """The model id, decoded from the URL: `amazon.nova-2-sonic-v1:0`."""
     region: str
-    """From the credential scope of the signature."""
+    """The region in the credential scope of the signature."""
     request_id: str
-    """Ours, a UUID; also in the response headers."""
+    """A UUID made by the emulator, also sent in the response headers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """An HTTP error instead of a stream (reference 1.7): `ThrottlingException` with 429."""
+class StreamRefusal:
+    """An HTTP error instead of a stream (reference 1.7), such as 429 `ThrottlingException`."""
 
     status: int
+    """The HTTP status."""
     code: str
+    """The name of the exception."""
     message: str
 
 
-type ServiceFactory = Callable[[StreamRequest], Service | Refusal]
-"""Asked once a request and its signature are in order."""
+type ServiceFactory = Callable[[StreamRequest], Service | StreamRefusal]
+"""A function that makes the service of a stream or refuses it. It is called once the request and
+its signature are in order."""
 
 
-class Utterance(Protocol):
-    """Speech while it is heard; `finish` blocks until its words are known."""
+class UtteranceRecognizer(Protocol):
+    """The recogniser of one utterance."""
 
     def feed(self, pcm: bytes) -> None:
-        """The next s16le mono samples. Returns at once."""
+        """Take the next samples. Returns at once.
+
+        Args:
+            pcm: Mono s16le samples.
+        """
         ...
 
     def finish(self) -> str:
-        """The words; empty for noise."""
+        """Return the words, empty for noise. Blocks until they are known."""
         ...
 
     def cancel(self) -> None:
-        """Nobody wants to know any longer. Returns at once."""
+        """Stop recognising: the words are not needed any more. Returns at once."""
         ...
 
 
-type Hear = Callable[[int], Utterance]
-"""`(rate_hz)` to a new utterance; what a host needs to recognise words."""
+type RecognizerFactory = Callable[[int], UtteranceRecognizer]
+"""A function `(rate_hz)` that returns the recogniser of a new utterance. A host needs it to
+recognise words."""
 
 type Consult = Callable[[str], AsyncGenerator[str]]
-"""`(body_json)` to the pieces of the answer: JSON objects, as a chat endpoint streams them.
+"""A function `(body_json)` that returns the pieces of a chat endpoint's answer: JSON objects, as
+the endpoint streams them.
 
-Raises nothing: whatever goes wrong is a last piece `{"error": {"message": ...}}`. Closing the
+It raises nothing: every failure is a last piece `{"error": {"message": ...}}`. Closing the
 generator ends the request.
 """
 
 type Synthesize = Callable[[str, str, int], bytes]
-"""`(text, voice, rate_hz)` to mono s16le samples; called in a worker thread."""
+"""A function `(text, voice, rate_hz)` that returns mono s16le samples. It is called in a worker
+thread."""

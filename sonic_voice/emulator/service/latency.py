@@ -1,14 +1,14 @@
-"""How long the emulated service takes, by name: `--latency typical|fast|slow|none`.
+"""Latency profiles of the emulated service: `--latency typical|fast|slow|none`.
 
     name      detection   first text   first audio      after the end of the speech, at MEDIUM
-    typical     384 ms      1.0 s         1.1 s         as recorded (protocol reference 3.12)
+    typical     384 ms      1.0 s         1.1 s         as recorded (reference 3.12)
     fast        320 ms      0.6 s         0.7 s         below anything recorded
     slow        800 ms      3.3 s         3.8 s         a model that was idle (2.5 to 9.9 s)
     none        320 ms      0.3 s         0.3 s         tests, and clients that measure themselves
 
-All are positions on the clock of the input audio, like everything that the service does, so a
-profile changes when things come and never what comes. An utterance must be told from a pause, so
-the silence that ends it is there under every name.
+All values are positions on the clock of the input audio, like everything that the service does.
+A profile therefore changes when events come, and never which events come. Every profile keeps the
+silence that ends an utterance, because an end must be distinguished from a pause.
 """
 
 import difflib
@@ -59,10 +59,18 @@ PROFILES: Mapping[str, Timing] = MappingProxyType(
         ),
     }
 )
+"""The profiles by name."""
 
 
 def latency(name: str) -> Timing:
-    """The profile of that name. Raises `ConfigError` with the nearest name there is."""
+    """Return a latency profile.
+
+    Args:
+        name: A key of `PROFILES`.
+
+    Raises:
+        ConfigError: There is no such profile. The hint has the nearest name.
+    """
     if name in PROFILES:
         return PROFILES[name]
     near = difflib.get_close_matches(name, PROFILES, n=1, cutoff=0.4)

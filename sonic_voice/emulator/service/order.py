@@ -1,12 +1,12 @@
-"""The service's legal order, as a table: (state, what came) -> the next state, or the error.
+"""The service's legal order, as a table: (state, kind of input) -> the next state, or the error.
 
-A stream is NEW until `sessionStart`, in SESSION until `promptStart`, in PROMPT while system
-prompt and history come, LIVE while the audio container is open, QUIET after it was closed, ENDED
-after `promptEnd` and OVER after `sessionEnd` (protocol reference 2.1, 11.3).
+A stream is NEW until `sessionStart`, in SESSION until `promptStart`, in PROMPT while the system
+prompt and the history come, LIVE while the audio container is open, QUIET after it was closed,
+ENDED after `promptEnd` and OVER after `sessionEnd` (reference 2.1, 11.3).
 
-What is not in the table is refused with the service's text for anything out of place. `Tolerated`
-are steps that real clients take and whose sessions work all the same: noted, and refused only in
-strict mode, with the text the service has for them.
+A pair that is not in the table is refused with the service's text for anything out of place.
+`Tolerated` stands for steps that real clients take and whose sessions work nevertheless. They are
+noted, and refused only in strict mode, with the text that the service has for them.
 """
 
 from collections.abc import Mapping
@@ -36,11 +36,12 @@ NO_PROMPT = "No prompts were received in the sequence"
 NO_AUDIO = "Prompt [{prompt}] must have at least one audio content"
 OPEN_CONTENT = "Error(s):\nError 1 : All contents must be closed before ending prompt"
 OPEN_PROMPT = "Error(s):\nError 1 : All prompts must be closed before ending session"
-"""The only text here that nobody has recorded: worded after its neighbour."""
+"""Text against `sessionEnd` in an open prompt. It is the only text here that was not recorded; its
+wording follows that of `OPEN_CONTENT`."""
 
 
-class State(Enum):
-    """How far a stream is."""
+class StreamState(Enum):
+    """A state of a stream; the module describes each."""
 
     NEW = auto()
     SESSION = auto()
@@ -51,8 +52,8 @@ class State(Enum):
     OVER = auto()
 
 
-class Came(Enum):
-    """What may come; the end of the audio container is told from the end of other blocks."""
+class InputKind(Enum):
+    """A kind of input event. The end of the audio container is a kind of its own."""
 
     SESSION_START = auto()
     PROMPT_START = auto()
@@ -71,78 +72,99 @@ class Came(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An error that ends the stream; `text` may name the `{prompt}`."""
+    """A verdict: the event is an error that ends the stream."""
 
     text: str
+    """The service's text. It may contain `{prompt}`, which stands for the prompt's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerated:
-    """Goes on in `state`; noted as `rule`. In strict mode refused with `text`."""
+    """A verdict: the event is a mistake that the service forgives, unless it is strict."""
 
-    state: State
+    state: StreamState
+    """The next state."""
     rule: str
+    """Name under which the mistake is noted."""
     text: str
+    """The service's text in strict mode, which ends the stream."""
 
 
-type Verdict = State | Refused | Tolerated
+type Verdict = StreamState | Refused | Tolerated
+"""The next state of a stream, or the reason why there is none."""
 
-_CAME: dict[type, Came] = {
-    SessionStart: Came.SESSION_START,
-    PromptStart: Came.PROMPT_START,
-    TextStart: Came.TEXT_START,
-    AudioStart: Came.AUDIO_START,
-    ToolResultStart: Came.TOOL_START,
-    TextInput: Came.TEXT,
-    AudioInput: Came.AUDIO,
-    ToolResult: Came.RESULT,
-    ContentEnd: Came.BLOCK_END,
-    PromptEnd: Came.PROMPT_END,
-    SessionEnd: Came.SESSION_END,
-    UnknownInput: Came.UNKNOWN,
+_CAME: dict[type, InputKind] = {
+    SessionStart: InputKind.SESSION_START,
+    PromptStart: InputKind.PROMPT_START,
+    TextStart: InputKind.TEXT_START,
+    AudioStart: InputKind.AUDIO_START,
+    ToolResultStart: InputKind.TOOL_START,
+    TextInput: InputKind.TEXT,
+    AudioInput: InputKind.AUDIO,
+    ToolResult: InputKind.RESULT,
+    ContentEnd: InputKind.BLOCK_END,
+    PromptEnd: InputKind.PROMPT_END,
+    SessionEnd: InputKind.SESSION_END,
+    UnknownInput: InputKind.UNKNOWN,
 }
 
 
-def came(record: Input, audio: str | None) -> Came:
-    """What `record` is; `audio` is the name of the open audio container."""
+def input_kind(record: Input, audio: str | None) -> InputKind:
+    """Return the kind of an input event.
+
+    Args:
+        record: The event.
+        audio: `contentName` of the open audio container, or None.
+    """
     if isinstance(record, ContentEnd) and record.content == audio:
-        return Came.AUDIO_END
+        return InputKind.AUDIO_END
     return _CAME[type(record)]
 
 
-def verdict(state: State, what: Came) -> Verdict:
-    """What the service says to `what` in `state`."""
+def verdict(state: StreamState, what: InputKind) -> Verdict:
+    """Return the service's verdict on an input event.
+
+    Args:
+        state: The state of the stream.
+        what: The kind of the event.
+    """
     return TABLE.get((state, what), _OUT_OF_PLACE)
 
 
 _OUT_OF_PLACE = Refused(INVALID)
 
-NEW, SESSION, PROMPT, LIVE, QUIET, ENDED, OVER = State
+NEW, SESSION, PROMPT, LIVE, QUIET, ENDED, OVER = StreamState
 _IN_A_PROMPT = (PROMPT, LIVE, QUIET)
 
-_BLOCKS = (Came.TEXT_START, Came.TEXT, Came.TOOL_START, Came.RESULT, Came.BLOCK_END)
-_TABLE: dict[tuple[State, Came], Verdict] = {
-    (NEW, Came.SESSION_START): SESSION,
-    (SESSION, Came.PROMPT_START): PROMPT,
-    (SESSION, Came.SESSION_END): Refused(NO_PROMPT),
-    # A prompt without audio cannot end; one whose container is still open may, for one client.
-    (PROMPT, Came.AUDIO_START): LIVE,
-    (PROMPT, Came.PROMPT_END): Refused(NO_AUDIO),
-    (LIVE, Came.AUDIO): LIVE,
-    (LIVE, Came.AUDIO_START): Refused(UNEXPECTED),
-    (LIVE, Came.AUDIO_END): QUIET,
-    (LIVE, Came.PROMPT_END): Tolerated(ENDED, "open-audio", OPEN_CONTENT),
-    (QUIET, Came.AUDIO_START): Tolerated(LIVE, "second-audio", UNEXPECTED),
-    (QUIET, Came.AUDIO): Tolerated(QUIET, "late-audio", INVALID),
-    (QUIET, Came.PROMPT_END): ENDED,
-    (ENDED, Came.AUDIO): Tolerated(ENDED, "late-audio", INVALID),
-    (ENDED, Came.SESSION_END): OVER,
+_BLOCKS = (
+    InputKind.TEXT_START,
+    InputKind.TEXT,
+    InputKind.TOOL_START,
+    InputKind.RESULT,
+    InputKind.BLOCK_END,
+)
+_TABLE: dict[tuple[StreamState, InputKind], Verdict] = {
+    (NEW, InputKind.SESSION_START): SESSION,
+    (SESSION, InputKind.PROMPT_START): PROMPT,
+    (SESSION, InputKind.SESSION_END): Refused(NO_PROMPT),
+    # A prompt without audio cannot end. One client ends it with its audio container still open.
+    (PROMPT, InputKind.AUDIO_START): LIVE,
+    (PROMPT, InputKind.PROMPT_END): Refused(NO_AUDIO),
+    (LIVE, InputKind.AUDIO): LIVE,
+    (LIVE, InputKind.AUDIO_START): Refused(UNEXPECTED),
+    (LIVE, InputKind.AUDIO_END): QUIET,
+    (LIVE, InputKind.PROMPT_END): Tolerated(ENDED, "open-audio", OPEN_CONTENT),
+    (QUIET, InputKind.AUDIO_START): Tolerated(LIVE, "second-audio", UNEXPECTED),
+    (QUIET, InputKind.AUDIO): Tolerated(QUIET, "late-audio", INVALID),
+    (QUIET, InputKind.PROMPT_END): ENDED,
+    (ENDED, InputKind.AUDIO): Tolerated(ENDED, "late-audio", INVALID),
+    (ENDED, InputKind.SESSION_END): OVER,
 } | {(state, block): state for state in _IN_A_PROMPT for block in _BLOCKS}
 for _state in _IN_A_PROMPT:
-    _TABLE[_state, Came.SESSION_END] = Tolerated(OVER, "open-prompt", OPEN_PROMPT)
-# `connectionEnd` of one client is such a name; it stands where `sessionEnd` belongs.
+    _TABLE[_state, InputKind.SESSION_END] = Tolerated(OVER, "open-prompt", OPEN_PROMPT)
+# One client sends `connectionEnd`, such an unknown name, in the place of `sessionEnd`.
 for _state in (SESSION, *_IN_A_PROMPT, ENDED):
-    _TABLE[_state, Came.UNKNOWN] = Tolerated(_state, "unknown-event", INVALID)
+    _TABLE[_state, InputKind.UNKNOWN] = Tolerated(_state, "unknown-event", INVALID)
 
-TABLE: Mapping[tuple[State, Came], Verdict] = MappingProxyType(_TABLE)
-"""What is legal, and what is refused or tolerated with a text of its own."""
+TABLE: Mapping[tuple[StreamState, InputKind], Verdict] = MappingProxyType(_TABLE)
+"""The legal steps, and those that are refused or tolerated with a text of their own."""

@@ -1,13 +1,13 @@
-"""The service's side of the protocol, sans-I/O: one `SonicService` is one stream of the emulator.
+"""The service's side of the protocol, without I/O. A `SonicService` is one stream of the emulator.
 
-`receive` decodes an input event, asks the order table whether it belongs here (`order`), looks at
-its values (`checks`), keeps the book of open content blocks, and passes what matters to the
-conversation (`turns`), which runs on the clock of the input audio. What is to be done comes back
-as effects; see `effects` for what the host owes in return.
+`receive` decodes an input event, asks the order table whether it is legal now (`order`), checks its
+values (`checks`), keeps the open content blocks (`blocks`), and passes the content to the
+conversation (`turns`), which runs on the clock of the input audio. The results are effects; see
+`effects` for what the host must do with them.
 
-A mistake of the client ends the stream with the service's exception and text (protocol reference,
-section 6), at the moment at which the service gives it. Where real clients deviate and their
-sessions work, the deviation is noted and tolerated; in strict mode it is refused too.
+A mistake of the client ends the stream with the service's exception and text (section 6 of the
+reference), at the moment at which the service sends it. Where real clients deviate and their
+sessions work, the deviation is noted and tolerated; in strict mode it is refused, too.
 """
 
 from collections.abc import Callable
@@ -34,23 +34,33 @@ from ...wire import (
 )
 from . import checks
 from .answers import Timing
-from .blocks import Block, Blocks
-from .brain import Brain, Opening
+from .blocks import OpenBlock, OpenBlocks
+from .brain import Brain, ConversationSetup
 from .effects import Effect, Expiry, Fail, Finish, Note
 from .endpointing import SpeechDetector
-from .order import INVALID, NO_AUDIO, OPEN_CONTENT, Refused, State, Tolerated, came, verdict
-from .output import Outbox
-from .turns import Turns
-from .usage import Meter
+from .order import (
+    INVALID,
+    NO_AUDIO,
+    OPEN_CONTENT,
+    Refused,
+    StreamState,
+    Tolerated,
+    input_kind,
+    verdict,
+)
+from .output import ServiceOutput
+from .turns import PromptTurns
+from .usage import UsageCounter
 
 type DetectorFactory = Callable[[int], SpeechDetector]
-"""A new detector for samples of so many Hz."""
+"""A function `(rate_hz)` that returns a new voice activity detector for that sample rate."""
 
 VALIDATION = "validationException"
+"""Code of the exception that reports a mistake of the client."""
 
 
 class _RefusedError(Exception):
-    """The service's text against what came; ends the stream."""
+    """A mistake of the client that ends the stream, with the service's text against it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -58,12 +68,24 @@ class _RefusedError(Exception):
 
 
 class SonicService:
-    """One stream. Satisfies `effects.Service`; nothing but `receive` of garbage is forgiven.
+    """One stream of the service. Implements `effects.Service`.
 
-    `new_id` gives ids of sessions, completions, contents and calls; `request_id` stands in
-    exceptions; `notes` are told with the first answer; `idle_s` is the host's limit of a pause, if
-    it is not the model's, and only stands in the text. With `recognizes` the host is asked what was
-    said (`effects.Recognize`); without, the brain has to know.
+    Input that cannot be decoded, or that is not legal, ends the stream with an exception of the
+    service. The host must keep to the rules of `effects`.
+
+    Args:
+        model: The model of the stream.
+        brain: Decides the answers.
+        detector_factory: Makes the voice activity detector of each audio container.
+        strict: Whether to refuse the mistakes of real clients that are otherwise noted.
+        new_id: Returns a new id for a session, a completion, a content block or a tool call.
+        request_id: The id of the HTTP request. It stands in the texts of exceptions.
+        timing: The delays of the service. None: the typical ones.
+        notes: Notes about the request, returned with the first effects.
+        recognizes: Whether the host recognises words (`effects.Recognize`). Otherwise the brain
+            must know them.
+        idle_s: The host's limit for a pause of the client, in seconds. It is only used in the text
+            of the exception. None: the model's limit.
     """
 
     def __init__(
@@ -87,17 +109,17 @@ class SonicService:
         self._timing = timing or Timing()
         self._recognizes = recognizes
         self._idle_s = idle_s or model.limits.idle_s
-        self._out = Outbox(new_id, request_id)
-        self._meter = Meter()
-        self._state = State.NEW
+        self._out = ServiceOutput(new_id, request_id)
+        self._counter = UsageCounter()
+        self._state = StreamState.NEW
         self._session = SessionStart()
         self._prompt = ""
-        self._turns: Turns | None = None
-        self._blocks = Blocks()
-        self._listened = False
+        self._turns: PromptTurns | None = None
+        self._blocks = OpenBlocks()
+        self._audio_received = False
         self._roles: set[str] = set()
-        self._history = checks.History(model.limits)
-        self._acts: dict[type, Callable[[Any], None]] = {
+        self._history = checks.HistoryCheck(model.limits)
+        self._handlers: dict[type, Callable[[Any], None]] = {
             SessionStart: self._on_session_start,
             PromptStart: self._on_prompt_start,
             TextStart: self._on_text_start,
@@ -113,16 +135,16 @@ class SonicService:
         for note in notes:
             self._out.put(note)
 
-    # What the host calls.
+    # Calls of the host.
 
     def receive(self, payload: bytes) -> list[Effect]:
-        """One input event: what stood in the `bytes` member of a chunk."""
+        """See `Service`."""
         if self._out.closed:
             return self._out.take()
         try:
-            self._take(decode_input(payload))
+            self._receive_event(decode_input(payload))
         except NoEventError:
-            self._out.put(Fail(VALIDATION, checks.NO_EVENTS))  # this one carries no request id
+            self._out.put(Fail(VALIDATION, checks.NO_EVENTS))  # this text has no request id
         except WireError:
             self._out.fail(VALIDATION, checks.UNREADABLE)
         except _RefusedError as refused:
@@ -130,40 +152,40 @@ class SonicService:
         return self._out.take()
 
     def speech(self, key: int, pcm: bytes) -> list[Effect]:
-        """The sound of `Speak` number `key`."""
+        """See `Service`."""
         if self._turns is not None:
             self._turns.sound(key, pcm)
         return self._out.take()
 
     def words(self, key: int, text: str) -> list[Effect]:
-        """The words of the utterance of `Recognize` number `key`."""
+        """See `Service`."""
         if self._turns is not None:
             self._turns.words(key, text)
         return self._out.take()
 
-    def thought(self, key: int, piece: str | None) -> list[Effect]:
-        """A piece of the answer to `Think` number `key`; None: that was all."""
+    def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
+        """See `Service`."""
         if self._turns is not None:
-            self._turns.thought(key, piece)
+            self._turns.chat_piece(key, piece)
         return self._out.take()
 
     def end_of_input(self) -> list[Effect]:
-        """Nothing more will come. Without `sessionEnd` before it, it is noted."""
-        if self._state is not State.OVER:
+        """See `Service`. An end without `sessionEnd` before it is noted."""
+        if self._state is not StreamState.OVER:
             self._out.note("no-goodbye", f"the input ended in state {self._state.name}")
             self._end_prompt()
-            self._state = State.OVER
+            self._state = StreamState.OVER
             self._out.put(Finish())
         return self._out.take()
 
     def stalled(self) -> list[Effect]:
-        """The client paused: generation goes on without the clock, FINAL texts do not."""
+        """See `Service`. Generation goes on without the clock; FINAL texts are not sent."""
         if self._turns is not None:
             self._turns.flush()
         return self._out.take()
 
     def expire(self, which: Expiry) -> list[Effect]:
-        """A timer of the connection ran out (reference 1.9)."""
+        """See `Service` (reference 1.9)."""
         if which == "life":
             self._out.fail("modelTimeoutException", checks.LIFE)
         else:
@@ -172,8 +194,8 @@ class SonicService:
 
     # Order.
 
-    def _take(self, record: Input) -> None:
-        what = came(record, self._blocks.audio)
+    def _receive_event(self, record: Input) -> None:
+        what = input_kind(record, self._blocks.audio)
         self._check_content(record)
         match verdict(self._state, what):
             case Refused(text):
@@ -181,14 +203,14 @@ class SonicService:
             case Tolerated(state, rule, text):
                 self._tolerate(rule, f"{what.name} in state {self._state.name}", text)
                 if state is self._state:
-                    return  # came too late, or means nothing
+                    return  # the event is ignored: it came too late, or its name is unknown
             case state:
                 pass
-        self._act(record)
+        self._handle(record)
         self._state = state
 
     def _check_content(self, record: Input) -> None:
-        """`promptEnd` is first asked for open blocks; only the audio's may be forgiven."""
+        """Refuse `promptEnd` while blocks are open. Only an open audio container is tolerated."""
         if isinstance(record, PromptEnd) and self._blocks.any_but_audio():
             raise _RefusedError(OPEN_CONTENT)
 
@@ -197,10 +219,10 @@ class SonicService:
             raise _RefusedError(text)
         self._out.note(rule, what)
 
-    def _act(self, record: Input) -> None:
-        act = self._acts.get(type(record))
-        if act is not None:
-            act(record)
+    def _handle(self, record: Input) -> None:
+        handler = self._handlers.get(type(record))
+        if handler is not None:
+            handler(record)
 
     # Beginnings.
 
@@ -218,22 +240,22 @@ class SonicService:
         self._prompt = record.prompt
         self._out.prompt(record.prompt)
         for tool in record.tools:
-            self._meter.prompt(tool.name + tool.description + tool.schema_json)
-        self._turns = Turns(
+            self._counter.prompt(tool.name + tool.description + tool.schema_json)
+        self._turns = PromptTurns(
             self._model,
             self._brain,
             self._out,
-            self._meter,
+            self._counter,
             self._timing,
             voice=record.voice,
             rate_hz=record.rate_hz,
-            opening=Opening(
+            opening=ConversationSetup(
                 self._locale(record.voice), record.tools, record.tool_choice, self._session
             ),
             sensitivity=self._session.endpointing,
             recognizes=self._recognizes,
         )
-        self._out.usage(self._meter.opening())
+        self._out.usage(self._counter.opening())
 
     def _locale(self, voice: str) -> str:
         voice = self._brain.voice or voice
@@ -243,19 +265,19 @@ class SonicService:
         _refuse(checks.text_start(record, self._model))
         if record.role in ("SYSTEM", "SYSTEM_SPEECH"):
             self._on_system_start(record.role)
-            self._open(record.prompt, record.content, Block(record.role))
+            self._open(record.prompt, record.content, OpenBlock(record.role))
             return
-        live = self._state is not State.PROMPT
+        live = self._state is not StreamState.PROMPT
         if not live:
             self._check_alternation(record.role)
         interactive = live and record.interactive and record.role == "USER"
-        self._open(record.prompt, record.content, Block(record.role, not live, interactive))
+        self._open(record.prompt, record.content, OpenBlock(record.role, not live, interactive))
 
     def _on_system_start(self, role: str) -> None:
         if role in self._roles:
             _refuse(checks.DUPLICATE_SYSTEM if role == "SYSTEM" else INVALID)
         self._roles.add(role)
-        if self._history.messages or self._state is not State.PROMPT:
+        if self._history.messages or self._state is not StreamState.PROMPT:
             self._tolerate("late-system", f"{role} came after the history", INVALID)
 
     def _check_alternation(self, role: str) -> None:
@@ -270,15 +292,15 @@ class SonicService:
         if self._blocks.any_history():
             raise _RefusedError(checks.HISTORY_OPEN)
         _refuse(checks.audio_start(record, self._model))
-        self._open(record.prompt, record.content, Block("AUDIO"))
+        self._open(record.prompt, record.content, OpenBlock("AUDIO"))
         self._prompt_turns.open_audio(record.rate_hz, self._new_detector(record.rate_hz))
 
     def _on_result_start(self, record: ToolResultStart) -> None:
         _refuse(checks.tool_result_start(record))
         taken = self._blocks.answers(record.tool_use)
         if taken or not self._prompt_turns.expects(record.tool_use):
-            raise _RefusedError(INVALID)  # unknown, or answered already (reference 8.4)
-        self._open(record.prompt, record.content, Block("TOOL", call=record.tool_use))
+            raise _RefusedError(INVALID)  # the id is unknown, or answered already (reference 8.4)
+        self._open(record.prompt, record.content, OpenBlock("TOOL", call=record.tool_use))
 
     # Content.
 
@@ -286,7 +308,7 @@ class SonicService:
         block = self._block(record.prompt, record.content)
         if block.role != "AUDIO":
             raise _RefusedError(INVALID)
-        block.filled = self._listened = True
+        block.filled = self._audio_received = True
         self._prompt_turns.audio(record.pcm)
 
     def _on_text(self, record: TextInput) -> None:
@@ -300,7 +322,7 @@ class SonicService:
         elif block.role == "SYSTEM" and _size(block.text) > self._model.limits.system_bytes:
             raise _RefusedError(INVALID)
         if block.history or block.role == "SYSTEM":
-            self._meter.prompt(record.text)
+            self._counter.prompt(record.text)
 
     def _on_result(self, record: ToolResult) -> None:
         block = self._block(record.prompt, record.content)
@@ -320,7 +342,7 @@ class SonicService:
         if block.live:
             self._on_typed(block.text)
         elif block.role not in ("AUDIO", "TOOL"):
-            self._prompt_turns.told(block.role, block.text)
+            self._prompt_turns.add_context(block.role, block.text)
 
     def _on_typed(self, text: str) -> None:
         if self._model.text_input:
@@ -332,7 +354,7 @@ class SonicService:
 
     def _on_prompt_end(self, record: PromptEnd) -> None:
         self._check_prompt(record.prompt)
-        if not self._listened:
+        if not self._audio_received:
             raise _RefusedError(NO_AUDIO.format(prompt=self._prompt))
         self._end_prompt()
 
@@ -341,7 +363,7 @@ class SonicService:
         self._out.put(Finish())
 
     def _end_prompt(self) -> None:
-        """`promptEnd`, or the end of everything without one."""
+        """End the prompt, at `promptEnd` or at the end of the stream without one."""
         if self._turns is None:
             return
         if not self._out.closed:
@@ -350,22 +372,22 @@ class SonicService:
         self._turns = None
         self._blocks.close_all()
 
-    # The book of blocks.
+    # Content blocks.
 
     @property
-    def _prompt_turns(self) -> Turns:
+    def _prompt_turns(self) -> PromptTurns:
         if self._turns is None:
             raise _RefusedError(INVALID)
         return self._turns
 
-    def _open(self, prompt: str, content: str, block: Block) -> None:
+    def _open(self, prompt: str, content: str, block: OpenBlock) -> None:
         self._check_prompt(prompt)
         if self._blocks.known(content) and not self._blocks.find(content):
             self._tolerate("content-name", f"contentName {content} was used before", INVALID)
         if not self._blocks.open(content, block):
             raise _RefusedError(INVALID)
 
-    def _block(self, prompt: str, content: str) -> Block:
+    def _block(self, prompt: str, content: str) -> OpenBlock:
         self._check_prompt(prompt)
         block = self._blocks.find(content)
         if block is None:

@@ -1,17 +1,18 @@
-"""The engines behind the emulator's ears and voice; no other module of it imports any.
+"""Speech engines of the emulator: voice activity, recognition, synthesis. Only this package imports
+any.
 
-    port            light engine (extra `emulator`)        good one (extra `speech`)
-    SpeechDetector  Silero; without its wheel, loudness    the same
-    Recognizer      pocketsphinx, at its best with hints   Whisper, through CTranslate2
-    Synthesizer     Pico; without its wheel, tones         Piper for the voices that it has
+    port            light engine (extra `emulator`)          good engine (extra `speech`)
+    SpeechDetector  Silero; without its wheel, loudness      the same
+    Recognizer      pocketsphinx, at its best with hints     Whisper, through CTranslate2
+    Synthesizer     Pico; without its wheel, tones           Piper for the voices that it has
 
-`detector`, `recognizer` and `synthesizer` choose. What stands in for an engine that is not
-installed says so once, in the log; what was asked for by name and is not there is a
-`ConfigError` with the command that gets it. An engine and its files are loaded when one is made,
-never by an import.
+`detector`, `recognizer` and `synthesizer` choose the engine. A substitute for an engine that is
+not installed is reported once, in the log; an engine that was requested by name and is missing is
+a `ConfigError` with the command that installs it. An engine and its files are loaded when an
+object is made, never by an import.
 
-The same sound gives the same words and the same text the same sound, always, in whatever pieces
-and at whatever speed it comes.
+The same sound always gives the same words, and the same text the same sound, however the sound is
+divided into pieces and at whatever speed it arrives.
 """
 
 from ..service.endpointing import SpeechDetector
@@ -19,7 +20,7 @@ from .installed import Quality
 from .pico import PicoSynthesizer
 from .piper import PiperSynthesizer
 from .pocketsphinx import PocketsphinxRecognizer
-from .recognition import Recognizer, Utterance, recognizer
+from .recognition import Recognizer, UtteranceRecognition, recognizer
 from .sound import resample
 from .synthesis import Synthesize, ToneSynthesizer, synthesizer
 from .voice_activity import LoudnessDetector, SileroDetector, detector, prepare
@@ -36,7 +37,7 @@ __all__ = [
     "SpeechDetector",
     "Synthesize",
     "ToneSynthesizer",
-    "Utterance",
+    "UtteranceRecognition",
     "WhisperRecognizer",
     "detector",
     "prepare",

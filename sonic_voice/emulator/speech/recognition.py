@@ -1,61 +1,79 @@
-"""The port of a recogniser, and which one there is."""
+"""The ports of a recogniser, and the choice of one."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from ...extras import install_command
-from .installed import GOOD_EXTRA, LIGHT_EXTRA, Quality, installed, say_once
+from .installed import GOOD_EXTRA, LIGHT_EXTRA, Quality, installed, warn_once
 from .pocketsphinx import PocketsphinxRecognizer
 from .weights import any_installed
 from .whisper import WhisperRecognizer
 
 
-class Utterance(Protocol):
-    """What one person says between a start and an end that somebody else decides.
+class UtteranceRecognition(Protocol):
+    """The recognition of one utterance, whose start and end are decided elsewhere.
 
-    One of `finish` and `cancel` ends it; nothing may be called after that. The methods may be
+    One call of `finish` or `cancel` ends it; nothing may be called after that. The methods may be
     called from any thread, one at a time.
     """
 
     def feed(self, pcm: bytes) -> None:
-        """The next s16le mono samples, as many as there are. Returns at once, within 1 ms for
-        each 100 ms of sound; recognition goes on meanwhile in a thread of the recogniser."""
+        """Add sound. Returns within 1 ms for each 100 ms of sound.
+
+        A thread of the recogniser decodes it meanwhile.
+
+        Args:
+            pcm: The next s16le mono samples, of any number.
+        """
         ...
 
     def finish(self) -> str:
-        """The words, lower-case, with the punctuation that the engine gives.
+        """Return the words. Blocks until they are known, and raises what the engine raised.
 
-        Empty for silence and noise, and where the engine knows that it did not understand.
-        Blocks until they are known; raises what the engine raised.
+        Returns:
+            The words in lower case, with the punctuation that the engine gives. Empty for silence
+            and
+            noise, and where the engine knows that it did not understand.
         """
         ...
 
     def cancel(self) -> None:
-        """Nobody wants to know any longer. Returns at once."""
+        """Discard the utterance. Returns at once."""
         ...
 
 
 class Recognizer(Protocol):
-    """Hears words; serves any number of utterances at once."""
+    """A recogniser that serves any number of utterances at the same time."""
 
-    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> Utterance:
-        """A new utterance at `rate_hz`. `hints` are sentences to expect, if any are known."""
+    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> UtteranceRecognition:
+        """Start the recognition of an utterance.
+
+        Args:
+            rate_hz: Sample rate of its sound, in Hz.
+            hints: Sentences to expect, if any are known.
+        """
         ...
 
 
 def recognizer(quality: Quality = "auto", *, hints: Sequence[str] = ()) -> Recognizer | None:
-    """The recogniser of this machine, loaded; takes a second or two.
+    """Return the recogniser of this machine, loaded. Takes a second or two.
 
-    `hints`: the sentences of the scenario, to be prepared for. For `auto` None, with a line in the
-    log, if nothing is installed. Raises `ConfigError` if what `quality` asks for by name is
-    missing, or if weights are damaged.
+    Args:
+        quality: Which engine is wanted.
+        hints: Sentences of the scenario, to prepare for.
+
+    Returns:
+        The recogniser; for `auto` None, with a line in the log, if none is installed.
+
+    Raises:
+        ConfigError: The engine that `quality` names is missing, or weights are damaged.
     """
     if quality == "good" or (quality == "auto" and _whisper_installed()):
         return WhisperRecognizer()
     if quality == "light" or installed("pocketsphinx"):
         return PocketsphinxRecognizer(hints)
     light, good = install_command(LIGHT_EXTRA), install_command(GOOD_EXTRA)
-    say_once(
+    warn_once(
         "No recogniser is installed: speech is heard without its words. "
         f"For a light one: {light}; for a good one: {good}."
     )

