@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from sonic_voice.catalog import VoiceModel, voice_model
-from sonic_voice.emulator.observers.output_grammar import RULES, OutputGrammar
 
+from ..support.output_grammar import RULES, OutputGrammar
 from ..support.service_host import GOLDEN, V1, V2
 
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.jsonl"))

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sonic_voice.catalog import voice_model
-from sonic_voice.emulator.observers.output_grammar import OutputGrammar
 from sonic_voice.emulator.scenario import Recording, ScenarioCall, ScenarioStep, StreamException
 from sonic_voice.emulator.service.effects import Finish
 from sonic_voice.wire import PromptEnd, SessionEnd, ToolUse, decode_output
 
+from ..support.output_grammar import OutputGrammar
 from ..support.service_host import GO, V1, V2, V25, Host
 
 type Action = Callable[[Host, int, int], None]

@@ -8,9 +8,9 @@ import pytest
 from sonic_voice.catalog import voice_model
 from sonic_voice.emulator.brains import chat_completions as openai
 from sonic_voice.emulator.brains.chat_completions import ChatBrain
-from sonic_voice.emulator.observers.output_grammar import OutputGrammar
 from sonic_voice.wire import AudioStart, PromptStart, SessionStart, ToolDefinition
 
+from ..support.output_grammar import OutputGrammar
 from ..support.service_host import GO, RATE_HZ, V2, V25, Host, no_resampling, spoken
 
 SING = ToolDefinition("sing", "Sings.", '{"type":"object","properties":{"song":{"type":"string"}}}')

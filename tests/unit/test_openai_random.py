@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sonic_voice.catalog import voice_model
-from sonic_voice.emulator.observers.output_grammar import OutputGrammar
 from sonic_voice.emulator.service.effects import CancelChatRequest, StartChatRequest
 from sonic_voice.emulator.service.endpointing import WINDOW_MS
 
+from ..support.output_grammar import OutputGrammar
 from ..support.service_host import GO, V2, V25, spoken
 from .test_openai import CALLS, SING, STOP, call, conversation, text, typed
 

@@ -25,10 +25,10 @@ from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 from typing import Any
 
-from ...catalog import MS_PER_SPEECH_TOKEN, VoiceModel
-from ...config import TOOL_NAME
-from ...errors import WireError
-from ...wire import (
+from sonic_voice.catalog import MS_PER_SPEECH_TOKEN, VoiceModel
+from sonic_voice.config import TOOL_NAME
+from sonic_voice.errors import WireError
+from sonic_voice.wire import (
     AudioBlock,
     AudioOutput,
     BlockEnd,
@@ -44,6 +44,7 @@ from ...wire import (
     UserSpeechStart,
     decode_output,
 )
+
 from .output_shapes import ChunkSizeChecker, holds_object, is_compact, misfits
 from .usage_counts import UsageCountChecker, check_sums
 

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from ...catalog import VoiceModel
-from ...config import BYTES_PER_SAMPLE
+from sonic_voice.catalog import VoiceModel
+from sonic_voice.config import BYTES_PER_SAMPLE
 
 _SPOKEN: dict[str, Any] = {"promptName": str, "sessionId": str}
 """Fields of all events."""

@@ -8,8 +8,8 @@ exactly 20 tokens, then the rest.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ...catalog import MS_PER_SPEECH_TOKEN
-from ...wire import Tokens, UsageEvent
+from sonic_voice.catalog import MS_PER_SPEECH_TOKEN
+from sonic_voice.wire import Tokens, UsageEvent
 
 type Fits = Callable[[Tokens], bool]
 """Returns whether a delta is the expected one."""
