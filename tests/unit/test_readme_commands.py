@@ -72,7 +72,7 @@ OTHER_PROGRAMS = {"--constraint"}
 def test_every_option_in_the_text_is_one_of_a_command() -> None:
     known = {
         option
-        for command in group().commands.values()
+        for command in (group(), *group().commands.values())
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }
