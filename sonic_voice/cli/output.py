@@ -23,7 +23,7 @@ READER_GONE = (errno.EPIPE, errno.EIO, errno.ECONNRESET)
 """Errors that mean that the reader is gone: a closed pipe or socket, a closed terminal (EIO)."""
 
 type OnFailure = Callable[[OSError], None]
-"""Receiver of the first error of an output."""
+"""Function that is called with the first error of an output."""
 
 
 class LineOutput:
@@ -111,7 +111,7 @@ class PrintOutput:
 
 
 def discard(file: TextIO) -> None:
-    """Redirect a file to the null device, so that Python does not fail to flush it at exit.
+    """Point a file at the null device, so that flushing it at exit cannot fail.
 
     Args:
         file: A file with a descriptor; others are left unchanged.

@@ -19,7 +19,12 @@ from ..tools.toolbox import Toolbox
 from .base import errors, run_until_done
 from .ending import print_notice
 from .recorded import TransportFactory
-from .service import ProxyUrl, read_text_argument, select_service
+from .service import (
+    ProfileName,
+    ProxyUrl,
+    read_text_argument,
+    select_service,
+)
 from .tools_file import load_tools
 
 if TYPE_CHECKING:
@@ -114,7 +119,9 @@ def serve(
     model: Annotated[
         str, typer.Option(help="Id of the model; see `sonic-voice models`.")
     ] = DEFAULT_MODEL,
-    voice: Annotated[str | None, typer.Option(help="Voice; see `sonic-voice models`.")] = None,
+    voice: Annotated[
+        str | None, typer.Option(help="Voice of the model; see `sonic-voice models`.")
+    ] = None,
     offer_voice: Annotated[
         list[str] | None,
         typer.Option(help="Another voice that the page may choose; may be repeated."),
@@ -126,9 +133,13 @@ def serve(
         Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
     ] = None,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
-    endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust for it.")] = None,
+    profile: ProfileName = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
+    ] = None,
     proxy: ProxyUrl = None,
     pages: Annotated[
         Path | None, typer.Option(help="Folder of a page to serve instead of the included one.")

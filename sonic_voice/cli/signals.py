@@ -50,7 +50,7 @@ class EndingSignals:
 
     def __init__(self) -> None:
         self.importing = True
-        """True while nothing has begun that a signal would have to end gracefully."""
+        """True during the imports, when a signal may exit at once: there is nothing to clean up."""
         self.exit_code: int | None = None
         """The exit code of the first signal or of `stop`; None before."""
         self.signal_name: str | None = None

@@ -13,7 +13,10 @@ from ..devices import BackendName, devices
 from ..doctor import Finding, Options, examine, finding_lines, findings_as_json, talking_works
 from ..errors import DeviceError
 from .base import errors, run_until_done
-from .service import ProxyUrl
+from .service import (
+    ProfileName,
+    ProxyUrl,
+)
 
 AudioBackend = Annotated[BackendName, typer.Option(help="Library that opens the devices.")]
 """The option --audio-backend."""
@@ -56,23 +59,27 @@ def doctor(
     audio: Annotated[
         bool, typer.Option(help="Check microphone and loudspeaker; plays a short tone.")
     ] = True,
-    endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust for it.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
+    ] = None,
     proxy: ProxyUrl = None,
     model: Annotated[
         str, typer.Option(help="Id of the model; see `sonic-voice models`.")
     ] = DEFAULT_MODEL,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+    profile: ProfileName = None,
     microphone: Annotated[str | None, typer.Option(help="Number or part of a name.")] = None,
     speaker: Annotated[str | None, typer.Option(help="Number or part of a name.")] = None,
     audio_backend: AudioBackend = "sounddevice",
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check everything that a conversation needs, and print the next step for each failure.
+    """Check everything that a conversation needs, and print the next step for each problem.
 
-    The exit code is 0 if there is no failure, otherwise 1. No stream to a model is opened, so the
-    checks cost nothing.
+    The exit code is 0 if there is no failure, otherwise 1. The checks cost nothing: they open no
+    stream to a model.
     """
     options = Options(
         model=model,

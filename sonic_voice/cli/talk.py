@@ -13,7 +13,14 @@ from ..tools.toolbox import Toolbox, tool
 from .base import errors, run_until_done
 from .ending import ending
 from .recorded import prepare_conversation, run_conversation
-from .service import Engine, ProxyUrl, emulated_service, read_text_argument, select_service
+from .service import (
+    Engine,
+    ProfileName,
+    ProxyUrl,
+    emulated_service,
+    read_text_argument,
+    select_service,
+)
 from .sound import AudioBackend, device_selector
 from .tools_file import load_tools
 
@@ -39,13 +46,19 @@ def talk(
     scenario: Annotated[
         Path | None, typer.Option(help="Scenario file for the emulator (YAML or TOML).")
     ] = None,
-    endpoint: Annotated[str | None, typer.Option(help="URL of another endpoint.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM file with the CA to trust for it.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
+    ] = None,
     proxy: ProxyUrl = None,
     model: Annotated[
         str, typer.Option(help="Id of the model; see `sonic-voice models`.")
     ] = DEFAULT_MODEL,
-    voice: Annotated[str | None, typer.Option(help="Voice; see `sonic-voice models`.")] = None,
+    voice: Annotated[
+        str | None, typer.Option(help="Voice of the model; see `sonic-voice models`.")
+    ] = None,
     system: Annotated[
         str | None, typer.Option(help="System prompt, or @FILE to read it from.")
     ] = None,
@@ -53,13 +66,13 @@ def talk(
         Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
     ] = None,
     region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
-    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+    profile: ProfileName = None,
     transport: Annotated[
         Engine,
         typer.Option(
-            help="Implementation of HTTP/2: our own, or the AWS SDK's (crt). The latter sends no "
-            "pings, so it detects a dead or slow network only after a minute, it distinguishes "
-            "fewer causes of errors, and it supports no SOCKS proxy."
+            help="HTTP/2 client: http2 (ours) or crt (AWS SDK). crt sends no pings, notices a "
+            "dead or slow network only after a minute, names fewer causes, and takes no SOCKS "
+            "proxy."
         ),
     ] = "http2",
     microphone: Annotated[
@@ -75,7 +88,7 @@ def talk(
     ] = "low",
     block_ms: Annotated[
         float | None,
-        typer.Option(min=1, help="Length of the blocks of the devices, in milliseconds."),
+        typer.Option(min=1, help="Length of one block of audio of a device, in milliseconds."),
     ] = None,
     aec: Annotated[
         bool, typer.Option(help="Cancel the echo of the model's voice; not needed with headphones.")
@@ -84,7 +97,7 @@ def talk(
         bool, typer.Option("--half-duplex", help="Close the microphone while the model speaks.")
     ] = False,
     plain: Annotated[
-        bool, typer.Option("--plain", help="Print plain lines, as for pipes and logs.")
+        bool, typer.Option("--plain", help="Print plain lines, as it does into pipes.")
     ] = False,
     speed: Annotated[
         float, typer.Option(help="With --input: speed as a multiple of real time.")

@@ -67,10 +67,10 @@ OTHER_LANGUAGES = {
         "मैं एक स्थानीय एमुलेटर हूँ और शब्द समझ नहीं पाया।",
     ),
 }
-"""Answers in other languages than English, by language: to words, and to speech without words."""
+"""Two answers for each other language: to speech with words, and to speech without."""
 
 _NEW_QUESTION = word_set("what who how why when can could tell help goodbye bye")
-"""First words of an utterance that does not answer our question, if a rule matches it."""
+"""First words of an utterance that is a new question, not an answer to ours, if a rule matches."""
 
 
 @dataclass(slots=True)

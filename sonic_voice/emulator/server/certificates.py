@@ -43,10 +43,10 @@ SERVER_LIFETIME = timedelta(days=397)
 """Time for which a server's certificate is valid. No client rejects certificates with such a
 lifetime as too long."""
 _CLOCK_SKEW = timedelta(days=1)
-"""Time by which certificates are valid before they are made, for clients whose clock is slow."""
+"""How long before its creation a certificate is valid, for clients whose clock is slow."""
 
 _EVERYWHERE = ("0.0.0.0", "::")
-"""Addresses that stand for every address of the machine."""
+"""Wildcard addresses: a server that listens there is reached at every address of the machine."""
 _NAME = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 _PRIVATE_FILE = 0o600
 _PRIVATE_FOLDER = 0o700
