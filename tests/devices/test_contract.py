@@ -218,5 +218,5 @@ def test_what_cannot_be_opened_is_said_with_what_can(
         Speaker(backend=backend, rate_hz=300)
     with pytest.raises(DeviceError, match=r"with 40 channels.*up to 32 channels"):
         Microphone(backend=backend, channels=40)
-    with pytest.raises(ConfigError, match="block of 0 ms"):
+    with pytest.raises(ConfigError, match="block cannot last 0 ms"):
         Microphone(backend=backend, block_ms=0)
