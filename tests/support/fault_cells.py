@@ -35,7 +35,7 @@ End = Literal["clean", "network", "deadline"] | str
 Surface = Literal["library", "command line", "page"]
 """Where a user meets the end of a conversation."""
 
-SOON_S = 3.0
+SOON_S = 5.0
 """Limit for a fault that the service or the network states: it is reported at once, plus the time
 that a busy machine with two cores needs."""
 
@@ -103,7 +103,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "content filter": Fault("filtered", _fails("validationException", FILTERED)),
         "expired token in stream": Fault("access", _fails("expiredTokenException", EXPIRED)),
         "error frame": Fault(
-            "unknown", _fails("InternalFailure", "An internal error occurred.", modelled=False)
+            "capacity", _fails("InternalFailure", "An internal error occurred.", modelled=False)
         ),
         "end of stream": Fault("network", lambda: [Finish()]),
         "cut": Fault("network", lambda: [Break("cut")]),
