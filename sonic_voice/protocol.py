@@ -247,7 +247,10 @@ class SonicProtocol:
 
     @property
     def owes_answer(self) -> bool:
-        """True if an owed answer has not come to its end, or a tool result is owed."""
+        """True if an owed answer has not come to its end, or a tool result is owed.
+
+        Speech whose end the service has not reported yet is owed an answer, too.
+        """
         return self._turns.owes_answer
 
     def is_settled(self, now: float) -> bool:

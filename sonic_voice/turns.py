@@ -144,8 +144,11 @@ class Turns:
 
     @property
     def owes_answer(self) -> bool:
-        """True if an owed answer has not come to its end, or a tool result is owed."""
-        return self._owes_answer or bool(self._calls)
+        """True if an owed answer has not come to its end, or a tool result is owed.
+
+        Speech whose end the service has not reported yet is owed an answer, too.
+        """
+        return self._user_speaks or self._owes_answer or bool(self._calls)
 
     def is_settled(self, now: float) -> bool:
         """Return whether nobody speaks, no tool runs, and no answer is owed or playing.
@@ -153,7 +156,7 @@ class Turns:
         Args:
             now: Monotonic seconds; it never runs backwards.
         """
-        return not (self._user_speaks or self.owes_answer) and now >= self._playing_until_s
+        return not self.owes_answer and now >= self._playing_until_s
 
     # -- the user ------------------------------------------------------------------------------
 

@@ -186,18 +186,11 @@ class BrowserSession:
     def _expect_answer(self, event: Event) -> None:
         """End the conversation if a service that stays connected does not answer in time."""
         match event:
-            case UserText() | ToolAnswered():
+            case UserText() | ToolAnswered() | AssistantText(stage="SPECULATIVE") | Audio():
                 self._arm(Close.SERVICE_FAILED, self._limits.answer_s)
             case UserSpeechStarted():
                 self._arm(Close.SERVICE_FAILED, self._limits.utterance_s)
-            case (
-                UserSpeechEnded()
-                | AssistantText()
-                | Audio()
-                | Interrupted()
-                | ToolCall()
-                | TurnEnded()
-            ):
+            case UserSpeechEnded() | Interrupted() | ToolCall() | TurnEnded():
                 self._disarm(Close.SERVICE_FAILED)
             case _:
                 pass

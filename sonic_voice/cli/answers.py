@@ -76,8 +76,9 @@ class AnswerTracker:
         if not self._session.owes_answer:
             return None
         happened = "came only in part" if self._sounded else "did not come"
+        of = f"turn {self._turn}" if self._turn else what
         return NotAnswered(
-            f"The answer to turn {self._turn} {happened} within {waited_s:g} s.",
+            f"The answer to {of} {happened} within {waited_s:g} s.",
             waited_s=waited_s,
             hint="Try again in a moment: the service may be overloaded.",
         )

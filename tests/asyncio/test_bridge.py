@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from sonic_voice import wire
 from sonic_voice.bridge import Access, Bridge, BridgeLimits, Close
 from sonic_voice.bridge.messages import SUBPROTOCOL
+from sonic_voice.transport import MemoryStream
 
 from ..support.quiet_bridge import OFFER, QuietService, uncollected
 
@@ -54,11 +56,11 @@ class MemorySocket:
 
 @asynccontextmanager
 async def meeting(
-    limits: BridgeLimits | None = None,
+    limits: BridgeLimits | None = None, service: QuietService | None = None
 ) -> AsyncGenerator[tuple[MemorySocket, Bridge]]:
     """A page that has said hello, and the bridge that serves it until it says goodbye."""
     access = Access(origins=frozenset({ORIGIN}))
-    async with Bridge(OFFER, QuietService(), access=access, limits=limits) as bridge:
+    async with Bridge(OFFER, service or QuietService(), access=access, limits=limits) as bridge:
         socket = MemorySocket()
         socket.say("hello", version=1)
         served = asyncio.create_task(bridge.handle(socket))
@@ -105,6 +107,33 @@ async def test_a_page_whose_service_owes_an_answer_and_is_silent_is_told() -> No
         await page.over.wait()
         assert bridge.metrics.closed == {Close.SERVICE_FAILED: 1}
     assert page.closed == Close.SERVICE_FAILED
+
+
+class HalfAnswering(QuietService):
+    """A service that begins to answer typed words, and then stays silent."""
+
+    async def open(self, model: str) -> MemoryStream:
+        return _HalfAnswer()
+
+
+class _HalfAnswer(MemoryStream):
+    async def send(self, payload: bytes) -> None:
+        if b"Are you there?" in payload:
+            ids = wire.Ids("session", "prompt", "completion")
+            self.deliver(wire.encode_output(wire.AudioBlock(ids, "a", 24_000)))
+            self.deliver(wire.encode_output(wire.AudioOutput(ids, "a", bytes(4_800))))
+        if b'"sessionEnd"' in payload:
+            self.finish()
+
+
+async def test_a_page_whose_service_stops_in_the_middle_of_an_answer_is_told() -> None:
+    async with meeting(BridgeLimits(answer_s=0.1), HalfAnswering()) as (page, bridge):
+        assert (await page.next())["type"] == "ready"
+        assert (await page.next())["type"] == "listening"
+        page.say("say", text="Are you there?")
+        async with asyncio.timeout(5):
+            await page.over.wait()
+        assert bridge.metrics.closed == {Close.SERVICE_FAILED: 1}
 
 
 async def test_a_conversation_that_is_refused_leaves_nothing_to_the_collector() -> None:

@@ -15,6 +15,7 @@ CELLS = [
     Cell("end of stream", "user-speech", "command line"),
     Cell("content filter", "answer", "command line"),
     Cell("reset", "goodbye", "command line"),
+    Cell("service silent", "user-speech", "command line"),
 ]
 
 

@@ -225,3 +225,12 @@ def test_settled_means_nobody_speaks_and_nobody_owes() -> None:
     told.hear(plan("Done.", "a2"), sound(1, "s2"), now=5.0)
     assert not turns.is_settled(5.5), "it is still playing"
     assert turns.is_settled(6.1)
+
+
+def test_speech_whose_end_was_not_reported_is_owed_an_answer() -> None:
+    turns = Turns(Transcript())
+    assert not turns.owes_answer
+    turns.receive(wire.UserSpeechStart(IDS, 500), 1.0)
+    assert turns.owes_answer
+    turns.receive(wire.UserSpeechEnd(IDS, 900, 1300), 2.0)
+    assert not turns.owes_answer
