@@ -195,7 +195,7 @@ def summary_lines(snapshot: Snapshot, config: SessionConfig) -> str:
         "Turns": f"{len(snapshot.turns)} in {snapshot.duration_s:.1f} s",
         "Interrupted": str(facts["interruptions"]),
         "Tool calls": str(facts["tool_calls"]),
-        "Response latency": latency,
+        "Latency": latency,
         "Tokens in": f"{tokens.speech_in} speech, {tokens.text_in} text",
         "Tokens out": f"{tokens.speech_out} speech, {tokens.text_out} text",
         "Cost": f"{snapshot.cost_usd:.4f} USD at us-east-1 prices",

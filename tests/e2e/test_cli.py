@@ -114,7 +114,7 @@ async def test_the_demonstration(tmp_path: Path) -> None:
         'go -> {"direction": "forward", "meters": 10}',
         "interrupted after",
         "you  please try again.",
-        "Response latency",
+        "Latency",
         "USD",
         "sonic-voice-demo.wav",
     ):
