@@ -262,7 +262,7 @@ class Noise:
     made_s: float
     turn: Turn
     believed: bool
-    """Whether the service took it for a user."""
+    """True if the service took it for a user."""
 
 
 async def noises(voice: str, number: int, recognizer: WhisperRecognizer | None) -> bool:

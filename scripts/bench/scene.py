@@ -51,9 +51,9 @@ class Turn:
     began_s: float = 0.0
     """Time at which the first audio was sent, in seconds of `time.monotonic()`."""
     ended: bool = False
-    """Whether all of it was sent, or it was interrupted."""
+    """True if all of it was sent, or it was interrupted."""
     broken: bool = False
-    """Whether the service reported a user since the audio began."""
+    """True if the service reported a user since the audio began."""
 
     @property
     def sound_s(self) -> float:
@@ -70,7 +70,7 @@ class ServiceLog:
     onsets_s: list[float] = field(default_factory=list[float])
     """Times of the service's reports that the user speaks, in seconds of `time.monotonic()`."""
     planned: bool = False
-    """Whether the next text is a plan of the model (SPECULATIVE)."""
+    """True if the next text is a plan of the model (SPECULATIVE)."""
 
     def opened(self, statistics: StreamStatistics) -> "ServiceLog":
         """See `Watch`."""

@@ -111,7 +111,7 @@ class Window:
     others: Kind = Kind.WARM
     """Kind of all other frames."""
     over: bool = False
-    """Whether the sessions should end."""
+    """True if the sessions should end."""
     event_ns: list[int] = field(default_factory=lambda: list[int]())
     """See `ClientReport`."""
     flush_ns: list[int] = field(default_factory=lambda: list[int]())

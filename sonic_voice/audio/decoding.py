@@ -61,7 +61,7 @@ class SampleReader(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """True if `close` was called."""
         ...
 
     def read(self, frames: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What to say about a sound file that cannot be read: its kind, the reason and the next step.
+"""Error messages for sound files that cannot be read: kind, reason and next step.
 
 A file's kind is told by its first bytes, not by its name: an MP3 that is named .wav is called an
 MP3, and is not taken for raw samples.

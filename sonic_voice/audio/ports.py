@@ -40,7 +40,7 @@ class AudioSource(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether the source has delivered all its speech, as at the end of a file.
+        """True if the source has delivered all its speech, as at the end of a file.
 
         Silence may go on flowing afterwards. A microphone is never done.
         """

@@ -103,7 +103,7 @@ class WavSource:
 
     @property
     def done(self) -> bool:
-        """Whether the last sample of the recording has been delivered. Silence follows."""
+        """True if the last sample of the recording has been delivered. Silence follows."""
         return not self._frames_left and not self._ready
 
     def now(self) -> float:

@@ -35,7 +35,7 @@ class LookupContext:
     profile: str
     """Name of the requested profile."""
     only_profile: bool
-    """Whether the caller named the profile, so that the environment is ignored."""
+    """True if the caller named the profile, so that the environment is ignored."""
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     """All profiles of the AWS files, by name."""
 
@@ -64,7 +64,7 @@ class LookupContext:
 
     @property
     def needs_mfa(self) -> bool:
-        """Whether a role among the `sources` requires an MFA code."""
+        """True if a role among the `sources` requires an MFA code."""
         return any("mfa_serial" in self.profiles.get(name, {}) for name in self.sources())
 
 

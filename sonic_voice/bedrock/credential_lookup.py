@@ -67,13 +67,13 @@ class LookupProgress:
     source: str = "any source"
     """Description of the source that is being read."""
     prompting: bool = False
-    """Whether the thread waits for a person to type an MFA code."""
+    """True if the thread waits for a person to type an MFA code."""
     process: "Popen[bytes] | None" = None
     """The last credential process that was started."""
     kill_process: "Callable[[Popen[bytes]], None] | None" = None
     """Function that kills `process`."""
     closed: bool = False
-    """Whether no task waits any more, so that no process may be started."""
+    """True if no task waits any more, so that no process may be started."""
     lock: Lock = field(default_factory=Lock)
     """Lock for starting and for killing a process, which different threads do."""
 

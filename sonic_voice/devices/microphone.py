@@ -81,7 +81,7 @@ class _Capture:
     at_s: float
     """Time at which the first sample was at the microphone, in seconds of `time.monotonic()`."""
     gap: bool = False
-    """Whether there was no device, and the samples are silence in its place."""
+    """True if there was no device, and the samples are silence in its place."""
 
     @property
     def length_s(self) -> float:

@@ -47,7 +47,7 @@ class PlayedBlock(NamedTuple):
     """Time at which the first sample is at the loudspeaker, in seconds of `time.monotonic()`: some
     milliseconds after it was pulled."""
     gap: bool = False
-    """Whether the device had run dry before. It may take seconds until the times that it reports
+    """True if the device had run dry before. It may take seconds until the times that it reports
     include the resulting delay."""
 
 

@@ -129,7 +129,7 @@ class ReferenceBlock(Protocol):
 
     @property
     def gap(self) -> bool:
-        """Whether the device had run dry before this block."""
+        """True if the device had run dry before this block."""
         ...
 
 
@@ -227,7 +227,7 @@ class EchoCancelledMicrophone:
 
     @property
     def done(self) -> bool:
-        """Whether the microphone is done."""
+        """True if the microphone is done."""
         return self._microphone.done
 
     def now(self) -> float:

@@ -187,7 +187,7 @@ class Ducking:
 
     @property
     def ducked(self) -> bool:
-        """Whether the playback is to be soft now."""
+        """True if the playback is to be soft now."""
         return self._state in (_DuckingState.ALERT, _DuckingState.DUCKED)
 
     def update(self, *, sudden: bool, speaking: bool, playing: bool, now: float) -> bool:
@@ -241,9 +241,9 @@ class Levels:
     output_dbfs: float
     """Level of the loudspeaker, in dBFS."""
     speaking: bool
-    """Whether a person speaks at this end."""
+    """True if a person speaks at this end."""
     ducked: bool
-    """Whether the playback is soft because of that."""
+    """True if the playback is soft because of that."""
 
 
 def frame_powers(sound: NDArray[np.float32]) -> list[float]:

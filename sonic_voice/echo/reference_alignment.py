@@ -143,7 +143,7 @@ class StreamClock:
 
     @property
     def step_suspected(self) -> bool:
-        """Whether the last `STEP_SUSPECT_BLOCKS` blocks were all a step late or all early."""
+        """True if the last `STEP_SUSPECT_BLOCKS` blocks were all a step late or all early."""
         if self.origin_s is None or len(self._origins) < STEP_SUSPECT_BLOCKS:
             return False
         last = [self._origins[-1 - k] - self.origin_s for k in range(STEP_SUSPECT_BLOCKS)]
@@ -175,7 +175,7 @@ class ReferenceAlignment:
         self._position = 0.0  # position of the next sample to read
         self._gap = False
         self.delay_changed = False
-        """Whether the delay of the echo may differ between the last result of `read` and the one
+        """True if the delay of the echo may differ between the last result of `read` and the one
         before it: a block was lost or seems to have been, or the reading position has jumped after
         a loss."""
 

@@ -32,7 +32,7 @@ class PrefaceCheck:
 
     def __init__(self, peer: str) -> None:
         self.done = False
-        """Whether enough bytes were received to decide."""
+        """True if enough bytes were received to decide."""
         self._peer = peer
         self._received = b""
 

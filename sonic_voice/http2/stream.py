@@ -84,9 +84,9 @@ class H2Stream:
         self.error: SonicError | None = None
         """The error that ended the stream; None while it is open or when it ended cleanly."""
         self.input_ended = False
-        """Whether the peer has sent END_STREAM."""
+        """True if the peer has sent END_STREAM."""
         self.output_ended = False
-        """Whether this side has sent END_STREAM, or the peer accepts no more data."""
+        """True if this side has sent END_STREAM, or the peer accepts no more data."""
         self.on_input_ended: Callable[[], object] | None = None
         """Function that is called once when the peer can send nothing more, cleanly or not."""
         self._connection = connection

@@ -310,7 +310,7 @@ class _ProxyStream(asyncio.Protocol):
         self.lost: Exception | None = None
         """Reason for the end of the connection, if asyncio gave one."""
         self.ended = False
-        """Whether the connection has ended."""
+        """True if the connection has ended."""
         self._changed = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

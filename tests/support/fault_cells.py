@@ -64,7 +64,7 @@ class Fault:
     refusal: StreamRefusal | None = None
     """An HTTP error instead of a stream."""
     freezes: bool = False
-    """Whether the network carries nothing from then on."""
+    """True if the network carries nothing from then on."""
     within_s: float = SOON_S
     """Time from the fault to the report, at most, in seconds."""
     phases: tuple[Phase, ...] = PHASES

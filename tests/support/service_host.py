@@ -191,7 +191,7 @@ class Host:
 
     @property
     def over(self) -> bool:
-        """Whether the service ended the stream."""
+        """True if the service ended the stream."""
         return isinstance(self.effects[-1], (Fail, Break, Finish))
 
     @property

@@ -83,7 +83,7 @@ class SimulatedRoom:
         self.echoed_power = 0.0
         """Sum of the squares of all it heard."""
         self.soft = False
-        """Whether the loudspeaker was told to be soft."""
+        """True if the loudspeaker was told to be soft."""
         self._buffer = PlayoutBuffer(INPUT_FORMAT)
         self._blocks: list[Block] = []
         self._late_s = 0.0
