@@ -14,6 +14,7 @@ The contract of a `Stream`:
 """
 
 import asyncio
+from datetime import datetime
 from typing import Protocol
 
 from .errors import ConnectionLost, SonicError
@@ -21,6 +22,11 @@ from .errors import ConnectionLost, SonicError
 
 class Stream(Protocol):
     """An open stream to the model. The module states its contract."""
+
+    @property
+    def credentials_expire_at(self) -> datetime | None:
+        """Time at which the credentials of the stream expire; None if they do not."""
+        ...
 
     async def send(self, payload: bytes) -> None:
         """Send one payload, and return when the connection took it.
@@ -93,6 +99,7 @@ class MemoryStream:
     """A stream whose far end is a test."""
 
     def __init__(self) -> None:
+        self.credentials_expire_at: datetime | None = None
         self.sent: asyncio.Queue[bytes | None] = asyncio.Queue()
         """Payloads sent by the client; None stands for the end of its input."""
         self.closed = False

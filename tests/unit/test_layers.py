@@ -32,15 +32,26 @@ class Layer:
 
 LAYERS: dict[str, Layer] = {
     "vocabulary": Layer(
-        ("errors", "catalog", "other_models", "regions", "config", "history", "wire", "events"),
+        (
+            *("errors", "catalog", "other_models", "regions", "config", "history", "policies"),
+            *("wire", "events"),
+        ),
         pure=True,
     ),
     "installation": Layer(("extras", "demo", "daemon_thread")),
     "rules": Layer(
-        ("order", "turns", "transcript", "protocol", "uplink_lag"), ("vocabulary",), pure=True
+        (
+            *("order", "turns", "transcript", "protocol", "uplink_lag", "uplink_ring"),
+            *("renewal", "recovery", "handover"),
+        ),
+        ("vocabulary",),
+        pure=True,
     ),
     "network port": Layer(("transport",), ("vocabulary",)),
-    "session": Layer(("service_stream", "session"), ("network port", "rules", "vocabulary")),
+    "session": Layer(
+        ("service_stream", "session_input", "stream_manager", "session"),
+        ("network port", "rules", "vocabulary"),
+    ),
     "audio": Layer(("audio",), ("vocabulary", "rules")),
     "tool rules": Layer(
         (
