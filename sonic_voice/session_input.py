@@ -99,6 +99,7 @@ class SessionInput:
         """Keep what comes from now on, because the live stream is over."""
         self.stream = None
         self._kept_from = self.ring.end
+        self.wake()  # a sender that came earlier measured the room from the detachment before
 
     def wake(self) -> None:
         """Wake a waiting sender, because a stream is live or the session is over."""

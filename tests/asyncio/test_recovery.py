@@ -269,6 +269,27 @@ async def test_a_sender_waits_when_no_more_can_be_kept_and_goes_on_with_the_next
         await asyncio.wait_for(sender, 5)
 
 
+async def test_a_sender_that_waits_for_a_stuck_network_goes_on_at_the_fault(
+    transport: RefusingTransport,
+) -> None:
+    """What is said in an outage is kept, however long the conversation has lasted before."""
+    async with talking(transport) as (session, first):
+        await session.send_audio(silence(40))
+        await first.hears_audio(40 * SECOND)
+        first.stream.writable.clear()
+        sender = asyncio.create_task(session.send_audio(voice(20)))
+        ring = session._open_manager.input.ring  # pyright: ignore[reportPrivateUsage]
+        while ring.end < 55 * SECOND:  # noqa: ASYNC110 (a ring has no event)
+            await asyncio.sleep(0)
+        transport.gate.clear()
+        first.breaks(CUT)
+        await next_event(session, Reconnecting)
+        await asyncio.wait_for(sender, 1)
+        transport.gate.set()
+        second = await MemoryService.of(transport)
+        assert voice(20) in await second.hears_audio(len(silence(0.3) + voice(20)))
+
+
 async def test_texts_typed_meanwhile_are_sent_in_order(transport: RefusingTransport) -> None:
     async with talking(transport) as (session, first):
         transport.gate.clear()
