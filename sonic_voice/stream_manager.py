@@ -453,7 +453,7 @@ class StreamManager:
         return hand_over(
             self._config,
             self._transcript,
-            old.progress,
+            replace(progress, calls=tuple(calls.values())),
             ring,
             results=self.input.results,
             planned=planned,
@@ -481,6 +481,9 @@ class StreamManager:
             if stream is not None:
                 await stream.aclose()
             if isinstance(error, TimeoutError):
+        progress = old.progress
+        lost = [c for c in self.input.lost_calls.values() if c.turn == progress.turn]
+        calls = {call.tool_use: call for call in (*progress.calls, *lost)}
                 raise _no_answer(deadline_s) from error
             raise
 

@@ -189,6 +189,26 @@ async def test_the_result_of_a_call_that_a_fault_cut_off_is_sent_once_as_text(
         assert await next_event(session, TurnEnded) == TurnEnded(1)
 
 
+async def test_a_second_fault_while_a_tool_runs_does_not_ask_the_question_again(
+    transport: RefusingTransport,
+) -> None:
+    async with talking(transport) as (session, first):
+        first.hears("go")
+        first.calls("t1", "go")
+        await next_event(session, ToolCall)
+        first.breaks(CUT)
+        second = await MemoryService.of(transport)
+        await next_event(session, Renewed)
+        second.breaks(CUT)
+        third = await MemoryService.of(transport)
+        await next_event(session, Renewed)
+        await third.receives("audio")
+        assert third.texts == []
+        session.send_tool_result("t1", "{}")
+        await third.receives("audio")
+        assert len(third.texts) == 1
+
+
 async def test_a_result_that_comes_while_there_is_no_stream_is_sent_to_the_next(
     transport: RefusingTransport,
 ) -> None:
