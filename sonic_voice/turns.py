@@ -177,7 +177,12 @@ class Turns:
         """
         self._turn = _NewestTurn(self._playback.newest_turn, over=True)
         if start.turn is not None:
-            self._turn = _NewestTurn(start.turn, answering=start.sounded, sounded=start.sounded)
+            self._turn = _NewestTurn(
+                start.turn,
+                answering=start.sounded,
+                sounded=start.sounded,
+                heard_from_ms=start.offset_ms,
+            )
         self._offset_ms = self._transcribed_ms = start.offset_ms
 
     def prompted(self, text: str) -> None:

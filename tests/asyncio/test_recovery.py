@@ -247,6 +247,37 @@ async def test_a_fault_at_goodbye_is_recovered_from_while_an_answer_is_owed(
         assert (await rest_of(session))[-1] == Closed()
 
 
+async def test_a_model_without_text_hears_the_words_again_and_only_those(
+    transport: RefusingTransport,
+) -> None:
+    clock = ManualClock()
+    async with talking(transport, clock, model=V1) as (session, first):
+        await session.send_audio(silence(1) + voice(1, mark=7000) + silence(1))
+        await first.hears_audio(3 * SECOND)
+        first.hears("hello")
+        first.answers("Hi.")
+        await next_event(session, TurnEnded)
+        clock.now = 10.0
+        await session.send_audio(voice(1, mark=8000) + silence(1))
+        await first.hears_audio(5 * SECOND)
+        first.hears("bye")
+        await next_event(session, UserText)
+        again = first
+        for _ in range(2):  # a second fault does not move the beginning
+            again.breaks(CUT)
+            again = await MemoryService.of(transport)
+            renewed = await next_event(session, Renewed)
+            replayed = await again.hears_audio(2 * SECOND)
+            assert voice(0.02, mark=7000) not in replayed
+            assert voice(1, mark=8000) in replayed
+            assert renewed.replayed_ms < 2700
+            assert again.history == ["USER: hello", "ASSISTANT: Hi."]
+        again.hears("bye")
+        again.answers("Bye.")
+        assert await next_event(session, TurnEnded) == TurnEnded(2)
+        assert [line.text for line in session.transcript.lines] == ["hello", "Hi.", "bye", "Bye."]
+
+
 # -- the user's audio and texts meanwhile ----------------------------------------------------------
 
 
