@@ -559,7 +559,7 @@ class StreamManager:
         for stream in list(self._retired):
             stream.end(ConnectionLost("The session was closed.", reason="ended"))
         while self._closing:
-            await asyncio.gather(*self._closing, return_exceptions=True)
+            await asyncio.gather(self._closing.pop(), return_exceptions=True)
 
 
 def _seconds_until(moment: datetime | None) -> float | None:

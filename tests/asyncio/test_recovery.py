@@ -468,3 +468,46 @@ async def test_what_a_broken_stream_sends_late_changes_nothing(
 
 
 # -- cancellation ----------------------------------------------------------------------------------
+
+
+async def a_recovered_session(transport: RefusingTransport) -> None:
+    """Touches the awaits of a recovery: fault, refused attempt, opening, replay, goodbye."""
+    policy = RecoveryPolicy(first_wait_s=1e-6, longest_wait_s=1e-6, jitter=0)
+    deadlines = Deadlines(open_s=1, send_s=1, close_s=0.05)
+    chosen = config(recovery=policy, deadlines=deadlines)
+    async with Session.open(chosen, transport) as session:
+        await session.send_audio(voice(0.1))
+        first = await MemoryService.of(transport)
+        first.hears("hello")
+        await next_event(session, UserText)
+        first.breaks(CUT)
+        await next_event(session, Reconnecting)
+        await session.send_audio(voice(0.1))
+        second = await MemoryService.of(transport)
+        await second.receives("text: hello")
+        second.answers("Hi.")
+        await next_event(session, TurnEnded)
+        session.finish()
+        await second.receives("end of input")
+        second.says_goodbye()
+        await rest_of(session)
+
+
+async def test_cancelled_at_any_await_of_a_recovery_a_session_leaves_nothing_behind() -> None:
+    before = asyncio.all_tasks()
+    steps = 0
+    while True:
+        transport = RefusingTransport([None, THROTTLED, None])
+        task = asyncio.create_task(a_recovered_session(transport))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        was_done = task.done()
+        task.cancel()
+        await asyncio.wait([task])
+        assert asyncio.all_tasks() == before, f"cancelled after {steps} steps"
+        assert all(stream.closed for stream in transport.streams), f"after {steps} steps"
+        if was_done:
+            break
+        steps += 1
+    assert task.cancelled() or task.exception() is None
+    assert len(transport.streams) == 2
