@@ -159,7 +159,7 @@ class ServiceStream:
 
     def begin(self) -> None:
         """Queue the session, the prompt and the system prompt. The stream is then prepared."""
-        self._queue(self._protocol.begin())
+        self._queue_urgent(self._protocol.begin())
 
     def start_audio(self, history: Iterable[Message], start: AudioStart) -> None:
         """Queue the history and the start of the audio.
@@ -169,7 +169,8 @@ class ServiceStream:
             start: Where the audio begins, and the turn with which the conversation goes on.
         """
         self._protocol.turns.carry_on(start)
-        self._queue(self._protocol.go_live(history))
+        # In the urgent queue, because texts that follow at once must not overtake it.
+        self._queue_urgent(self._protocol.go_live(history))
 
     def go_live(self, replay: bytes) -> None:
         """Queue audio that was said before, and send silence from now on when none comes.

@@ -356,6 +356,25 @@ async def test_texts_typed_meanwhile_are_sent_in_order(transport: RefusingTransp
         assert second.texts == ["one", "two"]
 
 
+async def test_texts_come_after_the_start_of_the_audio(transport: RefusingTransport) -> None:
+    """The service refuses a text before its audio is open, and a history after it."""
+    async with talking(transport) as (session, first):
+        first.hears("hello")
+        first.answers("Hi.")
+        first.hears("what time is it")
+        await next_event(session, UserText)
+        await next_event(session, UserText)
+        first.breaks(CUT)
+        second = await MemoryService.of(transport)
+        steps = await second.receives("text: what time is it")
+        assert steps[:6] == [
+            *("session", "prompt tiffany", "system", "history USER: hello"),
+            *("history ASSISTANT: Hi.", "audio start"),
+        ]
+        second.answers("Noon.")
+        await next_event(session, TurnEnded)
+
+
 # -- attempts, waits and limits --------------------------------------------------------------------
 
 
