@@ -31,7 +31,7 @@ from .errors import (
     ServiceError,
     SonicError,
 )
-from .events import Event, NetworkSlow, ToolCall, UserText
+from .events import Event, Ignored, NetworkSlow, ToolCall, Usage, UserText
 from .history import Message
 from .order import InputState
 from .protocol import SonicProtocol
@@ -112,8 +112,9 @@ class ServiceStream:
         """Done when the stream has ended: well, or with the `SonicError` that ended it."""
         self.retired = False
         """True once another stream has taken the conversation over."""
-        self.received = 0
-        """Number of payloads that the service has sent."""
+        self.reacted = False
+        """True once the service has sent more than counts of tokens, which it also sends for the
+        prompt alone, and for input that it does not answer."""
         self.progressed = asyncio.Event()
         """Set after each payload of the service, and at the end."""
         self.opened_at = (asyncio.get_running_loop().time(), clock())
@@ -371,8 +372,9 @@ class ServiceStream:
             while (payload := await self._wire_stream.receive()) is not None:
                 if self.over.done():  # what a stream sends after its end changes nothing
                     return
-                self.received += 1
-                await self._deliver(self._protocol.receive(payload, self._clock()))
+                events = self._protocol.receive(payload, self._clock())
+                self.reacted |= any(not isinstance(event, Usage | Ignored) for event in events)
+                await self._deliver(events)
                 self.progressed.set()
             self._end(None if self._protocol.finished else _ended_without_goodbye())
         except Exception as error:  # a bug of ours must reach the owner like any other end

@@ -286,7 +286,7 @@ class StreamManager:
         """End a new stream that does not react to what it must answer."""
         if self._verify_at_s is None:
             return
-        if stream.received:
+        if stream.reacted:
             self._verify_at_s = None
         elif self._loop.time() >= self._verify_at_s:
             stream.end(ConnectionLost("The service does not react to what is said.", reason="cut"))
@@ -295,7 +295,9 @@ class StreamManager:
         """Wait until something may have to be decided, at most until the next tick."""
         assert self._renewal is not None
         age_s = self._age_s()
-        self._attentive = self.input.finished or self._renewal.is_due(age_s)
+        self._attentive = (
+            self.input.finished or self._renewal.is_due(age_s) or self._verify_at_s is not None
+        )
         wait_s = min(TICK_S, max(CHECK_S, self._renewal.next_check_s(age_s) - age_s))
         if self._prepared is not None:
             wait_s = CHECK_S
@@ -320,7 +322,8 @@ class StreamManager:
             raise error
         if self.input.finished and not stream.owes_answer:
             raise error
-        if self._age_s() >= WORKING_S:
+        # A stream that never reacted to what it had to answer belongs to the same outage.
+        if self._age_s() >= WORKING_S and (self._verify_at_s is None or stream.reacted):
             self._recovery.worked()
         return await self._recover(error, stream)
 

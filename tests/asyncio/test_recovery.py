@@ -471,6 +471,39 @@ async def test_a_service_that_is_not_reached_at_the_first_opening_is_reported_at
 # -- streams that do not work ----------------------------------------------------------------------
 
 
+async def test_a_stream_that_reacts_to_nothing_is_replaced(
+    transport: RefusingTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_manager, "VERIFY_S", 0.05)
+    async with talking(transport) as (session, first):
+        first.hears("what time is it")
+        await next_event(session, UserText)
+        first.breaks(CUT)
+        second = await MemoryService.of(transport)
+        await second.receives("text: what time is it")
+        second.counts_tokens(20)  # it counts what it takes, and does nothing else
+        third = await MemoryService.of(transport)
+        await third.receives("text: what time is it")
+        third.answers("Noon.")
+        assert await next_event(session, TurnEnded) == TurnEnded(1)
+
+
+async def test_streams_that_react_to_nothing_are_one_outage(
+    transport: RefusingTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_manager, "VERIFY_S", 0.02)
+    monkeypatch.setattr(stream_manager, "WORKING_S", 0.01)
+    policy = RecoveryPolicy(attempts=3, first_wait_s=0.01)
+    with pytest.raises(ConnectionLost, match="does not react"):
+        async with Session.open(config(recovery=policy), transport) as session:
+            first = await MemoryService.of(transport)
+            first.hears("what time is it")
+            await next_event(session, UserText)
+            first.breaks(CUT)
+            await rest_of(session)
+    assert transport.attempts == 4
+
+
 async def test_what_a_broken_stream_sends_late_changes_nothing(
     transport: RefusingTransport,
 ) -> None:
