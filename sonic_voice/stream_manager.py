@@ -127,6 +127,9 @@ class StreamManager:
         self._attentive = False
         self._gave_up = False
         self._streams = 0
+        self._updates = 0
+        self._updates_of_newest = 0
+        """Number of updates that the newest stream was configured with."""
         self._used: dict[int, Tokens] = {}
         self._entered_s = self._loop.time()
         self._supervisor = asyncio.create_task(self._supervise(), name="sonic streams")
@@ -140,6 +143,7 @@ class StreamManager:
             config: The new configuration.
         """
         self._config = self.input.config = config
+        self._updates += 1
         self._discard_prepared()
         self.renew("update")
 
@@ -363,7 +367,8 @@ class StreamManager:
             # The live stream works. A fault that ends it before the next attempt is reported.
             self._prepare_again_s = self._loop.time() + self._config.recovery.longest_wait_s
         finally:
-            self._preparing = None
+            if self._preparing is asyncio.current_task():
+                self._preparing = None
             self._changed.set()
 
     def _discard_prepared(self) -> None:
@@ -385,6 +390,11 @@ class StreamManager:
         self._close_later(self._drain(old))
         self._push(Renewed(0, replayed_ms, reason))
         return new
+        """Close the prepared stream, also one that is still being opened."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+            self._await_later(self._preparing)
+            self._preparing = None
 
     async def _drain(self, old: ServiceStream) -> None:
         """Let a retired stream finish its answer, say goodbye, and read it to its end."""
@@ -510,6 +520,7 @@ class StreamManager:
             on_silence=lambda pcm: self.input.add_silence(stream, pcm),
         )
         stream.over.add_done_callback(lambda _: self._changed.set())
+        self._updates_of_newest = self._updates
         return stream
 
     def _counted(self, event: Event, number: int) -> Event:
@@ -534,7 +545,9 @@ class StreamManager:
         return self.input.attach(stream, handover)
 
     def _close_later(self, closing: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(closing, name="sonic closing")
+        self._await_later(asyncio.create_task(closing, name="sonic closing"))
+
+    def _await_later(self, task: asyncio.Task[None]) -> None:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -547,6 +560,8 @@ class StreamManager:
         try:
             await asyncio.shield(closing)
         except asyncio.CancelledError:
+        if self._updates_of_newest != self._updates:  # while this stream was opened
+            self.renew("update")
             await closing
             raise
 

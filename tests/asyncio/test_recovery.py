@@ -375,6 +375,28 @@ async def test_texts_come_after_the_start_of_the_audio(transport: RefusingTransp
         await next_event(session, TurnEnded)
 
 
+async def test_an_update_while_reconnecting_reaches_the_next_stream(
+    transport: RefusingTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accept = asyncio.Event()
+
+    async with talking(transport) as (session, first):
+
+        async def accepted(self: object) -> None:
+            await accept.wait()
+
+        monkeypatch.setattr(type(first.stream), "accepted", accepted)
+        first.breaks(CUT)
+        second = await MemoryService.of(transport)
+        await second.receives("prompt tiffany")
+        session.update(voice="matthew")
+        accept.set()
+        await next_event(session, Renewed)
+        third = await MemoryService.of(transport)
+        await third.receives("prompt matthew")
+        assert (await next_event(session, Renewed)).reason == "update"
+
+
 # -- attempts, waits and limits --------------------------------------------------------------------
 
 
