@@ -299,6 +299,7 @@ class ServiceStream:
         """
         self.retired = True
         self._protocol.turns.retire(finishing=finishing)
+        self._room.set()  # a sender that waits for it goes on with the live stream
 
     @property
     def progress(self) -> TurnProgress:

@@ -166,7 +166,8 @@ class StreamManager:
         self._attentive = True
         stream = self.input.live
         if stream is not None:
-            stream.finish()
+            if not self._owes_beside_live:  # otherwise the supervisor says goodbye later
+                stream.finish()
         elif self.input.stream is None and not self.over.done():
             self._end(None)  # there is no connection, and a goodbye is no reason to make one
             self._supervisor.cancel()
@@ -192,11 +193,26 @@ class StreamManager:
     def owes_answer(self) -> bool:
         """True if an owed answer has not come to its end, or a tool result is owed."""
         live = self.input.live
+        return (live is not None and live.owes_answer) or self._owes_beside_live
+
+    @property
+    def _owes_beside_live(self) -> bool:
+        """True if something is owed of which the live stream does not know yet.
+
+        This is the result of a call of an earlier stream, the rest of an answer of a retired one,
+        or a reaction to replayed speech.
+        """
         return (
-            (live is not None and live.owes_answer)
-            or bool(self.input.lost_calls)
+            bool(self.input.lost_calls)
+            or self._awaits_reaction
             or any(stream.owes_answer for stream in self._retired)
         )
+
+    @property
+    def _awaits_reaction(self) -> bool:
+        """True until the live stream reacts to what it must answer."""
+        stream = self.input.stream
+        return self._verify_at_s is not None and stream is not None and not stream.reacted
 
     def is_settled(self, now: float) -> bool:
         """Return whether a stream is live, nobody speaks, and no answer is owed or playing.
@@ -278,7 +294,7 @@ class StreamManager:
         while not stream.over.done():
             self._changed.clear()
             if self.input.finished:
-                if not stream.finished and not stream.owes_answer:
+                if not stream.finished and not self.owes_answer:
                     stream.finish()
             elif (next_live := self._renew(stream)) is not None:
                 return next_live
@@ -311,11 +327,13 @@ class StreamManager:
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._changed.wait()
-        if time.time() - calendar_s > wait_s + SUSPENDED_S:
+        suspended = time.time() - calendar_s > wait_s + SUSPENDED_S
+        if suspended and self._config.renewal.enabled:
             self.renew("suspended")
 
     async def _after(self, stream: ServiceStream) -> ServiceStream | None:
         """Return what follows a live stream that is over."""
+        owes = stream.owes_answer or self._owes_beside_live
         self.input.detach()
         self._close_later(stream.aclose())
         self.goodbye_timed_out = stream.goodbye_timed_out
@@ -324,7 +342,7 @@ class StreamManager:
             return None
         if not isinstance(error, SonicError) or self._gave_up:
             raise error
-        if self.input.finished and not stream.owes_answer:
+        if self.input.finished and not owes:
             raise error
         # A stream that never reacted to what it had to answer belongs to the same outage.
         if self._age_s() >= WORKING_S and (self._verify_at_s is None or stream.reacted):
@@ -372,6 +390,11 @@ class StreamManager:
             self._changed.set()
 
     def _discard_prepared(self) -> None:
+        """Close the prepared stream, also one that is still being opened."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+            self._await_later(self._preparing)
+            self._preparing = None
         if self._prepared is not None:
             self._close_later(self._prepared.aclose())
             self._prepared = None
@@ -390,11 +413,6 @@ class StreamManager:
         self._close_later(self._drain(old))
         self._push(Renewed(0, replayed_ms, reason))
         return new
-        """Close the prepared stream, also one that is still being opened."""
-        if self._preparing is not None:
-            self._preparing.cancel()
-            self._await_later(self._preparing)
-            self._preparing = None
 
     async def _drain(self, old: ServiceStream) -> None:
         """Let a retired stream finish its answer, say goodbye, and read it to its end."""
@@ -463,6 +481,9 @@ class StreamManager:
         ring = self.input.ring
         if old is None:
             return first_handover(self._config, ring)
+        progress = old.progress
+        lost = [c for c in self.input.lost_calls.values() if c.turn == progress.turn]
+        calls = {call.tool_use: call for call in (*progress.calls, *lost)}
         return hand_over(
             self._config,
             self._transcript,
@@ -494,14 +515,12 @@ class StreamManager:
             if stream is not None:
                 await stream.aclose()
             if isinstance(error, TimeoutError):
-        progress = old.progress
-        lost = [c for c in self.input.lost_calls.values() if c.turn == progress.turn]
-        calls = {call.tool_use: call for call in (*progress.calls, *lost)}
                 raise _no_answer(deadline_s) from error
             raise
 
     def _new_stream(self, wire_stream: Stream) -> ServiceStream:
         self._streams += 1
+        self._updates_of_newest = self._updates
         number = self._streams
 
         async def deliver(events: Sequence[Event]) -> None:
@@ -520,7 +539,6 @@ class StreamManager:
             on_silence=lambda pcm: self.input.add_silence(stream, pcm),
         )
         stream.over.add_done_callback(lambda _: self._changed.set())
-        self._updates_of_newest = self._updates
         return stream
 
     def _counted(self, event: Event, number: int) -> Event:
@@ -540,6 +558,8 @@ class StreamManager:
             life_s=self._config.stream_life_s,
             expires_s=_seconds_until(stream.credentials_expire_at),
         )
+        if self._updates_of_newest != self._updates:  # while this stream was opened
+            self.renew("update")
         self._check_at_s = 0.0
         self._verify_at_s = now_s + VERIFY_S if handover.expects_events else None
         return self.input.attach(stream, handover)
@@ -560,8 +580,6 @@ class StreamManager:
         try:
             await asyncio.shield(closing)
         except asyncio.CancelledError:
-        if self._updates_of_newest != self._updates:  # while this stream was opened
-            self.renew("update")
             await closing
             raise
 
@@ -576,6 +594,8 @@ class StreamManager:
             self._close_later(self.input.stream.aclose())
         for stream in list(self._retired):
             stream.end(ConnectionLost("The session was closed.", reason="ended"))
+        # One is taken out at a time: `gather` of tasks that are done does not let the loop run, and
+        # the callback that takes them out would never be called.
         while self._closing:
             await asyncio.gather(self._closing.pop(), return_exceptions=True)
 

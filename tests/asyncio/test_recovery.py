@@ -247,6 +247,56 @@ async def test_a_fault_at_goodbye_is_recovered_from_while_an_answer_is_owed(
         assert (await rest_of(session))[-1] == Closed()
 
 
+async def test_a_goodbye_waits_for_the_words_that_are_heard_again(
+    transport: RefusingTransport,
+) -> None:
+    async with Session.open(config(), transport) as session:
+        first = await MemoryService.of(transport)
+        await session.send_audio(silence(1) + voice(0.5) + silence(0.5))
+        first.speech_begins(1000)
+        await next_event(session, UserSpeechStarted)
+        session.finish()
+        await first.receives("end of input")
+        first.breaks(CUT)
+        second = await MemoryService.of(transport)
+        await next_event(session, Renewed)
+        await second.hears_audio(len(silence(0.3) + voice(0.5) + silence(0.75)))
+        assert "audio end" not in second.look()
+        assert session.owes_answer
+        second.speech_begins(300)
+        second.speech_ends(800)
+        second.hears("goodbye")
+        second.answers("Bye.")
+        await next_event(session, TurnEnded)
+        await second.receives("end of input")
+        second.says_goodbye()
+        assert (await rest_of(session))[-1] == Closed()
+
+
+async def test_a_goodbye_waits_for_the_result_of_a_call_that_a_fault_cut_off(
+    transport: RefusingTransport,
+) -> None:
+    async with Session.open(config(), transport) as session:
+        first = await MemoryService.of(transport)
+        first.hears("go")
+        first.calls("t1", "go")
+        await next_event(session, ToolCall)
+        session.finish()
+        await first.receives("end of input")
+        first.breaks(CUT)
+        second = await MemoryService.of(transport)
+        await next_event(session, Renewed)
+        await second.receives("audio")
+        session.send_tool_result("t1", '{"at": 3}')
+        await second.receives("audio")
+        assert len(second.texts) == 1
+        second.answers("Done.")
+        await next_event(session, TurnEnded)
+        await second.receives("end of input")
+        second.says_goodbye()
+        assert (await rest_of(session))[-1] == Closed()
+
+
 async def test_a_model_without_text_hears_the_words_again_and_only_those(
     transport: RefusingTransport,
 ) -> None:
