@@ -209,6 +209,14 @@ class ServiceStream:
         """
         self._queue_urgent(self._protocol.prompt(text))
 
+    def expect_recording(self, user_spoke: Callable[[], bool]) -> None:
+        """Expect that the service transcribes and answers a recording that the user has not said.
+
+        Args:
+            user_spoke: Returns whether the user has said something, too.
+        """
+        self._protocol.turns.recording_sent(user_spoke)
+
     def send_text(self, text: str) -> UserText:
         """Queue a typed turn of the user ahead of the audio. Never waits.
 

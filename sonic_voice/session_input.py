@@ -84,9 +84,11 @@ class SessionInput:
             The length of the audio that is replayed, in ms.
         """
         replay = self.ring.since(handover.replay_from)
-        stream.go_live(replay)
+        stream.go_live(handover.recording + replay)
         if handover.prompt:
             stream.prompt(handover.prompt)
+        if handover.recording:
+            stream.expect_recording(lambda: self.ring.voice_begins(0) is not None)
         self.stream = stream
         if self.ring.end:
             self.audio_began_s = self._clock() - self.config.input.seconds(self.ring.end)
@@ -114,6 +116,7 @@ class SessionInput:
         """
         if stream is self.stream:
             self._append(pcm)
+            self._on_audio()
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send or keep audio. Waits while neither is possible.

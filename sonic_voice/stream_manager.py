@@ -25,6 +25,7 @@ from typing import Any
 from .config import SessionConfig
 from .errors import ConnectionLost, DeadlineError, SonicError
 from .events import Ended, Event, Opened, Reconnecting, Renewed, Usage
+from .first_words import greeting_config, with_greeting
 from .handover import Handover, can_finish, first_handover, hand_over
 from .protocol import SonicProtocol
 from .recovery import Recovery
@@ -77,6 +78,7 @@ class StreamManager:
         deliver: Awaited with the events of each payload, in order.
         push: Called with events that do not come from the service.
         clock: Returns monotonic seconds on the time line of the conversation.
+        on_audio: Called after each chunk of the user's audio, also of silence in its place.
         announce_opening: Whether to report `Opened` also without any attempt before.
     """
 
@@ -89,6 +91,7 @@ class StreamManager:
         deliver: Deliver,
         push: Callable[[Event], object],
         clock: Callable[[], float],
+        on_audio: Callable[[], object],
         announce_opening: bool,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -99,7 +102,7 @@ class StreamManager:
         for future in (self.over, self.opened):  # an error that no caller awaits is no warning
             future.add_done_callback(_mark_retrieved)
         self.input = SessionInput(
-            config, self.over, push=push, clock=clock, on_audio=self._check_renewal
+            config, self.over, push=push, clock=clock, on_audio=self._note_audio
         )
         """The input of the session."""
         self.goodbye_timed_out = False
@@ -110,6 +113,7 @@ class StreamManager:
         self._deliver = deliver
         self._push = push
         self._clock = clock
+        self._on_audio = on_audio
         self._announces_opening = announce_opening
         self._playback = Playback()
         self._recovery = Recovery(config.recovery, random.random)
@@ -236,6 +240,10 @@ class StreamManager:
         clock_s, conversation_s = self._opened_at
         return max(self._loop.time() - clock_s, self._clock() - conversation_s)
 
+    def _note_audio(self) -> None:
+        self._check_renewal()
+        self._on_audio()
+
     def _check_renewal(self) -> None:
         """Wake the supervisor if a renewal is due. Called after each chunk of audio."""
         if self._renewal is not None and (age_s := self._age_s()) >= self._check_at_s:
@@ -269,7 +277,7 @@ class StreamManager:
         self.input.wake()
 
     async def _open_first(self) -> ServiceStream:
-        handover = first_handover(self._config, self.input.ring)
+        handover = self._hand_over(None, planned=False)
         try:
             stream = await self._open(self._config.deadlines.open_s, handover)
         except SonicError as error:
@@ -478,6 +486,21 @@ class StreamManager:
         return stream
 
     def _hand_over(self, old: ServiceStream | None, *, planned: bool) -> Handover:
+        handover = self._hand_over_conversation(old, planned=planned)
+        if self._owes_greeting and not handover.expects_events:
+            return with_greeting(handover, self._config)
+        return handover
+
+    @property
+    def _owes_greeting(self) -> bool:
+        """True until the greeting sounds, or the user's words take its place."""
+        return (
+            bool(self._config.greeting)
+            and not self._playback.sounding
+            and not any(line.role == "USER" for line in self._transcript.lines)
+        )
+
+    def _hand_over_conversation(self, old: ServiceStream | None, *, planned: bool) -> Handover:
         ring = self.input.ring
         if old is None:
             return first_handover(self._config, ring)
@@ -522,6 +545,7 @@ class StreamManager:
         self._streams += 1
         self._updates_of_newest = self._updates
         number = self._streams
+        config = greeting_config(self._config) if self._owes_greeting else self._config
 
         async def deliver(events: Sequence[Event]) -> None:
             await self._deliver([self._counted(event, number) for event in events])
@@ -531,7 +555,7 @@ class StreamManager:
         stream = ServiceStream(
             number,
             wire_stream,
-            SonicProtocol(self._config, self._transcript, playback=self._playback),
+            SonicProtocol(config, self._transcript, playback=self._playback),
             deliver,
             clock=self._clock,
             send_deadline_s=self._config.deadlines.send_s,

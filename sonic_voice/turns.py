@@ -55,6 +55,10 @@ RATES_HZ = range(1_000, 192_001)
 in seconds would be meaningless."""
 
 
+RECORDED_WORDS = "hello"
+"""Words of the recording with which v1 is asked for a greeting, as they are transcribed."""
+
+
 @dataclass(slots=True)
 class _OpenBlock:
     """A content block of the service that has begun and not ended."""
@@ -166,6 +170,8 @@ class Turns:
         """Length of the audio that was sent to this stream so far, in ms."""
         self._owes_answer = False
         self._echoes: deque[str] = deque(maxlen=16)
+        self._recording: Callable[[], bool] | None = None
+        """Set until a recording that was sent before the user's audio is transcribed."""
         self._calls: dict[str, ToolCall] = {}
         """Tool calls whose result is owed, by their ids."""
 
@@ -192,6 +198,16 @@ class Turns:
             text: The text. The service repeats it, which is then ignored.
         """
         self._echoes.append(_comparable(text))
+        self._owes_answer = True
+
+    def recording_sent(self, user_spoke: Callable[[], bool]) -> None:
+        """Note a recording before the user's audio that the service transcribes and answers.
+
+        Args:
+            user_spoke: Returns whether the user has said something, too. Otherwise the next
+                transcription is that of the recording, whatever its words.
+        """
+        self._recording = user_spoke
         self._owes_answer = True
 
     def retire(self, *, finishing: bool) -> None:
@@ -314,6 +330,9 @@ class Turns:
             return []
         heard_from_ms = self._transcribed_ms
         self._note_transcribed()
+        if self._recording is not None:
+            text = _without_recorded_words(text) if self._recording() else ""
+            self._recording = None
         if not text.strip():  # a noise that was recognised as speech
             return []
         turn = self._turn
@@ -496,6 +515,12 @@ class Turns:
         wire.BlockEnd: _block_end,
         wire.UnknownOutput: _unknown,
     }
+
+
+def _without_recorded_words(text: str) -> str:
+    """Return the words of the user from a transcription that may begin with the recording."""
+    first, _, rest = text.strip().partition(" ")
+    return rest if _comparable(first) == RECORDED_WORDS else text
 
 
 def _comparable(text: str) -> str:
