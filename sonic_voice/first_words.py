@@ -8,8 +8,8 @@ with Pico. `turns` removes its transcription.
 Source: protocol reference 2.10.
 """
 
+import struct
 import wave
-from array import array
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -37,7 +37,7 @@ def with_greeting(handover: Handover, config: SessionConfig) -> Handover:
     # The offsets of the service count from the recording, those of the conversation do not.
     offset_ms = handover.start.offset_ms - round(1000 * config.input.seconds(len(recording)))
     start = replace(handover.start, offset_ms=offset_ms)
-    return replace(handover, start=start, recording=recording)
+    return replace(handover, start=start, recording=recording, expects_events=False)
 
 
 def greeting_config(config: SessionConfig) -> SessionConfig:
@@ -62,12 +62,12 @@ def recorded_hello(format: AudioFormat) -> bytes:
         (resources.files("sonic_voice") / "hello.wav").open("rb") as file,
         wave.open(file) as recording,
     ):
-        samples = array("h", recording.readframes(recording.getnframes()))
+        samples = memoryview(recording.readframes(recording.getnframes())).cast("h").tolist()
         factor = format.rate_hz // recording.getframerate()
     # Linear interpolation: the recording has the bandwidth of a telephone at every rate.
-    speech = array("h")
+    speech: list[int] = []
     for sample, following in zip(samples, [*samples[1:], 0], strict=True):
         step = (following - sample) / factor
         speech.extend(round(sample + step * index) for index in range(factor))
     before, after = bytes(format.size(SILENCE_BEFORE_S)), bytes(format.size(SILENCE_AFTER_S))
-    return before + speech.tobytes() + after
+    return before + struct.pack(f"<{len(speech)}h", *speech) + after

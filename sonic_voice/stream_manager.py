@@ -486,10 +486,14 @@ class StreamManager:
         return stream
 
     def _hand_over(self, old: ServiceStream | None, *, planned: bool) -> Handover:
+        owes_greeting = self._owes_greeting
         handover = self._hand_over_conversation(old, planned=planned)
-        if self._owes_greeting and not handover.expects_events:
-            return with_greeting(handover, self._config)
-        return handover
+        if not owes_greeting or handover.prompt:
+            return handover
+        # A user who speaks needs no greeting. v1 does not report it, and hears both.
+        if handover.expects_events and self._config.voice_model.text_input:
+            return handover
+        return with_greeting(handover, self._config)
 
     @property
     def _owes_greeting(self) -> bool:

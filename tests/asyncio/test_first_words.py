@@ -283,15 +283,14 @@ async def test_the_last_prompt_may_end_the_conversation_once_it_was_answered(
     async with opened(transport, clock, idle_prompts=[STILL_THERE, FAREWELL]) as session:
         service = await MemoryService.of(transport)
         for prompt, words in ((STILL_THERE, "Hello?"), (FAREWELL, "Goodbye.")):
-            await pass_time(session, clock, prompt.after_s + 1)
+            await pass_time(session, clock, prompt.after_s + 3)
             await service.receives(f"text: {prompt.text}")
             service.hears(prompt.text)
             service.answers(words, payloads=20)  # 2 s
             await next_event(session, TurnEnded)
         await pass_time(session, clock, 1.5)
         assert not session.finished
-        await pass_time(session, clock, 0.5)
-        clock.now += 0.5
+        clock.now += 1.0
         await session.send_audio(silence(0.5))
         assert session.finished
         await service.receives("end of input")

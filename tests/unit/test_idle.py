@@ -90,7 +90,7 @@ def test_an_impossible_prompt_is_refused(prompt: dict[str, object], message: str
         ({"idle_prompts": (SECOND, FIRST)}, "Only the last"),
         ({"idle_prompts": (FIRST,), "model": V1}, "takes no text"),
         ({"greeting": "  "}, "blank"),
-        ({"greeting": "x" * 100_000}, "are the limit"),
+        ({"greeting": "x" * 1_000_000}, "are the limit"),
     ],
 )
 def test_impossible_first_words_are_refused(settings: dict[str, object], message: str) -> None:
