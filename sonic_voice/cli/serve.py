@@ -20,8 +20,11 @@ from .base import errors, run_until_done
 from .ending import print_notice
 from .recorded import TransportFactory
 from .service import (
+    Greeting,
+    IdlePrompts,
     ProfileName,
     ProxyUrl,
+    idle_prompts,
     read_text_argument,
     select_service,
 )
@@ -129,6 +132,8 @@ def serve(
     system: Annotated[
         str | None, typer.Option(help="System prompt, or @FILE to read it from.")
     ] = None,
+    greeting: Greeting = "",
+    idle_prompt: IdlePrompts = None,
     tools: Annotated[
         Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
     ] = None,
@@ -186,6 +191,8 @@ def serve(
             region=region,
             system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
+            greeting=greeting,
+            idle_prompts=idle_prompts(idle_prompt),
         )
         options = _ServeOptions(
             config=config,

@@ -1,4 +1,4 @@
-"""The options that `talk` and `serve` share: the service, and the system prompt."""
+"""The options that `talk` and `serve` share: the service, the system prompt, the first words."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import ConfigError
+from ..policies import IdlePrompt
 from ..transport import Transport
 from .base import require_emulator
 from .ending import print_notice
@@ -40,6 +41,54 @@ ProxyUrl = Annotated[
     ),
 ]
 """Option --proxy of several commands."""
+
+Greeting = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help='Request with which the assistant speaks first: "Welcome the caller to Example Bank."',
+    ),
+]
+"""Option --greeting of several commands."""
+
+IdlePrompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--idle-prompt",
+        metavar="SECONDS:TEXT",
+        help="Request with which a silent user is addressed after some seconds, such as "
+        '"20:Ask whether the user is still there."; may be repeated. SECONDS:end:TEXT ends the '
+        "conversation after it, SECONDS:end at once.",
+    ),
+]
+"""Option --idle-prompt of several commands."""
+
+
+def idle_prompts(arguments: list[str] | None) -> tuple[IdlePrompt, ...]:
+    """Return the prompts of the option --idle-prompt.
+
+    Args:
+        arguments: Its values.
+
+    Raises:
+        typer.BadParameter: A value is no number of seconds and a text.
+        ConfigError: A prompt is impossible.
+    """
+    return tuple(_idle_prompt(argument) for argument in arguments or ())
+
+
+def _idle_prompt(argument: str) -> IdlePrompt:
+    seconds, _, text = argument.partition(":")
+    try:
+        after_s = float(seconds)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{argument!r} is not SECONDS:TEXT.", param_hint="--idle-prompt"
+        ) from None
+    word, _, farewell = text.partition(":")
+    if word.strip() == "end":
+        return IdlePrompt(after_s=after_s, text=farewell.strip(), then="end")
+    return IdlePrompt(after_s=after_s, text=text.strip())
 
 
 def select_service(

@@ -15,9 +15,12 @@ from .ending import ending
 from .recorded import prepare_conversation, run_conversation
 from .service import (
     Engine,
+    Greeting,
+    IdlePrompts,
     ProfileName,
     ProxyUrl,
     emulated_service,
+    idle_prompts,
     read_text_argument,
     select_service,
 )
@@ -62,6 +65,8 @@ def talk(
     system: Annotated[
         str | None, typer.Option(help="System prompt, or @FILE to read it from.")
     ] = None,
+    greeting: Greeting = "",
+    idle_prompt: IdlePrompts = None,
     tools: Annotated[
         Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
     ] = None,
@@ -126,6 +131,8 @@ def talk(
             region=region,
             system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
+            greeting=greeting,
+            idle_prompts=idle_prompts(idle_prompt),
         )
         service = select_service(
             local=local,
