@@ -55,6 +55,10 @@ RATES_HZ = range(1_000, 192_001)
 in seconds would be meaningless."""
 
 
+TRANSCRIPTION_MS = 5_000
+"""Time within which the service transcribes speech, in ms of audio. Speech that is older and was
+not transcribed was a noise."""
+
 RECORDED_WORDS = "hello"
 """Words of the recording with which v1 is asked for a greeting, as they are transcribed."""
 
@@ -163,6 +167,8 @@ class Turns:
         self._sounding = 0
         self._user_speaks = False
         self._speech_began_ms: int | None = None
+        """Where speech began of which no text has come yet, or the newest speech."""
+        self._newest_speech_ms: int | None = None
         self._speech_ended_ms: int | None = None
         self._transcribed_ms = 0
         self._offset_ms = 0
@@ -309,11 +315,24 @@ class Turns:
         if self._retired:
             return []
         self._user_speaks = True
-        self._speech_began_ms = record.offset_ms + self._offset_ms
-        events: list[Event] = [UserSpeechStarted(self._speech_began_ms)]
+        self._newest_speech_ms = record.offset_ms + self._offset_ms
+        if not self._goes_on(self._newest_speech_ms):
+            self._speech_began_ms = self._newest_speech_ms
+        events: list[Event] = [UserSpeechStarted(self._newest_speech_ms)]
         if now < self._playback.until_s:
             events += self._interrupt(self._playback.sounding, "userSpeechStart", now)
         return events
+
+    def _goes_on(self, at_ms: int) -> bool:
+        """Return whether speech continues speech of which no text has come yet.
+
+        Args:
+            at_ms: Position at which it begins, in the conversation's audio, in ms.
+        """
+        began_ms, ended_ms = self._speech_began_ms, self._speech_ended_ms
+        if began_ms is None or ended_ms is None or began_ms < self._transcribed_ms:
+            return False
+        return at_ms - ended_ms < TRANSCRIPTION_MS
 
     def _user_speech_end(self, record: wire.UserSpeechEnd, now: float) -> list[Event]:
         if self._retired:
@@ -349,6 +368,7 @@ class Turns:
         """Note up to where the user's speech was transcribed, when a text of it comes."""
         if self._speech_ended_ms is not None:
             self._transcribed_ms, self._speech_ended_ms = self._speech_ended_ms, None
+            self._speech_began_ms = self._newest_speech_ms
         elif self._speech_began_ms is None:  # the model does not report speech
             self._transcribed_ms = self._offset_ms + self.sent_ms
 
