@@ -63,7 +63,8 @@ async def polite_service(transport: MemoryTransport) -> AsyncIterator[None]:
 
 def config(**settings: Any) -> SessionConfig:
     """The configuration of a session that ends with its first stream."""
-    return SessionConfig(**{"recovery": NO_RECOVERY, "renewal": NO_RENEWAL, **settings})
+    chosen: dict[str, Any] = {"recovery": NO_RECOVERY, "renewal": NO_RENEWAL, **settings}
+    return SessionConfig(**chosen)
 
 
 async def test_phases_follow_each_other_to_a_clean_end(transport: MemoryTransport) -> None:
