@@ -41,17 +41,14 @@ class _AudioContainer:
     """An open audio container: its format, its endpointing, and the audio not yet in a window."""
 
     rate_hz: int
+    window_bytes: int
+    """The length of a window, in bytes."""
     detector: SpeechDetector
     endpointer: Endpointer
     began_ms: int
     """Position on the input clock at which the container began."""
     pcm: bytearray = field(default_factory=bytearray)
     """Samples that were received and are not part of a window yet."""
-
-    @property
-    def window_bytes(self) -> int:
-        """The length of a window, in bytes."""
-        return pcm_bytes(WINDOW_MS, self.rate_hz)
 
 
 class InputClock:
@@ -78,8 +75,13 @@ class InputClock:
             rate_hz: The sample rate of its audio, in hertz.
             detector: A new voice activity detector for that rate.
         """
-        endpointer = Endpointer(self._endpoint_ms, self._notice_ms)
-        self._container = _AudioContainer(rate_hz, detector, endpointer, self.now_ms)
+        self._container = _AudioContainer(
+            rate_hz,
+            pcm_bytes(WINDOW_MS, rate_hz),
+            detector,
+            Endpointer(self._endpoint_ms, self._notice_ms),
+            self.now_ms,
+        )
 
     def close(self) -> None:
         """Close the audio container, if one is open. The clock stands still from now on."""
