@@ -90,8 +90,7 @@ def emulate(
     """
     with errors(context):
         require_emulator()
-        from ..emulator.assembly import Behaviour
-        from ..emulator.server.stream_handler import StreamTimeouts
+        from ..emulator.behaviour import Behaviour, StreamTimeouts
         from .emulation import EmulateOptions, serve
 
         behaviour = Behaviour(
