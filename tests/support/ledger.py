@@ -38,11 +38,15 @@ from . import tone_words
 
 ANSWER_BASE = 5000
 """The answer to word n is the word n + 5000."""
+NOTHING_MORE = "9999"
+"""The answer of a stream that is to continue an answer of which everything was heard."""
 TOOL_EVERY = 9
 """A tool is called for an utterance that contains a multiple of this number."""
 TOOL = "look_up"
 CHUNK_S = 0.032
 NUMBER = re.compile(r"\b\d{1,4}\b")
+RESULT_NOTE = re.compile(r"\[.*?\]")
+"""The result of a tool in the history."""
 
 
 # -- the emulator's side ---------------------------------------------------------------------------
@@ -109,7 +113,8 @@ class LedgerSession:
         words = words or ""
         if typed and words == CONTINUE_TEXT:
             heard = set(NUMBER.findall(self._answered))
-            return _answer([word for word in _answers(self._asked) if word not in heard])
+            rest = [word for word in _answers(self._asked) if word not in heard]
+            return _answer(rest or [NOTHING_MORE])
         if typed and words.startswith("["):  # a late tool result
             result = words[words.index(": {") + 2 : words.rindex("}") + 1]
             return _answer(NUMBER.findall(json.loads(result)["words"]))
@@ -131,7 +136,7 @@ class LedgerSession:
 
 def _answers(words: str) -> list[str]:
     """Return the answers to the words of an utterance, without those of tool results in it."""
-    said = NUMBER.findall(words.partition("[")[0])
+    said = NUMBER.findall(RESULT_NOTE.sub("", words))
     return [str(int(word) + ANSWER_BASE) for word in said]
 
 
