@@ -1,8 +1,11 @@
 """The assembly of an emulator: service, brain, speech engines, faults and server."""
 
+import logging
+import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -15,7 +18,8 @@ from . import speech
 from .brains.chat_endpoint import openai_brain
 from .brains.scripted import ScriptedBrain, small_talk
 from .brains.small_talk import SmallTalkBrain
-from .faults import parse_fault, with_faults
+from .faults import ChaosProfile, FaultOccurrence, OnFault, parse_fault, with_faults
+from .faults.audio_life import with_audio_life
 from .observers import EmulatorObserver
 from .scenario import Scenario, load_scenario
 from .server import LOCAL_KEYS, Emulator
@@ -37,12 +41,16 @@ from .service.effects import (
 )
 from .service.latency import latency
 
+_log = logging.getLogger(__name__)
+
 TYPICAL_INPUT_HZ = 16_000
 """Sample rate that most clients send, in hertz, for which speech detection is prepared. Other
 rates work, too, with a small delay at first."""
 
 type RecognitionChoice = Literal["default", "auto", "light", "good", "none"]
 """The recogniser of an emulator; see `Behaviour.ears`."""
+type LifeClock = Literal["wall", "audio"]
+"""The clock of a stream's life; see `Behaviour.life_clock`."""
 type OnNote = Callable[[StreamRequest, Note], None]
 """A function that is called with each tolerated mistake of a client."""
 
@@ -64,7 +72,13 @@ class Behaviour:
     latency: str = "typical"
     """The name of a profile in `latency.PROFILES`."""
     timeouts: StreamTimeouts = field(default_factory=StreamTimeouts)
-    """Wall-clock limits of a stream."""
+    """Limits of a stream, by the wall clock."""
+    life_clock: LifeClock = "wall"
+    """The clock by which `timeouts.life_s` ends a stream. `audio`: its input audio, so that a run
+    at a multiple of real time has streams of eight minutes, too."""
+    keys_life_s: float | None = None
+    """Time from its making in which the emulator accepts its credentials, in seconds. Afterwards
+    new streams are refused as `ExpiredTokenException`. None: always."""
     max_streams: int | None = None
     """Maximum number of concurrent streams; more are throttled. None: no maximum."""
     ears: RecognitionChoice = "default"
@@ -76,7 +90,9 @@ class Behaviour:
     """The chat endpoint that answers instead of a scenario or small talk, as `openai:URL#MODEL`.
     Empty: none."""
     faults: tuple[str, ...] = ()
-    """Faults, each as `NAME[:ARGUMENT][@STREAMS]`; see `faults`."""
+    """Faults, each as `NAME[:ARGUMENT][@CONDITIONS]`; see `faults.grammar`."""
+    chaos: int | ChaosProfile | None = None
+    """The seed of the chaos profile, or a profile; see `faults.chaos`. None: no chaos."""
 
 
 def emulator(
@@ -90,6 +106,7 @@ def emulator(
     authority: CertificateAuthority | None = None,
     observers: Sequence[EmulatorObserver] = (),
     on_note: OnNote | None = None,
+    on_fault: OnFault | None = None,
 ) -> Emulator:
     """Return an emulator, which must be entered as an async context manager.
 
@@ -105,6 +122,7 @@ def emulator(
         authority: Signs the server's certificate; see `Emulator`.
         observers: Observe the streams.
         on_note: Called with each mistake of a client that was tolerated.
+        on_fault: Called with each refusal and each triggered end that a fault causes.
 
     Raises:
         ScenarioError: The scenario cannot be read.
@@ -128,18 +146,37 @@ def emulator(
         ),
     )
     return Emulator(
-        sonic_service(brain, recognizer_factory, behaviour=behaviour),
+        sonic_service(brain, recognizer_factory, behaviour=behaviour, on_fault=on_fault),
         engines=engines,
         host=host,
         port=port,
         strict=behaviour.strict,
-        timeouts=behaviour.timeouts,
+        timeouts=_wall_timeouts(behaviour),
         limits=ConnectionLimits(max_streams=behaviour.max_streams),
-        keys=keys,
+        keys=_expiring(keys, behaviour.keys_life_s),
         authority=authority,
         observers=observers,
         on_note=on_note,
     )
+
+
+def _wall_timeouts(behaviour: Behaviour) -> StreamTimeouts:
+    """Return the limits that the server keeps; with `life_clock` audio the service keeps one."""
+    if behaviour.life_clock == "wall":
+        return behaviour.timeouts
+    return replace(behaviour.timeouts, life_s=math.inf)
+
+
+def _expiring(
+    keys: AccessKeyPair | Sequence[AccessKeyPair], life_s: float | None
+) -> AccessKeyPair | Sequence[AccessKeyPair]:
+    """Return the same credentials, which expire after `life_s` from now."""
+    if life_s is None:
+        return keys
+    expires_at = datetime.now(UTC) + timedelta(seconds=life_s)
+    if isinstance(keys, AccessKeyPair):
+        return replace(keys, expires_at=expires_at)
+    return [replace(pair, expires_at=expires_at) for pair in keys]
 
 
 def _recognizer_factory(
@@ -176,6 +213,7 @@ def sonic_service(
     recognizer_factory: RecognizerFactory | None = None,
     *,
     behaviour: Behaviour | None = None,
+    on_fault: OnFault | None = None,
 ) -> ServiceFactory:
     """Return the factory of an emulator's streams, with the speech detection of this machine.
 
@@ -183,6 +221,7 @@ def sonic_service(
         brain: Decides the answers.
         recognizer_factory: Recognises words. Only its presence matters here: the host calls it.
         behaviour: The settings of the emulator.
+        on_fault: Called with each refusal and each triggered end that a fault causes.
 
     Raises:
         ConfigError: A model, latency or fault is unknown.
@@ -199,7 +238,23 @@ def sonic_service(
         timing=latency(behaviour.latency),
         idle_s=behaviour.timeouts.idle_s,
     )
-    return with_faults(_offered(factory, behaviour.models), faults)
+    chaos = behaviour.chaos
+
+    def occurred(occurrence: FaultOccurrence) -> None:
+        _log.info("%s", occurrence)
+        if on_fault is not None:
+            on_fault(occurrence)
+
+    faulty = with_faults(
+        _offered(factory, behaviour.models),
+        faults,
+        chaos=ChaosProfile(chaos) if isinstance(chaos, int) else chaos,
+        clock=time.monotonic,
+        on_fault=occurred,
+    )
+    if behaviour.life_clock == "audio":
+        return with_audio_life(faulty, behaviour.timeouts.life_s)
+    return faulty
 
 
 def _offered(factory: ServiceFactory, models: Sequence[str]) -> ServiceFactory:

@@ -40,6 +40,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from ..errors import ConnectionLost, NetworkError
+from .hangup import HangupWatch
 from .keepalive import PING_DEADLINE_S, Keepalive
 from .preface import PrefaceCheck
 from .send_buffers import limit_send_buffers
@@ -126,6 +127,7 @@ class H2Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._keepalive: Keepalive | None = None
         self._closer: asyncio.TimerHandle | None = None
+        self._hangup: HangupWatch | None = None  # of a connection that is stalled
         self._paused = False
         self._goaway = False
         self._lost: NetworkError | None = None
@@ -199,7 +201,7 @@ class H2Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
-        self._paused = False
+        self._paused = self._hangup is not None
         self.drained_at_s = self._loop.time()
         self._wake_writers()
 
@@ -215,6 +217,8 @@ class H2Connection(asyncio.Protocol):
         lost.__cause__ = exc
         self._fail_all(lost)
         self._stop_keepalive()
+        if self._hangup is not None:
+            self._hangup.close()
         if self._closer is not None:
             self._closer.cancel()
         if not self.closed.done():
@@ -320,6 +324,9 @@ class H2Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        if self._hangup is not None:  # nothing that could be sent would arrive
+            self.cut()
+            return
         self._fail_all(ConnectionLost("This side closed the connection.", reason="ended"))
         self._stop_keepalive()
         if self._h2.state_machine.state is not ConnectionState.CLOSED:
@@ -334,6 +341,20 @@ class H2Connection(asyncio.Protocol):
         self._stop_keepalive()
         if self._transport is not None:
             self._transport.abort()
+
+    def stall(self) -> None:
+        """Stop reading and writing while the socket stays open, as a host that hangs does.
+
+        Not even pings are answered. `cut` ends it, and so does the peer where the system reports
+        that it has closed the connection.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._hangup is not None:
+            return
+        transport.pause_reading()
+        self._paused = True
+        sock = transport.get_extra_info("socket")
+        self._hangup = HangupWatch(sock.fileno(), self.cut)
 
     def drop(self, error: NetworkError) -> None:
         """Fail every stream and drop the connection.
@@ -436,6 +457,8 @@ class H2Connection(asyncio.Protocol):
             stream.wake_writer()
 
     def _flush(self) -> None:
+        if self._hangup is not None:
+            return
         data = self._h2.data_to_send()
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)

@@ -7,7 +7,8 @@ and flow control holds the client back; nothing is queued here. Only chat reques
 task (`chat_requests`): a piece of their answer is fed when it comes, between two frames.
 
 The wall clock is used for three things only, and each is an option: the client has paused
-(`stall_s`), it has paused for too long (`idle_s`), and the stream is too old (`life_s`).
+(`stall_s`), it has paused for too long (`idle_s`), and the stream is too old (`life_s`). A stream
+that was broken without an end (`mute`, `stall`) ends by it, too.
 
 Source: reference 1.2 to 1.9 and 11.2.
 """
@@ -58,6 +59,10 @@ around it need far less than the rest."""
 
 _READ_BYTES = 64 * 1024
 """Bytes that are read at a time where the client's data is not needed any more."""
+
+BROKEN_S = 480.0
+"""Maximum time for which a stream that a fault broke stays open, in seconds: the life of a stream,
+where it is not measured by the wall clock."""
 
 _UNREADABLE = "Unable to parse input chunk. Please check input format contains correct format."
 _CHUNK_HEADERS = {
@@ -336,6 +341,9 @@ class StreamHandler:
                 self._ended("broken", how)
                 await self._break(how)
                 return
+        self._end_response()
+
+    def _end_response(self) -> None:
         self._send_response_headers()
         self._stream.end()
         # Clients go on sending for a moment. Their data is dropped, so that they are not held back.
@@ -356,11 +364,25 @@ class StreamHandler:
                 self._connection.cut()
             case "mute":
                 await self._ignore_input()
+            case "eof":
+                self._end_response()
+            case "invalid-bytes":
+                await self._write(invalid_frame())
+                self._end_response()
+            case "stall":
+                self._connection.stall()
+                limit_s = self._broken_until_s() - self._loop.time()
+                await asyncio.wait({self._connection.closed}, timeout=limit_s)
+                self._connection.cut()
+
+    def _broken_until_s(self) -> float:
+        """Return when a broken stream ends, in seconds of the loop's clock."""
+        return min(self._life_ends_at_s, self._loop.time() + BROKEN_S)
 
     async def _ignore_input(self) -> None:
         """Read without an answer, until the client leaves or the stream is too old."""
         try:
-            async with asyncio.timeout_at(self._life_ends_at_s):
+            async with asyncio.timeout_at(self._broken_until_s()):
                 while await self._stream.read(_READ_BYTES):
                     pass
         except TimeoutError:
@@ -402,6 +424,12 @@ def chunk_frame(payload: bytes) -> bytes:
         payload: The UTF-8 JSON of the event.
     """
     return encode(EventStreamFrame(_CHUNK_HEADERS, b'{"bytes":"' + b64encode(payload) + b'"}'))
+
+
+def invalid_frame() -> bytes:
+    """Return a frame whose checksum is wrong, as damaged bytes have it."""
+    frame = chunk_frame(b'{"event":{"usageEvent":{}}}')
+    return frame[:-1] + bytes((frame[-1] ^ 0xFF,))
 
 
 def exception_frame(code: str, message: str) -> bytes:
