@@ -18,6 +18,7 @@ from ..extras import install_command
 from ..tools.toolbox import Toolbox
 from .base import errors, run_until_done
 from .ending import print_notice
+from .faults import ChaosSeed, FaultTexts
 from .recorded import TransportFactory
 from .service import (
     ProfileName,
@@ -76,6 +77,8 @@ def serve(
     scenario: Annotated[
         Path | None, typer.Option(help="Scenario file for the emulator (YAML or TOML).")
     ] = None,
+    fault: FaultTexts = None,
+    chaos: ChaosSeed = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
@@ -220,6 +223,8 @@ def serve(
             model=model,
             authenticated=False,  # without credentials the page still loads, and shows the error
             proxy=proxy,
+            faults=fault,
+            chaos=chaos,
         )
         toolbox.on_notice = print_notice
         run_until_done(_serve(options, service, token_secret_file))

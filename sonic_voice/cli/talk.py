@@ -12,6 +12,7 @@ from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..tools.toolbox import Toolbox, tool
 from .base import errors, run_until_done
 from .ending import ending
+from .faults import ChaosSeed, FaultTexts
 from .recorded import prepare_conversation, run_conversation
 from .service import (
     Engine,
@@ -46,6 +47,8 @@ def talk(
     scenario: Annotated[
         Path | None, typer.Option(help="Scenario file for the emulator (YAML or TOML).")
     ] = None,
+    fault: FaultTexts = None,
+    chaos: ChaosSeed = None,
     endpoint: Annotated[
         str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
     ] = None,
@@ -138,6 +141,8 @@ def talk(
             proxy=proxy,
             engine=transport,
             quiet=as_json,
+            faults=fault,
+            chaos=chaos,
         )
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if input is not None:
