@@ -20,7 +20,7 @@ import typer
 
 from ..catalog import DEFAULT_MODEL, voice_model
 from ..emulator.assembly import Behaviour, emulator
-from ..emulator.faults import FAULTS, parse_fault
+from ..emulator.faults import parse_fault
 from ..emulator.observers import EmulatorObserver, StreamStatistics
 from ..emulator.observers.conformance import RuleViolation
 from ..emulator.observers.recorder import Recorder
@@ -175,17 +175,15 @@ def _welcome(running: Emulator, options: EmulateOptions) -> Iterator[str]:
         )
     model = voice_model((options.behaviour.models or (DEFAULT_MODEL,))[0]).id
     yield f"\nModel: {model}"
-    yield from (f"Fault: {text}: {_fault_description(text)}" for text in options.behaviour.faults)
+    yield from (
+        f"Fault: {text}: {parse_fault(text).description}" for text in options.behaviour.faults
+    )
     if isinstance(options.behaviour.chaos, int):
         yield chaos_notice(options.behaviour.chaos)
     if options.report is not None:
         yield f"Report: {options.report.absolute()}"
     if options.record is not None:
         yield f"Recordings: {options.record.absolute()}"
-
-
-def _fault_description(fault: str) -> str:
-    return FAULTS[parse_fault(fault).name].description
 
 
 def _replace(path: Path, content: bytes, *, private: bool) -> None:

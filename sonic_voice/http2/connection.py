@@ -40,7 +40,6 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from ..errors import ConnectionLost, NetworkError
-from .hangup import HangupWatch
 from .keepalive import PING_DEADLINE_S, Keepalive
 from .preface import PrefaceCheck
 from .send_buffers import limit_send_buffers
@@ -64,6 +63,10 @@ answer's audio."""
 
 _GO_ON = "Open a new session to go on."
 """Hint for every connection that ended."""
+
+UNREAD_S = 15.0
+"""Time in which a stalled connection leaves its socket unread, in seconds: longer than a client
+needs to miss the answer to a ping, and short enough not to keep its descriptor for minutes."""
 
 _CLOSE_S = 1.0
 """Maximum time for a peer to answer the close of a connection, in seconds; then the socket is
@@ -127,7 +130,7 @@ class H2Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._keepalive: Keepalive | None = None
         self._closer: asyncio.TimerHandle | None = None
-        self._hangup: HangupWatch | None = None  # of a connection that is stalled
+        self._stall_timer: asyncio.TimerHandle | None = None  # of a connection that is stalled
         self._paused = False
         self._goaway = False
         self._lost: NetworkError | None = None
@@ -177,6 +180,8 @@ class H2Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
+        if self._stall_timer is not None:
+            return
         self.received_at_s = self._loop.time()
         if self._preface is not None and (wrong := self._preface.check(data)):
             self.drop(wrong)
@@ -201,7 +206,7 @@ class H2Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
-        self._paused = self._hangup is not None
+        self._paused = self._stall_timer is not None
         self.drained_at_s = self._loop.time()
         self._wake_writers()
 
@@ -217,8 +222,8 @@ class H2Connection(asyncio.Protocol):
         lost.__cause__ = exc
         self._fail_all(lost)
         self._stop_keepalive()
-        if self._hangup is not None:
-            self._hangup.close()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
         if self._closer is not None:
             self._closer.cancel()
         if not self.closed.done():
@@ -324,7 +329,7 @@ class H2Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self._hangup is not None:  # nothing that could be sent would arrive
+        if self._stall_timer is not None:  # nothing that could be sent would arrive
             self.cut()
             return
         self._fail_all(ConnectionLost("This side closed the connection.", reason="ended"))
@@ -342,19 +347,21 @@ class H2Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def stall(self) -> None:
+    def stall(self, unread_s: float = UNREAD_S) -> None:
         """Stop reading and writing while the socket stays open, as a host that hangs does.
 
-        Not even pings are answered. `cut` ends it, and so does the peer where the system reports
-        that it has closed the connection.
+        Not even pings are answered, and nothing can be sent any more. The end of the connection is
+        noticed only after `unread_s`, when the socket is read again and its data dropped.
+
+        Args:
+            unread_s: Time in which the socket is not read, in seconds.
         """
         transport = self._transport
-        if transport is None or transport.is_closing() or self._hangup is not None:
+        if transport is None or transport.is_closing() or self._stall_timer is not None:
             return
         transport.pause_reading()
         self._paused = True
-        sock = transport.get_extra_info("socket")
-        self._hangup = HangupWatch(sock.fileno(), self.cut)
+        self._stall_timer = self._loop.call_later(unread_s, transport.resume_reading)
 
     def drop(self, error: NetworkError) -> None:
         """Fail every stream and drop the connection.
@@ -457,7 +464,7 @@ class H2Connection(asyncio.Protocol):
             stream.wake_writer()
 
     def _flush(self) -> None:
-        if self._hangup is not None:
+        if self._stall_timer is not None:
             return
         data = self._h2.data_to_send()
         if data and self._transport is not None and not self._transport.is_closing():

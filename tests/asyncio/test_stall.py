@@ -15,6 +15,7 @@ PATIENCE_S = 5.0
 """What must happen at once gets this long before a test calls it a hang."""
 REQUEST = [(":method", "POST"), (":scheme", "https"), (":authority", "x"), (":path", "/")]
 PING_S = 0.05
+UNREAD_S = 0.5
 
 
 class Ends:
@@ -88,9 +89,18 @@ async def test_a_stalled_server_keeps_its_socket_until_the_client_has_closed_it(
     ends: Ends,
 ) -> None:
     await begin(ends)
-    ends.server.stall()
-    assert not ends.server.closed.done()
+    ends.server.stall(unread_s=UNREAD_S)
     ends.client.cut()
+    await asyncio.wait_for(ends.client.closed, PATIENCE_S)
+    assert not ends.server.closed.done()
+    await asyncio.wait_for(ends.server.closed, PATIENCE_S)
+
+
+async def test_a_client_that_left_in_the_middle_of_its_data_is_noticed(ends: Ends) -> None:
+    stream, _ = await begin(ends)
+    ends.server.stall(unread_s=UNREAD_S)
+    with pytest.raises(ConnectionLost):  # more than all buffers on the way hold
+        await asyncio.wait_for(stream.write(bytes(20_000_000)), PATIENCE_S)
     await asyncio.wait_for(ends.server.closed, PATIENCE_S)
 
 

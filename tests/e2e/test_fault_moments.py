@@ -299,7 +299,7 @@ async def _error_of(stream: Any) -> SonicError | None:
 
 async def test_an_emulator_with_chaos_does_what_its_plan_says(scenario: Path) -> None:
     profile = ChaosProfile(11, timed=0.0, without=frozenset({"stall"}))
-    plan = chaos_plan(profile, 40)
+    plan = chaos_plan(profile, 20)
     async with emulated(scenario, chaos=profile) as site:
         for _ in plan:
             await site.drive()
@@ -309,11 +309,11 @@ async def test_an_emulator_with_chaos_does_what_its_plan_says(scenario: Path) ->
         for number, fault in enumerate(plan, start=1)
         if fault is not None and (fault.trigger is None or fault.trigger.occurrence in (None, 1))
     }
-    assert len(first) > 8
+    assert len(first) > 5
     assert {number for number in happened if number not in first} == set()
     missed = {number for number in first if number not in happened}
     late = {number for number in missed if (t := first[number].trigger) and t.after_s > 0}
     assert missed == late  # some come later than the phase, and this conversation is short
     assert all(happened[number] == first[number] for number in happened)
     ends = [stream.end for stream in site.log.streams]
-    assert sum(isinstance(end, Finish) for end in ends) == 40 - len(happened)
+    assert sum(isinstance(end, Finish) for end in ends) == len(plan) - len(happened)

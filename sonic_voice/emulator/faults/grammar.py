@@ -54,6 +54,12 @@ class Fault:
         return f"{name}@{conditions}" if conditions else name
 
     @property
+    def description(self) -> str:
+        """A description of the effect."""
+        kind = FAULTS[self.name]
+        return (self.trigger and kind.effect) or kind.description
+
+    @property
     def _shows_argument(self) -> bool:
         return bool(self.argument) and not (self.trigger and FAULTS[self.name].counts_turns)
 

@@ -94,6 +94,8 @@ class FaultKind:
     end: End | None = None
     """Function that returns how the fault ends a stream at a trigger. None: it ends none, or
     only in its own way."""
+    effect: str = ""
+    """Description of the effect at a trigger. Empty: `description` fits there, too."""
     refuse: Callable[[str], StreamRefusal] | None = None
     """Function that returns the refusal of a stream for an argument. None: it refuses none."""
 
@@ -129,14 +131,16 @@ def _fails(effect: Callable[[StreamRequest], Fail]) -> End:
     return lambda request, argument: effect(request)
 
 
-def _broken_turn(description: str, how: Breakage) -> FaultKind:
+def _broken_turn(effect: str, how: Breakage) -> FaultKind:
     """Return a kind that breaks the stream in the sound of a turn, or at a trigger."""
-    return FaultKind(description, _TURN, "1", _in_answer(how), _breaks(how))
+    description = f"{effect}, in the sound of this turn"
+    return FaultKind(description, _TURN, "1", _in_answer(how), _breaks(how), effect)
 
 
-def _failed_turn(description: str, effect: Callable[[StreamRequest], Fail]) -> FaultKind:
+def _failed_turn(effect: str, fail: Callable[[StreamRequest], Fail]) -> FaultKind:
     """Return a kind that fails in the place of the answer to a turn, or at a trigger."""
-    return FaultKind(description, _TURN, "1", _at_answer(effect), _fails(effect))
+    description = f"{effect}, instead of the answer to this turn"
+    return FaultKind(description, _TURN, "1", _at_answer(fail), _fails(fail), effect)
 
 
 def _exception_text(request: StreamRequest, argument: str) -> Fail:
@@ -211,9 +215,10 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
             "30",
             _instability,
             _fails(_fail("validationException", INSTABLE)),
+            "`System instability detected`",
         ),
         "content-filter": _failed_turn(
-            "the filter blocks the answer to this turn", _fail("validationException", FILTERED)
+            "the content filter blocks the conversation", _fail("validationException", FILTERED)
         ),
         "exception": FaultKind(
             "this exception instead of the first answer, with your own text after a second colon",
@@ -221,9 +226,10 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
             "modelStreamErrorException",
             _exception,
             _exception_text,
+            "this exception",
         ),
         "error-frame": _failed_turn(
-            "an `error` frame, not an exception, instead of the answer to this turn",
+            "an `error` frame, not an exception",
             _fail("InternalFailure", "An internal error occurred.", modelled=False),
         ),
         "expired-token": FaultKind(
@@ -232,20 +238,14 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
             "",
             refuse=lambda _: StreamRefusal(403, "ExpiredTokenException", EXPIRED_TOKEN_TEXT),
         ),
-        "cut": _broken_turn("the network ends in the sound of this turn", "cut"),
-        "cut-mid-frame": _broken_turn(
-            "the network ends within a frame of this turn", "cut-mid-frame"
-        ),
-        "eof": _broken_turn("END_STREAM without `completionEnd` in the sound of this turn", "eof"),
-        "reset": _broken_turn("RST_STREAM NO_ERROR in the sound of this turn", "reset"),
-        "goaway": _broken_turn("GOAWAY in the sound of this turn", "goaway"),
-        "invalid-bytes": _broken_turn(
-            "a frame with a wrong checksum in the sound of this turn", "invalid-bytes"
-        ),
+        "cut": _broken_turn("the network ends", "cut"),
+        "cut-mid-frame": _broken_turn("the network ends within a frame", "cut-mid-frame"),
+        "eof": _broken_turn("END_STREAM without `completionEnd`", "eof"),
+        "reset": _broken_turn("RST_STREAM NO_ERROR", "reset"),
+        "goaway": _broken_turn("GOAWAY, and the connection closes", "goaway"),
+        "invalid-bytes": _broken_turn("a frame with a wrong checksum", "invalid-bytes"),
         "stall": _broken_turn(
-            "the server stops reading and writing in the sound of this turn, and the socket "
-            "stays open",
-            "stall",
+            "the server stops reading and writing while the socket stays open", "stall"
         ),
         "mute": FaultKind(
             "nothing is ever answered", "", "", _plain(SilentService), _breaks("mute")
