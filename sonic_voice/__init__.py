@@ -45,11 +45,15 @@ if TYPE_CHECKING:
         AssistantText,
         Audio,
         Closed,
+        Ended,
         Event,
         Heard,
         Ignored,
         Interrupted,
         NetworkSlow,
+        Opened,
+        Reconnecting,
+        Renewed,
         StreamExpiring,
         ToolAnswered,
         ToolCall,
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
     from .history import Message
     from .local_service import LocalService
     from .metrics import Metrics
+    from .policies import NO_RECOVERY, NO_RENEWAL, RecoveryPolicy, RenewalPolicy
     from .session import Session
     from .tools.toolbox import Tool, Toolbox, tool
     from .transcript import Line, Transcript
@@ -85,10 +90,12 @@ _MODULE_OF = {
             "WireError"
         ),
         "events": (
-            "AssistantText Audio Closed Event Heard Ignored Interrupted NetworkSlow StreamExpiring "
-            "ToolAnswered ToolCall TurnEnded Usage UserSpeechEnded UserSpeechStarted UserText"
+            "AssistantText Audio Closed Ended Event Heard Ignored Interrupted NetworkSlow Opened "
+            "Reconnecting Renewed StreamExpiring ToolAnswered ToolCall TurnEnded Usage "
+            "UserSpeechEnded UserSpeechStarted UserText"
         ),
         "history": "Message",
+        "policies": "NO_RECOVERY NO_RENEWAL RecoveryPolicy RenewalPolicy",
         "metrics": "Metrics",
         "audio.playout": "PlayoutBuffer",
         "session": "Session",
@@ -105,6 +112,8 @@ __all__ = [
     "DEFAULT_MODEL",
     "DEMO_SCENARIO",
     "DEMO_WAV",
+    "NO_RECOVERY",
+    "NO_RENEWAL",
     "VOICE_MODELS",
     "AssistantText",
     "Audio",
@@ -121,6 +130,7 @@ __all__ = [
     "DeadlineError",
     "Deadlines",
     "DeviceError",
+    "Ended",
     "ErrorKind",
     "Event",
     "Heard",
@@ -136,8 +146,13 @@ __all__ = [
     "NetworkSlow",
     "NullSink",
     "Observer",
+    "Opened",
     "OrderError",
     "PlayoutBuffer",
+    "Reconnecting",
+    "RecoveryPolicy",
+    "RenewalPolicy",
+    "Renewed",
     "ScenarioError",
     "ServiceError",
     "Session",

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast, get_args
 from .catalog import DEFAULT_MODEL, VoiceModel, voice_model
 from .errors import ConfigError
 from .history import HistoryPolicy, Message, encoded, normalise
+from .policies import RecoveryPolicy, RenewalPolicy
 
 Endpointing = Literal["HIGH", "MEDIUM", "LOW"]
 """Sensitivity of the service's endpointing: how soon it decides that the user has finished (v2 and
@@ -133,8 +134,12 @@ class SessionConfig:
     deadlines: Deadlines = field(default_factory=Deadlines)
     stream_s: float | None = None
     """Wall-clock life of a stream, in seconds. None stands for the model's 8 minutes, after which
-    the service ends the stream (reference 0.4). It changes only the announcement of the end: set it
-    for an emulator that ends streams earlier."""
+    the service ends the stream (reference 0.4). It changes only when a stream is renewed, or its
+    end is announced: set it for an emulator that ends streams earlier."""
+    renewal: RenewalPolicy = field(default_factory=RenewalPolicy)
+    """When the session moves on to its next stream; `NO_RENEWAL` ends it with its first one."""
+    recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
+    """How the session recovers from faults; `NO_RECOVERY` ends it at the first one."""
 
     def __post_init__(self) -> None:
         model = voice_model(self.model)

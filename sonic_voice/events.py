@@ -8,6 +8,7 @@ spoken.
 
 from dataclasses import dataclass
 
+from .errors import SonicError
 from .wire import Stage, Tokens
 
 
@@ -193,6 +194,65 @@ def duration(seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """The beginning of the conversation: the service has taken the first stream.
+
+    It is reported only where the owner did not wait for it: after `Reconnecting` events, and in a
+    session that keeps the audio of its opening (`early_audio`).
+    """
+
+    waited_ms: int
+    """Time since the session was entered, in ms."""
+    replayed_ms: int
+    """Audio of the user that was kept meanwhile and is now sent, in ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnecting:
+    """A fault that interrupted the conversation, or its opening: a new stream will be opened.
+
+    What the user says meanwhile is kept, up to 30 s of it, and sent to the new stream. One event
+    comes for each attempt. `Renewed` or `Opened` follows when one succeeds, `Ended` otherwise.
+    """
+
+    reason: str
+    """The fault, in a sentence."""
+    attempt: int
+    """Number of the attempt, from 1."""
+    retry_in_s: float
+    """Time until the attempt begins, in seconds."""
+
+    @property
+    def notice(self) -> str:
+        """A sentence for the user."""
+        when = "now" if self.retry_in_s < 1 else f"in {duration(self.retry_in_s)}"
+        return f"{self.reason} Connecting again {when}."
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A new stream that carries the conversation on."""
+
+    gap_ms: int
+    """Time during which no stream took the user's audio, in ms; 0 for a planned renewal."""
+    replayed_ms: int
+    """Audio of the user that was sent before and is sent to the new stream again, in ms."""
+    reason: str
+    """The reason: `age`, `credentials`, `update` or `suspended` for a planned renewal, else the
+    fault in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of the conversation by a fault that could not be recovered from.
+
+    It is the last event. The session then raises the error.
+    """
+
+    error: SonicError
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The end of the stream after our goodbye. It is always the last event."""
 
@@ -212,5 +272,9 @@ type Event = (
     | NetworkSlow
     | Ignored
     | StreamExpiring
+    | Opened
+    | Reconnecting
+    | Renewed
+    | Ended
     | Closed
 )

@@ -13,7 +13,8 @@ from os import PathLike
 from typing import Literal
 
 from .bedrock import BedrockTransport
-from .emulator.assembly import Behaviour, OnFault, OnNote, emulator
+from .emulator.assembly import OnFault, OnNote, emulator
+from .emulator.behaviour import Behaviour
 from .emulator.server import LOCAL_KEYS, LOCAL_REGION
 
 

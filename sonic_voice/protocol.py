@@ -22,13 +22,13 @@ from collections.abc import Callable, Iterable
 from uuid import uuid4
 
 from . import wire
-from .config import Script, SessionConfig
+from .config import AudioFormat, Script, SessionConfig
 from .errors import AudioError, OrderError, WireError
 from .events import Event, Ignored, ToolCall, UserText
 from .history import Message, chunks
 from .order import InputState, InputStep, next_state
 from .transcript import Transcript
-from .turns import Turns
+from .turns import Playback, Turns
 
 # The three texts of the documentation, which must be sent unchanged (reference 2.4).
 _SCRIPT: dict[Script, str] = {
@@ -63,7 +63,7 @@ class SonicProtocol:
         config: SessionConfig,
         transcript: Transcript,
         *,
-        first_turn: int = 1,
+        playback: Playback | None = None,
         new_id: Callable[[], str] = _uuid,
     ) -> None:
         """Build the protocol of a new stream.
@@ -71,15 +71,16 @@ class SonicProtocol:
         Args:
             config: What the session is asked to be.
             transcript: The transcript of the session. It outlives the stream.
-            first_turn: Number of the first turn of this stream, from 1.
+            playback: What this stream shares with the other streams of its session; None for the
+                only stream of a session.
             new_id: Returns unique names for the prompt and its content blocks.
         """
         self._config = config
-        self._model = config.voice_model
         self._new_id = new_id
         self._prompt = new_id()
         self._audio = new_id()
-        self._turns = Turns(transcript, first_turn)
+        self.turns = Turns(transcript, playback)
+        """The interpreter of the service's events."""
         self.state = InputState.NEW
         self.audio_bytes = 0
         """PCM encoded so far, in bytes. It is the clock of the service, which counts samples."""
@@ -159,15 +160,22 @@ class SonicProtocol:
             OrderError: The model takes no text (v2 and later do), `text` is blank, or the audio
                 block is not open.
         """
-        if not self._model.text_input:
-            raise OrderError(
-                f"{self._model.id} takes no text once the conversation runs.",
-                hint="Nova 2 Sonic and later do; v1 answers only speech.",
-            )
-        if not text.strip():
-            raise OrderError("There is no text to send.")
+        check_text(self._config, text)
         payloads = self._text_block(InputStep.TEXT, "USER", text, interactive=True)
-        return payloads, self._turns.typed(text)
+        return payloads, self.turns.typed(text)
+
+    def prompt(self, text: str) -> list[bytes]:
+        """Return the payloads of a text that the service answers and that is no turn of the user.
+
+        Args:
+            text: The text.
+
+        Raises:
+            OrderError: The audio block is not open.
+        """
+        payloads = self._text_block(InputStep.TEXT, "USER", text, interactive=True)
+        self.turns.prompted(text)
+        return payloads
 
     def tool_result(self, tool_use: str, result_json: str) -> tuple[list[bytes], ToolCall]:
         """Return the payloads of the result of a tool call. Each call is answered exactly once.
@@ -183,12 +191,9 @@ class SonicProtocol:
             OrderError: No such call waits for a result, `result_json` is not a JSON object, or the
                 audio block is not open.
         """
-        if not isinstance(_parsed(result_json), dict):
-            raise OrderError(
-                "A tool result must be a JSON object.", hint='Wrap it: {"result": ...}.'
-            )
+        check_result(result_json)
         next_state(self.state, InputStep.TOOL_RESULT)
-        call = self._turns.answer_call(tool_use)
+        call = self.turns.answer_call(tool_use)
         if call is None:
             raise OrderError(
                 f"No tool call {tool_use!r} waits for a result.",
@@ -243,7 +248,8 @@ class SonicProtocol:
             record = wire.decode_output(payload)
         except WireError as error:
             return [Ignored(error.message)]
-        return self._turns.receive(record, now)
+        self.turns.sent_ms = round(self._config.input.seconds(self.audio_bytes) * 1000)
+        return self.turns.receive(record, now)
 
     @property
     def owes_answer(self) -> bool:
@@ -251,7 +257,7 @@ class SonicProtocol:
 
         Speech whose end the service has not reported yet is owed an answer, too.
         """
-        return self._turns.owes_answer
+        return self.turns.owes_answer
 
     def is_settled(self, now: float) -> bool:
         """Return whether nobody speaks, no tool runs, and no answer is owed.
@@ -259,9 +265,14 @@ class SonicProtocol:
         Args:
             now: Monotonic seconds; it never runs backwards.
         """
-        return self._turns.is_settled(now)
+        return self.turns.is_settled(now)
 
     # ------------------------------------------------------------------------------------------
+
+    @property
+    def input_format(self) -> AudioFormat:
+        """Format of the user's audio."""
+        return self._config.input
 
     def _step(self, step: InputStep, record: wire.Input) -> bytes:
         self.state = next_state(self.state, step)
@@ -293,6 +304,38 @@ class SonicProtocol:
             ),
             tool_choice=f"{mode}:{name}" if name else mode,
         )
+
+
+def check_text(config: SessionConfig, text: str) -> None:
+    """Check that a typed turn can be sent.
+
+    Args:
+        config: The configuration of the session.
+        text: The words of the turn.
+
+    Raises:
+        OrderError: The model takes no text (v2 and later do), or `text` is blank.
+    """
+    if not config.voice_model.text_input:
+        raise OrderError(
+            f"{config.model} takes no text once the conversation runs.",
+            hint="Nova 2 Sonic and later do; v1 answers only speech.",
+        )
+    if not text.strip():
+        raise OrderError("There is no text to send.")
+
+
+def check_result(result_json: str) -> None:
+    """Check that a tool result can be sent.
+
+    Args:
+        result_json: The result.
+
+    Raises:
+        OrderError: It is not a JSON object.
+    """
+    if not isinstance(_parsed(result_json), dict):
+        raise OrderError("A tool result must be a JSON object.", hint='Wrap it: {"result": ...}.')
 
 
 def _parsed(text: str) -> object:

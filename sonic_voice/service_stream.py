@@ -22,12 +22,12 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from .errors import (
     ConnectionLost,
     DeadlineError,
     ErrorKind,
-    OrderError,
     ServiceError,
     SonicError,
 )
@@ -36,6 +36,7 @@ from .history import Message
 from .order import InputState
 from .protocol import SonicProtocol
 from .transport import Stream
+from .turns import AudioStart, TurnProgress
 from .uplink_lag import UplinkLag
 
 OUTBOX_CHUNKS = 16
@@ -66,6 +67,12 @@ class _Queued:
     """Length of the speech in it, in seconds; 0 for everything but audio."""
 
 
+MAX_AUDIO_CHUNK_BYTES = 32_000
+"""Maximum size of one audio payload, in bytes of PCM: one second at 16 kHz. Larger pieces are cut.
+The size is well below the service's limit of 1,000,000 bytes a chunk (reference 0.4), so that a
+tool result never waits behind a long chunk."""
+
+
 type Deliver = Callable[[Sequence[Event]], Awaitable[None]]
 """A function that is awaited with the events of one payload; the reader waits for it."""
 
@@ -86,6 +93,7 @@ class ServiceStream:
         clock: Callable[[], float],
         send_deadline_s: float,
         on_slow: Callable[[NetworkSlow], object],
+        on_silence: Callable[[bytes], object],
     ) -> None:
         """Start the reader and the writer.
 
@@ -97,12 +105,20 @@ class ServiceStream:
             clock: Returns monotonic seconds on the time line of the conversation.
             send_deadline_s: How long one payload may take onto the wire, in seconds.
             on_slow: Called when the network takes speech more slowly than it is spoken.
+            on_silence: Called with the silence that is sent because no audio came, as PCM.
         """
         self.number = number
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the stream has ended: well, or with the `SonicError` that ended it."""
-        self.outcome_raised = False
-        """True once a caller was told how the stream ended."""
+        self.retired = False
+        """True once another stream has taken the conversation over."""
+        self.received = 0
+        """Number of payloads that the service has sent."""
+        self.progressed = asyncio.Event()
+        """Set after each payload of the service, and at the end."""
+        self.opened_at = (asyncio.get_running_loop().time(), clock())
+        """Time at which it was opened, by the clock of the loop and that of the conversation, in
+        monotonic seconds."""
         self.goodbye_timed_out = False
         """True if the service did not end the stream in time after a complete goodbye."""
         self._protocol = protocol
@@ -112,6 +128,8 @@ class ServiceStream:
         self._clock = clock
         self._send_deadline_s = send_deadline_s
         self._on_slow = on_slow
+        self._on_silence = on_silence
+        self._live = False
         self._lag = UplinkLag()
         self._urgent: deque[bytes] = deque()
         self._audio: deque[_Queued] = deque()
@@ -121,6 +139,7 @@ class ServiceStream:
         self._room.set()
         self._send_timeout: asyncio.Timeout | None = None
         self._silence_after_s = SILENCE_AFTER_S
+        self._silence = bytes(protocol.input_format.size(SILENCE_CHUNK_S))
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for future in (self.over, self._accepted):  # an error that no caller awaits is no warning
             future.add_done_callback(_mark_retrieved)
@@ -138,18 +157,37 @@ class ServiceStream:
 
     # -- input ---------------------------------------------------------------------------------
 
-    def start(self, history: Iterable[Message]) -> None:
-        """Queue the initialization: session, prompt, history, and the start of the audio.
+    def begin(self) -> None:
+        """Queue the session, the prompt and the system prompt. The stream is then prepared."""
+        self._queue(self._protocol.begin())
+
+    def start_audio(self, history: Iterable[Message], start: AudioStart) -> None:
+        """Queue the history and the start of the audio.
 
         Args:
             history: Earlier messages, normalised.
+            start: Where the audio begins, and the turn with which the conversation goes on.
         """
-        self._queue(self._protocol.begin() + self._protocol.go_live(history))
+        self._protocol.turns.carry_on(start)
+        self._queue(self._protocol.go_live(history))
 
-    async def send_audio(self, pcm: bytes, speech_s: float) -> None:
-        """Queue one chunk of audio, waiting while the outbox is full.
+    def go_live(self, replay: bytes) -> None:
+        """Queue audio that was said before, and send silence from now on when none comes.
 
-        Cancelling it means that the chunk was not queued.
+        Args:
+            replay: s16le mono PCM in the session's input format; may be empty.
+        """
+        for begin in range(0, len(replay), MAX_AUDIO_CHUNK_BYTES):
+            self._queue([self._protocol.audio(replay[begin : begin + MAX_AUDIO_CHUNK_BYTES])])
+        self._live = True
+        self._filled.set()
+
+    async def wait_for_room(self) -> None:
+        """Wait until the outbox has room for audio, or the stream is over."""
+        await self._room.wait()
+
+    def send_audio(self, pcm: bytes, speech_s: float) -> None:
+        """Queue one chunk of audio. Never waits; see `wait_for_room`.
 
         Args:
             pcm: s16le mono PCM in the session's input format.
@@ -157,12 +195,17 @@ class ServiceStream:
 
         Raises:
             AudioError: `pcm` is not a whole number of samples.
-            OrderError: The goodbye was said, or the stream is over.
-            SonicError: The error that ended the stream.
+            OrderError: The goodbye was said.
         """
-        await self._room.wait()
-        self._raise_if_over()
         self._queue([self._protocol.audio(pcm)], speech_s=speech_s)
+
+    def prompt(self, text: str) -> None:
+        """Queue a text that the service answers and that is no turn of the user. Never waits.
+
+        Args:
+            text: The text.
+        """
+        self._queue_urgent(self._protocol.prompt(text))
 
     def send_text(self, text: str) -> UserText:
         """Queue a typed turn of the user ahead of the audio. Never waits.
@@ -177,7 +220,6 @@ class ServiceStream:
             OrderError: The model takes no text, `text` is blank, or the goodbye was said.
             SonicError: The error that ended the stream.
         """
-        self._raise_if_over()
         payloads, event = self._protocol.text(text)
         self._queue_urgent(payloads)
         return event
@@ -196,7 +238,6 @@ class ServiceStream:
             OrderError: No such call waits for a result, or `result_json` is not a JSON object.
             SonicError: The error that ended the stream.
         """
-        self._raise_if_over()
         payloads, call = self._protocol.tool_result(tool_use, result_json)
         self._queue_urgent(payloads)
         return call
@@ -224,6 +265,16 @@ class ServiceStream:
         return self._protocol.finished
 
     @property
+    def has_room(self) -> bool:
+        """True if the outbox has room for audio."""
+        return self._room.is_set()
+
+    @property
+    def credentials_expire_at(self) -> datetime | None:
+        """Time at which the credentials of the stream expire; None if they do not."""
+        return self._wire_stream.credentials_expire_at
+
+    @property
     def owes_answer(self) -> bool:
         """True if an owed answer has not come to its end, or a tool result is owed."""
         return self._protocol.owes_answer
@@ -236,18 +287,29 @@ class ServiceStream:
         """
         return self._protocol.is_settled(now)
 
-    def raise_outcome(self) -> None:
-        """Raise the error that ended the stream, if an error did, and set `outcome_raised`.
+    def retire(self, *, finishing: bool) -> None:
+        """Take no more part in the conversation, except for an answer that has begun.
 
-        To be called only when `over` is done.
+        The service receives silence until the goodbye.
+
+        Args:
+            finishing: Whether the answer to the newest turn may come to its end.
         """
-        self.outcome_raised = True
-        self.over.result()
+        self.retired = True
+        self._protocol.turns.retire(finishing=finishing)
 
-    def _raise_if_over(self) -> None:
-        if self.over.done():
-            self.raise_outcome()
-            raise OrderError("The session is over.", hint="Open a new one.")
+    @property
+    def progress(self) -> TurnProgress:
+        """The progress of the newest turn."""
+        return self._protocol.turns.progress
+
+    def has_call(self, tool_use: str) -> bool:
+        """Return whether a tool call of this stream waits for its result.
+
+        Args:
+            tool_use: The id of the call.
+        """
+        return any(call.tool_use == tool_use for call in self._protocol.turns.open_calls)
 
     # -- end -----------------------------------------------------------------------------------
 
@@ -306,7 +368,11 @@ class ServiceStream:
             await self._wire_stream.accepted()
             self._accepted.set_result(None)
             while (payload := await self._wire_stream.receive()) is not None:
+                if self.over.done():  # what a stream sends after its end changes nothing
+                    return
+                self.received += 1
                 await self._deliver(self._protocol.receive(payload, self._clock()))
+                self.progressed.set()
             self._end(None if self._protocol.finished else _ended_without_goodbye())
         except Exception as error:  # a bug of ours must reach the owner like any other end
             self._end(None if self._is_harmless(error) else error)
@@ -329,6 +395,7 @@ class ServiceStream:
         # Wake the writer and the callers of `send_audio`, and end a send in progress.
         self._filled.set()
         self._room.set()
+        self.progressed.set()
         if self._send_timeout is not None and not self._send_timeout.expired():
             self._send_timeout.reschedule(asyncio.get_running_loop().time())
 
@@ -383,11 +450,13 @@ class ServiceStream:
             if self._protocol.finished:
                 return None
             self._filled.clear()
-            if self._protocol.state is not InputState.LIVE:
+            if not self._live or self._protocol.state is not InputState.LIVE:
                 await self._filled.wait()
             elif await self._nothing_queued():
                 self._silence_after_s = SILENCE_CHUNK_S
-                return self._protocol.silence(SILENCE_CHUNK_S)
+                if not self.retired:
+                    self._on_silence(self._silence)
+                return self._protocol.audio(self._silence)
         return None
 
     async def _nothing_queued(self) -> bool:

@@ -5,8 +5,9 @@
         async for event in session: ...        # in another
 
 A session is a thin asyncio shell. `protocol` decides what may be sent when, `turns` decides what
-events mean, and `ServiceStream` owns the stream with its two tasks. This module adds the deadlines,
-the event queue and the goodbye.
+events mean, `ServiceStream` owns a stream with its two tasks, and `StreamManager` owns the streams,
+which follow each other for as long as the conversation lasts. This module adds the event queue and
+the goodbye.
 
 The event queue stands between the reader of the stream and the owner. It holds `EVENTS_WAITING`
 events. When it is full, the reader waits, and HTTP/2 flow control makes the service wait too. No
@@ -17,26 +18,20 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from .config import SessionConfig
+from .config import Endpointing, SessionConfig, ToolSpec
 from .errors import DeadlineError, OrderError, SonicError
-from .events import Closed, Event, Heard, StreamExpiring, ToolAnswered, Usage
-from .protocol import SonicProtocol
-from .service_stream import ServiceStream
+from .events import Closed, Event, Heard, StreamExpiring, Usage
+from .stream_manager import StreamManager
 from .transcript import Transcript
 from .transport import Transport
 from .wire import Tokens
 
 EVENTS_WAITING = 1024
 """Maximum number of events in the event queue: 20 s of sound, at 20 ms an event."""
-
-MAX_AUDIO_CHUNK_BYTES = 32_000
-"""Maximum size of one audio payload, in bytes of PCM: one second at 16 kHz. Larger pieces are cut.
-The size is well below the service's limit of 1,000,000 bytes a chunk (reference 0.4), so that a
-tool result never waits behind a long chunk."""
-
 
 EXPIRY_NOTICE_AT = 7 / 8
 """Share of a stream's life after which its end is announced: 7 of 8 minutes."""
@@ -52,6 +47,7 @@ class Session:
         transport: Transport,
         *,
         clock: Callable[[], float] = time.monotonic,
+        early_audio: bool = False,
     ) -> Self:
         """Return a session, which connects when it is entered with `async with`.
 
@@ -66,66 +62,67 @@ class Session:
             clock: Returns monotonic seconds on the time line of the conversation: `time.monotonic`
                 for a live one, the position in the recording for a recorded one, so that both can
                 run at any speed.
+            early_audio: Whether entering returns at once, while the first stream is still being
+                opened. What is sent meanwhile is kept, up to 30 s of audio, and sent in order, so
+                that the first words are not lost. `Opened` reports the stream. An opening that
+                fails is raised like a later fault, by the iteration.
         """
-        return cls(config, transport, clock)
+        return cls(config, transport, clock, early_audio)
 
     def __init__(
-        self, config: SessionConfig, transport: Transport, clock: Callable[[], float]
+        self,
+        config: SessionConfig,
+        transport: Transport,
+        clock: Callable[[], float],
+        early_audio: bool,
     ) -> None:
         self.config = config
         self.transcript = Transcript()
         self.tokens = Tokens()
-        """Tokens used so far, as the service last reported them."""
+        """Tokens used so far by all streams, as the service last reported them."""
         self.now = clock
         self._transport = transport
-        self._stream: ServiceStream | None = None
+        self._early_audio = early_audio
+        self._manager: StreamManager | None = None
+        self._outcome_raised = False
         self._events: deque[Event] = deque()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._closed = False
         self._goodbye: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self._audio_began_s: float | None = None
 
     async def __aenter__(self) -> Self:
-        if self._stream is not None:
+        if self._manager is not None:
             raise OrderError("A session is entered once.", hint="Open another one.")
-        deadline_s = self.config.deadlines.open_s
         loop = asyncio.get_running_loop()
         # The life of a stream is measured in wall-clock time, whatever the conversation's clock is.
-        opened_s = loop.time()
-        try:
-            async with asyncio.timeout(deadline_s):
-                self._stream = await self._open_stream(1)
-                await self._stream.accepted()
-        except BaseException as error:
-            if self._stream is not None:
-                await self._stream.aclose()
-            if isinstance(error, TimeoutError):
-                raise _no_answer(deadline_s) from error
-            raise
-        expiring_s = opened_s + EXPIRY_NOTICE_AT * self.config.stream_life_s
-        self._expiry = loop.call_at(expiring_s, self._announce_expiry)
+        entered_s = loop.time()
+        manager = self._manager = StreamManager(
+            self.config,
+            self._transport,
+            self.transcript,
+            deliver=self._deliver,
+            push=lambda event: self._push([event]),
+            clock=self.now,
+            announce_opening=self._early_audio,
+        )
+        manager.over.add_done_callback(lambda _: self._arrived.set())
+        if not self._early_audio:
+            try:
+                await asyncio.shield(manager.opened)
+            except BaseException:
+                await manager.aclose()
+                raise
+        if not self.config.renewal.enabled:
+            expiring_s = entered_s + EXPIRY_NOTICE_AT * self.config.stream_life_s
+            self._expiry = loop.call_at(expiring_s, self._announce_expiry)
         return self
 
     def _announce_expiry(self) -> None:
-        if not self._live_stream.finished:
+        if not self.finished:
             life_s = self.config.stream_life_s
             self._push([StreamExpiring((1 - EXPIRY_NOTICE_AT) * life_s, life_s)])
-
-    async def _open_stream(self, number: int) -> ServiceStream:
-        stream = ServiceStream(
-            number,
-            await self._transport.open(self.config.model),
-            SonicProtocol(self.config, self.transcript),
-            self._deliver,
-            clock=self.now,
-            send_deadline_s=self.config.deadlines.send_s,
-            on_slow=lambda slow: self._push([slow]),
-        )
-        stream.over.add_done_callback(lambda _: self._arrived.set())
-        stream.start(self.config.history)
-        return stream
 
     async def __aexit__(
         self,
@@ -133,21 +130,21 @@ class Session:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        stream = self._live_stream
+        manager = self._open_manager
         # The owner reads no more events, so the reader must not wait for room in the queue.
         self._closed = True
         self._room.set()
         try:
-            if not stream.over.done():
+            if not manager.over.done():
                 self.finish()
-                await asyncio.wait([stream.over])
-            if error is None and not stream.outcome_raised:
-                stream.raise_outcome()
+                await asyncio.wait([manager.over])
+            if error is None and not self._outcome_raised:
+                self._raise_outcome(manager)
         finally:
             for timer in (self._goodbye, self._expiry):
                 if timer is not None:
                     timer.cancel()
-            await stream.aclose()
+            await manager.aclose()
 
     # -- input ---------------------------------------------------------------------------------
 
@@ -165,13 +162,7 @@ class Session:
             OrderError: The goodbye was said, or the session is over.
             SonicError: The error that ended the session.
         """
-        stream = self._live_stream
-        for start in range(0, len(pcm), MAX_AUDIO_CHUNK_BYTES):
-            chunk = pcm[start : start + MAX_AUDIO_CHUNK_BYTES]
-            speech_s = self.config.input.seconds(len(chunk))
-            await stream.send_audio(chunk, speech_s)
-            if self._audio_began_s is None:
-                self._audio_began_s = self.now() - speech_s
+        await self._open_manager.input.send_audio(pcm)
 
     def send_text(self, text: str) -> None:
         """Send a typed turn of the user, which the model answers by voice.
@@ -186,7 +177,7 @@ class Session:
                 the goodbye was said.
             SonicError: The error that ended the session.
         """
-        self._push([self._live_stream.send_text(text)])
+        self._open_manager.input.send_text(text)
 
     def send_tool_result(self, tool_use: str, result_json: str) -> None:
         """Answer a tool call. Each call is answered exactly once.
@@ -199,8 +190,7 @@ class Session:
             OrderError: No such call waits for a result, or `result_json` is not a JSON object.
             SonicError: The error that ended the session.
         """
-        call = self._live_stream.send_tool_result(tool_use, result_json)
-        self._push([ToolAnswered(call.turn, tool_use, call.name, result_json)])
+        self._open_manager.input.send_tool_result(tool_use, result_json)
 
     def finish(self) -> None:
         """Say goodbye: no more input is sent. The service's last events follow, then `Closed`.
@@ -209,14 +199,45 @@ class Session:
         has come, a lost connection counts as a good end. So does a service that does not end the
         stream within `config.deadlines.close_s` (see `goodbye_timed_out`).
         """
-        stream = self._live_stream
-        if stream.finished:
+        manager = self._open_manager
+        if self.finished:
             return
-        stream.finish()
+        manager.finish()
         close_s = self.config.deadlines.close_s
         self._goodbye = asyncio.get_running_loop().call_later(
-            close_s, stream.give_up, _no_goodbye(close_s)
+            close_s, manager.give_up, _no_goodbye(close_s)
         )
+
+    def update(
+        self,
+        *,
+        voice: str | None = None,
+        system: str | None = None,
+        tools: Sequence[ToolSpec] | None = None,
+        endpointing: Endpointing | None = None,
+    ) -> None:
+        """Change the configuration while the conversation goes on.
+
+        The service has no event for this. The conversation moves to a new stream at the next good
+        moment, within 15 s, and `Renewed` with the reason `update` reports it.
+
+        Args:
+            voice: Id of the new voice; None leaves it.
+            system: The new system prompt; None leaves it.
+            tools: The new tools; None leaves them.
+            endpointing: The new sensitivity of endpointing; None leaves it.
+
+        Raises:
+            ConfigError: The service would refuse the new configuration.
+            OrderError: The session is not open.
+        """
+        asked = {"voice": voice, "system": system, "tools": tools, "endpointing": endpointing}
+        changes: dict[str, Any] = {
+            name: value for name, value in asked.items() if value is not None
+        }
+        manager = self._open_manager
+        self.config = replace(self.config, **changes)
+        manager.update(self.config)
 
     # -- output --------------------------------------------------------------------------------
 
@@ -230,10 +251,10 @@ class Session:
             SonicError: The error that ended the session, unless our goodbye ended it.
             StopAsyncIteration: The last event, `Closed`, was returned before.
         """
-        stream = self._live_stream
+        manager = self._open_manager
         while not self._events:
-            if stream.over.done():
-                return self._end_of(stream)
+            if manager.over.done():
+                return self._end_of(manager)
             self._arrived.clear()
             await self._arrived.wait()
         event = self._events.popleft()
@@ -275,18 +296,18 @@ class Session:
 
     @property
     def settled(self) -> bool:
-        """True if nobody speaks, no tool runs, and no answer is owed."""
-        return self._live_stream.is_settled(self.now())
+        """True if a stream is open, nobody speaks, no tool runs, and no answer is owed."""
+        return self._open_manager.is_settled(self.now())
 
     @property
     def owes_answer(self) -> bool:
         """True if an owed answer has not come to its end, or a tool result is owed."""
-        return self._live_stream.owes_answer
+        return self._open_manager.owes_answer
 
     @property
     def finished(self) -> bool:
         """True once the goodbye was said."""
-        return self._stream is not None and self._stream.finished
+        return self._manager is not None and self._manager.input.finished
 
     @property
     def goodbye_timed_out(self) -> bool:
@@ -294,7 +315,7 @@ class Session:
 
         It is set only when the service owed no answer. This is not an error: nothing is missing.
         """
-        return self._live_stream.goodbye_timed_out
+        return self._open_manager.goodbye_timed_out
 
     @property
     def audio_began_s(self) -> float:
@@ -302,15 +323,16 @@ class Session:
 
         Offsets of events count from it.
         """
-        return self.now() if self._audio_began_s is None else self._audio_began_s
+        began_s = self._manager.input.audio_began_s if self._manager is not None else None
+        return self.now() if began_s is None else began_s
 
     # ------------------------------------------------------------------------------------------
 
     @property
-    def _live_stream(self) -> ServiceStream:
-        if self._stream is None:
+    def _open_manager(self) -> StreamManager:
+        if self._manager is None:
             raise OrderError("The session is not open.", hint="Enter it with `async with`.")
-        return self._stream
+        return self._manager
 
     async def _deliver(self, events: Sequence[Event]) -> None:
         """Queue `events`, then wait until the queue has room again."""
@@ -327,21 +349,17 @@ class Session:
             self._events.extend(events)
             self._arrived.set()
 
-    def _end_of(self, stream: ServiceStream) -> Closed:
-        """Return `Closed` once after the last event, or raise the error that ended the stream."""
-        already_raised = stream.outcome_raised
-        stream.raise_outcome()
+    def _end_of(self, manager: StreamManager) -> Closed:
+        """Return `Closed` once after the last event, or raise the error that ended the session."""
+        already_raised = self._outcome_raised
+        self._raise_outcome(manager)
         if already_raised:
             raise StopAsyncIteration
         return Closed()
 
-
-def _no_answer(waited_s: float) -> DeadlineError:
-    return DeadlineError(
-        f"The service did not answer within {waited_s:g} s.",
-        waited_s=waited_s,
-        hint="Try again: a cold model can need 10 s. Or check region and network.",
-    )
+    def _raise_outcome(self, manager: StreamManager) -> None:
+        self._outcome_raised = True
+        manager.over.result()
 
 
 def _no_goodbye(waited_s: float) -> SonicError:

@@ -175,6 +175,35 @@ class Transcript:
         """
         self._turn(turn).blocks.clear()
 
+    def retake(self, turn: int) -> None:
+        """Drop the words of a turn and its planned answer, because its audio is sent again.
+
+        Args:
+            turn: Number of the turn.
+        """
+        self._turn(turn).user.clear()
+        self.drop_plans(turn)
+
+    def end_at_received(self, turn: int) -> None:
+        """Cut an answer at the sound that was received, because the rest will not come.
+
+        The rest may be answered anew, in further blocks of the same turn.
+
+        Args:
+            turn: Number of the turn.
+        """
+        kept: list[_AnswerBlock] = []
+        for block in self._turn(turn).blocks:
+            sound_ms = sum(block.runs_ms)
+            if block.final is None and not sound_ms:
+                continue
+            if block.final is None and not block.whole:
+                reached = _character_reached(block, block.planned, sound_ms)
+                block.planned = _words_before(block.planned, reached)
+            block.whole = True
+            kept.append(block)
+        self._turn(turn).blocks[:] = kept
+
     def sound(self, turn: int, pcm: bytes, rate_hz: int) -> None:
         """Add sound to the newest block of a turn.
 

@@ -14,6 +14,7 @@ The contract of a `Stream`:
 """
 
 import asyncio
+from datetime import datetime
 from typing import Protocol
 
 from .errors import ConnectionLost, SonicError
@@ -21,6 +22,11 @@ from .errors import ConnectionLost, SonicError
 
 class Stream(Protocol):
     """An open stream to the model. The module states its contract."""
+
+    @property
+    def credentials_expire_at(self) -> datetime | None:
+        """Time at which the credentials of the stream expire; None if they do not."""
+        ...
 
     async def send(self, payload: bytes) -> None:
         """Send one payload, and return when the connection took it.
@@ -84,6 +90,10 @@ class Transport(Protocol):
         """
         ...
 
+    def forget_credentials(self) -> None:
+        """Look up credentials anew for the next stream, because the service refused the last."""
+        ...
+
     async def aclose(self) -> None:
         """Release the resources that the streams share."""
         ...
@@ -93,6 +103,7 @@ class MemoryStream:
     """A stream whose far end is a test."""
 
     def __init__(self) -> None:
+        self.credentials_expire_at: datetime | None = None
         self.sent: asyncio.Queue[bytes | None] = asyncio.Queue()
         """Payloads sent by the client; None stands for the end of its input."""
         self.closed = False
@@ -162,6 +173,12 @@ class MemoryTransport:
         self.opened: asyncio.Queue[MemoryStream] = asyncio.Queue()
         """The same streams, for a test that waits for the next one."""
         self.closed = False
+        self.credentials_forgotten = 0
+        """Number of times that credentials were to be looked up anew."""
+
+    def forget_credentials(self) -> None:
+        """See `Transport`."""
+        self.credentials_forgotten += 1
 
     async def open(self, model: str) -> MemoryStream:
         """See `Transport`."""

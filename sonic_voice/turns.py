@@ -8,6 +8,12 @@ The service numbers only content blocks. Turns are recognised by these rules:
   without a question, such as one to a late tool result.
 - FINAL texts open no turn. They belong to the turn whose planned text they repeat.
 
+A session may have several streams, one after another, each with its own `Turns`. What concerns the
+listener is shared by them (`Playback`): the number of the newest turn, the answer that is playing,
+and the turns that were interrupted. A stream that carries a conversation on begins with
+`carry_on`. A stream that was replaced is retired (`retire`): it may finish the answer that it has
+begun, and opens no turn any more.
+
 Barge-in is signalled by `userSpeechStart` while an answer is still playing, by `contentEnd` with
 `INTERRUPTED` on any block, and by a text block that holds `{"interrupted": true}`; not every model
 sends all of them. The first signal interrupts the turn, and the later ones are ignored as
@@ -24,7 +30,7 @@ Source: protocol reference 3.3 to 3.11, 11.4.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import wire
@@ -63,6 +69,59 @@ class _OpenBlock:
 
 
 @dataclass(slots=True)
+class Playback:
+    """What the streams of a session share: the newest turn, and the estimate of what is playing."""
+
+    newest_turn: int = 0
+    """Number of the newest turn of the session, 0 before any."""
+    sounding: int = 0
+    """Number of the newest turn that has sound, 0 before any."""
+    until_s: float = 0.0
+    """Time until which its sound is playing, in monotonic seconds."""
+    interrupted: set[int] = field(default_factory=set[int])
+    """Numbers of the interrupted turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStart:
+    """The beginning of a stream's audio within the conversation."""
+
+    offset_ms: int = 0
+    """Position in the conversation's audio at which the audio of the stream begins, in ms. Offsets
+    of the service count from there."""
+    turn: int | None = None
+    """Number of the turn that the stream will answer, or whose words it will hear; None if the
+    newest turn is over."""
+    sounded: bool = False
+    """True if the answer to this turn has had sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnProgress:
+    """The progress of the newest turn of a stream, for the stream that replaces it."""
+
+    turn: int
+    """Number of the newest turn, 0 before any."""
+    over: bool
+    """True if its last sound has come, or it was interrupted, or there is no turn."""
+    sounded: bool
+    """True once the answer has sound."""
+    calls: tuple[ToolCall, ...]
+    """Tool calls whose result is still owed."""
+    user_speaks: bool
+    """True while the service hears the user speak."""
+    speech_began_ms: int | None
+    """Position in the conversation's audio at which the newest speech of the user began, in ms;
+    None if the service has not reported it."""
+    transcribed_ms: int
+    """Position in the conversation's audio up to which the user's speech was transcribed, in ms."""
+    heard_from_ms: int
+    """The same position before the words of the newest turn were transcribed, in ms."""
+    typed: bool = False
+    """True if the user typed the newest turn."""
+
+
+@dataclass(slots=True)
 class _NewestTurn:
     """The state of the newest turn."""
 
@@ -75,28 +134,90 @@ class _NewestTurn:
     """True once the model has called a tool."""
     over: bool = False
     """True once its last sound has come, or it was interrupted."""
+    typed: bool = False
+    """True if the user typed it."""
+    heard_from_ms: int = 0
+    """Position in the conversation's audio from which its words were spoken, in ms."""
 
 
 class Turns:
     """The interpreter of the service's events of one stream, in their order."""
 
-    def __init__(self, transcript: Transcript, first_turn: int = 1) -> None:
-        """Begin before the first turn.
+    def __init__(self, transcript: Transcript, playback: Playback | None = None) -> None:
+        """Begin before the first turn of the stream.
 
         Args:
             transcript: The transcript to which texts and sound are added.
-            first_turn: Number of the first turn of the stream, from 1.
+            playback: What this stream shares with the other streams of its session; None for the
+                only stream of a session.
         """
         self._transcript = transcript
-        self._turn = _NewestTurn(first_turn - 1, over=True)
+        self._playback = playback or Playback()
+        self._turn = _NewestTurn(self._playback.newest_turn, over=True)
         self._blocks: dict[str, _OpenBlock] = {}
-        self._interrupted: set[int] = set()
+        self._retired = False
         self._sounding = 0
-        self._playing_until_s = 0.0
         self._user_speaks = False
+        self._speech_began_ms: int | None = None
+        self._speech_ended_ms: int | None = None
+        self._transcribed_ms = 0
+        self._offset_ms = 0
+        self.sent_ms = 0
+        """Length of the audio that was sent to this stream so far, in ms."""
         self._owes_answer = False
         self._echoes: deque[str] = deque(maxlen=16)
         self._calls: dict[str, ToolCall] = {}
+        """Tool calls whose result is owed, by their ids."""
+
+    def carry_on(self, start: AudioStart) -> None:
+        """Begin where another stream of the session stopped. To be called before any record.
+
+        Args:
+            start: Where the audio begins, and the turn with which the conversation goes on.
+        """
+        self._turn = _NewestTurn(self._playback.newest_turn, over=True)
+        if start.turn is not None:
+            self._turn = _NewestTurn(start.turn, answering=start.sounded, sounded=start.sounded)
+        self._offset_ms = self._transcribed_ms = start.offset_ms
+
+    def prompted(self, text: str) -> None:
+        """Note a text that the session sends by itself, and that the service answers.
+
+        Args:
+            text: The text. The service repeats it, which is then ignored.
+        """
+        self._echoes.append(_comparable(text))
+        self._owes_answer = True
+
+    def retire(self, *, finishing: bool) -> None:
+        """Open no turn any more, because another stream has taken the conversation over.
+
+        Args:
+            finishing: Whether the answer to the newest turn may come to its end.
+        """
+        self._retired = True
+        self._user_speaks = False
+        self._calls.clear()
+        if not finishing or self._turn.over or not self._turn.sounded:
+            self._turn.over = True
+            self._owes_answer = False
+            for block in self._blocks.values():
+                block.dead = True
+
+    @property
+    def progress(self) -> TurnProgress:
+        """The progress of the newest turn, for the stream that replaces this one."""
+        return TurnProgress(
+            turn=self._turn.number,
+            over=self._turn.over,
+            sounded=self._turn.sounded,
+            calls=self.open_calls,
+            user_speaks=self._user_speaks,
+            speech_began_ms=self._speech_began_ms,
+            transcribed_ms=self._transcribed_ms,
+            heard_from_ms=self._turn.heard_from_ms,
+            typed=self._turn.typed,
+        )
 
     def receive(self, record: wire.Output, now: float) -> list[Event]:
         """Return the events that one record of the service causes.
@@ -118,6 +239,7 @@ class Turns:
             The event that reports the turn.
         """
         self._open_turn()
+        self._turn.typed = True
         self._echoes.append(_comparable(text))
         self._transcript.user(self._turn.number, text)
         self._owes_answer = True
@@ -148,6 +270,8 @@ class Turns:
 
         Speech whose end the service has not reported yet is owed an answer, too.
         """
+        if self._retired and self._turn.number in self._playback.interrupted:
+            return False
         return self._user_speaks or self._owes_answer or bool(self._calls)
 
     def is_settled(self, now: float) -> bool:
@@ -156,59 +280,89 @@ class Turns:
         Args:
             now: Monotonic seconds; it never runs backwards.
         """
-        return not self.owes_answer and now >= self._playing_until_s
+        return not self.owes_answer and now >= self._playback.until_s
 
     # -- the user ------------------------------------------------------------------------------
 
     def _user_speech_start(self, record: wire.UserSpeechStart, now: float) -> list[Event]:
+        if self._retired:
+            return []
         self._user_speaks = True
-        events: list[Event] = [UserSpeechStarted(record.offset_ms)]
-        if now < self._playing_until_s:
-            events += self._interrupt(self._sounding, "userSpeechStart", now)
+        self._speech_began_ms = record.offset_ms + self._offset_ms
+        events: list[Event] = [UserSpeechStarted(self._speech_began_ms)]
+        if now < self._playback.until_s:
+            events += self._interrupt(self._playback.sounding, "userSpeechStart", now)
         return events
 
     def _user_speech_end(self, record: wire.UserSpeechEnd, now: float) -> list[Event]:
+        if self._retired:
+            return []
         self._user_speaks = False
-        return [UserSpeechEnded(record.offset_ms, record.detected_ms)]
+        self._speech_ended_ms = record.offset_ms + self._offset_ms
+        return [UserSpeechEnded(self._speech_ended_ms, record.detected_ms + self._offset_ms)]
 
-    def _user_text(self, text: str) -> list[Event]:
-        if not text.strip():  # a noise that was recognised as speech
+    def _user_text(self, text: str, now: float) -> list[Event]:
+        if self._retired:
             return []
         if self._echoes and self._echoes[0] == _comparable(text):  # the echo of a typed turn
             self._echoes.popleft()
             return []
+        heard_from_ms = self._transcribed_ms
+        self._note_transcribed()
+        if not text.strip():  # a noise that was recognised as speech
+            return []
         turn = self._turn
         if turn.over or turn.sounded or turn.called:
             self._open_turn()
+            self._turn.heard_from_ms = heard_from_ms
         else:
             self._transcript.drop_plans(turn.number)
         self._transcript.user(self._turn.number, text)
         self._owes_answer = True
-        return [UserText(self._turn.number, text)]
+        return [*self._talked_over(now), UserText(self._turn.number, text)]
+
+    def _note_transcribed(self) -> None:
+        """Note up to where the user's speech was transcribed, when a text of it comes."""
+        if self._speech_ended_ms is not None:
+            self._transcribed_ms, self._speech_ended_ms = self._speech_ended_ms, None
+        elif self._speech_began_ms is None:  # the model does not report speech
+            self._transcribed_ms = self._offset_ms + self.sent_ms
+
+    def _talked_over(self, now: float) -> list[Event]:
+        """Interrupt an answer of another stream that is playing; this service knows nothing of it.
+
+        A service that reports the beginning of speech has interrupted it before.
+        """
+        sounding = self._playback.sounding
+        if now < self._playback.until_s and sounding != self._sounding:
+            return self._interrupt(sounding, "userText", now)
+        return []
 
     # -- the answer ----------------------------------------------------------------------------
 
     def _text_block(self, record: wire.TextBlock, now: float) -> list[Event]:
+        dead = False
         if record.role == "ASSISTANT" and record.stage != "FINAL":
-            self._open_answer()
-        self._begin(
-            record.content_id, _OpenBlock(self._turn.number, "text", record.role, record.stage)
-        )
+            dead = not self._open_answer()
+        block = _OpenBlock(self._turn.number, "text", record.role, record.stage, dead=dead)
+        self._begin(record.content_id, block)
         return []
 
     def _audio_block(self, record: wire.AudioBlock, now: float) -> list[Event]:
-        self._open_answer()
-        block = _OpenBlock(self._turn.number, "audio", rate_hz=record.rate_hz)
+        dead = not self._open_answer()
+        block = _OpenBlock(self._turn.number, "audio", rate_hz=record.rate_hz, dead=dead)
         self._begin(record.content_id, block)
         if record.rate_hz not in RATES_HZ:
             return [Ignored(f"a block of sound at {record.rate_hz} Hz")]
-        self._turn.sounded = True
-        self._sounding = self._turn.number
+        if not dead:
+            self._turn.sounded = True
+            self._sounding = self._turn.number
+            self._playback.sounding = max(self._playback.sounding, self._turn.number)
         return []
 
     def _tool_block(self, record: wire.ToolBlock, now: float) -> list[Event]:
-        self._open_answer()
-        self._begin(record.content_id, _OpenBlock(self._turn.number, "tool", "TOOL"))
+        dead = not self._open_answer()
+        self._begin(record.content_id, _OpenBlock(self._turn.number, "tool", "TOOL", dead=dead))
         return []
 
     def _text_output(self, record: wire.TextOutput, now: float) -> list[Event]:
@@ -220,7 +374,7 @@ class Turns:
         if block.kind != "text":
             return [Ignored(f"text in the {block.kind} block {record.content_id}")]
         if block.role == "USER":
-            return self._user_text(record.text)
+            return self._user_text(record.text, now)
         if block.stage == "FINAL":  # also of a dead block: it confirms what was spoken before
             turn, index = self._transcript.final(record.text, self._sounding or block.turn)
             return [AssistantText(turn, index, record.text, "FINAL")]
@@ -235,18 +389,20 @@ class Turns:
             return [Ignored(f"sound of the unknown block {record.content_id}")]
         if block.kind != "audio":
             return [Ignored(f"sound in the {block.kind} block {record.content_id}")]
-        if block.dead:
+        if block.dead or block.turn in self._playback.interrupted:
             return []
         if block.rate_hz not in RATES_HZ:
             return [Ignored(f"sound at {block.rate_hz} Hz")]
         if len(record.pcm) % BYTES_PER_SAMPLE:
             return [Ignored(f"sound of {len(record.pcm)} bytes, not a whole number of samples")]
         seconds = AudioFormat(block.rate_hz).seconds(len(record.pcm))
-        self._playing_until_s = max(self._playing_until_s, now) + seconds
+        self._playback.until_s = max(self._playback.until_s, now) + seconds
         self._transcript.sound(block.turn, record.pcm, block.rate_hz)
         return [Audio(block.turn, record.pcm, block.rate_hz)]
 
     def _tool_use(self, record: wire.ToolUse, now: float) -> list[Event]:
+        if self._retired:
+            return []
         if record.tool_use in self._calls:
             return [Ignored(f"a second tool call {record.tool_use}, before the first was answered")]
         if record.content_id not in self._blocks:  # no `contentStart` came before it
@@ -264,6 +420,9 @@ class Turns:
         # The last audio block ends the turn: `completionEnd` comes only after our goodbye.
         if block is None or block.dead or block.kind != "audio":
             return []
+        if block.turn in self._playback.interrupted:  # by another stream of the session
+            self._turn.over = True
+            return []
         self._transcript.sound_ended(block.turn)
         if record.stop != "END_TURN":
             return []
@@ -276,12 +435,12 @@ class Turns:
     # -- both ----------------------------------------------------------------------------------
 
     def _interrupt(self, turn: int, sign: str, now: float) -> list[Event]:
-        if turn == 0 or turn in self._interrupted:  # no answer yet, or another sign of the same one
+        if turn == 0 or turn in self._playback.interrupted:  # no answer yet, or a repetition
             return []
-        self._interrupted.add(turn)
+        self._playback.interrupted.add(turn)
         for block in self._blocks.values():
             block.dead = True
-        self._playing_until_s = now
+        self._playback.until_s = now
         self._owes_answer = False
         if turn == self._turn.number:
             self._turn.over = True
@@ -289,12 +448,21 @@ class Turns:
         return [Interrupted(turn, sign)]
 
     def _open_turn(self) -> None:
-        self._turn = _NewestTurn(self._turn.number + 1)
+        self._playback.newest_turn += 1
+        self._turn = _NewestTurn(self._playback.newest_turn)
 
-    def _open_answer(self) -> None:
+    def _open_answer(self) -> bool:
+        """Begin a block of an answer, in a new turn if the newest one is over.
+
+        Returns:
+            False if the stream is retired and the block belongs to no turn.
+        """
         if self._turn.over:
+            if self._retired:
+                return False
             self._open_turn()
         self._turn.answering = True
+        return True
 
     @property
     def _answering(self) -> int:

@@ -19,6 +19,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, cast, get_args
 
 from aws_sdk_bedrock_runtime.client import AsyncBedrockRuntimeClient
@@ -141,7 +142,7 @@ class BedrockTransport:
             await client.close()
             translated = sonic_error(error)
             raise translated from translated.__cause__
-        return BedrockStream(duplex, client)
+        return BedrockStream(duplex, client, identity.expiration)
 
     async def check_region(self, model: str) -> None:
         """Check that a region is set and that it offers a model.
@@ -168,6 +169,11 @@ class BedrockTransport:
             CredentialsError: There are no valid credentials.
         """
         await (await self._ready()).account.identity()
+
+    def forget_credentials(self) -> None:
+        """See `Transport`."""
+        if self._setup is not None:
+            self._setup.account.forget_credentials()
 
     async def route(self) -> Route:
         """Return the endpoint and the proxy of the streams, without using the network.
@@ -257,9 +263,16 @@ class BedrockStream:
     Args:
         duplex: The SDK's stream.
         client: The HTTP client of this stream.
+        credentials_expire_at: Time at which the credentials expire; None if they do not.
     """
 
-    def __init__(self, duplex: DuplexStream, client: StreamClient) -> None:
+    def __init__(
+        self,
+        duplex: DuplexStream,
+        client: StreamClient,
+        credentials_expire_at: datetime | None = None,
+    ) -> None:
+        self.credentials_expire_at = credentials_expire_at
         self._input = duplex.input_stream
         self._client = client
         self._opening = asyncio.create_task(duplex.await_output(), name="bedrock opening")

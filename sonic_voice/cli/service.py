@@ -1,9 +1,9 @@
-"""The options that `talk` and `serve` share: the service, and the system prompt."""
+"""What `talk` and `serve` make of their options: the service, and the system prompt."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 
@@ -16,31 +16,6 @@ from .recorded import TransportFactory
 
 Engine = Literal["http2", "crt"]
 """Values of --transport: our HTTP/2, or that of the SDK."""
-
-EndpointUrl = Annotated[
-    str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
-]
-"""Option --endpoint of several commands."""
-
-CaFile = Annotated[
-    Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
-]
-"""Option --ca of several commands."""
-
-ProfileName = Annotated[str | None, typer.Option(help="AWS profile to use.")]
-"""Option --profile of several commands."""
-
-VoiceId = Annotated[str | None, typer.Option(help="Voice of the model; see `sonic-voice models`.")]
-"""Option --voice of several commands."""
-
-ProxyUrl = Annotated[
-    str | None,
-    typer.Option(
-        help="URL of a proxy for every endpoint, instead of HTTPS_PROXY or ALL_PROXY. An empty "
-        "URL means no proxy."
-    ),
-]
-"""Option --proxy of several commands."""
 
 
 def select_service(
@@ -122,7 +97,7 @@ def emulated_service(
         typer.BadParameter: The seed is not a number.
     """
     require_emulator()
-    from ..emulator.assembly import Behaviour
+    from ..emulator.behaviour import Behaviour
     from ..local_service import LocalService
 
     seed = chaos_seed(chaos)

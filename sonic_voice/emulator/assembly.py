@@ -1,38 +1,34 @@
 """The assembly of an emulator: service, brain, speech engines, faults and server."""
 
 import logging
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from os import PathLike
 from pathlib import Path
-from typing import Literal
 from uuid import uuid4
 
 from ..catalog import voice_model
 from ..errors import ConfigError
 from ..other_models import without_region
 from . import speech
+from .behaviour import Behaviour, ChaosProfile, RecognitionChoice
 from .brains.chat_endpoint import openai_brain
 from .brains.scripted import ScriptedBrain, small_talk
 from .brains.small_talk import SmallTalkBrain
-from .faults import ChaosProfile, FaultOccurrence, OnFault, parse_fault, with_faults
+from .faults import FaultOccurrence, OnFault, parse_fault, with_faults
 from .faults.audio_life import with_audio_life
-from .observers import EmulatorObserver
+from .observers import EmulatorObserver, NoteObserver, OnNote
 from .scenario import Scenario, load_scenario
 from .server import LOCAL_KEYS, Emulator
 from .server.certificates import CertificateAuthority
-from .server.connection_limits import ConnectionLimits
 from .server.engines import Engines
 from .server.sigv4 import AccessKeyPair
-from .server.stream_handler import StreamTimeouts
 from .service.admission import service_factory
 from .service.brain import Brain
 from .service.effects import (
     Consult,
-    Note,
     RecognizerFactory,
     Service,
     ServiceFactory,
@@ -46,53 +42,6 @@ _log = logging.getLogger(__name__)
 TYPICAL_INPUT_HZ = 16_000
 """Sample rate that most clients send, in hertz, for which speech detection is prepared. Other
 rates work, too, with a small delay at first."""
-
-type RecognitionChoice = Literal["default", "auto", "light", "good", "none"]
-"""The recogniser of an emulator; see `Behaviour.ears`."""
-type LifeClock = Literal["wall", "audio"]
-"""The clock of a stream's life; see `Behaviour.life_clock`."""
-type OnNote = Callable[[StreamRequest, Note], None]
-"""A function that is called with each tolerated mistake of a client."""
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """The settings in which an emulator differs from the undisturbed real service.
-
-    The defaults are for use inside a program: every model is available, also past its end of life,
-    and no limit is shortened.
-    """
-
-    strict: bool = False
-    """True to refuse mistakes that real clients are known to make."""
-    models: tuple[str, ...] = ()
-    """Ids of the models that are offered. Empty: all."""
-    allow_retired: bool = True
-    """True to offer models past their end of life."""
-    latency: str = "typical"
-    """The name of a profile in `latency.PROFILES`."""
-    timeouts: StreamTimeouts = field(default_factory=StreamTimeouts)
-    """Limits of a stream, by the wall clock."""
-    life_clock: LifeClock = "wall"
-    """The clock by which `timeouts.life_s` ends a stream. `audio`: its input audio, so that a run
-    at a multiple of real time has streams of eight minutes, too."""
-    keys_life_s: float | None = None
-    """Time from its making in which the emulator accepts its credentials, in seconds. Afterwards
-    new streams are refused as `ExpiredTokenException`. None: always."""
-    max_streams: int | None = None
-    """Maximum number of concurrent streams; more are throttled. None: no maximum."""
-    ears: RecognitionChoice = "default"
-    """The recogniser of words. `default`: none with a scenario, which knows the words, and
-    otherwise the best that is installed."""
-    voices: speech.Quality = "light"
-    """Quality of the voices. Good ones need a processor for a tenth of the time that they speak."""
-    brain: str = ""
-    """The chat endpoint that answers instead of a scenario or small talk, as `openai:URL#MODEL`.
-    Empty: none."""
-    faults: tuple[str, ...] = ()
-    """Faults, each as `NAME[:ARGUMENT][@CONDITIONS]`; see `faults.grammar`."""
-    chaos: int | ChaosProfile | None = None
-    """The seed of the chaos profile, or a profile; see `faults.chaos`. None: no chaos."""
 
 
 def emulator(
@@ -147,24 +96,14 @@ def emulator(
     )
     return Emulator(
         sonic_service(brain, recognizer_factory, behaviour=behaviour, on_fault=on_fault),
+        behaviour=behaviour,
         engines=engines,
         host=host,
         port=port,
-        strict=behaviour.strict,
-        timeouts=_wall_timeouts(behaviour),
-        limits=ConnectionLimits(max_streams=behaviour.max_streams),
         keys=_expiring(keys, behaviour.keys_life_s),
         authority=authority,
-        observers=observers,
-        on_note=on_note,
+        observers=observers if on_note is None else (*observers, NoteObserver(on_note)),
     )
-
-
-def _wall_timeouts(behaviour: Behaviour) -> StreamTimeouts:
-    """Return the limits that the server keeps; with `life_clock` audio the service keeps one."""
-    if behaviour.life_clock == "wall":
-        return behaviour.timeouts
-    return replace(behaviour.timeouts, life_s=math.inf)
 
 
 def _expiring(

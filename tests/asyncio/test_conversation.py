@@ -30,6 +30,7 @@ from sonic_voice.events import (
 )
 from sonic_voice.history import Message
 from sonic_voice.metrics import Metrics
+from sonic_voice.policies import NO_RECOVERY
 from sonic_voice.session import Session
 from sonic_voice.tools.toolbox import Toolbox, tool
 from sonic_voice.transport import MemoryStream, MemoryTransport
@@ -169,7 +170,7 @@ async def conversation(
 
     serving = asyncio.create_task(serve())
     try:
-        config = config or SessionConfig(deadlines=Deadlines(close_s=1))
+        config = config or SessionConfig(recovery=NO_RECOVERY, deadlines=Deadlines(close_s=1))
         async with Session.open(config, transport, clock=source.now) as session:
             yield session
     finally:
@@ -423,7 +424,7 @@ async def test_tools_run_beside_the_sound_and_in_parallel() -> None:
         }
         service.answer("You both met.")
 
-    config = SessionConfig(tools=tools.specs, deadlines=Deadlines(close_s=1))
+    config = SessionConfig(tools=tools.specs, recovery=NO_RECOVERY, deadlines=Deadlines(close_s=1))
     async with conversation(script, source, config) as session:
         await converse(session, source, Listener(), tools, [notes])
     assert sorted(answered.tool_use for answered in notes.of(ToolAnswered)) == ["t1", "t2"]
@@ -504,7 +505,9 @@ async def a_short_conversation() -> None:
         service.answer("Once.", 0.1)
         service.say(wire.UserSpeechStart(IDS, 100), wire.UserSpeechEnd(IDS, 100, 200))
 
-    config = SessionConfig(tools=tools.specs, deadlines=Deadlines(close_s=0.05))
+    config = SessionConfig(
+        tools=tools.specs, recovery=NO_RECOVERY, deadlines=Deadlines(close_s=0.05)
+    )
     async with conversation(script, source, config) as session:
         await converse(session, source, Listener(), tools)
 

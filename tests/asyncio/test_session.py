@@ -19,6 +19,7 @@ from sonic_voice.errors import (
     service_error,
 )
 from sonic_voice.events import Closed, Ignored, StreamExpiring, ToolCall, UserText
+from sonic_voice.policies import NO_RECOVERY, NO_RENEWAL
 from sonic_voice.session import EVENTS_WAITING, EXPIRY_NOTICE_AT, Session
 from sonic_voice.transport import MemoryStream, MemoryTransport
 
@@ -61,7 +62,8 @@ async def polite_service(transport: MemoryTransport) -> AsyncIterator[None]:
 
 
 def config(**settings: Any) -> SessionConfig:
-    return SessionConfig(**settings)
+    """The configuration of a session that ends with its first stream."""
+    return SessionConfig(**{"recovery": NO_RECOVERY, "renewal": NO_RENEWAL, **settings})
 
 
 async def test_phases_follow_each_other_to_a_clean_end(transport: MemoryTransport) -> None:

@@ -17,12 +17,12 @@ import pytest
 
 from sonic_voice import wire
 from sonic_voice.bedrock import BedrockTransport
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 from sonic_voice.emulator.faults import FAULTS, ChaosProfile, FaultOccurrence
 from sonic_voice.emulator.faults.chaos import chaos_plan
 from sonic_voice.emulator.faults.phases import PHASE_EVENTS
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
-from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.emulator.service.effects import Break, Fail, Finish
 from sonic_voice.errors import ConnectionLost, ErrorKind, ServiceError, SonicError
 

@@ -32,15 +32,26 @@ class Layer:
 
 LAYERS: dict[str, Layer] = {
     "vocabulary": Layer(
-        ("errors", "catalog", "other_models", "regions", "config", "history", "wire", "events"),
+        (
+            *("errors", "catalog", "other_models", "regions", "config", "history", "policies"),
+            *("wire", "events"),
+        ),
         pure=True,
     ),
     "installation": Layer(("extras", "demo", "daemon_thread")),
     "rules": Layer(
-        ("order", "turns", "transcript", "protocol", "uplink_lag"), ("vocabulary",), pure=True
+        (
+            *("order", "turns", "transcript", "protocol", "uplink_lag", "uplink_ring"),
+            *("renewal", "recovery", "handover"),
+        ),
+        ("vocabulary",),
+        pure=True,
     ),
     "network port": Layer(("transport",), ("vocabulary",)),
-    "session": Layer(("service_stream", "session"), ("network port", "rules", "vocabulary")),
+    "session": Layer(
+        ("service_stream", "session_input", "stream_manager", "session"),
+        ("network port", "rules", "vocabulary"),
+    ),
     "audio": Layer(("audio",), ("vocabulary", "rules")),
     "tool rules": Layer(
         (
@@ -74,6 +85,7 @@ LAYERS: dict[str, Layer] = {
             *("installation", "network port", "vocabulary"),
         ),
     ),
+    "emulator behaviour": Layer(("emulator.behaviour",), pure=True),
     "emulator language": Layer(("emulator.language",), pure=True),
     "emulator scenario": Layer(
         ("emulator.scenario",), ("emulator language", "vocabulary"), pure=True
@@ -87,7 +99,9 @@ LAYERS: dict[str, Layer] = {
         pure=True,
     ),
     "emulator faults": Layer(
-        ("emulator.faults",), ("emulator service", "emulator scenario", "vocabulary"), pure=True
+        ("emulator.faults",),
+        ("emulator service", "emulator scenario", "emulator behaviour", "vocabulary"),
+        pure=True,
     ),
     "emulator observers": Layer(
         ("emulator.observers",), ("emulator service", "audio", "http2", "vocabulary")
@@ -102,17 +116,22 @@ LAYERS: dict[str, Layer] = {
     ),
     "emulator server": Layer(
         ("emulator.server",),
-        ("emulator service", "emulator observers", "http2", "installation", "vocabulary"),
+        (
+            *("emulator service", "emulator observers", "emulator behaviour", "http2"),
+            *("installation", "vocabulary"),
+        ),
     ),
     "emulator": Layer(
         ("emulator",),
         (
             *("emulator server", "emulator observers", "emulator faults", "emulator speech"),
             *("emulator brains", "emulator chat endpoint", "emulator service"),
-            *("emulator scenario", "vocabulary"),
+            *("emulator scenario", "emulator behaviour", "vocabulary"),
         ),
     ),
-    "local service": Layer(("local_service",), ("bedrock", "emulator", "emulator server")),
+    "local service": Layer(
+        ("local_service",), ("bedrock", "emulator", "emulator server", "emulator behaviour")
+    ),
     "package": Layer(
         ("__init__",),
         (
@@ -137,7 +156,7 @@ LAYERS: dict[str, Layer] = {
             *("echo", "bedrock", "http2", "conversation", "tools", "session", "audio"),
             *("network port", "rules", "vocabulary", "package"),
             *("emulator", "emulator server", "emulator observers", "emulator faults"),
-            *("emulator scenario", "installation"),
+            *("emulator scenario", "emulator behaviour", "installation"),
         ),
     ),
 }

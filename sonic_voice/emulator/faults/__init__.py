@@ -20,8 +20,9 @@ stream, so that it is the same each time.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..behaviour import ChaosProfile
 from ..service.effects import Service, ServiceFactory, StreamRefusal, StreamRequest
-from .chaos import ChaosProfile, chaos_fault
+from .chaos import chaos_fault
 from .draws import draw
 from .grammar import Fault, parse_fault
 from .kinds import (

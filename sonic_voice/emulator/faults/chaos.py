@@ -7,9 +7,9 @@ stream does not happen.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from ..behaviour import ChaosProfile
 from .draws import draw, draw_one
 from .grammar import Fault, parse_fault
 from .phases import PHASE_EVENTS
@@ -47,22 +47,6 @@ _MAX_AFTER_S = 0.6
 answers, so that most faults come in the phase that the event begins."""
 _MAX_TIME_S = 120.0
 """Latest time of a fault that comes at a time, in seconds of input audio."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChaosProfile:
-    """A mixture of faults under one seed."""
-
-    seed: int
-    calm: float = 0.4
-    """Proportion of the streams without a fault."""
-    refused: float = 0.1
-    """Proportion of the streams that are refused at their opening."""
-    timed: float = 0.2
-    """Proportion of the streams with a fault at a time. The others have theirs at an event."""
-    without: frozenset[str] = frozenset()
-    """Texts of `CHAOS_ENDS` and `CHAOS_REFUSALS` that are left out, such as `stall`, which takes
-    wall time to be noticed."""
 
 
 def chaos_fault(profile: ChaosProfile, stream: int) -> Fault | None:

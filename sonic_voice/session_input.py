@@ -1,0 +1,237 @@
+"""The input of a session, on whichever stream is live.
+
+The user's audio goes to the live stream and into the ring. While no stream is live, it only goes
+into the ring; typed texts and the results of lost tool calls wait as well, and are sent when a
+stream goes live. The owner of the audio waits while the live stream's outbox or the ring is full.
+
+Each tool call gets exactly one result. The result of a call that was made on an earlier stream is
+sent to the live one as text.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from .config import SessionConfig
+from .errors import AudioError, OrderError
+from .events import Event, ToolAnswered, ToolCall
+from .handover import Handover, late_result_text, result_note
+from .protocol import check_result, check_text
+from .service_stream import MAX_AUDIO_CHUNK_BYTES, ServiceStream
+from .uplink_ring import RING_S, UplinkRing
+
+RING_MARGIN_S = 1.0
+"""Room that is left in the ring when a sender begins to wait, in seconds."""
+
+TEXTS_WAITING = 32
+"""Maximum number of typed texts that wait for a stream; more are refused."""
+
+
+class SessionInput:
+    """The input of one session.
+
+    Args:
+        config: The configuration of the session; it may be replaced.
+        over: The future that is done when the session is over.
+        push: Called with the events of typed turns and answered calls.
+        clock: Returns monotonic seconds on the time line of the conversation.
+        on_audio: Called after each chunk of audio.
+    """
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        over: "asyncio.Future[None]",
+        *,
+        push: Callable[[Event], object],
+        clock: Callable[[], float],
+        on_audio: Callable[[], object],
+    ) -> None:
+        self.config = config
+        self.ring = UplinkRing(config.input)
+        self.results: dict[int, list[str]] = {}
+        """Results of tools, for each turn, as texts for the history."""
+        self.audio_began_s: float | None = None
+        """Time at which the conversation's audio began, by the clock of the conversation."""
+        self.lost_calls: dict[str, ToolCall] = {}
+        """Tool calls of earlier streams whose result is owed, by their ids."""
+        self.finished = False
+        """True once the goodbye was said."""
+        self._over = over
+        self._push = push
+        self._clock = clock
+        self._on_audio = on_audio
+        self.stream: ServiceStream | None = None
+        """The stream that was attached last, which may be over; None if it was detached."""
+        self._kept_from = 0
+        self._waiting: deque[Callable[[ServiceStream], object]] = deque()
+        self._changed = asyncio.Event()
+
+    @property
+    def live(self) -> ServiceStream | None:
+        """The live stream; None while there is none, or if it is over."""
+        stream = self.stream
+        return None if stream is None or stream.over.done() else stream
+
+    def attach(self, stream: ServiceStream, handover: Handover) -> int:
+        """Make a stream the live one, and send it what was kept.
+
+        Args:
+            stream: The stream, which has received the start of its audio.
+            handover: What it begins with.
+
+        Returns:
+            The length of the audio that is replayed, in ms.
+        """
+        replay = self.ring.since(handover.replay_from)
+        stream.go_live(replay)
+        if handover.prompt:
+            stream.prompt(handover.prompt)
+        if self.stream is None and self.ring.end:
+            # Time went on without audio, if the source delivered none while no stream was live.
+            self.audio_began_s = self._clock() - self.config.input.seconds(self.ring.end)
+        self.stream = stream
+        while self._waiting:
+            self._waiting.popleft()(stream)
+        self.wake()
+        return round(1000 * self.config.input.seconds(len(replay)))
+
+    def detach(self) -> None:
+        """Keep what comes from now on, because the live stream is over."""
+        self.stream = None
+        self._kept_from = self.ring.end
+
+    def wake(self) -> None:
+        """Wake a waiting sender, because a stream is live or the session is over."""
+        self._changed.set()
+
+    def add_silence(self, stream: ServiceStream, pcm: bytes) -> None:
+        """Record silence that a stream has sent because no audio came.
+
+        Args:
+            stream: The stream.
+            pcm: The silence, as PCM.
+        """
+        if stream is self.stream:
+            self._append(pcm)
+
+    async def send_audio(self, pcm: bytes) -> None:
+        """Send or keep audio. Waits while neither is possible.
+
+        Args:
+            pcm: s16le mono PCM of any length.
+
+        Raises:
+            AudioError: `pcm` is not a whole number of samples.
+            OrderError: The goodbye was said, or the session is over.
+            SonicError: The error that ended the session.
+        """
+        if len(pcm) % 2:
+            raise AudioError(
+                f"{len(pcm)} bytes are not a whole number of samples.", hint="Send s16le mono PCM."
+            )
+        for begin in range(0, len(pcm), MAX_AUDIO_CHUNK_BYTES):
+            chunk = pcm[begin : begin + MAX_AUDIO_CHUNK_BYTES]
+            stream = await self._room()
+            if stream is not None:
+                stream.send_audio(chunk, self.config.input.seconds(len(chunk)))
+            self._append(chunk)
+            self._on_audio()
+
+    def _append(self, pcm: bytes) -> None:
+        if self.audio_began_s is None:
+            self.audio_began_s = self._clock() - self.config.input.seconds(len(pcm))
+        self.ring.append(pcm)
+
+    async def _room(self) -> ServiceStream | None:
+        """Wait for room, and return the live stream; None if the audio is only kept."""
+        while True:
+            self._check_open("audio")
+            stream = self.live
+            if stream is None:
+                kept_s = self.config.input.seconds(self.ring.end - self._kept_from)
+                if kept_s < RING_S - RING_MARGIN_S:
+                    return None
+                self._changed.clear()
+                await self._changed.wait()
+            elif stream.has_room:
+                return stream
+            else:
+                await stream.wait_for_room()
+
+    def send_text(self, text: str) -> None:
+        """Send a typed turn of the user, or keep it until a stream is live.
+
+        Args:
+            text: The words of the turn.
+
+        Raises:
+            OrderError: The model takes no text, `text` is blank, too many texts wait, or the
+                goodbye was said.
+            SonicError: The error that ended the session.
+        """
+        check_text(self.config, text)
+        self._check_open("text")
+        stream = self.live
+        if stream is not None:
+            self._push(stream.send_text(text))
+        else:
+            self._wait(lambda live: self._push(live.send_text(text)))
+
+    def send_prompt(self, text: str) -> None:
+        """Send a text that is no turn of the user, or keep it until a stream is live.
+
+        Args:
+            text: The text.
+        """
+        stream = self.live
+        if stream is not None:
+            stream.prompt(text)
+        else:
+            self._wait(lambda live: live.prompt(text))
+
+    def _wait(self, send: Callable[[ServiceStream], object]) -> None:
+        if len(self._waiting) >= TEXTS_WAITING:
+            raise OrderError(
+                f"{TEXTS_WAITING} texts wait for the connection already.",
+                hint="Send more once the session is connected.",
+            )
+        self._waiting.append(send)
+
+    def send_tool_result(self, tool_use: str, result_json: str) -> None:
+        """Answer a tool call, on whichever stream it was made.
+
+        Args:
+            tool_use: The id of the call.
+            result_json: A JSON object as a string.
+
+        Raises:
+            OrderError: No such call waits for a result, or `result_json` is not a JSON object.
+            SonicError: The error that ended the session.
+        """
+        check_result(result_json)
+        self._raise_if_over()
+        call = self.lost_calls.pop(tool_use, None)
+        if call is None:
+            stream = self.stream
+            if stream is None or not stream.has_call(tool_use):
+                raise OrderError(
+                    f"No tool call {tool_use!r} waits for a result.",
+                    hint="Answer each call once, with the id it came with.",
+                )
+            call = stream.send_tool_result(tool_use, result_json)
+        elif self.config.voice_model.text_input:
+            self.send_prompt(late_result_text(call, result_json))
+        # Without text, the result still stands in the history of the next stream.
+        self.results.setdefault(call.turn, []).append(result_note(call, result_json))
+        self._push(ToolAnswered(call.turn, tool_use, call.name, result_json))
+
+    def _check_open(self, what: str) -> None:
+        self._raise_if_over()
+        if self.finished:
+            raise OrderError(f"Cannot send {what} now: the session is closed.")
+
+    def _raise_if_over(self) -> None:
+        if self._over.done():
+            self._over.result()
+            raise OrderError("The session is over.", hint="Open a new one.")

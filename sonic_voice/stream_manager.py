@@ -1,0 +1,578 @@
+"""The service streams of one session: which of them is live, and what replaces it.
+
+    first ──► live ──► next one prepared ──► switch ──► live ──► ...     `renewal`
+                └────► fault ──► attempts to open ────► live             `recovery`
+
+One stream at a time is *live*: it receives the user's audio (`session_input`). The manager opens
+another one before the life of the live one ends, or after a fault. What the next stream receives is
+decided in `handover`. A stream that was replaced in good health is *retired*: it finishes the
+answer that it has begun, and is read to its end. Nothing that an old stream sends can interrupt or
+answer a turn of a newer one.
+
+Every task of the session's streams is owned here: the supervisor, a preparation, and the closing of
+each old stream. `aclose` ends them all.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from .config import SessionConfig
+from .errors import ConnectionLost, DeadlineError, SonicError
+from .events import Ended, Event, Opened, Reconnecting, Renewed, Usage
+from .handover import Handover, can_finish, first_handover, hand_over
+from .protocol import SonicProtocol
+from .recovery import Recovery, has_expired_credentials
+from .renewal import LiveState, Renewal, Step
+from .service_stream import ServiceStream
+from .session_input import SessionInput
+from .transcript import Transcript
+from .transport import Stream, Transport
+from .turns import Playback
+from .wire import Tokens
+
+CHECK_S = 0.1
+"""Interval at which a due renewal looks for the best moment, in seconds of the stream's age."""
+
+TICK_S = 5.0
+"""Interval at which the clock is compared with the calendar, in seconds."""
+
+SUSPENDED_S = 10.0
+"""Time that must be missing at a tick for the process to count as suspended, in seconds."""
+
+RENEW_WITHIN_S = 15.0
+"""Time after which a requested renewal is forced, in seconds."""
+
+VERIFY_S = 10.0
+"""Maximum time until a new stream reacts to speech or text, in seconds; answers take 1 to 2 s."""
+
+FINISHING_S = 25.0
+"""Maximum time for which a retired stream may finish its answer, in seconds. The service ends it
+30 s after the latest renewal."""
+
+LAST_TEXTS_S = 1.0
+"""Time after the playback of an answer in which its last FINAL text comes, in seconds."""
+
+WORKING_S = 5.0
+"""Age from which a stream counts as one that worked, in seconds: a fault then begins an outage."""
+
+type Deliver = Callable[[Sequence[Event]], Awaitable[None]]
+"""A function that is awaited with the events of one payload."""
+
+
+class StreamManager:
+    """The service streams of one session. Creating it starts the opening of the first one.
+
+    It must be closed with `aclose`.
+
+    Args:
+        config: The configuration of the session.
+        transport: Opens the streams.
+        transcript: The transcript of the session.
+        deliver: Awaited with the events of each payload, in order.
+        push: Called with events that do not come from the service.
+        clock: Returns monotonic seconds on the time line of the conversation.
+        announce_opening: Whether to report `Opened` also without any attempt before.
+    """
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        transport: Transport,
+        transcript: Transcript,
+        *,
+        deliver: Deliver,
+        push: Callable[[Event], object],
+        clock: Callable[[], float],
+        announce_opening: bool,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        """Done when the conversation has ended: well, or with the error that ended it."""
+        self.opened: asyncio.Future[None] = self._loop.create_future()
+        """Done when the service took the first stream, or with the error that prevented it."""
+        for future in (self.over, self.opened):  # an error that no caller awaits is no warning
+            future.add_done_callback(_mark_retrieved)
+        self.input = SessionInput(
+            config, self.over, push=push, clock=clock, on_audio=self._check_renewal
+        )
+        """The input of the session."""
+        self.goodbye_timed_out = False
+        """True if the service did not end the stream in time after a complete goodbye."""
+        self._config = config
+        self._transport = transport
+        self._transcript = transcript
+        self._deliver = deliver
+        self._push = push
+        self._clock = clock
+        self._announces_opening = announce_opening
+        self._playback = Playback()
+        self._recovery = Recovery(config.recovery, random.random)
+        self._renewal: Renewal | None = None
+        self._check_at_s = 0.0
+        self._opened_at = (0.0, 0.0)
+        self._verify_at_s: float | None = None
+        self._prepared: ServiceStream | None = None
+        self._prepared_at_s = 0.0
+        self._preparing: asyncio.Task[None] | None = None
+        self._prepare_again_s = 0.0
+        self._retired: set[ServiceStream] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._attentive = False
+        self._gave_up = False
+        self._streams = 0
+        self._used: dict[int, Tokens] = {}
+        self._entered_s = self._loop.time()
+        self._supervisor = asyncio.create_task(self._supervise(), name="sonic streams")
+
+    # -- requests of the session ---------------------------------------------------------------
+
+    def update(self, config: SessionConfig) -> None:
+        """Move the conversation to a stream with another configuration.
+
+        Args:
+            config: The new configuration.
+        """
+        self._config = self.input.config = config
+        self._discard_prepared()
+        self.renew("update")
+
+    def renew(self, reason: str) -> None:
+        """Move the conversation to a new stream at the next good moment, or after 15 s.
+
+        Args:
+            reason: The reason that is reported.
+        """
+        if self._renewal is not None:
+            self._renewal.request(reason, self._age_s(), within_s=RENEW_WITHIN_S)
+            self._prepare_again_s = 0.0
+            self._changed.set()
+
+    def finish(self) -> None:
+        """Say goodbye. Does nothing if it was said before."""
+        if self.input.finished:
+            return
+        self.input.finished = True
+        self._attentive = True
+        stream = self.input.live
+        if stream is not None:
+            stream.finish()
+        elif self.input.stream is None and not self.over.done():
+            self._end(None)  # there is no connection, and a goodbye is no reason to make one
+            self._supervisor.cancel()
+        self._changed.set()
+
+    def give_up(self, error: SonicError) -> None:
+        """End the conversation, because the service did not answer the goodbye in time.
+
+        Args:
+            error: The error that ends it if something is missing.
+        """
+        self._gave_up = True
+        stream = self.input.live
+        if stream is not None:
+            stream.give_up(error)
+        elif not self.over.done():
+            self._end(error)
+            self._supervisor.cancel()
+
+    # -- state ---------------------------------------------------------------------------------
+
+    @property
+    def owes_answer(self) -> bool:
+        """True if an owed answer has not come to its end, or a tool result is owed."""
+        live = self.input.live
+        return (
+            (live is not None and live.owes_answer)
+            or bool(self.input.lost_calls)
+            or any(stream.owes_answer for stream in self._retired)
+        )
+
+    def is_settled(self, now: float) -> bool:
+        """Return whether a stream is live, nobody speaks, and no answer is owed or playing.
+
+        Args:
+            now: Monotonic seconds on the time line of the conversation.
+        """
+        live = self.input.live
+        return live is not None and live.is_settled(now) and not self.owes_answer
+
+    @property
+    def tokens(self) -> Tokens:
+        """Tokens used so far by all streams."""
+        return sum(self._used.values(), Tokens())
+
+    def _age_s(self) -> float:
+        """Return the age of the live stream, in seconds: by the clock, or by the conversation.
+
+        A recorded conversation may run faster than the clock, and the service's time with it.
+        """
+        clock_s, conversation_s = self._opened_at
+        return max(self._loop.time() - clock_s, self._clock() - conversation_s)
+
+    def _check_renewal(self) -> None:
+        """Wake the supervisor if a renewal is due. Called after each chunk of audio."""
+        if self._renewal is not None and (age_s := self._age_s()) >= self._check_at_s:
+            self._check_at_s = age_s + CHECK_S
+            if self._renewal.is_due(age_s):
+                self._changed.set()
+
+    # -- the supervisor ------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        try:
+            stream = await self._open_first()
+            while stream is not None:
+                stream = await self._follow(stream)
+            self._end(None)
+        except Exception as error:  # a bug of ours must reach the owner like any other end
+            self._end(error)
+
+    def _end(self, error: Exception | None) -> None:
+        if self.over.done():
+            return
+        if isinstance(error, SonicError):
+            self._push(Ended(error))
+        if error is None:
+            self.over.set_result(None)
+        else:
+            self.over.set_exception(error)
+        if not self.opened.done():
+            closed = ConnectionLost("The session was closed while it opened.", reason="ended")
+            self.opened.set_exception(error or closed)
+        self.input.wake()
+
+    async def _open_first(self) -> ServiceStream:
+        handover = first_handover(self._config, self.input.ring)
+        try:
+            stream = await self._open(self._config.deadlines.open_s, handover)
+        except SonicError as error:
+            return await self._recover(error, None)
+        self._report_opening(self._go_live(stream, handover))
+        return stream
+
+    def _report_opening(self, replayed_ms: int) -> None:
+        if self._announces_opening or self._recovery.attempt:
+            self._push(Opened(round(1000 * (self._loop.time() - self._entered_s)), replayed_ms))
+        self.opened.set_result(None)
+
+    async def _follow(self, stream: ServiceStream) -> ServiceStream | None:
+        """Follow the live stream until another one replaces it.
+
+        Returns:
+            The next live stream; None if the conversation has come to a good end.
+
+        Raises:
+            SonicError: A fault that could not be recovered from.
+        """
+        while not stream.over.done():
+            self._changed.clear()
+            if self.input.finished:
+                if not stream.finished and not stream.owes_answer:
+                    stream.finish()
+            elif (next_live := self._renew(stream)) is not None:
+                return next_live
+            self._verify(stream)
+            await self._wait_for_change()
+        return await self._after(stream)
+
+    def _verify(self, stream: ServiceStream) -> None:
+        """End a new stream that does not react to what it must answer."""
+        if self._verify_at_s is None:
+            return
+        if stream.received:
+            self._verify_at_s = None
+        elif self._loop.time() >= self._verify_at_s:
+            stream.end(ConnectionLost("The service does not react to what is said.", reason="cut"))
+
+    async def _wait_for_change(self) -> None:
+        """Wait until something may have to be decided, at most until the next tick."""
+        assert self._renewal is not None
+        age_s = self._age_s()
+        self._attentive = self.input.finished or self._renewal.is_due(age_s)
+        wait_s = min(TICK_S, max(CHECK_S, self._renewal.next_check_s(age_s) - age_s))
+        if self._prepared is not None:
+            wait_s = CHECK_S
+        if self._verify_at_s is not None:
+            wait_s = min(wait_s, max(0.0, self._verify_at_s - self._loop.time()))
+        calendar_s = time.time()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._changed.wait()
+        if time.time() - calendar_s > wait_s + SUSPENDED_S:
+            self.renew("suspended")
+
+    async def _after(self, stream: ServiceStream) -> ServiceStream | None:
+        """Return what follows a live stream that is over."""
+        self.input.detach()
+        self._close_later(stream.aclose())
+        self.goodbye_timed_out = stream.goodbye_timed_out
+        error = stream.over.exception()
+        if error is None:
+            return None
+        if not isinstance(error, SonicError) or self._gave_up:
+            raise error
+        if self.input.finished and not stream.owes_answer:
+            raise error
+        if self._age_s() >= WORKING_S:
+            self._recovery.worked()
+        return await self._recover(error, stream)
+
+    # -- renewal -------------------------------------------------------------------------------
+
+    def _renew(self, stream: ServiceStream) -> ServiceStream | None:
+        """Take the next step of the renewal, and return the next live stream after a switch."""
+        assert self._renewal is not None
+        age_s = self._age_s()
+        if not self._renewal.is_due(age_s):
+            return None
+        if self._prepared is not None and self._prepared.over.done():
+            self._discard_prepared()
+        state = LiveState(
+            user_speaks=stream.progress.user_speaks,
+            user_quiet_s=self.input.ring.quiet_s(),
+            owes=self.owes_answer,
+        )
+        prepared_at_s = self._prepared_at_s if self._prepared is not None else None
+        match self._renewal.decide(age_s, state, prepared_at_s):
+            case Step.WAIT:
+                return None
+            case Step.PREPARE:
+                if self._preparing is None and self._loop.time() >= self._prepare_again_s:
+                    self._discard_prepared()
+                    self._preparing = asyncio.create_task(self._prepare(), name="sonic renewal")
+                return None
+            case Step.SWITCH:
+                return self._switch(stream, self._renewal.reason)
+
+    async def _prepare(self) -> None:
+        """Open the next stream, with everything but history and audio."""
+        try:
+            self._prepared = await self._open(self._config.deadlines.open_s, None)
+            self._prepared_at_s = self._age_s()
+        except SonicError:
+            # The live stream works. A fault that ends it before the next attempt is reported.
+            self._prepare_again_s = self._loop.time() + self._config.recovery.longest_wait_s
+        finally:
+            self._preparing = None
+            self._changed.set()
+
+    def _discard_prepared(self) -> None:
+        if self._prepared is not None:
+            self._close_later(self._prepared.aclose())
+            self._prepared = None
+
+    def _switch(self, old: ServiceStream, reason: str) -> ServiceStream:
+        """Make the prepared stream the live one, and retire the old one."""
+        new, self._prepared = self._prepared, None
+        assert new is not None
+        progress = old.progress
+        handover = self._hand_over(old, planned=True)
+        old.retire(finishing=can_finish(progress))
+        self.input.lost_calls |= {call.tool_use: call for call in progress.calls}
+        new.start_audio(handover.history, handover.start)
+        replayed_ms = self._go_live(new, handover)
+        self._retired.add(old)
+        self._close_later(self._drain(old))
+        self._push(Renewed(0, replayed_ms, reason))
+        return new
+
+    async def _drain(self, old: ServiceStream) -> None:
+        """Let a retired stream finish its answer, say goodbye, and read it to its end."""
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FINISHING_S):
+                    while not old.over.done() and self._still_speaks(old):
+                        old.progressed.clear()
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(CHECK_S):
+                                await old.progressed.wait()
+            if not old.over.done():
+                old.finish()
+                await asyncio.wait([old.over], timeout=self._config.deadlines.close_s)
+        finally:
+            self._retired.discard(old)
+            self._changed.set()
+            await old.aclose()
+
+    def _still_speaks(self, old: ServiceStream) -> bool:
+        """Return whether a retired stream owes the rest of its answer, or its FINAL texts."""
+        return old.owes_answer or self._clock() < self._playback.until_s + LAST_TEXTS_S
+
+    # -- recovery ------------------------------------------------------------------------------
+
+    async def _recover(self, error: SonicError, broken: ServiceStream | None) -> ServiceStream:
+        """Open a stream after a fault, in as many attempts as the policy allows.
+
+        Args:
+            error: The fault.
+            broken: The stream that it ended; None if no stream was ever live.
+
+        Raises:
+            SonicError: The fault, or that of the last attempt.
+        """
+        began_s = self._loop.time()
+        reason = error.message
+        self._discard_prepared()
+        if broken is not None:
+            self.input.lost_calls |= {call.tool_use: call for call in broken.progress.calls}
+        while True:
+            wait_s = self._recovery.fault(error, self._loop.time())
+            if wait_s is None:
+                raise error
+            if has_expired_credentials(error):
+                self._transport.forget_credentials()
+            self._push(Reconnecting(error.message, self._recovery.attempt, wait_s))
+            await asyncio.sleep(wait_s)
+            deadline_s = self._config.deadlines.open_s
+            if broken is not None:
+                patience_s = self._recovery.remaining_s(self._loop.time())
+                deadline_s = min(deadline_s, max(1.0, patience_s))
+            try:
+                handover = self._hand_over(broken, planned=False)
+                stream = await self._open(deadline_s, handover)
+                break
+            except SonicError as failed:
+                error = failed
+        replayed_ms = self._go_live(stream, handover)
+        if broken is None:
+            self._report_opening(replayed_ms)
+        else:
+            gap_ms = round(1000 * (self._loop.time() - began_s))
+            self._push(Renewed(gap_ms, replayed_ms, reason))
+        return stream
+
+    def _hand_over(self, old: ServiceStream | None, *, planned: bool) -> Handover:
+        ring = self.input.ring
+        if old is None:
+            return first_handover(self._config, ring)
+        return hand_over(
+            self._config,
+            self._transcript,
+            old.progress,
+            ring,
+            results=self.input.results,
+            planned=planned,
+        )
+
+    # -- opening and closing -------------------------------------------------------------------
+
+    async def _open(self, deadline_s: float, handover: Handover | None) -> ServiceStream:
+        """Return a stream that the service has taken.
+
+        Args:
+            deadline_s: Maximum time, in seconds.
+            handover: What it receives before its audio; None for a stream that is only prepared.
+        """
+        stream: ServiceStream | None = None
+        try:
+            async with asyncio.timeout(deadline_s):
+                stream = self._new_stream(await self._transport.open(self._config.model))
+                stream.begin()
+                if handover is not None:
+                    stream.start_audio(handover.history, handover.start)
+                await stream.accepted()
+                return stream
+        except BaseException as error:
+            if stream is not None:
+                await stream.aclose()
+            if isinstance(error, TimeoutError):
+                raise _no_answer(deadline_s) from error
+            raise
+
+    def _new_stream(self, wire_stream: Stream) -> ServiceStream:
+        self._streams += 1
+        number = self._streams
+
+        async def deliver(events: Sequence[Event]) -> None:
+            await self._deliver([self._counted(event, number) for event in events])
+            if self._attentive:
+                self._changed.set()
+
+        stream = ServiceStream(
+            number,
+            wire_stream,
+            SonicProtocol(self._config, self._transcript, playback=self._playback),
+            deliver,
+            clock=self._clock,
+            send_deadline_s=self._config.deadlines.send_s,
+            on_slow=self._push,
+            on_silence=lambda pcm: self.input.add_silence(stream, pcm),
+        )
+        stream.over.add_done_callback(lambda _: self._changed.set())
+        return stream
+
+    def _counted(self, event: Event, number: int) -> Event:
+        """Return an event, with the tokens of all streams in place of those of one."""
+        if not isinstance(event, Usage):
+            return event
+        self._used[number] = event.total
+        return replace(event, total=self.tokens)
+
+    def _go_live(self, stream: ServiceStream, handover: Handover) -> int:
+        """Make a stream the live one, and return the length of the replayed audio, in ms."""
+        now_s = self._loop.time()
+        self._recovery.opened()
+        self._opened_at = stream.opened_at
+        self._renewal = Renewal(
+            self._config.renewal,
+            life_s=self._config.stream_life_s,
+            expires_s=_seconds_until(stream.credentials_expire_at),
+        )
+        self._check_at_s = 0.0
+        self._verify_at_s = now_s + VERIFY_S if handover.expects_events else None
+        return self.input.attach(stream, handover)
+
+    def _close_later(self, closing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(closing, name="sonic closing")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def aclose(self) -> None:
+        """End the conversation if it is not over, and release every stream and task.
+
+        It is completed even when it is cancelled.
+        """
+        closing = asyncio.create_task(self._close(), name="sonic session closing")
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing
+            raise
+
+    async def _close(self) -> None:
+        self._end(ConnectionLost("The session was closed.", reason="ended"))
+        tasks = [self._supervisor, *([self._preparing] if self._preparing is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._discard_prepared()
+        if self.input.stream is not None:
+            self._close_later(self.input.stream.aclose())
+        for stream in list(self._retired):
+            stream.end(ConnectionLost("The session was closed.", reason="ended"))
+        while self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
+
+
+def _seconds_until(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp() - time.time()
+
+
+def _no_answer(waited_s: float) -> DeadlineError:
+    return DeadlineError(
+        f"The service did not answer within {waited_s:g} s.",
+        waited_s=waited_s,
+        hint="Try again: a cold model can need 10 s. Or check region and network.",
+    )
+
+
+def _mark_retrieved(future: "asyncio.Future[None]") -> None:
+    if not future.cancelled():
+        future.exception()
