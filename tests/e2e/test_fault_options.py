@@ -20,7 +20,7 @@ SEED = next(
     for seed in range(1000)
     if (fault := chaos_plan(ChaosProfile(seed), 1)[0]) and str(fault) == "eof@event=opening"
 )
-"""A seed under which the first stream ends at its opening."""
+"""A seed under which the first stream ends at its opening, after which the client opens another."""
 
 
 async def test_emulate_prints_its_faults_and_each_time_that_one_comes(
@@ -67,10 +67,10 @@ TALK = ("talk", "--local", *SCENARIO, "--input", QUESTION, "--speed", "10")
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (("--fault", "eof@event=answer"), 5, ""),
-        (("--fault", "http:429"), 4, "Too many requests"),
-        (("--fault", "exception:throttlingException@t=0.5"), 4, "throttlingException"),
-        (("--chaos", str(SEED)), 5, f"--chaos {SEED} repeats it"),
+        (("--fault", "content-filter@event=thinking"), 4, "content filter"),
+        (("--fault", "http:404"), 4, "could not be found"),
+        (("--fault", "exception:validationException:of my own@t=0.5"), 4, "of my own"),
+        (("--chaos", str(SEED)), 0, f"--chaos {SEED} repeats it"),
         (("--fault", "cut@answer"), 3, "event=EVENT"),
         (("--chaos", "often"), 2, "random"),
     ],
