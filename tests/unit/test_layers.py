@@ -99,7 +99,9 @@ LAYERS: dict[str, Layer] = {
         pure=True,
     ),
     "emulator faults": Layer(
-        ("emulator.faults",), ("emulator service", "emulator scenario", "vocabulary"), pure=True
+        ("emulator.faults",),
+        ("emulator service", "emulator scenario", "emulator behaviour", "vocabulary"),
+        pure=True,
     ),
     "emulator observers": Layer(
         ("emulator.observers",), ("emulator service", "audio", "http2", "vocabulary")
@@ -127,7 +129,9 @@ LAYERS: dict[str, Layer] = {
             *("emulator scenario", "emulator behaviour", "vocabulary"),
         ),
     ),
-    "local service": Layer(("local_service",), ("bedrock", "emulator", "emulator server")),
+    "local service": Layer(
+        ("local_service",), ("bedrock", "emulator", "emulator server", "emulator behaviour")
+    ),
     "package": Layer(
         ("__init__",),
         (
