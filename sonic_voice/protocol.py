@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from uuid import uuid4
 
 from . import wire
-from .config import Script, SessionConfig
+from .config import AudioFormat, Script, SessionConfig
 from .errors import AudioError, OrderError, WireError
 from .events import Event, Ignored, ToolCall, UserText
 from .history import Message, chunks
@@ -83,6 +83,11 @@ class SonicProtocol:
         self.state = InputState.NEW
         self.audio_bytes = 0
         """PCM encoded so far, in bytes. It is the clock of the service, which counts samples."""
+
+    @property
+    def input_format(self) -> AudioFormat:
+        """The format of the user's audio."""
+        return self._config.input
 
     # -- phase 1: initialization ---------------------------------------------------------------
 

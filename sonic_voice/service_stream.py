@@ -5,8 +5,8 @@
 
 The writer owns sending, so that cancelling the caller of `send_audio` does not break the chain of
 signatures. Tool results and typed text overtake queued audio, because the model otherwise goes on
-without them (reference 8.4). When no audio comes for `SILENCE_AFTER_S`, the writer sends silence at
-its natural pace, because the service measures time only in samples (reference 4).
+without them (reference 8.4). When no audio comes, the writer sends the silence that is due
+(`uplink_silence`), because the service measures time only in samples (reference 4).
 
 Only the reader receives, and it is not cancelled while the stream can still end by itself. When it
 ends, the stream is over: the writer is woken with the reason, and no caller waits any longer.
@@ -37,19 +37,12 @@ from .order import InputState
 from .protocol import SonicProtocol
 from .transport import Stream
 from .uplink_lag import UplinkLag
+from .uplink_silence import UplinkSilence
 
 OUTBOX_CHUNKS = 16
 """Maximum number of audio payloads that wait for the wire: half a second of the usual 32 ms chunks.
 When it is reached, `send_audio` waits. The network is then slower than the user speaks, and the
 audio source decides what to drop."""
-
-SILENCE_AFTER_S = 0.25
-"""Time without audio after which the writer sends silence, in seconds: well below the 55 s after
-which the service ends the stream, and well above the delays of a busy machine."""
-
-SILENCE_CHUNK_S = 0.032
-"""Length of one payload of silence, in seconds: the frame that the documentation recommends
-(reference 2.6)."""
 
 SHUTDOWN_GRACE_S = 1.0
 """Time that a task of the stream gets to end by itself once the stream is over, in seconds."""
@@ -120,7 +113,8 @@ class ServiceStream:
         self._room = asyncio.Event()
         self._room.set()
         self._send_timeout: asyncio.Timeout | None = None
-        self._silence_after_s = SILENCE_AFTER_S
+        self._silence = UplinkSilence(protocol.input_format, asyncio.get_running_loop().time())
+        self._audio_began_s: float | None = None
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for future in (self.over, self._accepted):  # an error that no caller awaits is no warning
             future.add_done_callback(_mark_retrieved)
@@ -149,6 +143,8 @@ class ServiceStream:
     async def send_audio(self, pcm: bytes, speech_s: float) -> None:
         """Queue one chunk of audio, waiting while the outbox is full.
 
+        Silence that was already sent in its place is not sent again.
+
         Cancelling it means that the chunk was not queued.
 
         Args:
@@ -162,7 +158,10 @@ class ServiceStream:
         """
         await self._room.wait()
         self._raise_if_over()
-        self._queue([self._protocol.audio(pcm)], speech_s=speech_s)
+        admitted = self._silence.admit(pcm, asyncio.get_running_loop().time())
+        if admitted or self.finished:
+            self._queue([self._protocol.audio(admitted)], speech_s=speech_s)
+            self._note_beginning(speech_s)
 
     def send_text(self, text: str) -> UserText:
         """Queue a typed turn of the user ahead of the audio. Never waits.
@@ -227,6 +226,22 @@ class ServiceStream:
     def owes_answer(self) -> bool:
         """True if an owed answer has not come to its end, or a tool result is owed."""
         return self._protocol.owes_answer
+
+    @property
+    def audio_began_s(self) -> float | None:
+        """Time to which the offsets of the service's next events refer; None before any audio.
+
+        In seconds of the clock of the conversation. It is when the first audio or silence began,
+        less what the service's clock is ahead.
+        """
+        if self._audio_began_s is None:
+            return None
+        return self._audio_began_s - self._silence.surplus_s
+
+    def _note_beginning(self, seconds: float) -> None:
+        """Note when the audio began, if the one that ends now, of that length, is the first."""
+        if self._audio_began_s is None:
+            self._audio_began_s = self._clock() - seconds
 
     def is_settled(self, now: float) -> bool:
         """Return whether nobody speaks, no tool runs, and no answer is owed.
@@ -375,7 +390,7 @@ class ServiceStream:
     async def _next(self) -> bytes | None:
         """Return the next payload, or None when everything is sent.
 
-        The payload is silence if no other was queued for `_silence_after_s`.
+        The payload is silence if none was queued until silence was due.
         """
         while not self.over.done():
             if self._urgent or self._audio:
@@ -386,13 +401,14 @@ class ServiceStream:
             if self._protocol.state is not InputState.LIVE:
                 await self._filled.wait()
             elif await self._nothing_queued():
-                self._silence_after_s = SILENCE_CHUNK_S
-                return self._protocol.silence(SILENCE_CHUNK_S)
+                silence_s = self._silence.fill(asyncio.get_running_loop().time())
+                self._note_beginning(silence_s)
+                return self._protocol.silence(silence_s)
         return None
 
     async def _nothing_queued(self) -> bool:
         try:
-            async with asyncio.timeout(self._silence_after_s):
+            async with asyncio.timeout_at(self._silence.due_s):
                 await self._filled.wait()
         except TimeoutError:
             # After a stall of the loop, the source is as late as this timer was. It may go first.
@@ -404,7 +420,6 @@ class ServiceStream:
         if self._urgent:
             return self._urgent.popleft()
         self._sending = self._audio.popleft()
-        self._silence_after_s = SILENCE_AFTER_S
         if len(self._audio) < OUTBOX_CHUNKS:
             self._room.set()
         return self._sending.payload

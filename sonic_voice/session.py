@@ -85,7 +85,6 @@ class Session:
         self._closed = False
         self._goodbye: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
-        self._audio_began_s: float | None = None
 
     async def __aenter__(self) -> Self:
         if self._stream is not None:
@@ -170,8 +169,6 @@ class Session:
             chunk = pcm[start : start + MAX_AUDIO_CHUNK_BYTES]
             speech_s = self.config.input.seconds(len(chunk))
             await stream.send_audio(chunk, speech_s)
-            if self._audio_began_s is None:
-                self._audio_began_s = self.now() - speech_s
 
     def send_text(self, text: str) -> None:
         """Send a typed turn of the user, which the model answers by voice.
@@ -302,7 +299,8 @@ class Session:
 
         Offsets of events count from it.
         """
-        return self.now() if self._audio_began_s is None else self._audio_began_s
+        began_s = self._stream.audio_began_s if self._stream is not None else None
+        return self.now() if began_s is None else began_s
 
     # ------------------------------------------------------------------------------------------
 

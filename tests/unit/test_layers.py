@@ -37,7 +37,9 @@ LAYERS: dict[str, Layer] = {
     ),
     "installation": Layer(("extras", "demo", "daemon_thread")),
     "rules": Layer(
-        ("order", "turns", "transcript", "protocol", "uplink_lag"), ("vocabulary",), pure=True
+        ("order", "turns", "transcript", "protocol", "uplink_lag", "uplink_silence"),
+        ("vocabulary",),
+        pure=True,
     ),
     "network port": Layer(("transport",), ("vocabulary",)),
     "session": Layer(("service_stream", "session"), ("network port", "rules", "vocabulary")),
