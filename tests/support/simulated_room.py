@@ -138,6 +138,9 @@ class SimulatedRoom:
         self.chunk_began_s = self.now()
         return b"".join(self._pass() for _ in range(self._frames))
 
+    async def read_samples(self) -> Samples:
+        return from_pcm(await self.read())
+
     def now(self) -> float:
         return self.samples / RATE_HZ
 
