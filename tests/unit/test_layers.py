@@ -48,7 +48,7 @@ LAYERS: dict[str, Layer] = {
     "tool rules": Layer(
         (
             *("tools.argument_errors", "tools.docstrings", "tools.lenient_arguments"),
-            *("tools.schema_flattening", "tools.schema_parts"),
+            *("tools.results", "tools.schema_flattening", "tools.schema_parts"),
         ),
         pure=True,
     ),
