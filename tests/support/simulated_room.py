@@ -163,8 +163,9 @@ class SimulatedRoom:
         return to_pcm(heard.astype(np.float32))
 
     def _echoed(self, played: Samples) -> Samples:
-        sounding = np.tanh(DRIVE * played) / DRIVE
-        self._tail += np.fft.irfft(np.fft.rfft(sounding, BLOCK) * self._path, BLOCK)
+        if played.any():
+            sounding = np.tanh(DRIVE * played) / DRIVE
+            self._tail += np.fft.irfft(np.fft.rfft(sounding, BLOCK) * self._path, BLOCK)
         echo = self._tail[:FRAME].copy()
         self._tail = np.concatenate([self._tail[FRAME:], np.zeros(FRAME, np.float32)])
         return echo.astype(np.float32)
