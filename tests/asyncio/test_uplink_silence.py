@@ -166,7 +166,7 @@ def test_silence_takes_the_place_of_sound_that_is_lost(from_s: float) -> None:
     pauses=st.lists(st.tuples(st.integers(0, 90), st.integers(1, 120)), max_size=4),
     stalls=st.lists(st.tuples(st.floats(0.1, 3), st.floats(0.05, 1.9)), max_size=5),
 )
-@settings(max_examples=max(10, settings().max_examples // 4))
+@settings(max_examples=max(10, settings().max_examples // 8))
 def test_whatever_stalls_no_speech_is_lost_and_the_offsets_are_right(
     pauses: list[tuple[int, int]], stalls: list[tuple[float, float]]
 ) -> None:
