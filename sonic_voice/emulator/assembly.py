@@ -36,6 +36,7 @@ from .service.effects import (
     StreamRequest,
 )
 from .service.latency import latency
+from .service.sonic import DetectorFactory
 
 _log = logging.getLogger(__name__)
 
@@ -152,14 +153,16 @@ def sonic_service(
     recognizer_factory: RecognizerFactory | None = None,
     *,
     behaviour: Behaviour | None = None,
+    detector_factory: DetectorFactory = speech.detector,
     on_fault: OnFault | None = None,
 ) -> ServiceFactory:
-    """Return the factory of an emulator's streams, with the speech detection of this machine.
+    """Return the factory of an emulator's streams.
 
     Args:
         brain: Decides the answers.
         recognizer_factory: Recognises words. Only its presence matters here: the host calls it.
         behaviour: The settings of the emulator.
+        detector_factory: Makes the voice activity detector of each audio container.
         on_fault: Called with each refusal and each triggered end that a fault causes.
 
     Raises:
@@ -169,7 +172,7 @@ def sonic_service(
     faults = [parse_fault(text) for text in behaviour.faults]
     factory = service_factory(
         brain,
-        speech.detector,
+        detector_factory,
         recognizes=recognizer_factory is not None,
         new_id=lambda: str(uuid4()),
         strict=behaviour.strict,
