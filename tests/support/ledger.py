@@ -249,6 +249,8 @@ class LedgerUser:
         self._closed = False
         self._pcm = bytearray()
         self._open_turn = 0
+        self._began_s_of: dict[int, float] = {}
+        """Time at which the sound of each turn began, in seconds."""
         self._playing: tuple[int, float] = (0, 0.0)
         self._switched_s = -1e9
 
@@ -327,9 +329,10 @@ class LedgerUser:
                 self._open_turn = 0
             case Interrupted(turn):
                 ledger.interrupted.add(turn)
-                if now - self._spoke_until_s > 1.5:
-                    ledger.false_interruptions += 1
-                self._answered = self._answered and now - self._spoke_until_s > 1.5
+                if self._spoke_until_s < self._began_s_of.get(turn, 0.0):
+                    ledger.false_interruptions += 1  # nobody has spoken since the answer began
+                else:
+                    self._answered = False
             case ToolCall(tool_use=call):
                 ledger.calls[call] += 1
             case ToolAnswered(tool_use=call):
@@ -353,6 +356,7 @@ class LedgerUser:
         if turn not in ledger.answered and self._random.random() < 0.12:
             self._interrupt_at_s = now + self._random.uniform(0.4, 2.0)
         ledger.answered.setdefault(turn, [])
+        self._began_s_of.setdefault(turn, now)
         self._pcm += pcm
         self._playing = (turn, max(now, until_s) + len(pcm) / 2 / rate_hz)
 
