@@ -22,6 +22,8 @@ from .faults import ChaosSeed, FaultTexts
 from .options import (
     CaFile,
     EndpointUrl,
+    Greeting,
+    IdlePrompts,
     IsLocal,
     ListenHost,
     ListenPort,
@@ -35,7 +37,7 @@ from .options import (
     VoiceId,
 )
 from .recorded import TransportFactory
-from .service import read_text_argument, select_service
+from .service import idle_prompts, read_text_argument, select_service
 from .tools_file import load_tools
 
 if TYPE_CHECKING:
@@ -132,6 +134,8 @@ def serve(
         typer.Option(help="Another voice that the page may choose; may be repeated."),
     ] = None,
     system: SystemPrompt = None,
+    greeting: Greeting = "",
+    idle_prompt: IdlePrompts = None,
     tools: ToolsFile = None,
     region: RegionName = None,
     profile: ProfileName = None,
@@ -183,6 +187,8 @@ def serve(
             region=region,
             system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
+            greeting=greeting,
+            idle_prompts=idle_prompts(idle_prompt),
         )
         options = _ServeOptions(
             config=config,

@@ -19,6 +19,8 @@ from .options import (
     DeviceName,
     EndpointUrl,
     EventsAsJson,
+    Greeting,
+    IdlePrompts,
     IsLocal,
     ModelId,
     ProfileName,
@@ -30,7 +32,13 @@ from .options import (
     VoiceId,
 )
 from .recorded import prepare_conversation, run_conversation
-from .service import Engine, emulated_service, read_text_argument, select_service
+from .service import (
+    Engine,
+    emulated_service,
+    idle_prompts,
+    read_text_argument,
+    select_service,
+)
 from .sound import device_selector
 from .tools_file import load_tools
 
@@ -62,6 +70,8 @@ def talk(
     model: ModelId = DEFAULT_MODEL,
     voice: VoiceId = None,
     system: SystemPrompt = None,
+    greeting: Greeting = "",
+    idle_prompt: IdlePrompts = None,
     tools: ToolsFile = None,
     region: RegionName = None,
     profile: ProfileName = None,
@@ -118,6 +128,8 @@ def talk(
             region=region,
             system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
+            greeting=greeting,
+            idle_prompts=idle_prompts(idle_prompt),
         )
         service = select_service(
             local=local,
