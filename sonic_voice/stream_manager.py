@@ -28,7 +28,7 @@ from .events import Ended, Event, Opened, Reconnecting, Renewed, Usage
 from .first_words import greeting_config, with_greeting
 from .handover import Handover, can_finish, first_handover, hand_over
 from .protocol import SonicProtocol
-from .recovery import Recovery
+from .recovery import Recovery, has_expired_credentials, is_transient
 from .renewal import LiveState, Renewal, Step
 from .service_stream import ServiceStream
 from .session_input import SessionInput
@@ -351,6 +351,8 @@ class StreamManager:
         if not isinstance(error, SonicError) or self._gave_up:
             raise error
         if self.input.finished and not owes:
+            if self._config.recovery.enabled and is_transient(error, connected_before=True):
+                return None  # nothing is missing, and a goodbye needs no new stream
             raise error
         # A stream that never reacted to what it had to answer belongs to the same outage.
         if self._age_s() >= WORKING_S and (self._verify_at_s is None or stream.reacted):
@@ -465,6 +467,8 @@ class StreamManager:
             wait_s = self._recovery.fault(error, self._loop.time())
             if wait_s is None:
                 raise error
+            if has_expired_credentials(error):
+                self._transport.forget_credentials()
             self._push(Reconnecting(error.message, self._recovery.attempt, wait_s))
             await asyncio.sleep(wait_s)
             deadline_s = self._config.deadlines.open_s

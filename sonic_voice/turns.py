@@ -164,6 +164,8 @@ class Turns:
         self._turn = _NewestTurn(self._playback.newest_turn, over=True)
         self._blocks: dict[str, _OpenBlock] = {}
         self._retired = False
+        self._continuing = False
+        """True until sound comes of an answer that another stream has begun."""
         self._sounding = 0
         self._user_speaks = False
         self._speech_began_ms: int | None = None
@@ -195,6 +197,7 @@ class Turns:
                 sounded=start.sounded,
                 heard_from_ms=start.offset_ms,
             )
+        self._continuing = start.turn is not None and start.sounded
         self._offset_ms = self._transcribed_ms = start.offset_ms
 
     def prompted(self, text: str) -> None:
@@ -319,7 +322,9 @@ class Turns:
         if not self._goes_on(self._newest_speech_ms):
             self._speech_began_ms = self._newest_speech_ms
         events: list[Event] = [UserSpeechStarted(self._newest_speech_ms)]
-        if now < self._playback.until_s:
+        if self._continuing:  # the rest of the answer will not come
+            events += self._interrupt(self._turn.number, "userSpeechStart", now)
+        elif now < self._playback.until_s:
             events += self._interrupt(self._playback.sounding, "userSpeechStart", now)
         return events
 
@@ -378,7 +383,7 @@ class Turns:
         A service that reports the beginning of speech has interrupted it before.
         """
         sounding = self._playback.sounding
-        if now < self._playback.until_s and sounding != self._sounding:
+        if self._continuing or (now < self._playback.until_s and sounding != self._sounding):
             return self._interrupt(sounding, "userText", now)
         return []
 
@@ -439,6 +444,7 @@ class Turns:
             return [Ignored(f"sound at {block.rate_hz} Hz")]
         if len(record.pcm) % BYTES_PER_SAMPLE:
             return [Ignored(f"sound of {len(record.pcm)} bytes, not a whole number of samples")]
+        self._continuing = False
         seconds = AudioFormat(block.rate_hz).seconds(len(record.pcm))
         self._playback.until_s = max(self._playback.until_s, now) + seconds
         self._transcript.sound(block.turn, record.pcm, block.rate_hz)
@@ -482,6 +488,7 @@ class Turns:
         if turn == 0 or turn in self._playback.interrupted:  # no answer yet, or a repetition
             return []
         self._playback.interrupted.add(turn)
+        self._continuing = False
         for block in self._blocks.values():
             block.dead = True
         self._playback.until_s = now

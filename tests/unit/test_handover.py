@@ -44,7 +44,7 @@ IDS = wire.Ids("s", "p", "c")
 
 
 def ring_of(*parts: tuple[float, bool]) -> UplinkRing:
-    """A ring of parts: the length of each in seconds, and whether it is voice."""
+    """A ring with silence and voice: the length of each part in seconds, and if it is voice."""
     ring = UplinkRing(CONFIG.input)
     for seconds, loud in parts:
         sample = (8000 if loud else 0).to_bytes(2, "little")
