@@ -24,7 +24,7 @@ from .config import SessionConfig
 from .events import ToolCall
 from .history import Message, normalise
 from .transcript import Transcript
-from .turns import AudioStart, TurnProgress
+from .turn_progress import AudioStart, TurnProgress
 from .uplink_ring import UplinkRing
 
 LEAD_S = 0.3

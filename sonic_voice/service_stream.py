@@ -36,7 +36,7 @@ from .history import Message
 from .order import InputState
 from .protocol import SonicProtocol
 from .transport import Stream
-from .turns import AudioStart, TurnProgress
+from .turn_progress import AudioStart, TurnProgress
 from .uplink_lag import UplinkLag
 from .uplink_silence import UplinkSilence
 

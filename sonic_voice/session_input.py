@@ -194,7 +194,12 @@ class SessionInput:
         if stream is not None:
             self._push(stream.send_text(text))
         else:
-            self._wait(lambda live: self._push(live.send_text(text)))
+            if len(self._waiting) >= TEXTS_WAITING:
+                raise OrderError(
+                    f"{TEXTS_WAITING} texts wait for the connection already.",
+                    hint="Send more once the session is connected.",
+                )
+            self._waiting.append(lambda live: self._push(live.send_text(text)))
 
     def send_prompt(self, text: str) -> None:
         """Send a text that is no turn of the user, or keep it until a stream is live.
@@ -205,16 +210,8 @@ class SessionInput:
         stream = self.live
         if stream is not None:
             stream.prompt(text)
-        else:
-            self._wait(lambda live: live.prompt(text))
-
-    def _wait(self, send: Callable[[ServiceStream], object]) -> None:
-        if len(self._waiting) >= TEXTS_WAITING:
-            raise OrderError(
-                f"{TEXTS_WAITING} texts wait for the connection already.",
-                hint="Send more once the session is connected.",
-            )
-        self._waiting.append(send)
+        else:  # as many as there are lost calls and prompts of the session, which are few
+            self._waiting.append(lambda live: live.prompt(text))
 
     def send_tool_result(self, tool_use: str, result_json: str) -> None:
         """Answer a tool call, on whichever stream it was made.

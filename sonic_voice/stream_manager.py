@@ -34,7 +34,7 @@ from .service_stream import ServiceStream
 from .session_input import SessionInput
 from .transcript import Transcript
 from .transport import Stream, Transport
-from .turns import Playback
+from .turn_progress import Playback
 from .wire import Tokens
 
 CHECK_S = 0.1

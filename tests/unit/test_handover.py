@@ -23,7 +23,8 @@ from sonic_voice.handover import (
 )
 from sonic_voice.history import Message
 from sonic_voice.transcript import Transcript
-from sonic_voice.turns import TurnProgress, Turns
+from sonic_voice.turn_progress import TurnProgress
+from sonic_voice.turns import Turns
 from sonic_voice.uplink_ring import UplinkRing
 
 CONFIG = SessionConfig()

@@ -44,6 +44,7 @@ LAYERS: dict[str, Layer] = {
         (
             *("order", "turns", "transcript", "protocol", "uplink_lag", "first_words", "idle"),
             *("uplink_ring", "uplink_silence", "renewal", "recovery", "handover"),
+            *("turn_progress", "user_speech"),
         ),
         ("vocabulary",),
         pure=True,
