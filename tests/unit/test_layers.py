@@ -42,7 +42,7 @@ LAYERS: dict[str, Layer] = {
     "rules": Layer(
         (
             *("order", "turns", "transcript", "protocol", "uplink_lag", "uplink_ring"),
-            *("renewal", "recovery", "handover"),
+            *("renewal", "recovery", "handover", "snapshot"),
         ),
         ("vocabulary",),
         pure=True,
