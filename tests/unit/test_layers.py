@@ -38,7 +38,7 @@ LAYERS: dict[str, Layer] = {
         ),
         pure=True,
     ),
-    "installation": Layer(("extras", "demo", "daemon_thread")),
+    "installation": Layer(("extras", "demo", "daemon_thread", "private_files")),
     "rules": Layer(
         (
             *("order", "turns", "transcript", "protocol", "uplink_lag", "uplink_ring"),

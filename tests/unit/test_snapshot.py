@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -155,6 +156,31 @@ def test_a_snapshot_survives_json_and_has_the_history_of_its_session(
     assert again.lines == read.lines == transcript.lines[len(transcript.lines) - len(read.lines) :]
     assert conversation_history(resumed, again, results_by_turn(read)) == history
     assert taken(again, turn, resumed, results=results_by_turn(read)).lines == read.lines
+
+
+@given(
+    st.randoms(use_true_random=False),
+    st.integers(10, 60),
+    st.sampled_from([(5,), (5, 400), (400, 3000), (3000, 40_000), (5, 30_000, 60_000)]),
+    st.sampled_from([V1, V2]),
+    st.sampled_from([0.0, 0.1, 0.5]),
+)
+def test_the_lines_that_are_left_out_do_not_influence_the_history(
+    random: Random, turns: int, sizes: tuple[int, ...], model: str, missing: float
+) -> None:
+    transcript = Transcript()
+    transcript.restore(
+        Line(turn, role, text, text)
+        for turn in range(1, turns + 1)
+        for role in ("USER", "ASSISTANT")
+        if random.random() >= missing
+        for text in [f"{turn}. " + "word " * (random.choice(sizes) // 5)]
+    )
+    config = SessionConfig(model=model, history=(Message("USER", "Before."),))
+    results = {turn: ["[go returned {}]"] for turn in random.sample(range(1, turns + 1), 5)}
+    snapshot = taken(transcript, turns, config, results=results)
+    assert snapshot.history == conversation_history(config, transcript, results)
+    assert len(snapshot.lines) <= len(transcript.lines)
 
 
 def test_a_snapshot_of_hours_is_no_larger_than_one_of_minutes() -> None:
