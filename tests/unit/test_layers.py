@@ -82,7 +82,7 @@ LAYERS: dict[str, Layer] = {
         ("bridge",),
         (
             *("bridge rules", "conversation", "tools", "session", "audio", "http2"),
-            *("installation", "network port", "vocabulary"),
+            *("installation", "network port", "rules", "vocabulary"),
         ),
     ),
     "emulator language": Layer(("emulator.language",), pure=True),
