@@ -28,8 +28,8 @@ import { BYE, INTERRUPT, hello, helloAgain, played, readMessage, say } from './m
 
 /** Time before the first attempt to reconnect. Each further one waits twice as long. */
 export const FIRST_WAIT_MS = 250;
-/** Maximum time between two attempts to reconnect. */
-export const LONGEST_WAIT_MS = 4000;
+/** Maximum time between two attempts to reconnect: a server is back two seconds after a restart. */
+export const LONGEST_WAIT_MS = 1000;
 
 /** Maximum time from opening a socket to `ready`. Browsers themselves wait for minutes. */
 export const ATTEMPT_MS = 8000;

@@ -192,7 +192,10 @@ class BrowserSession:
     async def _converse(self) -> None:
         source = MutableSource(self._source)
         snapshot = None if self._resumed is None else self._resumed.snapshot
-        async with Session.open(self._config, self._transport, resume=snapshot) as session:
+        # The page of a resumed conversation goes on talking at once, while the stream still opens.
+        async with Session.open(
+            self._config, self._transport, resume=snapshot, early_audio=snapshot is not None
+        ) as session:
             self._start_saving(session)
             self._metrics = metrics = Metrics(session, self._sink)
             observers = [metrics, self._observe]

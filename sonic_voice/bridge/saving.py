@@ -76,7 +76,7 @@ class Record:
             raise ConfigError("A stored conversation is not JSON.") from error
         match document:
             case {
-                "version": version,
+                "version": int(version),
                 "subject": str(subject),
                 "epoch": int(epoch),
                 "ended": bool(ended),

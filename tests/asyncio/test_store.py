@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ RECORD = Record(SessionSnapshot(config=SessionConfig(), turn=3), "ann", 7)
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     if request.param == "memory":
         return MemoryStore
-    return lambda **settings: FolderStore(tmp_path / "store", **settings)
+    return partial(FolderStore, tmp_path / "store")
 
 
 async def test_the_newest_value_is_returned_and_no_other(make_store: Any) -> None:

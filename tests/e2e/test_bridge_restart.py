@@ -53,7 +53,9 @@ def stored(store: Path) -> list[SessionSnapshot]:
 
 async def until_stored(store: Path, words: str) -> None:
     async with asyncio.timeout(10):
-        while not any(words in line.text for kept in stored(store) for line in kept.lines):
+        while not any(  # noqa: ASYNC110 (another process writes it)
+            words in line.text for kept in stored(store) for line in kept.lines
+        ):
             await asyncio.sleep(0.02)
 
 
@@ -92,6 +94,7 @@ async def test_a_question_without_an_answer_is_answered_by_the_next_process(
     port, store = free_port(), tmp_path / "store"
     async with serving(port, store) as (first, url):
         async with socket(url) as connection, Page(connection) as old:
+            await old.until("listening")
             await old.say("say", text="my name is Ada.")
             await old.until("turn_ended", turn=1)
             await old.say("say", text="what is my name?")
