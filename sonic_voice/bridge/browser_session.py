@@ -372,6 +372,7 @@ class BrowserSession:
             "resumed": bool(hello.resume),
             "keep_s": self._limits.keep_s,
             "alive_s": self._limits.alive_s,
+            "stored": self._offer.store is not None,
             "epoch": self._outbox.epoch,
             "voice": config.voice,
             "typing": config.voice_model.text_input,

@@ -114,6 +114,23 @@ async def test_a_question_without_an_answer_is_answered_by_the_next_process(
                 assert all(message["seq"] > old.seen for message in new.told if "seq" in message)
 
 
+async def test_a_page_continues_after_its_server_was_stopped_in_good_order(tmp_path: Path) -> None:
+    port, store = free_port(), tmp_path / "store"
+    async with serving(port, store) as (first, url), page(url) as (client, _):
+        client.call("connect")
+        await client.told("done", method="connect")
+        client.call("sendText", "my name is Ada.")
+        await client.over(1)
+        first.terminate()
+        await first.wait()
+        async with serving(port, store):
+            await client.told("notice", text="Connected again. The conversation goes on.")
+            client.call("sendText", "what is my name?")
+            assert "Ada" in text(await client.over(2))
+            client.call("close")
+            assert (await client.told("ended"))["code"] == 1000
+
+
 async def test_an_ended_conversation_and_an_unknown_token_are_not_continued(
     tmp_path: Path,
 ) -> None:

@@ -169,6 +169,21 @@ test('it is tried at once, then more and more slowly, for as long as the server 
   assert.equal(link.phase, 'ended');
 });
 
+test('a stored conversation is resumed after its server has stopped', () => {
+  const link = talking({ ...READY, stored: true });
+  assert.deepEqual(names(link.closed(1001, '', 0)), ['drop', 'notice']);
+  assert.equal(link.phase, 'reconnecting');
+  assert.deepEqual(link.tick(250), [{ do: 'open', fresh: false }]);
+  link.opening(250);
+  assert.deepEqual(names(link.closed(1001, '', 300)), ['drop'], 'it is still stopping');
+  link.tick(link.dueMs);
+  link.opening(800);
+  const [{ frame }] = /** @type {any[]} */ (link.opened(''));
+  assert.equal(JSON.parse(frame).resume, 'word');
+  hear(link, { ...RESUMED, stored: true });
+  assert.equal(link.phase, 'talking');
+});
+
 test('what does not come back ends in words', () => {
   const link = talking({ ...READY, keep_s: 0.25 });
   link.closed(1006, '', 0);
