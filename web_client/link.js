@@ -19,7 +19,15 @@
  * connection whose server is stopping, if `ready` said that the conversation is stored.
  */
 
-import { GOODBYE, LOST, STOPPING_CODE, UNREACHABLE, UNREADABLE, VoiceError, ending } from './closing.js';
+import {
+  GOODBYE,
+  LOST,
+  STOPPING_CODE,
+  UNREACHABLE,
+  UNREADABLE,
+  VoiceError,
+  ending,
+} from './closing.js';
 import { isLater, readAnswer, voiceFrame } from './frames.js';
 import { BYE, INTERRUPT, hello, helloAgain, played, readMessage, say } from './messages.js';
 
