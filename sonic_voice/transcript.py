@@ -369,19 +369,27 @@ class Transcript:
                     lines.append(Line(number, "ASSISTANT", heard, planned, turn.interrupted))
         return tuple(lines)
 
-    @property
-    def received_lines(self) -> tuple[Line, ...]:
-        """The lines, with an answer that is still coming cut at the sound that has come.
+    def received_lines(self, newest: int) -> tuple[Line, ...]:
+        """Return the newest lines, with an answer that is still coming cut at its received sound.
 
         They are what was heard at most if the conversation broke off now.
+
+        Args:
+            newest: Maximum number of turns, from the newest back.
         """
         received = Transcript()
-        for number, turn in self._turns.items():
+        for number in sorted(self._turns)[-newest:]:
+            turn = self._turns[number]
             coming = turn.blocks and not (turn.complete or turn.interrupted or self._stopped)
             received._turns[number] = (
                 replace(turn, blocks=_received(turn.blocks)) if coming else turn
             )
         return received.lines
+
+    @property
+    def turn_count(self) -> int:
+        """Number of turns so far of which anything is known."""
+        return len(self._turns)
 
     @property
     def stopped(self) -> bool:
