@@ -28,6 +28,10 @@ TEXTS_WAITING = 32
 """Maximum number of typed texts that wait for a stream; more are refused."""
 
 
+TURNS_WITH_RESULTS = 32
+"""Maximum number of turns whose tool results are kept for the history, the newest ones."""
+
+
 class SessionInput:
     """The input of one session.
 
@@ -52,8 +56,7 @@ class SessionInput:
         self.ring = UplinkRing(config.input)
         self.results: dict[int, list[str]] = {}
         """Results of tools, for each turn, as texts for the history."""
-        self.audio_began_s: float | None = None
-        """Time at which the conversation's audio began, by the clock of the conversation."""
+        self._audio_began_s: float | None = None
         self.lost_calls: dict[str, ToolCall] = {}
         """Tool calls of earlier streams whose result is owed, by their ids."""
         self.finished = False
@@ -92,6 +95,17 @@ class SessionInput:
             calls |= {call.tool_use: call for call in self.stream.progress.calls}
         return tuple(calls.values())
 
+    @property
+    def audio_began_s(self) -> float | None:
+        """Time to which the offsets of the service's next events refer; None before any audio.
+
+        In seconds of the clock of the conversation: when its audio began, less what the service's
+        clock is ahead.
+        """
+        if self._audio_began_s is None:
+            return None
+        return self._audio_began_s - (self.stream.surplus_s if self.stream is not None else 0.0)
+
     def attach(self, stream: ServiceStream, handover: Handover) -> int:
         """Make a stream the live one, and send it what was kept.
 
@@ -103,12 +117,15 @@ class SessionInput:
             The length of the audio that is replayed, in ms.
         """
         replay = self.ring.since(handover.replay_from)
-        stream.go_live(replay)
+        stream.go_live(handover.recording + replay)
         if handover.prompt:
             stream.prompt(handover.prompt)
+        if handover.recording:
+            stream.expect_recording(lambda: self.ring.voice_begins(0) is not None)
+        if self.stream is None and self.ring.end:
+            # Time went on without audio, if the source delivered none while no stream was live.
+            self._audio_began_s = self._clock() - self.config.input.seconds(self.ring.end)
         self.stream = stream
-        if self.ring.end:
-            self.audio_began_s = self._clock() - self.config.input.seconds(self.ring.end)
         while self._waiting:
             self._waiting.popleft()(stream)
         self.wake()
@@ -118,6 +135,7 @@ class SessionInput:
         """Keep what comes from now on, because the live stream is over."""
         self.stream = None
         self._kept_from = self.ring.end
+        self.wake()  # a sender that came earlier measured the room from the detachment before
 
     def wake(self) -> None:
         """Wake a waiting sender, because a stream is live or the session is over."""
@@ -132,6 +150,7 @@ class SessionInput:
         """
         if stream is self.stream:
             self._append(pcm)
+            self._on_audio()
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send or keep audio. Waits while neither is possible.
@@ -152,13 +171,13 @@ class SessionInput:
             chunk = pcm[begin : begin + MAX_AUDIO_CHUNK_BYTES]
             stream = await self._room()
             if stream is not None:
-                stream.send_audio(chunk, self.config.input.seconds(len(chunk)))
+                chunk = stream.send_audio(chunk, self.config.input.seconds(len(chunk)))
             self._append(chunk)
             self._on_audio()
 
     def _append(self, pcm: bytes) -> None:
-        if self.audio_began_s is None:
-            self.audio_began_s = self._clock() - self.config.input.seconds(len(pcm))
+        if self._audio_began_s is None:
+            self._audio_began_s = self._clock() - self.config.input.seconds(len(pcm))
         self.ring.append(pcm)
 
     async def _room(self) -> ServiceStream | None:
@@ -242,6 +261,8 @@ class SessionInput:
             self.send_prompt(late_result_text(call, result_json))
         # Without text, the result still stands in the history of the next stream.
         self.results.setdefault(call.turn, []).append(result_note(call, result_json))
+        while len(self.results) > TURNS_WITH_RESULTS:
+            del self.results[next(iter(self.results))]
         self._push(ToolAnswered(call.turn, tool_use, call.name, result_json))
 
     def _check_open(self, what: str) -> None:

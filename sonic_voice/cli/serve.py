@@ -18,13 +18,26 @@ from ..extras import install_command
 from ..tools.toolbox import Toolbox
 from .base import errors, run_until_done
 from .ending import print_notice
-from .recorded import TransportFactory
-from .service import (
+from .faults import ChaosSeed, FaultTexts
+from .options import (
+    CaFile,
+    EndpointUrl,
+    Greeting,
+    IdlePrompts,
+    IsLocal,
+    ListenHost,
+    ListenPort,
+    ModelId,
     ProfileName,
     ProxyUrl,
-    read_text_argument,
-    select_service,
+    RegionName,
+    ScenarioFile,
+    SystemPrompt,
+    ToolsFile,
+    VoiceId,
 )
+from .recorded import TransportFactory
+from .service import idle_prompts, read_text_argument, select_service
 from .tools_file import load_tools
 
 if TYPE_CHECKING:
@@ -74,14 +87,12 @@ class _ServeOptions:
 
 def serve(
     context: typer.Context,
-    local: Annotated[bool, typer.Option("--local", help="Talk to the built-in emulator.")] = False,
-    scenario: Annotated[
-        Path | None, typer.Option(help="Scenario file for the emulator (YAML or TOML).")
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
-    ] = 8080,
+    local: IsLocal = False,
+    scenario: ScenarioFile = None,
+    fault: FaultTexts = None,
+    chaos: ChaosSeed = None,
+    host: ListenHost = "127.0.0.1",
+    port: ListenPort = 8080,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM file with the certificate.")] = None,
     tls_key: Annotated[
         Path | None, typer.Option(help="PEM file with the key of the certificate.")
@@ -118,30 +129,20 @@ def serve(
         float,
         typer.Option(min=1, help="Silence of both sides, in seconds, that ends a conversation."),
     ] = 300.0,
-    model: Annotated[
-        str, typer.Option(help="Id of the model; see `sonic-voice models`.")
-    ] = DEFAULT_MODEL,
-    voice: Annotated[
-        str | None, typer.Option(help="Voice of the model; see `sonic-voice models`.")
-    ] = None,
+    model: ModelId = DEFAULT_MODEL,
+    voice: VoiceId = None,
     offer_voice: Annotated[
         list[str] | None,
         typer.Option(help="Another voice that the page may choose; may be repeated."),
     ] = None,
-    system: Annotated[
-        str | None, typer.Option(help="System prompt, or @FILE to read it from.")
-    ] = None,
-    tools: Annotated[
-        Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
-    ] = None,
-    region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
+    system: SystemPrompt = None,
+    greeting: Greeting = "",
+    idle_prompt: IdlePrompts = None,
+    tools: ToolsFile = None,
+    region: RegionName = None,
     profile: ProfileName = None,
-    endpoint: Annotated[
-        str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
-    ] = None,
+    endpoint: EndpointUrl = None,
+    ca: CaFile = None,
     proxy: ProxyUrl = None,
     store: Annotated[
         Path | None,
@@ -196,6 +197,8 @@ def serve(
             region=region,
             system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
+            greeting=greeting,
+            idle_prompts=idle_prompts(idle_prompt),
         )
         options = _ServeOptions(
             config=config,
@@ -231,6 +234,8 @@ def serve(
             model=model,
             authenticated=False,  # without credentials the page still loads, and shows the error
             proxy=proxy,
+            faults=fault,
+            chaos=chaos,
         )
         toolbox.on_notice = print_notice
         run_until_done(_serve(options, service, token_secret_file))

@@ -1,45 +1,49 @@
-"""The options that `talk` and `serve` share: the service, and the system prompt."""
+"""What `talk` and `serve` make of their options: the service, the prompts, the first words."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 
 from ..errors import ConfigError
+from ..policies import IdlePrompt
 from ..transport import Transport
 from .base import require_emulator
 from .ending import print_notice
+from .faults import chaos_notice, chaos_seed
 from .recorded import TransportFactory
 
 Engine = Literal["http2", "crt"]
 """Values of --transport: our HTTP/2, or that of the SDK."""
 
-EndpointUrl = Annotated[
-    str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
-]
-"""Option --endpoint of several commands."""
 
-CaFile = Annotated[
-    Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
-]
-"""Option --ca of several commands."""
+def idle_prompts(arguments: list[str] | None) -> tuple[IdlePrompt, ...]:
+    """Return the prompts of the option --idle-prompt.
 
-ProfileName = Annotated[str | None, typer.Option(help="AWS profile to use.")]
-"""Option --profile of several commands."""
+    Args:
+        arguments: Its values.
 
-VoiceId = Annotated[str | None, typer.Option(help="Voice of the model; see `sonic-voice models`.")]
-"""Option --voice of several commands."""
+    Raises:
+        typer.BadParameter: A value is no number of seconds and a text.
+        ConfigError: A prompt is impossible.
+    """
+    return tuple(_idle_prompt(argument) for argument in arguments or ())
 
-ProxyUrl = Annotated[
-    str | None,
-    typer.Option(
-        help="URL of a proxy for every endpoint, instead of HTTPS_PROXY or ALL_PROXY. An empty "
-        "URL means no proxy."
-    ),
-]
-"""Option --proxy of several commands."""
+
+def _idle_prompt(argument: str) -> IdlePrompt:
+    seconds, _, text = argument.partition(":")
+    try:
+        after_s = float(seconds)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{argument!r} is not SECONDS:TEXT.", param_hint="--idle-prompt"
+        ) from None
+    word, _, farewell = text.partition(":")
+    if word.strip() == "end":
+        return IdlePrompt(after_s=after_s, text=farewell.strip(), then="end")
+    return IdlePrompt(after_s=after_s, text=text.strip())
 
 
 def select_service(
@@ -55,6 +59,8 @@ def select_service(
     engine: Engine = "http2",
     authenticated: bool = True,
     quiet: bool = False,
+    faults: Sequence[str] | None = None,
+    chaos: str | None = None,
 ) -> TransportFactory:
     """Return what opens the transport to the built-in emulator or to Amazon Bedrock.
 
@@ -73,6 +79,8 @@ def select_service(
         authenticated: Whether credentials are looked up, and an MFA code is asked for, when the
             transport is entered; otherwise this happens at the first stream.
         quiet: Whether to print nothing about a proxy, because stdout has JSON lines only.
+        faults: Faults of the emulator, as --fault takes them.
+        chaos: Seed of a mixture of faults, as --chaos takes it.
 
     Raises:
         typer.BadParameter: Options of the emulator and of Bedrock are mixed.
@@ -80,9 +88,10 @@ def select_service(
     if local:
         if endpoint or ca or profile or proxy:
             raise typer.BadParameter("--local has its own endpoint and credentials.")
-        return emulated_service(scenario, engine)
-    if scenario:
-        raise typer.BadParameter("--scenario is an option of the emulator: add --local.")
+        return emulated_service(scenario, engine, faults or (), chaos)
+    for name, value in (("--scenario", scenario), ("--fault", faults), ("--chaos", chaos)):
+        if value:
+            raise typer.BadParameter(f"{name} is an option of the emulator: add --local.")
     return _bedrock(
         region,
         profile,
@@ -96,21 +105,36 @@ def select_service(
     )
 
 
-def emulated_service(scenario: Path | None, engine: Engine = "http2") -> TransportFactory:
+def emulated_service(
+    scenario: Path | None,
+    engine: Engine = "http2",
+    faults: Sequence[str] = (),
+    chaos: str | None = None,
+) -> TransportFactory:
     """Return what opens the transport to an emulator in this process.
 
     Args:
         scenario: Scenario file; it is read at once.
         engine: The implementation of HTTP/2.
+        faults: Faults of the emulator, as --fault takes them.
+        chaos: Seed of a mixture of faults, as --chaos takes it.
 
     Raises:
-        ConfigError: The emulator is not installed, or the scenario has mistakes.
+        ConfigError: The emulator is not installed, the scenario has mistakes, or a fault is
+            unknown.
+        typer.BadParameter: The seed is not a number.
     """
     require_emulator()
+    from ..emulator.behaviour import Behaviour
     from ..local_service import LocalService
 
+    seed = chaos_seed(chaos)
     # This reads the scenario, so that its mistakes are found first.
-    service = LocalService(scenario, engine=engine)
+    service = LocalService(
+        scenario, engine=engine, behaviour=Behaviour(faults=tuple(faults), chaos=seed)
+    )
+    if seed is not None:
+        print_notice(chaos_notice(seed))
     return lambda: service
 
 

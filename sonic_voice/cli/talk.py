@@ -11,20 +11,38 @@ from typer.core import TyperCommand
 
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig, ToolChoice
+from ..policies import IdlePrompt
 from ..tools.toolbox import Toolbox, tool
 from .base import errors, run_until_done
 from .ending import ending
+from .faults import ChaosSeed, FaultTexts
+from .options import (
+    AudioBackend,
+    CaFile,
+    DeviceName,
+    EndpointUrl,
+    EventsAsJson,
+    Greeting,
+    IdlePrompts,
+    IsLocal,
+    ProfileName,
+    ProxyUrl,
+    RegionName,
+    ScenarioFile,
+    SystemPrompt,
+    ToolsFile,
+    VoiceId,
+)
 from .recorded import prepare_conversation, run_conversation
 from .saved import Continuation, prepare_continuation
 from .service import (
     Engine,
-    ProfileName,
-    ProxyUrl,
     emulated_service,
+    idle_prompts,
     read_text_argument,
     select_service,
 )
-from .sound import AudioBackend, device_selector
+from .sound import device_selector
 from .tools_file import load_tools
 
 EMULATOR = "on the local emulator"
@@ -65,31 +83,23 @@ def talk(
         Path | None,
         typer.Option("--output", "-o", help="With --input: WAV file to write the answers to."),
     ] = None,
-    local: Annotated[bool, typer.Option("--local", help="Talk to the built-in emulator.")] = False,
-    scenario: Annotated[
-        Path | None, typer.Option(help="Scenario file for the emulator (YAML or TOML).")
-    ] = None,
-    endpoint: Annotated[
-        str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
-    ] = None,
+    local: IsLocal = False,
+    scenario: ScenarioFile = None,
+    fault: FaultTexts = None,
+    chaos: ChaosSeed = None,
+    endpoint: EndpointUrl = None,
+    ca: CaFile = None,
     proxy: ProxyUrl = None,
     model: Annotated[
         str | None,
         typer.Option(help="Id of the model; see `sonic-voice models`.", show_default=DEFAULT_MODEL),
     ] = None,
-    voice: Annotated[
-        str | None, typer.Option(help="Voice of the model; see `sonic-voice models`.")
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option(help="System prompt, or @FILE to read it from.")
-    ] = None,
-    tools: Annotated[
-        Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
-    ] = None,
-    region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
+    voice: VoiceId = None,
+    system: SystemPrompt = None,
+    greeting: Greeting = "",
+    idle_prompt: IdlePrompts = None,
+    tools: ToolsFile = None,
+    region: RegionName = None,
     profile: ProfileName = None,
     transport: Annotated[
         Engine,
@@ -99,12 +109,8 @@ def talk(
             "proxy."
         ),
     ] = "http2",
-    microphone: Annotated[
-        str | None, typer.Option(help="Number or part of a name; see `sonic-voice devices`.")
-    ] = None,
-    speaker: Annotated[
-        str | None, typer.Option(help="Number or part of a name; see `sonic-voice devices`.")
-    ] = None,
+    microphone: DeviceName = None,
+    speaker: DeviceName = None,
     audio_backend: AudioBackend = "sounddevice",
     latency: Annotated[
         Literal["low", "high"],
@@ -129,9 +135,7 @@ def talk(
     events: Annotated[
         Path | None, typer.Option(help="File for all events, one JSON object per line.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print events and summary as JSON lines.")
-    ] = False,
+    as_json: EventsAsJson = False,
     continued: Annotated[
         str | None,
         typer.Option(
@@ -170,6 +174,8 @@ def talk(
             region=region,
             system=None if system is None else read_text_argument(system),
             tools=toolbox,
+            greeting=greeting,
+            idle_prompts=idle_prompts(idle_prompt),
         )
         service = select_service(
             local=local,
@@ -182,6 +188,8 @@ def talk(
             proxy=proxy,
             engine=transport,
             quiet=as_json,
+            faults=fault,
+            chaos=chaos,
         )
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if input is not None:
@@ -219,6 +227,8 @@ def _config(
     region: str | None,
     system: str | None,
     tools: Toolbox,
+    greeting: str,
+    idle_prompts: tuple[IdlePrompt, ...],
 ) -> SessionConfig:
     """Return the configuration of a conversation: what is given, else what it had, else defaults.
 
@@ -227,7 +237,13 @@ def _config(
     if continuation.resume is None:
         model, system = model or DEFAULT_MODEL, DEFAULT_SYSTEM if system is None else system
         return SessionConfig(
-            model=model, voice=voice, region=region, system=system, tools=tools.specs
+            model=model,
+            voice=voice,
+            region=region,
+            system=system,
+            tools=tools.specs,
+            greeting=greeting,
+            idle_prompts=idle_prompts,
         )
     before = continuation.resume.config
     same = model is None or model == before.model
@@ -239,6 +255,8 @@ def _config(
         tools=tools.specs,
         tool_choice=ToolChoice(),
         history_policy="trim",
+        greeting=greeting,
+        idle_prompts=idle_prompts,
     )
 
 
@@ -248,9 +266,7 @@ def demo(
         Path, typer.Option("--output", "-o", help="WAV file to write the answers to.")
     ] = Path("sonic-voice-demo.wav"),
     speed: Annotated[float, typer.Option(help="Speed as a multiple of real time.")] = 1.0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print events and summary as JSON lines.")
-    ] = False,
+    as_json: EventsAsJson = False,
 ) -> None:
     """Show a conversation on the local emulator: three turns, a tool call, an interruption.
 
