@@ -10,8 +10,8 @@ configured, what was said and heard, which tool calls wait for a result, and wha
   history that the service accepts, so that a snapshot of hours is no larger than one of minutes.
 - *Secrets* are no part of it: neither credentials nor tokens. It does contain what people said.
 - *Audio* of the user that was not answered is included on request only.
-- *Words without an answer* (`owed`) are asked again when the conversation continues, if the model
-  takes text.
+- *Words without a complete answer* (`owed`) are asked again when the conversation continues, if the
+  model takes text. If a part of the answer has sounded, the model is asked to continue it.
 
 A snapshot is checked twice. `from_json` checks that it is one, and of a version that is known.
 `resumed_config` checks that the new session's model accepts it.
@@ -27,7 +27,7 @@ from typing import Any, cast
 from .config import AudioFormat, SessionConfig, ToolChoice, ToolSpec
 from .errors import ConfigError
 from .events import ToolCall
-from .handover import Handover, conversation_history
+from .handover import CONTINUE_TEXT, Handover, conversation_history
 from .history import Message, normalise
 from .transcript import Line, Transcript
 from .turns import AudioStart, TurnProgress
@@ -77,7 +77,7 @@ class SessionSnapshot:
     results: tuple[ToolResult, ...] = ()
     """Results of the tools that were called in the turns of `lines`."""
     owed: bool = False
-    """True if the user's words of the newest turn have no answer yet."""
+    """True if the user's words of the newest turn have no complete answer yet."""
     audio: bytes = b""
     """Audio of the user that was not answered, as s16le mono PCM in the format `config.input`."""
 
@@ -238,7 +238,7 @@ def resume_handover(
 ) -> Handover:
     """Return the beginning of the first stream of a conversation that continues.
 
-    Words that have no answer yet are asked again, in a new turn, unless the user's audio goes on.
+    An answer that is owed is asked for again, in a new turn, unless the user's audio goes on.
 
     Args:
         config: The configuration, from `resumed_config`.
@@ -247,11 +247,17 @@ def resume_handover(
         snapshot: The snapshot.
         results: For each turn the results of its tools, as texts for the history.
     """
-    prompt = ""
-    if snapshot.owed and config.voice_model.text_input and ring.voice_begins(ring.begin) is None:
-        said = [line.text for line in snapshot.lines if _is_user(line, snapshot.turn)]
+    prompt, left_out = "", None
+    quiet = ring.voice_begins(ring.begin) is None
+    newest = [line for line in snapshot.lines if line.turn == snapshot.turn and line.text]
+    if not snapshot.owed or not quiet or not config.voice_model.text_input:
+        pass
+    elif any(line.role == "ASSISTANT" for line in newest):
+        prompt = CONTINUE_TEXT
+    else:
+        said = [line.text for line in newest]
         prompt = "\n".join([*said, *results.get(snapshot.turn, ())])
-    left_out = snapshot.turn if prompt else None
+        left_out = snapshot.turn if prompt else None
     return Handover(
         history=conversation_history(config, transcript, results, without_user_of=left_out),
         start=AudioStart(),
@@ -274,8 +280,8 @@ def results_by_turn(snapshot: SessionSnapshot) -> dict[int, list[str]]:
 
 
 def _unanswered_turn(progress: TurnProgress | None) -> int:
-    """Return the number of the newest turn if nothing of its answer has sounded, else 0."""
-    if progress is None or progress.over or progress.sounded or progress.calls:
+    """Return the number of the newest turn if its answer has not come to its end, else 0."""
+    if progress is None or progress.over or progress.calls:
         return 0
     return progress.turn
 

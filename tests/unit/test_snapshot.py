@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sonic_voice.config import AudioFormat, SessionConfig, ToolSpec
 from sonic_voice.errors import ConfigError
 from sonic_voice.events import ToolCall
-from sonic_voice.handover import conversation_history
+from sonic_voice.handover import CONTINUE_TEXT, conversation_history
 from sonic_voice.history import Message, fits
 from sonic_voice.snapshot import (
     SessionSnapshot,
@@ -261,17 +261,29 @@ def test_nothing_is_asked_again_while_the_user_speaks_or_where_no_text_is_taken(
         assert start.history[-1] == Message("USER", "How far is the moon?")
 
 
+def test_an_answer_that_has_sounded_in_part_is_continued() -> None:
+    transcript = asked()
+    transcript.plan(3, "It is far. Very far indeed.")
+    transcript.sound(3, SECOND, 24_000)
+    snapshot = taken(transcript, 3, progress=progress(3, sounded=True))
+    start = handover(snapshot, SessionConfig())
+    assert start.prompt == CONTINUE_TEXT
+    assert start.history[-1].role == "ASSISTANT"
+    assert start.history[-2] == Message("USER", "How far is the moon?")
+
+
 @pytest.mark.parametrize(
     "state",
     [
         progress(3, over=True),
-        progress(3, sounded=True),
         progress(3, calls=(ToolCall(3, "use", "go", "{}"),)),
         progress(4),
         None,
     ],
 )
-def test_no_answer_is_owed_once_it_sounds_or_waits_for_a_tool(state: TurnProgress | None) -> None:
+def test_a_complete_answer_and_one_that_waits_for_a_tool_are_not_owed(
+    state: TurnProgress | None,
+) -> None:
     assert not taken(asked(), 3, progress=state).owed
 
 
