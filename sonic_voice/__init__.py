@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from .metrics import Metrics
     from .policies import NO_RECOVERY, NO_RENEWAL, IdlePrompt, RecoveryPolicy, RenewalPolicy
     from .session import Session
+    from .snapshot import SessionSnapshot
     from .tools.toolbox import Tool, Toolbox, tool
     from .transcript import Line, Transcript
     from .transport import MemoryTransport, Stream, Transport
@@ -99,6 +100,7 @@ _MODULE_OF = {
         "metrics": "Metrics",
         "audio.playout": "PlayoutBuffer",
         "session": "Session",
+        "snapshot": "SessionSnapshot",
         "tools": "Tool Toolbox tool",
         "transcript": "Line Transcript",
         "transport": "MemoryTransport Stream Transport",
@@ -158,6 +160,7 @@ __all__ = [
     "ServiceError",
     "Session",
     "SessionConfig",
+    "SessionSnapshot",
     "SonicError",
     "Speaker",
     "Stream",

@@ -128,6 +128,18 @@ def hand_over(
     )
 
 
+def unanswered_audio(progress: TurnProgress | None, ring: UplinkRing) -> bytes:
+    """Return the audio of the user that a next stream would hear again, as PCM.
+
+    Args:
+        progress: The progress of the stream that was live last; None if none ever was.
+        ring: The audio of the user.
+    """
+    if progress is None:
+        return ring.since(ring.begin)
+    return ring.since(_replay_from(progress, ring, planned=False))
+
+
 def can_finish(progress: TurnProgress) -> bool:
     """Return whether a stream that works can finish its answer after it was replaced.
 

@@ -29,11 +29,13 @@ from .events import (
     Event,
     Heard,
     StreamExpiring,
+    ToolCall,
     Usage,
     UserSpeechStarted,
     UserText,
 )
 from .idle import IdleTimer
+from .snapshot import SessionSnapshot, resumed_config
 from .stream_manager import StreamManager
 from .transcript import Transcript
 from .transport import Transport
@@ -65,6 +67,7 @@ class Session:
         *,
         clock: Callable[[], float] = time.monotonic,
         early_audio: bool = False,
+        resume: SessionSnapshot | None = None,
     ) -> Self:
         """Return a session, which connects when it is entered with `async with`.
 
@@ -83,8 +86,15 @@ class Session:
                 opened. What is sent meanwhile is kept, up to 30 s of audio, and sent in order, so
                 that the first words are not lost. `Opened` reports the stream. An opening that
                 fails is raised like a later fault, by the iteration.
+            resume: The snapshot of a conversation that this one continues, from `snapshot`; None
+                for a new one. Its history replaces that of `config`. Turns and tokens count on, the
+                transcript has its lines, and tool calls without a result (`resumed_calls`) can be
+                answered.
+
+        Raises:
+            ConfigError: The snapshot does not fit `config`, or the limits of its model.
         """
-        return cls(config, transport, clock, early_audio)
+        return cls(config, transport, clock, early_audio, resume)
 
     def __init__(
         self,
@@ -92,14 +102,18 @@ class Session:
         transport: Transport,
         clock: Callable[[], float],
         early_audio: bool,
+        resume: SessionSnapshot | None = None,
     ) -> None:
-        self.config = config
+        self.config = config if resume is None else resumed_config(config, resume)
         self.transcript = Transcript()
-        self.tokens = Tokens()
+        if resume is not None:
+            self.transcript.restore(resume.lines)
+        self.tokens = Tokens() if resume is None else resume.tokens
         """Tokens used so far by all streams, as the service last reported them."""
         self.now = clock
         self._transport = transport
         self._early_audio = early_audio
+        self._resume = resume
         self._idle = IdleTimer(config.idle_prompts) if config.idle_prompts else None
         self._idle_check_s = 0.0
         self._manager: StreamManager | None = None
@@ -126,6 +140,7 @@ class Session:
             clock=self.now,
             on_audio=self._check_idle,
             announce_opening=self._early_audio,
+            resume=self._resume,
         )
         manager.over.add_done_callback(lambda _: self._arrived.set())
         if not self._early_audio:
@@ -328,6 +343,30 @@ class Session:
             Heard(turn, ms, self.transcript.heard(turn), self.transcript.planned(turn))
             for turn, ms in self.transcript.stop_playback(played_ms).items()
         ]
+
+    def snapshot(self, *, audio: bool = False) -> SessionSnapshot:
+        """Return the conversation as a value, from which another session can continue.
+
+        It may be called at any time, also after the end. It contains what was said, and no secrets.
+
+        Args:
+            audio: Whether it has the user's audio that was not answered, at most 30 s.
+
+        Raises:
+            OrderError: The session was not entered.
+        """
+        return self._open_manager.snapshot(audio=audio)
+
+    @property
+    def resumed_calls(self) -> tuple[ToolCall, ...]:
+        """Tool calls of the snapshot that this session continues whose result is still owed.
+
+        No event reports them. `converse` answers them with an error, because it cannot know what
+        became of them; an application that knows better answers them first.
+        """
+        calls = () if self._resume is None else self._resume.calls
+        owed = self._open_manager.input.lost_calls
+        return tuple(call for call in calls if call.tool_use in owed)
 
     @property
     def settled(self) -> bool:

@@ -18,6 +18,7 @@ from .events import Event, ToolAnswered, ToolCall
 from .handover import Handover, late_result_text, result_note
 from .protocol import check_result, check_text
 from .service_stream import MAX_AUDIO_CHUNK_BYTES, ServiceStream
+from .snapshot import SessionSnapshot, results_by_turn
 from .uplink_ring import RING_S, UplinkRing
 
 RING_MARGIN_S = 1.0
@@ -70,11 +71,29 @@ class SessionInput:
         self._waiting: deque[Callable[[ServiceStream], object]] = deque()
         self._changed = asyncio.Event()
 
+    def restore(self, snapshot: SessionSnapshot) -> None:
+        """Begin where a snapshot was taken. To be called before any audio.
+
+        Args:
+            snapshot: The snapshot, which has audio in the format of the session, if any.
+        """
+        self.lost_calls = {call.tool_use: call for call in snapshot.calls}
+        self.results = results_by_turn(snapshot)
+        self.ring.append(snapshot.audio)
+
     @property
     def live(self) -> ServiceStream | None:
         """The live stream; None while there is none, or if it is over."""
         stream = self.stream
         return None if stream is None or stream.over.done() else stream
+
+    @property
+    def open_calls(self) -> tuple[ToolCall, ...]:
+        """Tool calls whose result is owed, of all streams."""
+        calls = dict(self.lost_calls)
+        if self.stream is not None:
+            calls |= {call.tool_use: call for call in self.stream.progress.calls}
+        return tuple(calls.values())
 
     @property
     def audio_began_s(self) -> float | None:

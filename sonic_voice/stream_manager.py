@@ -26,12 +26,13 @@ from .config import SessionConfig
 from .errors import ConnectionLost, DeadlineError, SonicError
 from .events import Ended, Event, Opened, Reconnecting, Renewed, Usage
 from .first_words import greeting_config, with_greeting
-from .handover import Handover, can_finish, first_handover, hand_over
+from .handover import Handover, can_finish, first_handover, hand_over, unanswered_audio
 from .protocol import SonicProtocol
 from .recovery import Recovery, has_expired_credentials, is_transient
 from .renewal import LiveState, Renewal, Step
 from .service_stream import ServiceStream
 from .session_input import SessionInput
+from .snapshot import SessionSnapshot, resume_handover, take_snapshot
 from .transcript import Transcript
 from .transport import Stream, Transport
 from .turn_progress import Playback
@@ -80,6 +81,7 @@ class StreamManager:
         clock: Returns monotonic seconds on the time line of the conversation.
         on_audio: Called after each chunk of the user's audio, also of silence in its place.
         announce_opening: Whether to report `Opened` also without any attempt before.
+        resume: The snapshot from which the conversation continues; None for a new one.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class StreamManager:
         clock: Callable[[], float],
         on_audio: Callable[[], object],
         announce_opening: bool,
+        resume: SessionSnapshot | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
@@ -135,6 +138,12 @@ class StreamManager:
         self._updates_of_newest = 0
         """Number of updates that the newest stream was configured with."""
         self._used: dict[int, Tokens] = {}
+        self._live_last: ServiceStream | None = None
+        self._resume = resume
+        if resume is not None:
+            self._playback.newest_turn = resume.turn
+            self._used[0] = resume.tokens  # the streams count from 1
+            self.input.restore(resume)
         self._entered_s = self._loop.time()
         self._supervisor = asyncio.create_task(self._supervise(), name="sonic streams")
 
@@ -161,6 +170,26 @@ class StreamManager:
             self._renewal.request(reason, self._age_s(), within_s=RENEW_WITHIN_S)
             self._prepare_again_s = 0.0
             self._changed.set()
+
+    def snapshot(self, *, audio: bool) -> SessionSnapshot:
+        """Return the conversation as a value.
+
+        Args:
+            audio: Whether it has the user's audio that was not answered.
+        """
+        progress = self._live_last.progress if self._live_last is not None else None
+        resumed, turn = self._resume, self._playback.newest_turn
+        return take_snapshot(
+            self._config,
+            self._transcript,
+            turn=turn,
+            tokens=self.tokens,
+            calls=self.input.open_calls,
+            results=self.input.results,
+            progress=progress,
+            still_owed=resumed is not None and resumed.owed and resumed.turn == turn,
+            audio=unanswered_audio(progress, self.input.ring) if audio else b"",
+        )
 
     def finish(self) -> None:
         """Say goodbye. Does nothing if it was said before."""
@@ -504,12 +533,17 @@ class StreamManager:
         """True until the greeting sounds, or the user's words take its place."""
         return (
             bool(self._config.greeting)
+            and (self._resume is None or not self._resume.turn)
             and not self._playback.sounding
             and not any(line.role == "USER" for line in self._transcript.lines)
         )
 
     def _hand_over_conversation(self, old: ServiceStream | None, *, planned: bool) -> Handover:
         ring = self.input.ring
+        if old is None and self._resume is not None:
+            return resume_handover(
+                self._config, self._transcript, ring, self._resume, results=self.input.results
+            )
         if old is None:
             return first_handover(self._config, ring)
         progress = old.progress
@@ -585,6 +619,7 @@ class StreamManager:
         now_s = self._loop.time()
         self._recovery.opened()
         self._opened_at = stream.opened_at
+        self._live_last = stream
         self._renewal = Renewal(
             self._config.renewal,
             life_s=self._config.stream_life_s,

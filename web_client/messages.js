@@ -20,8 +20,8 @@ const TEXT_BYTES = 8 * 1024;
 
 /**
  * @typedef {{ type: 'ready', version: number, resume: string, resumed: boolean, keep_s: number,
- *   alive_s?: number, epoch: number, voice: string, typing: boolean, input: { rate_hz: number },
- *   output: { rate_hz: number } }} Ready
+ *   alive_s?: number, stored?: boolean, epoch: number, voice: string, typing: boolean,
+ *   input: { rate_hz: number }, output: { rate_hz: number } }} Ready
  * @typedef {{ type: 'alive' }} Alive
  * @typedef {'SPECULATIVE' | 'FINAL'} Stage
  * @typedef {{ seq: number, type: 'flush', epoch: number }} Flush

@@ -20,6 +20,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from ..audio.mute import HushableSink, MutableSource
@@ -31,6 +32,7 @@ from ..events import (
     AssistantText,
     Audio,
     Event,
+    Heard,
     Interrupted,
     ToolAnswered,
     ToolCall,
@@ -61,6 +63,7 @@ from .messages import (
 from .metrics import BridgeMetrics
 from .offer import Offer
 from .outbox import PageOutbox
+from .saving import Record, Saver, store_key
 from .socket import ConnectionGone, Socket
 
 _log = logging.getLogger(__name__)
@@ -68,6 +71,26 @@ _log = logging.getLogger(__name__)
 OVERDUE_S = 30.0
 """Time by which a conversation may exceed a stream's life, in seconds, before the bridge ends it
 itself. Opening the stream, which its life does not include, can take 20 s."""
+
+
+_CONTINUABLE = (Close.STOPPING, Close.FORGOTTEN)
+"""Ends after which a page may continue the conversation from the store, if there is one."""
+
+
+_SAVED_AFTER = (UserText, ToolCall, ToolAnswered, TurnEnded, Interrupted, Heard)
+"""Events after which the conversation is stored: those that a later process must know of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A conversation of another process that a page resumes."""
+
+    token: str
+    """The resume token."""
+    seen: int
+    """The `seq` of the last message that the page received."""
+    record: Record
+    """The conversation in the store."""
 
 
 class BrowserSession:
@@ -82,6 +105,8 @@ class BrowserSession:
         transport: The connection to the service.
         limits: The limits on its messages and durations.
         bridge_metrics: The counters of the bridge, which this adds to.
+        subject: The subject of the token with which it began; empty if none was needed.
+        resumed: The conversation of another process that it continues; None for a new one.
 
     Attributes:
         resume: The resume token, which a page sends to continue this conversation.
@@ -95,15 +120,23 @@ class BrowserSession:
         transport: Transport,
         limits: BridgeLimits,
         bridge_metrics: BridgeMetrics,
+        *,
+        subject: str = "",
+        resumed: Resumed | None = None,
     ) -> None:
-        self.resume = secrets.token_urlsafe(32)
+        self.resume = secrets.token_urlsafe(32) if resumed is None else resumed.token
         self.ending: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         self._config = config
         self._offer = offer
         self._transport = transport
         self._limits = limits
         self._bridge_metrics = bridge_metrics
+        self._subject = subject
+        self._resumed = None if resumed is None else resumed.record
+        self._saver: Saver | None = None
         self._outbox = PageOutbox(config.output)
+        if resumed is not None:
+            self._outbox.carry_on(resumed.seen, resumed.record.next_epoch)
         self._sendable = asyncio.Event()
         self._source = BrowserSource(config.input)
         self._browser_sink = BrowserSink(
@@ -150,17 +183,34 @@ class BrowserSession:
             dropped_s = self._config.output.seconds(2 * self._outbox.dropped)
             self._bridge_metrics.answer_dropped_s += dropped_s
             self._bridge_metrics.voice_dropped_s += self._source.dropped_s
+            saver, self._saver = self._saver, None
+            if saver is not None:
+                await saver.finish(ended=self.ending.result() not in _CONTINUABLE)
             # The controls refer to this object. Breaking the cycle frees minutes of sound.
             self._controls = None
 
     async def _converse(self) -> None:
         source = MutableSource(self._source)
-        async with Session.open(self._config, self._transport) as session:
+        snapshot = None if self._resumed is None else self._resumed.snapshot
+        # The page of a resumed conversation goes on talking at once, while the stream still opens.
+        async with Session.open(
+            self._config, self._transport, resume=snapshot, early_audio=snapshot is not None
+        ) as session:
+            self._start_saving(session)
             self._metrics = metrics = Metrics(session, self._sink)
             observers = [metrics, self._observe]
             self._controls = Controls(session, source, self._sink, observers)
             self._queue_message({"type": "listening"})
             await converse(session, source, self._sink, self._offer.tools, observers)
+
+    def _start_saving(self, session: Session) -> None:
+        """Store the conversation from now on, if the application has a store."""
+
+        def take(ended: bool) -> Record:
+            return Record(session.snapshot(), self._subject, self._outbox.epoch, ended)
+
+        if self._offer.store is not None:
+            self._saver = Saver(self._offer.store, store_key(self.resume), take)
 
     def _observe(self, event: Event, now: float) -> None:
         """Count an event, restart the timers that it concerns, and send it to the page."""
@@ -178,6 +228,8 @@ class BrowserSession:
             case _:
                 pass
         self._expect_answer(event)
+        if self._saver is not None and isinstance(event, _SAVED_AFTER):
+            self._saver.changed()
         if message:
             self._queue_message(message)
         if isinstance(event, (TurnEnded, Interrupted)):
@@ -320,6 +372,7 @@ class BrowserSession:
             "resumed": bool(hello.resume),
             "keep_s": self._limits.keep_s,
             "alive_s": self._limits.alive_s,
+            "stored": self._offer.store is not None,
             "epoch": self._outbox.epoch,
             "voice": config.voice,
             "typing": config.voice_model.text_input,

@@ -23,6 +23,7 @@ from ..tools.toolbox import Toolbox
 from .answers import AnswerTimer
 from .ending import Ending, print_notice
 from .recorded import TransportFactory, print_summary, report_goodbye_timeout
+from .saved import NEW_CONVERSATION, Continuation
 from .signals import ending_signals
 from .story import JsonLines, PrintedTranscript
 from .terminal import Screen, can_draw_on, restorer, screen
@@ -57,6 +58,8 @@ class LiveOptions:
     """True to print a transcript instead of drawing on the terminal."""
     end: Ending
     """Outputs of the conversation, and its last record."""
+    continuation: Continuation = NEW_CONVERSATION
+    """What it continues, and where it is saved."""
 
 
 async def run_live_conversation(options: LiveOptions, service: TransportFactory) -> None:
@@ -87,7 +90,10 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
             feedback.notice(near_end.notice)
         source, sink = MutableSource(near_end), HushableSink(speaker)
         transport = await stack.enter_async_context(service())
-        session = Session.open(options.config, transport, clock=source.now)
+        continuation = options.continuation
+        session = Session.open(
+            options.config, transport, clock=source.now, resume=continuation.resume
+        )
         metrics = Metrics(session, sink)
         # The devices count under-runs and lost blocks, and advise what to change.
         advice = (lambda: microphone.stats.advice, lambda: speaker.stats.advice)
@@ -120,6 +126,8 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
             for complaint in filter(None, [ask() for ask in advice]):
                 feedback.notice(complaint)
             print_summary(options.config, metrics, end)
+            if end.now is not None:
+                continuation.save(session)
 
 
 class _Feedback:
@@ -175,9 +183,10 @@ def _speaker(options: LiveOptions, feedback: _Feedback) -> Speaker:
 
 
 def _greeting(options: LiveOptions, microphone: Microphone, speaker: Speaker) -> str:
-    model = options.config.voice_model
+    model, continuing = options.config.voice_model, options.continuation.line
     return (
         f"{model.name} ({model.id}) {options.where}, voice {options.config.voice}\n"
         f"Microphone: {microphone.opening.device.name}. "
         f"Loudspeaker: {speaker.opening.device.name}. Speak; Ctrl-C ends it.\n"
+        + (f"{continuing}\n" if continuing else "")
     )

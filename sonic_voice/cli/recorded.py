@@ -27,6 +27,7 @@ from ..tools.toolbox import Toolbox
 from ..transport import Transport
 from .answers import AnswerTracker
 from .ending import Ending, print_notice
+from .saved import NEW_CONVERSATION, Continuation
 from .signals import ending_signals
 from .story import JsonLines, PrintedTranscript, summary, summary_lines
 
@@ -55,6 +56,8 @@ class RecordedConversation:
     """Outputs of the conversation, and its last record."""
     where: str
     """Description of the service, for the first line."""
+    continuation: Continuation = NEW_CONVERSATION
+    """What it continues, and where it is saved."""
 
     def save(self) -> None:
         """Save the recording of the answers at once, or remove it if no conversation began.
@@ -78,6 +81,7 @@ def prepare_conversation(
     tools: Toolbox,
     end: Ending,
     where: str,
+    continuation: Continuation = NEW_CONVERSATION,
 ) -> Generator[RecordedConversation]:
     """Open the files that a conversation reads and writes.
 
@@ -90,6 +94,7 @@ def prepare_conversation(
         tools: Tools that the model may call.
         end: Outputs of the conversation, and its last record.
         where: Description of the service, for the first line.
+        continuation: What it continues, and where it is saved.
 
     Yields:
         The conversation, ready to run.
@@ -104,7 +109,7 @@ def prepare_conversation(
     if output is not None:
         with ending_signals.deferred():
             sink = WavSink(output, config.output, now=source.now)
-    run = RecordedConversation(config, source, sink, output, tools, end, where)
+    run = RecordedConversation(config, source, sink, output, tools, end, where, continuation)
     with ending_signals.on_forced_exit(run.save):
         if warning := config.voice_model.warning(datetime.now(UTC).date()):
             print_notice(warning)
@@ -145,7 +150,9 @@ async def run_conversation(run: RecordedConversation, service: TransportFactory)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(run.source.aclose)
         transport = await stack.enter_async_context(service())
-        session = Session.open(run.config, transport, clock=run.source.now)
+        session = Session.open(
+            run.config, transport, clock=run.source.now, resume=run.continuation.resume
+        )
         metrics = Metrics(session, run.sink)
         answers = AnswerTracker(session)
         try:
@@ -168,6 +175,8 @@ async def run_conversation(run: RecordedConversation, service: TransportFactory)
                 )
         finally:
             print_summary(run.config, metrics, run.end, output=run.output)
+            if run.end.now is not None:
+                run.continuation.save(session)
             if run.end.now is not None and run.source.unspoken_s > UNSPOKEN_NOTICE_S:
                 _print_unspoken(run)
 
@@ -186,6 +195,8 @@ async def _converse(
             f"{model.name} ({model.id}) {run.where}, voice {run.config.voice}; "
             f"{run.source.path.name} speaks for {run.source.duration_s:.1f} s\n"
         )
+        if run.continuation.line:
+            end.out.write(f"{run.continuation.line}\n")
     sink = run.sink
     try:
         await converse(session, run.source, sink, run.tools, observers)

@@ -73,6 +73,8 @@ class _ServeOptions:
     """Required issuer (`iss`) of tokens; empty for any."""
     audience: str
     """Required audience (`aud`) of tokens; empty for any."""
+    store: Path | None
+    """Folder in which conversations are stored; None stores none."""
     pages: Path | None
     """Folder of the page; None is the page of this package."""
     max_sessions: int
@@ -142,6 +144,14 @@ def serve(
     endpoint: EndpointUrl = None,
     ca: CaFile = None,
     proxy: ProxyUrl = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to keep the text of conversations in for an hour, so that pages continue "
+            "them after a restart of the server.",
+        ),
+    ] = None,
     pages: Annotated[
         Path | None, typer.Option(help="Folder of a page to serve instead of the included one.")
     ] = None,
@@ -202,6 +212,7 @@ def serve(
             jwks=token_jwks,
             issuer=token_issuer,
             audience=token_audience,
+            store=store,
             pages=pages,
             max_sessions=max_sessions,
             max_minutes=max_minutes,
@@ -233,7 +244,7 @@ def serve(
 async def _serve(
     options: _ServeOptions, service: TransportFactory, secret_file: Path | None
 ) -> None:
-    from ..bridge import Bridge, BridgeLimits, Offer, load_pages, served, web_client
+    from ..bridge import Bridge, BridgeLimits, FolderStore, Offer, load_pages, served, web_client
     from ..http2.loopback import is_loopback
 
     access = await _access(options)
@@ -242,6 +253,7 @@ async def _serve(
         tools=options.tools,
         voices=options.voices,
         show_tools=is_loopback(options.host),
+        store=None if options.store is None else FolderStore(options.store),
     )
     limits = BridgeLimits(
         sessions=options.max_sessions, session_s=options.max_minutes * 60, idle_s=options.idle_s

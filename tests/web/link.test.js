@@ -164,9 +164,24 @@ test('it is tried at once, then more and more slowly, for as long as the server 
   const link = talking();
   link.closed(1006, '', 0);
   const timesMs = attempts(link);
-  assert.deepEqual(timesMs.slice(0, 7), [250, 750, 1750, 3750, 7750, 11_750, 15_750]);
+  assert.deepEqual(timesMs.slice(0, 7), [250, 750, 1750, 2750, 3750, 4750, 5750]);
   assert.equal(timesMs.at(-1), 30_000);
   assert.equal(link.phase, 'ended');
+});
+
+test('a stored conversation is resumed after its server has stopped', () => {
+  const link = talking({ ...READY, stored: true });
+  assert.deepEqual(names(link.closed(1001, '', 0)), ['drop', 'notice']);
+  assert.equal(link.phase, 'reconnecting');
+  assert.deepEqual(link.tick(250), [{ do: 'open', fresh: false }]);
+  link.opening(250);
+  assert.deepEqual(names(link.closed(1001, '', 300)), ['drop'], 'it is still stopping');
+  link.tick(link.dueMs);
+  link.opening(800);
+  const [{ frame }] = /** @type {any[]} */ (link.opened(''));
+  assert.equal(JSON.parse(frame).resume, 'word');
+  hear(link, { ...RESUMED, stored: true });
+  assert.equal(link.phase, 'talking');
 });
 
 test('what does not come back ends in words', () => {
