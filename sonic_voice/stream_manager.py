@@ -23,7 +23,7 @@ from datetime import datetime
 from typing import Any
 
 from .config import SessionConfig
-from .errors import ConnectionLost, DeadlineError, SonicError
+from .errors import ConnectionLost, DeadlineError, SonicError, fault_kind
 from .events import Ended, Event, Opened, Reconnecting, Renewed, Usage
 from .handover import Handover, can_finish, first_handover, hand_over
 from .protocol import SonicProtocol
@@ -426,7 +426,8 @@ class StreamManager:
             wait_s = self._recovery.fault(error, self._loop.time())
             if wait_s is None:
                 raise error
-            self._push(Reconnecting(error.message, self._recovery.attempt, wait_s))
+            attempt = self._recovery.attempt
+            self._push(Reconnecting(error.message, attempt, wait_s, fault_kind(error)))
             await asyncio.sleep(wait_s)
             deadline_s = self._config.deadlines.open_s
             if broken is not None:
