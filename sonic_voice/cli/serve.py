@@ -13,16 +13,18 @@ import typer
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..errors import ConfigError
-from ..events import duration
 from ..extras import install_command
 from ..tools.toolbox import Toolbox
 from .base import errors, run_until_done
 from .ending import print_notice
 from .recorded import TransportFactory
 from .service import (
+    NoReconnect,
     ProfileName,
     ProxyUrl,
+    StreamLife,
     read_text_argument,
+    recovery_policy,
     select_service,
 )
 from .tools_file import load_tools
@@ -109,9 +111,10 @@ def serve(
         float,
         typer.Option(
             min=0.1,
-            help="Maximum duration of a conversation. The service ends each after 8 minutes.",
+            help="Maximum duration of a conversation, in minutes. It limits what one visitor can "
+            "cost.",
         ),
-    ] = 8.0,
+    ] = 60.0,
     idle_s: Annotated[
         float,
         typer.Option(min=1, help="Silence of both sides, in seconds, that ends a conversation."),
@@ -141,6 +144,8 @@ def serve(
         Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
     ] = None,
     proxy: ProxyUrl = None,
+    no_reconnect: NoReconnect = False,
+    stream_life: StreamLife = None,
     pages: Annotated[
         Path | None, typer.Option(help="Folder of a page to serve instead of the included one.")
     ] = None,
@@ -186,6 +191,8 @@ def serve(
             region=region,
             system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
+            stream_s=stream_life,
+            recovery=recovery_policy(no_reconnect),
         )
         options = _ServeOptions(
             config=config,
@@ -204,12 +211,6 @@ def serve(
             max_minutes=max_minutes,
             idle_s=idle_s,
         )
-        if max_minutes * 60 > config.stream_life_s:
-            typer.echo(
-                f"Note: --max-minutes {max_minutes:g} has no effect: the service ends every "
-                f"conversation after {duration(config.stream_life_s)}.",
-                err=True,
-            )
         service = select_service(
             local=local,
             scenario=scenario,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import ConfigError
+from ..policies import NO_RECOVERY, RecoveryPolicy
 from ..transport import Transport
 from .base import require_emulator
 from .ending import print_notice
@@ -40,6 +41,36 @@ ProxyUrl = Annotated[
     ),
 ]
 """Option --proxy of several commands."""
+
+
+NoReconnect = Annotated[
+    bool,
+    typer.Option(
+        "--no-reconnect",
+        help="End a conversation at the first fault, instead of connecting again.",
+    ),
+]
+"""Option --no-reconnect of several commands."""
+
+StreamLife = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        hidden=True,
+        help="Life of a stream of the server, in seconds, if it is not that of the model: as "
+        "--life-s of `emulate`.",
+    ),
+]
+"""Option --stream-life of several commands. It is hidden, because only an emulator differs."""
+
+
+def recovery_policy(no_reconnect: bool) -> RecoveryPolicy:
+    """Return how a session recovers from faults.
+
+    Args:
+        no_reconnect: The value of --no-reconnect.
+    """
+    return NO_RECOVERY if no_reconnect else RecoveryPolicy()
 
 
 def select_service(

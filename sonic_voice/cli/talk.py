@@ -15,10 +15,13 @@ from .ending import ending
 from .recorded import prepare_conversation, run_conversation
 from .service import (
     Engine,
+    NoReconnect,
     ProfileName,
     ProxyUrl,
+    StreamLife,
     emulated_service,
     read_text_argument,
+    recovery_policy,
     select_service,
 )
 from .sound import AudioBackend, device_selector
@@ -99,6 +102,8 @@ def talk(
     plain: Annotated[
         bool, typer.Option("--plain", help="Print plain lines, as it does into pipes.")
     ] = False,
+    no_reconnect: NoReconnect = False,
+    stream_life: StreamLife = None,
     speed: Annotated[
         float, typer.Option(help="With --input: speed as a multiple of real time.")
     ] = 1.0,
@@ -126,6 +131,8 @@ def talk(
             region=region,
             system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
+            stream_s=stream_life,
+            recovery=recovery_policy(no_reconnect),
         )
         service = select_service(
             local=local,
@@ -142,7 +149,7 @@ def talk(
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if input is not None:
             with prepare_conversation(
-                config, input, output, speed, events, toolbox, end, where
+                config, input, output, speed, events, toolbox, end, where, debug=bool(context.obj)
             ) as run:
                 run_until_done(run_conversation(run, service))
             return
@@ -160,7 +167,8 @@ def talk(
             block_ms=block_ms,
             aec=aec,
             half_duplex=half_duplex,
-            plain=plain or bool(context.obj),  # with --debug the screen would draw over the log
+            plain=plain,
+            debug=bool(context.obj),  # the screen would draw over the log
             end=end,
         )
         run_until_done(run_live_conversation(live, service))
