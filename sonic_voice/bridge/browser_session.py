@@ -74,8 +74,8 @@ OVERDUE_S = 30.0
 the bridge ends it itself. Opening the stream, which its life does not include, can take 20 s."""
 
 LIMIT_NOTICE_S = 60.0
-"""Maximum time before `BridgeLimits.session_s` at which the page is sent a notice, in seconds. It is
-an eighth of shorter limits."""
+"""Maximum time before `BridgeLimits.session_s` at which the page is sent a notice, in seconds. For
+shorter limits it is an eighth of the limit."""
 
 
 class BrowserSession:
