@@ -87,9 +87,10 @@ class SessionInput:
         stream.go_live(replay)
         if handover.prompt:
             stream.prompt(handover.prompt)
-        self.stream = stream
-        if self.ring.end:
+        if self.stream is None and self.ring.end:
+            # Time went on without audio, if the source delivered none while no stream was live.
             self.audio_began_s = self._clock() - self.config.input.seconds(self.ring.end)
+        self.stream = stream
         while self._waiting:
             self._waiting.popleft()(stream)
         self.wake()

@@ -27,7 +27,7 @@ from .errors import ConnectionLost, DeadlineError, SonicError, fault_kind
 from .events import Ended, Event, Opened, Reconnecting, Renewed, Usage
 from .handover import Handover, can_finish, first_handover, hand_over
 from .protocol import SonicProtocol
-from .recovery import Recovery
+from .recovery import Recovery, has_expired_credentials
 from .renewal import LiveState, Renewal, Step
 from .service_stream import ServiceStream
 from .session_input import SessionInput
@@ -426,6 +426,8 @@ class StreamManager:
             wait_s = self._recovery.fault(error, self._loop.time())
             if wait_s is None:
                 raise error
+            if has_expired_credentials(error):
+                self._transport.forget_credentials()
             attempt = self._recovery.attempt
             self._push(Reconnecting(error.message, attempt, wait_s, fault_kind(error)))
             await asyncio.sleep(wait_s)

@@ -90,6 +90,10 @@ class Transport(Protocol):
         """
         ...
 
+    def forget_credentials(self) -> None:
+        """Look up credentials anew for the next stream, because the service refused the last."""
+        ...
+
     async def aclose(self) -> None:
         """Release the resources that the streams share."""
         ...
@@ -169,6 +173,12 @@ class MemoryTransport:
         self.opened: asyncio.Queue[MemoryStream] = asyncio.Queue()
         """The same streams, for a test that waits for the next one."""
         self.closed = False
+        self.credentials_forgotten = 0
+        """Number of times that credentials were to be looked up anew."""
+
+    def forget_credentials(self) -> None:
+        """See `Transport`."""
+        self.credentials_forgotten += 1
 
     async def open(self, model: str) -> MemoryStream:
         """See `Transport`."""

@@ -176,7 +176,7 @@ export class SonicVoice extends HTMLElement {
     /** @type {[string, (detail: any) => void][]} */
     const handlers = [
       ['state', () => this.#showState()],
-      ['turns', () => this.#showTurns()],
+      ['turns', () => this.#showConversation()],
       ['notice', ({ text }) => this.#notice(text)],
       ['ended', (ending) => this.#ended(ending)],
     ];
@@ -300,7 +300,7 @@ export class SonicVoice extends HTMLElement {
   #showState() {
     const client = this.#client;
     const state = client?.state ?? 'idle';
-    this.#controls.show({ ...controlsStateOf(client), trouble: this.#trouble });
+    this.#showControls();
     this.#waveform.voiceName = this.#voiceName;
     this.#waveform.whole = state !== 'reconnecting' && state !== 'recovering';
     if (client && !isAtRest(state)) {
@@ -308,6 +308,17 @@ export class SonicVoice extends HTMLElement {
     } else {
       this.#waveform.stop();
     }
+  }
+
+  /** Update the transcript, and the latency of its last answer. */
+  #showConversation() {
+    this.#showTurns();
+    this.#showControls();
+  }
+
+  /** Update the controls, which also show the latency of the last answer. */
+  #showControls() {
+    this.#controls.show({ ...controlsStateOf(this.#client), trouble: this.#trouble });
   }
 
   /** Update the transcript. */

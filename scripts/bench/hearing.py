@@ -36,7 +36,8 @@ from scripts.bench.common import FRAME_S, MODEL, ROOT, served
 from sonic_voice import wire
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.emulator import speech
-from sonic_voice.emulator.assembly import Behaviour, sonic_service
+from sonic_voice.emulator.assembly import sonic_service
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.emulator.brains.small_talk import SmallTalkBrain
 from sonic_voice.emulator.server import Emulator
 from sonic_voice.emulator.server.engines import Engines

@@ -34,9 +34,9 @@ from scripts.bench.scene import LIFE_S, SETTLING_S, CpuMeter, Scene, scenario, s
 from sonic_voice import BedrockTransport, Session, SessionConfig, converse
 from sonic_voice.audio.pcm import from_pcm
 from sonic_voice.echo import echo_cancelled
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
-from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.events import Event
 from sonic_voice.metrics import Metrics
 from tests.support.simulated_room import (

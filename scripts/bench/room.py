@@ -44,7 +44,7 @@ from scripts.bench.common import ROOT
 from scripts.bench.echo import NOISES, PERSON, VOICES, best_recognizer
 from scripts.bench.scene import CpuMeter, Scene, Turn, scene
 from sonic_voice.audio.pcm import to_pcm
-from sonic_voice.emulator.assembly import Behaviour
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.emulator.speech import WhisperRecognizer, synthesizer
 from tests.support.device_sounds import SPOKEN_HZ, at_capture_rate
 from tests.support.gauges import (

@@ -17,9 +17,9 @@ from typing import Any
 from scripts.bench.common import cpu_s
 from scripts.bench.echo import ANSWERS
 from sonic_voice import wire
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 from sonic_voice.emulator.observers import StreamStatistics
-from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.emulator.service.effects import Effect, Emit, StreamRefusal
 from tests.support.device_sounds import SPOKEN_HZ
 from tests.support.gauges import Captured, Gains, gains

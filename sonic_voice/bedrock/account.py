@@ -136,6 +136,11 @@ class Account:
             return self._credentials
         return await self._credentials.identity()
 
+    def forget_credentials(self) -> None:
+        """Look up credentials anew at the next call of `identity`."""
+        if isinstance(self._credentials, CredentialLookup):
+            self._credentials.forget()
+
     @property
     def origin(self) -> str:
         """The source of the credentials that `identity` returned last, in words."""

@@ -142,6 +142,10 @@ class CredentialLookup:
             expiration=found.expiration,
         )
 
+    def forget(self) -> None:
+        """Read every source anew at the next look-up, because the service refused what was found."""
+        self._chain = None
+
     def close(self) -> None:
         """Kill a credential process that is still running. Idempotent."""
         if self._running is not None and not self._running.done():

@@ -170,6 +170,11 @@ class BedrockTransport:
         """
         await (await self._ready()).account.identity()
 
+    def forget_credentials(self) -> None:
+        """See `Transport`."""
+        if self._setup is not None:
+            self._setup.account.forget_credentials()
+
     async def route(self) -> Route:
         """Return the endpoint and the proxy of the streams, without using the network.
 

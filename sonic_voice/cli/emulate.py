@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from .base import errors, require_emulator, run_until_done
+from .options import ListenHost, ListenPort
 
 Ears = Literal["default", "auto", "light", "good", "none"]
 """Values of --ears: the engine for speech recognition."""
@@ -16,8 +17,8 @@ Quality = Literal["auto", "light", "good"]
 
 def emulate(
     context: typer.Context,
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8443,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: ListenPort = 8443,
+    host: ListenHost = "127.0.0.1",
     scenario: Annotated[
         Path | None, typer.Option(help="Scenario file with requests and answers (YAML or TOML).")
     ] = None,
@@ -90,8 +91,7 @@ def emulate(
     """
     with errors(context):
         require_emulator()
-        from ..emulator.assembly import Behaviour
-        from ..emulator.server.stream_handler import StreamTimeouts
+        from ..emulator.behaviour import Behaviour, StreamTimeouts
         from .emulation import EmulateOptions, serve
 
         behaviour = Behaviour(

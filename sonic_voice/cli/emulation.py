@@ -19,7 +19,8 @@ from tempfile import NamedTemporaryFile
 import typer
 
 from ..catalog import DEFAULT_MODEL, voice_model
-from ..emulator.assembly import Behaviour, emulator
+from ..emulator.assembly import emulator
+from ..emulator.behaviour import Behaviour
 from ..emulator.faults import FAULTS
 from ..emulator.observers import EmulatorObserver, StreamStatistics
 from ..emulator.observers.conformance import RuleViolation

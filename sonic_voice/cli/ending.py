@@ -38,7 +38,7 @@ from ..errors import (
     ServiceError,
     SonicError,
 )
-from ..events import Event, Opened
+from ..events import Closed, Ended, Event, Reconnecting
 from .answers import NotAnswered
 from .base import CLOSED_OUTPUT_EXIT, exit_code_of
 from .output import READER_GONE, LineOutput, PrintOutput, json_lines_only
@@ -80,12 +80,15 @@ class Ending:
     def begin_when_opened(self, now: Callable[[], float]) -> Callable[[Event, float], None]:
         """Return an observer that notes when the service has taken the conversation.
 
+        The first event that is not about the connection shows this, too: it may come before
+        `Opened`.
+
         Args:
             now: The conversation's clock, in seconds.
         """
 
         def observe(event: Event, _: float) -> None:
-            if isinstance(event, Opened):
+            if not isinstance(event, (Reconnecting, Ended, Closed)):
                 self.now = now
 
         return observe

@@ -17,16 +17,25 @@ from ..extras import install_command
 from ..tools.toolbox import Toolbox
 from .base import errors, run_until_done
 from .ending import print_notice
-from .recorded import TransportFactory
-from .service import (
+from .options import (
+    CaFile,
+    EndpointUrl,
+    IsLocal,
+    ListenHost,
+    ListenPort,
+    ModelId,
     NoReconnect,
     ProfileName,
     ProxyUrl,
+    RegionName,
+    ScenarioFile,
     StreamLife,
-    read_text_argument,
-    recovery_policy,
-    select_service,
+    SystemPrompt,
+    ToolsFile,
+    VoiceId,
 )
+from .recorded import TransportFactory
+from .service import read_text_argument, recovery_policy, select_service
 from .tools_file import load_tools
 
 if TYPE_CHECKING:
@@ -74,14 +83,10 @@ class _ServeOptions:
 
 def serve(
     context: typer.Context,
-    local: Annotated[bool, typer.Option("--local", help="Talk to the built-in emulator.")] = False,
-    scenario: Annotated[
-        Path | None, typer.Option(help="Scenario file for the emulator (YAML or TOML).")
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
-    ] = 8080,
+    local: IsLocal = False,
+    scenario: ScenarioFile = None,
+    host: ListenHost = "127.0.0.1",
+    port: ListenPort = 8080,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM file with the certificate.")] = None,
     tls_key: Annotated[
         Path | None, typer.Option(help="PEM file with the key of the certificate.")
@@ -119,30 +124,18 @@ def serve(
         float,
         typer.Option(min=1, help="Silence of both sides, in seconds, that ends a conversation."),
     ] = 300.0,
-    model: Annotated[
-        str, typer.Option(help="Id of the model; see `sonic-voice models`.")
-    ] = DEFAULT_MODEL,
-    voice: Annotated[
-        str | None, typer.Option(help="Voice of the model; see `sonic-voice models`.")
-    ] = None,
+    model: ModelId = DEFAULT_MODEL,
+    voice: VoiceId = None,
     offer_voice: Annotated[
         list[str] | None,
         typer.Option(help="Another voice that the page may choose; may be repeated."),
     ] = None,
-    system: Annotated[
-        str | None, typer.Option(help="System prompt, or @FILE to read it from.")
-    ] = None,
-    tools: Annotated[
-        Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
-    ] = None,
-    region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
+    system: SystemPrompt = None,
+    tools: ToolsFile = None,
+    region: RegionName = None,
     profile: ProfileName = None,
-    endpoint: Annotated[
-        str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
-    ] = None,
+    endpoint: EndpointUrl = None,
+    ca: CaFile = None,
     proxy: ProxyUrl = None,
     no_reconnect: NoReconnect = False,
     stream_life: StreamLife = None,

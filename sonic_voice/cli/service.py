@@ -1,9 +1,9 @@
-"""The options that `talk` and `serve` share: the service, and the system prompt."""
+"""What `talk` and `serve` make of their options: the service, and the system prompt."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 
@@ -16,52 +16,6 @@ from .recorded import TransportFactory
 
 Engine = Literal["http2", "crt"]
 """Values of --transport: our HTTP/2, or that of the SDK."""
-
-EndpointUrl = Annotated[
-    str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
-]
-"""Option --endpoint of several commands."""
-
-CaFile = Annotated[
-    Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
-]
-"""Option --ca of several commands."""
-
-ProfileName = Annotated[str | None, typer.Option(help="AWS profile to use.")]
-"""Option --profile of several commands."""
-
-VoiceId = Annotated[str | None, typer.Option(help="Voice of the model; see `sonic-voice models`.")]
-"""Option --voice of several commands."""
-
-ProxyUrl = Annotated[
-    str | None,
-    typer.Option(
-        help="URL of a proxy for every endpoint, instead of HTTPS_PROXY or ALL_PROXY. An empty "
-        "URL means no proxy."
-    ),
-]
-"""Option --proxy of several commands."""
-
-
-NoReconnect = Annotated[
-    bool,
-    typer.Option(
-        "--no-reconnect",
-        help="End a conversation at the first fault, instead of connecting again.",
-    ),
-]
-"""Option --no-reconnect of several commands."""
-
-StreamLife = Annotated[
-    float | None,
-    typer.Option(
-        min=1,
-        hidden=True,
-        help="Life of a stream of the server, in seconds, if it is not that of the model: as "
-        "--life-s of `emulate`.",
-    ),
-]
-"""Option --stream-life of several commands. It is hidden, because only an emulator differs."""
 
 
 def recovery_policy(no_reconnect: bool) -> RecoveryPolicy:

@@ -1,6 +1,5 @@
 """The commands `sonic-voice devices` and `doctor`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,17 +8,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..catalog import DEFAULT_MODEL
-from ..devices import BackendName, devices
+from ..devices import devices
 from ..doctor import Finding, Options, examine, finding_lines, findings_as_json, talking_works
 from ..errors import DeviceError
 from .base import errors, run_until_done
-from .service import (
+from .options import (
+    AudioBackend,
+    CaFile,
+    DeviceName,
+    EndpointUrl,
+    ModelId,
     ProfileName,
     ProxyUrl,
+    RegionName,
 )
-
-AudioBackend = Annotated[BackendName, typer.Option(help="Library that opens the devices.")]
-"""The option --audio-backend."""
 
 
 def device_selector(wanted: str | None) -> int | str | None:
@@ -59,20 +61,14 @@ def doctor(
     audio: Annotated[
         bool, typer.Option(help="Check microphone and loudspeaker; plays a short tone.")
     ] = True,
-    endpoint: Annotated[
-        str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
-    ] = None,
+    endpoint: EndpointUrl = None,
+    ca: CaFile = None,
     proxy: ProxyUrl = None,
-    model: Annotated[
-        str, typer.Option(help="Id of the model; see `sonic-voice models`.")
-    ] = DEFAULT_MODEL,
-    region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
+    model: ModelId = DEFAULT_MODEL,
+    region: RegionName = None,
     profile: ProfileName = None,
-    microphone: Annotated[str | None, typer.Option(help="Number or part of a name.")] = None,
-    speaker: Annotated[str | None, typer.Option(help="Number or part of a name.")] = None,
+    microphone: DeviceName = None,
+    speaker: DeviceName = None,
     audio_backend: AudioBackend = "sounddevice",
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:

@@ -12,19 +12,33 @@ from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..tools.toolbox import Toolbox, tool
 from .base import errors, run_until_done
 from .ending import ending
-from .recorded import prepare_conversation, run_conversation
-from .service import (
-    Engine,
+from .options import (
+    AudioBackend,
+    CaFile,
+    DeviceName,
+    EndpointUrl,
+    EventsAsJson,
+    IsLocal,
+    ModelId,
     NoReconnect,
     ProfileName,
     ProxyUrl,
+    RegionName,
+    ScenarioFile,
     StreamLife,
+    SystemPrompt,
+    ToolsFile,
+    VoiceId,
+)
+from .recorded import prepare_conversation, run_conversation
+from .service import (
+    Engine,
     emulated_service,
     read_text_argument,
     recovery_policy,
     select_service,
 )
-from .sound import AudioBackend, device_selector
+from .sound import device_selector
 from .tools_file import load_tools
 
 EMULATOR = "on the local emulator"
@@ -45,30 +59,16 @@ def talk(
         Path | None,
         typer.Option("--output", "-o", help="With --input: WAV file to write the answers to."),
     ] = None,
-    local: Annotated[bool, typer.Option("--local", help="Talk to the built-in emulator.")] = False,
-    scenario: Annotated[
-        Path | None, typer.Option(help="Scenario file for the emulator (YAML or TOML).")
-    ] = None,
-    endpoint: Annotated[
-        str | None, typer.Option(help="URL of a server to use instead of Amazon Bedrock.")
-    ] = None,
-    ca: Annotated[
-        Path | None, typer.Option(help="PEM file with a CA to trust for the connection.")
-    ] = None,
+    local: IsLocal = False,
+    scenario: ScenarioFile = None,
+    endpoint: EndpointUrl = None,
+    ca: CaFile = None,
     proxy: ProxyUrl = None,
-    model: Annotated[
-        str, typer.Option(help="Id of the model; see `sonic-voice models`.")
-    ] = DEFAULT_MODEL,
-    voice: Annotated[
-        str | None, typer.Option(help="Voice of the model; see `sonic-voice models`.")
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option(help="System prompt, or @FILE to read it from.")
-    ] = None,
-    tools: Annotated[
-        Path | None, typer.Option(help="Python file whose @tool functions the model may call.")
-    ] = None,
-    region: Annotated[str | None, typer.Option(help="AWS region.")] = None,
+    model: ModelId = DEFAULT_MODEL,
+    voice: VoiceId = None,
+    system: SystemPrompt = None,
+    tools: ToolsFile = None,
+    region: RegionName = None,
     profile: ProfileName = None,
     transport: Annotated[
         Engine,
@@ -78,12 +78,8 @@ def talk(
             "proxy."
         ),
     ] = "http2",
-    microphone: Annotated[
-        str | None, typer.Option(help="Number or part of a name; see `sonic-voice devices`.")
-    ] = None,
-    speaker: Annotated[
-        str | None, typer.Option(help="Number or part of a name; see `sonic-voice devices`.")
-    ] = None,
+    microphone: DeviceName = None,
+    speaker: DeviceName = None,
     audio_backend: AudioBackend = "sounddevice",
     latency: Annotated[
         Literal["low", "high"],
@@ -110,9 +106,7 @@ def talk(
     events: Annotated[
         Path | None, typer.Option(help="File for all events, one JSON object per line.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print events and summary as JSON lines.")
-    ] = False,
+    as_json: EventsAsJson = False,
 ) -> None:
     """Hold a conversation with the model, by microphone or with a recording.
 
@@ -180,9 +174,7 @@ def demo(
         Path, typer.Option("--output", "-o", help="WAV file to write the answers to.")
     ] = Path("sonic-voice-demo.wav"),
     speed: Annotated[float, typer.Option(help="Speed as a multiple of real time.")] = 1.0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print events and summary as JSON lines.")
-    ] = False,
+    as_json: EventsAsJson = False,
 ) -> None:
     """Show a conversation on the local emulator: three turns, a tool call, an interruption.
 

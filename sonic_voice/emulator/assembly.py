@@ -1,34 +1,30 @@
 """The assembly of an emulator: service, brain, speech engines, faults and server."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import Literal
 from uuid import uuid4
 
 from ..catalog import voice_model
 from ..errors import ConfigError
 from ..other_models import without_region
 from . import speech
+from .behaviour import Behaviour, RecognitionChoice
 from .brains.chat_endpoint import openai_brain
 from .brains.scripted import ScriptedBrain, small_talk
 from .brains.small_talk import SmallTalkBrain
 from .faults import parse_fault, with_faults
-from .observers import EmulatorObserver
+from .observers import EmulatorObserver, NoteObserver, OnNote
 from .scenario import Scenario, load_scenario
 from .server import LOCAL_KEYS, Emulator
 from .server.certificates import CertificateAuthority
-from .server.connection_limits import ConnectionLimits
 from .server.engines import Engines
 from .server.sigv4 import AccessKeyPair
-from .server.stream_handler import StreamTimeouts
 from .service.admission import service_factory
 from .service.brain import Brain
 from .service.effects import (
     Consult,
-    Note,
     RecognizerFactory,
     Service,
     ServiceFactory,
@@ -40,43 +36,6 @@ from .service.latency import latency
 TYPICAL_INPUT_HZ = 16_000
 """Sample rate that most clients send, in hertz, for which speech detection is prepared. Other
 rates work, too, with a small delay at first."""
-
-type RecognitionChoice = Literal["default", "auto", "light", "good", "none"]
-"""The recogniser of an emulator; see `Behaviour.ears`."""
-type OnNote = Callable[[StreamRequest, Note], None]
-"""A function that is called with each tolerated mistake of a client."""
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """The settings in which an emulator differs from the undisturbed real service.
-
-    The defaults are for use inside a program: every model is available, also past its end of life,
-    and no limit is shortened.
-    """
-
-    strict: bool = False
-    """True to refuse mistakes that real clients are known to make."""
-    models: tuple[str, ...] = ()
-    """Ids of the models that are offered. Empty: all."""
-    allow_retired: bool = True
-    """True to offer models past their end of life."""
-    latency: str = "typical"
-    """The name of a profile in `latency.PROFILES`."""
-    timeouts: StreamTimeouts = field(default_factory=StreamTimeouts)
-    """Wall-clock limits of a stream."""
-    max_streams: int | None = None
-    """Maximum number of concurrent streams; more are throttled. None: no maximum."""
-    ears: RecognitionChoice = "default"
-    """The recogniser of words. `default`: none with a scenario, which knows the words, and
-    otherwise the best that is installed."""
-    voices: speech.Quality = "light"
-    """Quality of the voices. Good ones need a processor for a tenth of the time that they speak."""
-    brain: str = ""
-    """The chat endpoint that answers instead of a scenario or small talk, as `openai:URL#MODEL`.
-    Empty: none."""
-    faults: tuple[str, ...] = ()
-    """Faults, each as `NAME[:ARGUMENT][@STREAMS]`; see `faults`."""
 
 
 def emulator(
@@ -129,16 +88,13 @@ def emulator(
     )
     return Emulator(
         sonic_service(brain, recognizer_factory, behaviour=behaviour),
+        behaviour=behaviour,
         engines=engines,
         host=host,
         port=port,
-        strict=behaviour.strict,
-        timeouts=behaviour.timeouts,
-        limits=ConnectionLimits(max_streams=behaviour.max_streams),
         keys=keys,
         authority=authority,
-        observers=observers,
-        on_note=on_note,
+        observers=observers if on_note is None else (*observers, NoteObserver(on_note)),
     )
 
 

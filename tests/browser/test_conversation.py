@@ -4,6 +4,7 @@ It is held once. A microphone plays recorded people, behind the command `serve` 
 the tests look at what the page showed and what it played.
 """
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import expect
 
 from ..support.word_errors import word_error_rate
 from .sounds import ANSWER_HZ, MICROPHONE_HZ, Played, script
@@ -40,6 +42,8 @@ class Held:
     read_aloud: str
     """The transcript as a screen reader has it."""
     latency: str
+    latency_in_answer: tuple[str, str]
+    """The same beside the third answer and below it, while the answer sounded."""
     messages: list[dict[str, Any]]
     sent: dict[int, bytes]
     """Sound of each turn, as it came to the page: 24 kHz."""
@@ -68,11 +72,15 @@ async def held(chromium: Chromium, robot: str) -> AsyncIterator[Held]:
         await visitor.start()
         await visitor.reads("hello.", "go forward ten meters.", "please try again.", "go back")
         await visitor.is_("speaking")
+        margins, below = visitor.log.locator(".margin"), visitor.page.locator(".latency")
+        await expect(margins.last).to_have_text(re.compile(r"\d s$"))
+        in_answer = await margins.last.inner_text(), await below.inner_text()
         await visitor.is_("listening")
         yield Held(
             turns=await visitor.turns(),
             read_aloud=await visitor.log.aria_snapshot(),
-            latency=await visitor.page.locator(".latency").inner_text(),
+            latency=await below.inner_text(),
+            latency_in_answer=in_answer,
             messages=visitor.messages,
             sent={turn: visitor.sound_of(turn) for turn in (1, 2, 3)},
             played=await visitor.played(),
@@ -122,6 +130,11 @@ async def test_the_response_latency_is_shown_for_each_answer(held: Held) -> None
     shown_s = [_seconds(turn["margin"]) for turn in held.turns if turn["who"] != "You"]
     assert shown_s == pytest.approx(latency_counts, abs=0.051)
     assert _seconds(held.latency.removeprefix("answered after ")) == shown_s[-1]
+
+
+async def test_the_latency_of_an_answer_is_shown_while_it_sounds(held: Held) -> None:
+    beside, below = held.latency_in_answer
+    assert below == f"answered after {beside}"
 
 
 def _seconds(shown: str) -> float:

@@ -23,6 +23,7 @@ from aws_sdk_signers import AsyncEventSigner
 from smithy_aws_event_stream.aio import AWSEventPublisher
 from smithy_aws_event_stream.events import EventMessage
 
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.emulator.server import Emulator
 from sonic_voice.emulator.service.effects import Effect, Emit, Expiry
 from sonic_voice.http2.client import Http2Client
@@ -61,7 +62,8 @@ async def emulator(
 ) -> AsyncIterator[Emulator]:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    async with Emulator(lambda _: Echo(), strict=request.param) as emulator:
+    behaviour = Behaviour(strict=request.param)
+    async with Emulator(lambda _: Echo(), behaviour=behaviour) as emulator:
         for name, value in emulator.environment().items():
             monkeypatch.setenv(name, value)
         yield emulator

@@ -25,8 +25,8 @@ from sonic_voice import (
 )
 from sonic_voice.bridge import Bridge, BridgeLimits, Offer, served
 from sonic_voice.bridge.browser_audio import BrowserSource
-from sonic_voice.emulator.assembly import Behaviour, emulator
-from sonic_voice.emulator.server.stream_handler import StreamTimeouts
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 
 from ..support.page import Page, close_of, socket, until
 

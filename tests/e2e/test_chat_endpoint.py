@@ -16,6 +16,7 @@ from sonic_voice import AudioFormat, NullSink, Session, SessionConfig, Toolbox, 
 from sonic_voice import tool as as_tool
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.emulator import speech
+from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 from sonic_voice.emulator.brains import chat_completions as openai
 from sonic_voice.emulator.brains.chat_endpoint import (
     KEY_VARIABLE,
@@ -25,7 +26,6 @@ from sonic_voice.emulator.brains.chat_endpoint import (
 )
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
 from sonic_voice.emulator.server.engines import Engines
-from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.emulator.service.admission import service_factory
 from sonic_voice.emulator.service.effects import RecognizerFactory
 from sonic_voice.events import AssistantText, Audio, Event, Interrupted, ToolAnswered, TurnEnded
@@ -157,7 +157,7 @@ async def emulated(
     emulator = Emulator(
         factory,
         engines=Engines(recognizer_factory=hear, consult=endpoint.consult),
-        timeouts=StreamTimeouts(stall_s=0.05),
+        behaviour=Behaviour(timeouts=StreamTimeouts(stall_s=0.05)),
     )
     async with asyncio.timeout(PATIENCE_S), emulator:
         transport = BedrockTransport(

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from sonic_voice import LocalService
 from sonic_voice.cli.commands import app
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour
 
 from ..support.aws_profiles import (
     BASE,

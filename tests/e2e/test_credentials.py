@@ -26,7 +26,8 @@ from sonic_voice import (
     converse,
 )
 from sonic_voice.bedrock import BedrockTransport
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.emulator.server import Emulator
 from sonic_voice.errors import ConfigError, CredentialsError
 from sonic_voice.events import Event, TurnEnded, UserText

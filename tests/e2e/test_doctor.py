@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
 from sonic_voice.emulator.server.certificates import CertificateAuthority
 from sonic_voice.emulator.server.sigv4 import AuthError, HttpRequest, verify_request

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from aws_sdk_bedrock_runtime import models
 
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.errors import ConfigError
 
 from ..support.sdk_talk import Heard, once

@@ -21,7 +21,8 @@ from typing import Any
 
 import pytest
 
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.emulator.observers import StreamStatistics
 from sonic_voice.emulator.service.effects import Effect, StreamRefusal
 

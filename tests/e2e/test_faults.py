@@ -10,9 +10,9 @@ from aws_sdk_bedrock_runtime import models
 from smithy_aws_event_stream.exceptions import UnmodeledEventError
 
 from sonic_voice import wire
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 from sonic_voice.emulator.faults import FAULTS
-from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.errors import ConnectionLost
 
 from ..support.sdk_talk import Heard, once

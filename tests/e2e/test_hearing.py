@@ -29,7 +29,8 @@ from sonic_voice import (
     converse,
     tool,
 )
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
 from sonic_voice.emulator.service.endpointing import WINDOW_MS
 from sonic_voice.emulator.speech import (

@@ -13,6 +13,7 @@ import tomllib
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 from sonic_voice import __version__
 
@@ -82,6 +83,9 @@ async def installed(place: Place) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(place.run(*PIP, *build[1].split(), "--wheel-dir", dist, ".", cwd=ROOT))
         tasks.create_task(with_what_the_wheel_requires())
+    with ZipFile(dist / WHEEL) as wheel:
+        pictures = [name for name in wheel.namelist() if name.endswith((".png", ".svg"))]
+    assert pictures == ["sonic_voice/web_client/favicon.svg"]
     await place.run(*pip, f"dist/{WHEEL}[emulator,bridge]")
 
 

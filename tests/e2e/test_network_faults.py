@@ -23,7 +23,8 @@ from sonic_voice.bedrock import BedrockTransport, EngineName
 from sonic_voice.config import SessionConfig
 from sonic_voice.doctor import Options
 from sonic_voice.doctor.service import check_service
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.errors import SonicError
 from sonic_voice.http2 import tls
 from sonic_voice.http2.connection import H2Connection

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from sonic_voice import wire
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.emulator.observers.recorder import Recorder
 
 from ..support.sdk_talk import frames, once

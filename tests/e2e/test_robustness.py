@@ -23,10 +23,10 @@ from sonic_voice.bedrock import BedrockStream, BedrockTransport
 from sonic_voice.emulator import speech
 from sonic_voice.emulator.assembly import emulator as local_emulator
 from sonic_voice.emulator.assembly import sonic_service
+from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 from sonic_voice.emulator.brains.scripted import ScriptedBrain, small_talk
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
 from sonic_voice.emulator.server.connection_limits import ConnectionLimits
-from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.emulator.service.effects import ServiceFactory
 
 MODEL = "amazon.nova-2-sonic-v1:0"
@@ -402,8 +402,8 @@ def test_no_bytes_at_all_break_the_emulator_or_another_stream(
         siege = Siege(runner)
         runner.get_loop().set_exception_handler(lambda _, context: siege.broken.append(context))
         # The witness waits for as long as the siege lasts, however slow the machine is.
-        timeouts = StreamTimeouts(idle_s=3_600, life_s=3_600)
-        running = Emulator(service(), tls=False, timeouts=timeouts)
+        behaviour = Behaviour(timeouts=StreamTimeouts(idle_s=3_600, life_s=3_600))
+        running = Emulator(service(), tls=False, behaviour=behaviour)
         runner.run(running.__aenter__())
         seen = witness(running)
         other = runner.run(seen.__aenter__())

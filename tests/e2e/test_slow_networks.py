@@ -15,7 +15,8 @@ from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.config import SessionConfig
 from sonic_voice.doctor import Options
 from sonic_voice.doctor.service import check_service
-from sonic_voice.emulator.assembly import Behaviour, emulator
+from sonic_voice.emulator.assembly import emulator
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
 from sonic_voice.errors import ConnectionLost, SonicError
 from sonic_voice.events import NetworkSlow

@@ -19,10 +19,10 @@ from typing import Any, Literal, cast
 import pytest
 
 from sonic_voice.bedrock import BedrockStream, BedrockTransport, EngineName
+from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
 from sonic_voice.emulator.server.connection_limits import ConnectionLimits
 from sonic_voice.emulator.server.engines import Engines
-from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.emulator.service.effects import (
     Break,
     Effect,
@@ -132,10 +132,10 @@ async def emulator(gate: threading.Event) -> AsyncIterator[Emulator]:
         gate.wait(PATIENCE_S)
         return text.encode()
 
-    timeouts = StreamTimeouts(stall_s=60)
+    behaviour = Behaviour(timeouts=StreamTimeouts(stall_s=60))
     limits = ConnectionLimits(window_bytes=SMALL_WINDOW_BYTES)
     async with Emulator(
-        admit, engines=Engines(speak), timeouts=timeouts, limits=limits
+        admit, engines=Engines(speak), behaviour=behaviour, limits=limits
     ) as emulator:
         yield emulator
 
@@ -745,7 +745,7 @@ async def test_a_tolerated_mistake_is_noted(emulator: Emulator, stream: BedrockS
     [StreamTimeouts(stall_s=0.05), StreamTimeouts(idle_s=0.05), StreamTimeouts(life_s=0.05)],
 )
 async def test_a_pause_is_told_to_the_service(timeouts: StreamTimeouts) -> None:
-    async with Emulator(admit, timeouts=timeouts) as emulator:
+    async with Emulator(admit, behaviour=Behaviour(timeouts=timeouts)) as emulator:
         transport = transport_to(emulator)
         stream = await transport.open(MODEL)
         await stream.send(b"mute:")

@@ -20,7 +20,8 @@ from sonic_voice import Session, SessionConfig, Toolbox, WavSink, WavSource, con
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.bridge import Bridge, Close, Offer, load_pages, served, web_client
 from sonic_voice.emulator import speech
-from sonic_voice.emulator.assembly import Behaviour, sonic_service
+from sonic_voice.emulator.assembly import sonic_service
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.emulator.brains.scripted import ScriptedBrain
 from sonic_voice.emulator.scenario import load_scenario
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator

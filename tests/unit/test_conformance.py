@@ -5,7 +5,8 @@ import json
 import pytest
 
 from sonic_voice.emulator.observers import StreamStatistics
-from sonic_voice.emulator.observers.conformance import RULES, ConformanceChecker, RuleViolation
+from sonic_voice.emulator.observers.conformance import ConformanceChecker, RuleViolation
+from sonic_voice.emulator.observers.conformance_rules import RULES
 from sonic_voice.emulator.observers.report import ConformanceReport
 from sonic_voice.emulator.scenario import ScenarioCall, ScenarioStep
 from sonic_voice.emulator.service.effects import Effect, Emit, Fail, Note, StreamRequest

@@ -85,6 +85,7 @@ LAYERS: dict[str, Layer] = {
             *("installation", "network port", "vocabulary"),
         ),
     ),
+    "emulator behaviour": Layer(("emulator.behaviour",), pure=True),
     "emulator language": Layer(("emulator.language",), pure=True),
     "emulator scenario": Layer(
         ("emulator.scenario",), ("emulator language", "vocabulary"), pure=True
@@ -113,14 +114,17 @@ LAYERS: dict[str, Layer] = {
     ),
     "emulator server": Layer(
         ("emulator.server",),
-        ("emulator service", "emulator observers", "http2", "installation", "vocabulary"),
+        (
+            *("emulator service", "emulator observers", "emulator behaviour", "http2"),
+            *("installation", "vocabulary"),
+        ),
     ),
     "emulator": Layer(
         ("emulator",),
         (
             *("emulator server", "emulator observers", "emulator faults", "emulator speech"),
             *("emulator brains", "emulator chat endpoint", "emulator service"),
-            *("emulator scenario", "vocabulary"),
+            *("emulator scenario", "emulator behaviour", "vocabulary"),
         ),
     ),
     "local service": Layer(("local_service",), ("bedrock", "emulator", "emulator server")),
@@ -148,7 +152,7 @@ LAYERS: dict[str, Layer] = {
             *("echo", "bedrock", "http2", "conversation", "tools", "session", "audio"),
             *("network port", "rules", "vocabulary", "package"),
             *("emulator", "emulator server", "emulator observers", "emulator faults"),
-            *("emulator scenario", "installation"),
+            *("emulator scenario", "emulator behaviour", "installation"),
         ),
     ),
 }

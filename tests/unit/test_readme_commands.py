@@ -65,8 +65,8 @@ def test_a_command_that_is_not_understood_would_be_found(wrong: list[str]) -> No
         parse(wrong)
 
 
-OTHER_PROGRAMS = {"--constraint"}
-"""Options in the text that belong to other programs, here pip."""
+OTHER_PROGRAMS = {"--constraint", "--directory"}
+"""Options in the text that belong to other programs: pip, and `http.server` of Python."""
 
 
 def test_every_option_in_the_text_is_one_of_a_command() -> None:

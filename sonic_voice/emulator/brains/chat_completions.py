@@ -21,10 +21,8 @@ requests of one turn the tools are no longer offered.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from ..language.speakable import Speakable
 from ..scenario import Recording
 from ..service.brain import (
     NO_WORDS,
@@ -34,6 +32,15 @@ from ..service.brain import (
     Reply,
     Resample,
     ToolRequest,
+)
+from .chat_messages import (
+    AnswerSentence,
+    ChatMessage,
+    ChatToolCall,
+    IncomingAnswer,
+    as_list,
+    as_object,
+    parse_object,
 )
 
 SPEAK = (
@@ -59,107 +66,6 @@ STILL_RUNNING = '{"status":"still running"}'
 
 ROUNDS = 8
 """Maximum number of requests for one turn that offer tools."""
-MAX_TEXT = 20_000
-"""Maximum length of an answer and its tool calls, in characters: more than can be spoken in the
-eight minutes of a stream."""
-MAX_PIECES = 5_000_000
-"""Maximum length of all pieces of an answer, in characters. It includes the JSON around the text,
-and reasoning that is not spoken."""
-
-type Json = Mapping[str, Any]
-"""A JSON object."""
-
-
-@dataclass(slots=True)
-class AnswerSentence:
-    """A sentence of a message, with the part of it that was heard."""
-
-    text: str
-    heard: str = ""
-    """The part that was heard; empty until the sentence was played."""
-
-
-@dataclass(slots=True)
-class ChatToolCall:
-    """A tool call that the endpoint made."""
-
-    id: str
-    """Id that the endpoint gave the call, or one of ours if it gave none."""
-    tool: str
-    arguments_json: str
-    result_json: str | None = None
-    """Result of the tool; None until it arrives."""
-
-
-@dataclass(slots=True)
-class ChatMessage:
-    """One message of the conversation."""
-
-    role: Literal["user", "assistant"]
-    sentences: list[AnswerSentence] = field(default_factory=list[AnswerSentence])
-    calls: list[ChatToolCall] = field(default_factory=list[ChatToolCall])
-
-    @property
-    def text(self) -> str:
-        """Text of all sentences, joined by blanks."""
-        return " ".join(sentence.text for sentence in self.sentences)
-
-
-@dataclass(slots=True)
-class IncomingAnswer:
-    """An answer that is still being received."""
-
-    message: ChatMessage
-    """The message of the conversation that the answer becomes."""
-    speakable: Speakable = field(default_factory=Speakable)
-    calls: list[ChatToolCall] = field(default_factory=list[ChatToolCall])
-    indices: dict[int, ChatToolCall] = field(default_factory=dict[int, ChatToolCall])
-    """Latest call of each index. Some servers give all calls the same index."""
-    finished: bool = False
-    """True if the endpoint sent a `finish_reason`."""
-    text_size: int = 0
-    """Length of the text and the arguments so far, in characters."""
-    size: int = 0
-    """Length of all pieces so far, in characters."""
-
-    @property
-    def too_long(self) -> bool:
-        """True if the answer is so long that it may have no end."""
-        return self.text_size > MAX_TEXT or self.size > MAX_PIECES
-
-    def add_choice(self, choice: Json) -> list[str]:
-        """Add the next piece of the answer.
-
-        Args:
-            choice: One entry of `choices`: a delta, or the whole message of a server that does not
-                stream.
-
-        Returns:
-            The sentences that are now complete.
-        """
-        self.finished = self.finished or bool(choice.get("finish_reason"))
-        delta = _object(choice.get("delta") or choice.get("message"))  # not streamed: all at once
-        text = _text(delta.get("content"))
-        self.text_size += len(text)
-        for call in _list(delta.get("tool_calls")):
-            self._add_call(_object(call))
-        return self.speakable.add(text)
-
-    def _add_call(self, delta: Json) -> None:
-        index, id = delta.get("index"), _text(delta.get("id"))
-        index = index if isinstance(index, int) else len(self.calls)
-        # A new id at a known index begins a new call: some servers number all calls 0.
-        call = self.indices.get(index)
-        if call is None or (id and call.id not in ("", id)):
-            call = self.indices[index] = ChatToolCall("", "", "")
-            self.calls.append(call)
-        function = _object(delta.get("function"))
-        arguments = function.get("arguments") or ""
-        arguments = arguments if isinstance(arguments, str) else json.dumps(arguments)
-        call.id = call.id or id
-        call.tool += _text(function.get("name"))
-        call.arguments_json += arguments
-        self.text_size += len(arguments)
 
 
 class ChatSession:
@@ -239,12 +145,12 @@ class ChatSession:
         if piece is None:
             return self._finish(incoming)
         incoming.size += len(piece)
-        read = _parse_object(piece)
+        read = parse_object(piece)
         if read is None or read.get("error"):
             return self._give_up(incoming, "unreadable" if read is None else read["error"])
         said: list[str] = []
-        for choice in _list(read.get("choices"))[:1]:
-            said = self._say(incoming, incoming.add_choice(_object(choice)))
+        for choice in as_list(read.get("choices"))[:1]:
+            said = self._say(incoming, incoming.add_choice(as_object(choice)))
         if incoming.too_long:
             incoming.finished = True
             return self._finish(incoming, said)
@@ -260,7 +166,7 @@ class ChatSession:
         """End the answer: keep the sentences so far, and tell the user that no more will come."""
         self._incoming = None
         sorry = BROKEN_OFF if incoming.message.sentences else UNREACHABLE
-        text = str(_object(error).get("message") or error)
+        text = str(as_object(error).get("message") or error)
         return Reply((sorry,), notes=(("chat-endpoint", text),))
 
     def _finish(self, incoming: IncomingAnswer, said: list[str] | None = None) -> Reply:
@@ -289,7 +195,7 @@ class ChatSession:
         for call in incoming.calls:
             self._numbered += 1
             call.id = call.id or f"call_{self._numbered}"
-            arguments = _parse_object(call.arguments_json or "{}")
+            arguments = parse_object(call.arguments_json or "{}")
             if call.tool not in self._names:
                 call.result_json = json.dumps({"error": f"There is no tool {call.tool}."})
             elif arguments is None:
@@ -392,24 +298,3 @@ def _encoded_call(call: ChatToolCall) -> dict[str, Any]:
 
 def _encoded_result(call: ChatToolCall) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call.id, "content": call.result_json or STILL_RUNNING}
-
-
-def _parse_object(text: str) -> Json | None:
-    """Return the JSON object in `text`, or None if it holds anything else."""
-    try:
-        read = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return cast(Json, read) if isinstance(read, dict) else None
-
-
-def _object(value: Any) -> Json:
-    return cast(Json, value) if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return cast(list[Any], value) if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -5,11 +5,11 @@ An observer changes nothing. It is called by the stream's own task, in order, be
 and must return quickly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ..service.effects import Effect, StreamRefusal, StreamRequest
+from ..service.effects import Effect, Note, StreamRefusal, StreamRequest
 
 
 @dataclass(slots=True)
@@ -94,6 +94,47 @@ class EmulatorObservers:
         """See `EmulatorObserver`."""
         for observer in self._observers:
             observer.refused(request_id, model_id, refusal)
+
+
+type OnNote = Callable[[StreamRequest, Note], None]
+"""A function that is called with each tolerated mistake of a client."""
+
+
+class NoteObserver:
+    """An observer that calls a function with each tolerated mistake of a client.
+
+    Args:
+        on_note: The function. It must return quickly.
+    """
+
+    def __init__(self, on_note: OnNote) -> None:
+        self._on_note = on_note
+
+    def opened(self, statistics: StreamStatistics) -> StreamObserver:
+        """See `EmulatorObserver`."""
+        return _StreamNotes(statistics.request, self._on_note)
+
+    def refused(self, request_id: str, model_id: str, refusal: StreamRefusal) -> None:
+        """See `EmulatorObserver`. A refused request has no notes."""
+
+
+class _StreamNotes:
+    def __init__(self, request: StreamRequest, on_note: OnNote) -> None:
+        self._request = request
+        self._on_note = on_note
+
+    def received(self, payload: bytes) -> None:
+        pass
+
+    def input_ended(self) -> None:
+        pass
+
+    def answered(self, effect: Effect) -> None:
+        if isinstance(effect, Note):
+            self._on_note(self._request, effect)
+
+    def over(self) -> None:
+        pass
 
 
 class _StreamObservers:

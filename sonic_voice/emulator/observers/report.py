@@ -20,7 +20,8 @@ from typing import Any
 
 from ..service.effects import Effect, StreamRefusal
 from . import StreamStatistics
-from .conformance import RULES, ConformanceChecker, Outcome, RuleViolation
+from .conformance import ConformanceChecker, Outcome, RuleViolation
+from .conformance_rules import RULES
 
 _KEPT = 200
 """Maximum number of streams, and of refusals, that the report keeps."""

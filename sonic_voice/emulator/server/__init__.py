@@ -17,7 +17,7 @@ import logging
 import re
 import ssl
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -29,9 +29,9 @@ from uuid import uuid4
 from ...errors import ConfigError, SonicError
 from ...http2.connection import H2Connection
 from ...http2.stream import H2Stream
+from ..behaviour import Behaviour
 from ..observers import EmulatorObserver, EmulatorObservers, StreamStatistics
 from ..service.effects import (
-    Note,
     ServiceFactory,
     StreamRefusal,
     StreamRequest,
@@ -47,7 +47,7 @@ from .sigv4 import (
     SignedRequest,
     verify_request,
 )
-from .stream_handler import StreamHandler, StreamTimeouts
+from .stream_handler import StreamHandler
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ LOCAL_KEYS = AccessKeyPair("AKIALOCALEMULATOR000", "local-emulator-secret-key-of
 secret."""
 
 LOCAL_REGION = "us-east-1"
-"""The region that the emulator names to clients by default."""
+"""The region that the emulator names to clients. It accepts any."""
 
 TOO_MANY = StreamRefusal(
     429, "ThrottlingException", "Too many requests, please wait before trying again."
@@ -80,6 +80,9 @@ class Emulator:
 
     Args:
         factory: Makes the service of each stream, or refuses it.
+        behaviour: The settings of the emulator. The server uses those about the network: the limits
+            of a stream, the number of streams, and whether mistakes in frames are refused. The rest
+            is up to the factory.
         engines: Speech synthesis, speech recognition and chat requests. None: silence for speech,
             and none of the others.
         host: The name or address to listen at.
@@ -87,12 +90,8 @@ class Emulator:
         tls: False for HTTP/2 with prior knowledge, for the tests of this project.
         keys: The credentials that are accepted. They are read at each request, so a list may
             change.
-        region: The region in `environment`.
-        timeouts: The limits of a stream.
-        strict: Whether to refuse mistakes that real clients are known to make.
-        on_note: Called with each such mistake that was not refused.
         authority: Signs the server's certificate. None: one for this run only.
-        limits: The limits of the connections, and of the number of streams.
+        limits: The limits of the connections.
         observers: Observe the streams.
     """
 
@@ -100,15 +99,12 @@ class Emulator:
         self,
         factory: ServiceFactory,
         *,
+        behaviour: Behaviour | None = None,
         engines: Engines | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         tls: bool = True,
         keys: AccessKeyPair | Sequence[AccessKeyPair] = LOCAL_KEYS,
-        region: str = LOCAL_REGION,
-        timeouts: StreamTimeouts | None = None,
-        strict: bool = False,
-        on_note: Callable[[StreamRequest, Note], None] | None = None,
         authority: CertificateAuthority | None = None,
         limits: ConnectionLimits | None = None,
         observers: Sequence[EmulatorObserver] = (),
@@ -123,10 +119,7 @@ class Emulator:
         self._host = host
         self._tls = tls
         self._keys = keys
-        self._region = region
-        self._timeouts = timeouts or StreamTimeouts()
-        self._strict = strict
-        self._on_note = on_note
+        self._behaviour = behaviour or Behaviour()
         self._limits = limits or ConnectionLimits()
         self._given_authority = authority
         self._authority: CertificateAuthority | None = None
@@ -163,7 +156,7 @@ class Emulator:
             "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": self.endpoint,
             "AWS_ACCESS_KEY_ID": keys.access_key,
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-            "AWS_REGION": self._region,
+            "AWS_REGION": LOCAL_REGION,
         }
         if self._tls:
             variables["SSL_CERT_FILE"] = str(self.ca_file)
@@ -262,7 +255,7 @@ class Emulator:
         request: StreamRequest,
         signed: SignedRequest,
     ) -> StreamRefusal | StreamHandler:
-        most = self._limits.max_streams
+        most = self._behaviour.max_streams
         if most is not None and self._live >= most:
             return TOO_MANY
         try:
@@ -280,9 +273,7 @@ class Emulator:
             SignatureChain(signed),
             engines=self._engines,
             threads=self._threads,
-            timeouts=self._timeouts,
-            strict=self._strict,
-            on_note=self._noted,
+            behaviour=self._behaviour,
             observer=self._observers,
         )
 
@@ -309,11 +300,6 @@ class Emulator:
         except AuthError as error:
             return StreamRefusal(error.status, error.code, error.message)
         return StreamRequest(unquote(route["model"]), signed.region, request_id), signed
-
-    def _noted(self, request: StreamRequest, note: Note) -> None:
-        _log.debug("stream %s, %s: %s", request.request_id, note.rule, note.text)
-        if self._on_note is not None:
-            self._on_note(request, note)
 
 
 async def _refuse(

@@ -3,7 +3,7 @@
 A connection without an open stream is closed with a GOAWAY, as load balancers do it: when it never
 asks for a stream, when it takes too long to do so (a byte of its headers now and then), and when
 its streams are over. See `ConnectionLimits`. An open stream has limits of its own
-(`stream_handler.StreamTimeouts`).
+(`behaviour.StreamTimeouts`).
 
 A client that does not speak HTTP/2 over TLS is told so where there is a way to tell it, and a line
 of the log says what it sent. Nothing that a client sends can end more than its own connection.
@@ -51,9 +51,6 @@ class ConnectionLimits:
     """Interval at which a connection that had a stream is checked for another one, in seconds."""
     window_bytes: int = STREAM_WINDOW_BYTES
     """Bytes that a client may send on a stream before they are read."""
-    max_streams: int | None = None
-    """Maximum number of concurrent streams of all connections; more are throttled. None: no
-    maximum."""
 
 
 _connecting: ContextVar["ServerConnection"] = ContextVar("connecting")

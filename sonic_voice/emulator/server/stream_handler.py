@@ -13,17 +13,14 @@ Source: reference 1.2 to 1.9 and 11.2.
 """
 
 import asyncio
-import json
 import logging
-from base64 import b64decode, b64encode
-from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Literal
 
 from ...errors import SonicError
 from ...http2.connection import H2Connection
 from ...http2.stream import H2Stream
+from ..behaviour import Behaviour
 from ..observers import EmulatorObserver, StreamStatistics
 from ..service.effects import (
     Break,
@@ -40,51 +37,26 @@ from ..service.effects import (
     Speak,
     StartChatRequest,
     StreamRequest,
-    UtteranceRecognizer,
 )
 from .chat_requests import ChatRequests
 from .engines import Engines
-from .event_stream import PRELUDE_BYTES, EventStreamFrame, FrameError, decode, encode, frame_size
+from .event_stream import FrameError
 from .sigv4 import ChainError, SignatureChain
+from .speech_requests import SpeechRequests
+from .stream_frames import (
+    UNREADABLE,
+    ChunkError,
+    InputEnd,
+    PayloadReader,
+    chunk_frame,
+    error_frame,
+    exception_frame,
+)
 
 _log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 1_000_000
-"""Maximum payload of a chunk, in bytes (reference 0.4)."""
-
-_FRAME_BYTES = 2 * CHUNK_BYTES
-"""Maximum length of a frame, in bytes. Base64 makes 4/3 of a chunk; the envelopes and headers
-around it need far less than the rest."""
-
 _READ_BYTES = 64 * 1024
 """Bytes that are read at a time where the client's data is not needed any more."""
-
-_UNREADABLE = "Unable to parse input chunk. Please check input format contains correct format."
-_CHUNK_HEADERS = {
-    ":event-type": "chunk",
-    ":content-type": "application/json",
-    ":message-type": "event",
-}
-
-
-class ChunkError(ValueError):
-    """An error: a frame does not hold a valid chunk. The client is sent the message."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamTimeouts:
-    """The wall-clock limits of a stream, in seconds."""
-
-    stall_s: float = 0.25
-    """Pause of the client after which `Service.stalled` is called."""
-    idle_s: float = 55.0
-    """Pause of the client that ends the stream (reference 1.9)."""
-    life_s: float = 480.0
-    """Age that ends the stream (reference 1.9)."""
-
-
-type OnNote = Callable[[StreamRequest, Note], None]
-"""A function that is called with each tolerated mistake of a client."""
 
 
 class StreamHandler:
@@ -98,9 +70,8 @@ class StreamHandler:
         chain: Verifies the signatures of the frames.
         engines: Speech synthesis, speech recognition and chat requests.
         threads: The threads for the speech engines.
-        timeouts: The limits of the stream.
-        strict: Whether to refuse mistakes that are otherwise only noted.
-        on_note: Called with each tolerated mistake of the client.
+        behaviour: The settings of the emulator: the limits of the stream, and whether mistakes are
+            refused that are otherwise only noted.
         observer: Observes the stream.
     """
 
@@ -114,9 +85,7 @@ class StreamHandler:
         *,
         engines: Engines,
         threads: Executor,
-        timeouts: StreamTimeouts,
-        strict: bool,
-        on_note: OnNote,
+        behaviour: Behaviour,
         observer: EmulatorObserver,
     ) -> None:
         self.statistics = StreamStatistics(request)
@@ -125,19 +94,15 @@ class StreamHandler:
         self._connection = connection
         self._request = request
         self._service = service
-        self._chain = chain
-        self._engines = engines
-        self._utterances: dict[int, UtteranceRecognizer] = {}
+        self._input = PayloadReader(stream, chain)
+        self._speech = SpeechRequests(engines, threads)
         self._chat_requests = ChatRequests(engines.consult)
-        self._threads = threads
-        self._timeouts = timeouts
-        self._strict = strict
-        self._on_note = on_note
+        self._timeouts = behaviour.timeouts
+        self._strict = behaviour.strict
         self._loop = asyncio.get_running_loop()
-        self._prelude = b""
         self._headers_sent = False
         self._stalled = False
-        self._life_ends_at_s = self._loop.time() + timeouts.life_s
+        self._life_ends_at_s = self._loop.time() + self._timeouts.life_s
         self._last_input_at_s = self._loop.time()
 
     async def run(self) -> None:
@@ -153,8 +118,7 @@ class StreamHandler:
         finally:
             self._ended("lost", "The emulator was closed.")
             self._observer.over()
-            for utterance in self._utterances.values():
-                utterance.cancel()
+            self._speech.cancel()
             await self._chat_requests.aclose()
 
     async def _step_or_fail(self) -> bool:
@@ -181,7 +145,9 @@ class StreamHandler:
         try:
             async with asyncio.timeout_at(when_s) as pause:
                 with self._chat_requests.ending(pause):
-                    payload = await self._next_payload()
+                    payload = await self._input.read()
+            if payload is InputEnd.BARE:
+                self._accept_bare_end()
         except TimeoutError:
             if self._chat_requests:  # a piece of a chat endpoint's answer ended the pause
                 return False
@@ -191,7 +157,7 @@ class StreamHandler:
             return await self._perform([self._refusal(error)])
         self._last_input_at_s = self._loop.time()
         self._stalled = False
-        if payload is None:
+        if isinstance(payload, InputEnd):
             return await self._end_of_input()
         self.statistics.received_events += 1
         self._observer.received(payload)
@@ -200,25 +166,7 @@ class StreamHandler:
             self._send_response_headers()
         return over
 
-    async def _next_payload(self) -> bytes | None:
-        """Return the payload of the next frame, or None for the empty one that ends the input.
-
-        Cancelling this loses nothing: a prelude that was read is kept for the next call.
-        """
-        if not self._prelude:
-            self._prelude = await self._stream.read(PRELUDE_BYTES)
-        if not self._prelude:
-            return self._no_empty_frame()
-        size = frame_size(self._prelude)
-        if size > _FRAME_BYTES:
-            raise ChunkError(f"A chunk is at most {CHUNK_BYTES} bytes.")
-        rest = await self._stream.read(size - PRELUDE_BYTES)
-        frame = decode(self._prelude + rest)
-        self._prelude = b""
-        inner = self._chain.unwrap(frame)
-        return _chunk(decode(inner)) if inner else None
-
-    def _no_empty_frame(self) -> None:
+    def _accept_bare_end(self) -> None:
         """Accept END_STREAM without the signed empty frame, as old clients send it.
 
         See reference 1.5.
@@ -262,7 +210,7 @@ class StreamHandler:
             case ChainError():
                 text = f"The event stream cannot be accepted: {error}."
             case FrameError():
-                text = _UNREADABLE
+                text = UNREADABLE
         return Fail("validationException", f"RequestId={self._request.request_id} : {text}")
 
     # --- out
@@ -285,14 +233,16 @@ class StreamHandler:
                 case Speak():
                     await self._write(out)
                     out = bytearray()
-                    if await self._perform(await self._speak(effect)):
+                    pcm = await self._speech.synthesize(effect)
+                    if await self._perform(self._service.speech(effect.key, pcm)):
                         return True
                 case Listen():
-                    self._listen(effect)
+                    self._speech.listen(effect)
                 case Recognize(key):
                     await self._write(out)
                     out = bytearray()
-                    if await self._perform(await self._recognize(key)):
+                    words = await self._speech.recognize(key)
+                    if await self._perform(self._service.words(key, words)):
                         return True
                 case StartChatRequest() | CancelChatRequest():
                     self._chat_requests.carry_out(effect)
@@ -302,27 +252,6 @@ class StreamHandler:
                     return True
         await self._write(out)
         return False
-
-    async def _speak(self, effect: Speak) -> list[Effect]:
-        pcm = await self._loop.run_in_executor(
-            self._threads, self._engines.synthesize, effect.text, effect.voice, effect.rate_hz
-        )
-        return self._service.speech(effect.key, pcm)
-
-    def _listen(self, effect: Listen) -> None:
-        begin = self._engines.recognizer_factory
-        if begin is None:
-            return
-        if effect.key not in self._utterances:
-            self._utterances[effect.key] = begin(effect.rate_hz)
-        self._utterances[effect.key].feed(effect.pcm)
-
-    async def _recognize(self, key: int) -> list[Effect]:
-        heard = self._utterances.pop(key, None)
-        words = ""
-        if heard is not None:
-            words = await self._loop.run_in_executor(self._threads, heard.finish)
-        return self._service.words(key, words)
 
     async def _finish(self, effect: Fail | Break | Finish) -> None:
         match effect:
@@ -386,58 +315,10 @@ class StreamHandler:
 
     def _note(self, note: Note) -> None:
         self.statistics.notes += 1
+        _log.debug("stream %s, %s: %s", self._request.request_id, note.rule, note.text)
         self._observer.answered(note)
-        self._on_note(self._request, note)
 
     def _ended(self, end: Literal["finished", "failed", "broken", "lost"], error: str = "") -> None:
         if not self.statistics.end:
             self.statistics.end = end
             self.statistics.error = error
-
-
-def chunk_frame(payload: bytes) -> bytes:
-    """Encode an output event as a frame, which is not signed and has one layer (reference 1.4).
-
-    Args:
-        payload: The UTF-8 JSON of the event.
-    """
-    return encode(EventStreamFrame(_CHUNK_HEADERS, b'{"bytes":"' + b64encode(payload) + b'"}'))
-
-
-def exception_frame(code: str, message: str) -> bytes:
-    """Encode a modelled exception as a frame (reference 1.7).
-
-    Args:
-        code: A member of the output union, such as `validationException`.
-        message: The text of the exception.
-    """
-    headers = {
-        ":exception-type": code,
-        ":content-type": "application/json",
-        ":message-type": "exception",
-    }
-    return encode(EventStreamFrame(headers, json.dumps({"message": message}).encode()))
-
-
-def error_frame(code: str, message: str) -> bytes:
-    """Encode an error that is not modelled as a frame (reference 1.7).
-
-    Args:
-        code: Any name.
-        message: The text of the error.
-    """
-    headers = {":message-type": "error", ":error-code": code, ":error-message": message}
-    return encode(EventStreamFrame(headers))
-
-
-def _chunk(frame: EventStreamFrame) -> bytes:
-    """Return the decoded `bytes` member of the JSON in an inner frame."""
-    if frame.headers.get(":message-type") != "event" or frame.headers.get(":event-type") != "chunk":
-        raise ChunkError(_UNREADABLE)
-    try:
-        payload = b64decode(json.loads(frame.payload)["bytes"], validate=True)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ChunkError(_UNREADABLE) from error
-    if len(payload) > CHUNK_BYTES:
-        raise ChunkError(f"A chunk is at most {CHUNK_BYTES} bytes.")
-    return payload

@@ -57,14 +57,6 @@ class Timing:
         return {"HIGH": self.high_ms, "LOW": self.low_ms}.get(sensitivity or "", self.medium_ms)
 
 
-@dataclass(slots=True)
-class InputClock:
-    """The input clock: the audio received so far, over all audio containers."""
-
-    now_ms: int = 0
-    """Milliseconds of audio received."""
-
-
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """A sentence that is to be spoken."""

@@ -19,7 +19,6 @@ from ...catalog import VoiceModel
 from .answers import (
     AnswerScript,
     GeneratedAnswer,
-    InputClock,
     PendingCall,
     ScheduledSentence,
     ScriptWait,
@@ -30,6 +29,7 @@ from .answers import (
 )
 from .brain import Brain, Reply
 from .effects import Break
+from .input_clock import InputClock
 from .output import ServiceOutput
 from .usage import MS_PER_SPEECH_TOKEN, UsageCounter, speech_tokens
 

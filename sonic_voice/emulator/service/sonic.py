@@ -247,12 +247,10 @@ class SonicService:
             self._out,
             self._counter,
             self._timing,
-            voice=record.voice,
-            rate_hz=record.rate_hz,
-            opening=ConversationSetup(
+            prompt=record,
+            setup=ConversationSetup(
                 self._locale(record.voice), record.tools, record.tool_choice, self._session
             ),
-            sensitivity=self._session.endpointing,
             recognizes=self._recognizes,
         )
         self._out.usage(self._counter.opening())

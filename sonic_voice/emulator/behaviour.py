@@ -1,0 +1,56 @@
+"""The settings in which an emulator differs from the undisturbed real service.
+
+They are made by the command line or by a program, and read by the assembly and the server.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+type RecognitionChoice = Literal["default", "auto", "light", "good", "none"]
+"""The recogniser of an emulator; see `Behaviour.ears`."""
+type VoiceQuality = Literal["light", "good", "auto"]
+"""The quality of the voices of an emulator; `auto` is the best that is installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTimeouts:
+    """The wall-clock limits of a stream, in seconds."""
+
+    stall_s: float = 0.25
+    """Pause of the client after which `Service.stalled` is called."""
+    idle_s: float = 55.0
+    """Pause of the client that ends the stream (reference 1.9)."""
+    life_s: float = 480.0
+    """Age that ends the stream (reference 1.9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """The settings in which an emulator differs from the undisturbed real service.
+
+    The defaults are for use inside a program: every model is available, also past its end of life,
+    and no limit is shortened.
+    """
+
+    strict: bool = False
+    """True to refuse mistakes that real clients are known to make."""
+    models: tuple[str, ...] = ()
+    """Ids of the models that are offered. Empty: all."""
+    allow_retired: bool = True
+    """True to offer models past their end of life."""
+    latency: str = "typical"
+    """The name of a profile in `latency.PROFILES`."""
+    timeouts: StreamTimeouts = field(default_factory=StreamTimeouts)
+    """Wall-clock limits of a stream."""
+    max_streams: int | None = None
+    """Maximum number of concurrent streams; more are throttled. None: no maximum."""
+    ears: RecognitionChoice = "default"
+    """The recogniser of words. `default`: none with a scenario, which knows the words, and
+    otherwise the best that is installed."""
+    voices: VoiceQuality = "light"
+    """Quality of the voices. Good ones need a processor for a tenth of the time that they speak."""
+    brain: str = ""
+    """The chat endpoint that answers instead of a scenario or small talk, as `openai:URL#MODEL`.
+    Empty: none."""
+    faults: tuple[str, ...] = ()
+    """Faults, each as `NAME[:ARGUMENT][@STREAMS]`; see `faults`."""
