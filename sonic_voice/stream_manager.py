@@ -124,6 +124,8 @@ class StreamManager:
         self._retired: set[ServiceStream] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._owed = False
+        """True if the stream that is over, and was not replaced yet, owed an answer."""
         self._attentive = False
         self._gave_up = False
         self._streams = 0
@@ -187,9 +189,9 @@ class StreamManager:
     @property
     def owes_answer(self) -> bool:
         """True if an owed answer has not come to its end, or a tool result is owed."""
-        live = self.input.live
+        stream = self.input.stream
         return (
-            (live is not None and live.owes_answer)
+            (self._owed if stream is None else stream.owes_answer)
             or bool(self.input.lost_calls)
             or any(stream.owes_answer for stream in self._retired)
         )
@@ -313,6 +315,7 @@ class StreamManager:
         self.input.detach()
         self._close_later(stream.aclose())
         self.goodbye_timed_out = stream.goodbye_timed_out
+        self._owed = stream.owes_answer
         error = stream.over.exception()
         if error is None:
             return None

@@ -112,6 +112,21 @@ def test_a_stream_lives_for_eight_minutes_unless_an_emulator_ends_it_earlier() -
         config(stream_s=0.0)
 
 
+async def test_an_answer_that_never_came_is_owed_after_the_end(transport: MemoryTransport) -> None:
+    async with Session.open(config(), transport) as session:
+        session.send_text("Are you there?")
+        session.finish()
+        service = asyncio.create_task(polite_end(transport.streams[0]))
+        assert [event async for event in session][-1] == Closed()
+        await service
+        assert session.owes_answer
+
+
+async def polite_end(stream: MemoryStream) -> None:
+    await sent(stream, "end of input")
+    stream.finish()
+
+
 async def test_silence_flows_while_nobody_sends(transport: MemoryTransport) -> None:
     async with Session.open(config(), transport) as session:
         stream = transport.streams[0]
