@@ -329,7 +329,8 @@ FAULTS: list[tuple[str, int, str, str, list[str]]] = [
 async def test_the_last_record_says_why_a_conversation_ended(
     tmp_path: Path, fault: str, code: int, reason: str, kind: str, words: list[str]
 ) -> None:
-    async with talking_to(tmp_path, "--events", "e.jsonl", fault=fault) as talk:
+    once = ("--no-reconnect", "--events", "e.jsonl")
+    async with talking_to(tmp_path, *once, fault=fault) as talk:
         done = await talk.end()
     assert done.code == code, done.err
     assert bool(done.err) == bool(words)
@@ -365,7 +366,7 @@ async def test_what_was_not_spoken_is_told_to_people(tmp_path: Path) -> None:
     assert told[0].endswith(" s of demo.wav were not spoken.")
 
 
-ONE_CUT = ("talk", "--local", "--scenario", "s.yaml", "--input", QUESTION)
+ONE_CUT = ("talk", "--local", "--no-reconnect", "--scenario", "s.yaml", "--input", QUESTION)
 
 
 # -- outputs that fail -----------------------------------------------------------------------------
