@@ -34,6 +34,11 @@ MS_PER_CHARACTER = 65
 """Length of a spoken character, in ms: unhurried speech has about 15 characters a second. It is
 used only for a block whose sound the service cut off, because its full length is then unknown."""
 
+SLOW_MS_PER_CHARACTER = 100
+"""Length of a spoken character in slow speech, in ms, for an answer that will be continued: a word
+that is said twice is better than one that is never said. Numbers are written shorter than they are
+spoken."""
+
 LOUDNESS_WINDOW_MS = 20
 """Length of the windows in which sound is classified as voice or pause, in ms."""
 
@@ -198,7 +203,9 @@ class Transcript:
             if block.final is None and not sound_ms:
                 continue
             if block.final is None and not block.whole:
-                reached = _character_reached(block, block.planned, sound_ms)
+                reached = _character_reached(
+                    block, block.planned, sound_ms, ms_per_character=SLOW_MS_PER_CHARACTER
+                )
                 block.planned = _words_before(block.planned, reached)
             block.whole = True
             kept.append(block)
@@ -398,13 +405,15 @@ def _cut_answer(blocks: list[_AnswerBlock], heard_ms: float) -> str:
     return text
 
 
-def _character_reached(block: _AnswerBlock, words: str, heard_ms: float) -> float:
+def _character_reached(
+    block: _AnswerBlock, words: str, heard_ms: float, ms_per_character: float = MS_PER_CHARACTER
+) -> float:
     """Return the position in `words`, in characters, after `heard_ms` of a block's sound."""
     voiced_ms, all_ms = block.voiced_ms(heard_ms), block.voiced_ms(sum(block.runs_ms))
     if not all_ms:  # no window was loud enough to count as voice
         voiced_ms, all_ms = heard_ms, sum(block.runs_ms)
     if not block.whole:
-        all_ms = max(all_ms, len(words) * MS_PER_CHARACTER)
+        all_ms = max(all_ms, len(words) * ms_per_character)
     if voiced_ms >= all_ms:
         return len(words)
     # Interpolate between the nearest two known pairs of a character and its time.

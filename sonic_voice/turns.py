@@ -156,6 +156,8 @@ class Turns:
         self._turn = _NewestTurn(self._playback.newest_turn, over=True)
         self._blocks: dict[str, _OpenBlock] = {}
         self._retired = False
+        self._continuing = False
+        """True until sound comes of an answer that another stream has begun."""
         self._sounding = 0
         self._user_speaks = False
         self._speech_began_ms: int | None = None
@@ -178,6 +180,7 @@ class Turns:
         self._turn = _NewestTurn(self._playback.newest_turn, over=True)
         if start.turn is not None:
             self._turn = _NewestTurn(start.turn, answering=start.sounded, sounded=start.sounded)
+        self._continuing = start.turn is not None and start.sounded
         self._offset_ms = self._transcribed_ms = start.offset_ms
 
     def prompted(self, text: str) -> None:
@@ -290,7 +293,9 @@ class Turns:
         self._user_speaks = True
         self._speech_began_ms = record.offset_ms + self._offset_ms
         events: list[Event] = [UserSpeechStarted(self._speech_began_ms)]
-        if now < self._playback.until_s:
+        if self._continuing:  # the rest of the answer will not come
+            events += self._interrupt(self._turn.number, "userSpeechStart", now)
+        elif now < self._playback.until_s:
             events += self._interrupt(self._playback.sounding, "userSpeechStart", now)
         return events
 
@@ -334,7 +339,7 @@ class Turns:
         A service that reports the beginning of speech has interrupted it before.
         """
         sounding = self._playback.sounding
-        if now < self._playback.until_s and sounding != self._sounding:
+        if self._continuing or (now < self._playback.until_s and sounding != self._sounding):
             return self._interrupt(sounding, "userText", now)
         return []
 
@@ -395,6 +400,7 @@ class Turns:
             return [Ignored(f"sound at {block.rate_hz} Hz")]
         if len(record.pcm) % BYTES_PER_SAMPLE:
             return [Ignored(f"sound of {len(record.pcm)} bytes, not a whole number of samples")]
+        self._continuing = False
         seconds = AudioFormat(block.rate_hz).seconds(len(record.pcm))
         self._playback.until_s = max(self._playback.until_s, now) + seconds
         self._transcript.sound(block.turn, record.pcm, block.rate_hz)
@@ -438,6 +444,7 @@ class Turns:
         if turn == 0 or turn in self._playback.interrupted:  # no answer yet, or a repetition
             return []
         self._playback.interrupted.add(turn)
+        self._continuing = False
         for block in self._blocks.values():
             block.dead = True
         self._playback.until_s = now

@@ -9,7 +9,6 @@ counts as loud depends on the quietest fifth of the ring, so that the hum of a r
 """
 
 from collections import deque
-from itertools import islice
 
 from .config import BYTES_PER_SAMPLE, AudioFormat
 
@@ -31,6 +30,13 @@ LEAST_VOICE_LEVEL = 300
 MOST_VOICE_LEVEL = 1500
 """Amplitude of a 16-bit sample, of 32768, above which everything is voice (-27 dB), so that a ring
 which is full of speech has no silence in its middle only."""
+
+VOICE_WINDOWS = 6
+"""Number of windows in which voice is looked for: 120 ms, a syllable."""
+
+LOUD_WINDOWS = 4
+"""Number of these windows that must be loud. A click, or the end of a word whose rest was
+transcribed, has fewer."""
 
 PROBE_STRIDE_SAMPLES = 4
 """Stride at which the level is probed, in samples."""
@@ -103,8 +109,11 @@ class UplinkRing:
         threshold = _voice_threshold(levels)
         window = self._format.size(WINDOW_S)
         first = max(0, position - self._begin) // window
-        for index, level in enumerate(islice(levels, first, None), first):
-            if level > threshold:
+        loud = [level > threshold for level in levels]
+        for index in range(first, len(loud)):
+            # Voice that has just begun is cut off by the end of the ring.
+            needed = min(LOUD_WINDOWS, len(loud) - index)
+            if loud[index] and sum(loud[index : index + VOICE_WINDOWS]) >= needed:
                 return max(position, self._begin + index * window)
         return None
 

@@ -143,7 +143,7 @@ class CredentialLookup:
         )
 
     def forget(self) -> None:
-        """Read every source anew at the next look-up, because the service refused what was found."""
+        """Read every source anew at the next look-up: the service refused what was found."""
         self._chain = None
 
     def close(self) -> None:

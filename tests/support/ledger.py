@@ -29,6 +29,7 @@ from sonic_voice.events import (
     ToolAnswered,
     ToolCall,
     TurnEnded,
+    UserSpeechStarted,
     UserText,
 )
 from sonic_voice.handover import CONTINUE_TEXT
@@ -37,11 +38,15 @@ from . import tone_words
 
 ANSWER_BASE = 5000
 """The answer to word n is the word n + 5000."""
+NOTHING_MORE = "9999"
+"""The answer of a stream that is to continue an answer of which everything was heard."""
 TOOL_EVERY = 9
 """A tool is called for an utterance that contains a multiple of this number."""
 TOOL = "look_up"
 CHUNK_S = 0.032
 NUMBER = re.compile(r"\b\d{1,4}\b")
+RESULT_NOTE = re.compile(r"\[.*?\]")
+"""The result of a tool in the history."""
 
 
 # -- the emulator's side ---------------------------------------------------------------------------
@@ -108,9 +113,11 @@ class LedgerSession:
         words = words or ""
         if typed and words == CONTINUE_TEXT:
             heard = set(NUMBER.findall(self._answered))
-            return _answer([word for word in _answers(self._asked) if word not in heard])
+            rest = [word for word in _answers(self._asked) if word not in heard]
+            return _answer(rest or [NOTHING_MORE])
         if typed and words.startswith("["):  # a late tool result
-            return _answer(NUMBER.findall(json.loads(words[words.index(": {") + 2 : words.rindex("}") + 1])["words"]))
+            result = words[words.index(": {") + 2 : words.rindex("}") + 1]
+            return _answer(NUMBER.findall(json.loads(result)["words"]))
         self._asked, self._answered = words, ""
         said = [int(word) for word in NUMBER.findall(words)]
         if "[" not in words and any(word % TOOL_EVERY == 0 for word in said):
@@ -129,7 +136,7 @@ class LedgerSession:
 
 def _answers(words: str) -> list[str]:
     """Return the answers to the words of an utterance, without those of tool results in it."""
-    said = NUMBER.findall(words.partition("[")[0])
+    said = NUMBER.findall(RESULT_NOTE.sub("", words))
     return [str(int(word) + ANSWER_BASE) for word in said]
 
 
@@ -152,8 +159,8 @@ class Ledger:
     """The words in the transcripts, in their order."""
     expected: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
     """For each turn the answers to its words."""
-    sound: dict[int, bytearray] = field(default_factory=dict[int, bytearray])
-    """For each turn the sound that reached the sink."""
+    answered: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    """For each turn the words in the sound that reached the sink."""
     interrupted: set[int] = field(default_factory=set[int])
     false_interruptions: int = 0
     calls: Counter[str] = field(default_factory=Counter[str])
@@ -183,13 +190,13 @@ class Ledger:
             seen.add(word)
         return wrong
 
-    def missing_answers(self, rate_hz: int) -> list[tuple[int, int]]:
+    def missing_answers(self) -> list[tuple[int, int]]:
         """Return the turn and the word of each answer that did not reach the sink."""
         missing: list[tuple[int, int]] = []
         for turn, words in self.expected.items():
             if turn in self.interrupted:
                 continue
-            came = tone_words.decode(bytes(self.sound.get(turn, b"")), rate_hz)
+            came = self.answered.get(turn, [])
             spare = came.count(tone_words.GARBLED)  # a word that broke off, and was heard in part
             absent = [word for word in words if word not in came]
             missing += [(turn, word) for word in absent[spare:]]
@@ -197,7 +204,8 @@ class Ledger:
 
     def wrong_results(self) -> list[str]:
         """Return the tool calls that do not have exactly one result."""
-        return [call for call in self.calls | self.results if self.calls[call] != self.results[call] or self.results[call] != 1]
+        calls = self.calls | self.results
+        return [call for call in calls if self.calls[call] != 1 or self.results[call] != 1]
 
 
 class LedgerUser:
@@ -239,6 +247,8 @@ class LedgerUser:
         self._asked_s: float | None = None
         self._answered = False
         self._closed = False
+        self._pcm = bytearray()
+        self._open_turn = 0
         self._playing: tuple[int, float] = (0, 0.0)
         self._switched_s = -1e9
 
@@ -268,6 +278,7 @@ class LedgerUser:
 
     async def aclose(self) -> None:
         self._closed = True
+        self.read_sound(self._out_hz)
 
     def _decide(self) -> None:
         """Begin to speak if it is time."""
@@ -306,10 +317,14 @@ class LedgerUser:
                 words = [int(word) for word in NUMBER.findall(text)]
                 ledger.heard += words
                 ledger.expected.setdefault(turn, []).extend(word + ANSWER_BASE for word in words)
+                self._open_turn = turn
+            case UserSpeechStarted() if self._open_turn:
+                ledger.interrupted.add(self._open_turn)  # the user goes on before the answer ended
             case Audio(turn, pcm, rate_hz):
                 self._add_sound(turn, pcm, rate_hz, now)
             case TurnEnded():
                 self._answered = True
+                self._open_turn = 0
             case Interrupted(turn):
                 ledger.interrupted.add(turn)
                 if now - self._spoke_until_s > 1.5:
@@ -330,11 +345,24 @@ class LedgerUser:
     def _add_sound(self, turn: int, pcm: bytes, rate_hz: int, now: float) -> None:
         ledger = self.ledger
         playing, until_s = self._playing
-        if turn == playing and now > until_s and now - self._switched_s < 5:
-            ledger.gaps_ms.append(1000 * (now - until_s))
-        elif turn == playing and now - self._switched_s < 5:
-            ledger.gaps_ms.append(0.0)
-        if turn not in ledger.sound and self._random.random() < 0.12:
+        near_switch = now - self._switched_s < 5
+        if turn == playing and near_switch:
+            ledger.gaps_ms.append(max(0.0, 1000 * (now - until_s)))
+        if turn != playing or now > until_s:
+            self.read_sound(rate_hz)
+        if turn not in ledger.answered and self._random.random() < 0.12:
             self._interrupt_at_s = now + self._random.uniform(0.4, 2.0)
-        ledger.sound.setdefault(turn, bytearray()).extend(pcm)
+        ledger.answered.setdefault(turn, [])
+        self._pcm += pcm
         self._playing = (turn, max(now, until_s) + len(pcm) / 2 / rate_hz)
+
+    def read_sound(self, rate_hz: int) -> None:
+        """Enter the words of the sound that came without a gap.
+
+        Args:
+            rate_hz: Its sample rate, in Hz.
+        """
+        if self._pcm:
+            words = tone_words.decode(bytes(self._pcm), rate_hz)
+            self.ledger.answered[self._playing[0]] += words
+            self._pcm.clear()
