@@ -9,7 +9,7 @@ import pytest
 
 from sonic_voice import SessionConfig, Toolbox
 from sonic_voice.bedrock import BedrockTransport
-from sonic_voice.bridge import Bridge, Offer, load_pages, served, web_client
+from sonic_voice.bridge import Bridge, Close, Offer, load_pages, served, web_client
 from sonic_voice.emulator.assembly import emulator
 from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
@@ -70,20 +70,21 @@ async def test_a_conversation_goes_on_after_a_renewal_and_a_cut(chromium: Chromi
         await visitor.is_("listening")
         assert await visitor.notices() == [], "the renewal was silent"
 
+        answered = len(visitor.of("turn_ended"))
         here.between.cut()
         await visitor.is_("reconnecting")
         await visitor.reads(LOST)
         await visitor.says("Are you still there?")  # it is kept
         here.between.mend()
         await visitor.reads(BACK, "Are you still there?")
+        await until(lambda: len(visitor.of("turn_ended")) == answered + 1, limit_s=30)
         await visitor.is_("listening")
-        answered = len(visitor.of("turn_ended"))
         await visitor.says("What is my name?")
-        await until(lambda: len(visitor.of("turn_ended")) > answered, limit_s=30)
+        await until(lambda: len(visitor.of("turn_ended")) == answered + 2, limit_s=30)
         answers = [turn["spoken"] + turn["planned"] for turn in await visitor.turns()]
         assert "Your name is Peter" in answers[-1]
         assert await visitor.notices() == [LOST, BACK]
         await visitor.button("End").click()
         await visitor.is_("ended")
     assert counters.reconnects.total() == 1
-    assert counters.closed == {}
+    assert counters.closed == {Close.BYE: 1}

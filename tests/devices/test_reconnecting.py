@@ -53,8 +53,8 @@ async def test_a_live_conversation_survives_a_cut_and_a_renewal(
                 code, error, took_s = await talk.leave()
     assert (code, error) == (130, "")
     assert took_s < 1.5
-    said = [event["text"] for event in talk.all("UserText")]
-    assert said == ["hello", "go forward ten meters"], "each word once"
+    # The emulator begins its scenario anew in each stream, so that the words say nothing.
+    assert [event["turn"] for event in talk.all("UserText")] == [1, 2]
     assert talk.all("Interrupted") == []
     renewals = [event["reason"] for event in talk.all("Renewed")]
     assert renewals[0] == talk.all("Reconnecting")[0]["reason"]

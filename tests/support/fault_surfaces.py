@@ -286,7 +286,9 @@ async def _use_command_line(service: Faulty, home: Path) -> Seen:
     (home / "robot.py").write_text(TOOLS_FILE)
     events = home / "events.jsonl"
     environment = {
-        name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ
+        name: os.environ[name]
+        for name in ("PATH", "LANG", "TMPDIR", "PYTHONPATH")
+        if name in os.environ
     }
     environment |= {
         "HOME": str(home),
