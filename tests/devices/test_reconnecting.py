@@ -81,3 +81,15 @@ async def test_what_is_said_while_the_service_opens_is_answered(
     assert opened_s > began_s, "the words began before the service was there"
     assert talk.all("Opened")[0]["replayed_ms"] > 500
     assert [event["text"] for event in talk.all("UserText")] == ["hello"]
+
+
+async def test_a_failed_opening_is_reported_and_has_its_exit_code(sound: SoundServer) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "x"}
+    nobody = ("--region", "us-east-1", "--endpoint", "https://localhost:9")
+    async with talking(*nobody, environment=keys) as talk:
+        await talk.until("Ended")
+        assert await talk.process.wait() == 5
+    (ended,) = talk.all("Ended")
+    assert (ended["at_s"], ended["reason"], ended["exit_code"]) == (None, "network", 5)
+    assert talk.all("Reconnecting") == []
+    assert ended["error"]["message"] in "".join(talk.notices)

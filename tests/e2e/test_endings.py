@@ -133,6 +133,21 @@ async def test_a_signal_during_the_opening_leaves_no_recording(
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_signal_while_connecting_again_ends_it_at_once(tmp_path: Path) -> None:
+    """The first stream is not there yet, and no goodbye can be said."""
+    async with talking_to(tmp_path, fault="http:429") as talk:
+        await talk.until("Reconnecting")
+        began_s = asyncio.get_running_loop().time()
+        talk.process.send_signal(signal.SIGINT)
+        done = await talk.end()
+        took_s = asyncio.get_running_loop().time() - began_s
+    assert took_s < 2
+    assert (done.code, done.err) == (130, "")
+    last = talk.printed[-1]
+    assert (last["reason"], last["at_s"], last["exit_code"]) == ("interrupted", None, 130)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
+
+
 class Goodbyes:
     """A watch of the emulator that tells when a client has said goodbye."""
 
