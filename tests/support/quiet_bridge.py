@@ -45,7 +45,9 @@ async def running(
 ) -> AsyncGenerator[tuple[str, Bridge]]:
     config = replace(OFFER.config, recovery=recovery or OFFER.config.recovery)
     async with (
-        Bridge(replace(OFFER, config=config), transport or QuietService(), access=access, limits=limits) as bridge,
+        Bridge(
+            replace(OFFER, config=config), transport or QuietService(), access=access, limits=limits
+        ) as bridge,
         served(bridge, pages={}) as url,
     ):
         yield url, bridge
