@@ -13,7 +13,8 @@ from os import PathLike
 from typing import Literal
 
 from .bedrock import BedrockTransport
-from .emulator.assembly import OnNote, emulator
+from .emulator.assembly import OnFault, OnNote, emulator
+from .emulator.behaviour import Behaviour
 from .emulator.server import LOCAL_KEYS, LOCAL_REGION
 
 
@@ -26,7 +27,9 @@ class LocalService:
         *,
         strict: bool = False,
         engine: Literal["http2", "crt"] = "http2",
+        behaviour: Behaviour | None = None,
         on_note: OnNote | None = None,
+        on_fault: OnFault | None = None,
     ) -> None:
         """Build the emulator; entering the context starts it.
 
@@ -35,9 +38,14 @@ class LocalService:
             strict: Whether the emulator refuses mistakes that real clients are known to make.
             engine: HTTP client of the transport: ours (`http2`), or the SDK's CRT client (`crt`),
                 which needs the extra `crt`.
+            behaviour: The settings of the emulator, in the place of `strict`.
             on_note: Called with each mistake of the client that the emulator tolerates.
+            on_fault: Called with each refusal and each triggered end that a fault of the emulator
+                causes.
         """
-        self.emulator = emulator(scenario, strict=strict, on_note=on_note)
+        self.emulator = emulator(
+            scenario, strict=strict, behaviour=behaviour, on_note=on_note, on_fault=on_fault
+        )
         self._engine: Literal["http2", "crt"] = engine
         self._stack = AsyncExitStack()
 

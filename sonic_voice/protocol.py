@@ -85,6 +85,11 @@ class SonicProtocol:
         self.audio_bytes = 0
         """PCM encoded so far, in bytes. It is the clock of the service, which counts samples."""
 
+    @property
+    def input_format(self) -> AudioFormat:
+        """The format of the user's audio."""
+        return self._config.input
+
     # -- phase 1: initialization ---------------------------------------------------------------
 
     def begin(self) -> list[bytes]:
@@ -268,11 +273,6 @@ class SonicProtocol:
         return self.turns.is_settled(now)
 
     # ------------------------------------------------------------------------------------------
-
-    @property
-    def input_format(self) -> AudioFormat:
-        """Format of the user's audio."""
-        return self._config.input
 
     def _step(self, step: InputStep, record: wire.Input) -> bytes:
         self.state = next_state(self.state, step)

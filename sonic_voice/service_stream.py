@@ -5,8 +5,8 @@
 
 The writer owns sending, so that cancelling the caller of `send_audio` does not break the chain of
 signatures. Tool results and typed text overtake queued audio, because the model otherwise goes on
-without them (reference 8.4). When no audio comes for `SILENCE_AFTER_S`, the writer sends silence at
-its natural pace, because the service measures time only in samples (reference 4).
+without them (reference 8.4). When no audio comes, the writer sends the silence that is due
+(`uplink_silence`), because the service measures time only in samples (reference 4).
 
 Only the reader receives, and it is not cancelled while the stream can still end by itself. When it
 ends, the stream is over: the writer is woken with the reason, and no caller waits any longer.
@@ -38,19 +38,12 @@ from .protocol import SonicProtocol
 from .transport import Stream
 from .turns import AudioStart, TurnProgress
 from .uplink_lag import UplinkLag
+from .uplink_silence import UplinkSilence
 
 OUTBOX_CHUNKS = 16
 """Maximum number of audio payloads that wait for the wire: half a second of the usual 32 ms chunks.
 When it is reached, `send_audio` waits. The network is then slower than the user speaks, and the
 audio source decides what to drop."""
-
-SILENCE_AFTER_S = 0.25
-"""Time without audio after which the writer sends silence, in seconds: well below the 55 s after
-which the service ends the stream, and well above the delays of a busy machine."""
-
-SILENCE_CHUNK_S = 0.032
-"""Length of one payload of silence, in seconds: the frame that the documentation recommends
-(reference 2.6)."""
 
 SHUTDOWN_GRACE_S = 1.0
 """Time that a task of the stream gets to end by itself once the stream is over, in seconds."""
@@ -138,8 +131,7 @@ class ServiceStream:
         self._room = asyncio.Event()
         self._room.set()
         self._send_timeout: asyncio.Timeout | None = None
-        self._silence_after_s = SILENCE_AFTER_S
-        self._silence = bytes(protocol.input_format.size(SILENCE_CHUNK_S))
+        self._silence = UplinkSilence(protocol.input_format, self.opened_at[0])
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for future in (self.over, self._accepted):  # an error that no caller awaits is no warning
             future.add_done_callback(_mark_retrieved)
@@ -180,24 +172,34 @@ class ServiceStream:
         for begin in range(0, len(replay), MAX_AUDIO_CHUNK_BYTES):
             self._queue([self._protocol.audio(replay[begin : begin + MAX_AUDIO_CHUNK_BYTES])])
         self._live = True
+        loop = asyncio.get_running_loop()
+        self._silence = UplinkSilence(self._protocol.input_format, loop.time())
         self._filled.set()
 
     async def wait_for_room(self) -> None:
         """Wait until the outbox has room for audio, or the stream is over."""
         await self._room.wait()
 
-    def send_audio(self, pcm: bytes, speech_s: float) -> None:
+    def send_audio(self, pcm: bytes, speech_s: float) -> bytes:
         """Queue one chunk of audio. Never waits; see `wait_for_room`.
+
+        Silence that was already sent in its place is not sent again.
 
         Args:
             pcm: s16le mono PCM in the session's input format.
             speech_s: Length of the chunk, in seconds; how late it is sent is measured.
 
+        Returns:
+            The part of the chunk that was queued.
+
         Raises:
             AudioError: `pcm` is not a whole number of samples.
             OrderError: The goodbye was said.
         """
-        self._queue([self._protocol.audio(pcm)], speech_s=speech_s)
+        admitted = self._silence.admit(pcm, asyncio.get_running_loop().time())
+        if admitted:
+            self._queue([self._protocol.audio(admitted)], speech_s=speech_s)
+        return admitted
 
     def prompt(self, text: str) -> None:
         """Queue a text that the service answers and that is no turn of the user. Never waits.
@@ -268,6 +270,12 @@ class ServiceStream:
     def has_room(self) -> bool:
         """True if the outbox has room for audio."""
         return self._room.is_set()
+
+    @property
+    def surplus_s(self) -> float:
+        """Time by which the service's clock is ahead of real time, in seconds: silence that was
+        sent in addition to audio which came late."""
+        return self._silence.surplus_s
 
     @property
     def credentials_expire_at(self) -> datetime | None:
@@ -446,7 +454,7 @@ class ServiceStream:
     async def _next(self) -> bytes | None:
         """Return the next payload, or None when everything is sent.
 
-        The payload is silence if no other was queued for `_silence_after_s`.
+        The payload is silence if none was queued until silence was due.
         """
         while not self.over.done():
             if self._urgent or self._audio:
@@ -457,15 +465,16 @@ class ServiceStream:
             if not self._live or self._protocol.state is not InputState.LIVE:
                 await self._filled.wait()
             elif await self._nothing_queued():
-                self._silence_after_s = SILENCE_CHUNK_S
+                silence_s = self._silence.fill(asyncio.get_running_loop().time())
+                silence = bytes(self._protocol.input_format.size(silence_s))
                 if not self.retired:
-                    self._on_silence(self._silence)
-                return self._protocol.audio(self._silence)
+                    self._on_silence(silence)
+                return self._protocol.audio(silence)
         return None
 
     async def _nothing_queued(self) -> bool:
         try:
-            async with asyncio.timeout(self._silence_after_s):
+            async with asyncio.timeout_at(self._silence.due_s):
                 await self._filled.wait()
         except TimeoutError:
             # After a stall of the loop, the source is as late as this timer was. It may go first.
@@ -477,7 +486,6 @@ class ServiceStream:
         if self._urgent:
             return self._urgent.popleft()
         self._sending = self._audio.popleft()
-        self._silence_after_s = SILENCE_AFTER_S
         if len(self._audio) < OUTBOX_CHUNKS:
             self._room.set()
         return self._sending.payload

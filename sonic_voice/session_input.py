@@ -51,8 +51,7 @@ class SessionInput:
         self.ring = UplinkRing(config.input)
         self.results: dict[int, list[str]] = {}
         """Results of tools, for each turn, as texts for the history."""
-        self.audio_began_s: float | None = None
-        """Time at which the conversation's audio began, by the clock of the conversation."""
+        self._audio_began_s: float | None = None
         self.lost_calls: dict[str, ToolCall] = {}
         """Tool calls of earlier streams whose result is owed, by their ids."""
         self.finished = False
@@ -73,6 +72,17 @@ class SessionInput:
         stream = self.stream
         return None if stream is None or stream.over.done() else stream
 
+    @property
+    def audio_began_s(self) -> float | None:
+        """Time to which the offsets of the service's next events refer; None before any audio.
+
+        In seconds of the clock of the conversation: when its audio began, less what the service's
+        clock is ahead.
+        """
+        if self._audio_began_s is None:
+            return None
+        return self._audio_began_s - (self.stream.surplus_s if self.stream is not None else 0.0)
+
     def attach(self, stream: ServiceStream, handover: Handover) -> int:
         """Make a stream the live one, and send it what was kept.
 
@@ -89,7 +99,7 @@ class SessionInput:
             stream.prompt(handover.prompt)
         if self.stream is None and self.ring.end:
             # Time went on without audio, if the source delivered none while no stream was live.
-            self.audio_began_s = self._clock() - self.config.input.seconds(self.ring.end)
+            self._audio_began_s = self._clock() - self.config.input.seconds(self.ring.end)
         self.stream = stream
         while self._waiting:
             self._waiting.popleft()(stream)
@@ -134,13 +144,13 @@ class SessionInput:
             chunk = pcm[begin : begin + MAX_AUDIO_CHUNK_BYTES]
             stream = await self._room()
             if stream is not None:
-                stream.send_audio(chunk, self.config.input.seconds(len(chunk)))
+                chunk = stream.send_audio(chunk, self.config.input.seconds(len(chunk)))
             self._append(chunk)
             self._on_audio()
 
     def _append(self, pcm: bytes) -> None:
-        if self.audio_began_s is None:
-            self.audio_began_s = self._clock() - self.config.input.seconds(len(pcm))
+        if self._audio_began_s is None:
+            self._audio_began_s = self._clock() - self.config.input.seconds(len(pcm))
         self.ring.append(pcm)
 
     async def _room(self) -> ServiceStream | None:

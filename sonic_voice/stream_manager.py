@@ -27,7 +27,7 @@ from .errors import ConnectionLost, DeadlineError, SonicError, fault_kind
 from .events import Ended, Event, Opened, Reconnecting, Renewed, Usage
 from .handover import Handover, can_finish, first_handover, hand_over
 from .protocol import SonicProtocol
-from .recovery import Recovery, has_expired_credentials
+from .recovery import Recovery, has_expired_credentials, is_transient
 from .renewal import LiveState, Renewal, Step
 from .service_stream import ServiceStream
 from .session_input import SessionInput
@@ -321,7 +321,9 @@ class StreamManager:
             return None
         if not isinstance(error, SonicError) or self._gave_up:
             raise error
-        if self.input.finished and not stream.owes_answer:
+        if self.input.finished and not self.owes_answer and not stream.owes_answer:
+            if self._config.recovery.enabled and is_transient(error, connected_before=True):
+                return None  # nothing is missing, and a goodbye needs no new stream
             raise error
         if self._age_s() >= WORKING_S:
             self._recovery.worked()

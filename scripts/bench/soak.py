@@ -18,16 +18,14 @@ exit code is 0 if the ledger is clean and the targets are met, 1 if not.
 import argparse
 import asyncio
 import gc
-import os
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import linear_regression
-
-from sonic_voice.emulator.faults.chaos import ChaosProfile
 
 from scripts.bench.common import percentile_ms, resident_bytes, served
 from sonic_voice import (
@@ -40,10 +38,11 @@ from sonic_voice import (
     converse,
     tool,
 )
-from sonic_voice.emulator.assembly import Behaviour, sonic_service
+from sonic_voice.emulator.assembly import sonic_service
+from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
+from sonic_voice.emulator.faults.chaos import ChaosProfile
 from sonic_voice.emulator.server import Emulator
 from sonic_voice.emulator.server.engines import Engines
-from sonic_voice.emulator.server.stream_handler import StreamTimeouts
 from sonic_voice.transport import Transport
 from tests.support.ledger import (
     Ledger,
@@ -62,7 +61,6 @@ WARM_UP_SHARE = 0.3
 """Share of the run after which growth is measured."""
 SAMPLE_S = 1.0
 """Interval between two measurements of the process, in seconds."""
-HARD_FAULT_MS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,9 @@ async def serve(options: argparse.Namespace) -> None:
     """Serve the emulator with the ledger's brain until the input is closed."""
     timeouts = StreamTimeouts(life_s=options.life, stall_s=0.25 / options.speed)
     behaviour = Behaviour(timeouts=timeouts, life_clock="audio", chaos=options.profile)
-    factory = sonic_service(LedgerBrain(), ToneRecognizer, behaviour=behaviour, detector=new_detector)
+    factory = sonic_service(
+        LedgerBrain(), ToneRecognizer, behaviour=behaviour, detector_factory=new_detector
+    )
     engines = Engines(speak, ToneRecognizer)
     loop = asyncio.get_running_loop()
     closed = asyncio.Event()
@@ -174,9 +174,14 @@ async def _watch(samples: list[Sample], began_s: float, expected_s: float) -> No
                     resident_bytes(),
                     len(asyncio.all_tasks()),
                     threading.active_count(),
-                    len(os.listdir("/proc/self/fd")),
+                    _descriptors(),
                 )
             )
+
+
+def _descriptors() -> int:
+    """Return the number of open file descriptors of this process."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def _report(ledgers: Sequence[Ledger], samples: Sequence[Sample]) -> bool:
@@ -184,7 +189,9 @@ def _report(ledgers: Sequence[Ledger], samples: Sequence[Sample]) -> bool:
     counts = {
         "words lost": sum(len(ledger.lost()) for ledger in ledgers),
         "words heard twice or out of order": sum(len(ledger.doubled()) for ledger in ledgers),
-        "answers that did not reach the sink": sum(len(ledger.missing_answers()) for ledger in ledgers),
+        "answers that did not reach the sink": sum(
+            len(ledger.missing_answers()) for ledger in ledgers
+        ),
         "tool calls without exactly one result": sum(
             len(ledger.wrong_results()) for ledger in ledgers
         ),

@@ -30,6 +30,9 @@ class AudioSource(Protocol):
     async def read(self) -> bytes:
         """Wait for the next chunk, which comes at the source's pace.
 
+        A source delivers only what it has. While it has nothing it waits, and the service stream
+        sends silence.
+
         Cancelling loses nothing.
 
         Returns:

@@ -38,6 +38,10 @@ class WavSource:
     It reads WAV files, and whatever `decoding` reads: FLAC, Ogg, MP3, AIFF and others. A file is
     streamed; a pipe is read to its end first.
 
+    It is the clock of its conversation, which runs as fast as the recording is read. That is why it
+    delivers silence itself after the last sample: silence of the service stream would come at the
+    pace of real time.
+
     Chunk k comes no earlier than k x chunk_ms / speed after the first read was begun, by the event
     loop's clock. A late reader gets the next chunks at once, so that lateness does not add up.
     """

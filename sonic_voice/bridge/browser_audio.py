@@ -1,7 +1,7 @@
 """The audio source and the audio sink of a conversation with a browser.
 
-Both outlive a lost connection. While no page is connected, the source returns silence, and the
-sound of answers waits in the outbox.
+Both outlive a lost connection. While no page is connected, the source returns nothing, and the
+service stream sends silence; the sound of answers waits in the outbox.
 """
 
 import asyncio
@@ -17,14 +17,6 @@ WAITING_S = 2.0
 """Maximum sound of the user that waits for the service, in seconds. When it is exceeded the oldest
 is dropped: present speech matters more than speech of two seconds ago."""
 
-LATE_S = 0.3
-"""Time without sound of the page, in seconds, after which silence is sent instead. A muted page may
-send nothing, but the service must always receive sound (it ends a session after 55 s without).
-Stalls of wireless networks are shorter."""
-
-SILENCE_S = 0.1
-"""Length of each further chunk of silence, and the interval between them, in seconds."""
-
 MERGED_S = 0.1
 """Maximum length of waiting sound that is merged into one event, in seconds. Signing and sending an
 event costs the same whatever its length: a server that keeps up finds one frame waiting, and one
@@ -36,7 +28,7 @@ times a second."""
 
 
 class BrowserSource:
-    """An audio source that returns the sound of a page, and silence while the page sends none.
+    """An audio source that returns the sound of a page as it arrives.
 
     It belongs to one event loop. Sound is not paced again: after a stall the delayed sound is
     returned at once, so that the rest of the conversation does not lag behind.
@@ -48,7 +40,6 @@ class BrowserSource:
         """Sound that was dropped because too much waited, in seconds."""
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
-        self._patience_s = LATE_S
         self._closed = False
         self._arrived = asyncio.Event()
 
@@ -67,22 +58,15 @@ class BrowserSource:
         self._arrived.set()
 
     async def read(self) -> bytes:
-        """Return the sound that waits, or silence if none comes in time, or `b""` when closed.
+        """Wait for sound and return it, or `b""` when closed.
 
         Cancelling it loses no sound.
         """
         if not self._waiting and not self._closed:
             self._arrived.clear()
-            try:
-                async with asyncio.timeout(self._patience_s):
-                    await self._arrived.wait()
-            except TimeoutError:
-                silence = bytes(self.format.size(self._patience_s))
-                self._patience_s = SILENCE_S
-                return silence
+            await self._arrived.wait()
         if self._closed:
             return b""
-        self._patience_s = LATE_S
         pcm = self._waiting.popleft()
         while self._waiting and self.format.seconds(len(pcm) + len(self._waiting[0])) <= MERGED_S:
             pcm += self._waiting.popleft()

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from .base import errors, require_emulator, run_until_done
+from .faults import ChaosSeed, FaultTexts, chaos_seed
 from .options import ListenHost, ListenPort
 
 Ears = Literal["default", "auto", "light", "good", "none"]
@@ -65,14 +66,23 @@ def emulate(
         int | None,
         typer.Option(min=0, help="Maximum number of streams at a time; more get status 429."),
     ] = None,
-    fault: Annotated[
-        list[str] | None,
+    life_clock: Annotated[
+        Literal["wall", "audio"],
         typer.Option(
-            metavar="NAME[:ARG][@N]",
-            help="Fault to simulate, with @N for the first N streams only; may be repeated. "
-            "A wrong name lists all faults.",
+            help="Clock that --life-s is measured by: audio is the input audio of the stream, for "
+            "runs at a multiple of real time."
+        ),
+    ] = "wall",
+    keys_life_s: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Time after which the printed keys expire, in seconds: new streams then get "
+            "status 403 and ExpiredTokenException.",
         ),
     ] = None,
+    fault: FaultTexts = None,
+    chaos: ChaosSeed = None,
     report: Annotated[
         Path | None, typer.Option(help="JSON file for a report on the behaviour of clients.")
     ] = None,
@@ -104,7 +114,10 @@ def emulate(
             ears=ears,
             voices=voices,
             brain=brain,
+            life_clock=life_clock,
+            keys_life_s=keys_life_s,
             faults=tuple(fault or ()),
+            chaos=chaos_seed(chaos),
         )
         options = EmulateOptions(
             behaviour, scenario, host, port, ca_out, report, record, ui, bool(context.obj)

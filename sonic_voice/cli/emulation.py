@@ -21,7 +21,7 @@ import typer
 from ..catalog import DEFAULT_MODEL, voice_model
 from ..emulator.assembly import emulator
 from ..emulator.behaviour import Behaviour
-from ..emulator.faults import FAULTS
+from ..emulator.faults import parse_fault
 from ..emulator.observers import EmulatorObserver, StreamStatistics
 from ..emulator.observers.conformance import RuleViolation
 from ..emulator.observers.recorder import Recorder
@@ -32,6 +32,7 @@ from ..emulator.server import Emulator
 from ..emulator.server.certificates import CertificateAuthority
 from ..errors import ConfigError
 from ..http2.loopback import is_loopback
+from .faults import chaos_notice
 
 _HTTPS_PORT = 443
 """Port that clients with a fixed endpoint connect to."""
@@ -175,15 +176,15 @@ def _welcome(running: Emulator, options: EmulateOptions) -> Iterator[str]:
         )
     model = voice_model((options.behaviour.models or (DEFAULT_MODEL,))[0]).id
     yield f"\nModel: {model}"
-    yield from (f"Fault: {text}: {_fault_description(text)}" for text in options.behaviour.faults)
+    yield from (
+        f"Fault: {text}: {parse_fault(text).description}" for text in options.behaviour.faults
+    )
+    if isinstance(options.behaviour.chaos, int):
+        yield chaos_notice(options.behaviour.chaos)
     if options.report is not None:
         yield f"Report: {options.report.absolute()}"
     if options.record is not None:
         yield f"Recordings: {options.record.absolute()}"
-
-
-def _fault_description(fault: str) -> str:
-    return FAULTS[fault.partition(":")[0].partition("@")[0]].description
 
 
 def _replace(path: Path, content: bytes, *, private: bool) -> None:

@@ -17,6 +17,7 @@ from ..extras import install_command
 from ..tools.toolbox import Toolbox
 from .base import errors, run_until_done
 from .ending import print_notice
+from .faults import ChaosSeed, FaultTexts
 from .options import (
     CaFile,
     EndpointUrl,
@@ -85,6 +86,8 @@ def serve(
     context: typer.Context,
     local: IsLocal = False,
     scenario: ScenarioFile = None,
+    fault: FaultTexts = None,
+    chaos: ChaosSeed = None,
     host: ListenHost = "127.0.0.1",
     port: ListenPort = 8080,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM file with the certificate.")] = None,
@@ -214,6 +217,8 @@ def serve(
             model=model,
             authenticated=False,  # without credentials the page still loads, and shows the error
             proxy=proxy,
+            faults=fault,
+            chaos=chaos,
         )
         toolbox.on_notice = print_notice
         run_until_done(_serve(options, service, token_secret_file))

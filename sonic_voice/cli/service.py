@@ -1,6 +1,6 @@
 """What `talk` and `serve` make of their options: the service, and the system prompt."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from ..policies import NO_RECOVERY, RecoveryPolicy
 from ..transport import Transport
 from .base import require_emulator
 from .ending import print_notice
+from .faults import chaos_notice, chaos_seed
 from .recorded import TransportFactory
 
 Engine = Literal["http2", "crt"]
@@ -40,6 +41,8 @@ def select_service(
     engine: Engine = "http2",
     authenticated: bool = True,
     quiet: bool = False,
+    faults: Sequence[str] | None = None,
+    chaos: str | None = None,
 ) -> TransportFactory:
     """Return what opens the transport to the built-in emulator or to Amazon Bedrock.
 
@@ -58,6 +61,8 @@ def select_service(
         authenticated: Whether credentials are looked up, and an MFA code is asked for, when the
             transport is entered; otherwise this happens at the first stream.
         quiet: Whether to print nothing about a proxy, because stdout has JSON lines only.
+        faults: Faults of the emulator, as --fault takes them.
+        chaos: Seed of a mixture of faults, as --chaos takes it.
 
     Raises:
         typer.BadParameter: Options of the emulator and of Bedrock are mixed.
@@ -65,9 +70,10 @@ def select_service(
     if local:
         if endpoint or ca or profile or proxy:
             raise typer.BadParameter("--local has its own endpoint and credentials.")
-        return emulated_service(scenario, engine)
-    if scenario:
-        raise typer.BadParameter("--scenario is an option of the emulator: add --local.")
+        return emulated_service(scenario, engine, faults or (), chaos)
+    for name, value in (("--scenario", scenario), ("--fault", faults), ("--chaos", chaos)):
+        if value:
+            raise typer.BadParameter(f"{name} is an option of the emulator: add --local.")
     return _bedrock(
         region,
         profile,
@@ -81,21 +87,36 @@ def select_service(
     )
 
 
-def emulated_service(scenario: Path | None, engine: Engine = "http2") -> TransportFactory:
+def emulated_service(
+    scenario: Path | None,
+    engine: Engine = "http2",
+    faults: Sequence[str] = (),
+    chaos: str | None = None,
+) -> TransportFactory:
     """Return what opens the transport to an emulator in this process.
 
     Args:
         scenario: Scenario file; it is read at once.
         engine: The implementation of HTTP/2.
+        faults: Faults of the emulator, as --fault takes them.
+        chaos: Seed of a mixture of faults, as --chaos takes it.
 
     Raises:
-        ConfigError: The emulator is not installed, or the scenario has mistakes.
+        ConfigError: The emulator is not installed, the scenario has mistakes, or a fault is
+            unknown.
+        typer.BadParameter: The seed is not a number.
     """
     require_emulator()
+    from ..emulator.behaviour import Behaviour
     from ..local_service import LocalService
 
+    seed = chaos_seed(chaos)
     # This reads the scenario, so that its mistakes are found first.
-    service = LocalService(scenario, engine=engine)
+    service = LocalService(
+        scenario, engine=engine, behaviour=Behaviour(faults=tuple(faults), chaos=seed)
+    )
+    if seed is not None:
+        print_notice(chaos_notice(seed))
     return lambda: service
 
 

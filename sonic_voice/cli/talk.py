@@ -12,6 +12,7 @@ from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..tools.toolbox import Toolbox, tool
 from .base import errors, run_until_done
 from .ending import ending
+from .faults import ChaosSeed, FaultTexts
 from .options import (
     AudioBackend,
     CaFile,
@@ -61,6 +62,8 @@ def talk(
     ] = None,
     local: IsLocal = False,
     scenario: ScenarioFile = None,
+    fault: FaultTexts = None,
+    chaos: ChaosSeed = None,
     endpoint: EndpointUrl = None,
     ca: CaFile = None,
     proxy: ProxyUrl = None,
@@ -139,6 +142,8 @@ def talk(
             proxy=proxy,
             engine=transport,
             quiet=as_json,
+            faults=fault,
+            chaos=chaos,
         )
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if input is not None:

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..audio.pcm import Resampler, from_pcm, to_pcm
 from ..audio.ports import INPUT_FORMAT
@@ -141,7 +142,7 @@ class Microphone:
         self._max_chunks = max(1, round(QUEUE_LIMIT_S / max(chunk_ms, block_ms) * 1000))
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._converter: _Converter | None = None
+        self._converter: Converter | None = None
         self._chunk_began_s = 0.0
         self._zeros_s = 0.0
         self._dropped_s = 0.0
@@ -190,14 +191,25 @@ class Microphone:
 
         Cancelling loses nothing. This belongs to one task and one event loop.
         """
-        self._loop = asyncio.get_running_loop()
-        while not self._closed:
-            if not self._chunks:
-                self._arrived.clear()
-                await self._arrived.wait()
-            elif pcm := self._convert(self._chunks.popleft()):
+        while (chunk := await self._next_chunk()) is not None:
+            converter = self._converter_for(chunk)
+            if pcm := converter.feed(chunk.pcm):
+                self._note(chunk, converter, len(pcm) // BYTES_PER_SAMPLE)
                 return pcm
         return b""
+
+    async def read_samples(self) -> NDArray[np.float32]:
+        """Return the next chunk like `read`, as floats of -1 to 1, for who calculates with them.
+
+        They have not been rounded to integers since the device delivered them. They may exceed 1 a
+        little where the resampler meets sound of full level.
+        """
+        while (chunk := await self._next_chunk()) is not None:
+            converter = self._converter_for(chunk)
+            if len(samples := converter.convert(chunk.pcm)):
+                self._note(chunk, converter, len(samples))
+                return samples
+        return np.zeros(0, np.float32)
 
     async def aclose(self) -> None:
         """Close the device; `read` returns `b""` from then on.
@@ -267,16 +279,28 @@ class Microphone:
         self._chunks.append(chunk)
         self._arrived.set()
 
-    def _convert(self, chunk: _Capture) -> bytes:
-        """Return a chunk in the reader's format, and note when it began."""
+    async def _next_chunk(self) -> _Capture | None:
+        """Wait for the next chunk, and return it, or None once the device is closed."""
+        self._loop = asyncio.get_running_loop()
+        while not self._closed:
+            if self._chunks:
+                return self._chunks.popleft()
+            self._arrived.clear()
+            await self._arrived.wait()
+        return None
+
+    def _converter_for(self, chunk: _Capture) -> "Converter":
+        """Return the converter for the device that captured a chunk."""
         if self._converter is None or self._converter.opening != chunk.opening:
-            self._converter = _Converter(chunk.opening, self.format)
-        pcm = self._converter.feed(chunk.pcm)
-        end_s = chunk.at_s + chunk.length_s - self._converter.held_s
-        self._chunk_began_s = end_s - self.format.seconds(len(pcm))
+            self._converter = Converter(chunk.opening, self.format)
+        return self._converter
+
+    def _note(self, chunk: _Capture, converter: "Converter", samples: int) -> None:
+        """Note when what is returned for a chunk began, and whether it is a signal at all."""
+        end_s = chunk.at_s + chunk.length_s - converter.held_s
+        self._chunk_began_s = end_s - samples / self.format.rate_hz
         if self._zeros_s < ALL_ZEROS_S and not chunk.gap:
             self._check_for_zeros(chunk)
-        return pcm
 
     def _check_for_zeros(self, capture: _Capture) -> None:
         """Notify the user once if the device delivers nothing but zeros from the beginning."""
@@ -291,7 +315,7 @@ class Microphone:
             )
 
 
-class _Converter:
+class Converter:
     """A converter from a device's samples to mono at the rate of `format`."""
 
     def __init__(self, opening: DeviceOpening, format: AudioFormat) -> None:
@@ -306,7 +330,17 @@ class _Converter:
         return self._frames_in / self.opening.rate_hz - self._samples_out / self._rate_hz
 
     def feed(self, pcm: bytes) -> bytes:
-        """Return the samples that are complete.
+        """Return the samples that are complete, as s16le mono pcm.
+
+        Args:
+            pcm: The next samples of the device, s16le, with its channels interleaved.
+        """
+        if self.opening.channels == 1 and self.opening.rate_hz == self._rate_hz:
+            return pcm
+        return to_pcm(self.convert(pcm))
+
+    def convert(self, pcm: bytes) -> NDArray[np.float32]:
+        """Return the samples that are complete, as floats of -1 to 1.
 
         Args:
             pcm: The next samples of the device, s16le, with its channels interleaved.
@@ -318,7 +352,7 @@ class _Converter:
         converted = self._resampler.convert(sound)
         self._frames_in += len(sound)
         self._samples_out += len(converted)
-        return to_pcm(converted)
+        return converted
 
 
 def _ignore_notice(_: str) -> None:

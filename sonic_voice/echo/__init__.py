@@ -40,7 +40,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..audio.pcm import from_pcm, to_pcm
+from ..audio.pcm import to_pcm
 from ..audio.ports import INPUT_FORMAT, AudioSource
 from ..config import AudioFormat
 from ..errors import ConfigError
@@ -85,11 +85,6 @@ __all__ = [
     "echo_cancelled",
 ]
 
-FRAME_BYTES = 2 * FRAME_SAMPLES
-"""Length of a frame of 10 ms, in bytes of s16le."""
-FRAME_S = FRAME_SAMPLES / RATE_HZ
-"""Length of a frame, in seconds."""
-
 SPEECH_MIN_DBFS = -60.0
 """Level of a window, in dBFS, below which it is not given to the speech detector. Nobody speaks as
 softly, not even far from the microphone, and the residue of an echo is softer. With this limit the
@@ -106,6 +101,10 @@ class TimedSource(AudioSource, Protocol):
 
         In seconds of the clock that dates `TappedSink.drain_played`.
         """
+        ...
+
+    async def read_samples(self) -> Samples:
+        """Return the next chunk like `read`, as floats; an empty one when the source is closed."""
         ...
 
 
@@ -218,7 +217,7 @@ class EchoCancelledMicrophone:
         self._span = SpeechSpan()
         self._ducking = Ducking()
         self._processed_samples = 0
-        self._remainder: bytes = b""
+        self._remainder: Samples = np.zeros(0, np.float32)
         self._window = np.empty(WINDOW_SAMPLES, np.float32)
         self._filled = 0
         self._skipped_window: Samples | None = None
@@ -239,9 +238,9 @@ class EchoCancelledMicrophone:
 
         Cancelling loses nothing.
         """
-        while pcm := await self._microphone.read():
-            if sent := self._process(pcm, self._microphone.chunk_began_s):
-                return sent
+        while len(captured := await self._microphone.read_samples()):
+            if len(cleaned := self._process(captured, self._microphone.chunk_began_s)):
+                return to_pcm(cleaned)
         return b""
 
     async def aclose(self) -> None:
@@ -258,37 +257,36 @@ class EchoCancelledMicrophone:
         if isinstance(event, Interrupted):
             self._ducking.confirm()
 
-    def _process(self, pcm: bytes, began_s: float) -> bytes:
+    def _process(self, captured: Samples, began_s: float) -> Samples:
         """Return what to send for a captured chunk: the whole frames that it completes.
 
         Args:
-            pcm: The chunk, s16le.
+            captured: The chunk.
             began_s: Time at which its first sample was at the microphone, in seconds.
         """
         for block in self._speaker.drain_played():
             self._alignment.add_played(block.pcm, block.rate_hz, block.at_s, gap=block.gap)
-        if not self._processed_samples and len(pcm) > FRAME_BYTES:
+        if not self._processed_samples and len(captured) > FRAME_SAMPLES:
             # A resampler holds back a part of the first chunk. What comes later are whole frames,
             # which need not wait for the next chunk if the incomplete first frame is dropped.
-            odd = len(pcm) % FRAME_BYTES
-            pcm, began_s = pcm[odd:], began_s + odd / FRAME_BYTES * FRAME_S
-        began_s -= len(self._remainder) / FRAME_BYTES * FRAME_S
-        pcm = self._remainder + pcm
-        whole = len(pcm) // FRAME_BYTES * FRAME_BYTES
-        self._remainder = pcm[whole:]
+            odd = len(captured) % FRAME_SAMPLES
+            captured, began_s = captured[odd:], began_s + odd / RATE_HZ
+        began_s -= len(self._remainder) / RATE_HZ
+        captured = np.concatenate([self._remainder, captured])
+        whole = len(captured) // FRAME_SAMPLES * FRAME_SAMPLES
+        near, self._remainder = captured[:whole], captured[whole:]
         if not whole:
-            return b""
-        near = from_pcm(memoryview(pcm)[:whole])
+            return near
         far = self._alignment.read(len(near), began_s)
         if self._alignment.delay_changed:
             self._processor.on_delay_change()
         cleaned = self._processor.process(near, far)
         self._processed_samples += len(near)
-        captured, sent = frame_powers(near), frame_powers(cleaned)
+        sent = frame_powers(cleaned)
         self._detect_speech(cleaned)
-        self._duck(captured, sent)
+        self._duck(frame_powers(near), sent)
         self._report_levels(sent, far)
-        return to_pcm(cleaned)
+        return cleaned
 
     def _detect_speech(self, sound: Samples) -> None:
         """Pass samples to the speech detector, window by window."""

@@ -1,7 +1,10 @@
 """The assembly of an emulator: service, brain, speech engines, faults and server."""
 
+import logging
+import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from os import PathLike
 from pathlib import Path
 from uuid import uuid4
@@ -10,11 +13,12 @@ from ..catalog import voice_model
 from ..errors import ConfigError
 from ..other_models import without_region
 from . import speech
-from .behaviour import Behaviour, RecognitionChoice
+from .behaviour import Behaviour, ChaosProfile, RecognitionChoice
 from .brains.chat_endpoint import openai_brain
 from .brains.scripted import ScriptedBrain, small_talk
 from .brains.small_talk import SmallTalkBrain
-from .faults import parse_fault, with_faults
+from .faults import FaultOccurrence, OnFault, parse_fault, with_faults
+from .faults.audio_life import with_audio_life
 from .observers import EmulatorObserver, NoteObserver, OnNote
 from .scenario import Scenario, load_scenario
 from .server import LOCAL_KEYS, Emulator
@@ -32,6 +36,9 @@ from .service.effects import (
     StreamRequest,
 )
 from .service.latency import latency
+from .service.sonic import DetectorFactory
+
+_log = logging.getLogger(__name__)
 
 TYPICAL_INPUT_HZ = 16_000
 """Sample rate that most clients send, in hertz, for which speech detection is prepared. Other
@@ -49,6 +56,7 @@ def emulator(
     authority: CertificateAuthority | None = None,
     observers: Sequence[EmulatorObserver] = (),
     on_note: OnNote | None = None,
+    on_fault: OnFault | None = None,
 ) -> Emulator:
     """Return an emulator, which must be entered as an async context manager.
 
@@ -64,6 +72,7 @@ def emulator(
         authority: Signs the server's certificate; see `Emulator`.
         observers: Observe the streams.
         on_note: Called with each mistake of a client that was tolerated.
+        on_fault: Called with each refusal and each triggered end that a fault causes.
 
     Raises:
         ScenarioError: The scenario cannot be read.
@@ -87,15 +96,27 @@ def emulator(
         ),
     )
     return Emulator(
-        sonic_service(brain, recognizer_factory, behaviour=behaviour),
+        sonic_service(brain, recognizer_factory, behaviour=behaviour, on_fault=on_fault),
         behaviour=behaviour,
         engines=engines,
         host=host,
         port=port,
-        keys=keys,
+        keys=_expiring(keys, behaviour.keys_life_s),
         authority=authority,
         observers=observers if on_note is None else (*observers, NoteObserver(on_note)),
     )
+
+
+def _expiring(
+    keys: AccessKeyPair | Sequence[AccessKeyPair], life_s: float | None
+) -> AccessKeyPair | Sequence[AccessKeyPair]:
+    """Return the same credentials, which expire after `life_s` from now."""
+    if life_s is None:
+        return keys
+    expires_at = datetime.now(UTC) + timedelta(seconds=life_s)
+    if isinstance(keys, AccessKeyPair):
+        return replace(keys, expires_at=expires_at)
+    return [replace(pair, expires_at=expires_at) for pair in keys]
 
 
 def _recognizer_factory(
@@ -132,13 +153,17 @@ def sonic_service(
     recognizer_factory: RecognizerFactory | None = None,
     *,
     behaviour: Behaviour | None = None,
+    detector_factory: DetectorFactory = speech.detector,
+    on_fault: OnFault | None = None,
 ) -> ServiceFactory:
-    """Return the factory of an emulator's streams, with the speech detection of this machine.
+    """Return the factory of an emulator's streams.
 
     Args:
         brain: Decides the answers.
         recognizer_factory: Recognises words. Only its presence matters here: the host calls it.
         behaviour: The settings of the emulator.
+        detector_factory: Makes the voice activity detector of each audio container.
+        on_fault: Called with each refusal and each triggered end that a fault causes.
 
     Raises:
         ConfigError: A model, latency or fault is unknown.
@@ -147,7 +172,7 @@ def sonic_service(
     faults = [parse_fault(text) for text in behaviour.faults]
     factory = service_factory(
         brain,
-        speech.detector,
+        detector_factory,
         recognizes=recognizer_factory is not None,
         new_id=lambda: str(uuid4()),
         strict=behaviour.strict,
@@ -155,7 +180,23 @@ def sonic_service(
         timing=latency(behaviour.latency),
         idle_s=behaviour.timeouts.idle_s,
     )
-    return with_faults(_offered(factory, behaviour.models), faults)
+    chaos = behaviour.chaos
+
+    def occurred(occurrence: FaultOccurrence) -> None:
+        _log.info("%s", occurrence)
+        if on_fault is not None:
+            on_fault(occurrence)
+
+    faulty = with_faults(
+        _offered(factory, behaviour.models),
+        faults,
+        chaos=ChaosProfile(chaos) if isinstance(chaos, int) else chaos,
+        clock=time.monotonic,
+        on_fault=occurred,
+    )
+    if behaviour.life_clock == "audio":
+        return with_audio_life(faulty, behaviour.timeouts.life_s)
+    return faulty
 
 
 def _offered(factory: ServiceFactory, models: Sequence[str]) -> ServiceFactory:

@@ -10,6 +10,8 @@ type RecognitionChoice = Literal["default", "auto", "light", "good", "none"]
 """The recogniser of an emulator; see `Behaviour.ears`."""
 type VoiceQuality = Literal["light", "good", "auto"]
 """The quality of the voices of an emulator; `auto` is the best that is installed."""
+type LifeClock = Literal["wall", "audio"]
+"""The clock of a stream's life; see `Behaviour.life_clock`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,22 @@ class StreamTimeouts:
     """Pause of the client that ends the stream (reference 1.9)."""
     life_s: float = 480.0
     """Age that ends the stream (reference 1.9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosProfile:
+    """A mixture of faults under one seed."""
+
+    seed: int
+    calm: float = 0.4
+    """Proportion of the streams without a fault."""
+    refused: float = 0.1
+    """Proportion of the streams that are refused at their opening."""
+    timed: float = 0.2
+    """Proportion of the streams with a fault at a time. The others have theirs at an event."""
+    without: frozenset[str] = frozenset()
+    """Texts of `CHAOS_ENDS` and `CHAOS_REFUSALS` in `faults.chaos` that are left out, such as
+    `stall`, which takes wall time to be noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +59,13 @@ class Behaviour:
     latency: str = "typical"
     """The name of a profile in `latency.PROFILES`."""
     timeouts: StreamTimeouts = field(default_factory=StreamTimeouts)
-    """Wall-clock limits of a stream."""
+    """Limits of a stream, by the wall clock."""
+    life_clock: LifeClock = "wall"
+    """The clock by which `timeouts.life_s` ends a stream. `audio`: its input audio, so that a run
+    at a multiple of real time has streams of eight minutes, too."""
+    keys_life_s: float | None = None
+    """Time from its making in which the emulator accepts its credentials, in seconds. Afterwards
+    new streams are refused with `ExpiredTokenException`. None: always."""
     max_streams: int | None = None
     """Maximum number of concurrent streams; more are throttled. None: no maximum."""
     ears: RecognitionChoice = "default"
@@ -53,4 +77,6 @@ class Behaviour:
     """The chat endpoint that answers instead of a scenario or small talk, as `openai:URL#MODEL`.
     Empty: none."""
     faults: tuple[str, ...] = ()
-    """Faults, each as `NAME[:ARGUMENT][@STREAMS]`; see `faults`."""
+    """Faults, each as `NAME[:ARGUMENT][@CONDITIONS]`; see `faults.grammar`."""
+    chaos: int | ChaosProfile | None = None
+    """The seed of the chaos profile, or a profile; see `faults.chaos`. None: no chaos."""

@@ -64,6 +64,10 @@ answer's audio."""
 _GO_ON = "Open a new session to go on."
 """Hint for every connection that ended."""
 
+UNREAD_S = 15.0
+"""Time in which a stalled connection leaves its socket unread, in seconds: longer than a client
+needs to miss the answer to a ping, and short enough not to keep its descriptor for minutes."""
+
 _CLOSE_S = 1.0
 """Maximum time for a peer to answer the close of a connection, in seconds; then the socket is
 dropped."""
@@ -126,6 +130,7 @@ class H2Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._keepalive: Keepalive | None = None
         self._closer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None  # of a connection that is stalled
         self._paused = False
         self._goaway = False
         self._lost: NetworkError | None = None
@@ -175,6 +180,8 @@ class H2Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
+        if self._stall_timer is not None:
+            return
         self.received_at_s = self._loop.time()
         if self._preface is not None and (wrong := self._preface.check(data)):
             self.drop(wrong)
@@ -199,7 +206,7 @@ class H2Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """See `asyncio.Protocol`."""
-        self._paused = False
+        self._paused = self._stall_timer is not None
         self.drained_at_s = self._loop.time()
         self._wake_writers()
 
@@ -215,6 +222,8 @@ class H2Connection(asyncio.Protocol):
         lost.__cause__ = exc
         self._fail_all(lost)
         self._stop_keepalive()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
         if self._closer is not None:
             self._closer.cancel()
         if not self.closed.done():
@@ -320,6 +329,9 @@ class H2Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
+        if self._stall_timer is not None:  # nothing that could be sent would arrive
+            self.cut()
+            return
         self._fail_all(ConnectionLost("This side closed the connection.", reason="ended"))
         self._stop_keepalive()
         if self._h2.state_machine.state is not ConnectionState.CLOSED:
@@ -334,6 +346,22 @@ class H2Connection(asyncio.Protocol):
         self._stop_keepalive()
         if self._transport is not None:
             self._transport.abort()
+
+    def stall(self, unread_s: float = UNREAD_S) -> None:
+        """Stop reading and writing while the socket stays open, as a host that hangs does.
+
+        Not even pings are answered, and nothing can be sent any more. The end of the connection is
+        noticed only after `unread_s`, when the socket is read again and its data dropped.
+
+        Args:
+            unread_s: Time in which the socket is not read, in seconds.
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._stall_timer is not None:
+            return
+        transport.pause_reading()
+        self._paused = True
+        self._stall_timer = self._loop.call_later(unread_s, transport.resume_reading)
 
     def drop(self, error: NetworkError) -> None:
         """Fail every stream and drop the connection.
@@ -436,6 +464,8 @@ class H2Connection(asyncio.Protocol):
             stream.wake_writer()
 
     def _flush(self) -> None:
+        if self._stall_timer is not None:
+            return
         data = self._h2.data_to_send()
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)

@@ -37,16 +37,12 @@ and its result is dropped, and `MAX_THREADS` limits the number of such threads.
 
 import asyncio
 import contextvars
-import dataclasses
 import inspect
-import json
 import logging
 import threading
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
-from datetime import date, time
-from enum import Enum
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -55,6 +51,7 @@ from ..config import TOOL_NAME, ToolSpec, check_schema
 from ..errors import ConfigError
 from .docstrings import first_paragraph
 from .lenient_arguments import ArgumentsError
+from .results import cancelled_result, error_result, result_json
 
 if TYPE_CHECKING:
     from .arguments import Parameters
@@ -70,19 +67,9 @@ MAX_THREADS = 32
 """Maximum number of sync tools that run at a time in one toolbox, those that were abandoned after a
 timeout included."""
 
-RESULT_BYTES = 100_000
-"""Maximum size of a result, in bytes. That is about 25,000 tokens, more than a spoken answer can
-use, and a tenth of a chunk, so that it still fits when it is escaped as JSON within JSON."""
-
 BLOCKING_S = 0.1
 """Duration of a step of an async tool from which on it is reported, in seconds. This is five chunks
 of sound; shorter pauses are covered by the buffers of the loudspeaker and the service."""
-
-_ERROR_CHARACTERS = 1_000
-"""Maximum length of an error message for the model, in characters."""
-
-_BINARY = (bytes, bytearray)
-"""Types whose text is of no use to the model."""
 
 _log = logging.getLogger(__name__)
 
@@ -252,7 +239,7 @@ class Toolbox:
             value = await _TimedSteps(
                 _call(tool.fn, values), lambda s: self._report_blocking(name, s)
             )
-            return _to_json(value)
+            return result_json(value)
         except (Exception, SystemExit) as error:
             return _failure(name, error)
 
@@ -299,21 +286,6 @@ class Toolbox:
         _, unfinished = await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
         if unfinished:
             _log.warning("tool %s: still running %g s after its cancel", name, CANCEL_GRACE_S)
-
-
-def error_result(text: str) -> str:
-    """Return the result of a call that failed: `{"error": text}`.
-
-    Args:
-        text: The message for the model; it is cut after `_ERROR_CHARACTERS`.
-    """
-    clean = text[:_ERROR_CHARACTERS].encode(errors="replace").decode()
-    return json.dumps({"error": clean}, ensure_ascii=False)
-
-
-def cancelled_result() -> str:
-    """Return the result of a cancelled call; the service expects one for it too."""
-    return error_result("The call was cancelled.")
 
 
 def _warn(text: str) -> None:
@@ -368,7 +340,7 @@ class _TimedSteps:
 
 def _run_sync(tool: Tool[..., Any], arguments: str) -> str:
     try:
-        return _to_json(tool.fn(**tool.parameters.read_json(arguments)))
+        return result_json(tool.fn(**tool.parameters.read_json(arguments)))
     except BaseException as error:  # nothing else in this thread would catch it
         return _failure(tool.spec.name, error)
 
@@ -382,50 +354,3 @@ def _failure(name: str, error: BaseException) -> str:
     except Exception:  # the exception's own `__str__` failed
         text = type(error).__name__
     return error_result(text)
-
-
-def _to_json(value: object) -> str:
-    """Return the JSON object for a return value, as the service requires (reference 2.7).
-
-    A dict or a dataclass becomes the object, None the empty object, and any other value its member
-    `result`.
-
-    Raises:
-        ValueError: The object is larger than `RESULT_BYTES`.
-        TypeError: The value cannot be converted to JSON.
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    if value is None:
-        value = {}
-    elif not isinstance(value, dict):
-        value = {"result": value}
-    text = json.dumps(value, default=_json_fallback, ensure_ascii=False, allow_nan=False)
-    size = len(text.encode())
-    if size > RESULT_BYTES:
-        raise ValueError(f"the result has {size} bytes, {RESULT_BYTES} are the limit; ask for less")
-    return text
-
-
-def _json_fallback(value: object) -> object:
-    """Return a JSON value for an object that JSON cannot express.
-
-    `str` is used only if the class defines it, as decimals, paths and UUIDs do. Otherwise the model
-    would read out `<Robot object at 0x7f...>`.
-
-    Raises:
-        TypeError: The object is binary, or its class does not define `__str__`.
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    match value:
-        case Enum():
-            return value.value
-        case date() | time():  # datetime is a date
-            return value.isoformat()
-        case set() | frozenset():
-            return list(value)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-        case _ if type(value).__str__ is not object.__str__ and not isinstance(value, _BINARY):
-            return str(value)
-        case _:
-            raise TypeError(f"the result has a {type(value).__name__}, which is not JSON")

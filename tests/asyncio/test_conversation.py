@@ -376,7 +376,7 @@ async def test_events_that_make_no_sense_do_not_end_a_conversation() -> None:
     assert session.transcript.messages[-1] == Message("ASSISTANT", "Hi.")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=min(40, settings().max_examples))
 @given(st.lists(events(), max_size=40))
 def test_no_events_of_any_kind_end_a_conversation(payloads: list[bytes]) -> None:
     async def talk() -> None:

@@ -23,6 +23,8 @@ from sonic_voice.policies import NO_RECOVERY, NO_RENEWAL
 from sonic_voice.session import EVENTS_WAITING, EXPIRY_NOTICE_AT, Session
 from sonic_voice.transport import MemoryStream, MemoryTransport
 
+from ..support.virtual_time import run_in_virtual_time
+
 IDS = wire.Ids("s", "p", "c")
 TOOL = ToolSpec("go", "Goes.", {"type": "object", "properties": {}})
 QUICK = Deadlines(open_s=0.05, send_s=0.05, close_s=0.05)
@@ -63,7 +65,8 @@ async def polite_service(transport: MemoryTransport) -> AsyncIterator[None]:
 
 def config(**settings: Any) -> SessionConfig:
     """The configuration of a session that ends with its first stream."""
-    return SessionConfig(**{"recovery": NO_RECOVERY, "renewal": NO_RENEWAL, **settings})
+    one_stream: dict[str, Any] = {"recovery": NO_RECOVERY, "renewal": NO_RENEWAL}
+    return SessionConfig(**one_stream | settings)
 
 
 async def test_phases_follow_each_other_to_a_clean_end(transport: MemoryTransport) -> None:
@@ -171,13 +174,24 @@ async def test_kept_audio_is_sent_without_holding_up_the_event_loop() -> None:
     assert transport.stream.most <= 2
 
 
-async def test_silence_flows_while_nobody_sends(transport: MemoryTransport) -> None:
-    async with Session.open(config(), transport) as session:
-        stream = transport.streams[0]
-        for _ in range(3):
-            await sent(stream, "audioInput")
-        session.finish()
-        stream.finish()
+def test_silence_flows_at_its_natural_pace_while_nobody_sends() -> None:
+    async def run() -> None:
+        loop, transport = asyncio.get_running_loop(), MemoryTransport()
+        async with Session.open(config(), transport) as session:
+            stream, received, began_s = transport.streams[0], bytearray(), loop.time()
+            while loop.time() < began_s + 60:
+                payload = await stream.sent.get()
+                assert payload is not None
+                record = wire.decode_input(payload)
+                if isinstance(record, wire.AudioInput):
+                    received += record.pcm
+                    passed_s = loop.time() - began_s
+                    assert config().input.seconds(len(received)) == pytest.approx(passed_s)
+            assert not any(received), "it must be digital silence"
+            session.finish()
+            stream.finish()
+
+    run_in_virtual_time(run())
 
 
 @pytest.mark.usefixtures("polite_service")

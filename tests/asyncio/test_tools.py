@@ -20,14 +20,8 @@ from uuid import UUID
 import pytest
 
 from sonic_voice.tools import toolbox as tools
-from sonic_voice.tools.toolbox import (
-    MAX_THREADS,
-    RESULT_BYTES,
-    Toolbox,
-    cancelled_result,
-    error_result,
-    tool,
-)
+from sonic_voice.tools.results import RESULT_BYTES, cancelled_result, error_result
+from sonic_voice.tools.toolbox import MAX_THREADS, Toolbox, tool
 
 FOREVER_S = 60.0
 """Longer than any test: what waits for it waits in vain."""

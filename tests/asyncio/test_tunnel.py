@@ -137,6 +137,21 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
+@pytest.fixture(scope="module")
+def system_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    (folder / "system.pem").write_bytes(trustme.CA().cert_pem.bytes())
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def trust_a_small_store(system_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the system trust one CA: that of this machine may be slow to load, and is its own."""
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(system_store / "system.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(system_store / "none"))
+
+
 @pytest.fixture
 def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
     path = tmp_path / "ca.pem"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from aws_sdk_bedrock_runtime import models
 from smithy_aws_event_stream.exceptions import UnmodeledEventError
+from smithy_core.exceptions import CallError
 
 from sonic_voice import wire
 from sonic_voice.emulator.assembly import emulator
@@ -152,6 +153,19 @@ def only_audio_ends_turns(heard: Heard) -> None:
     assert ends == ["AUDIO"]
 
 
+def ended_early(heard: Heard) -> None:
+    """The stream ended as if all were well, in the middle of the sound."""
+    assert heard.end is None
+    assert heard.spoke
+    assert not [b for b in heard.of(wire.BlockEnd) if b.kind == "AUDIO"]
+    assert heard.of(wire.CompletionEnd) == []
+
+
+def broken_off(heard: Heard) -> None:
+    assert heard.spoke
+    assert "Checksum mismatch" in str(heard.end)
+
+
 def nothing(heard: Heard) -> None:
     assert heard.outputs == []
     says(models.ValidationException, IDLE.format(0.3))(heard)
@@ -200,6 +214,7 @@ CASES = [
     Case("http:403", says(models.AccessDeniedException, "access to the model")),
     Case("http:404", says(models.ResourceNotFoundException, "could not be found")),
     Case("http:503", says(models.ServiceUnavailableException, "temporarily unavailable")),
+    Case("expired-token", says(CallError, "ExpiredTokenException")),
     Case("http:424", says(models.ModelErrorException, "failed to process")),
     Case("idle:55", says(models.ValidationException, IDLE.format(55)), QUICK_IDLE, pause=True),
     Case("idle:59", says(models.ValidationException, IDLE.format(59)), QUICK_IDLE, pause=True),
@@ -227,6 +242,8 @@ CASES = [
     Case("error-frame", silent_before(UnmodeledEventError, "An internal error occurred")),
     Case("cut", lost("cut")),
     Case("cut-mid-frame", lost("cut")),
+    Case("eof", ended_early),
+    Case("invalid-bytes", broken_off),
     Case("reset", lost("reset")),
     Case("goaway", lost("goaway")),
     Case("no-events", nothing, QUICK_IDLE, pause=True),
@@ -251,7 +268,8 @@ async def test_a_fault_is_seen_by_the_bare_sdk(converse: Converse, case: Case) -
 
 
 def test_every_fault_there_is_has_a_case() -> None:
-    cases = {case.fault.partition(":")[0] for case in CASES} | {"mute"}  # a test of its own
+    cases = {case.fault.partition(":")[0] for case in CASES}
+    cases |= {"mute", "stall"}  # tests of their own, that of `stall` in test_fault_moments
     assert set(FAULTS) <= cases
 
 

@@ -138,6 +138,9 @@ class SimulatedRoom:
         self.chunk_began_s = self.now()
         return b"".join(self._pass() for _ in range(self._frames))
 
+    async def read_samples(self) -> Samples:
+        return from_pcm(await self.read())
+
     def now(self) -> float:
         return self.samples / RATE_HZ
 
@@ -160,8 +163,9 @@ class SimulatedRoom:
         return to_pcm(heard.astype(np.float32))
 
     def _echoed(self, played: Samples) -> Samples:
-        sounding = np.tanh(DRIVE * played) / DRIVE
-        self._tail += np.fft.irfft(np.fft.rfft(sounding, BLOCK) * self._path, BLOCK)
+        if played.any():
+            sounding = np.tanh(DRIVE * played) / DRIVE
+            self._tail += np.fft.irfft(np.fft.rfft(sounding, BLOCK) * self._path, BLOCK)
         echo = self._tail[:FRAME].copy()
         self._tail = np.concatenate([self._tail[FRAME:], np.zeros(FRAME, np.float32)])
         return echo.astype(np.float32)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from sonic_voice.audio.pcm import from_pcm, to_pcm
 from sonic_voice.audio.ports import INPUT_FORMAT, OUTPUT_FORMAT
 from sonic_voice.config import AudioFormat
+from sonic_voice.devices.microphone import Converter
+from sonic_voice.devices.port import Device, DeviceOpening
 from sonic_voice.echo import (
     TAIL_S,
     EchoCancelledMicrophone,
@@ -308,6 +310,9 @@ class Chunks:
     async def read(self) -> bytes:
         return self._chunks.pop(0) if self._chunks else b""
 
+    async def read_samples(self) -> Samples:
+        return from_pcm(await self.read())
+
     def now(self) -> float:
         return 0.0
 
@@ -347,6 +352,55 @@ class Paired(Headphones):
     def process(self, near: Samples, far: Samples) -> Samples:
         self.far.append(far)
         return near
+
+
+class Kept(Headphones):
+    """Keeps what was captured."""
+
+    def __init__(self) -> None:
+        self.near = list[Samples]()
+
+    def process(self, near: Samples, far: Samples) -> Samples:
+        self.near.append(near)
+        return near
+
+
+async def test_between_the_device_and_the_wire_samples_are_rounded_once() -> None:
+    """The microphone's floats reach the echo processor, and what it returns becomes integers."""
+    stereo = to_pcm(np.stack([PERSON, PERSON * np.float32(0.3)], axis=1).reshape(-1))
+    device = Device(0, "stereo", "none", 2, 0, 48_000, default_input=True, default_output=False)
+    opening = DeviceOpening("input", device, 48_000, 2, 960, "low")
+    converter, integers = Converter(opening, INPUT_FORMAT), Converter(opening, INPUT_FORMAT)
+    captured = [stereo[at : at + 7680] for at in range(0, len(stereo), 7680)]
+    floats = [converter.convert(chunk) for chunk in captured]
+
+    class Floats(Chunks):
+        async def read(self) -> bytes:
+            pytest.fail("the integers were read")
+
+        async def read_samples(self) -> Samples:
+            return floats.pop(0) if floats else np.zeros(0, np.float32)
+
+    expected, first, kept = np.concatenate(floats), len(floats[0]), Kept()
+    speakers = EchoCancelledMicrophone(Floats([]), SimulatedRoom(), kept)
+    sent = list[bytes]()
+    while chunk := await speakers.read():
+        sent.append(chunk)
+    near = np.concatenate(kept.near)
+    assert np.any(near * 32_768 % 1), "they were rounded before"
+    spared = first % 160  # the beginning
+    assert near.tolist() == expected[spared:][: len(near)].tolist()
+    assert len(expected) - spared - len(near) < 160
+    assert b"".join(sent) == to_pcm(near)
+    assert b"".join(map(integers.feed, captured)) == to_pcm(expected)
+
+
+def test_a_device_in_the_format_of_the_session_delivers_its_own_bytes() -> None:
+    device = Device(0, "mono", "none", 1, 0, 16_000, default_input=True, default_output=False)
+    converter = Converter(DeviceOpening("input", device, 16_000, 1, 320, "low"), INPUT_FORMAT)
+    pcm = to_pcm(PERSON[:640])
+    assert converter.feed(pcm) is pcm
+    assert converter.held_s == 0
 
 
 async def test_what_is_left_of_a_chunk_keeps_its_time() -> None:

@@ -84,7 +84,7 @@ def live() -> SonicProtocol:
     return protocol
 
 
-@settings(max_examples=500)
+@settings(max_examples=min(500, 5 * settings().max_examples))
 @given(st.lists(events(), max_size=30))
 def test_no_event_raises_and_all_that_is_told_can_be_written_and_played(
     payloads: list[bytes],

@@ -119,6 +119,14 @@ def test_a_request_that_is_not_in_order_is_refused(request_: HttpRequest, code: 
     assert refused.value.status == 403
 
 
+def test_keys_are_refused_from_the_moment_at_which_they_expire() -> None:
+    keys = replace(KEYS, expires_at=NOW)
+    assert verify_request(signed_request(), keys, NOW - timedelta(seconds=1)).region == "us-east-1"
+    with pytest.raises(AuthError) as refused:
+        verify_request(signed_request(), keys, NOW)
+    assert refused.value.code == "ExpiredTokenException"
+
+
 def test_an_unknown_key_is_told_from_a_wrong_signature() -> None:
     with pytest.raises(AuthError, match="The security token included in the request is invalid"):
         verify_request(signed_request(), AccessKeyPair("AKIDOTHER", KEYS.secret_key), NOW)

@@ -4,6 +4,9 @@ Implements the ports of `service.brain`. When no words are given, because there 
 the transcript is the `user` text of the step, and conditions are judged on it; typed or recognised
 words are used as they are. An expectation that a scenario has and that is not met becomes a note
 of the rule `scenario-expectation`, with the step and both values.
+
+A stream whose history repeats the steps from the first one, because its client has renewed its
+stream, goes on after them (`resumption`).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +20,7 @@ from ..scenario.conditions import all_met, met
 from ..scenario.step_graph import step_numbers
 from ..scenario.templates import as_said
 from ..service.brain import BrainSession, ConversationSetup, Reply, Resample, ToolRequest
+from .resumption import StageDirection, begins_with, rest_of, split_history, stage_direction
 
 BUILT_IN = "small_talk.yaml"
 """File name of the built-in scenario, in this package."""
@@ -61,9 +65,27 @@ class ScriptedSession:
         self._next = 0
         self._calls: list[_Called] = []
         self._values = {"result": dict[str, Any](), **scenario.assign}
+        self._answer = ""
+        """The newest answer, also one of an earlier stream that the history tells of."""
+        self._heard = ""
+        """The newest message of the assistant in the history."""
+        self._left_the_script = False
+        """True once the history has words that are not those of the steps."""
 
     def told(self, role: str, text: str) -> None:
-        """See `BrainSession`. A scenario does not use the prompt and the history."""
+        """See `BrainSession`. A history that follows the steps from the first one moves on."""
+        if role == "ASSISTANT":
+            self._heard = text
+        if role != "USER" or self._left_the_script:
+            return
+        words, results = split_history(text)
+        while words and (rest := begins_with(words, self._step().user)) is not None:
+            self._heard = ""
+            reply = self.hear(None)
+            if reply.calls and results:
+                self.result(reply.calls[0].number, results.pop(0))
+            words = rest
+        self._left_the_script = bool(words)
 
     def played(self, sentence: str) -> None:
         """See `BrainSession`. A scenario does not use what was heard."""
@@ -74,6 +96,9 @@ class ScriptedSession:
 
     def hear(self, words: str | None, *, typed: bool = False) -> Reply:
         """See `BrainSession`. The answer is that of the current step."""
+        direction = stage_direction(words) if typed and words is not None else None
+        if direction is not None:
+            return self._directed(direction)
         step = self._step()
         at = self._next
         words = step.user if words is None else words
@@ -96,8 +121,10 @@ class ScriptedSession:
             text = f"the scenario calls {answer.call.tool}; offered: {offered}"
             notes.append(("tool-not-offered", text))
             say = (f"I would use the tool {answer.call.tool} now, but I was not given it.",)
+        said = self._filled(say, notes)
+        self._answer = " ".join(said)
         return Reply(
-            say=self._filled(say, notes),
+            say=said,
             words=words,
             calls=calls,
             meanwhile=self._filled(meanwhile, notes),
@@ -121,7 +148,14 @@ class ScriptedSession:
         answer = self._chosen(call, then, called.step, notes)
         self._follow(answer, notes)
         say = self._filled(answer.say, notes)
+        self._answer = " ".join(say)
         return Reply(say, delay_ms=answer.delay_ms, notes=tuple(notes))
+
+    def _directed(self, direction: StageDirection) -> Reply:
+        """Answer a text of the client that the user did not say."""
+        if direction.result is not None and self._calls:
+            return self.result(len(self._calls) - 1, direction.result)
+        return Reply((rest_of(self._answer, self._heard),))
 
     def _step(self) -> ScenarioStep:
         steps = self._scenario.steps

@@ -28,6 +28,7 @@ from ..scenario import Recording
 from ..service.brain import NO_WORDS, BrainSession, ConversationSetup, Reply, Resample, ToolRequest
 from .intent_matching import MatchedCalls, Question, ToolMatcher
 from .readback import read_back
+from .resumption import stage_direction
 from .small_talk_rules import RulePhase, TalkState, find_answer, remember_name
 from .story import StoryState
 
@@ -40,6 +41,9 @@ NOT_CAUGHT = "Sorry, I did not catch that."
 """Answer to an utterance without words."""
 MEANWHILE = "One moment, please."
 """Sentence spoken while a tool runs."""
+
+CUT_OFF = "Sorry, I was cut off. Please ask me that again."
+"""Answer to a client that asks to continue an answer of an earlier stream."""
 
 OTHER_LANGUAGES = {
     "fr": (
@@ -105,6 +109,8 @@ class SmallTalkSession:
 
     def hear(self, words: str | None, *, typed: bool = False) -> Reply:
         """See `BrainSession`."""
+        if typed and stage_direction(words or "") is not None:
+            return Reply((CUT_OFF,))
         story, heard = self._talk.story, words_of(words or "")
         offered = story.state is StoryState.OFFERED
         story.interrupt()

@@ -74,6 +74,8 @@ class AccessKeyPair:
     """The access key id."""
     secret_key: str = field(repr=False)
     """The secret access key."""
+    expires_at: datetime | None = None
+    """The moment from which new streams are refused with `ExpiredTokenException`. None: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,8 @@ def verify_request(
         raise AuthError(
             "UnrecognizedClientException", "The security token included in the request is invalid."
         )
-    if request.headers.get("x-amz-security-token") == EXPIRED_TOKEN:
+    expired = own.expires_at is not None and now >= own.expires_at
+    if expired or request.headers.get("x-amz-security-token") == EXPIRED_TOKEN:
         raise AuthError(
             "ExpiredTokenException", "The security token included in the request is expired"
         )

@@ -89,6 +89,12 @@ def chunk_frame(payload: bytes) -> bytes:
     return encode(EventStreamFrame(_CHUNK_HEADERS, b'{"bytes":"' + b64encode(payload) + b'"}'))
 
 
+def invalid_frame() -> bytes:
+    """Return a frame whose checksum is wrong, as damaged bytes have it."""
+    frame = chunk_frame(b'{"event":{"usageEvent":{}}}')
+    return frame[:-1] + bytes((frame[-1] ^ 0xFF,))
+
+
 def exception_frame(code: str, message: str) -> bytes:
     """Encode a modelled exception as a frame (reference 1.7).
 

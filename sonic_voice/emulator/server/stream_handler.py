@@ -7,13 +7,15 @@ and flow control holds the client back; nothing is queued here. Only chat reques
 task (`chat_requests`): a piece of their answer is fed when it comes, between two frames.
 
 The wall clock is used for three things only, and each is an option: the client has paused
-(`stall_s`), it has paused for too long (`idle_s`), and the stream is too old (`life_s`).
+(`stall_s`), it has paused for too long (`idle_s`), and the stream is too old (`life_s`). A stream
+that was broken without an end (`mute`, `stall`) ends by it, too.
 
 Source: reference 1.2 to 1.9 and 11.2.
 """
 
 import asyncio
 import logging
+import math
 from concurrent.futures import Executor
 from typing import Literal
 
@@ -51,12 +53,17 @@ from .stream_frames import (
     chunk_frame,
     error_frame,
     exception_frame,
+    invalid_frame,
 )
 
 _log = logging.getLogger(__name__)
 
 _READ_BYTES = 64 * 1024
 """Bytes that are read at a time where the client's data is not needed any more."""
+
+BROKEN_S = 480.0
+"""Maximum time for which a stream that a fault broke stays open, in seconds: the life of a stream,
+where it is not measured by the wall clock."""
 
 
 class StreamHandler:
@@ -102,7 +109,9 @@ class StreamHandler:
         self._loop = asyncio.get_running_loop()
         self._headers_sent = False
         self._stalled = False
-        self._life_ends_at_s = self._loop.time() + self._timeouts.life_s
+        # A life by the input audio is kept by the service (`faults.audio_life`).
+        wall_life_s = math.inf if behaviour.life_clock == "audio" else self._timeouts.life_s
+        self._life_ends_at_s = self._loop.time() + wall_life_s
         self._last_input_at_s = self._loop.time()
 
     async def run(self) -> None:
@@ -265,6 +274,9 @@ class StreamHandler:
                 self._ended("broken", how)
                 await self._break(how)
                 return
+        self._end_response()
+
+    def _end_response(self) -> None:
         self._send_response_headers()
         self._stream.end()
         # Clients go on sending for a moment. Their data is dropped, so that they are not held back.
@@ -285,11 +297,25 @@ class StreamHandler:
                 self._connection.cut()
             case "mute":
                 await self._ignore_input()
+            case "eof":
+                self._end_response()
+            case "invalid-bytes":
+                await self._write(invalid_frame())
+                self._end_response()
+            case "stall":
+                self._connection.stall()
+                limit_s = self._broken_until_s() - self._loop.time()
+                await asyncio.wait({self._connection.closed}, timeout=limit_s)
+                self._connection.cut()
+
+    def _broken_until_s(self) -> float:
+        """Return when a broken stream ends, in seconds of the loop's clock."""
+        return min(self._life_ends_at_s, self._loop.time() + BROKEN_S)
 
     async def _ignore_input(self) -> None:
         """Read without an answer, until the client leaves or the stream is too old."""
         try:
-            async with asyncio.timeout_at(self._life_ends_at_s):
+            async with asyncio.timeout_at(self._broken_until_s()):
                 while await self._stream.read(_READ_BYTES):
                     pass
         except TimeoutError:

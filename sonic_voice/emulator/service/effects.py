@@ -101,7 +101,9 @@ class Fail:
     """True for a requested fault, which is not the result of anything that the client did."""
 
 
-type Breakage = Literal["reset", "cut", "cut-mid-frame", "goaway", "mute"]
+type Breakage = Literal[
+    "reset", "cut", "cut-mid-frame", "goaway", "mute", "eof", "invalid-bytes", "stall"
+]
 """A way to break a stream; see `Break`."""
 
 
@@ -114,6 +116,10 @@ class Break:
     - `cut`: the TCP connection ends.
     - `cut-mid-frame`: the TCP connection ends after half a frame of the event stream.
     - `mute`: the client's data is still read, but nothing is answered any more, not even headers.
+    - `eof`: END_STREAM, as at a good end.
+    - `invalid-bytes`: a frame of the event stream with a wrong checksum, then END_STREAM.
+    - `stall`: the server stops reading and writing on the connection, which stays open, so that
+      not even pings are answered.
     """
 
     how: Breakage
