@@ -158,7 +158,8 @@ class BrowserSession:
             self.end(Close.BYE)
         except SonicError as error:
             _log.info("a conversation ended: %s", type(error).__name__)
-            self.end(close_for(error, old=time.monotonic() - began_s > EXPIRY_NOTICE_AT * life_s))
+            old = time.monotonic() - began_s > EXPIRY_NOTICE_AT * life_s
+            self.end(close_for(error, old=old and not self._config.renewal.enabled))
         except Exception:
             _log.exception("a conversation failed")
             self.end(Close.INTERNAL)
