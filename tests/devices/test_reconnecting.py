@@ -51,7 +51,10 @@ async def test_a_live_conversation_survives_a_cut_and_a_renewal(
                 await asyncio.sleep(4.0)  # it is heard to its end
                 played_s = last_sound(capture.samples, len(capture.samples)) / CAPTURE_HZ
                 code, error, took_s = await talk.leave()
-    assert (code, error) == (130, "")
+    assert code == 130
+    # The cut makes a gap in the answer, on which the devices advise; nothing else is said.
+    advice = ("sound came too late", "loudspeaker ran dry")
+    assert not [line for line in error.splitlines() if not any(words in line for words in advice)]
     assert took_s < 1.5
     # The emulator begins its scenario anew in each stream, so that the words say nothing.
     assert [event["turn"] for event in talk.all("UserText")] == [1, 2]
