@@ -27,6 +27,10 @@ TEXTS_WAITING = 32
 """Maximum number of typed texts that wait for a stream; more are refused."""
 
 
+TURNS_WITH_RESULTS = 32
+"""Maximum number of turns whose tool results are kept for the history, the newest ones."""
+
+
 class SessionInput:
     """The input of one session.
 
@@ -234,6 +238,8 @@ class SessionInput:
             self.send_prompt(late_result_text(call, result_json))
         # Without text, the result still stands in the history of the next stream.
         self.results.setdefault(call.turn, []).append(result_note(call, result_json))
+        while len(self.results) > TURNS_WITH_RESULTS:
+            del self.results[next(iter(self.results))]
         self._push(ToolAnswered(call.turn, tool_use, call.name, result_json))
 
     def _check_open(self, what: str) -> None:
