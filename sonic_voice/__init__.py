@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from .history import Message
     from .local_service import LocalService
     from .metrics import Metrics
-    from .policies import NO_RECOVERY, NO_RENEWAL, RecoveryPolicy, RenewalPolicy
+    from .policies import NO_RECOVERY, NO_RENEWAL, IdlePrompt, RecoveryPolicy, RenewalPolicy
     from .session import Session
     from .tools.toolbox import Tool, Toolbox, tool
     from .transcript import Line, Transcript
@@ -95,7 +95,7 @@ _MODULE_OF = {
             "UserSpeechEnded UserSpeechStarted UserText"
         ),
         "history": "Message",
-        "policies": "NO_RECOVERY NO_RENEWAL RecoveryPolicy RenewalPolicy",
+        "policies": "NO_RECOVERY NO_RENEWAL IdlePrompt RecoveryPolicy RenewalPolicy",
         "metrics": "Metrics",
         "audio.playout": "PlayoutBuffer",
         "session": "Session",
@@ -134,6 +134,7 @@ __all__ = [
     "ErrorKind",
     "Event",
     "Heard",
+    "IdlePrompt",
     "Ignored",
     "Interrupted",
     "Line",

@@ -54,6 +54,8 @@ class Handover:
     """Position in the conversation's audio from which it is replayed, in bytes."""
     prompt: str = ""
     """Text that the stream is to answer at once; may be empty."""
+    recording: bytes = b""
+    """Audio that is sent before the replayed audio and that the user has not said; as PCM."""
     expects_events: bool = False
     """True if the service must react to what is replayed or sent as text."""
 

@@ -24,7 +24,16 @@ from typing import Any, Self
 
 from .config import Endpointing, SessionConfig, ToolSpec
 from .errors import DeadlineError, OrderError, SonicError
-from .events import Closed, Event, Heard, StreamExpiring, Usage
+from .events import (
+    Closed,
+    Event,
+    Heard,
+    StreamExpiring,
+    Usage,
+    UserSpeechStarted,
+    UserText,
+)
+from .idle import IdleTimer
 from .stream_manager import StreamManager
 from .transcript import Transcript
 from .transport import Transport
@@ -35,6 +44,14 @@ EVENTS_WAITING = 1024
 
 EXPIRY_NOTICE_AT = 7 / 8
 """Share of a stream's life after which its end is announced: 7 of 8 minutes."""
+
+
+IDLE_CHECK_S = 0.25
+"""Interval at which idle prompts are looked for, in seconds."""
+
+IDLE_QUIET_S = 1.0
+"""Time without loud audio after which the user counts as silent, in seconds, where the model does
+not report speech."""
 
 
 class Session:
@@ -83,6 +100,8 @@ class Session:
         self.now = clock
         self._transport = transport
         self._early_audio = early_audio
+        self._idle = IdleTimer(config.idle_prompts) if config.idle_prompts else None
+        self._idle_check_s = 0.0
         self._manager: StreamManager | None = None
         self._outcome_raised = False
         self._events: deque[Event] = deque()
@@ -105,6 +124,7 @@ class Session:
             deliver=self._deliver,
             push=lambda event: self._push([event]),
             clock=self.now,
+            on_audio=self._check_idle,
             announce_opening=self._early_audio,
         )
         manager.over.add_done_callback(lambda _: self._arrived.set())
@@ -118,6 +138,21 @@ class Session:
             expiring_s = entered_s + EXPIRY_NOTICE_AT * self.config.stream_life_s
             self._expiry = loop.call_at(expiring_s, self._announce_expiry)
         return self
+
+    def _check_idle(self) -> None:
+        """Address a silent user if it is time, or end the conversation."""
+        now = self.now()
+        if self._idle is None or self.finished or now < self._idle_check_s:
+            return
+        self._idle_check_s = now + IDLE_CHECK_S
+        manager = self._open_manager
+        busy = not manager.is_settled(now)
+        if not self.config.voice_model.speech_events:  # the level says whether the user speaks
+            busy = busy or manager.input.ring.quiet_s() < IDLE_QUIET_S
+        if self._idle.is_over(now, busy=busy):
+            self.finish()
+        elif (prompt := self._idle.prompt(now, busy=busy)) is not None and prompt.text:
+            manager.input.send_prompt(prompt.text)
 
     def _announce_expiry(self) -> None:
         if not self.finished:
@@ -345,6 +380,8 @@ class Session:
         for event in events:
             if isinstance(event, Usage):
                 self.tokens = event.total
+            elif isinstance(event, UserSpeechStarted | UserText) and self._idle is not None:
+                self._idle.user_spoke()
         if not self._closed:
             self._events.extend(events)
             self._arrived.set()

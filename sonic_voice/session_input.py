@@ -98,9 +98,11 @@ class SessionInput:
             The length of the audio that is replayed, in ms.
         """
         replay = self.ring.since(handover.replay_from)
-        stream.go_live(replay)
+        stream.go_live(handover.recording + replay)
         if handover.prompt:
             stream.prompt(handover.prompt)
+        if handover.recording:
+            stream.expect_recording(lambda: self.ring.voice_begins(0) is not None)
         if self.stream is None and self.ring.end:
             # Time went on without audio, if the source delivered none while no stream was live.
             self._audio_began_s = self._clock() - self.config.input.seconds(self.ring.end)
@@ -114,6 +116,7 @@ class SessionInput:
         """Keep what comes from now on, because the live stream is over."""
         self.stream = None
         self._kept_from = self.ring.end
+        self.wake()  # a sender that came earlier measured the room from the detachment before
 
     def wake(self) -> None:
         """Wake a waiting sender, because a stream is live or the session is over."""
@@ -128,6 +131,7 @@ class SessionInput:
         """
         if stream is self.stream:
             self._append(pcm)
+            self._on_audio()
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send or keep audio. Waits while neither is possible.

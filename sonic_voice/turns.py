@@ -55,6 +55,14 @@ RATES_HZ = range(1_000, 192_001)
 in seconds would be meaningless."""
 
 
+TRANSCRIPTION_MS = 5_000
+"""Time within which the service transcribes speech, in ms of audio. Speech that is older and was
+not transcribed was a noise."""
+
+RECORDED_WORDS = "hello"
+"""Words of the recording with which v1 is asked for a greeting, as they are transcribed."""
+
+
 @dataclass(slots=True)
 class _OpenBlock:
     """A content block of the service that has begun and not ended."""
@@ -161,6 +169,8 @@ class Turns:
         self._sounding = 0
         self._user_speaks = False
         self._speech_began_ms: int | None = None
+        """Where speech began of which no text has come yet, or the newest speech."""
+        self._newest_speech_ms: int | None = None
         self._speech_ended_ms: int | None = None
         self._transcribed_ms = 0
         self._offset_ms = 0
@@ -168,6 +178,8 @@ class Turns:
         """Length of the audio that was sent to this stream so far, in ms."""
         self._owes_answer = False
         self._echoes: deque[str] = deque(maxlen=16)
+        self._recording: Callable[[], bool] | None = None
+        """Set until a recording that was sent before the user's audio is transcribed."""
         self._calls: dict[str, ToolCall] = {}
         """Tool calls whose result is owed, by their ids."""
 
@@ -179,7 +191,12 @@ class Turns:
         """
         self._turn = _NewestTurn(self._playback.newest_turn, over=True)
         if start.turn is not None:
-            self._turn = _NewestTurn(start.turn, answering=start.sounded, sounded=start.sounded)
+            self._turn = _NewestTurn(
+                start.turn,
+                answering=start.sounded,
+                sounded=start.sounded,
+                heard_from_ms=start.offset_ms,
+            )
         self._continuing = start.turn is not None and start.sounded
         self._offset_ms = self._transcribed_ms = start.offset_ms
 
@@ -190,6 +207,16 @@ class Turns:
             text: The text. The service repeats it, which is then ignored.
         """
         self._echoes.append(_comparable(text))
+        self._owes_answer = True
+
+    def recording_sent(self, user_spoke: Callable[[], bool]) -> None:
+        """Note a recording before the user's audio that the service transcribes and answers.
+
+        Args:
+            user_spoke: Returns whether the user has said something, too. Otherwise the next
+                transcription is that of the recording, whatever its words.
+        """
+        self._recording = user_spoke
         self._owes_answer = True
 
     def retire(self, *, finishing: bool) -> None:
@@ -291,13 +318,26 @@ class Turns:
         if self._retired:
             return []
         self._user_speaks = True
-        self._speech_began_ms = record.offset_ms + self._offset_ms
-        events: list[Event] = [UserSpeechStarted(self._speech_began_ms)]
+        self._newest_speech_ms = record.offset_ms + self._offset_ms
+        if not self._goes_on(self._newest_speech_ms):
+            self._speech_began_ms = self._newest_speech_ms
+        events: list[Event] = [UserSpeechStarted(self._newest_speech_ms)]
         if self._continuing:  # the rest of the answer will not come
             events += self._interrupt(self._turn.number, "userSpeechStart", now)
         elif now < self._playback.until_s:
             events += self._interrupt(self._playback.sounding, "userSpeechStart", now)
         return events
+
+    def _goes_on(self, at_ms: int) -> bool:
+        """Return whether speech continues speech of which no text has come yet.
+
+        Args:
+            at_ms: Position at which it begins, in the conversation's audio, in ms.
+        """
+        began_ms, ended_ms = self._speech_began_ms, self._speech_ended_ms
+        if began_ms is None or ended_ms is None or began_ms < self._transcribed_ms:
+            return False
+        return at_ms - ended_ms < TRANSCRIPTION_MS
 
     def _user_speech_end(self, record: wire.UserSpeechEnd, now: float) -> list[Event]:
         if self._retired:
@@ -314,6 +354,9 @@ class Turns:
             return []
         heard_from_ms = self._transcribed_ms
         self._note_transcribed()
+        if self._recording is not None:
+            text = _without_recorded_words(text) if self._recording() else ""
+            self._recording = None
         if not text.strip():  # a noise that was recognised as speech
             return []
         turn = self._turn
@@ -330,6 +373,7 @@ class Turns:
         """Note up to where the user's speech was transcribed, when a text of it comes."""
         if self._speech_ended_ms is not None:
             self._transcribed_ms, self._speech_ended_ms = self._speech_ended_ms, None
+            self._speech_began_ms = self._newest_speech_ms
         elif self._speech_began_ms is None:  # the model does not report speech
             self._transcribed_ms = self._offset_ms + self.sent_ms
 
@@ -498,6 +542,12 @@ class Turns:
         wire.BlockEnd: _block_end,
         wire.UnknownOutput: _unknown,
     }
+
+
+def _without_recorded_words(text: str) -> str:
+    """Return the words of the user from a transcription that may begin with the recording."""
+    first, _, rest = text.strip().partition(" ")
+    return rest if _comparable(first) == RECORDED_WORDS else text
 
 
 def _comparable(text: str) -> str:

@@ -97,3 +97,24 @@ StreamLife = Annotated[
     ),
 ]
 """Option --stream-life of the commands that converse. It is hidden: only an emulator differs."""
+
+Greeting = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help='Request with which the assistant speaks first: "Welcome the caller to Example Bank."',
+    ),
+]
+"""Option --greeting of several commands."""
+
+IdlePrompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--idle-prompt",
+        metavar="SECONDS:TEXT",
+        help="Request with which a silent user is addressed after some seconds, such as "
+        '"20:Ask whether the user is still there."; may be repeated. SECONDS:end:TEXT ends the '
+        "conversation after it, SECONDS:end at once.",
+    ),
+]
+"""Option --idle-prompt of several commands."""

@@ -21,6 +21,8 @@ from .faults import ChaosSeed, FaultTexts
 from .options import (
     CaFile,
     EndpointUrl,
+    Greeting,
+    IdlePrompts,
     IsLocal,
     ListenHost,
     ListenPort,
@@ -36,7 +38,7 @@ from .options import (
     VoiceId,
 )
 from .recorded import TransportFactory
-from .service import read_text_argument, recovery_policy, select_service
+from .service import idle_prompts, read_text_argument, recovery_policy, select_service
 from .tools_file import load_tools
 
 if TYPE_CHECKING:
@@ -134,6 +136,8 @@ def serve(
         typer.Option(help="Another voice that the page may choose; may be repeated."),
     ] = None,
     system: SystemPrompt = None,
+    greeting: Greeting = "",
+    idle_prompt: IdlePrompts = None,
     tools: ToolsFile = None,
     region: RegionName = None,
     profile: ProfileName = None,
@@ -189,6 +193,8 @@ def serve(
             tools=toolbox.specs,
             stream_s=stream_life,
             recovery=recovery_policy(no_reconnect),
+            greeting=greeting,
+            idle_prompts=idle_prompts(idle_prompt),
         )
         options = _ServeOptions(
             config=config,

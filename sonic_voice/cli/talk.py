@@ -19,6 +19,8 @@ from .options import (
     DeviceName,
     EndpointUrl,
     EventsAsJson,
+    Greeting,
+    IdlePrompts,
     IsLocal,
     ModelId,
     NoReconnect,
@@ -35,6 +37,7 @@ from .recorded import prepare_conversation, run_conversation
 from .service import (
     Engine,
     emulated_service,
+    idle_prompts,
     read_text_argument,
     recovery_policy,
     select_service,
@@ -70,6 +73,8 @@ def talk(
     model: ModelId = DEFAULT_MODEL,
     voice: VoiceId = None,
     system: SystemPrompt = None,
+    greeting: Greeting = "",
+    idle_prompt: IdlePrompts = None,
     tools: ToolsFile = None,
     region: RegionName = None,
     profile: ProfileName = None,
@@ -130,6 +135,8 @@ def talk(
             tools=toolbox.specs,
             stream_s=stream_life,
             recovery=recovery_policy(no_reconnect),
+            greeting=greeting,
+            idle_prompts=idle_prompts(idle_prompt),
         )
         service = select_service(
             local=local,

@@ -5,6 +5,7 @@ import json
 import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from sonic_voice import wire
 from sonic_voice.bridge import Access, Bridge, BridgeLimits, Close
 from sonic_voice.bridge.messages import SUBPROTOCOL
+from sonic_voice.config import Deadlines
 from sonic_voice.errors import ConnectionLost
 from sonic_voice.transport import MemoryStream
 
@@ -59,11 +61,12 @@ class MemorySocket:
 
 @asynccontextmanager
 async def meeting(
-    limits: BridgeLimits | None = None, service: QuietService | None = None
+    limits: BridgeLimits | None = None, service: QuietService | None = None, **config: Any
 ) -> AsyncGenerator[tuple[MemorySocket, Bridge]]:
     """A page that has said hello, and the bridge that serves it until it says goodbye."""
     access = Access(origins=frozenset({ORIGIN}))
-    async with Bridge(OFFER, service or QuietService(), access=access, limits=limits) as bridge:
+    offer = replace(OFFER, config=replace(OFFER.config, **config))
+    async with Bridge(offer, service or QuietService(), access=access, limits=limits) as bridge:
         socket = MemorySocket()
         socket.say("hello", version=1)
         served = asyncio.create_task(bridge.handle(socket))
@@ -163,7 +166,8 @@ class _Lost(MemoryStream):
 
 async def test_a_lost_service_is_waited_for_and_then_owes_the_answer_again() -> None:
     service = Losing()
-    async with meeting(BridgeLimits(answer_s=0.2), service) as (page, bridge):
+    limits, deadlines = BridgeLimits(answer_s=0.2), Deadlines(close_s=0.2)
+    async with meeting(limits, service, deadlines=deadlines) as (page, bridge):
         assert (await page.next())["type"] == "ready"
         assert (await page.next())["type"] == "listening"
         page.say("say", text="Are you there?")

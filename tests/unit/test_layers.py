@@ -42,7 +42,7 @@ LAYERS: dict[str, Layer] = {
     "installation": Layer(("extras", "demo", "daemon_thread")),
     "rules": Layer(
         (
-            *("order", "turns", "transcript", "protocol", "uplink_lag"),
+            *("order", "turns", "transcript", "protocol", "uplink_lag", "first_words", "idle"),
             *("uplink_ring", "uplink_silence", "renewal", "recovery", "handover"),
         ),
         ("vocabulary",),
