@@ -426,6 +426,10 @@ class ServiceStream:
             while (payload := await self._next()) is not None:
                 await self._with_deadline(self._wire_stream.send(payload))
                 self._measure()
+                if self._urgent or self._audio:
+                    # A send rarely suspends. Seconds of replayed audio must not keep the event loop
+                    # from learning that the connection is lost, or from playing.
+                    await asyncio.sleep(0)
             if not self.over.done():
                 self._goodbye_sent = True
                 await self._with_deadline(self._wire_stream.end_input())

@@ -23,7 +23,7 @@ from datetime import datetime
 from typing import Any
 
 from .config import SessionConfig
-from .errors import ConnectionLost, DeadlineError, SonicError
+from .errors import ConnectionLost, DeadlineError, SonicError, fault_kind
 from .events import Ended, Event, Opened, Reconnecting, Renewed, Usage
 from .first_words import greeting_config, with_greeting
 from .handover import Handover, can_finish, first_handover, hand_over, unanswered_audio
@@ -131,6 +131,8 @@ class StreamManager:
         self._retired: set[ServiceStream] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._owed = False
+        """True if the stream that is over, and was not replaced yet, owed an answer."""
         self._attentive = False
         self._gave_up = False
         self._streams = 0
@@ -225,8 +227,9 @@ class StreamManager:
     @property
     def owes_answer(self) -> bool:
         """True if an owed answer has not come to its end, or a tool result is owed."""
-        live = self.input.live
-        return (live is not None and live.owes_answer) or self._owes_beside_live
+        stream = self.input.stream
+        owed = self._owed if stream is None else stream.owes_answer
+        return owed or self._owes_beside_live
 
     @property
     def _owes_beside_live(self) -> bool:
@@ -374,6 +377,7 @@ class StreamManager:
         self.input.detach()
         self._close_later(stream.aclose())
         self.goodbye_timed_out = stream.goodbye_timed_out
+        self._owed = stream.owes_answer
         error = stream.over.exception()
         if error is None:
             return None
@@ -498,7 +502,8 @@ class StreamManager:
                 raise error
             if has_expired_credentials(error):
                 self._transport.forget_credentials()
-            self._push(Reconnecting(error.message, self._recovery.attempt, wait_s))
+            attempt = self._recovery.attempt
+            self._push(Reconnecting(error.message, attempt, wait_s, fault_kind(error)))
             await asyncio.sleep(wait_s)
             deadline_s = self._config.deadlines.open_s
             if broken is not None:

@@ -53,7 +53,7 @@ const TABLE = [
   [4027, 'The conversation goes on in another connection.'],
   [4030, 'The voice service is busy. Try again in a minute.'],
   [4031, 'The voice service failed. Try again in a minute.'],
-  [4032, 'The voice service ends each conversation after 8 minutes. Start a new one.'],
+  [4032, 'The voice service ended the conversation at its time limit. Start a new one.'],
 ];
 
 /** The ends of a conversation by close code. @type {ReadonlyMap<number, Ending>} */

@@ -396,7 +396,10 @@ export class Link {
     if (message.seq <= this.#seen) return [];
     this.#seen = message.seq;
     if (message.type === 'notice') return [{ do: 'notice', text: message.text }];
-    if (message.type !== 'flush') return [{ do: 'deliver', message }];
+    if (message.type !== 'flush') {
+      const text = noticeOf(message);
+      return [{ do: 'deliver', message }, ...(text ? [notice(text)] : [])];
+    }
     // A flush that is repeated after `ready` has named a later epoch is obsolete.
     if (!isLater(message.epoch, this.#epoch)) return [];
     this.#epoch = message.epoch;
@@ -428,6 +431,23 @@ export class Link {
   #bytes(seconds) {
     return seconds * this.#inputHz * BYTES_PER_SAMPLE;
   }
+}
+
+/** Return the effect that shows a sentence. @param {string} text @returns {Effect} */
+function notice(text) {
+  return { do: 'notice', text };
+}
+
+/**
+ * Return the sentence to show for a message about the server's connection to the voice service.
+ * Only the first of several attempts has one.
+ *
+ * @param {Numbered} message
+ */
+function noticeOf(message) {
+  if (message.type === 'renewed') return 'The voice service is back. The conversation goes on.';
+  if (message.type !== 'reconnecting' || message.attempt > 1) return '';
+  return 'The voice service cannot be reached just now. What you say is kept.';
 }
 
 /** Return the error for a call that cannot be carried out. @param {string} reason */

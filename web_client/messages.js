@@ -42,6 +42,8 @@ const TEXT_BYTES = 8 * 1024;
  *   | { seq: number, type: 'interrupted', turn: number }
  *   | { seq: number, type: 'turn_ended', turn: number, samples: number }
  *   | { seq: number, type: 'latency', turn: number, response_ms: number }
+ *   | { seq: number, type: 'reconnecting', attempt: number, retry_in_s: number }
+ *   | { seq: number, type: 'renewed', gap_ms: number, replayed_ms: number }
  *   | Flush | Notice | UserText | AssistantText | ToolCall | ToolAnswered | Heard} Numbered
  * @typedef {Ready | Alive | Numbered} ServerMessage
  */

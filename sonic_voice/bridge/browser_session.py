@@ -34,12 +34,16 @@ from ..events import (
     Event,
     Heard,
     Interrupted,
+    Opened,
+    Reconnecting,
+    Renewed,
     ToolAnswered,
     ToolCall,
     TurnEnded,
     UserSpeechEnded,
     UserSpeechStarted,
     UserText,
+    duration,
 )
 from ..metrics import Metrics
 from ..session import EXPIRY_NOTICE_AT, Session
@@ -69,8 +73,12 @@ from .socket import ConnectionGone, Socket
 _log = logging.getLogger(__name__)
 
 OVERDUE_S = 30.0
-"""Time by which a conversation may exceed a stream's life, in seconds, before the bridge ends it
-itself. Opening the stream, which its life does not include, can take 20 s."""
+"""Time by which a conversation that is not renewed may exceed a stream's life, in seconds, before
+the bridge ends it itself. Opening the stream, which its life does not include, can take 20 s."""
+
+LIMIT_NOTICE_S = 60.0
+"""Maximum time before `BridgeLimits.session_s` at which the page is sent a notice, in seconds. For
+shorter limits it is an eighth of the limit."""
 
 
 _CONTINUABLE = (Close.STOPPING, Close.FORGOTTEN)
@@ -147,6 +155,10 @@ class BrowserSession:
         self._metrics: Metrics | None = None
         self._last_timed_turn = 0
         """The last turn whose latency was reported."""
+        self._fault = ""
+        """Kind of the fault that interrupted the conversation; empty if it is not interrupted."""
+        self._answer_awaited = False
+        """True if an answer was awaited when the fault came."""
         self._connection: asyncio.Future[Close] | None = None
         self._outgoing = asyncio.Lock()
         self._timers: dict[Close, asyncio.TimerHandle] = {}
@@ -163,22 +175,30 @@ class BrowserSession:
         Cancelling it ends the conversation with `STOPPING`.
         """
         began_s, life_s = time.monotonic(), self._config.stream_life_s
-        if self._limits.session_s < life_s:
-            self._arm(Close.TOO_LONG, self._limits.session_s)
+        session_s = self._limits.session_s
+        notice_s = min(LIMIT_NOTICE_S, session_s / 8)
+        if self._config.renewal.enabled or session_s < life_s:
+            self._arm(Close.TOO_LONG, session_s)
+            loop = asyncio.get_running_loop()
+            limit = loop.call_later(session_s - notice_s, self._announce_limit, notice_s)
         else:
             # The service ends the stream and says so. The timer is for the case that it does not.
             self._arm(Close.SERVICE_LIFETIME, life_s + OVERDUE_S)
+            limit = None
         self._arm(Close.IDLE, self._limits.idle_s)
         try:
             await self._converse()
             self.end(Close.BYE)
         except SonicError as error:
             _log.info("a conversation ended: %s", type(error).__name__)
-            self.end(close_for(error, old=time.monotonic() - began_s > EXPIRY_NOTICE_AT * life_s))
+            old = time.monotonic() - began_s > EXPIRY_NOTICE_AT * life_s
+            self.end(close_for(error, old=old and not self._config.renewal.enabled))
         except Exception:
             _log.exception("a conversation failed")
             self.end(Close.INTERNAL)
         finally:
+            if limit is not None:
+                limit.cancel()
             self.end(Close.STOPPING)
             dropped_s = self._config.output.seconds(2 * self._outbox.dropped)
             self._bridge_metrics.answer_dropped_s += dropped_s
@@ -192,15 +212,13 @@ class BrowserSession:
     async def _converse(self) -> None:
         source = MutableSource(self._source)
         snapshot = None if self._resumed is None else self._resumed.snapshot
-        # The page of a resumed conversation goes on talking at once, while the stream still opens.
-        async with Session.open(
-            self._config, self._transport, resume=snapshot, early_audio=snapshot is not None
-        ) as session:
+        # What the user says while a cold model opens is kept by the session, and answered.
+        session = Session.open(self._config, self._transport, resume=snapshot, early_audio=True)
+        async with session:
             self._start_saving(session)
             self._metrics = metrics = Metrics(session, self._sink)
             observers = [metrics, self._observe]
             self._controls = Controls(session, source, self._sink, observers)
-            self._queue_message({"type": "listening"})
             await converse(session, source, self._sink, self._offer.tools, observers)
 
     def _start_saving(self, session: Session) -> None:
@@ -228,6 +246,7 @@ class BrowserSession:
             case _:
                 pass
         self._expect_answer(event)
+        self._follow_streams(event)
         if self._saver is not None and isinstance(event, _SAVED_AFTER):
             self._saver.changed()
         if message:
@@ -246,6 +265,33 @@ class BrowserSession:
                 self._disarm(Close.SERVICE_FAILED)
             case _:
                 pass
+
+    def _follow_streams(self, event: Event) -> None:
+        """Count the renewals of the stream, and wait for no answer while there is none."""
+        counters = self._bridge_metrics
+        match event:
+            case Reconnecting(attempt=attempt, kind=kind):
+                counters.reconnect_attempts[kind] += 1
+                if attempt == 1:
+                    self._fault = kind
+                if Close.SERVICE_FAILED in self._timers:
+                    self._answer_awaited = True
+                    self._disarm(Close.SERVICE_FAILED)
+            case Renewed() if event.planned:
+                counters.renewals[event.reason] += 1
+            case Opened() | Renewed() if self._fault:
+                counters.reconnects[self._fault] += 1
+                self._fault = ""
+                if self._answer_awaited:
+                    self._answer_awaited = False
+                    self._arm(Close.SERVICE_FAILED, self._limits.answer_s)
+            case _:
+                pass
+
+    def _announce_limit(self, left_s: float) -> None:
+        whole, left = duration(self._limits.session_s), duration(left_s)
+        text = f"This conversation ends in {left}: the limit of this server is {whole}."
+        self._queue_message({"type": "notice", "text": text})
 
     def _report_latency(self, turn: int) -> None:
         """Send and count the response latency of a turn, once it is known."""

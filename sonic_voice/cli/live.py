@@ -56,6 +56,8 @@ class LiveOptions:
     """True to close the microphone while the model speaks."""
     plain: bool = False
     """True to print a transcript instead of drawing on the terminal."""
+    debug: bool = False
+    """True to report planned renewals, too. It implies `plain`."""
     end: Ending
     """Outputs of the conversation, and its last record."""
     continuation: Continuation = NEW_CONVERSATION
@@ -90,9 +92,14 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
             feedback.notice(near_end.notice)
         source, sink = MutableSource(near_end), HushableSink(speaker)
         transport = await stack.enter_async_context(service())
+        # The microphone is open: what the user says while the service is still opening is kept.
         continuation = options.continuation
         session = Session.open(
-            options.config, transport, clock=source.now, resume=continuation.resume
+            options.config,
+            transport,
+            clock=source.now,
+            resume=continuation.resume,
+            early_audio=True,
         )
         metrics = Metrics(session, sink)
         # The devices count under-runs and lost blocks, and advise what to change.
@@ -100,23 +107,27 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
         feedback.timer = AnswerTimer(feedback.notice)
         stack.callback(feedback.timer.close)
         # The metrics come first: the transcript and the screen read them when they get an event.
-        observers: list[Observer] = [metrics, near_end.observe, feedback.timer]
+        observers: list[Observer] = [
+            metrics, near_end.observe, feedback.timer, end.begin_when_opened(source.now)
+        ]  # fmt: skip
         if end.events is not None:
             observers.append(JsonLines(end.events))
         console = Console()
         try:
             async with session, AsyncExitStack() as scene:
-                end.now = source.now
                 # Standard output has JSON lines, a transcript, or the screen.
                 if end.as_json:
                     observers.append(JsonLines(end.out))
                 else:
                     end.out.write(_greeting(options, microphone, speaker))
-                    if options.plain or not can_draw_on(console):
-                        observers.append(PrintedTranscript(end.out, metrics))
+                    if options.plain or options.debug or not can_draw_on(console):
+                        transcript = PrintedTranscript(
+                            end.out, metrics, planned_renewals=options.debug
+                        )
+                        observers.append(transcript)
                     else:
                         controls = Controls(session, source, sink, observers)
-                        shown = screen(console, metrics, controls, advice=advice)
+                        shown = screen(console, metrics, controls, advice=advice, opened=False)
                         feedback.screen = await scene.enter_async_context(shown)
                         observers.append(feedback.screen)
                 await converse(session, source, sink, options.tools, observers)

@@ -78,6 +78,26 @@ ListenPort = Annotated[
 ]
 """Option --port of the servers."""
 
+NoReconnect = Annotated[
+    bool,
+    typer.Option(
+        "--no-reconnect",
+        help="End a conversation at the first fault, instead of connecting again.",
+    ),
+]
+"""Option --no-reconnect of the commands that converse."""
+
+StreamLife = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        hidden=True,
+        help="Life of a stream of the server, in seconds, if it is not that of the model: as "
+        "--life-s of `emulate`.",
+    ),
+]
+"""Option --stream-life of the commands that converse. It is hidden: only an emulator differs."""
+
 Greeting = Annotated[
     str,
     typer.Option(

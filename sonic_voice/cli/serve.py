@@ -13,7 +13,6 @@ import typer
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..errors import ConfigError
-from ..events import duration
 from ..extras import install_command
 from ..tools.toolbox import Toolbox
 from .base import errors, run_until_done
@@ -28,16 +27,18 @@ from .options import (
     ListenHost,
     ListenPort,
     ModelId,
+    NoReconnect,
     ProfileName,
     ProxyUrl,
     RegionName,
     ScenarioFile,
+    StreamLife,
     SystemPrompt,
     ToolsFile,
     VoiceId,
 )
 from .recorded import TransportFactory
-from .service import idle_prompts, read_text_argument, select_service
+from .service import idle_prompts, read_text_argument, recovery_policy, select_service
 from .tools_file import load_tools
 
 if TYPE_CHECKING:
@@ -122,9 +123,10 @@ def serve(
         float,
         typer.Option(
             min=0.1,
-            help="Maximum duration of a conversation. The service ends each after 8 minutes.",
+            help="Maximum duration of a conversation, in minutes. It limits what one visitor can "
+            "cost.",
         ),
-    ] = 8.0,
+    ] = 60.0,
     idle_s: Annotated[
         float,
         typer.Option(min=1, help="Silence of both sides, in seconds, that ends a conversation."),
@@ -152,6 +154,8 @@ def serve(
             "them after a restart of the server.",
         ),
     ] = None,
+    no_reconnect: NoReconnect = False,
+    stream_life: StreamLife = None,
     pages: Annotated[
         Path | None, typer.Option(help="Folder of a page to serve instead of the included one.")
     ] = None,
@@ -197,6 +201,8 @@ def serve(
             region=region,
             system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
+            stream_s=stream_life,
+            recovery=recovery_policy(no_reconnect),
             greeting=greeting,
             idle_prompts=idle_prompts(idle_prompt),
         )
@@ -218,12 +224,6 @@ def serve(
             max_minutes=max_minutes,
             idle_s=idle_s,
         )
-        if max_minutes * 60 > config.stream_life_s:
-            typer.echo(
-                f"Note: --max-minutes {max_minutes:g} has no effect: the service ends every "
-                f"conversation after {duration(config.stream_life_s)}.",
-                err=True,
-            )
         service = select_service(
             local=local,
             scenario=scenario,

@@ -8,7 +8,7 @@ from typing import Literal
 import typer
 
 from ..errors import ConfigError
-from ..policies import IdlePrompt
+from ..policies import NO_RECOVERY, IdlePrompt, RecoveryPolicy
 from ..transport import Transport
 from .base import require_emulator
 from .ending import print_notice
@@ -17,6 +17,15 @@ from .recorded import TransportFactory
 
 Engine = Literal["http2", "crt"]
 """Values of --transport: our HTTP/2, or that of the SDK."""
+
+
+def recovery_policy(no_reconnect: bool) -> RecoveryPolicy:
+    """Return how a session recovers from faults.
+
+    Args:
+        no_reconnect: The value of --no-reconnect.
+    """
+    return NO_RECOVERY if no_reconnect else RecoveryPolicy()
 
 
 def idle_prompts(arguments: list[str] | None) -> tuple[IdlePrompt, ...]:

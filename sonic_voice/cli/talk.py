@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig, ToolChoice
-from ..policies import IdlePrompt
+from ..policies import IdlePrompt, RecoveryPolicy
 from ..tools.toolbox import Toolbox, tool
 from .base import errors, run_until_done
 from .ending import ending
@@ -25,10 +25,12 @@ from .options import (
     Greeting,
     IdlePrompts,
     IsLocal,
+    NoReconnect,
     ProfileName,
     ProxyUrl,
     RegionName,
     ScenarioFile,
+    StreamLife,
     SystemPrompt,
     ToolsFile,
     VoiceId,
@@ -40,6 +42,7 @@ from .service import (
     emulated_service,
     idle_prompts,
     read_text_argument,
+    recovery_policy,
     select_service,
 )
 from .sound import device_selector
@@ -129,6 +132,8 @@ def talk(
     plain: Annotated[
         bool, typer.Option("--plain", help="Print plain lines, as it does into pipes.")
     ] = False,
+    no_reconnect: NoReconnect = False,
+    stream_life: StreamLife = None,
     speed: Annotated[
         float, typer.Option(help="With --input: speed as a multiple of real time.")
     ] = 1.0,
@@ -174,6 +179,8 @@ def talk(
             region=region,
             system=None if system is None else read_text_argument(system),
             tools=toolbox,
+            stream_s=stream_life,
+            recovery=recovery_policy(no_reconnect),
             greeting=greeting,
             idle_prompts=idle_prompts(idle_prompt),
         )
@@ -194,7 +201,16 @@ def talk(
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if input is not None:
             with prepare_conversation(
-                config, input, output, speed, events, toolbox, end, where, continuation
+                config,
+                input,
+                output,
+                speed,
+                events,
+                toolbox,
+                end,
+                where,
+                continuation,
+                debug=bool(context.obj),
             ) as run:
                 run_until_done(run_conversation(run, service))
             return
@@ -212,7 +228,8 @@ def talk(
             block_ms=block_ms,
             aec=aec,
             half_duplex=half_duplex,
-            plain=plain or bool(context.obj),  # with --debug the screen would draw over the log
+            plain=plain,
+            debug=bool(context.obj),  # the screen would draw over the log
             end=end,
             continuation=continuation,
         )
@@ -229,6 +246,8 @@ def _config(
     tools: Toolbox,
     greeting: str,
     idle_prompts: tuple[IdlePrompt, ...],
+    stream_s: float | None,
+    recovery: RecoveryPolicy,
 ) -> SessionConfig:
     """Return the configuration of a conversation: what is given, else what it had, else defaults.
 
@@ -244,6 +263,8 @@ def _config(
             tools=tools.specs,
             greeting=greeting,
             idle_prompts=idle_prompts,
+            stream_s=stream_s,
+            recovery=recovery,
         )
     before = continuation.resume.config
     same = model is None or model == before.model
@@ -257,6 +278,8 @@ def _config(
         history_policy="trim",
         greeting=greeting,
         idle_prompts=idle_prompts,
+        stream_s=stream_s,
+        recovery=recovery,
     )
 
 

@@ -89,7 +89,7 @@ async def test_a_fault_in_mid_answer_leaves_only_what_was_heard(
     steps = f"steps:\n  - {{user: hello, say: [One two three., {STORY}], {how}}}\n"
     (tmp_path / "s.yaml").write_text(steps)
     arguments = ("--scenario", "s.yaml", "--input", QUESTION, "--output", "heard.wav", "--json")
-    done = await sonic_voice("talk", "--local", *arguments, cwd=tmp_path)
+    done = await sonic_voice("talk", "--local", "--no-reconnect", *arguments, cwd=tmp_path)
     assert done.code == code, done.err
     events = [json.loads(line) for line in done.out.splitlines()]
     [heard] = [event for event in events if event["event"] == "Heard"]

@@ -413,3 +413,18 @@ test('a sentence of the server is shown', () => {
   const notice = { type: 'notice', text: 'This cannot be done just now.', seq: 1 };
   assert.deepEqual(notices(hear(talking(), notice)), [notice.text]);
 });
+
+test('a lost voice service is told once, and that it is back', () => {
+  const link = talking();
+  const told = [
+    { type: 'reconnecting', attempt: 1, retry_in_s: 0, seq: 1 },
+    { type: 'reconnecting', attempt: 2, retry_in_s: 1, seq: 2 },
+    { type: 'renewed', gap_ms: 1200, replayed_ms: 300, seq: 3 },
+  ].map((message) => hear(link, message));
+  assert.deepEqual(told.map(names), [['deliver', 'notice'], ['deliver'], ['deliver', 'notice']]);
+  assert.deepEqual(told.flatMap(notices), [
+    'The voice service cannot be reached just now. What you say is kept.',
+    'The voice service is back. The conversation goes on.',
+  ]);
+  assert.equal(link.phase, 'talking');
+});
