@@ -102,7 +102,7 @@ async def test_after_a_fault_in_a_pause_the_next_stream_gets_the_history_and_not
         first.answers("Hi.")
         await next_event(session, TurnEnded)
         first.breaks(CUT)
-        assert await next_event(session, Reconnecting) == Reconnecting(CUT.message, 1, 0.0)
+        assert await next_event(session, Reconnecting) == Reconnecting(CUT.message, 1, 0.0, "cut")
         second = await MemoryService.of(transport)
         renewed = await next_event(session, Renewed)
         assert (renewed.reason, renewed.replayed_ms) == (CUT.message, 0)
