@@ -39,6 +39,10 @@ SLOW_MS_PER_CHARACTER = 100
 that is said twice is better than one that is never said. Numbers are written shorter than they are
 spoken."""
 
+TURNS_CONFIRMED = 16
+"""Number of turns, the newest ones, that a FINAL text may belong to. FINAL texts come seconds
+late."""
+
 LOUDNESS_WINDOW_MS = 20
 """Length of the windows in which sound is classified as voice or pause, in ms."""
 
@@ -268,19 +272,35 @@ class Transcript:
         Returns:
             The numbers of the turn and of the block.
         """
+        confirmed = self.confirm(text, current)
+        if confirmed is not None:
+            return confirmed
+        if self._stopped:
+            return current, 0
+        blocks = self._answer_of(current).blocks
+        blocks.append(_AnswerBlock(planned="", final=text, whole=True))
+        return current, len(blocks) - 1
+
+    def confirm(self, text: str, current: int) -> tuple[int, int] | None:
+        """Assign a FINAL text to the block that it confirms, if there is one.
+
+        Args:
+            text: The FINAL text.
+            current: Number of the newest turn that has sound.
+
+        Returns:
+            The numbers of the turn and of the block; None if the text confirms none.
+        """
         spoken = text.strip()
-        for number, turn in sorted(self._turns.items()):
+        for number in sorted(self._turns)[-TURNS_CONFIRMED:]:
+            turn = self._turns[number]
             if turn.interrupted and number < current:
                 continue
             for index, block in enumerate(turn.blocks):
                 if block.final is None and block.planned.strip().startswith(spoken):
                     block.final = text
                     return number, index
-        if self._stopped:
-            return current, 0
-        blocks = self._answer_of(current).blocks
-        blocks.append(_AnswerBlock(planned="", final=text, whole=True))
-        return current, len(blocks) - 1
+        return None
 
     def interrupt(self, turn: int) -> None:
         """Mark the answer of a turn as cut off by the user.

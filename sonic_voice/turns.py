@@ -346,8 +346,12 @@ class Turns:
         if block.role == "USER":
             return self._user_text(record.text, now)
         if block.stage == "FINAL":  # also of a dead block: it confirms what was spoken before
-            turn, index = self._transcript.final(record.text, self._sounding or block.turn)
-            return [AssistantText(turn, index, record.text, "FINAL")]
+            current = self._sounding or block.turn
+            if self._silenced:
+                confirmed = self._transcript.confirm(record.text, current)
+            else:
+                confirmed = self._transcript.final(record.text, current)
+            return [] if confirmed is None else [AssistantText(*confirmed, record.text, "FINAL")]
         if block.dead:
             return []
         index = self._transcript.plan(block.turn, record.text)
@@ -408,6 +412,8 @@ class Turns:
     def _interrupt(self, turn: int, sign: str, now: float) -> list[Event]:
         if turn == 0 or turn in self._playback.interrupted:  # no answer yet, or a repetition
             return []
+        if self._silenced:  # another stream answers the turn
+            return []
         self._playback.interrupted.add(turn)
         self._continuing = False
         for block in self._blocks.values():
@@ -418,6 +424,11 @@ class Turns:
             self._turn.over = True
         self._transcript.interrupt(turn)
         return [Interrupted(turn, sign)]
+
+    @property
+    def _silenced(self) -> bool:
+        """True if the stream is retired and has nothing to finish any more."""
+        return self._retired and self._turn.over
 
     def _open_turn(self) -> None:
         self._playback.newest_turn += 1

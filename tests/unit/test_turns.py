@@ -15,6 +15,7 @@ from sonic_voice.events import (
     UserText,
 )
 from sonic_voice.transcript import Transcript
+from sonic_voice.turn_progress import AudioStart, Playback
 from sonic_voice.turns import Turns
 
 IDS = wire.Ids("s", "p", "c")
@@ -234,3 +235,25 @@ def test_speech_whose_end_was_not_reported_is_owed_an_answer() -> None:
     assert turns.owes_answer
     turns.receive(wire.UserSpeechEnd(IDS, 900, 1300), 2.0)
     assert not turns.owes_answer
+
+
+def test_a_retired_stream_that_may_not_finish_changes_nothing_of_its_turn() -> None:
+    """Another stream answers the turn: an end of the old answer is no interruption of the new."""
+    playback = Playback()
+    transcript = Transcript()
+    old = Turns(transcript, playback)
+    for record in [*user("hello"), *plan("Good day.")]:
+        old.receive(record, 0.0)
+    old.retire(finishing=False)
+    transcript.drop_plans(1)
+    new = Turns(transcript, playback)
+    new.carry_on(AudioStart(turn=1))
+    late = [
+        wire.BlockEnd(IDS, "a", "TEXT", "INTERRUPTED"),
+        *sound(id="late"),
+        *final("Good", "late final"),
+    ]
+    assert [event for record in late for event in old.receive(record, 0.0)] == []
+    events = [event for record in [*plan("Hi."), *sound()] for event in new.receive(record, 0.0)]
+    assert [type(event).__name__ for event in events] == ["AssistantText", "Audio", "TurnEnded"]
+    assert [line.text for line in transcript.lines] == ["hello", "Hi."]
