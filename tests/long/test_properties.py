@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(400)
 def test_every_property_holds_for_many_examples() -> None:
     arguments = ["tests/unit", "tests/asyncio", "-m", "hypothesis", "--hypothesis-profile", "many"]
     run = subprocess.run(
