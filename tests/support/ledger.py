@@ -218,6 +218,7 @@ class LedgerUser:
         seconds: Length of the conversation, in seconds of its time.
         seed: Seed of what the user does.
         settled: Returns whether everything was answered and played.
+        barge_ins: Probability with which the user interrupts an answer.
     """
 
     def __init__(
@@ -229,6 +230,7 @@ class LedgerUser:
         seconds: float,
         seed: int,
         settled: Callable[[], bool],
+        barge_ins: float = 0.12,
     ) -> None:
         self.format = format
         self.ledger = Ledger()
@@ -237,6 +239,7 @@ class LedgerUser:
         self._seconds = seconds
         self._random = random.Random(seed)
         self._settled = settled
+        self._barge_ins = barge_ins
         self._sound = bytearray()
         self._chunk = format.size(CHUNK_S)
         self._position = 0
@@ -350,7 +353,7 @@ class LedgerUser:
             ledger.gaps_ms.append(max(0.0, 1000 * (now - until_s)))
         if turn != playing or now > until_s:
             self.read_sound(rate_hz)
-        if turn not in ledger.answered and self._random.random() < 0.12:
+        if turn not in ledger.answered and self._random.random() < self._barge_ins:
             self._interrupt_at_s = now + self._random.uniform(0.4, 2.0)
         ledger.answered.setdefault(turn, [])
         self._pcm += pcm
