@@ -358,8 +358,10 @@ class StreamManager:
         try:
             self._prepared = await self._open(self._config.deadlines.open_s, None)
             self._prepared_at_s = self._age_s()
-        except SonicError:
+        except SonicError as error:
             # The live stream works. A fault that ends it before the next attempt is reported.
+            if has_expired_credentials(error):
+                self._transport.forget_credentials()
             self._prepare_again_s = self._loop.time() + self._config.recovery.longest_wait_s
         finally:
             self._preparing = None
