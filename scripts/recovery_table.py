@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from tests.support.recovery_cells import PHASES, RECOVERY_FAULTS, RecoveryCell, all_cells
+from tests.support.recovery_cells import PHASES, RECOVERY_FAULTS, Phase, RecoveryCell, all_cells
 from tests.support.recovery_conversation import Outcome, hold, listening, profiles
 
 AT_ONCE = 6
@@ -56,7 +56,9 @@ def show(outcomes: Mapping[RecoveryCell, Outcome], console: Console) -> None:
         outcomes: What became of each cell.
         console: Where to print.
     """
-    phases = [phase for phase in PHASES if any(cell.phase == phase for cell in outcomes)]
+    phases: list[Phase] = [
+        phase for phase in PHASES if any(cell.phase == phase for cell in outcomes)
+    ]
     table = Table(
         title="What became of the conversation, and after how many seconds", title_justify="left"
     )

@@ -11,9 +11,9 @@ from the phase:
 | `after renewal` | as in `user-speech`, in the second stream | ends with its error |
 | `goodbye` | a good end, since nothing is missing any more | ends with its error |
 
-A final fault of a preparation does not end the live stream. It comes again when the life of the live
-stream is over, and then ends the conversation. A black hole at a preparation is found after the life
-of the live stream, which is then replaced with a gap.
+A final fault of a preparation does not end the live stream. It comes again when the life of the
+live stream is over, and then ends the conversation. A black hole at a preparation is found after
+the life of the live stream, which is then replaced with a gap.
 
 In each cell that does not end with an error the ledger must be clean (`ledger`): every word of the
 user is transcribed once and in order, every answer reaches the sink, and every tool call has one
@@ -45,8 +45,8 @@ MOMENTS: Mapping[Phase, str] = MappingProxyType(
         "thinking": "event=thinking,n=2,streams=1",
         "answer": "event=answer,n=2,streams=1",
         "tool-call": "event=tool-call,streams=1",
-        "renewal": "event=opening,streams=2",
-        "after renewal": "event=user-speech,after=0.4,streams=2",
+        "renewal": "event=opening,streams=2-2",
+        "after renewal": "event=user-speech,after=0.4,streams=2-2",
         "goodbye": "event=goodbye,streams=1",
     }
 )
@@ -174,8 +174,9 @@ class RecoveryCell:
         """The faults of the emulator."""
         row, moment = self.row, MOMENTS[self.phase]
         if row.way == "stream":
-            again = "-" if row.end and self.phase == "renewal" else ""
-            return (f"{row.text}@{moment}{again}",)
+            if row.end and self.phase == "renewal":
+                moment = moment.removesuffix("2")  # it comes again
+            return (f"{row.text}@{moment}",)
         cut = () if self.meets_opening else (f"cut@{moment}",)
         if not row.text:
             return cut

@@ -97,10 +97,7 @@ class Outcome:
     @property
     def in_short(self) -> str:
         """The cell of the table."""
-        if self.end:
-            what = self.end
-        else:
-            what = "good end" if self.at_goodbye else "recovered"
+        what = self.end or ("good end" if self.at_goodbye else "recovered")
         time = "" if self.gap_s is None else f" {self.gap_s:.1f}"
         return f"{what}{time}{' WRONG' if self.wrong else ''}"
 
@@ -243,7 +240,9 @@ async def hold(cell: RecoveryCell) -> Outcome:
     """
     outcome = Outcome(cell.phase == "goodbye")
     _noise.set(outcome.noise)
-    asyncio.get_running_loop().set_exception_handler(_log_exception)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_log_exception)
+    loop.slow_callback_duration = GIVE_UP_S  # a busy machine is no fault of the conversation
     state = Path(os.environ.get("AWS_CONFIG_FILE", "")).parent / _profile(cell.phase)
     try:
         async with asyncio.timeout(GIVE_UP_S), _faulty_transport(cell, outcome) as transport:
@@ -328,7 +327,7 @@ async def _talk(cell: RecoveryCell, transport: BedrockTransport, outcome: Outcom
     config = SessionConfig(
         tools=toolbox.specs,
         stream_s=_life_s(cell),
-        recovery=RecoveryPolicy(first_wait_s=0.5 / speed, longest_wait_s=4.0 / speed),
+        recovery=RecoveryPolicy(first_wait_s=0.5 / speed, longest_wait_s=2.0 / speed),
     )
     user = LedgerUser(
         config.input,
