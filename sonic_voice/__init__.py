@@ -66,8 +66,9 @@ if TYPE_CHECKING:
     from .history import Message
     from .local_service import LocalService
     from .metrics import Metrics
-    from .policies import NO_RECOVERY, NO_RENEWAL, RecoveryPolicy, RenewalPolicy
+    from .policies import NO_RECOVERY, NO_RENEWAL, IdlePrompt, RecoveryPolicy, RenewalPolicy
     from .session import Session
+    from .snapshot import SessionSnapshot
     from .tools.toolbox import Tool, Toolbox, tool
     from .transcript import Line, Transcript
     from .transport import MemoryTransport, Stream, Transport
@@ -95,10 +96,11 @@ _MODULE_OF = {
             "UserSpeechEnded UserSpeechStarted UserText"
         ),
         "history": "Message",
-        "policies": "NO_RECOVERY NO_RENEWAL RecoveryPolicy RenewalPolicy",
+        "policies": "NO_RECOVERY NO_RENEWAL IdlePrompt RecoveryPolicy RenewalPolicy",
         "metrics": "Metrics",
         "audio.playout": "PlayoutBuffer",
         "session": "Session",
+        "snapshot": "SessionSnapshot",
         "tools": "Tool Toolbox tool",
         "transcript": "Line Transcript",
         "transport": "MemoryTransport Stream Transport",
@@ -134,6 +136,7 @@ __all__ = [
     "ErrorKind",
     "Event",
     "Heard",
+    "IdlePrompt",
     "Ignored",
     "Interrupted",
     "Line",
@@ -157,6 +160,7 @@ __all__ = [
     "ServiceError",
     "Session",
     "SessionConfig",
+    "SessionSnapshot",
     "SonicError",
     "Speaker",
     "Stream",

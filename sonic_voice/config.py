@@ -14,7 +14,7 @@ from typing import Any, Literal, cast, get_args
 from .catalog import DEFAULT_MODEL, VoiceModel, voice_model
 from .errors import ConfigError
 from .history import HistoryPolicy, Message, encoded, normalise
-from .policies import RecoveryPolicy, RenewalPolicy
+from .policies import IdlePrompt, RecoveryPolicy, RenewalPolicy
 
 Endpointing = Literal["HIGH", "MEDIUM", "LOW"]
 """Sensitivity of the service's endpointing: how soon it decides that the user has finished (v2 and
@@ -140,6 +140,11 @@ class SessionConfig:
     """When the session moves on to its next stream; `NO_RENEWAL` ends it with its first one."""
     recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     """How the session recovers from faults; `NO_RECOVERY` ends it at the first one."""
+    greeting: str = ""
+    """Request with which the assistant speaks first, such as "Welcome the caller to Example Bank.";
+    empty if the user does. The module `first_words` says how it is sent."""
+    idle_prompts: tuple[IdlePrompt, ...] = ()
+    """Prompts that address a silent user, in order. The module `idle` says when."""
 
     def __post_init__(self) -> None:
         model = voice_model(self.model)
@@ -153,6 +158,13 @@ class SessionConfig:
         _check_rates(self, model)
         _check_system(self, model)
         _check_tools(self)
+        settle(self, "idle_prompts", tuple(self.idle_prompts))
+        _check_prompts(self, model)
+
+    @property
+    def greeting_system(self) -> str:
+        """System prompt with the greeting, for a model that takes no text."""
+        return f"{self.system}\n\nWhen the user first says hello: {self.greeting}"
 
     @property
     def stream_life_s(self) -> float:
@@ -223,6 +235,27 @@ def _check_system(config: SessionConfig, model: VoiceModel) -> None:
             f"{model.id} cannot be asked for the script {config.script!r}.",
             hint="latin, devanagari or mixed, on Nova 2 Sonic and later.",
         )
+
+
+def _check_prompts(config: SessionConfig, model: VoiceModel) -> None:
+    if config.greeting:
+        size = len(encoded(config.greeting_system, "The greeting"))
+        if not config.greeting.strip():
+            raise ConfigError("The greeting is blank.", hint="Say how to begin, or leave it out.")
+        if size > model.limits.system_bytes:
+            raise ConfigError(
+                f"The system prompt and the greeting have {size} bytes; "
+                f"{model.limits.system_bytes} are the limit.",
+                hint="Shorten them.",
+            )
+    for prompt in config.idle_prompts:
+        if prompt.text and not model.text_input:
+            raise ConfigError(
+                f"{model.id} takes no text once the conversation runs, and no idle prompts.",
+                hint="Nova 2 Sonic and later do. An idle prompt without text may end it.",
+            )
+        if prompt.then == "end" and prompt is not config.idle_prompts[-1]:
+            raise ConfigError("Only the last idle prompt may end the conversation.")
 
 
 def _check_tools(config: SessionConfig) -> None:

@@ -23,7 +23,7 @@ from .audio.ports import AudioSink, AudioSource
 from .errors import ConfigError, SonicError
 from .events import Audio, Closed, Event, Interrupted, ToolCall, TurnEnded
 from .session import Session
-from .tools.toolbox import Toolbox
+from .tools.toolbox import Toolbox, error_result
 
 QUIET_BEFORE_GOODBYE_S = 2.5
 """Quiet time before the goodbye once the source is done, in seconds. The service needs it to notice
@@ -35,6 +35,12 @@ does not report speech may still be working on the first turn."""
 
 OWED_ANSWER_TIMEOUT_S = 30.0
 """Maximum time that a done source waits for an owed answer, in seconds of the session's clock."""
+
+LOST_CALL = (
+    "The program was restarted while this tool ran. It is not known whether it did its work."
+)
+"""Error with which a tool call is answered that a resumed conversation has inherited. The tool is
+not run again, because it may have had its effect."""
 
 type Observer = Callable[[Event, float], None]
 """A function that is called with each event and with the time at which it came, in seconds of the
@@ -67,6 +73,9 @@ async def converse(
     _check_formats(session, source, sink)
     with _unwrap_group():
         async with TaskGroup() as tasks:
+            for call in session.resumed_calls:
+                with suppress(SonicError):  # the session may be over; the loop below raises why
+                    session.send_tool_result(call.tool_use, error_result(LOST_CALL))
             uplink = tasks.create_task(_run_uplink(session, source, sink), name="sonic uplink")
             try:
                 async for event in session:

@@ -268,6 +268,29 @@ _FIRST_SERVER_ERROR = 500
 _REQUEST_ID = re.compile(r"^RequestId=(?P<id>[0-9a-fA-F-]+)\s*:\s*")
 
 
+def fault_kind(error: Exception) -> str:
+    """Return the kind of a fault in a word, for records and counters.
+
+    Args:
+        error: The fault.
+
+    Returns:
+        An `ErrorKind`; the reason of a `ConnectionLost`: `reset`, `goaway`, `cut` or `ended`;
+        `deadline`, `connect` or `other`.
+    """
+    match error:
+        case ServiceError(kind=kind):
+            return kind.value
+        case ConnectionLost(reason=reason):
+            return reason
+        case DeadlineError():
+            return "deadline"
+        case ConnectError():
+            return "connect"
+        case _:
+            return "other"
+
+
 def service_error(
     code: str, message: str, *, status: int = 0, request_id: str = ""
 ) -> ServiceError:

@@ -221,12 +221,19 @@ class Reconnecting:
     """Number of the attempt, from 1."""
     retry_in_s: float
     """Time until the attempt begins, in seconds."""
+    kind: str = "other"
+    """The fault, in a word of `errors.fault_kind`."""
 
     @property
     def notice(self) -> str:
         """A sentence for the user."""
         when = "now" if self.retry_in_s < 1 else f"in {duration(self.retry_in_s)}"
         return f"{self.reason} Connecting again {when}."
+
+
+PLANNED_RENEWALS = frozenset({"age", "credentials", "update", "suspended"})
+"""Reasons of a renewal that no fault made necessary: the age of the stream, the expiry of its
+credentials, a changed configuration, a process that had been suspended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +245,19 @@ class Renewed:
     replayed_ms: int
     """Audio of the user that was sent before and is sent to the new stream again, in ms."""
     reason: str
-    """The reason: `age`, `credentials`, `update` or `suspended` for a planned renewal, else the
-    fault in a sentence."""
+    """The reason: one of `PLANNED_RENEWALS`, else the fault in a sentence."""
+
+    @property
+    def planned(self) -> bool:
+        """True if no fault made the new stream necessary. The user does not notice it."""
+        return self.reason in PLANNED_RENEWALS
+
+    @property
+    def notice(self) -> str:
+        """A sentence for the user."""
+        if self.planned:
+            return f"The conversation moved to a new stream ({self.reason})."
+        return f"Connected again after {self.gap_ms / 1000:.1f} s. The conversation goes on."
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from .config import SessionConfig
 from .events import ToolCall
 from .history import Message, normalise
 from .transcript import Transcript
-from .turns import AudioStart, TurnProgress
+from .turn_progress import AudioStart, TurnProgress
 from .uplink_ring import UplinkRing
 
 LEAD_S = 0.3
@@ -54,6 +54,8 @@ class Handover:
     """Position in the conversation's audio from which it is replayed, in bytes."""
     prompt: str = ""
     """Text that the stream is to answer at once; may be empty."""
+    recording: bytes = b""
+    """Audio that is sent before the replayed audio and that the user has not said; as PCM."""
     expects_events: bool = False
     """True if the service must react to what is replayed or sent as text."""
 
@@ -124,6 +126,18 @@ def hand_over(
         prompt=prompt,
         expects_events=bool(prompt) or speaking,
     )
+
+
+def unanswered_audio(progress: TurnProgress | None, ring: UplinkRing) -> bytes:
+    """Return the audio of the user that a next stream would hear again, as PCM.
+
+    Args:
+        progress: The progress of the stream that was live last; None if none ever was.
+        ring: The audio of the user.
+    """
+    if progress is None:
+        return ring.since(ring.begin)
+    return ring.since(_replay_from(progress, ring, planned=False))
 
 
 def can_finish(progress: TurnProgress) -> bool:

@@ -1,6 +1,8 @@
-"""The policies of a session: when its stream is renewed, and which faults it recovers from."""
+"""The policies of a session: when its stream is renewed, which faults it recovers from, and when it
+addresses a silent user."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from .errors import ConfigError
 
@@ -71,3 +73,24 @@ class RecoveryPolicy:
 
 NO_RECOVERY = RecoveryPolicy(attempts=0)
 """The policy of a session that ends at its first fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdlePrompt:
+    """A text that the assistant answers when the user has been silent for some time."""
+
+    after_s: float
+    """Time of silence on both sides, in seconds. It counts from the last answer."""
+    text: str = ""
+    """The text, best as a request: "Ask whether the user is still there." It is no turn of the
+    user. It may be empty if the conversation ends."""
+    then: Literal["wait", "end"] = "wait"
+    """`wait`: the conversation goes on; `end`: it ends once the text was answered."""
+
+    def __post_init__(self) -> None:
+        if not self.after_s > 0:
+            raise ConfigError(f"An idle prompt comes after more than 0 s, not {self.after_s}.")
+        if self.then not in ("wait", "end"):
+            raise ConfigError(f"After an idle prompt follows wait or end, not {self.then!r}.")
+        if not self.text.strip() and self.then != "end":
+            raise ConfigError("An idle prompt has no text.", hint="Say what is to be answered.")

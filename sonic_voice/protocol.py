@@ -28,7 +28,8 @@ from .events import Event, Ignored, ToolCall, UserText
 from .history import Message, chunks
 from .order import InputState, InputStep, next_state
 from .transcript import Transcript
-from .turns import Playback, Turns
+from .turn_progress import Playback
+from .turns import Turns
 
 # The three texts of the documentation, which must be sent unchanged (reference 2.4).
 _SCRIPT: dict[Script, str] = {

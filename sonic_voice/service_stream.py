@@ -31,12 +31,12 @@ from .errors import (
     ServiceError,
     SonicError,
 )
-from .events import Event, NetworkSlow, ToolCall, UserText
+from .events import Event, Ignored, NetworkSlow, ToolCall, Usage, UserText
 from .history import Message
 from .order import InputState
 from .protocol import SonicProtocol
 from .transport import Stream
-from .turns import AudioStart, TurnProgress
+from .turn_progress import AudioStart, TurnProgress
 from .uplink_lag import UplinkLag
 from .uplink_silence import UplinkSilence
 
@@ -105,8 +105,9 @@ class ServiceStream:
         """Done when the stream has ended: well, or with the `SonicError` that ended it."""
         self.retired = False
         """True once another stream has taken the conversation over."""
-        self.received = 0
-        """Number of payloads that the service has sent."""
+        self.reacted = False
+        """True once the service has sent more than counts of tokens, which it also sends for the
+        prompt alone, and for input that it does not answer."""
         self.progressed = asyncio.Event()
         """Set after each payload of the service, and at the end."""
         self.opened_at = (asyncio.get_running_loop().time(), clock())
@@ -151,7 +152,7 @@ class ServiceStream:
 
     def begin(self) -> None:
         """Queue the session, the prompt and the system prompt. The stream is then prepared."""
-        self._queue(self._protocol.begin())
+        self._queue_urgent(self._protocol.begin())
 
     def start_audio(self, history: Iterable[Message], start: AudioStart) -> None:
         """Queue the history and the start of the audio.
@@ -161,7 +162,8 @@ class ServiceStream:
             start: Where the audio begins, and the turn with which the conversation goes on.
         """
         self._protocol.turns.carry_on(start)
-        self._queue(self._protocol.go_live(history))
+        # In the urgent queue, because texts that follow at once must not overtake it.
+        self._queue_urgent(self._protocol.go_live(history))
 
     def go_live(self, replay: bytes) -> None:
         """Queue audio that was said before, and send silence from now on when none comes.
@@ -208,6 +210,14 @@ class ServiceStream:
             text: The text.
         """
         self._queue_urgent(self._protocol.prompt(text))
+
+    def expect_recording(self, user_spoke: Callable[[], bool]) -> None:
+        """Expect that the service transcribes and answers a recording that the user has not said.
+
+        Args:
+            user_spoke: Returns whether the user has said something, too.
+        """
+        self._protocol.turns.recording_sent(user_spoke)
 
     def send_text(self, text: str) -> UserText:
         """Queue a typed turn of the user ahead of the audio. Never waits.
@@ -305,6 +315,7 @@ class ServiceStream:
         """
         self.retired = True
         self._protocol.turns.retire(finishing=finishing)
+        self._room.set()  # a sender that waits for it goes on with the live stream
 
     @property
     def progress(self) -> TurnProgress:
@@ -378,8 +389,9 @@ class ServiceStream:
             while (payload := await self._wire_stream.receive()) is not None:
                 if self.over.done():  # what a stream sends after its end changes nothing
                     return
-                self.received += 1
-                await self._deliver(self._protocol.receive(payload, self._clock()))
+                events = self._protocol.receive(payload, self._clock())
+                self.reacted |= any(not isinstance(event, Usage | Ignored) for event in events)
+                await self._deliver(events)
                 self.progressed.set()
             self._end(None if self._protocol.finished else _ended_without_goodbye())
         except Exception as error:  # a bug of ours must reach the owner like any other end
@@ -414,6 +426,10 @@ class ServiceStream:
             while (payload := await self._next()) is not None:
                 await self._with_deadline(self._wire_stream.send(payload))
                 self._measure()
+                if self._urgent or self._audio:
+                    # A send rarely suspends. Seconds of replayed audio must not keep the event loop
+                    # from learning that the connection is lost, or from playing.
+                    await asyncio.sleep(0)
             if not self.over.done():
                 self._goodbye_sent = True
                 await self._with_deadline(self._wire_stream.end_input())

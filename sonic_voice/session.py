@@ -24,7 +24,18 @@ from typing import Any, Self
 
 from .config import Endpointing, SessionConfig, ToolSpec
 from .errors import DeadlineError, OrderError, SonicError
-from .events import Closed, Event, Heard, StreamExpiring, Usage
+from .events import (
+    Closed,
+    Event,
+    Heard,
+    StreamExpiring,
+    ToolCall,
+    Usage,
+    UserSpeechStarted,
+    UserText,
+)
+from .idle import IdleTimer
+from .snapshot import SessionSnapshot, resumed_config
 from .stream_manager import StreamManager
 from .transcript import Transcript
 from .transport import Transport
@@ -35,6 +46,14 @@ EVENTS_WAITING = 1024
 
 EXPIRY_NOTICE_AT = 7 / 8
 """Share of a stream's life after which its end is announced: 7 of 8 minutes."""
+
+
+IDLE_CHECK_S = 0.25
+"""Interval at which idle prompts are looked for, in seconds."""
+
+IDLE_QUIET_S = 1.0
+"""Time without loud audio after which the user counts as silent, in seconds, where the model does
+not report speech."""
 
 
 class Session:
@@ -48,6 +67,7 @@ class Session:
         *,
         clock: Callable[[], float] = time.monotonic,
         early_audio: bool = False,
+        resume: SessionSnapshot | None = None,
     ) -> Self:
         """Return a session, which connects when it is entered with `async with`.
 
@@ -66,8 +86,15 @@ class Session:
                 opened. What is sent meanwhile is kept, up to 30 s of audio, and sent in order, so
                 that the first words are not lost. `Opened` reports the stream. An opening that
                 fails is raised like a later fault, by the iteration.
+            resume: The snapshot of a conversation that this one continues, from `snapshot`; None
+                for a new one. Its history replaces that of `config`. Turns and tokens count on, the
+                transcript has its lines, and tool calls without a result (`resumed_calls`) can be
+                answered.
+
+        Raises:
+            ConfigError: The snapshot does not fit `config`, or the limits of its model.
         """
-        return cls(config, transport, clock, early_audio)
+        return cls(config, transport, clock, early_audio, resume)
 
     def __init__(
         self,
@@ -75,14 +102,20 @@ class Session:
         transport: Transport,
         clock: Callable[[], float],
         early_audio: bool,
+        resume: SessionSnapshot | None = None,
     ) -> None:
-        self.config = config
+        self.config = config if resume is None else resumed_config(config, resume)
         self.transcript = Transcript()
-        self.tokens = Tokens()
+        if resume is not None:
+            self.transcript.restore(resume.lines)
+        self.tokens = Tokens() if resume is None else resume.tokens
         """Tokens used so far by all streams, as the service last reported them."""
         self.now = clock
         self._transport = transport
         self._early_audio = early_audio
+        self._resume = resume
+        self._idle = IdleTimer(config.idle_prompts) if config.idle_prompts else None
+        self._idle_check_s = 0.0
         self._manager: StreamManager | None = None
         self._outcome_raised = False
         self._events: deque[Event] = deque()
@@ -105,7 +138,9 @@ class Session:
             deliver=self._deliver,
             push=lambda event: self._push([event]),
             clock=self.now,
+            on_audio=self._check_idle,
             announce_opening=self._early_audio,
+            resume=self._resume,
         )
         manager.over.add_done_callback(lambda _: self._arrived.set())
         if not self._early_audio:
@@ -118,6 +153,21 @@ class Session:
             expiring_s = entered_s + EXPIRY_NOTICE_AT * self.config.stream_life_s
             self._expiry = loop.call_at(expiring_s, self._announce_expiry)
         return self
+
+    def _check_idle(self) -> None:
+        """Address a silent user if it is time, or end the conversation."""
+        now = self.now()
+        if self._idle is None or self.finished or now < self._idle_check_s:
+            return
+        self._idle_check_s = now + IDLE_CHECK_S
+        manager = self._open_manager
+        busy = not manager.is_settled(now)
+        if not self.config.voice_model.speech_events:  # the level says whether the user speaks
+            busy = busy or manager.input.ring.quiet_s() < IDLE_QUIET_S
+        if self._idle.is_over(now, busy=busy):
+            self.finish()
+        elif (prompt := self._idle.prompt(now, busy=busy)) is not None and prompt.text:
+            manager.input.send_prompt(prompt.text)
 
     def _announce_expiry(self) -> None:
         if not self.finished:
@@ -294,6 +344,30 @@ class Session:
             for turn, ms in self.transcript.stop_playback(played_ms).items()
         ]
 
+    def snapshot(self, *, audio: bool = False) -> SessionSnapshot:
+        """Return the conversation as a value, from which another session can continue.
+
+        It may be called at any time, also after the end. It contains what was said, and no secrets.
+
+        Args:
+            audio: Whether it has the user's audio that was not answered, at most 30 s.
+
+        Raises:
+            OrderError: The session was not entered.
+        """
+        return self._open_manager.snapshot(audio=audio)
+
+    @property
+    def resumed_calls(self) -> tuple[ToolCall, ...]:
+        """Tool calls of the snapshot that this session continues whose result is still owed.
+
+        No event reports them. `converse` answers them with an error, because it cannot know what
+        became of them; an application that knows better answers them first.
+        """
+        calls = () if self._resume is None else self._resume.calls
+        owed = self._open_manager.input.lost_calls
+        return tuple(call for call in calls if call.tool_use in owed)
+
     @property
     def settled(self) -> bool:
         """True if a stream is open, nobody speaks, no tool runs, and no answer is owed."""
@@ -345,6 +419,8 @@ class Session:
         for event in events:
             if isinstance(event, Usage):
                 self.tokens = event.total
+            elif isinstance(event, UserSpeechStarted | UserText) and self._idle is not None:
+                self._idle.user_spoke()
         if not self._closed:
             self._events.extend(events)
             self._arrived.set()

@@ -18,6 +18,7 @@ from .events import Event, ToolAnswered, ToolCall
 from .handover import Handover, late_result_text, result_note
 from .protocol import check_result, check_text
 from .service_stream import MAX_AUDIO_CHUNK_BYTES, ServiceStream
+from .snapshot import SessionSnapshot, results_by_turn
 from .uplink_ring import RING_S, UplinkRing
 
 RING_MARGIN_S = 1.0
@@ -25,6 +26,10 @@ RING_MARGIN_S = 1.0
 
 TEXTS_WAITING = 32
 """Maximum number of typed texts that wait for a stream; more are refused."""
+
+
+TURNS_WITH_RESULTS = 32
+"""Maximum number of turns whose tool results are kept for the history, the newest ones."""
 
 
 class SessionInput:
@@ -66,11 +71,29 @@ class SessionInput:
         self._waiting: deque[Callable[[ServiceStream], object]] = deque()
         self._changed = asyncio.Event()
 
+    def restore(self, snapshot: SessionSnapshot) -> None:
+        """Begin where a snapshot was taken. To be called before any audio.
+
+        Args:
+            snapshot: The snapshot, which has audio in the format of the session, if any.
+        """
+        self.lost_calls = {call.tool_use: call for call in snapshot.calls}
+        self.results = results_by_turn(snapshot)
+        self.ring.append(snapshot.audio)
+
     @property
     def live(self) -> ServiceStream | None:
         """The live stream; None while there is none, or if it is over."""
         stream = self.stream
         return None if stream is None or stream.over.done() else stream
+
+    @property
+    def open_calls(self) -> tuple[ToolCall, ...]:
+        """Tool calls whose result is owed, of all streams."""
+        calls = dict(self.lost_calls)
+        if self.stream is not None:
+            calls |= {call.tool_use: call for call in self.stream.progress.calls}
+        return tuple(calls.values())
 
     @property
     def audio_began_s(self) -> float | None:
@@ -94,9 +117,11 @@ class SessionInput:
             The length of the audio that is replayed, in ms.
         """
         replay = self.ring.since(handover.replay_from)
-        stream.go_live(replay)
+        stream.go_live(handover.recording + replay)
         if handover.prompt:
             stream.prompt(handover.prompt)
+        if handover.recording:
+            stream.expect_recording(lambda: self.ring.voice_begins(0) is not None)
         if self.stream is None and self.ring.end:
             # Time went on without audio, if the source delivered none while no stream was live.
             self._audio_began_s = self._clock() - self.config.input.seconds(self.ring.end)
@@ -110,6 +135,7 @@ class SessionInput:
         """Keep what comes from now on, because the live stream is over."""
         self.stream = None
         self._kept_from = self.ring.end
+        self.wake()  # a sender that came earlier measured the room from the detachment before
 
     def wake(self) -> None:
         """Wake a waiting sender, because a stream is live or the session is over."""
@@ -124,6 +150,7 @@ class SessionInput:
         """
         if stream is self.stream:
             self._append(pcm)
+            self._on_audio()
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send or keep audio. Waits while neither is possible.
@@ -186,7 +213,12 @@ class SessionInput:
         if stream is not None:
             self._push(stream.send_text(text))
         else:
-            self._wait(lambda live: self._push(live.send_text(text)))
+            if len(self._waiting) >= TEXTS_WAITING:
+                raise OrderError(
+                    f"{TEXTS_WAITING} texts wait for the connection already.",
+                    hint="Send more once the session is connected.",
+                )
+            self._waiting.append(lambda live: self._push(live.send_text(text)))
 
     def send_prompt(self, text: str) -> None:
         """Send a text that is no turn of the user, or keep it until a stream is live.
@@ -197,16 +229,8 @@ class SessionInput:
         stream = self.live
         if stream is not None:
             stream.prompt(text)
-        else:
-            self._wait(lambda live: live.prompt(text))
-
-    def _wait(self, send: Callable[[ServiceStream], object]) -> None:
-        if len(self._waiting) >= TEXTS_WAITING:
-            raise OrderError(
-                f"{TEXTS_WAITING} texts wait for the connection already.",
-                hint="Send more once the session is connected.",
-            )
-        self._waiting.append(send)
+        else:  # as many as there are lost calls and prompts of the session, which are few
+            self._waiting.append(lambda live: live.prompt(text))
 
     def send_tool_result(self, tool_use: str, result_json: str) -> None:
         """Answer a tool call, on whichever stream it was made.
@@ -234,6 +258,8 @@ class SessionInput:
             self.send_prompt(late_result_text(call, result_json))
         # Without text, the result still stands in the history of the next stream.
         self.results.setdefault(call.turn, []).append(result_note(call, result_json))
+        while len(self.results) > TURNS_WITH_RESULTS:
+            del self.results[next(iter(self.results))]
         self._push(ToolAnswered(call.turn, tool_use, call.name, result_json))
 
     def _check_open(self, what: str) -> None:

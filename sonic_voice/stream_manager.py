@@ -23,17 +23,19 @@ from datetime import datetime
 from typing import Any
 
 from .config import SessionConfig
-from .errors import ConnectionLost, DeadlineError, SonicError
+from .errors import ConnectionLost, DeadlineError, SonicError, fault_kind
 from .events import Ended, Event, Opened, Reconnecting, Renewed, Usage
-from .handover import Handover, can_finish, first_handover, hand_over
+from .first_words import greeting_config, with_greeting
+from .handover import Handover, can_finish, first_handover, hand_over, unanswered_audio
 from .protocol import SonicProtocol
 from .recovery import Recovery, has_expired_credentials, is_transient
 from .renewal import LiveState, Renewal, Step
 from .service_stream import ServiceStream
 from .session_input import SessionInput
+from .snapshot import SessionSnapshot, resume_handover, take_snapshot
 from .transcript import Transcript
 from .transport import Stream, Transport
-from .turns import Playback
+from .turn_progress import Playback
 from .wire import Tokens
 
 CHECK_S = 0.1
@@ -77,7 +79,9 @@ class StreamManager:
         deliver: Awaited with the events of each payload, in order.
         push: Called with events that do not come from the service.
         clock: Returns monotonic seconds on the time line of the conversation.
+        on_audio: Called after each chunk of the user's audio, also of silence in its place.
         announce_opening: Whether to report `Opened` also without any attempt before.
+        resume: The snapshot from which the conversation continues; None for a new one.
     """
 
     def __init__(
@@ -89,7 +93,9 @@ class StreamManager:
         deliver: Deliver,
         push: Callable[[Event], object],
         clock: Callable[[], float],
+        on_audio: Callable[[], object],
         announce_opening: bool,
+        resume: SessionSnapshot | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
@@ -99,7 +105,7 @@ class StreamManager:
         for future in (self.over, self.opened):  # an error that no caller awaits is no warning
             future.add_done_callback(_mark_retrieved)
         self.input = SessionInput(
-            config, self.over, push=push, clock=clock, on_audio=self._check_renewal
+            config, self.over, push=push, clock=clock, on_audio=self._note_audio
         )
         """The input of the session."""
         self.goodbye_timed_out = False
@@ -110,6 +116,7 @@ class StreamManager:
         self._deliver = deliver
         self._push = push
         self._clock = clock
+        self._on_audio = on_audio
         self._announces_opening = announce_opening
         self._playback = Playback()
         self._recovery = Recovery(config.recovery, random.random)
@@ -124,10 +131,21 @@ class StreamManager:
         self._retired: set[ServiceStream] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._owed = False
+        """True if the stream that is over, and was not replaced yet, owed an answer."""
         self._attentive = False
         self._gave_up = False
         self._streams = 0
+        self._updates = 0
+        self._updates_of_newest = 0
+        """Number of updates that the newest stream was configured with."""
         self._used: dict[int, Tokens] = {}
+        self._live_last: ServiceStream | None = None
+        self._resume = resume
+        if resume is not None:
+            self._playback.newest_turn = resume.turn
+            self._used[0] = resume.tokens  # the streams count from 1
+            self.input.restore(resume)
         self._entered_s = self._loop.time()
         self._supervisor = asyncio.create_task(self._supervise(), name="sonic streams")
 
@@ -140,6 +158,7 @@ class StreamManager:
             config: The new configuration.
         """
         self._config = self.input.config = config
+        self._updates += 1
         self._discard_prepared()
         self.renew("update")
 
@@ -154,6 +173,26 @@ class StreamManager:
             self._prepare_again_s = 0.0
             self._changed.set()
 
+    def snapshot(self, *, audio: bool) -> SessionSnapshot:
+        """Return the conversation as a value.
+
+        Args:
+            audio: Whether it has the user's audio that was not answered.
+        """
+        progress = self._live_last.progress if self._live_last is not None else None
+        resumed, turn = self._resume, self._playback.newest_turn
+        return take_snapshot(
+            self._config,
+            self._transcript,
+            turn=turn,
+            tokens=self.tokens,
+            calls=self.input.open_calls,
+            results=self.input.results,
+            progress=progress,
+            still_owed=resumed is not None and resumed.owed and resumed.turn == turn,
+            audio=unanswered_audio(progress, self.input.ring) if audio else b"",
+        )
+
     def finish(self) -> None:
         """Say goodbye. Does nothing if it was said before."""
         if self.input.finished:
@@ -162,7 +201,8 @@ class StreamManager:
         self._attentive = True
         stream = self.input.live
         if stream is not None:
-            stream.finish()
+            if not self._owes_beside_live:  # otherwise the supervisor says goodbye later
+                stream.finish()
         elif self.input.stream is None and not self.over.done():
             self._end(None)  # there is no connection, and a goodbye is no reason to make one
             self._supervisor.cancel()
@@ -187,12 +227,28 @@ class StreamManager:
     @property
     def owes_answer(self) -> bool:
         """True if an owed answer has not come to its end, or a tool result is owed."""
-        live = self.input.live
+        stream = self.input.stream
+        owed = self._owed if stream is None else stream.owes_answer
+        return owed or self._owes_beside_live
+
+    @property
+    def _owes_beside_live(self) -> bool:
+        """True if something is owed of which the live stream does not know yet.
+
+        This is the result of a call of an earlier stream, the rest of an answer of a retired one,
+        or a reaction to replayed speech.
+        """
         return (
-            (live is not None and live.owes_answer)
-            or bool(self.input.lost_calls)
+            bool(self.input.lost_calls)
+            or self._awaits_reaction
             or any(stream.owes_answer for stream in self._retired)
         )
+
+    @property
+    def _awaits_reaction(self) -> bool:
+        """True until the live stream reacts to what it must answer."""
+        stream = self.input.stream
+        return self._verify_at_s is not None and stream is not None and not stream.reacted
 
     def is_settled(self, now: float) -> bool:
         """Return whether a stream is live, nobody speaks, and no answer is owed or playing.
@@ -215,6 +271,10 @@ class StreamManager:
         """
         clock_s, conversation_s = self._opened_at
         return max(self._loop.time() - clock_s, self._clock() - conversation_s)
+
+    def _note_audio(self) -> None:
+        self._check_renewal()
+        self._on_audio()
 
     def _check_renewal(self) -> None:
         """Wake the supervisor if a renewal is due. Called after each chunk of audio."""
@@ -249,7 +309,7 @@ class StreamManager:
         self.input.wake()
 
     async def _open_first(self) -> ServiceStream:
-        handover = first_handover(self._config, self.input.ring)
+        handover = self._hand_over(None, planned=False)
         try:
             stream = await self._open(self._config.deadlines.open_s, handover)
         except SonicError as error:
@@ -274,7 +334,7 @@ class StreamManager:
         while not stream.over.done():
             self._changed.clear()
             if self.input.finished:
-                if not stream.finished and not stream.owes_answer:
+                if not stream.finished and not self.owes_answer:
                     stream.finish()
             elif (next_live := self._renew(stream)) is not None:
                 return next_live
@@ -286,7 +346,7 @@ class StreamManager:
         """End a new stream that does not react to what it must answer."""
         if self._verify_at_s is None:
             return
-        if stream.received:
+        if stream.reacted:
             self._verify_at_s = None
         elif self._loop.time() >= self._verify_at_s:
             stream.end(ConnectionLost("The service does not react to what is said.", reason="cut"))
@@ -295,7 +355,9 @@ class StreamManager:
         """Wait until something may have to be decided, at most until the next tick."""
         assert self._renewal is not None
         age_s = self._age_s()
-        self._attentive = self.input.finished or self._renewal.is_due(age_s)
+        self._attentive = (
+            self.input.finished or self._renewal.is_due(age_s) or self._verify_at_s is not None
+        )
         wait_s = min(TICK_S, max(CHECK_S, self._renewal.next_check_s(age_s) - age_s))
         if self._prepared is not None:
             wait_s = CHECK_S
@@ -305,24 +367,28 @@ class StreamManager:
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._changed.wait()
-        if time.time() - calendar_s > wait_s + SUSPENDED_S:
+        suspended = time.time() - calendar_s > wait_s + SUSPENDED_S
+        if suspended and self._config.renewal.enabled:
             self.renew("suspended")
 
     async def _after(self, stream: ServiceStream) -> ServiceStream | None:
         """Return what follows a live stream that is over."""
+        owes = stream.owes_answer or self._owes_beside_live
         self.input.detach()
         self._close_later(stream.aclose())
         self.goodbye_timed_out = stream.goodbye_timed_out
+        self._owed = stream.owes_answer
         error = stream.over.exception()
         if error is None:
             return None
         if not isinstance(error, SonicError) or self._gave_up:
             raise error
-        if self.input.finished and not self.owes_answer and not stream.owes_answer:
+        if self.input.finished and not owes:
             if self._config.recovery.enabled and is_transient(error, connected_before=True):
                 return None  # nothing is missing, and a goodbye needs no new stream
             raise error
-        if self._age_s() >= WORKING_S:
+        # A stream that never reacted to what it had to answer belongs to the same outage.
+        if self._age_s() >= WORKING_S and (self._verify_at_s is None or stream.reacted):
             self._recovery.worked()
         return await self._recover(error, stream)
 
@@ -364,10 +430,16 @@ class StreamManager:
                 self._transport.forget_credentials()
             self._prepare_again_s = self._loop.time() + self._config.recovery.longest_wait_s
         finally:
-            self._preparing = None
+            if self._preparing is asyncio.current_task():
+                self._preparing = None
             self._changed.set()
 
     def _discard_prepared(self) -> None:
+        """Close the prepared stream, also one that is still being opened."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+            self._await_later(self._preparing)
+            self._preparing = None
         if self._prepared is not None:
             self._close_later(self._prepared.aclose())
             self._prepared = None
@@ -432,7 +504,8 @@ class StreamManager:
                 raise error
             if has_expired_credentials(error):
                 self._transport.forget_credentials()
-            self._push(Reconnecting(error.message, self._recovery.attempt, wait_s))
+            attempt = self._recovery.attempt
+            self._push(Reconnecting(error.message, attempt, wait_s, fault_kind(error)))
             await asyncio.sleep(wait_s)
             deadline_s = self._config.deadlines.open_s
             if broken is not None:
@@ -453,13 +526,40 @@ class StreamManager:
         return stream
 
     def _hand_over(self, old: ServiceStream | None, *, planned: bool) -> Handover:
+        owes_greeting = self._owes_greeting
+        handover = self._hand_over_conversation(old, planned=planned)
+        if not owes_greeting or handover.prompt:
+            return handover
+        # A user who speaks needs no greeting. v1 does not report it, and hears both.
+        if handover.expects_events and self._config.voice_model.text_input:
+            return handover
+        return with_greeting(handover, self._config)
+
+    @property
+    def _owes_greeting(self) -> bool:
+        """True until the greeting sounds, or the user's words take its place."""
+        return (
+            bool(self._config.greeting)
+            and (self._resume is None or not self._resume.turn)
+            and not self._playback.sounding
+            and not any(line.role == "USER" for line in self._transcript.lines)
+        )
+
+    def _hand_over_conversation(self, old: ServiceStream | None, *, planned: bool) -> Handover:
         ring = self.input.ring
+        if old is None and self._resume is not None:
+            return resume_handover(
+                self._config, self._transcript, ring, self._resume, results=self.input.results
+            )
         if old is None:
             return first_handover(self._config, ring)
+        progress = old.progress
+        lost = [c for c in self.input.lost_calls.values() if c.turn == progress.turn]
+        calls = {call.tool_use: call for call in (*progress.calls, *lost)}
         return hand_over(
             self._config,
             self._transcript,
-            old.progress,
+            replace(progress, calls=tuple(calls.values())),
             ring,
             results=self.input.results,
             planned=planned,
@@ -492,7 +592,9 @@ class StreamManager:
 
     def _new_stream(self, wire_stream: Stream) -> ServiceStream:
         self._streams += 1
+        self._updates_of_newest = self._updates
         number = self._streams
+        config = greeting_config(self._config) if self._owes_greeting else self._config
 
         async def deliver(events: Sequence[Event]) -> None:
             await self._deliver([self._counted(event, number) for event in events])
@@ -502,7 +604,7 @@ class StreamManager:
         stream = ServiceStream(
             number,
             wire_stream,
-            SonicProtocol(self._config, self._transcript, playback=self._playback),
+            SonicProtocol(config, self._transcript, playback=self._playback),
             deliver,
             clock=self._clock,
             send_deadline_s=self._config.deadlines.send_s,
@@ -524,17 +626,22 @@ class StreamManager:
         now_s = self._loop.time()
         self._recovery.opened()
         self._opened_at = stream.opened_at
+        self._live_last = stream
         self._renewal = Renewal(
             self._config.renewal,
             life_s=self._config.stream_life_s,
             expires_s=_seconds_until(stream.credentials_expire_at),
         )
+        if self._updates_of_newest != self._updates:  # while this stream was opened
+            self.renew("update")
         self._check_at_s = 0.0
         self._verify_at_s = now_s + VERIFY_S if handover.expects_events else None
         return self.input.attach(stream, handover)
 
     def _close_later(self, closing: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(closing, name="sonic closing")
+        self._await_later(asyncio.create_task(closing, name="sonic closing"))
+
+    def _await_later(self, task: asyncio.Task[None]) -> None:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -561,8 +668,10 @@ class StreamManager:
             self._close_later(self.input.stream.aclose())
         for stream in list(self._retired):
             stream.end(ConnectionLost("The session was closed.", reason="ended"))
+        # One is taken out at a time: `gather` of tasks that are done does not let the loop run, and
+        # the callback that takes them out would never be called.
         while self._closing:
-            await asyncio.gather(*self._closing, return_exceptions=True)
+            await asyncio.gather(self._closing.pop(), return_exceptions=True)
 
 
 def _seconds_until(moment: datetime | None) -> float | None:

@@ -24,8 +24,8 @@ Source: protocol reference 3.11.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise, product
 
 from .history import Message
@@ -147,6 +147,21 @@ class Transcript:
         """Turns whose answer has begun and was neither heard to its end nor cut."""
         self._stopped = False
 
+    def restore(self, lines: "Iterable[Line]") -> None:
+        """Add the turns of an earlier part of the conversation. What comes later changes none.
+
+        Args:
+            lines: The lines of that part, as they were heard.
+        """
+        for line in lines:
+            turn = self._turn(line.turn)
+            if line.role == "USER":
+                turn.user.append(line.text)
+            else:
+                block = _AnswerBlock(line.planned, final=line.text, whole=True)
+                turn.blocks.append(block)
+                turn.interrupted, turn.complete = line.interrupted, True
+
     def user(self, turn: int, text: str) -> None:
         """Add words of the user to a turn. A turn may have several pieces.
 
@@ -197,19 +212,7 @@ class Transcript:
         Args:
             turn: Number of the turn.
         """
-        kept: list[_AnswerBlock] = []
-        for block in self._turn(turn).blocks:
-            sound_ms = sum(block.runs_ms)
-            if block.final is None and not sound_ms:
-                continue
-            if block.final is None and not block.whole:
-                reached = _character_reached(
-                    block, block.planned, sound_ms, ms_per_character=SLOW_MS_PER_CHARACTER
-                )
-                block.planned = _words_before(block.planned, reached)
-            block.whole = True
-            kept.append(block)
-        self._turn(turn).blocks[:] = kept
+        self._turn(turn).blocks[:] = _received(self._turn(turn).blocks)
 
     def sound(self, turn: int, pcm: bytes, rate_hz: int) -> None:
         """Add sound to the newest block of a turn.
@@ -363,13 +366,40 @@ class Transcript:
         lines: list[Line] = []
         for number, turn in sorted(self._turns.items()):
             if turn.user:
-                said = " ".join(text.strip() for text in turn.user)
+                said = " ".join(text.strip() for text in turn.user).strip()
                 lines.append(Line(number, "USER", said, said))
             if turn.blocks:
                 heard, planned = self.heard(number), self.planned(number)
                 if heard or not turn.interrupted:
                     lines.append(Line(number, "ASSISTANT", heard, planned, turn.interrupted))
         return tuple(lines)
+
+    def received_lines(self, newest: int) -> tuple[Line, ...]:
+        """Return the newest lines, with an answer that is still coming cut at its received sound.
+
+        They are what was heard at most if the conversation broke off now.
+
+        Args:
+            newest: Maximum number of turns, from the newest back.
+        """
+        received = Transcript()
+        for number in sorted(self._turns)[-newest:]:
+            turn = self._turns[number]
+            coming = turn.blocks and not (turn.complete or turn.interrupted or self._stopped)
+            received._turns[number] = (
+                replace(turn, blocks=_received(turn.blocks)) if coming else turn
+            )
+        return received.lines
+
+    @property
+    def turn_count(self) -> int:
+        """Number of turns so far of which anything is known."""
+        return len(self._turns)
+
+    @property
+    def stopped(self) -> bool:
+        """True once playback is over: nothing that comes later is heard."""
+        return self._stopped
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -389,6 +419,23 @@ class Transcript:
         if turn.heard_ms is None:
             self._unsettled.add(number)
         return turn
+
+
+def _received(blocks: list[_AnswerBlock]) -> list[_AnswerBlock]:
+    """Return the blocks of an answer, cut at the sound that was received."""
+    kept: list[_AnswerBlock] = []
+    for block in blocks:
+        sound_ms = sum(block.runs_ms)
+        if block.final is None and not sound_ms:
+            continue
+        planned = block.planned
+        if block.final is None and not block.whole:
+            reached = _character_reached(
+                block, planned, sound_ms, ms_per_character=SLOW_MS_PER_CHARACTER
+            )
+            planned = _words_before(planned, reached)
+        kept.append(replace(block, planned=planned, whole=True))
+    return kept
 
 
 def _cut_answer(blocks: list[_AnswerBlock], heard_ms: float) -> str:

@@ -30,7 +30,7 @@ Source: protocol reference 3.3 to 3.11, 11.4.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from . import wire
@@ -49,10 +49,16 @@ from .events import (
     UserText,
 )
 from .transcript import Transcript
+from .turn_progress import AudioStart, Playback, TurnProgress
+from .user_speech import UserSpeech
 
 RATES_HZ = range(1_000, 192_001)
 """Sample rates that sound may have, in Hz. No device plays sound of any other rate, and its length
 in seconds would be meaningless."""
+
+
+RECORDED_WORDS = "hello"
+"""Words of the recording with which v1 is asked for a greeting, as they are transcribed."""
 
 
 @dataclass(slots=True)
@@ -66,59 +72,6 @@ class _OpenBlock:
     stage: wire.Stage | None = None
     rate_hz: int = 0
     dead: bool = False
-
-
-@dataclass(slots=True)
-class Playback:
-    """What the streams of a session share: the newest turn, and the estimate of what is playing."""
-
-    newest_turn: int = 0
-    """Number of the newest turn of the session, 0 before any."""
-    sounding: int = 0
-    """Number of the newest turn that has sound, 0 before any."""
-    until_s: float = 0.0
-    """Time until which its sound is playing, in monotonic seconds."""
-    interrupted: set[int] = field(default_factory=set[int])
-    """Numbers of the interrupted turns."""
-
-
-@dataclass(frozen=True, slots=True)
-class AudioStart:
-    """The beginning of a stream's audio within the conversation."""
-
-    offset_ms: int = 0
-    """Position in the conversation's audio at which the audio of the stream begins, in ms. Offsets
-    of the service count from there."""
-    turn: int | None = None
-    """Number of the turn that the stream will answer, or whose words it will hear; None if the
-    newest turn is over."""
-    sounded: bool = False
-    """True if the answer to this turn has had sound."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnProgress:
-    """The progress of the newest turn of a stream, for the stream that replaces it."""
-
-    turn: int
-    """Number of the newest turn, 0 before any."""
-    over: bool
-    """True if its last sound has come, or it was interrupted, or there is no turn."""
-    sounded: bool
-    """True once the answer has sound."""
-    calls: tuple[ToolCall, ...]
-    """Tool calls whose result is still owed."""
-    user_speaks: bool
-    """True while the service hears the user speak."""
-    speech_began_ms: int | None
-    """Position in the conversation's audio at which the newest speech of the user began, in ms;
-    None if the service has not reported it."""
-    transcribed_ms: int
-    """Position in the conversation's audio up to which the user's speech was transcribed, in ms."""
-    heard_from_ms: int
-    """The same position before the words of the newest turn were transcribed, in ms."""
-    typed: bool = False
-    """True if the user typed the newest turn."""
 
 
 @dataclass(slots=True)
@@ -159,15 +112,13 @@ class Turns:
         self._continuing = False
         """True until sound comes of an answer that another stream has begun."""
         self._sounding = 0
-        self._user_speaks = False
-        self._speech_began_ms: int | None = None
-        self._speech_ended_ms: int | None = None
-        self._transcribed_ms = 0
-        self._offset_ms = 0
+        self._speech = UserSpeech()
         self.sent_ms = 0
         """Length of the audio that was sent to this stream so far, in ms."""
         self._owes_answer = False
         self._echoes: deque[str] = deque(maxlen=16)
+        self._recording: Callable[[], bool] | None = None
+        """Set until a recording that was sent before the user's audio is transcribed."""
         self._calls: dict[str, ToolCall] = {}
         """Tool calls whose result is owed, by their ids."""
 
@@ -179,9 +130,14 @@ class Turns:
         """
         self._turn = _NewestTurn(self._playback.newest_turn, over=True)
         if start.turn is not None:
-            self._turn = _NewestTurn(start.turn, answering=start.sounded, sounded=start.sounded)
+            self._turn = _NewestTurn(
+                start.turn,
+                answering=start.sounded,
+                sounded=start.sounded,
+                heard_from_ms=start.offset_ms,
+            )
         self._continuing = start.turn is not None and start.sounded
-        self._offset_ms = self._transcribed_ms = start.offset_ms
+        self._speech.begin_at(start.offset_ms)
 
     def prompted(self, text: str) -> None:
         """Note a text that the session sends by itself, and that the service answers.
@@ -192,6 +148,16 @@ class Turns:
         self._echoes.append(_comparable(text))
         self._owes_answer = True
 
+    def recording_sent(self, user_spoke: Callable[[], bool]) -> None:
+        """Note a recording before the user's audio that the service transcribes and answers.
+
+        Args:
+            user_spoke: Returns whether the user has said something, too. Otherwise the next
+                transcription is that of the recording, whatever its words.
+        """
+        self._recording = user_spoke
+        self._owes_answer = True
+
     def retire(self, *, finishing: bool) -> None:
         """Open no turn any more, because another stream has taken the conversation over.
 
@@ -199,7 +165,7 @@ class Turns:
             finishing: Whether the answer to the newest turn may come to its end.
         """
         self._retired = True
-        self._user_speaks = False
+        self._speech.speaking = False
         self._calls.clear()
         if not finishing or self._turn.over or not self._turn.sounded:
             self._turn.over = True
@@ -215,9 +181,9 @@ class Turns:
             over=self._turn.over,
             sounded=self._turn.sounded,
             calls=self.open_calls,
-            user_speaks=self._user_speaks,
-            speech_began_ms=self._speech_began_ms,
-            transcribed_ms=self._transcribed_ms,
+            user_speaks=self._speech.speaking,
+            speech_began_ms=self._speech.began_ms,
+            transcribed_ms=self._speech.transcribed_ms,
             heard_from_ms=self._turn.heard_from_ms,
             typed=self._turn.typed,
         )
@@ -275,7 +241,7 @@ class Turns:
         """
         if self._retired and self._turn.number in self._playback.interrupted:
             return False
-        return self._user_speaks or self._owes_answer or bool(self._calls)
+        return self._speech.speaking or self._owes_answer or bool(self._calls)
 
     def is_settled(self, now: float) -> bool:
         """Return whether nobody speaks, no tool runs, and no answer is owed or playing.
@@ -290,9 +256,7 @@ class Turns:
     def _user_speech_start(self, record: wire.UserSpeechStart, now: float) -> list[Event]:
         if self._retired:
             return []
-        self._user_speaks = True
-        self._speech_began_ms = record.offset_ms + self._offset_ms
-        events: list[Event] = [UserSpeechStarted(self._speech_began_ms)]
+        events: list[Event] = [UserSpeechStarted(self._speech.started(record.offset_ms))]
         if self._continuing:  # the rest of the answer will not come
             events += self._interrupt(self._turn.number, "userSpeechStart", now)
         elif now < self._playback.until_s:
@@ -302,18 +266,17 @@ class Turns:
     def _user_speech_end(self, record: wire.UserSpeechEnd, now: float) -> list[Event]:
         if self._retired:
             return []
-        self._user_speaks = False
-        self._speech_ended_ms = record.offset_ms + self._offset_ms
-        return [UserSpeechEnded(self._speech_ended_ms, record.detected_ms + self._offset_ms)]
+        return [UserSpeechEnded(*self._speech.ended(record.offset_ms, record.detected_ms))]
 
     def _user_text(self, text: str, now: float) -> list[Event]:
         if self._retired:
             return []
-        if self._echoes and self._echoes[0] == _comparable(text):  # the echo of a typed turn
-            self._echoes.popleft()
+        if self._is_echo(text):
             return []
-        heard_from_ms = self._transcribed_ms
-        self._note_transcribed()
+        heard_from_ms = self._speech.transcribed(self.sent_ms)
+        if self._recording is not None:
+            text = _without_recorded_words(text) if self._recording() else ""
+            self._recording = None
         if not text.strip():  # a noise that was recognised as speech
             return []
         turn = self._turn
@@ -326,12 +289,14 @@ class Turns:
         self._owes_answer = True
         return [*self._talked_over(now), UserText(self._turn.number, text)]
 
-    def _note_transcribed(self) -> None:
-        """Note up to where the user's speech was transcribed, when a text of it comes."""
-        if self._speech_ended_ms is not None:
-            self._transcribed_ms, self._speech_ended_ms = self._speech_ended_ms, None
-        elif self._speech_began_ms is None:  # the model does not report speech
-            self._transcribed_ms = self._offset_ms + self.sent_ms
+    def _is_echo(self, text: str) -> bool:
+        """Return whether a text repeats one that was sent as text; earlier ones are then past."""
+        comparable = _comparable(text)
+        if comparable not in self._echoes:
+            return False
+        while self._echoes.popleft() != comparable:
+            pass
+        return True
 
     def _talked_over(self, now: float) -> list[Event]:
         """Interrupt an answer of another stream that is playing; this service knows nothing of it.
@@ -498,6 +463,12 @@ class Turns:
         wire.BlockEnd: _block_end,
         wire.UnknownOutput: _unknown,
     }
+
+
+def _without_recorded_words(text: str) -> str:
+    """Return the words of the user from a transcription that may begin with the recording."""
+    first, _, rest = text.strip().partition(" ")
+    return rest if _comparable(first) == RECORDED_WORDS else text
 
 
 def _comparable(text: str) -> str:

@@ -127,6 +127,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
+@pytest.fixture(autouse=True, scope="session")
+def conversations_are_not_saved_at_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Have the processes that tests start save their conversations in a folder of the tests."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(autouse=True)
 def every_task_has_an_owner(request: pytest.FixtureRequest) -> None:
     """Hold each `async` test to `no_task_is_left`, and start no loop for the others."""

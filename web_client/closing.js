@@ -16,6 +16,9 @@
 /** Code that browsers report for a connection that was lost. */
 const LOST_CODE = 1006;
 
+/** Code of a server that is stopping, and of a browser or a proxy that goes away. */
+export const STOPPING_CODE = 1001;
+
 /** First code that applications may define; proxies do not use them. */
 const OURS_FROM = 4000;
 
@@ -24,7 +27,7 @@ const AGAIN = true;
 /** The table of README.md. @type {[code: number, reason: string, again?: boolean][]} */
 const TABLE = [
   [1000, 'The conversation is over.'],
-  [1001, 'The server is stopping. Try again in a minute.', AGAIN],
+  [STOPPING_CODE, 'The server is stopping. Try again in a minute.', AGAIN],
   [1009, 'A message was too big. Reload the page.'],
   [1011, 'Something went wrong on the server. Try again.', AGAIN],
   [4000, 'A message could not be read. Reload the page.'],
@@ -50,7 +53,7 @@ const TABLE = [
   [4027, 'The conversation goes on in another connection.'],
   [4030, 'The voice service is busy. Try again in a minute.'],
   [4031, 'The voice service failed. Try again in a minute.'],
-  [4032, 'The voice service ends each conversation after 8 minutes. Start a new one.'],
+  [4032, 'The voice service ended the conversation at its time limit. Start a new one.'],
 ];
 
 /** The ends of a conversation by close code. @type {ReadonlyMap<number, Ending>} */

@@ -37,7 +37,13 @@ const MS_PER_CHARACTER = 65;
  *   lost: string, responseMs: number | null, over: boolean }>} Turn
  */
 
-/** @typedef {'connecting' | 'listening' | 'hearing' | 'thinking' | 'tool' | 'speaking'} Activity */
+/**
+ * `recovering`: the server connects to the voice service again. What the user says meanwhile is
+ * kept there.
+ *
+ * @typedef {'connecting' | 'listening' | 'hearing' | 'thinking' | 'tool' | 'speaking'
+ *   | 'recovering'} Activity
+ */
 
 /** The turns and the activity of one conversation. */
 export class Conversation {
@@ -51,6 +57,7 @@ export class Conversation {
   responseMs = null;
 
   #listening = false;
+  #recovering = false;
   #hearing = false;
   #playing = false;
   /** An answer is expected, and is not playing yet. */
@@ -67,6 +74,7 @@ export class Conversation {
   get activity() {
     if (!this.#listening) return 'connecting';
     if (this.#playing) return 'speaking';
+    if (this.#recovering) return 'recovering';
     if (this.#hearing) return 'hearing';
     if (this.#calls.size) return 'tool';
     return this.#due ? 'thinking' : 'listening';
@@ -137,6 +145,15 @@ export class Conversation {
         break;
       case 'listening':
         this.#listening = true;
+        this.#recovering = false;
+        break;
+      case 'reconnecting':
+        this.#recovering = true;
+        // The next stream hears what was being said from its beginning, and reports it anew.
+        this.#hearing = false;
+        break;
+      case 'renewed':
+        this.#recovering = false;
         break;
       case 'user_speech_started':
         this.#hearing = true;

@@ -15,10 +15,19 @@
  * A connection counts as lost when it is closed without a code of the table, when the browser
  * reports that it is offline, and when nothing has come for `SIGNS_MISSED` times the interval of
  * the server's `alive` messages: nothing else shows that a network has failed silently. A false
- * alarm does no harm, because a page may resume while its old connection is still open.
+ * alarm does no harm, because a page may resume while its old connection is still open. So does a
+ * connection whose server is stopping, if `ready` said that the conversation is stored.
  */
 
-import { GOODBYE, LOST, UNREACHABLE, UNREADABLE, VoiceError, ending } from './closing.js';
+import {
+  GOODBYE,
+  LOST,
+  STOPPING_CODE,
+  UNREACHABLE,
+  UNREADABLE,
+  VoiceError,
+  ending,
+} from './closing.js';
 import { isLater, readAnswer, voiceFrame } from './frames.js';
 import { BYE, INTERRUPT, hello, helloAgain, played, readMessage, say } from './messages.js';
 
@@ -28,8 +37,8 @@ import { BYE, INTERRUPT, hello, helloAgain, played, readMessage, say } from './m
 
 /** Time before the first attempt to reconnect. Each further one waits twice as long. */
 export const FIRST_WAIT_MS = 250;
-/** Maximum time between two attempts to reconnect. */
-export const LONGEST_WAIT_MS = 4000;
+/** Maximum time between two attempts to reconnect: a server is back two seconds after a restart. */
+export const LONGEST_WAIT_MS = 1000;
 
 /** Maximum time from opening a socket to `ready`. Browsers themselves wait for minutes. */
 export const ATTEMPT_MS = 8000;
@@ -93,6 +102,8 @@ export class Link {
   #tries = 0;
   #lostMs = 0;
   #keepMs = KEEP_MS;
+  /** Whether the conversation survives a restart of the server. */
+  #stored = false;
   /** Time without any message after which the connection is lost. */
   #silentMs = Infinity;
   /** The end of the conversation that this one replaces automatically. @type {Ending | null} */
@@ -171,7 +182,8 @@ export class Link {
    */
   closed(code, reason, nowMs) {
     const over = ending(code, reason);
-    if (over === null) return this.lost(nowMs);
+    const restarts = code === STOPPING_CODE && this.#stored && this.phase !== 'ended';
+    if (over === null || restarts) return this.lost(nowMs);
     if (!over.again || this.#replacedEnding) return this.fail(over);
     this.#replacedEnding = over;
     this.phase = 'connecting';
@@ -369,6 +381,7 @@ export class Link {
     this.dueMs = nowMs + this.#silentMs;
     this.#resume = ready.resume;
     this.#keepMs = ready.keep_s * 1000;
+    this.#stored = ready.stored ?? false;
     this.#inputHz = ready.input.rate_hz;
     return effects;
   }
@@ -383,7 +396,10 @@ export class Link {
     if (message.seq <= this.#seen) return [];
     this.#seen = message.seq;
     if (message.type === 'notice') return [{ do: 'notice', text: message.text }];
-    if (message.type !== 'flush') return [{ do: 'deliver', message }];
+    if (message.type !== 'flush') {
+      const text = noticeOf(message);
+      return [{ do: 'deliver', message }, ...(text ? [notice(text)] : [])];
+    }
     // A flush that is repeated after `ready` has named a later epoch is obsolete.
     if (!isLater(message.epoch, this.#epoch)) return [];
     this.#epoch = message.epoch;
@@ -415,6 +431,23 @@ export class Link {
   #bytes(seconds) {
     return seconds * this.#inputHz * BYTES_PER_SAMPLE;
   }
+}
+
+/** Return the effect that shows a sentence. @param {string} text @returns {Effect} */
+function notice(text) {
+  return { do: 'notice', text };
+}
+
+/**
+ * Return the sentence to show for a message about the server's connection to the voice service.
+ * Only the first of several attempts has one.
+ *
+ * @param {Numbered} message
+ */
+function noticeOf(message) {
+  if (message.type === 'renewed') return 'The voice service is back. The conversation goes on.';
+  if (message.type !== 'reconnecting' || message.attempt > 1) return '';
+  return 'The voice service cannot be reached just now. What you say is kept.';
 }
 
 /** Return the error for a call that cannot be carried out. @param {string} reason */

@@ -20,8 +20,8 @@ const TEXT_BYTES = 8 * 1024;
 
 /**
  * @typedef {{ type: 'ready', version: number, resume: string, resumed: boolean, keep_s: number,
- *   alive_s?: number, epoch: number, voice: string, typing: boolean, input: { rate_hz: number },
- *   output: { rate_hz: number } }} Ready
+ *   alive_s?: number, stored?: boolean, epoch: number, voice: string, typing: boolean,
+ *   input: { rate_hz: number }, output: { rate_hz: number } }} Ready
  * @typedef {{ type: 'alive' }} Alive
  * @typedef {'SPECULATIVE' | 'FINAL'} Stage
  * @typedef {{ seq: number, type: 'flush', epoch: number }} Flush
@@ -42,6 +42,8 @@ const TEXT_BYTES = 8 * 1024;
  *   | { seq: number, type: 'interrupted', turn: number }
  *   | { seq: number, type: 'turn_ended', turn: number, samples: number }
  *   | { seq: number, type: 'latency', turn: number, response_ms: number }
+ *   | { seq: number, type: 'reconnecting', attempt: number, retry_in_s: number }
+ *   | { seq: number, type: 'renewed', gap_ms: number, replayed_ms: number }
  *   | Flush | Notice | UserText | AssistantText | ToolCall | ToolAnswered | Heard} Numbered
  * @typedef {Ready | Alive | Numbered} ServerMessage
  */

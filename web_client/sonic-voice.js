@@ -77,7 +77,7 @@ export class SonicVoice extends HTMLElement {
     { class: 'opening' },
     element('p', { class: 'large' }, 'Say something.'),
     element('p', {}, 'You are heard, and answered aloud. Talk over the answer whenever you like.'),
-    element('p', {}, 'A conversation lasts up to 8 minutes; you are told when one is left.'),
+    element('p', {}, 'You are told a minute before the end, if the server sets one.'),
   );
   #transcript = new Transcript();
   #waveform = new Waveform();
@@ -302,7 +302,7 @@ export class SonicVoice extends HTMLElement {
     const state = client?.state ?? 'idle';
     this.#showControls();
     this.#waveform.voiceName = this.#voiceName;
-    this.#waveform.whole = state !== 'reconnecting';
+    this.#waveform.whole = state !== 'reconnecting' && state !== 'recovering';
     if (client && !isAtRest(state)) {
       this.#waveform.start(() => ({ person: client.microphone, voice: client.loudspeaker }));
     } else {

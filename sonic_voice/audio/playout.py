@@ -30,7 +30,7 @@ FADE_MS = 5.0
 at once. 120 samples at 24 kHz."""
 
 TURNS_REMEMBERED = 64
-"""Number of turns whose played time is kept; a session of 8 minutes has fewer."""
+"""Number of turns whose played time is kept. Older turns are over, and nobody asks for them."""
 
 RECENT_S = 2.0
 """Period for which it is known to which turn a pulled sample belonged, in seconds. A device that

@@ -11,6 +11,7 @@ without I/O, each in its module:
     frames, messages       parsing and encoding of sound and of messages
     outbox                 what is sent to a page, and in which order
     site                   responses over plain HTTP
+    store, saving          conversations that survive the process
     closing                close codes, and the reason that a page is told
 
 `browser_session` holds one conversation, `bridge` all of them; `offer` is what pages may choose.
@@ -29,6 +30,7 @@ from .jwks import RemoteKeys, key_source
 from .limits import BridgeLimits
 from .offer import Offer
 from .site import load_pages, web_client
+from .store import FolderStore, MemoryStore, Store
 from .tokens import issue_token
 
 if TYPE_CHECKING:
@@ -39,8 +41,11 @@ __all__ = [
     "Bridge",
     "BridgeLimits",
     "Close",
+    "FolderStore",
+    "MemoryStore",
     "Offer",
     "RemoteKeys",
+    "Store",
     "asgi",
     "handler",
     "issue_token",

@@ -12,18 +12,21 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from ..errors import ConfigError
 from ..extras import install_command
+from ..snapshot import resumed_config
 from ..transport import Transport
 from .access import Access
-from .browser_session import BrowserSession
+from .browser_session import BrowserSession, Resumed
 from .closing import REASONS, BridgeRefusal, Close
 from .limits import BridgeLimits, ConcurrencyLimit
 from .messages import SUBPROTOCOL, VERSION, Hello, read_message
 from .metrics import BridgeMetrics
 from .offer import Offer
+from .saving import Record, load_record
 from .socket import ConnectionGone, Socket
 from .tokens import TokenClaims
 
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
     from .exposition import Exposition
 
 _log = logging.getLogger(__name__)
+
+TURNS_NOT_SAVED = 16
+"""Maximum number of turns that a page can have seen since its conversation was stored. It is stored
+several times in each turn; a page that claims more is not believed."""
 
 
 class Bridge:
@@ -133,14 +140,18 @@ class Bridge:
         self._unauthenticated += 1
         try:
             hello = await self._read_hello(socket)
-            claims = None
+            claims = record = None
             # A resume token is proof enough. Verifying a session token may wait for its key, so
             # the connection counts as unauthenticated until then.
             if not hello.resume:
                 claims = await self.access.authenticate(hello.token, now_s=time.time())
+            elif self.offer.store is not None and _digest(hello.resume) not in self._sessions:
+                record = await load_record(self.offer.store, hello.resume)
         finally:
             self._unauthenticated -= 1
         if claims is None:
+            if record is not None and _digest(hello.resume) not in self._sessions:
+                self._continue_session(hello, record, socket.address)
             session = self._find_kept(hello.resume)
             self.metrics.resumed += 1
         else:
@@ -171,7 +182,38 @@ class Bridge:
             raise BridgeRefusal(Close.STOPPING)
         config = self.offer.config_for(hello, claims)
         self._concurrency.admit(claims.subject, address)
-        session = BrowserSession(config, self.offer, self._transport, self.limits, self.metrics)
+        session = BrowserSession(
+            config, self.offer, self._transport, self.limits, self.metrics, subject=claims.subject
+        )
+        self._run_session(session, claims.subject, address)
+        return session
+
+    def _continue_session(self, hello: Hello, record: Record, address: str) -> None:
+        """Continue a conversation from the store, whose process is gone."""
+        if self.stopping:
+            raise BridgeRefusal(Close.STOPPING)
+        snapshot = record.snapshot
+        if snapshot.turn < hello.received.turn <= snapshot.turn + TURNS_NOT_SAVED:
+            record = replace(record, snapshot=replace(snapshot, turn=hello.received.turn))
+        try:
+            config = self.offer.config_resuming(snapshot.config.voice)
+            resumed_config(config, record.snapshot)
+        except ConfigError as error:  # the offer has changed, or the record is not one of ours
+            _log.warning("a stored conversation does not fit: %s", error.message)
+            raise BridgeRefusal(Close.FORGOTTEN) from error
+        self._concurrency.admit(record.subject, address)
+        session = BrowserSession(
+            config,
+            self.offer,
+            self._transport,
+            self.limits,
+            self.metrics,
+            subject=record.subject,
+            resumed=Resumed(hello.resume, hello.seen, record),
+        )
+        self._run_session(session, record.subject, address)
+
+    def _run_session(self, session: BrowserSession, subject: str, address: str) -> None:
         key = _digest(session.resume)
         task = asyncio.create_task(session.run(), name="bridge conversation")
         self._sessions[key] = session, task
@@ -179,10 +221,9 @@ class Bridge:
 
         def over(_: asyncio.Task[None]) -> None:
             del self._sessions[key]
-            self._concurrency.release(claims.subject, address)
+            self._concurrency.release(subject, address)
 
         task.add_done_callback(over)
-        return session
 
 
 def _exposition(

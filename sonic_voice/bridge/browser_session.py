@@ -20,6 +20,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from ..audio.mute import HushableSink, MutableSource
@@ -31,13 +32,18 @@ from ..events import (
     AssistantText,
     Audio,
     Event,
+    Heard,
     Interrupted,
+    Opened,
+    Reconnecting,
+    Renewed,
     ToolAnswered,
     ToolCall,
     TurnEnded,
     UserSpeechEnded,
     UserSpeechStarted,
     UserText,
+    duration,
 )
 from ..metrics import Metrics
 from ..session import EXPIRY_NOTICE_AT, Session
@@ -61,13 +67,38 @@ from .messages import (
 from .metrics import BridgeMetrics
 from .offer import Offer
 from .outbox import PageOutbox
+from .saving import Record, Saver, store_key
 from .socket import ConnectionGone, Socket
 
 _log = logging.getLogger(__name__)
 
 OVERDUE_S = 30.0
-"""Time by which a conversation may exceed a stream's life, in seconds, before the bridge ends it
-itself. Opening the stream, which its life does not include, can take 20 s."""
+"""Time by which a conversation that is not renewed may exceed a stream's life, in seconds, before
+the bridge ends it itself. Opening the stream, which its life does not include, can take 20 s."""
+
+LIMIT_NOTICE_S = 60.0
+"""Maximum time before `BridgeLimits.session_s` at which the page is sent a notice, in seconds. For
+shorter limits it is an eighth of the limit."""
+
+
+_CONTINUABLE = (Close.STOPPING, Close.FORGOTTEN)
+"""Ends after which a page may continue the conversation from the store, if there is one."""
+
+
+_SAVED_AFTER = (UserText, ToolCall, ToolAnswered, TurnEnded, Interrupted, Heard)
+"""Events after which the conversation is stored: those that a later process must know of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A conversation of another process that a page resumes."""
+
+    token: str
+    """The resume token."""
+    seen: int
+    """The `seq` of the last message that the page received."""
+    record: Record
+    """The conversation in the store."""
 
 
 class BrowserSession:
@@ -82,6 +113,8 @@ class BrowserSession:
         transport: The connection to the service.
         limits: The limits on its messages and durations.
         bridge_metrics: The counters of the bridge, which this adds to.
+        subject: The subject of the token with which it began; empty if none was needed.
+        resumed: The conversation of another process that it continues; None for a new one.
 
     Attributes:
         resume: The resume token, which a page sends to continue this conversation.
@@ -95,15 +128,23 @@ class BrowserSession:
         transport: Transport,
         limits: BridgeLimits,
         bridge_metrics: BridgeMetrics,
+        *,
+        subject: str = "",
+        resumed: Resumed | None = None,
     ) -> None:
-        self.resume = secrets.token_urlsafe(32)
+        self.resume = secrets.token_urlsafe(32) if resumed is None else resumed.token
         self.ending: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         self._config = config
         self._offer = offer
         self._transport = transport
         self._limits = limits
         self._bridge_metrics = bridge_metrics
+        self._subject = subject
+        self._resumed = None if resumed is None else resumed.record
+        self._saver: Saver | None = None
         self._outbox = PageOutbox(config.output)
+        if resumed is not None:
+            self._outbox.carry_on(resumed.seen, resumed.record.next_epoch)
         self._sendable = asyncio.Event()
         self._source = BrowserSource(config.input)
         self._browser_sink = BrowserSink(
@@ -114,6 +155,10 @@ class BrowserSession:
         self._metrics: Metrics | None = None
         self._last_timed_turn = 0
         """The last turn whose latency was reported."""
+        self._fault = ""
+        """Kind of the fault that interrupted the conversation; empty if it is not interrupted."""
+        self._answer_awaited = False
+        """True if an answer was awaited when the fault came."""
         self._connection: asyncio.Future[Close] | None = None
         self._outgoing = asyncio.Lock()
         self._timers: dict[Close, asyncio.TimerHandle] = {}
@@ -130,37 +175,60 @@ class BrowserSession:
         Cancelling it ends the conversation with `STOPPING`.
         """
         began_s, life_s = time.monotonic(), self._config.stream_life_s
-        if self._limits.session_s < life_s:
-            self._arm(Close.TOO_LONG, self._limits.session_s)
+        session_s = self._limits.session_s
+        notice_s = min(LIMIT_NOTICE_S, session_s / 8)
+        if self._config.renewal.enabled or session_s < life_s:
+            self._arm(Close.TOO_LONG, session_s)
+            loop = asyncio.get_running_loop()
+            limit = loop.call_later(session_s - notice_s, self._announce_limit, notice_s)
         else:
             # The service ends the stream and says so. The timer is for the case that it does not.
             self._arm(Close.SERVICE_LIFETIME, life_s + OVERDUE_S)
+            limit = None
         self._arm(Close.IDLE, self._limits.idle_s)
         try:
             await self._converse()
             self.end(Close.BYE)
         except SonicError as error:
             _log.info("a conversation ended: %s", type(error).__name__)
-            self.end(close_for(error, old=time.monotonic() - began_s > EXPIRY_NOTICE_AT * life_s))
+            old = time.monotonic() - began_s > EXPIRY_NOTICE_AT * life_s
+            self.end(close_for(error, old=old and not self._config.renewal.enabled))
         except Exception:
             _log.exception("a conversation failed")
             self.end(Close.INTERNAL)
         finally:
+            if limit is not None:
+                limit.cancel()
             self.end(Close.STOPPING)
             dropped_s = self._config.output.seconds(2 * self._outbox.dropped)
             self._bridge_metrics.answer_dropped_s += dropped_s
             self._bridge_metrics.voice_dropped_s += self._source.dropped_s
+            saver, self._saver = self._saver, None
+            if saver is not None:
+                await saver.finish(ended=self.ending.result() not in _CONTINUABLE)
             # The controls refer to this object. Breaking the cycle frees minutes of sound.
             self._controls = None
 
     async def _converse(self) -> None:
         source = MutableSource(self._source)
-        async with Session.open(self._config, self._transport) as session:
+        snapshot = None if self._resumed is None else self._resumed.snapshot
+        # What the user says while a cold model opens is kept by the session, and answered.
+        session = Session.open(self._config, self._transport, resume=snapshot, early_audio=True)
+        async with session:
+            self._start_saving(session)
             self._metrics = metrics = Metrics(session, self._sink)
             observers = [metrics, self._observe]
             self._controls = Controls(session, source, self._sink, observers)
-            self._queue_message({"type": "listening"})
             await converse(session, source, self._sink, self._offer.tools, observers)
+
+    def _start_saving(self, session: Session) -> None:
+        """Store the conversation from now on, if the application has a store."""
+
+        def take(ended: bool) -> Record:
+            return Record(session.snapshot(), self._subject, self._outbox.epoch, ended)
+
+        if self._offer.store is not None:
+            self._saver = Saver(self._offer.store, store_key(self.resume), take)
 
     def _observe(self, event: Event, now: float) -> None:
         """Count an event, restart the timers that it concerns, and send it to the page."""
@@ -178,6 +246,9 @@ class BrowserSession:
             case _:
                 pass
         self._expect_answer(event)
+        self._follow_streams(event)
+        if self._saver is not None and isinstance(event, _SAVED_AFTER):
+            self._saver.changed()
         if message:
             self._queue_message(message)
         if isinstance(event, (TurnEnded, Interrupted)):
@@ -194,6 +265,33 @@ class BrowserSession:
                 self._disarm(Close.SERVICE_FAILED)
             case _:
                 pass
+
+    def _follow_streams(self, event: Event) -> None:
+        """Count the renewals of the stream, and wait for no answer while there is none."""
+        counters = self._bridge_metrics
+        match event:
+            case Reconnecting(attempt=attempt, kind=kind):
+                counters.reconnect_attempts[kind] += 1
+                if attempt == 1:
+                    self._fault = kind
+                if Close.SERVICE_FAILED in self._timers:
+                    self._answer_awaited = True
+                    self._disarm(Close.SERVICE_FAILED)
+            case Renewed() if event.planned:
+                counters.renewals[event.reason] += 1
+            case Opened() | Renewed() if self._fault:
+                counters.reconnects[self._fault] += 1
+                self._fault = ""
+                if self._answer_awaited:
+                    self._answer_awaited = False
+                    self._arm(Close.SERVICE_FAILED, self._limits.answer_s)
+            case _:
+                pass
+
+    def _announce_limit(self, left_s: float) -> None:
+        whole, left = duration(self._limits.session_s), duration(left_s)
+        text = f"This conversation ends in {left}: the limit of this server is {whole}."
+        self._queue_message({"type": "notice", "text": text})
 
     def _report_latency(self, turn: int) -> None:
         """Send and count the response latency of a turn, once it is known."""
@@ -320,6 +418,7 @@ class BrowserSession:
             "resumed": bool(hello.resume),
             "keep_s": self._limits.keep_s,
             "alive_s": self._limits.alive_s,
+            "stored": self._offer.store is not None,
             "epoch": self._outbox.epoch,
             "voice": config.voice,
             "typing": config.voice_model.text_input,

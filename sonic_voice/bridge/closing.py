@@ -87,7 +87,7 @@ REASONS: dict[Close, Reason] = {
     Close.SERVICE_BUSY: Reason("The voice service is busy. Try again in a minute."),
     Close.SERVICE_FAILED: Reason("The voice service failed. Try again in a minute."),
     Close.SERVICE_LIFETIME: Reason(
-        "The voice service ends each conversation after 8 minutes. Start a new one."
+        "The voice service ended the conversation at its time limit. Start a new one."
     ),
 }
 """Reasons by close code. Each code also ends the conversation: a connection that can be resumed was

@@ -79,6 +79,19 @@ class _BridgeCollector(Collector):
             ),
         ):
             yield CounterMetricFamily(f"sonic_voice_{name}", text, value=value)
+        for name, text, counts in (
+            ("renewals", "Planned moves to a new stream, by reason.", metrics.renewals),
+            ("reconnects", "Faults that a conversation survived, by kind.", metrics.reconnects),
+            (
+                "reconnect_attempts",
+                "Attempts to connect again, by the kind of the fault before.",
+                metrics.reconnect_attempts,
+            ),
+        ):
+            family = CounterMetricFamily(f"sonic_voice_{name}", text, labels=["reason"])
+            for reason, count in sorted(counts.items()):
+                family.add_metric([reason], count)
+            yield family
         closed = CounterMetricFamily(
             "sonic_voice_closed", "Connections closed by the server, by code.", labels=["code"]
         )

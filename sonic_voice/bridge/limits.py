@@ -34,9 +34,10 @@ class BridgeLimits:
     burst_s: float = 10.0
     """Size of a burst of messages or sound, in seconds at the average rate. A burst follows a stall
     of the network."""
-    session_s: float = 480.0
-    """Maximum duration of a conversation, in seconds. The service ends each stream after 8 minutes,
-    and with it the conversation, so that a larger value has no effect."""
+    session_s: float = 3600.0
+    """Maximum duration of a conversation, in seconds. A conversation goes on across the streams of
+    the service, and each minute costs money, also with a visitor who has left the page open and a
+    radio playing. Few conversations take an hour."""
     idle_s: float = 300.0
     """Maximum time in which neither user nor model says anything, in seconds."""
     answer_s: float = 30.0

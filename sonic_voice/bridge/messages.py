@@ -15,6 +15,9 @@ from ..events import (
     Heard,
     Interrupted,
     NetworkSlow,
+    Opened,
+    Reconnecting,
+    Renewed,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
@@ -233,7 +236,21 @@ def encode_event(event: Event, *, show_tools: bool) -> dict[str, Any] | None:
             return {"type": "tool_answered", **facts, **shown}
         case TurnEnded(turn):
             return {"type": "turn_ended", "turn": turn}
+        case _:
+            return _encode_connection_event(event)
+
+
+def _encode_connection_event(event: Event) -> dict[str, Any] | None:
+    """Encode an event about the connection to the service, as `encode_event`."""
+    match event:
         case StreamExpiring() | NetworkSlow():
             return {"type": "notice", "text": event.notice}
+        case Opened():
+            return {"type": "listening"}
+        case Reconnecting(_, attempt, retry_in_s):
+            # The reason is left out, because it may contain addresses of the server's network.
+            return {"type": "reconnecting", "attempt": attempt, "retry_in_s": round(retry_in_s, 3)}
+        case Renewed(gap_ms, replayed_ms) if not event.planned:
+            return {"type": "renewed", "gap_ms": gap_ms, "replayed_ms": replayed_ms}
         case _:
             return None

@@ -30,6 +30,13 @@ class BridgeMetrics:
     """Users' sound that was dropped because it came too fast for the service, in seconds."""
     answer_dropped_s: float = 0.0
     """Sound of answers that was dropped because a page was too slow, in seconds."""
+    renewals: Counter[str] = field(default_factory=Counter[str])
+    """Planned moves of a conversation to a new stream of the service, by reason: one of
+    `events.PLANNED_RENEWALS`."""
+    reconnects: Counter[str] = field(default_factory=Counter[str])
+    """Faults after which a conversation went on, by kind: a word of `errors.fault_kind`."""
+    reconnect_attempts: Counter[str] = field(default_factory=Counter[str])
+    """Attempts to connect to the service again, by the kind of the fault before each."""
     closed: Counter[Close] = field(default_factory=Counter[Close])
     """Connections that the server closed, by code."""
     response_latencies: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))

@@ -6,6 +6,7 @@ from ..config import SessionConfig
 from ..tools.toolbox import Toolbox
 from .closing import BridgeRefusal, Close
 from .messages import Hello
+from .store import Store
 from .tokens import TokenClaims
 
 
@@ -24,6 +25,20 @@ class Offer:
     """Voices that a page may choose, besides that of `config`."""
     show_tools: bool = False
     """True if a page receives the arguments and results of tools; False: their names alone."""
+
+    store: Store | None = None
+    """Store of the conversations, from which a page continues after its server was restarted; None
+    keeps them in the memory of the bridge only."""
+
+    def config_resuming(self, voice: str | None) -> SessionConfig:
+        """Return the configuration for a conversation from the store.
+
+        Args:
+            voice: The voice that it had. If it is no longer offered, it gets that of `config`.
+        """
+        offered = voice in (self.config.voice, *self.voices)
+        voice = voice if offered else self.config.voice
+        return replace(self.config, voice=voice, history_policy="trim")
 
     def config_for(self, hello: Hello, claims: TokenClaims) -> SessionConfig:
         """Return the configuration for one conversation.

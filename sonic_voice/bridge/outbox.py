@@ -67,6 +67,16 @@ class PageOutbox:
         self._ends: dict[int, int] = {}
         self._unsent = self._unplayed = 0
 
+    def carry_on(self, seen: int, epoch: int) -> None:
+        """Begin where the outbox of another process stopped. To be called before anything else.
+
+        Args:
+            seen: The `seq` of the last message that the page received.
+            epoch: An epoch that is later than that of the page.
+        """
+        self.seq = self._taken_seq = seen
+        self.epoch = epoch
+
     def queue_message(self, message: dict[str, Any]) -> None:
         """Append a message, with the next `seq`.
 

@@ -8,8 +8,14 @@ from ..events import (
     AssistantText,
     Audio,
     Closed,
+    Ended,
     Event,
     Interrupted,
+    NetworkSlow,
+    Opened,
+    Reconnecting,
+    Renewed,
+    StreamExpiring,
     ToolAnswered,
     ToolCall,
     TurnEnded,
@@ -20,6 +26,10 @@ from ..session import Session
 NOTICE_AFTER_S = 10.0
 """Time without an answer after which a user at a microphone gets a notice, in seconds. Answers take
 1 to 2 s; the slowest of the emulator's latency profiles take 5 s."""
+
+
+_OURS = (Closed, Ended, NetworkSlow, Opened, Reconnecting, Renewed, StreamExpiring)
+"""Events that the session makes. The service has not reacted to the user when one comes."""
 
 
 class NotAnswered(DeadlineError):
@@ -54,7 +64,7 @@ class AnswerTracker:
                 self._sounded = True
             case _:
                 pass
-        if not isinstance(event, Closed):
+        if not isinstance(event, _OURS):
             self.silent = False
 
     def missing(self, what: str, waited_s: float) -> NotAnswered | None:
@@ -107,7 +117,7 @@ class AnswerTimer:
             event: The event.
             now: Its time on the session's clock, in seconds; not used.
         """
-        if self._silent:
+        if self._silent and not isinstance(event, _OURS):
             self._silent = False
             self.close()
         match event:
@@ -115,6 +125,8 @@ class AnswerTimer:
                 self.close()
                 self._arm("The service has not answered")
             case AssistantText() | Audio() | Interrupted() | ToolCall() | TurnEnded() | Closed():
+                self.close()
+            case Reconnecting() | Ended():  # which say themselves why no answer comes
                 self.close()
             case _:
                 pass

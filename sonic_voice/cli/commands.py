@@ -5,9 +5,10 @@ from .emulate import emulate, scenario
 from .models import models
 from .serve import serve
 from .sound import doctor, list_devices
-from .talk import demo, talk
+from .talk import TalkCommand, demo, talk
 
-for command in (talk, serve, demo, emulate, scenario):
+app.command(cls=TalkCommand)(talk)
+for command in (serve, demo, emulate, scenario):
     app.command()(command)
 app.command("devices")(list_devices)
 for command in (doctor, models):

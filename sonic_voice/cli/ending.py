@@ -7,7 +7,8 @@ The last line of both is always this record, however the conversation ended:
                "request_id": ""},
      "unspoken_s": 3.2, "exit_code": 5}
 
-`at_s` is a time on the clock of the other records, null if the conversation did not begin.
+`at_s` is a time on the clock of the other records, null if the service did not take the
+conversation.
 `unspoken_s` is the length of the part of the recording that was not sent, in seconds; null without
 a recording. `reason` is
 
@@ -37,6 +38,7 @@ from ..errors import (
     ServiceError,
     SonicError,
 )
+from ..events import Closed, Ended, Event, Reconnecting
 from .answers import NotAnswered
 from .base import CLOSED_OUTPUT_EXIT, exit_code_of
 from .output import READER_GONE, LineOutput, PrintOutput, json_lines_only
@@ -70,10 +72,26 @@ class Ending:
         self.notice: Callable[[str], None] = print_notice
         """Receiver of sentences for the user while the conversation goes on."""
         self.now: Callable[[], float] | None = None
-        """The conversation's clock, in seconds; None before the conversation began."""
+        """The conversation's clock, in seconds; None before the service took the conversation."""
         self.unspoken_s: Callable[[], float] | None = None
         """Reads how much of the recording was not sent, in seconds; None without a recording."""
         self._recorded = False
+
+    def begin_when_opened(self, now: Callable[[], float]) -> Callable[[Event, float], None]:
+        """Return an observer that notes when the service has taken the conversation.
+
+        The first event that is not about the connection shows this, too: it may come before
+        `Opened`.
+
+        Args:
+            now: The conversation's clock, in seconds.
+        """
+
+        def observe(event: Event, _: float) -> None:
+            if not isinstance(event, (Reconnecting, Ended, Closed)):
+                self.now = now
+
+        return observe
 
     def open_events(self, path: Path | None) -> None:
         """Create the file of `--events`.

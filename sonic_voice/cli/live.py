@@ -23,6 +23,7 @@ from ..tools.toolbox import Toolbox
 from .answers import AnswerTimer
 from .ending import Ending, print_notice
 from .recorded import TransportFactory, print_summary, report_goodbye_timeout
+from .saved import NEW_CONVERSATION, Continuation
 from .signals import ending_signals
 from .story import JsonLines, PrintedTranscript
 from .terminal import Screen, can_draw_on, restorer, screen
@@ -55,8 +56,12 @@ class LiveOptions:
     """True to close the microphone while the model speaks."""
     plain: bool = False
     """True to print a transcript instead of drawing on the terminal."""
+    debug: bool = False
+    """True to report planned renewals, too. It implies `plain`."""
     end: Ending
     """Outputs of the conversation, and its last record."""
+    continuation: Continuation = NEW_CONVERSATION
+    """What it continues, and where it is saved."""
 
 
 async def run_live_conversation(options: LiveOptions, service: TransportFactory) -> None:
@@ -87,30 +92,42 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
             feedback.notice(near_end.notice)
         source, sink = MutableSource(near_end), HushableSink(speaker)
         transport = await stack.enter_async_context(service())
-        session = Session.open(options.config, transport, clock=source.now)
+        # The microphone is open: what the user says while the service is still opening is kept.
+        continuation = options.continuation
+        session = Session.open(
+            options.config,
+            transport,
+            clock=source.now,
+            resume=continuation.resume,
+            early_audio=True,
+        )
         metrics = Metrics(session, sink)
         # The devices count under-runs and lost blocks, and advise what to change.
         advice = (lambda: microphone.stats.advice, lambda: speaker.stats.advice)
         feedback.timer = AnswerTimer(feedback.notice)
         stack.callback(feedback.timer.close)
         # The metrics come first: the transcript and the screen read them when they get an event.
-        observers: list[Observer] = [metrics, near_end.observe, feedback.timer]
+        observers: list[Observer] = [
+            metrics, near_end.observe, feedback.timer, end.begin_when_opened(source.now)
+        ]  # fmt: skip
         if end.events is not None:
             observers.append(JsonLines(end.events))
         console = Console()
         try:
             async with session, AsyncExitStack() as scene:
-                end.now = source.now
                 # Standard output has JSON lines, a transcript, or the screen.
                 if end.as_json:
                     observers.append(JsonLines(end.out))
                 else:
                     end.out.write(_greeting(options, microphone, speaker))
-                    if options.plain or not can_draw_on(console):
-                        observers.append(PrintedTranscript(end.out, metrics))
+                    if options.plain or options.debug or not can_draw_on(console):
+                        transcript = PrintedTranscript(
+                            end.out, metrics, planned_renewals=options.debug
+                        )
+                        observers.append(transcript)
                     else:
                         controls = Controls(session, source, sink, observers)
-                        shown = screen(console, metrics, controls, advice=advice)
+                        shown = screen(console, metrics, controls, advice=advice, opened=False)
                         feedback.screen = await scene.enter_async_context(shown)
                         observers.append(feedback.screen)
                 await converse(session, source, sink, options.tools, observers)
@@ -120,6 +137,8 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
             for complaint in filter(None, [ask() for ask in advice]):
                 feedback.notice(complaint)
             print_summary(options.config, metrics, end)
+            if end.now is not None:
+                continuation.save(session)
 
 
 class _Feedback:
@@ -175,9 +194,10 @@ def _speaker(options: LiveOptions, feedback: _Feedback) -> Speaker:
 
 
 def _greeting(options: LiveOptions, microphone: Microphone, speaker: Speaker) -> str:
-    model = options.config.voice_model
+    model, continuing = options.config.voice_model, options.continuation.line
     return (
         f"{model.name} ({model.id}) {options.where}, voice {options.config.voice}\n"
         f"Microphone: {microphone.opening.device.name}. "
         f"Loudspeaker: {speaker.opening.device.name}. Speak; Ctrl-C ends it.\n"
+        + (f"{continuing}\n" if continuing else "")
     )

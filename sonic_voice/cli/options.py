@@ -77,3 +77,44 @@ ListenPort = Annotated[
     int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
 ]
 """Option --port of the servers."""
+
+NoReconnect = Annotated[
+    bool,
+    typer.Option(
+        "--no-reconnect",
+        help="End a conversation at the first fault, instead of connecting again.",
+    ),
+]
+"""Option --no-reconnect of the commands that converse."""
+
+StreamLife = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        hidden=True,
+        help="Life of a stream of the server, in seconds, if it is not that of the model: as "
+        "--life-s of `emulate`.",
+    ),
+]
+"""Option --stream-life of the commands that converse. It is hidden: only an emulator differs."""
+
+Greeting = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help='Request with which the assistant speaks first: "Welcome the caller to Example Bank."',
+    ),
+]
+"""Option --greeting of several commands."""
+
+IdlePrompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--idle-prompt",
+        metavar="SECONDS:TEXT",
+        help="Request with which a silent user is addressed after some seconds, such as "
+        '"20:Ask whether the user is still there."; may be repeated. SECONDS:end:TEXT ends the '
+        "conversation after it, SECONDS:end at once.",
+    ),
+]
+"""Option --idle-prompt of several commands."""

@@ -4,6 +4,7 @@ Errors that do not depend on the network are found before it is used: `prepare_c
 the files. `run_conversation` then connects, converses and prints the summary, also after Ctrl-C.
 """
 
+import asyncio
 import contextlib
 import json
 import sys
@@ -21,12 +22,14 @@ from ..audio.wav import WavSink, WavSource
 from ..config import SessionConfig
 from ..conversation import OWED_ANSWER_TIMEOUT_S, Observer, converse
 from ..errors import DeadlineError
+from ..events import Event, Opened
 from ..metrics import Metrics
 from ..session import Session
 from ..tools.toolbox import Toolbox
 from ..transport import Transport
 from .answers import AnswerTracker
 from .ending import Ending, print_notice
+from .saved import NEW_CONVERSATION, Continuation
 from .signals import ending_signals
 from .story import JsonLines, PrintedTranscript, summary, summary_lines
 
@@ -55,6 +58,10 @@ class RecordedConversation:
     """Outputs of the conversation, and its last record."""
     where: str
     """Description of the service, for the first line."""
+    continuation: Continuation = NEW_CONVERSATION
+    """What it continues, and where it is saved."""
+    debug: bool = False
+    """True to report planned renewals, too."""
 
     def save(self) -> None:
         """Save the recording of the answers at once, or remove it if no conversation began.
@@ -78,6 +85,9 @@ def prepare_conversation(
     tools: Toolbox,
     end: Ending,
     where: str,
+    continuation: Continuation = NEW_CONVERSATION,
+    *,
+    debug: bool = False,
 ) -> Generator[RecordedConversation]:
     """Open the files that a conversation reads and writes.
 
@@ -90,6 +100,8 @@ def prepare_conversation(
         tools: Tools that the model may call.
         end: Outputs of the conversation, and its last record.
         where: Description of the service, for the first line.
+        continuation: What it continues, and where it is saved.
+        debug: Whether to report planned renewals, too.
 
     Yields:
         The conversation, ready to run.
@@ -104,7 +116,7 @@ def prepare_conversation(
     if output is not None:
         with ending_signals.deferred():
             sink = WavSink(output, config.output, now=source.now)
-    run = RecordedConversation(config, source, sink, output, tools, end, where)
+    run = RecordedConversation(config, source, sink, output, tools, end, where, continuation, debug)
     with ending_signals.on_forced_exit(run.save):
         if warning := config.voice_model.warning(datetime.now(UTC).date()):
             print_notice(warning)
@@ -145,13 +157,19 @@ async def run_conversation(run: RecordedConversation, service: TransportFactory)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(run.source.aclose)
         transport = await stack.enter_async_context(service())
-        session = Session.open(run.config, transport, clock=run.source.now)
+        # Without `early_audio`, attempts to connect could not be reported before one has succeeded.
+        session = Session.open(
+            run.config,
+            transport,
+            clock=run.source.now,
+            resume=run.continuation.resume,
+            early_audio=True,
+        )
         metrics = Metrics(session, run.sink)
         answers = AnswerTracker(session)
         try:
             try:
                 async with session:
-                    run.end.now = run.source.now
                     await _converse(run, session, metrics, answers)
             except DeadlineError as error:
                 if not session.finished:  # another deadline than that of the goodbye was missed
@@ -168,6 +186,8 @@ async def run_conversation(run: RecordedConversation, service: TransportFactory)
                 )
         finally:
             print_summary(run.config, metrics, run.end, output=run.output)
+            if run.end.now is not None:
+                run.continuation.save(session)
             if run.end.now is not None and run.source.unspoken_s > UNSPOKEN_NOTICE_S:
                 _print_unspoken(run)
 
@@ -176,8 +196,14 @@ async def _converse(
     run: RecordedConversation, session: Session, metrics: Metrics, answers: AnswerTracker
 ) -> None:
     end = run.end
-    observers: list[Observer] = [metrics, answers]
-    observers.append(JsonLines(end.out) if end.as_json else PrintedTranscript(end.out, metrics))
+    source = _WaitingSource(run.source)
+    observers: list[Observer] = [
+        metrics, answers, end.begin_when_opened(source.now), source.start_when_opened
+    ]  # fmt: skip
+    if end.as_json:
+        observers.append(JsonLines(end.out))
+    else:
+        observers.append(PrintedTranscript(end.out, metrics, planned_renewals=run.debug))
     if end.events is not None:
         observers.append(JsonLines(end.events))
     if not end.as_json:
@@ -186,11 +212,60 @@ async def _converse(
             f"{model.name} ({model.id}) {run.where}, voice {run.config.voice}; "
             f"{run.source.path.name} speaks for {run.source.duration_s:.1f} s\n"
         )
+        if run.continuation.line:
+            end.out.write(f"{run.continuation.line}\n")
     sink = run.sink
     try:
-        await converse(session, run.source, sink, run.tools, observers)
+        await converse(session, source, sink, run.tools, observers)
     finally:
-        await sink.aclose()
+        if end.now is not None:
+            await sink.aclose()
+        elif isinstance(sink, WavSink):
+            sink.discard()
+
+
+class _WaitingSource:
+    """The recording, which waits until the service has taken the conversation.
+
+    A person at a microphone does not wait, but a recording loses nothing by it, and its
+    conversation has the same times whatever the connection takes.
+
+    Args:
+        source: The recording.
+    """
+
+    def __init__(self, source: WavSource) -> None:
+        self.format = source.format
+        self._source = source
+        self._started = asyncio.Event()
+
+    def start_when_opened(self, event: Event, now: float) -> None:
+        """Begin to read when the service has taken the conversation. An observer.
+
+        Args:
+            event: An event of the conversation.
+            now: Its time on the session's clock, in seconds; not used.
+        """
+        if isinstance(event, Opened):
+            self._started.set()
+
+    async def read(self) -> bytes:
+        """Return the next chunk. See `AudioSource`."""
+        await self._started.wait()
+        return await self._source.read()
+
+    @property
+    def done(self) -> bool:
+        """True once the recording was read to its end."""
+        return self._source.done
+
+    def now(self) -> float:
+        """Return the position in the recording, in seconds."""
+        return self._source.now()
+
+    async def aclose(self) -> None:
+        """Close the recording."""
+        await self._source.aclose()
 
 
 def report_goodbye_timeout(session: Session, end: Ending) -> None:

@@ -13,7 +13,6 @@ import typer
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig
 from ..errors import ConfigError
-from ..events import duration
 from ..extras import install_command
 from ..tools.toolbox import Toolbox
 from .base import errors, run_until_done
@@ -22,20 +21,24 @@ from .faults import ChaosSeed, FaultTexts
 from .options import (
     CaFile,
     EndpointUrl,
+    Greeting,
+    IdlePrompts,
     IsLocal,
     ListenHost,
     ListenPort,
     ModelId,
+    NoReconnect,
     ProfileName,
     ProxyUrl,
     RegionName,
     ScenarioFile,
+    StreamLife,
     SystemPrompt,
     ToolsFile,
     VoiceId,
 )
 from .recorded import TransportFactory
-from .service import read_text_argument, select_service
+from .service import idle_prompts, read_text_argument, recovery_policy, select_service
 from .tools_file import load_tools
 
 if TYPE_CHECKING:
@@ -71,6 +74,8 @@ class _ServeOptions:
     """Required issuer (`iss`) of tokens; empty for any."""
     audience: str
     """Required audience (`aud`) of tokens; empty for any."""
+    store: Path | None
+    """Folder in which conversations are stored; None stores none."""
     pages: Path | None
     """Folder of the page; None is the page of this package."""
     max_sessions: int
@@ -118,9 +123,10 @@ def serve(
         float,
         typer.Option(
             min=0.1,
-            help="Maximum duration of a conversation. The service ends each after 8 minutes.",
+            help="Maximum duration of a conversation, in minutes. It limits what one visitor can "
+            "cost.",
         ),
-    ] = 8.0,
+    ] = 60.0,
     idle_s: Annotated[
         float,
         typer.Option(min=1, help="Silence of both sides, in seconds, that ends a conversation."),
@@ -132,12 +138,24 @@ def serve(
         typer.Option(help="Another voice that the page may choose; may be repeated."),
     ] = None,
     system: SystemPrompt = None,
+    greeting: Greeting = "",
+    idle_prompt: IdlePrompts = None,
     tools: ToolsFile = None,
     region: RegionName = None,
     profile: ProfileName = None,
     endpoint: EndpointUrl = None,
     ca: CaFile = None,
     proxy: ProxyUrl = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to keep the text of conversations in for an hour, so that pages continue "
+            "them after a restart of the server.",
+        ),
+    ] = None,
+    no_reconnect: NoReconnect = False,
+    stream_life: StreamLife = None,
     pages: Annotated[
         Path | None, typer.Option(help="Folder of a page to serve instead of the included one.")
     ] = None,
@@ -183,6 +201,10 @@ def serve(
             region=region,
             system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
+            stream_s=stream_life,
+            recovery=recovery_policy(no_reconnect),
+            greeting=greeting,
+            idle_prompts=idle_prompts(idle_prompt),
         )
         options = _ServeOptions(
             config=config,
@@ -196,17 +218,12 @@ def serve(
             jwks=token_jwks,
             issuer=token_issuer,
             audience=token_audience,
+            store=store,
             pages=pages,
             max_sessions=max_sessions,
             max_minutes=max_minutes,
             idle_s=idle_s,
         )
-        if max_minutes * 60 > config.stream_life_s:
-            typer.echo(
-                f"Note: --max-minutes {max_minutes:g} has no effect: the service ends every "
-                f"conversation after {duration(config.stream_life_s)}.",
-                err=True,
-            )
         service = select_service(
             local=local,
             scenario=scenario,
@@ -227,7 +244,7 @@ def serve(
 async def _serve(
     options: _ServeOptions, service: TransportFactory, secret_file: Path | None
 ) -> None:
-    from ..bridge import Bridge, BridgeLimits, Offer, load_pages, served, web_client
+    from ..bridge import Bridge, BridgeLimits, FolderStore, Offer, load_pages, served, web_client
     from ..http2.loopback import is_loopback
 
     access = await _access(options)
@@ -236,6 +253,7 @@ async def _serve(
         tools=options.tools,
         voices=options.voices,
         show_tools=is_loopback(options.host),
+        store=None if options.store is None else FolderStore(options.store),
     )
     limits = BridgeLimits(
         sessions=options.max_sessions, session_s=options.max_minutes * 60, idle_s=options.idle_s

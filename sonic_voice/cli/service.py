@@ -1,4 +1,4 @@
-"""What `talk` and `serve` make of their options: the service, and the system prompt."""
+"""What `talk` and `serve` make of their options: the service, the prompts, the first words."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -8,6 +8,7 @@ from typing import Literal
 import typer
 
 from ..errors import ConfigError
+from ..policies import NO_RECOVERY, IdlePrompt, RecoveryPolicy
 from ..transport import Transport
 from .base import require_emulator
 from .ending import print_notice
@@ -16,6 +17,42 @@ from .recorded import TransportFactory
 
 Engine = Literal["http2", "crt"]
 """Values of --transport: our HTTP/2, or that of the SDK."""
+
+
+def recovery_policy(no_reconnect: bool) -> RecoveryPolicy:
+    """Return how a session recovers from faults.
+
+    Args:
+        no_reconnect: The value of --no-reconnect.
+    """
+    return NO_RECOVERY if no_reconnect else RecoveryPolicy()
+
+
+def idle_prompts(arguments: list[str] | None) -> tuple[IdlePrompt, ...]:
+    """Return the prompts of the option --idle-prompt.
+
+    Args:
+        arguments: Its values.
+
+    Raises:
+        typer.BadParameter: A value is no number of seconds and a text.
+        ConfigError: A prompt is impossible.
+    """
+    return tuple(_idle_prompt(argument) for argument in arguments or ())
+
+
+def _idle_prompt(argument: str) -> IdlePrompt:
+    seconds, _, text = argument.partition(":")
+    try:
+        after_s = float(seconds)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{argument!r} is not SECONDS:TEXT.", param_hint="--idle-prompt"
+        ) from None
+    word, _, farewell = text.partition(":")
+    if word.strip() == "end":
+        return IdlePrompt(after_s=after_s, text=farewell.strip(), then="end")
+    return IdlePrompt(after_s=after_s, text=text.strip())
 
 
 def select_service(

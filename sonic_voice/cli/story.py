@@ -12,10 +12,13 @@ from ..events import (
     AssistantText,
     Audio,
     Closed,
+    Ended,
     Event,
     Heard,
     Interrupted,
     NetworkSlow,
+    Reconnecting,
+    Renewed,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
@@ -53,11 +56,15 @@ class PrintedTranscript:
     Args:
         out: Receiver of the lines.
         metrics: Metrics of the conversation, which must be notified of each event first.
+        planned_renewals: Whether to print planned renewals, too. The user does not notice them.
     """
 
-    def __init__(self, out: TextOutput, metrics: Metrics) -> None:
+    def __init__(
+        self, out: TextOutput, metrics: Metrics, *, planned_renewals: bool = False
+    ) -> None:
         self._out = out
         self._metrics = metrics
+        self._planned_renewals = planned_renewals
         self._answering = 0
         """The turn whose answer is on the current line; 0 at the start of a line."""
 
@@ -81,7 +88,9 @@ class PrintedTranscript:
                 self._line(
                     "", f"interrupted after {heard_ms / 1000:.1f} s, heard: {heard or 'nothing'}"
                 )
-            case StreamExpiring() | NetworkSlow():
+            case StreamExpiring() | NetworkSlow() | Reconnecting():
+                self._line("note", event.notice)
+            case Renewed() if self._planned_renewals or not event.planned:
                 self._line("note", event.notice)
             case TurnEnded(turn) | Interrupted(turn):
                 self._time(turn)
@@ -122,7 +131,8 @@ class PrintedTranscript:
 class JsonLines:
     """An observer that writes each event as a JSON object in one line.
 
-    The object has the keys `event` and `at_s` and the fields of the event.
+    The object has the keys `event` and `at_s` and the fields of the event. `Ended` is not written:
+    the last record of a conversation has that name, and says more (see `ending`).
 
     Args:
         out: Receiver of the lines.
@@ -138,6 +148,8 @@ class JsonLines:
             event: The event.
             now: Its time on the session's clock, in seconds.
         """
+        if isinstance(event, Ended):
+            return
         line = {"event": type(event).__name__, "at_s": round(now, 3)} | event_fields(event)
         self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._out.flush()

@@ -10,6 +10,9 @@ from sonic_voice.events import (
     Audio,
     Event,
     Interrupted,
+    Opened,
+    Reconnecting,
+    Renewed,
     ToolAnswered,
     ToolCall,
     Usage,
@@ -71,3 +74,14 @@ async def test_a_service_that_sends_no_event_is_told_to_a_person_who_speaks() ->
 @pytest.mark.parametrize("event", [USAGE, UserSpeechStarted(0)])
 async def test_a_service_that_sends_events_may_hear_a_noise_and_say_nothing(event: Event) -> None:
     assert await notices(event, spoken=True) == []
+
+
+async def test_a_connection_is_no_reaction_of_the_service() -> None:
+    (told,) = await notices(Opened(20, 0), spoken=True)
+    assert told.startswith("The service has not reacted to your voice for 0.01 s.")
+
+
+async def test_while_connecting_again_no_answer_is_missed() -> None:
+    lost = Reconnecting("The connection was cut.", 1, 0.0, "cut")
+    assert await notices(SAID, lost) == []
+    assert await notices(SAID, lost, Renewed(400, 0, "The connection was cut.")) == []

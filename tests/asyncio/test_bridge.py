@@ -5,12 +5,17 @@ import json
 import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from sonic_voice import wire
 from sonic_voice.bridge import Access, Bridge, BridgeLimits, Close
 from sonic_voice.bridge.messages import SUBPROTOCOL
+from sonic_voice.config import Deadlines
+from sonic_voice.errors import ConnectionLost
 from sonic_voice.transport import MemoryStream
 
 from ..support.quiet_bridge import OFFER, QuietService, uncollected
@@ -56,11 +61,12 @@ class MemorySocket:
 
 @asynccontextmanager
 async def meeting(
-    limits: BridgeLimits | None = None, service: QuietService | None = None
+    limits: BridgeLimits | None = None, service: QuietService | None = None, **config: Any
 ) -> AsyncGenerator[tuple[MemorySocket, Bridge]]:
     """A page that has said hello, and the bridge that serves it until it says goodbye."""
     access = Access(origins=frozenset({ORIGIN}))
-    async with Bridge(OFFER, service or QuietService(), access=access, limits=limits) as bridge:
+    offer = replace(OFFER, config=replace(OFFER.config, **config))
+    async with Bridge(offer, service or QuietService(), access=access, limits=limits) as bridge:
         socket = MemorySocket()
         socket.say("hello", version=1)
         served = asyncio.create_task(bridge.handle(socket))
@@ -134,6 +140,50 @@ async def test_a_page_whose_service_stops_in_the_middle_of_an_answer_is_told() -
         async with asyncio.timeout(5):
             await page.over.wait()
         assert bridge.metrics.closed == {Close.SERVICE_FAILED: 1}
+
+
+class Losing(QuietService):
+    """A service whose first stream is lost after typed words; its next ones stay silent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened_streams = 0
+        self.reopen = asyncio.Event()
+
+    async def open(self, model: str) -> MemoryStream:
+        self.opened_streams += 1
+        if self.opened_streams == 1:
+            return _Lost()
+        await self.reopen.wait()
+        return await super().open(model)
+
+
+class _Lost(MemoryStream):
+    async def send(self, payload: bytes) -> None:
+        if b"Are you there?" in payload:
+            self.finish(ConnectionLost("The connection was cut.", reason="cut"))
+
+
+async def test_a_lost_service_is_waited_for_and_then_owes_the_answer_again() -> None:
+    service = Losing()
+    limits, deadlines = BridgeLimits(answer_s=0.2), Deadlines(close_s=0.2)
+    async with meeting(limits, service, deadlines=deadlines) as (page, bridge):
+        assert (await page.next())["type"] == "ready"
+        assert (await page.next())["type"] == "listening"
+        page.say("say", text="Are you there?")
+        assert (await page.next())["type"] == "user_text"
+        lost = await page.next()
+        assert (lost["type"], lost["attempt"]) == ("reconnecting", 1)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):  # longer than `answer_s`
+                await page.over.wait()
+        service.reopen.set()
+        assert (await page.next())["type"] == "renewed"
+        async with asyncio.timeout(5):
+            await page.over.wait()
+        assert bridge.metrics.closed == {Close.SERVICE_FAILED: 1}
+        assert bridge.metrics.reconnects == {"cut": 1}
+        assert bridge.metrics.reconnect_attempts == {"cut": 1}
 
 
 async def test_a_conversation_that_is_refused_leaves_nothing_to_the_collector() -> None:

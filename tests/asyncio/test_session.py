@@ -18,7 +18,7 @@ from sonic_voice.errors import (
     ServiceError,
     service_error,
 )
-from sonic_voice.events import Closed, Ignored, StreamExpiring, ToolCall, UserText
+from sonic_voice.events import Closed, Ignored, Opened, StreamExpiring, ToolCall, UserText
 from sonic_voice.policies import NO_RECOVERY, NO_RENEWAL
 from sonic_voice.session import EVENTS_WAITING, EXPIRY_NOTICE_AT, Session
 from sonic_voice.transport import MemoryStream, MemoryTransport
@@ -113,6 +113,65 @@ def test_a_stream_lives_for_eight_minutes_unless_an_emulator_ends_it_earlier() -
     assert EXPIRY_NOTICE_AT * config().stream_life_s == 7 * 60
     with pytest.raises(ConfigError, match="stream_s"):
         config(stream_s=0.0)
+
+
+async def test_an_answer_that_never_came_is_owed_after_the_end(transport: MemoryTransport) -> None:
+    async with Session.open(config(), transport) as session:
+        session.send_text("Are you there?")
+        session.finish()
+        service = asyncio.create_task(polite_end(transport.streams[0]))
+        assert [event async for event in session][-1] == Closed()
+        await service
+        assert session.owes_answer
+
+
+async def polite_end(stream: MemoryStream) -> None:
+    await sent(stream, "end of input")
+    stream.finish()
+
+
+class PausedTransport(MemoryTransport):
+    """A transport whose streams open when they are allowed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.allowed = asyncio.Event()
+        self.stream = CountingStream()
+
+    async def open(self, model: str) -> MemoryStream:
+        await self.allowed.wait()
+        return self.stream
+
+
+class CountingStream(MemoryStream):
+    """A stream that counts the payloads that are sent in one step of the event loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = self.most = self.audio = 0
+
+    async def send(self, payload: bytes) -> None:
+        if not self.count:
+            asyncio.get_running_loop().call_soon(self._next_step)
+        self.count += 1
+        self.most = max(self.most, self.count)
+        self.audio += b'"audioInput"' in payload
+        if b'"sessionEnd"' in payload:
+            self.finish()
+
+    def _next_step(self) -> None:
+        self.count = 0
+
+
+async def test_kept_audio_is_sent_without_holding_up_the_event_loop() -> None:
+    transport = PausedTransport()
+    async with Session.open(config(), transport, early_audio=True) as session:
+        for _ in range(200):
+            await session.send_audio(bytes(1024))
+        transport.allowed.set()
+        assert isinstance(await anext(session), Opened)
+    assert transport.stream.audio >= 5, "in pieces of about a second"
+    assert transport.stream.most <= 2
 
 
 def test_silence_flows_at_its_natural_pace_while_nobody_sends() -> None:

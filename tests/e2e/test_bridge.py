@@ -11,8 +11,17 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
-from sonic_voice import AudioFormat, LocalService, SessionConfig, Toolbox, tool
+from sonic_voice import (
+    NO_RECOVERY,
+    NO_RENEWAL,
+    AudioFormat,
+    LocalService,
+    SessionConfig,
+    Toolbox,
+    tool,
+)
 from sonic_voice.bridge import Bridge, BridgeLimits, Offer, served
 from sonic_voice.bridge.browser_audio import BrowserSource
 from sonic_voice.emulator.assembly import emulator
@@ -225,26 +234,99 @@ async def test_time_runs_out(limits: BridgeLimits, code: int) -> None:
         assert (await _closed(page))[0] == code
 
 
-async def test_the_end_of_the_service_s_stream_is_announced_and_has_its_own_code() -> None:
-    life_s = 4.0
+@asynccontextmanager
+async def behaving(
+    behaviour: Behaviour, **config: Any
+) -> AsyncGenerator[tuple[ClientConnection, Bridge]]:
+    """A connection of a page to a bridge, whose emulator behaves like this."""
     local = LocalService(DEMO / "demo.yaml")
-    local.emulator = emulator(
-        DEMO / "demo.yaml",
-        behaviour=Behaviour(timeouts=StreamTimeouts(life_s=life_s), latency="none"),
-    )
-    offer = replace(OFFER, config=replace(OFFER.config, stream_s=life_s))
+    local.emulator = emulator(DEMO / "demo.yaml", behaviour=behaviour)
+    offer = replace(OFFER, config=replace(OFFER.config, **config))
     async with (
         local as transport,
         Bridge(offer, transport) as bridge,
         served(bridge, pages={}) as url,
         socket(url) as connection,
-        Page(connection) as page,
     ):
+        yield connection, bridge
+
+
+def short_lived(life_s: float) -> Behaviour:
+    return Behaviour(timeouts=StreamTimeouts(life_s=life_s), latency="none")
+
+
+async def test_without_renewal_the_end_of_the_stream_is_announced_and_has_its_own_code() -> None:
+    once = {"stream_s": 4.0, "renewal": NO_RENEWAL, "recovery": NO_RECOVERY}
+    async with behaving(short_lived(4.0), **once) as (connection, _), Page(connection) as page:
         code, reason = await _closed(page)
     assert code == 4032
-    assert reason == "The voice service ends each conversation after 8 minutes. Start a new one."
+    assert reason == "The voice service ended the conversation at its time limit. Start a new one."
     [notice] = page.of("notice")
     assert notice["text"].startswith("The service ends every conversation after 4 seconds")
+
+
+async def test_a_conversation_outlives_its_streams_and_the_page_is_not_told() -> None:
+    async with (
+        behaving(short_lived(4.0), stream_s=4.0) as (connection, bridge),
+        Page(connection) as page,
+    ):
+        await page.until("listening")
+        await page.say("say", text="hello.")
+        await page.until("turn_ended", turn=1)
+        await until(lambda: bridge.metrics.renewals["age"] >= 2)
+        await page.say("say", text="go forward ten meters.")
+        await page.until("turn_ended", turn=2)
+        counted = bridge.metrics_page()
+        await page.say("bye")
+    told = {message["type"] for message in page.told}
+    assert not told & {"reconnecting", "renewed", "notice"}
+    assert len(page.of("listening")) == 1
+    assert 'sonic_voice_renewals_total{reason="age"} ' in counted
+    assert "sonic_voice_reconnects_total{" not in counted
+
+
+async def test_a_cut_is_survived_and_the_page_and_the_counters_are_told() -> None:
+    cut = Behaviour(faults=("cut@1",), latency="none")
+    async with behaving(cut) as (connection, bridge), Page(connection) as page:
+        await page.until("listening")
+        await page.say("say", text="hello.")
+        reconnecting = await page.until("reconnecting")
+        renewed = await page.until("renewed")
+        await page.until("turn_ended", turn=1)
+        await page.say("say", text="go forward ten meters.")
+        await page.until("turn_ended", turn=2)
+        counted = bridge.metrics_page()
+        await page.say("bye")
+    assert (reconnecting["attempt"], reconnecting["retry_in_s"]) == (1, 0)
+    assert set(reconnecting) == {"type", "seq", "at_s", "attempt", "retry_in_s"}
+    assert renewed["gap_ms"] >= 0
+    assert 'sonic_voice_reconnects_total{reason="cut"} 1.0' in counted
+    assert 'sonic_voice_reconnect_attempts_total{reason="cut"} 1.0' in counted
+
+
+async def test_what_is_said_while_the_service_is_busy_is_kept_and_answered() -> None:
+    """The first streams are refused; the page speaks from the beginning."""
+    busy = Behaviour(faults=("http:429@1",), latency="none")
+    async with behaving(busy) as (connection, bridge), Page(connection) as page:
+        await page.say("say", text="hello.")
+        await page.speak(SPEECH / "goforward.wav")
+        await page.until("listening")
+        await page.until("user_text", text="go forward ten meters.")
+        await page.say("bye")
+    assert page.of("reconnecting")[0]["attempt"] == 1
+    assert page.of("user_text")[0]["text"] == "hello."
+    assert bridge.metrics.reconnects == {"throttled": 1}
+
+
+async def test_the_limit_of_a_conversation_is_announced() -> None:
+    async with (
+        running(BridgeLimits(session_s=2.0)) as (url, _),
+        socket(url) as connection,
+        Page(connection) as page,
+    ):
+        assert (await _closed(page))[0] == 4026
+    [notice] = page.of("notice")
+    assert notice["text"].endswith("the limit of this server is 2 seconds.")
 
 
 async def test_a_page_is_not_sent_more_than_five_seconds_ahead() -> None:

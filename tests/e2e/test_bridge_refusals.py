@@ -13,6 +13,7 @@ import trustme
 from sonic_voice.bridge import Access, Bridge, BridgeLimits, issue_token, served
 from sonic_voice.bridge.frames import VOICE, voice_frame
 from sonic_voice.errors import ErrorKind, ServiceError
+from sonic_voice.policies import NO_RECOVERY
 
 from ..support.page import Page, close_of, socket, until
 from ..support.quiet_bridge import OFFER, QuietService, hello, opened, running
@@ -192,7 +193,10 @@ async def test_the_refusal_of_the_service_is_told_without_its_words(
 ) -> None:
     service = QuietService()
     service.refusal = ServiceError(kind=kind, code="Secret", text="arn:aws:iam::1:role/x")
-    async with running(transport=service) as (url, _), socket(url) as connection:
+    async with (
+        running(transport=service, recovery=NO_RECOVERY) as (url, _),
+        socket(url) as connection,
+    ):
         await opened(connection)
         closed, reason = await close_of(connection)
     assert closed == code

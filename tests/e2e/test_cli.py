@@ -89,7 +89,7 @@ async def test_a_fault_in_mid_answer_leaves_only_what_was_heard(
     steps = f"steps:\n  - {{user: hello, say: [One two three., {STORY}], {how}}}\n"
     (tmp_path / "s.yaml").write_text(steps)
     arguments = ("--scenario", "s.yaml", "--input", QUESTION, "--output", "heard.wav", "--json")
-    done = await sonic_voice("talk", "--local", *arguments, cwd=tmp_path)
+    done = await sonic_voice("talk", "--local", "--no-reconnect", *arguments, cwd=tmp_path)
     assert done.code == code, done.err
     events = [json.loads(line) for line in done.out.splitlines()]
     [heard] = [event for event in events if event["event"] == "Heard"]
@@ -141,6 +141,38 @@ async def test_talk_writes_answer_and_events(tmp_path: Path) -> None:
     written = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert written == printed
     assert (tmp_path / "a.wav").stat().st_size > 100_000
+
+
+async def test_the_assistant_speaks_first_and_ends_a_silent_conversation(tmp_path: Path) -> None:
+    send_nothing = str(tmp_path / "silence.wav")
+    with wave.open(send_nothing, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(bytes(2 * 16_000 * 60))
+    done = await sonic_voice(
+        *("talk", "--local", "--input", send_nothing, "--speed", "20", "--json"),
+        *("--greeting", "Welcome the caller."),
+        *("--idle-prompt", "3:Ask whether the user is still there."),
+        *("--idle-prompt", "3:end:Say goodbye."),
+        cwd=tmp_path,
+    )
+    assert (done.code, done.err) == (0, "")
+    events = [json.loads(line) for line in done.out.splitlines()]
+    assert [e["turn"] for e in events if e["event"] == "TurnEnded"] == [1, 2, 3]
+    assert not [e for e in events if e["event"] == "UserText"]
+    [ended] = [e for e in events if e["event"] == "Ended"]
+    assert ended["reason"] == "goodbye"
+    assert ended["unspoken_s"] > 20  # the conversation ended before the recording
+
+
+@pytest.mark.parametrize("prompt", ["soon:Ask.", "Ask.", ""])
+async def test_an_idle_prompt_without_seconds_is_a_mistake_of_usage(
+    tmp_path: Path, prompt: str
+) -> None:
+    done = await sonic_voice("talk", "--local", "--idle-prompt", prompt, cwd=tmp_path)
+    assert done.code == 2
+    assert "SECONDS:TEXT" in done.err
 
 
 async def test_talk_calls_the_tools_of_a_file(tmp_path: Path) -> None:

@@ -133,6 +133,21 @@ async def test_a_signal_during_the_opening_leaves_no_recording(
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_signal_while_connecting_again_ends_it_at_once(tmp_path: Path) -> None:
+    """The first stream is not there yet, and no goodbye can be said."""
+    async with talking_to(tmp_path, fault="http:429") as talk:
+        await talk.until("Reconnecting")
+        began_s = asyncio.get_running_loop().time()
+        talk.process.send_signal(signal.SIGINT)
+        done = await talk.end()
+        took_s = asyncio.get_running_loop().time() - began_s
+    assert took_s < 2
+    assert (done.code, done.err) == (130, "")
+    last = talk.printed[-1]
+    assert (last["reason"], last["at_s"], last["exit_code"]) == ("interrupted", None, 130)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]
+
+
 class Goodbyes:
     """A watch of the emulator that tells when a client has said goodbye."""
 
@@ -329,7 +344,8 @@ FAULTS: list[tuple[str, int, str, str, list[str]]] = [
 async def test_the_last_record_says_why_a_conversation_ended(
     tmp_path: Path, fault: str, code: int, reason: str, kind: str, words: list[str]
 ) -> None:
-    async with talking_to(tmp_path, "--events", "e.jsonl", fault=fault) as talk:
+    once = ("--no-reconnect", "--events", "e.jsonl")
+    async with talking_to(tmp_path, *once, fault=fault) as talk:
         done = await talk.end()
     assert done.code == code, done.err
     assert bool(done.err) == bool(words)
@@ -365,7 +381,7 @@ async def test_what_was_not_spoken_is_told_to_people(tmp_path: Path) -> None:
     assert told[0].endswith(" s of demo.wav were not spoken.")
 
 
-ONE_CUT = ("talk", "--local", "--scenario", "s.yaml", "--input", QUESTION)
+ONE_CUT = ("talk", "--local", "--no-reconnect", "--scenario", "s.yaml", "--input", QUESTION)
 
 
 # -- outputs that fail -----------------------------------------------------------------------------

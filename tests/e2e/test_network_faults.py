@@ -29,6 +29,7 @@ from sonic_voice.errors import SonicError
 from sonic_voice.http2 import tls
 from sonic_voice.http2.connection import H2Connection
 from sonic_voice.http2.dialing import dial
+from sonic_voice.policies import NO_RECOVERY
 from sonic_voice.session import Session
 
 from ..support.faulty_servers import (
@@ -270,7 +271,7 @@ async def talked(endpoint: str, engine: EngineName = "http2") -> tuple[str, str]
     transport = BedrockTransport(endpoint=endpoint, engine=engine)
     try:
         with pytest.raises(SonicError) as failed:
-            async with Session.open(SessionConfig(), transport):
+            async with Session.open(SessionConfig(recovery=NO_RECOVERY), transport):
                 raise AssertionError("it was opened")
     finally:
         await transport.aclose()
@@ -385,7 +386,9 @@ async def test_a_network_error_in_the_middle_is_a_sentence_and_no_stack_trace(
     behaviour = Behaviour(faults=(fault,), latency="none")
     async with emulator(DEMO / "demo.yaml", behaviour=behaviour) as running:
         known = running.environment()
-        done = await sonic_voice(*at(running, "--speed", "4"), cwd=tmp_path, **known)
+        done = await sonic_voice(
+            *at(running, "--speed", "4", "--no-reconnect"), cwd=tmp_path, **known
+        )
     assert done.code == 5
     sentence, hint = done.err.splitlines()
     assert sentence.startswith("sonic-voice: The ")

@@ -47,7 +47,12 @@ async def test_it_holds_the_conversation(tmp_path: Path) -> None:
     assert (tmp_path / "answer.wav").stat().st_size > 100_000
 
 
-SAYS = {1: "bytes at 24000 Hz", 2: "The conversation is over.", 3: "Hello!"}
+SAYS = {
+    1: "bytes at 24000 Hz",
+    2: "The conversation is over.",
+    3: "Hello!",
+    4: "turn 2: please try again",
+}
 """What each further program prints, among other lines."""
 
 

@@ -61,7 +61,11 @@ class Network:
         if self.down:
             page.transport.abort()
             return
-        far, server = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            far, server = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:  # the server is not there
+            page.transport.abort()
+            return
         self._writers += [page, server]
         await asyncio.gather(_copy(near, server), _copy(far, page))
 

@@ -1,4 +1,7 @@
-"""Hold the conversation of one cell of the fault table, and judge what its user saw."""
+"""Hold the conversation of one cell of the fault table, and judge what its user saw.
+
+The table is about how a conversation ends by a fault. Reconnecting is therefore switched off.
+"""
 
 import asyncio
 import json
@@ -16,7 +19,16 @@ from playwright.async_api import Error as BrowserError
 from playwright.async_api import Page as BrowserPage
 from playwright.async_api import async_playwright
 
-from sonic_voice import Session, SessionConfig, Toolbox, WavSink, WavSource, converse, tool
+from sonic_voice import (
+    NO_RECOVERY,
+    Session,
+    SessionConfig,
+    Toolbox,
+    WavSink,
+    WavSource,
+    converse,
+    tool,
+)
 from sonic_voice.bedrock import BedrockTransport
 from sonic_voice.bridge import Bridge, Close, Offer, load_pages, served, web_client
 from sonic_voice.emulator import speech
@@ -233,7 +245,7 @@ def go(direction: Literal["forward", "backward"], meters: int) -> dict[str, Any]
 async def _use_library(service: Faulty, home: Path) -> Seen:
     seen = Seen()
     tools = Toolbox([go])
-    config = SessionConfig(tools=tools.specs, system="You steer a robot.")
+    config = SessionConfig(tools=tools.specs, system="You steer a robot.", recovery=NO_RECOVERY)
     source = WavSource(SPEECH, config.input)
     sink = WavSink(home / "answer.wav", config.output, now=source.now)
     transport = _transport(service)
@@ -274,7 +286,9 @@ async def _use_command_line(service: Faulty, home: Path) -> Seen:
     (home / "robot.py").write_text(TOOLS_FILE)
     events = home / "events.jsonl"
     environment = {
-        name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ
+        name: os.environ[name]
+        for name in ("PATH", "LANG", "TMPDIR", "PYTHONPATH")
+        if name in os.environ
     }
     environment |= {
         "HOME": str(home),
@@ -283,7 +297,15 @@ async def _use_command_line(service: Faulty, home: Path) -> Seen:
         "AWS_REGION": LOCAL_REGION,
     }
     process = await asyncio.create_subprocess_exec(
-        *(PROGRAM, "talk", "--endpoint", service.endpoint, "--ca", service.ca_file),
+        *(
+            PROGRAM,
+            "talk",
+            "--no-reconnect",
+            "--endpoint",
+            service.endpoint,
+            "--ca",
+            service.ca_file,
+        ),
         *("--input", SPEECH, "--output", home / "answer.wav"),
         *("--tools", home / "robot.py", "--events", events),
         env=environment,
@@ -367,7 +389,8 @@ class Pages:
     async def use(self, service: Faulty, phase: Phase) -> Seen:
         """Hold a conversation on the page that `serve` serves."""
         tools = Toolbox([go])
-        offer = Offer(config=SessionConfig(tools=tools.specs), tools=tools)
+        config = SessionConfig(tools=tools.specs, recovery=NO_RECOVERY)
+        offer = Offer(config=config, tools=tools)
         transport = _transport(service)
         async with (
             Bridge(offer, transport) as bridge,

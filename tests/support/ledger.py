@@ -151,22 +151,27 @@ def _answer(words: list[str]) -> Reply:
 
 @dataclass
 class Ledger:
-    """What was counted in one conversation."""
+    """What was counted in one conversation. What is in order is forgotten, so it does not grow."""
 
     said: int = 0
     """Number of words that the user said: 1 to `said`, in order."""
-    heard: list[int] = field(default_factory=list[int])
-    """The words in the transcripts, in their order."""
-    expected: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
-    """For each turn the answers to its words."""
-    answered: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
-    """For each turn the words in the sound that reached the sink."""
-    interrupted: set[int] = field(default_factory=set[int])
+    heard: int = 0
+    """The highest word in the transcripts."""
+    lost: list[int] = field(default_factory=list[int])
+    """Words that were said and not transcribed, or only after later ones."""
+    doubled: list[int] = field(default_factory=list[int])
+    """Words that were transcribed more than once, or out of order."""
+    missing: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """The turn and the word of each answer that did not reach the sink."""
+    interrupted: int = 0
+    """Number of answers that the user interrupted."""
     false_interruptions: int = 0
-    calls: Counter[str] = field(default_factory=Counter[str])
-    results: Counter[str] = field(default_factory=Counter[str])
+    calls: int = 0
+    """Number of tool calls."""
+    wrong_results: list[str] = field(default_factory=list[str])
+    """Tool calls that do not have exactly one result."""
     gaps_ms: list[float] = field(default_factory=list[float])
-    """Gaps inside an answer at a switch, in ms."""
+    """Gaps between the pieces of an answer near a switch, in ms."""
     planned: list[str] = field(default_factory=list[str])
     """Reasons of the planned renewals."""
     faults: list[str] = field(default_factory=list[str])
@@ -175,37 +180,93 @@ class Ledger:
     unanswered: int = 0
     """Number of utterances that had no answer within a minute."""
     error: str = ""
+    """The error that ended the conversation."""
+    _turns: dict[int, "_TurnAccount"] = field(default_factory=dict[int, "_TurnAccount"])
+    _open_calls: Counter[str] = field(default_factory=Counter[str])
 
-    def lost(self) -> list[int]:
-        """Return the words that were said and not transcribed."""
-        return sorted(set(range(1, self.said + 1)) - set(self.heard))
+    def hear(self, turn: int, words: list[int]) -> None:
+        """Enter words of the user that were transcribed.
 
-    def doubled(self) -> list[int]:
-        """Return the words that were transcribed more than once, or out of order."""
-        seen: set[int] = set()
-        wrong: list[int] = []
-        for word in self.heard:
-            if word in seen or (seen and word < max(seen)):
-                wrong.append(word)
-            seen.add(word)
-        return wrong
+        Args:
+            turn: Number of the turn.
+            words: The words.
+        """
+        for word in words:
+            if word <= self.heard:
+                self.doubled.append(word)
+            else:
+                self.lost += range(self.heard + 1, word)
+                self.heard = word
+        self._account(turn).expected += [word + ANSWER_BASE for word in words]
 
-    def missing_answers(self) -> list[tuple[int, int]]:
-        """Return the turn and the word of each answer that did not reach the sink."""
-        missing: list[tuple[int, int]] = []
-        for turn, words in self.expected.items():
-            if turn in self.interrupted:
-                continue
-            came = self.answered.get(turn, [])
-            spare = came.count(tone_words.GARBLED)  # a word that broke off, and was heard in part
-            absent = [word for word in words if word not in came]
-            missing += [(turn, word) for word in absent[spare:]]
-        return missing
+    def answer(self, turn: int, words: list[int]) -> None:
+        """Enter words of an answer that reached the sink.
 
-    def wrong_results(self) -> list[str]:
-        """Return the tool calls that do not have exactly one result."""
-        calls = self.calls | self.results
-        return [call for call in calls if self.calls[call] != 1 or self.results[call] != 1]
+        Args:
+            turn: Number of the turn.
+            words: The words.
+        """
+        self._account(turn).came += words
+
+    def interrupt(self, turn: int) -> None:
+        """Expect no more of an answer, because the user goes on.
+
+        Args:
+            turn: Number of the turn.
+        """
+        account = self._account(turn)
+        self.interrupted += not account.interrupted
+        account.interrupted = True
+
+    def call(self, id: str) -> None:
+        """Enter a tool call.
+
+        Args:
+            id: Its id.
+        """
+        self.calls += 1
+        self._open_calls[id] += 1
+        if self._open_calls[id] != 1:
+            self.wrong_results.append(id)
+
+    def result(self, id: str) -> None:
+        """Enter the result of a tool call.
+
+        Args:
+            id: Its id.
+        """
+        if self._open_calls.pop(id, 0) != 1:
+            self.wrong_results.append(id)
+
+    def settle(self, before: int) -> None:
+        """Judge the turns before one, and forget them.
+
+        Args:
+            before: Number of the turn.
+        """
+        for turn in [number for number in self._turns if number < before]:
+            account = self._turns.pop(turn)
+            if not account.interrupted:
+                absent = [word for word in account.expected if word not in account.came]
+                # A word that broke off was heard in part.
+                spare = account.came.count(tone_words.GARBLED)
+                self.missing += [(turn, word) for word in absent[spare:]]
+
+    def close(self) -> None:
+        """Judge what is left at the end of the conversation."""
+        self.settle(1 << 60)
+        self.lost += range(self.heard + 1, self.said + 1)
+        self.wrong_results += self._open_calls
+
+    def _account(self, turn: int) -> "_TurnAccount":
+        return self._turns.setdefault(turn, _TurnAccount())
+
+
+@dataclass
+class _TurnAccount:
+    expected: list[int] = field(default_factory=list[int])
+    came: list[int] = field(default_factory=list[int])
+    interrupted: bool = False
 
 
 class LedgerUser:
@@ -252,6 +313,8 @@ class LedgerUser:
         self._closed = False
         self._pcm = bytearray()
         self._open_turn = 0
+        self._sound_began_s: dict[int, float] = {}
+        """Time at which the sound of the newest turn began, in seconds, by its number."""
         self._playing: tuple[int, float] = (0, 0.0)
         self._switched_s = -1e9
 
@@ -280,8 +343,10 @@ class LedgerUser:
         return chunk.ljust(self._chunk, b"\0")
 
     async def aclose(self) -> None:
-        self._closed = True
-        self.read_sound(self._out_hz)
+        if not self._closed:
+            self._closed = True
+            self.read_sound(self._out_hz)
+            self.ledger.close()
 
     def _decide(self) -> None:
         """Begin to speak if it is time."""
@@ -318,25 +383,26 @@ class LedgerUser:
         match event:
             case UserText(turn, text, False):
                 words = [int(word) for word in NUMBER.findall(text)]
-                ledger.heard += words
-                ledger.expected.setdefault(turn, []).extend(word + ANSWER_BASE for word in words)
+                ledger.hear(turn, words)
+                ledger.settle(turn - 3)
                 self._open_turn = turn
             case UserSpeechStarted() if self._open_turn:
-                ledger.interrupted.add(self._open_turn)  # the user goes on before the answer ended
+                ledger.interrupt(self._open_turn)  # the user goes on before the answer ended
             case Audio(turn, pcm, rate_hz):
                 self._add_sound(turn, pcm, rate_hz, now)
             case TurnEnded():
                 self._answered = True
                 self._open_turn = 0
             case Interrupted(turn):
-                ledger.interrupted.add(turn)
-                if now - self._spoke_until_s > 1.5:
-                    ledger.false_interruptions += 1
-                self._answered = self._answered and now - self._spoke_until_s > 1.5
+                ledger.interrupt(turn)
+                if self._spoke_until_s < self._sound_began_s.get(turn, 0.0):
+                    ledger.false_interruptions += 1  # nobody has spoken since the answer began
+                else:
+                    self._answered = False
             case ToolCall(tool_use=call):
-                ledger.calls[call] += 1
+                ledger.call(call)
             case ToolAnswered(tool_use=call):
-                ledger.results[call] += 1
+                ledger.result(call)
             case Renewed(gap_ms, _, reason):
                 self._switched_s = now
                 (ledger.faults if gap_ms else ledger.planned).append(reason)
@@ -353,9 +419,10 @@ class LedgerUser:
             ledger.gaps_ms.append(max(0.0, 1000 * (now - until_s)))
         if turn != playing or now > until_s:
             self.read_sound(rate_hz)
-        if turn not in ledger.answered and self._random.random() < self._barge_ins:
-            self._interrupt_at_s = now + self._random.uniform(0.4, 2.0)
-        ledger.answered.setdefault(turn, [])
+        if turn not in self._sound_began_s:
+            self._sound_began_s = {turn: now}
+            if self._random.random() < self._barge_ins:
+                self._interrupt_at_s = now + self._random.uniform(0.4, 2.0)
         self._pcm += pcm
         self._playing = (turn, max(now, until_s) + len(pcm) / 2 / rate_hz)
 
@@ -367,5 +434,5 @@ class LedgerUser:
         """
         if self._pcm:
             words = tone_words.decode(bytes(self._pcm), rate_hz)
-            self.ledger.answered[self._playing[0]] += words
+            self.ledger.answer(self._playing[0], words)
             self._pcm.clear()

@@ -56,9 +56,9 @@ async def close_of(connection: ClientConnection) -> tuple[int, str]:
         return connection.close_code or 0, connection.close_reason or ""
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = 10) -> None:
     """Wait for what nobody tells: a count of the server's."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

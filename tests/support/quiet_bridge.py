@@ -4,6 +4,7 @@ import gc
 import json
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -11,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from sonic_voice import SessionConfig, Toolbox
 from sonic_voice.bridge import Access, Bridge, BridgeLimits, Offer, served
 from sonic_voice.errors import SonicError
+from sonic_voice.policies import RecoveryPolicy
 from sonic_voice.transport import MemoryStream, MemoryTransport
 
 OFFER = Offer(config=SessionConfig(voice="tiffany"), tools=Toolbox(), voices=("ambre",))
@@ -38,9 +40,14 @@ async def running(
     limits: BridgeLimits | None = None,
     access: Access | None = None,
     transport: QuietService | None = None,
+    *,
+    recovery: RecoveryPolicy | None = None,
 ) -> AsyncGenerator[tuple[str, Bridge]]:
+    config = replace(OFFER.config, recovery=recovery or OFFER.config.recovery)
     async with (
-        Bridge(OFFER, transport or QuietService(), access=access, limits=limits) as bridge,
+        Bridge(
+            replace(OFFER, config=config), transport or QuietService(), access=access, limits=limits
+        ) as bridge,
         served(bridge, pages={}) as url,
     ):
         yield url, bridge

@@ -241,6 +241,9 @@ def test_numbers_and_tokens_are_for_who_has_the_secret(folder: Path) -> None:
 def counted() -> Exposition:
     counts = BridgeMetrics(conversations=2, voice_s=1.5)
     counts.closed[Close.FLOOD] += 1
+    counts.renewals["age"] += 7
+    counts.reconnects["cut"] += 1
+    counts.reconnect_attempts |= {"cut": 1, "throttled": 4}
     for latency_s in (0.2, 1.0, 9.0):
         counts.add_response_latency(latency_s)
     return Exposition(counts, talking=lambda: 1, connected=lambda: 3)
@@ -252,6 +255,10 @@ def test_the_numbers_are_as_prometheus_reads_them() -> None:
         "sonic_voice_conversations 1.0",
         "sonic_voice_conversations_started_total 2.0",
         "sonic_voice_voice_seconds_total 1.5",
+        'sonic_voice_renewals_total{reason="age"} 7.0',
+        'sonic_voice_reconnects_total{reason="cut"} 1.0',
+        'sonic_voice_reconnect_attempts_total{reason="cut"} 1.0',
+        'sonic_voice_reconnect_attempts_total{reason="throttled"} 4.0',
         'sonic_voice_closed_total{code="4023"} 1.0',
         'sonic_voice_response_latency_seconds_bucket{le="1.0"} 2.0',
         'sonic_voice_response_latency_seconds_bucket{le="+Inf"} 3.0',

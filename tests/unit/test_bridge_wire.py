@@ -47,6 +47,9 @@ from sonic_voice.events import (
     Heard,
     Interrupted,
     NetworkSlow,
+    Opened,
+    Reconnecting,
+    Renewed,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
@@ -109,6 +112,9 @@ TOLD: list[Event] = [
     ToolAnswered(2, "id", "go", '{"meters": 10}'),
     Interrupted(2, "userSpeechStart"),
     Heard(2, 1500, "Done, I went", "Done, I went forward."),
+    Opened(2500, 2400),
+    Reconnecting("The connection to 10.0.0.1 was cut.", 2, 0.5, "cut"),
+    Renewed(1700, 900, "The connection to 10.0.0.1 was cut."),
 ]
 
 
@@ -126,6 +132,11 @@ def test_events_are_told_as_the_examples_say() -> None:
     slow = NetworkSlow(late_s=4.5, speech_per_s=0.14)
     assert encode_event(slow, show_tools=True) == {"type": "notice", "text": slow.notice}
     assert json.loads(ALIVE) == by_type["alive"]
+
+
+def test_a_planned_renewal_is_not_told_to_the_page() -> None:
+    for reason in ("age", "credentials", "update", "suspended"):
+        assert encode_event(Renewed(0, 300, reason), show_tools=True) is None
 
 
 def test_what_tools_say_is_told_only_where_it_is_shown() -> None:

@@ -21,6 +21,7 @@ OWN_MEANING = {
     ("doctor", "local"): "checks, and does not talk",
     ("demo", "output"): "needs no --input",
     ("demo", "speed"): "needs no --input",
+    ("talk", "model"): "None, so that --continue can tell whether one was given",
 }
 """Options of a command that share a name with those of others but mean something else, and what."""
 

@@ -39,11 +39,12 @@ LAYERS: dict[str, Layer] = {
         ),
         pure=True,
     ),
-    "installation": Layer(("extras", "demo", "daemon_thread")),
+    "installation": Layer(("extras", "demo", "daemon_thread", "private_files")),
     "rules": Layer(
         (
-            *("order", "turns", "transcript", "protocol", "uplink_lag"),
+            *("order", "turns", "transcript", "protocol", "uplink_lag", "first_words", "idle"),
             *("uplink_ring", "uplink_silence", "renewal", "recovery", "handover"),
+            *("turn_progress", "user_speech", "snapshot"),
         ),
         ("vocabulary",),
         pure=True,
@@ -83,7 +84,7 @@ LAYERS: dict[str, Layer] = {
         ("bridge",),
         (
             *("bridge rules", "conversation", "tools", "session", "audio", "http2"),
-            *("installation", "network port", "vocabulary"),
+            *("installation", "network port", "rules", "vocabulary"),
         ),
     ),
     "emulator behaviour": Layer(("emulator.behaviour",), pure=True),

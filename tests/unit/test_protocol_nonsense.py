@@ -96,7 +96,7 @@ def test_no_event_raises_and_all_that_is_told_can_be_written_and_played(
             if isinstance(event, Audio):
                 assert event.rate_hz >= 1_000
                 assert len(event.pcm) % 2 == 0
-            scene.observe(event)
+            scene.observe(event, number / 10)
         protocol.is_settled(number / 10)
     scene.take_finished(lambda turn: 0)
 

@@ -16,6 +16,8 @@ from sonic_voice.events import (
     Audio,
     Event,
     NetworkSlow,
+    Reconnecting,
+    Renewed,
     StreamExpiring,
     TurnEnded,
     UserText,
@@ -141,6 +143,29 @@ def test_an_error_of_a_key_is_a_notice() -> None:
     for key in ("t", "h", "i", "Enter"):
         seat.screen.press(key)
     assert "The session is not open." in seat.written()
+
+
+def test_a_fault_and_the_new_connection_are_notices_and_the_further_attempts_are_counted() -> None:
+    seat = Seat()
+    seat.tell(Reconnecting("The connection was cut.", 1, 0.0, "cut"))
+    shown = seat.refreshed()
+    assert "The connection was cut. Connecting again now." in shown
+    assert "connection lost: reconnecting" in shown
+    seat.tell(Reconnecting("No route to the service.", 2, 2.0, "connect"))
+    shown = seat.refreshed()
+    assert "connection lost: reconnecting in 2 s" in shown
+    assert "No route" not in shown
+    seat.tell(Renewed(2400, 800, "The connection was cut."))
+    shown = seat.refreshed()
+    assert "Connected again after 2.4 s. The conversation goes on." in shown
+    assert "listening" in shown
+
+
+def test_a_planned_renewal_is_not_shown() -> None:
+    seat = Seat()
+    seat.refreshed()
+    seat.tell(Renewed(0, 800, "age"))
+    assert seat.refreshed() == ""
 
 
 def test_that_the_service_will_end_the_stream_is_a_notice() -> None:

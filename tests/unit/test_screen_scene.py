@@ -9,6 +9,9 @@ from sonic_voice.events import (
     Event,
     Heard,
     Interrupted,
+    Opened,
+    Reconnecting,
+    Renewed,
     ToolAnswered,
     ToolCall,
     TurnEnded,
@@ -24,10 +27,11 @@ class Stage:
 
     scene: Scene = field(default_factory=Scene)
     played: dict[int, int] = field(default_factory=dict[int, int])
+    now_s: float = 0.0
 
     def tell(self, *events: Event) -> None:
         for event in events:
-            self.scene.observe(event)
+            self.scene.observe(event, self.now_s)
 
     def played_ms(self, turn: int) -> int:
         return self.played.get(turn, 0)
@@ -40,7 +44,7 @@ class Stage:
         return turn
 
     def activity(self, sounding: bool = False) -> str:
-        return self.scene.activity(sounding, "listening")
+        return self.scene.activity(sounding, "listening", self.now_s)
 
 
 def plan(turn: int, text: str, block: int = 0) -> AssistantText:
@@ -160,3 +164,35 @@ def test_the_activity_says_who_is_at_work() -> None:
     assert stage.activity(sounding=True) == "speaking"
     stage.tell(TurnEnded(1))
     assert stage.activity() == "listening"
+
+
+def test_the_scene_is_connecting_until_the_service_took_the_conversation() -> None:
+    stage = Stage(Scene(opened=False))
+    assert stage.activity() == "connecting"
+    stage.tell(Reconnecting("The service takes no more streams.", 1, 2.0))
+    assert stage.activity() == "connecting again in 2 s"
+    stage.tell(Opened(3100, 2900))
+    assert stage.activity() == "listening"
+
+
+def test_a_lost_connection_is_shown_with_the_seconds_to_the_next_attempt() -> None:
+    stage = Stage(now_s=100.0)
+    stage.tell(UserText(1, "Go."), Reconnecting("The connection was cut.", 1, 0.0))
+    assert stage.activity(sounding=True) == "connection lost: reconnecting"
+    stage.tell(Reconnecting("The connection was cut.", 2, 3.5))
+    seen: list[str] = []
+    for now_s in (100.0, 101.0, 103.4, 103.5, 110.0):
+        stage.now_s = now_s
+        seen.append(stage.activity())
+    lost = "connection lost: reconnecting"
+    assert seen == [f"{lost} in 4 s", f"{lost} in 3 s", f"{lost} in 1 s", lost, lost]
+    stage.tell(Renewed(3600, 400, "The connection was cut."))
+    assert stage.activity() == "thinking"
+    stage.tell(plan(1, "Done."), sound(1))
+    assert stage.activity(sounding=True) == "speaking"
+
+
+def test_a_planned_renewal_changes_nothing_on_the_screen() -> None:
+    stage = Stage()
+    stage.tell(UserText(1, "Go."), Renewed(0, 120, "age"))
+    assert stage.activity() == "thinking"

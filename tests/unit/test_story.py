@@ -7,14 +7,26 @@ import pytest
 
 from sonic_voice.cli.story import JsonLines, PrintedTranscript, event_fields, summary, summary_lines
 from sonic_voice.config import SessionConfig
+from sonic_voice.errors import (
+    ConnectError,
+    ConnectionLost,
+    DeadlineError,
+    NetworkError,
+    fault_kind,
+    service_error,
+)
 from sonic_voice.events import (
     AssistantText,
     Audio,
     Closed,
+    Ended,
     Event,
     Heard,
     Interrupted,
     NetworkSlow,
+    Opened,
+    Reconnecting,
+    Renewed,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
@@ -127,3 +139,60 @@ def test_a_slow_network_is_a_line_with_figures_and_an_event() -> None:
     assert "0.14 s of it a second" in out.getvalue()
     assert "4.5 s late" in out.getvalue()
     assert event_fields(slow) == {"late_s": 4.5, "speech_per_s": 0.14}
+
+
+CUT = Reconnecting("The connection was cut.", 1, 0.0, "cut")
+SURVIVED: list[Event] = [
+    Opened(2500, 2400),
+    Renewed(0, 300, "age"),
+    CUT,
+    Reconnecting("The service does not answer.", 2, 1.6, "connect"),
+    Renewed(2100, 700, "The connection was cut."),
+    Ended(NetworkError("The connection was cut.")),
+]
+
+
+def test_each_fault_and_the_new_connection_have_a_line_and_planned_renewals_have_none() -> None:
+    out = io.StringIO()
+    story = PrintedTranscript(out, metrics())
+    story(AssistantText(1, 0, "I go", "SPECULATIVE"), 1.0)
+    for event in SURVIVED:
+        story(event, 1.0)
+    assert out.getvalue() == (
+        "    nova  I go\n"
+        "    note  The connection was cut. Connecting again now.\n"
+        "    note  The service does not answer. Connecting again in 2 seconds.\n"
+        "    note  Connected again after 2.1 s. The conversation goes on.\n"
+    )
+
+
+def test_with_debug_a_planned_renewal_has_a_line() -> None:
+    out = io.StringIO()
+    PrintedTranscript(out, metrics(), planned_renewals=True)(Renewed(0, 300, "age"), 1.0)
+    assert out.getvalue() == "    note  The conversation moved to a new stream (age).\n"
+
+
+def test_json_lines_hold_the_renewals_but_leave_the_end_to_the_last_record() -> None:
+    out = io.StringIO()
+    lines = JsonLines(out)
+    for event in SURVIVED:
+        lines(event, 3.0)
+    written = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line.pop("at_s") for line in written] == [3.0] * 5
+    assert written[:3] == [
+        {"event": "Opened", "waited_ms": 2500, "replayed_ms": 2400},
+        {"event": "Renewed", "gap_ms": 0, "replayed_ms": 300, "reason": "age"},
+        {
+            "event": "Reconnecting", "reason": "The connection was cut.", "attempt": 1,
+            "retry_in_s": 0.0, "kind": "cut",
+        },
+    ]  # fmt: skip
+
+
+def test_the_kind_of_a_fault_is_a_word() -> None:
+    lost = ConnectionLost("The connection to 10.0.0.1 was cut.", reason="cut")
+    assert fault_kind(lost) == "cut"
+    assert fault_kind(service_error("ThrottlingException", "Too many", status=429)) == "throttled"
+    assert fault_kind(DeadlineError("Late.", waited_s=3)) == "deadline"
+    assert fault_kind(ConnectError("Closed.")) == "connect"
+    assert fault_kind(ValueError("?")) == "other"

@@ -285,3 +285,29 @@ test('an interruption of which nobody told what was heard is cut at the end', ()
   conversation.end();
   assert.equal(conversation.transcript(), 'Assistant: One [cut off]\n');
 });
+
+test('while the server connects to the voice service again, the page says so', () => {
+  take('user_speech_started', { offset_ms: 100 });
+  take('reconnecting', { attempt: 1, retry_in_s: 0 });
+  assert.equal(conversation.activity, 'recovering');
+  take('reconnecting', { attempt: 2, retry_in_s: 0.5 });
+  take('renewed', { gap_ms: 700, replayed_ms: 300 });
+  assert.equal(conversation.activity, 'listening');
+});
+
+test('an answer that is still playing plays on while the server connects again', () => {
+  answer(1);
+  plays(1, 2400);
+  take('reconnecting', { attempt: 1, retry_in_s: 0 });
+  assert.equal(conversation.activity, 'speaking');
+  plays(1, 4800, false);
+  assert.equal(conversation.activity, 'recovering');
+});
+
+test('a service that is busy at the opening is still being connected to', () => {
+  conversation = new Conversation();
+  take('reconnecting', { attempt: 1, retry_in_s: 2 });
+  assert.equal(conversation.activity, 'connecting');
+  take('listening');
+  assert.equal(conversation.activity, 'listening');
+});

@@ -68,6 +68,7 @@ test('nobody is told that we listen while we do not', () => {
   assert.equal(stateInWords('listening', held), 'waiting for you');
   assert.equal(stateInWords('listening', { ...held, talking: true }), 'listening');
   assert.equal(stateInWords('speaking', { ...OPEN, muted: true }), 'speaking');
+  assert.equal(stateInWords('recovering', OPEN), 'reconnecting');
 });
 
 test('the button of a close does what its sentence says', async () => {
@@ -91,7 +92,9 @@ test('there is one thing to press, and none while it goes well', () => {
   assert.equal(mainStep('ended', null)?.label, 'Start again');
   assert.equal(mainStep('ended', trouble)?.label, 'Sign in again');
   assert.equal(mainStep('reconnecting', trouble)?.act, 'retry');
-  for (const state of /** @type {const} */ (['connecting', 'listening', 'hearing', 'speaking'])) {
+  /** @type {import('../../web_client/voice-client.js').State[]} */
+  const states = ['connecting', 'listening', 'hearing', 'speaking', 'recovering'];
+  for (const state of states) {
     assert.equal(mainStep(state, null), null);
     assert.equal(isLive(state), state !== 'connecting');
   }

@@ -164,9 +164,24 @@ test('it is tried at once, then more and more slowly, for as long as the server 
   const link = talking();
   link.closed(1006, '', 0);
   const timesMs = attempts(link);
-  assert.deepEqual(timesMs.slice(0, 7), [250, 750, 1750, 3750, 7750, 11_750, 15_750]);
+  assert.deepEqual(timesMs.slice(0, 7), [250, 750, 1750, 2750, 3750, 4750, 5750]);
   assert.equal(timesMs.at(-1), 30_000);
   assert.equal(link.phase, 'ended');
+});
+
+test('a stored conversation is resumed after its server has stopped', () => {
+  const link = talking({ ...READY, stored: true });
+  assert.deepEqual(names(link.closed(1001, '', 0)), ['drop', 'notice']);
+  assert.equal(link.phase, 'reconnecting');
+  assert.deepEqual(link.tick(250), [{ do: 'open', fresh: false }]);
+  link.opening(250);
+  assert.deepEqual(names(link.closed(1001, '', 300)), ['drop'], 'it is still stopping');
+  link.tick(link.dueMs);
+  link.opening(800);
+  const [{ frame }] = /** @type {any[]} */ (link.opened(''));
+  assert.equal(JSON.parse(frame).resume, 'word');
+  hear(link, { ...RESUMED, stored: true });
+  assert.equal(link.phase, 'talking');
 });
 
 test('what does not come back ends in words', () => {
@@ -397,4 +412,19 @@ test('a typed turn that cannot be sent is the writer’s to keep', () => {
 test('a sentence of the server is shown', () => {
   const notice = { type: 'notice', text: 'This cannot be done just now.', seq: 1 };
   assert.deepEqual(notices(hear(talking(), notice)), [notice.text]);
+});
+
+test('a lost voice service is told once, and that it is back', () => {
+  const link = talking();
+  const told = [
+    { type: 'reconnecting', attempt: 1, retry_in_s: 0, seq: 1 },
+    { type: 'reconnecting', attempt: 2, retry_in_s: 1, seq: 2 },
+    { type: 'renewed', gap_ms: 1200, replayed_ms: 300, seq: 3 },
+  ].map((message) => hear(link, message));
+  assert.deepEqual(told.map(names), [['deliver', 'notice'], ['deliver'], ['deliver', 'notice']]);
+  assert.deepEqual(told.flatMap(notices), [
+    'The voice service cannot be reached just now. What you say is kept.',
+    'The voice service is back. The conversation goes on.',
+  ]);
+  assert.equal(link.phase, 'talking');
 });

@@ -179,6 +179,21 @@ test('a client connects, and tells the states it goes through', async () => {
   assert.ok(socket.isClosed);
 });
 
+test('while the server connects to the voice service again, the user is still heard', async () => {
+  const { talker, socket, microphone } = await talking();
+  const texts = notices(talker);
+  socket.tell({ type: 'reconnecting', attempt: 1, retry_in_s: 0, seq: 2 });
+  assert.equal(talker.state, 'recovering');
+  microphone?.options.onSamples(new Int16Array(320).fill(7));
+  assert.equal(spoken(socket)[0], 7);
+  talker.sendText('Are you there?');
+  assert.equal(JSON.parse(String(socket.sent.at(-1))).text, 'Are you there?');
+  socket.tell({ type: 'renewed', gap_ms: 1200, replayed_ms: 300, seq: 3 });
+  assert.equal(talker.state, 'listening');
+  assert.equal(texts.length, 2);
+  talker.close();
+});
+
 test('a microphone that is refused is told in words, and leaves nothing open', async () => {
   openMicrophone = () => Promise.reject(new Refused('The microphone is not allowed.'));
   const talker = client();

@@ -27,6 +27,7 @@ const WORDS = {
   thinking: 'thinking',
   tool: 'using a tool',
   speaking: 'speaking',
+  recovering: 'reconnecting',
   reconnecting: 'reconnecting',
   ended: 'ended',
 };
@@ -48,7 +49,7 @@ export function isAtRest(state) {
   return state === 'idle' || state === 'ended';
 }
 
-/** Return whether the service listens, as far as is known. @param {State} state */
+/** Return whether the server listens, as far as is known. @param {State} state */
 export function isLive(state) {
   return !isAtRest(state) && state !== 'connecting' && state !== 'reconnecting';
 }

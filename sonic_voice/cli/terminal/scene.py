@@ -9,9 +9,10 @@ cut off. Then it is taken, once and in order, to be printed permanently. If some
 for such a turn, such as the result of a slow tool, it becomes a turn of its own with the same
 number.
 
-Pure: no clock, no terminal. The number of milliseconds played is passed in.
+Pure: no clock, no terminal. The number of milliseconds played and the time are passed in.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -21,6 +22,9 @@ from ...events import (
     Event,
     Heard,
     Interrupted,
+    Opened,
+    Reconnecting,
+    Renewed,
     ToolAnswered,
     ToolCall,
     TurnEnded,
@@ -87,22 +91,35 @@ class _TurnState:
 
 
 class Scene:
-    """The live turns of a conversation: events extend them, and `take_finished` removes them."""
+    """The live turns of a conversation: events extend them, and `take_finished` removes them.
 
-    def __init__(self) -> None:
+    Args:
+        opened: Whether the service has taken the conversation already. Otherwise `Opened` reports
+            it.
+    """
+
+    def __init__(self, *, opened: bool = True) -> None:
+        self._opened = opened
+        self._retry_at_s: float | None = None
+        """Time at which the next attempt to connect begins; None if there is a connection."""
         self._turns: dict[int, _TurnState] = {}
         self._taken = 0
         self._owes_answer = False
         # For the transcript every answer counts as cut off at the current position of playback.
         self._plans = Transcript()
 
-    def observe(self, event: Event) -> None:
+    def observe(self, event: Event, now: float) -> None:
         """Process an event of the conversation.
 
         Args:
             event: The event.
+            now: Its time on the session's clock, in seconds.
         """
         match event:
+            case Reconnecting(_, _, retry_in_s):
+                self._retry_at_s = now + retry_in_s
+            case Opened() | Renewed():
+                self._opened, self._retry_at_s = True, None
             case UserText(number, text, typed):
                 self._user(number, text, typed)
             case AssistantText(number, _, text, "SPECULATIVE"):
@@ -150,13 +167,22 @@ class Scene:
         """
         return tuple(self._shown(number, played_ms) for number in sorted(self._turns))
 
-    def activity(self, sounding: bool, idle: str) -> str:
+    def activity(self, sounding: bool, idle: str, now: float) -> str:
         """Return the current activity in a few words.
 
         Args:
             sounding: Whether sound is being played.
             idle: The words to return if nothing happens.
+            now: The time on the session's clock, in seconds.
         """
+        if self._retry_at_s is not None:
+            wait_s = math.ceil(self._retry_at_s - now)
+            when = f" in {wait_s} s" if wait_s > 0 else ""
+            if self._opened:
+                return f"connection lost: reconnecting{when}"
+            return f"connecting again{when}"
+        if not self._opened:
+            return "connecting"
         if sounding:
             return "speaking"
         for turn in self._turns.values():

@@ -31,7 +31,7 @@ from ...audio.mute import SHUT, Gate
 from ...controls import Controls
 from ...echo.local_speech import Levels
 from ...errors import SonicError
-from ...events import Closed, Event, NetworkSlow, StreamExpiring
+from ...events import Closed, Event, NetworkSlow, Reconnecting, Renewed, StreamExpiring
 from ...metrics import Metrics, Snapshot
 from .drawing import LiveView, help_lines, meter_steps, paragraph, printable, turn_lines
 from .keys import keyboard
@@ -73,6 +73,7 @@ async def screen(
     *,
     advice: Sequence[Callable[[], str]] = (),
     terminal: TextIO | None = None,
+    opened: bool = True,
 ) -> AsyncGenerator["Screen"]:
     """Draw a conversation and handle the keys, until the end of the block.
 
@@ -86,11 +87,13 @@ async def screen(
         advice: Functions such as `Microphone.stats.advice`. Each is called at every refresh until
             it returns a sentence, which is shown.
         terminal: The terminal whose keys are read; stdin by default.
+        opened: Whether the service has taken the conversation already. Otherwise "connecting" is
+            shown until the event `Opened`.
 
     Yields:
         The observer for `converse`. It must come after `metrics` in the list of observers.
     """
-    shown = Screen(console, metrics, controls)
+    shown = Screen(console, metrics, controls, opened=opened)
     printed = _LineBuffer(shown.write)
     with (
         redirect_stdout(printed),
@@ -120,15 +123,18 @@ class Screen:
         console: A console for which `can_draw_on` is true.
         metrics: Metrics of the conversation.
         controls: Controls that the keys operate.
+        opened: See `screen`.
     """
 
-    def __init__(self, console: Console, metrics: Metrics, controls: Controls) -> None:
+    def __init__(
+        self, console: Console, metrics: Metrics, controls: Controls, *, opened: bool = True
+    ) -> None:
         self.keys = False
         """True if there is a keyboard, so that hints about keys are useful."""
         self._console = console
         self._metrics = metrics
         self._controls = controls
-        self._scene = Scene()
+        self._scene = Scene(opened=opened)
         self._area = LiveArea(console)
         self._levels: Levels | None = None
         self._draft: Draft | None = None
@@ -143,12 +149,19 @@ class Screen:
 
         Args:
             event: The event.
-            now: Its time on the session's clock, in seconds; not used.
+            now: Its time on the session's clock, in seconds.
         """
         self._leaving = self._leaving or isinstance(event, Closed)
-        if isinstance(event, (StreamExpiring, NetworkSlow)):
-            self.notice(event.notice)
-        self._scene.observe(event)
+        match event:
+            case StreamExpiring() | NetworkSlow():
+                self.notice(event.notice)
+            case Reconnecting(attempt=1):  # the activity counts down to the further attempts
+                self.notice(event.notice)
+            case Renewed() if not event.planned:
+                self.notice(event.notice)
+            case _:
+                pass
+        self._scene.observe(event, now)
 
     def levels(self, levels: Levels) -> None:
         """Show the levels of both sides at the next refresh.
@@ -283,7 +296,8 @@ class Screen:
     def _view(self, snapshot: Snapshot) -> LiveView:
         sink, gate, levels = self._controls.sink, self._controls.source.gate, self._levels
         idle = "goodbye" if self._leaving else IDLE[gate]
-        activity = self._scene.activity(sink.pending_s > 0, idle)
+        now = self._controls.session.now()
+        activity = self._scene.activity(sink.pending_s > 0, idle, now)
         if gate in SHUT and activity != idle:
             activity += f", {idle}"
         answered = [turn for turn in snapshot.turns if turn.response_latency_s is not None]

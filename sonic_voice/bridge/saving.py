@@ -1,0 +1,176 @@
+"""How a conversation of the bridge is stored after each turn, and read again by another process.
+
+A *record* is a snapshot with what the bridge must know besides. It is written by `Saver`: in a
+thread, one write at a time, and always the newest state. While one write lasts, later changes are
+merged into the next one. A store that fails costs the copy and not the conversation.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ..daemon_thread import in_thread
+from ..errors import ConfigError
+from ..snapshot import SessionSnapshot
+from .frames import EPOCHS
+from .store import Store
+
+_log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Version of the form of a record."""
+
+LAST_WRITE_S = 2.0
+"""Maximum time to wait for the last write of a conversation, in seconds."""
+
+LOAD_S = 3.0
+"""Maximum time to load a record, in seconds. A page waits 8 s for the answer to its hello."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A conversation in the store."""
+
+    snapshot: SessionSnapshot
+    """The conversation with the service."""
+    subject: str = ""
+    """Subject of the token with which it began; empty if none was needed."""
+    epoch: int = 0
+    """Epoch of its sound, see `PageOutbox.epoch`."""
+    ended: bool = False
+    """True if it has ended for good, so that no page may resume it."""
+
+    @property
+    def next_epoch(self) -> int:
+        """An epoch that is later than all that the page can have seen since this was saved."""
+        return (self.epoch + EPOCHS // 4) % EPOCHS
+
+    def to_bytes(self) -> bytes:
+        """Return the record as JSON."""
+        document = {
+            "version": VERSION,
+            "subject": self.subject,
+            "epoch": self.epoch,
+            "ended": self.ended,
+            "snapshot": json.loads(self.snapshot.to_json()),
+        }
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> "Record":
+        """Return the record that `to_bytes` has written.
+
+        Args:
+            value: The JSON.
+
+        Raises:
+            ConfigError: It is no record, or one of another version.
+        """
+        try:
+            document: object = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError("A stored conversation is not JSON.") from error
+        match document:
+            case {
+                "version": int(version),
+                "subject": str(subject),
+                "epoch": int(epoch),
+                "ended": bool(ended),
+                "snapshot": dict(),
+            } if version == VERSION:
+                text = json.dumps(cast(dict[str, Any], document)["snapshot"])
+                return cls(SessionSnapshot.from_json(text), subject, epoch % EPOCHS, ended)
+            case _:
+                raise ConfigError("A stored conversation has another form.")
+
+
+def store_key(resume: str) -> str:
+    """Return the key of a conversation, from which its resume token cannot be found.
+
+    Args:
+        resume: The resume token.
+    """
+    return hashlib.sha256(b"sonic-voice store " + resume.encode("utf-8", "replace")).hexdigest()
+
+
+async def load_record(store: Store, resume: str) -> Record | None:
+    """Return the record of a conversation that may be resumed.
+
+    Args:
+        store: The store.
+        resume: The resume token of a page.
+
+    Returns:
+        The record; None if there is none, it cannot be read in time, or the conversation has ended.
+    """
+    try:
+        async with asyncio.timeout(LOAD_S):
+            value = await store.load(store_key(resume))
+            if value is None:
+                return None
+            record = await in_thread(lambda: Record.from_bytes(value), "bridge store")
+    except Exception as error:
+        _log.warning("a conversation could not be loaded: %s", type(error).__name__)
+        return None
+    return None if record.ended else record
+
+
+class Saver:
+    """Stores one conversation. Creating it starts its task, and stores the first state.
+
+    It must be ended with `finish`.
+
+    Args:
+        store: The store.
+        key: The key of the conversation.
+        take: Returns its present state. The argument says whether it has ended for good.
+    """
+
+    def __init__(self, store: Store, key: str, take: Callable[[bool], Record]) -> None:
+        self._store = store
+        self._key = key
+        self._take = take
+        self._changed = asyncio.Event()
+        self._changed.set()
+        self._finishing = False
+        self._ended = False
+        self._failing = False
+        self._task = asyncio.create_task(self._run(), name="bridge saver")
+
+    def changed(self) -> None:
+        """Store the state soon. Never waits."""
+        self._changed.set()
+
+    async def finish(self, *, ended: bool) -> None:
+        """Store the last state, and wait for it for at most `LAST_WRITE_S`.
+
+        Args:
+            ended: Whether the conversation has ended for good.
+        """
+        self._finishing, self._ended = True, ended
+        self._changed.set()
+        try:
+            await asyncio.wait([self._task], timeout=LAST_WRITE_S)
+        finally:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            last = self._finishing
+            try:
+                record = self._take(self._ended)
+                await self._store.save(self._key, await in_thread(record.to_bytes, "bridge store"))
+                self._failing = False
+            except Exception as error:
+                if not self._failing:
+                    _log.warning("a conversation could not be stored: %s", type(error).__name__)
+                self._failing = True
+            if last:
+                return
