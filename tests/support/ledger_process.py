@@ -154,10 +154,10 @@ class Conversation:
         """Return what is wrong in the ledger."""
         ledger = self.user.ledger
         counts = {
-            "lost": ledger.lost(),
-            "doubled": ledger.doubled(),
-            "missing answers": ledger.missing_answers(),
-            "calls without one result": ledger.wrong_results(),
+            "lost": ledger.lost,
+            "doubled": ledger.doubled,
+            "missing answers": ledger.missing,
+            "calls without one result": ledger.wrong_results,
             "unanswered": ledger.unanswered,
         }
         return [f"{what}: {count}" for what, count in counts.items() if count]

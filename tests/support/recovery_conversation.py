@@ -428,13 +428,13 @@ def _check_time(cell: RecoveryCell, outcome: Outcome, at_s: float) -> None:
 def _unclean(ledger: Ledger) -> list[str]:
     """Return what is wrong in a ledger."""
     counts = {
-        "lost": ledger.lost(),
-        "doubled or out of order": ledger.doubled(),
-        "answers missing": ledger.missing_answers(),
-        "calls without one result": ledger.wrong_results(),
+        "lost": ledger.lost,
+        "doubled or out of order": ledger.doubled,
+        "answers missing": ledger.missing,
+        "calls without one result": ledger.wrong_results,
         "unanswered": ledger.unanswered,
+        "interrupted": ledger.interrupted,
         "false interruptions": ledger.false_interruptions,
-        "interrupted": sorted(ledger.interrupted),
     }
     wrong = [f"{what}: {count}" for what, count in counts.items() if count]
     if ledger.said < 6:
