@@ -16,30 +16,27 @@ each old stream. `aclose` ends them all.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from .config import SessionConfig
-from .errors import ConnectionLost, DeadlineError, SonicError, fault_kind
-from .events import Ended, Event, Opened, Reconnecting, Renewed, Usage
+from .errors import ConnectionLost, SonicError, fault_kind
+from .events import Ended, Event, Opened, Reconnecting, Renewed
 from .first_words import greeting_config, with_greeting
 from .handover import Handover, can_finish, first_handover, hand_over, unanswered_audio
-from .protocol import SonicProtocol
+from .neighbour_streams import CHECK_S, PreparedStream, RetiredStreams
 from .recovery import Recovery, has_expired_credentials, is_transient
 from .renewal import LiveState, Renewal, Step
 from .service_stream import ServiceStream
 from .session_input import SessionInput
 from .snapshot import SessionSnapshot, resume_handover, take_snapshot
+from .stream_opener import ClosingTasks, Deliver, StreamOpener
 from .transcript import Transcript
-from .transport import Stream, Transport
+from .transport import Transport
 from .turn_progress import Playback
 from .wire import Tokens
-
-CHECK_S = 0.1
-"""Interval at which a due renewal looks for the best moment, in seconds of the stream's age."""
 
 TICK_S = 5.0
 """Interval at which the clock is compared with the calendar, in seconds."""
@@ -53,18 +50,8 @@ RENEW_WITHIN_S = 15.0
 VERIFY_S = 10.0
 """Maximum time until a new stream reacts to speech or text, in seconds; answers take 1 to 2 s."""
 
-FINISHING_S = 25.0
-"""Maximum time for which a retired stream may finish its answer, in seconds. The service ends it
-30 s after the latest renewal."""
-
-LAST_TEXTS_S = 1.0
-"""Time after the playback of an answer in which its last FINAL text comes, in seconds."""
-
 WORKING_S = 5.0
 """Age from which a stream counts as one that worked, in seconds: a fault then begins an outage."""
-
-type Deliver = Callable[[Sequence[Event]], Awaitable[None]]
-"""A function that is awaited with the events of one payload."""
 
 
 class StreamManager:
@@ -124,27 +111,34 @@ class StreamManager:
         self._check_at_s = 0.0
         self._opened_at = (0.0, 0.0)
         self._verify_at_s: float | None = None
-        self._prepared: ServiceStream | None = None
-        self._prepared_at_s = 0.0
-        self._preparing: asyncio.Task[None] | None = None
-        self._prepare_again_s = 0.0
-        self._retired: set[ServiceStream] = set()
-        self._closing: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        self._closing = ClosingTasks()
+        self._prepared = PreparedStream(
+            self._open_next, self._closing, self._changed.set, self._age_s
+        )
+        self._retired = RetiredStreams(self._closing, self._is_playing, self._changed.set)
+        self._opener = StreamOpener(
+            transport,
+            transcript,
+            self._playback,
+            deliver=self._deliver_events,
+            clock=clock,
+            on_slow=push,
+            on_silence=self.input.add_silence,
+            on_over=self._changed.set,
+        )
         self._owed = False
         """True if the stream that is over, and was not replaced yet, owed an answer."""
         self._attentive = False
         self._gave_up = False
-        self._streams = 0
         self._updates = 0
         self._updates_of_newest = 0
         """Number of updates that the newest stream was configured with."""
-        self._used: dict[int, Tokens] = {}
         self._live_last: ServiceStream | None = None
         self._resume = resume
         if resume is not None:
             self._playback.newest_turn = resume.turn
-            self._used[0] = resume.tokens  # the streams count from 1
+            self._opener.add_tokens(resume.tokens)
             self.input.restore(resume)
         self._entered_s = self._loop.time()
         self._supervisor = asyncio.create_task(self._supervise(), name="sonic streams")
@@ -159,7 +153,7 @@ class StreamManager:
         """
         self._config = self.input.config = config
         self._updates += 1
-        self._discard_prepared()
+        self._prepared.discard()
         self.renew("update")
 
     def renew(self, reason: str) -> None:
@@ -170,7 +164,7 @@ class StreamManager:
         """
         if self._renewal is not None:
             self._renewal.request(reason, self._age_s(), within_s=RENEW_WITHIN_S)
-            self._prepare_again_s = 0.0
+            self._prepared.retry_now()
             self._changed.set()
 
     def snapshot(self, *, audio: bool) -> SessionSnapshot:
@@ -238,11 +232,7 @@ class StreamManager:
         This is the result of a call of an earlier stream, the rest of an answer of a retired one,
         or a reaction to replayed speech.
         """
-        return (
-            bool(self.input.lost_calls)
-            or self._awaits_reaction
-            or any(stream.owes_answer for stream in self._retired)
-        )
+        return bool(self.input.lost_calls) or self._awaits_reaction or self._retired.owes_answer
 
     @property
     def _awaits_reaction(self) -> bool:
@@ -262,7 +252,7 @@ class StreamManager:
     @property
     def tokens(self) -> Tokens:
         """Tokens used so far by all streams."""
-        return sum(self._used.values(), Tokens())
+        return self._opener.tokens
 
     def _age_s(self) -> float:
         """Return the age of the live stream, in seconds: by the clock, or by the conversation.
@@ -359,7 +349,7 @@ class StreamManager:
             self.input.finished or self._renewal.is_due(age_s) or self._verify_at_s is not None
         )
         wait_s = min(TICK_S, max(CHECK_S, self._renewal.next_check_s(age_s) - age_s))
-        if self._prepared is not None:
+        if self._prepared.since_s() is not None:
             wait_s = CHECK_S
         if self._verify_at_s is not None:
             wait_s = min(wait_s, max(0.0, self._verify_at_s - self._loop.time()))
@@ -375,7 +365,7 @@ class StreamManager:
         """Return what follows a live stream that is over."""
         owes = stream.owes_answer or self._owes_beside_live
         self.input.detach()
-        self._close_later(stream.aclose())
+        self._closing.start(stream.aclose())
         self.goodbye_timed_out = stream.goodbye_timed_out
         self._owed = stream.owes_answer
         error = stream.over.exception()
@@ -400,86 +390,45 @@ class StreamManager:
         age_s = self._age_s()
         if not self._renewal.is_due(age_s):
             return None
-        if self._prepared is not None and self._prepared.over.done():
-            self._discard_prepared()
         state = LiveState(
             user_speaks=stream.progress.user_speaks,
             user_quiet_s=self.input.ring.quiet_s(),
             owes=self.owes_answer,
         )
-        prepared_at_s = self._prepared_at_s if self._prepared is not None else None
-        match self._renewal.decide(age_s, state, prepared_at_s):
+        match self._renewal.decide(age_s, state, self._prepared.since_s()):
             case Step.WAIT:
                 return None
             case Step.PREPARE:
-                if self._preparing is None and self._loop.time() >= self._prepare_again_s:
-                    self._discard_prepared()
-                    self._preparing = asyncio.create_task(self._prepare(), name="sonic renewal")
+                self._prepared.prepare(self._config.recovery.longest_wait_s)
                 return None
             case Step.SWITCH:
                 return self._switch(stream, self._renewal.reason)
 
-    async def _prepare(self) -> None:
-        """Open the next stream, with everything but history and audio."""
+    async def _open_next(self) -> ServiceStream:
+        """Open a stream with everything but history and audio."""
         try:
-            self._prepared = await self._open(self._config.deadlines.open_s, None)
-            self._prepared_at_s = self._age_s()
+            return await self._open(self._config.deadlines.open_s, None)
         except SonicError as error:
-            # The live stream works. A fault that ends it before the next attempt is reported.
-            if has_expired_credentials(error):
+            if has_expired_credentials(error):  # the next attempt looks them up again
                 self._transport.forget_credentials()
-            self._prepare_again_s = self._loop.time() + self._config.recovery.longest_wait_s
-        finally:
-            if self._preparing is asyncio.current_task():
-                self._preparing = None
-            self._changed.set()
-
-    def _discard_prepared(self) -> None:
-        """Close the prepared stream, also one that is still being opened."""
-        if self._preparing is not None:
-            self._preparing.cancel()
-            self._await_later(self._preparing)
-            self._preparing = None
-        if self._prepared is not None:
-            self._close_later(self._prepared.aclose())
-            self._prepared = None
+            raise
 
     def _switch(self, old: ServiceStream, reason: str) -> ServiceStream:
         """Make the prepared stream the live one, and retire the old one."""
-        new, self._prepared = self._prepared, None
-        assert new is not None
+        new = self._prepared.take()
         progress = old.progress
         handover = self._hand_over(old, planned=True)
         old.retire(finishing=can_finish(progress))
         self.input.lost_calls |= {call.tool_use: call for call in progress.calls}
         new.start_audio(handover.history, handover.start)
         replayed_ms = self._go_live(new, handover)
-        self._retired.add(old)
-        self._close_later(self._drain(old))
+        self._retired.add(old, self._config.deadlines.close_s)
         self._push(Renewed(0, replayed_ms, reason))
         return new
 
-    async def _drain(self, old: ServiceStream) -> None:
-        """Let a retired stream finish its answer, say goodbye, and read it to its end."""
-        try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FINISHING_S):
-                    while not old.over.done() and self._still_speaks(old):
-                        old.progressed.clear()
-                        with suppress(TimeoutError):
-                            async with asyncio.timeout(CHECK_S):
-                                await old.progressed.wait()
-            if not old.over.done():
-                old.finish()
-                await asyncio.wait([old.over], timeout=self._config.deadlines.close_s)
-        finally:
-            self._retired.discard(old)
-            self._changed.set()
-            await old.aclose()
-
-    def _still_speaks(self, old: ServiceStream) -> bool:
-        """Return whether a retired stream owes the rest of its answer, or its FINAL texts."""
-        return old.owes_answer or self._clock() < self._playback.until_s + LAST_TEXTS_S
+    def _is_playing(self, after_s: float) -> bool:
+        """Return whether an answer is playing, or ended less than `after_s` ago."""
+        return self._clock() < self._playback.until_s + after_s
 
     # -- recovery ------------------------------------------------------------------------------
 
@@ -495,7 +444,7 @@ class StreamManager:
         """
         began_s = self._loop.time()
         reason = error.message
-        self._discard_prepared()
+        self._prepared.discard()
         if broken is not None:
             self.input.lost_calls |= {call.tool_use: call for call in broken.progress.calls}
         while True:
@@ -568,58 +517,15 @@ class StreamManager:
     # -- opening and closing -------------------------------------------------------------------
 
     async def _open(self, deadline_s: float, handover: Handover | None) -> ServiceStream:
-        """Return a stream that the service has taken.
-
-        Args:
-            deadline_s: Maximum time, in seconds.
-            handover: What it receives before its audio; None for a stream that is only prepared.
-        """
-        stream: ServiceStream | None = None
-        try:
-            async with asyncio.timeout(deadline_s):
-                stream = self._new_stream(await self._transport.open(self._config.model))
-                stream.begin()
-                if handover is not None:
-                    stream.start_audio(handover.history, handover.start)
-                await stream.accepted()
-                return stream
-        except BaseException as error:
-            if stream is not None:
-                await stream.aclose()
-            if isinstance(error, TimeoutError):
-                raise _no_answer(deadline_s) from error
-            raise
-
-    def _new_stream(self, wire_stream: Stream) -> ServiceStream:
-        self._streams += 1
+        """Return a stream that the service has taken, in the configuration that is due now."""
         self._updates_of_newest = self._updates
-        number = self._streams
         config = greeting_config(self._config) if self._owes_greeting else self._config
+        return await self._opener.open(config, deadline_s, handover)
 
-        async def deliver(events: Sequence[Event]) -> None:
-            await self._deliver([self._counted(event, number) for event in events])
-            if self._attentive:
-                self._changed.set()
-
-        stream = ServiceStream(
-            number,
-            wire_stream,
-            SonicProtocol(config, self._transcript, playback=self._playback),
-            deliver,
-            clock=self._clock,
-            send_deadline_s=self._config.deadlines.send_s,
-            on_slow=self._push,
-            on_silence=lambda pcm: self.input.add_silence(stream, pcm),
-        )
-        stream.over.add_done_callback(lambda _: self._changed.set())
-        return stream
-
-    def _counted(self, event: Event, number: int) -> Event:
-        """Return an event, with the tokens of all streams in place of those of one."""
-        if not isinstance(event, Usage):
-            return event
-        self._used[number] = event.total
-        return replace(event, total=self.tokens)
+    async def _deliver_events(self, events: Sequence[Event]) -> None:
+        await self._deliver(events)
+        if self._attentive:
+            self._changed.set()
 
     def _go_live(self, stream: ServiceStream, handover: Handover) -> int:
         """Make a stream the live one, and return the length of the replayed audio, in ms."""
@@ -638,13 +544,6 @@ class StreamManager:
         self._verify_at_s = now_s + VERIFY_S if handover.expects_events else None
         return self.input.attach(stream, handover)
 
-    def _close_later(self, closing: Coroutine[Any, Any, None]) -> None:
-        self._await_later(asyncio.create_task(closing, name="sonic closing"))
-
-    def _await_later(self, task: asyncio.Task[None]) -> None:
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
     async def aclose(self) -> None:
         """End the conversation if it is not over, and release every stream and task.
 
@@ -659,31 +558,17 @@ class StreamManager:
 
     async def _close(self) -> None:
         self._end(ConnectionLost("The session was closed.", reason="ended"))
-        tasks = [self._supervisor, *([self._preparing] if self._preparing is not None else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._discard_prepared()
+        self._supervisor.cancel()
+        await asyncio.gather(self._supervisor, return_exceptions=True)
+        self._prepared.discard()
         if self.input.stream is not None:
-            self._close_later(self.input.stream.aclose())
-        for stream in list(self._retired):
-            stream.end(ConnectionLost("The session was closed.", reason="ended"))
-        # One is taken out at a time: `gather` of tasks that are done does not let the loop run, and
-        # the callback that takes them out would never be called.
-        while self._closing:
-            await asyncio.gather(self._closing.pop(), return_exceptions=True)
+            self._closing.start(self.input.stream.aclose())
+        self._retired.end()
+        await self._closing.wait()
 
 
 def _seconds_until(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp() - time.time()
-
-
-def _no_answer(waited_s: float) -> DeadlineError:
-    return DeadlineError(
-        f"The service did not answer within {waited_s:g} s.",
-        waited_s=waited_s,
-        hint="Try again: a cold model can need 10 s. Or check region and network.",
-    )
 
 
 def _mark_retrieved(future: "asyncio.Future[None]") -> None:

@@ -29,34 +29,21 @@ import {
   ending,
 } from './closing.js';
 import { isLater, readAnswer, voiceFrame } from './frames.js';
+import {
+  ATTEMPT_MS,
+  CONGESTED_S,
+  FIRST_WAIT_MS,
+  KEEP_MS,
+  LONGEST_WAIT_MS,
+  REPORT_MS,
+  SIGNS_MISSED,
+  VOICE_KEPT_S,
+} from './link-limits.js';
 import { BYE, INTERRUPT, hello, helloAgain, played, readMessage, say } from './messages.js';
 
 /** @import { Ending } from './closing.js' */
 /** @import { Answer } from './frames.js' */
 /** @import { Numbered, Position, Ready, ServerMessage } from './messages.js' */
-
-/** Time before the first attempt to reconnect. Each further one waits twice as long. */
-export const FIRST_WAIT_MS = 250;
-/** Maximum time between two attempts to reconnect: a server is back two seconds after a restart. */
-export const LONGEST_WAIT_MS = 1000;
-
-/** Maximum time from opening a socket to `ready`. Browsers themselves wait for minutes. */
-export const ATTEMPT_MS = 8000;
-
-/** Time for which to try to connect, until `ready` gives the server's value. */
-export const KEEP_MS = 30_000;
-
-/** Maximum sound of the user that is kept without a connection, in seconds, and sent afterwards. */
-export const VOICE_KEPT_S = 1;
-
-/** Sound waiting in the socket, in seconds, above which more is dropped: it would be too late. */
-export const CONGESTED_S = 0.5;
-
-/** Number of missing `alive` messages after which a connection is lost. One may be late. */
-export const SIGNS_MISSED = 3;
-
-/** Minimum time between two reports of playback. Ten a second are meant; this allows for jitter. */
-export const REPORT_MS = 80;
 
 const BYTES_PER_SAMPLE = 2;
 

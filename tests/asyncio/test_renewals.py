@@ -243,7 +243,8 @@ async def test_a_prepared_stream_that_is_not_used_is_replaced(
         await next_event(session, UserSpeechStarted)
         await talk.age(PREPARE_S)
         second = await talk.service()
-        await until(lambda: session._open_manager._prepared)  # pyright: ignore[reportPrivateUsage]
+        prepared = session._open_manager._prepared  # pyright: ignore[reportPrivateUsage]
+        await until(lambda: prepared.since_s() is not None)
         await talk.age(PREPARE_S + 31)
         third = await talk.service()
         await third.receives("system")
@@ -391,7 +392,7 @@ async def test_a_barge_in_after_the_switch_interrupts_the_answer_of_the_old_stre
         while not isinstance(event := await anext(session), Usage):
             assert not isinstance(event, Audio)
         retired = session._open_manager._retired  # pyright: ignore[reportPrivateUsage]
-        assert not any(old.owes_answer for old in retired)
+        assert not retired.owes_answer
         second.speech_ends(400)
         second.hears("stop")
         assert await next_event(session, UserText) == UserText(2, "stop")
@@ -549,7 +550,8 @@ async def test_a_fault_while_the_next_stream_is_prepared_leaves_no_stream_behind
         third.answers("Hi.")
         await next_event(session, TurnEnded)
         await until(lambda: prepared.stream.closed)
-        assert session._open_manager._prepared is None  # pyright: ignore[reportPrivateUsage]
+        waiting = session._open_manager._prepared  # pyright: ignore[reportPrivateUsage]
+        assert waiting.since_s() is None
 
 
 async def test_an_hour_has_seven_renewals_and_one_transcript(transport: RefusingTransport) -> None:

@@ -51,7 +51,10 @@ LAYERS: dict[str, Layer] = {
     ),
     "network port": Layer(("transport",), ("vocabulary",)),
     "session": Layer(
-        ("service_stream", "session_input", "stream_manager", "session"),
+        (
+            *("service_stream", "session_input", "stream_opener", "neighbour_streams"),
+            *("stream_manager", "session"),
+        ),
         ("network port", "rules", "vocabulary"),
     ),
     "audio": Layer(("audio",), ("vocabulary", "rules")),

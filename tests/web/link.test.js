@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { CLOSES, LOST, UNREACHABLE } from '../../web_client/closing.js';
-import * as limits from '../../web_client/link.js';
+import * as limits from '../../web_client/link-limits.js';
 import { Link } from '../../web_client/link.js';
 
 /** @typedef {import('../../web_client/link.js').Effect} Effect */
