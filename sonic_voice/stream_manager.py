@@ -406,7 +406,12 @@ class StreamManager:
 
     async def _open_next(self) -> ServiceStream:
         """Open a stream with everything but history and audio."""
-        return await self._open(self._config.deadlines.open_s, None)
+        try:
+            return await self._open(self._config.deadlines.open_s, None)
+        except SonicError as error:
+            if has_expired_credentials(error):  # the next attempt looks them up again
+                self._transport.forget_credentials()
+            raise
 
     def _switch(self, old: ServiceStream, reason: str) -> ServiceStream:
         """Make the prepared stream the live one, and retire the old one."""

@@ -279,6 +279,7 @@ class LedgerUser:
         seconds: Length of the conversation, in seconds of its time.
         seed: Seed of what the user does.
         settled: Returns whether everything was answered and played.
+        barge_ins: Probability with which the user interrupts an answer.
     """
 
     def __init__(
@@ -290,6 +291,7 @@ class LedgerUser:
         seconds: float,
         seed: int,
         settled: Callable[[], bool],
+        barge_ins: float = 0.12,
     ) -> None:
         self.format = format
         self.ledger = Ledger()
@@ -298,6 +300,7 @@ class LedgerUser:
         self._seconds = seconds
         self._random = random.Random(seed)
         self._settled = settled
+        self._barge_ins = barge_ins
         self._sound = bytearray()
         self._chunk = format.size(CHUNK_S)
         self._position = 0
@@ -418,7 +421,7 @@ class LedgerUser:
             self.read_sound(rate_hz)
         if turn not in self._sound_began_s:
             self._sound_began_s = {turn: now}
-            if self._random.random() < 0.12:
+            if self._random.random() < self._barge_ins:
                 self._interrupt_at_s = now + self._random.uniform(0.4, 2.0)
         self._pcm += pcm
         self._playing = (turn, max(now, until_s) + len(pcm) / 2 / rate_hz)
