@@ -333,6 +333,9 @@ class Transcript:
             dropped = not turn.blocks  # `drop_plans`, before any sound
             if dropped or turn.heard_ms is not None or (heard and not turn.interrupted):
                 self._unsettled.discard(number)
+            if heard and not turn.interrupted:
+                for block in turn.blocks:  # it will not be cut: its pauses are no longer needed
+                    block.runs_ms = [sum(block.runs_ms)]
 
     def stop_playback(self, played_ms: Callable[[int], int]) -> dict[int, int]:
         """Cut each answer that was not heard to its end, because playback is over.

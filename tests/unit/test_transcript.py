@@ -1,5 +1,7 @@
 """The conversation as it was heard."""
 
+import pickle
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -273,3 +275,18 @@ def test_no_word_is_kept_that_was_not_played(turns: list[tuple[int, int]]) -> No
     transcript.stop_playback(played.__getitem__)
     for line in transcript.lines:
         assert len(line.text.split()) <= played[line.turn] / 100 + 1
+
+
+def test_the_pauses_of_an_answer_that_was_heard_to_its_end_are_forgotten() -> None:
+    """An hour of conversation has thousands of pauses."""
+    transcript = Transcript()
+    syllable = b"\x00\x20" * 2400 + bytes(4800)
+    for turn in range(1, 101):
+        transcript.plan(turn, "one two three")
+        for _ in range(50):
+            transcript.sound(turn, syllable, 24_000)
+        transcript.sound_ended(turn)
+        transcript.answer_ended(turn)
+        transcript.follow_playback(lambda _: 10_000)
+    assert len(pickle.dumps(transcript)) < 100 * 250
+    assert transcript.heard(100) == "one two three"
