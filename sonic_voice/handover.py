@@ -40,6 +40,11 @@ CONTINUE_TEXT = (
 )
 """Text that asks a new stream to continue an answer."""
 
+ANSWER_TEXT = (
+    "[The connection broke before you answered. Answer what came last in this conversation.]"
+)
+"""Text that asks a new stream for an answer that opened no turn: to the result of a tool."""
+
 RESULT_CHARACTERS = 1000
 """Maximum length of a tool result in the history, in characters."""
 
@@ -91,7 +96,9 @@ def hand_over(
         results: For each turn the results of its tools, as texts for the history.
         planned: Whether the old stream works, and may finish an answer that it has begun.
     """
-    replay_from = _replay_from(progress, ring, planned=planned)
+    # Without reports of speech, voice that was not transcribed yet is not known to be noise.
+    reported = config.voice_model.speech_events
+    replay_from = _replay_from(progress, ring, planned=planned and reported)
     speaking = progress.user_speaks or _awaits_transcription(progress)
     turn: int | None = None if progress.over else progress.turn
     prompt, left_out = "", None
@@ -114,6 +121,8 @@ def hand_over(
             transcript.retake(turn)
             replay_from = _lead(ring, ring.position(progress.heard_from_ms))
             left_out, speaking = turn, True
+    elif progress.owes and not progress.calls and not speaking and config.voice_model.text_input:
+        prompt = ANSWER_TEXT
     start = AudioStart(
         offset_ms=ring.milliseconds(replay_from),
         turn=turn,

@@ -28,7 +28,7 @@ from .events import Event, Ignored, ToolCall, UserText
 from .history import Message, chunks
 from .order import InputState, InputStep, next_state
 from .transcript import Transcript
-from .turn_progress import Playback
+from .turn_progress import Playback, TurnProgress
 from .turns import Turns
 
 # The three texts of the documentation, which must be sent unchanged (reference 2.4).
@@ -254,8 +254,17 @@ class SonicProtocol:
             record = wire.decode_output(payload)
         except WireError as error:
             return [Ignored(error.message)]
-        self.turns.sent_ms = round(self._config.input.seconds(self.audio_bytes) * 1000)
+        self._update_sent()
         return self.turns.receive(record, now)
+
+    def _update_sent(self) -> None:
+        self.turns.sent_ms = round(self._config.input.seconds(self.audio_bytes) * 1000)
+
+    @property
+    def progress(self) -> TurnProgress:
+        """The progress of the newest turn, for the stream that replaces this one."""
+        self._update_sent()
+        return self.turns.progress
 
     @property
     def owes_answer(self) -> bool:

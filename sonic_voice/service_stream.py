@@ -320,7 +320,7 @@ class ServiceStream:
     @property
     def progress(self) -> TurnProgress:
         """The progress of the newest turn."""
-        return self._protocol.turns.progress
+        return self._protocol.progress
 
     def has_call(self, tool_use: str) -> bool:
         """Return whether a tool call of this stream waits for its result.
@@ -479,9 +479,10 @@ class ServiceStream:
             elif await self._nothing_queued():
                 silence_s = self._silence.fill(asyncio.get_running_loop().time())
                 silence = bytes(self._protocol.input_format.size(silence_s))
+                payload = self._protocol.audio(silence)  # `_on_silence` may say goodbye
                 if not self.retired:
                     self._on_silence(silence)
-                return self._protocol.audio(silence)
+                return payload
         return None
 
     async def _nothing_queued(self) -> bool:

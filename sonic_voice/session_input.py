@@ -24,6 +24,9 @@ from .uplink_ring import RING_S, UplinkRing
 RING_MARGIN_S = 1.0
 """Room that is left in the ring when a sender begins to wait, in seconds."""
 
+UNANSWERED_S = 10.0
+"""Maximum length of earlier speech for which the ring keeps room during an outage, in seconds."""
+
 TEXTS_WAITING = 32
 """Maximum number of typed texts that wait for a stream; more are refused."""
 
@@ -131,10 +134,16 @@ class SessionInput:
         self.wake()
         return round(1000 * self.config.input.seconds(len(replay)))
 
-    def detach(self) -> None:
-        """Keep what comes from now on, because the live stream is over."""
+    def detach(self, unanswered: int) -> None:
+        """Keep what comes from now on, because the live stream is over.
+
+        Args:
+            unanswered: Size of the audio before that was not answered, in bytes. The ring keeps it,
+                up to `UNANSWERED_S`.
+        """
         self.stream = None
-        self._kept_from = self.ring.end
+        kept = min(unanswered, self.config.input.size(UNANSWERED_S))
+        self._kept_from = self.ring.end - kept
         self.wake()  # a sender that came earlier measured the room from the detachment before
 
     def wake(self) -> None:

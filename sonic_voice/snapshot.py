@@ -281,7 +281,7 @@ def results_by_turn(snapshot: SessionSnapshot) -> dict[int, list[str]]:
 
 def _unanswered_turn(progress: TurnProgress | None) -> int:
     """Return the number of the newest turn if its answer has not come to its end, else 0."""
-    if progress is None or progress.over or progress.calls:
+    if progress is None or progress.calls or (progress.over and not progress.owes):
         return 0
     return progress.turn
 

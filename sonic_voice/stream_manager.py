@@ -23,7 +23,7 @@ from datetime import datetime
 
 from .config import SessionConfig
 from .errors import ConnectionLost, SonicError, fault_kind
-from .events import Ended, Event, Opened, Reconnecting, Renewed
+from .events import Ended, Event, Opened, Reconnecting, Renewed, ToolCall
 from .first_words import greeting_config, with_greeting
 from .handover import Handover, can_finish, first_handover, hand_over, unanswered_audio
 from .neighbour_streams import CHECK_S, PreparedStream, RetiredStreams
@@ -364,7 +364,7 @@ class StreamManager:
     async def _after(self, stream: ServiceStream) -> ServiceStream | None:
         """Return what follows a live stream that is over."""
         owes = stream.owes_answer or self._owes_beside_live
-        self.input.detach()
+        self.input.detach(len(unanswered_audio(stream.progress, self.input.ring)))
         self._closing.start(stream.aclose())
         self.goodbye_timed_out = stream.goodbye_timed_out
         self._owed = stream.owes_answer
@@ -415,6 +415,8 @@ class StreamManager:
 
     def _switch(self, old: ServiceStream, reason: str) -> ServiceStream:
         """Make the prepared stream the live one, and retire the old one."""
+        if self._age_s() >= WORKING_S and not self._awaits_reaction:
+            self._recovery.worked()
         new = self._prepared.take()
         progress = old.progress
         handover = self._hand_over(old, planned=True)
@@ -523,9 +525,17 @@ class StreamManager:
         return await self._opener.open(config, deadline_s, handover)
 
     async def _deliver_events(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, ToolCall) and not self._knows_call(event):
+                self.input.lost_calls[event.tool_use] = event  # the call of a retired stream
         await self._deliver(events)
         if self._attentive:
             self._changed.set()
+
+    def _knows_call(self, call: ToolCall) -> bool:
+        """Return whether the live stream waits for the result of a call."""
+        stream = self.input.stream
+        return stream is not None and stream.has_call(call.tool_use)
 
     def _go_live(self, stream: ServiceStream, handover: Handover) -> int:
         """Make a stream the live one, and return the length of the replayed audio, in ms."""

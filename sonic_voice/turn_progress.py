@@ -56,3 +56,5 @@ class TurnProgress:
     """The same position before the words of the newest turn were transcribed, in ms."""
     typed: bool = False
     """True if the user typed the newest turn."""
+    owes: bool = False
+    """True if an answer is owed, also one that has opened no turn yet."""

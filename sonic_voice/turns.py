@@ -182,10 +182,11 @@ class Turns:
             sounded=self._turn.sounded,
             calls=self.open_calls,
             user_speaks=self._speech.speaking,
-            speech_began_ms=self._speech.began_ms,
+            speech_began_ms=self._speech.pending_ms(self.sent_ms),
             transcribed_ms=self._speech.transcribed_ms,
             heard_from_ms=self._turn.heard_from_ms,
             typed=self._turn.typed,
+            owes=self._owes_answer,
         )
 
     def receive(self, record: wire.Output, now: float) -> list[Event]:
@@ -271,7 +272,7 @@ class Turns:
     def _user_text(self, text: str, now: float) -> list[Event]:
         if self._retired:
             return []
-        if self._is_echo(text):
+        if not self._speech.awaits_text and self._is_echo(text):
             return []
         heard_from_ms = self._speech.transcribed(self.sent_ms)
         if self._recording is not None:
@@ -286,8 +287,9 @@ class Turns:
         else:
             self._transcript.drop_plans(turn.number)
         self._transcript.user(self._turn.number, text)
-        self._owes_answer = True
-        return [*self._talked_over(now), UserText(self._turn.number, text)]
+        events = self._talked_over(now)
+        self._owes_answer = True  # an interruption ends what was owed before
+        return [*events, UserText(self._turn.number, text)]
 
     def _is_echo(self, text: str) -> bool:
         """Return whether a text repeats one that was sent as text; earlier ones are then past."""
@@ -311,12 +313,15 @@ class Turns:
     # -- the answer ----------------------------------------------------------------------------
 
     def _text_block(self, record: wire.TextBlock, now: float) -> list[Event]:
-        dead = False
+        dead, events = False, list[Event]()
         if record.role == "ASSISTANT" and record.stage != "FINAL":
+            if self._turn.typed and not self._turn.answering and not self._retired:
+                events = self._talked_over(now)
+                self._owes_answer = True
             dead = not self._open_answer()
         block = _OpenBlock(self._turn.number, "text", record.role, record.stage, dead=dead)
         self._begin(record.content_id, block)
-        return []
+        return events
 
     def _audio_block(self, record: wire.AudioBlock, now: float) -> list[Event]:
         dead = not self._open_answer()
@@ -376,8 +381,13 @@ class Turns:
         return [Audio(block.turn, record.pcm, block.rate_hz)]
 
     def _tool_use(self, record: wire.ToolUse, now: float) -> list[Event]:
-        if self._retired:
+        if self._silenced or (self._retired and self._turn.number in self._playback.interrupted):
             return []
+        if self._retired:  # the result goes to the live stream, which then answers
+            self._turn.over, self._owes_answer = True, False
+            return [
+                ToolCall(self._turn.number, record.tool_use, record.name, record.arguments_json)
+            ]
         if record.tool_use in self._calls:
             return [Ignored(f"a second tool call {record.tool_use}, before the first was answered")]
         if record.content_id not in self._blocks:  # no `contentStart` came before it

@@ -73,6 +73,23 @@ class UserSpeech:
             self.transcribed_ms = self._offset_ms + sent_ms
         return before_ms
 
+    @property
+    def awaits_text(self) -> bool:
+        """True if speech has ended whose text has not come."""
+        return self._ended_ms is not None
+
+    def pending_ms(self, sent_ms: int) -> int | None:
+        """Return where the newest speech began; None if there was none, or only a noise.
+
+        Args:
+            sent_ms: Length of the audio that was sent to the stream.
+        """
+        if self._ended_ms is not None and not self.speaking:
+            waited_ms = self._offset_ms + sent_ms - self._ended_ms
+            if waited_ms > TRANSCRIPTION_MS:  # the service found no words in it
+                return None
+        return self.began_ms
+
     def _goes_on(self, at_ms: int) -> bool:
         """Return whether speech continues speech of which no text has come yet."""
         if self.began_ms is None or self._ended_ms is None or self.began_ms < self.transcribed_ms:

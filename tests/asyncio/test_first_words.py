@@ -337,3 +337,16 @@ async def test_a_model_without_text_may_end_a_silent_conversation(
         await service.receives("end of input")
         service.says_goodbye()
         assert (await rest_of(session))[-1] == Closed()
+
+
+async def test_the_silence_of_a_source_that_delivers_nothing_may_end_the_conversation(
+    transport: RefusingTransport,
+) -> None:
+    """The session makes the silence itself then, and says goodbye in the middle of it."""
+    end = IdlePrompt(after_s=0.05, then="end")
+    config = SessionConfig(idle_prompts=(end,))
+    async with Session.open(config, transport) as session:
+        service = await MemoryService.of(transport)
+        await service.receives("end of input")
+        service.says_goodbye()
+        assert (await rest_of(session))[-1] == Closed()

@@ -635,3 +635,20 @@ async def test_cancelled_at_any_await_of_a_recovery_a_session_leaves_nothing_beh
         steps += 1
     assert task.cancelled() or task.exception() is None
     assert len(transport.streams) == 2
+
+
+async def test_speech_before_a_fault_is_kept_however_long_the_outage_is_silent(
+    transport: RefusingTransport,
+) -> None:
+    async with talking(transport) as (session, first):
+        await session.send_audio(silence(20) + voice(4))
+        await first.hears_audio(24 * SECOND)
+        transport.gate.clear()
+        first.breaks(CUT)
+        await next_event(session, Reconnecting)
+        sender = asyncio.create_task(session.send_audio(silence(60)))
+        await asyncio.sleep(0.01)
+        transport.gate.set()
+        second = await MemoryService.of(transport)
+        assert voice(4) in await second.hears_audio(10 * SECOND)
+        await asyncio.wait_for(sender, 5)

@@ -616,3 +616,20 @@ async def test_cancelled_at_any_await_of_a_renewal_a_session_leaves_nothing_behi
             break
         steps += 1
     assert len(transport.streams) == 2
+
+
+async def test_a_fault_just_after_a_switch_is_not_counted_to_an_outage_long_ago(
+    transport: RefusingTransport,
+) -> None:
+    async with Talk(transport, recovery=RecoveryPolicy(patience_s=0.2)) as (talk, session, first):
+        first.breaks(CUT)
+        await next_event(session, Renewed)
+        await talk.service()
+        await asyncio.sleep(0.3)  # the patience with that outage is over
+        await talk.age(PREPARE_S)
+        third = await talk.service()
+        await talk.age(LATEST_S)
+        await next_event(session, Renewed)
+        third.breaks(CUT)
+        await next_event(session, Renewed)
+        await talk.service()

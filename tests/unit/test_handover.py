@@ -10,6 +10,7 @@ from sonic_voice import wire
 from sonic_voice.config import SessionConfig
 from sonic_voice.events import ToolCall
 from sonic_voice.handover import (
+    ANSWER_TEXT,
     CONTINUE_TEXT,
     DETECTION_S,
     LEAD_S,
@@ -109,7 +110,7 @@ def test_a_replay_begins_before_the_unanswered_voice_and_after_what_was_transcri
         assert begin <= max(ring.begin, ring.position(began_ms))
         return
     looked_from = ring.position(transcribed_ms)
-    if planned:
+    if planned and config.voice_model.speech_events:
         looked_from = max(looked_from, ring.end - ring.position(1000 * DETECTION_S))
     voice = ring.voice_begins(looked_from)
     if voice is None:
@@ -272,3 +273,28 @@ def test_only_an_answer_that_sounds_and_calls_nothing_can_be_finished(
 ) -> None:
     assert can_finish(replace(ASKED, **changes)) is can
     assert not can_finish(replace(ASKED, over=True, **changes))
+
+
+def test_an_answer_that_opened_no_turn_yet_is_asked_for() -> None:
+    """The model spoke while the tool ran, and the connection broke after the result."""
+    progress = replace(IDLE, turn=1, over=True, sounded=True, owes=True)
+    handover = over(progress, transcript=asked(), results={1: ["[go returned {}]"]})
+    assert (handover.prompt, handover.expects_events) == (ANSWER_TEXT, True)
+    assert handover.history == (Message("USER", "what time is it\n[go returned {}]"),)
+    assert over(progress, transcript=asked(), config=V1).prompt == ""
+
+
+def test_a_model_that_reports_no_speech_hears_the_whole_utterance_after_a_switch() -> None:
+    ring = ring_of((10, False), (5, True), (0.4, False))
+    handover = over(IDLE, ring, config=V1, planned=True)
+    assert handover.replay_from == ring.position(10_000 - 1000 * LEAD_S)
+
+
+def test_speech_of_which_no_text_comes_is_a_noise() -> None:
+    turns = Turns(Transcript())
+    turns.receive(wire.UserSpeechStart(IDS, 20_000), 0.0)
+    turns.receive(wire.UserSpeechEnd(IDS, 20_400, 20_800), 0.0)
+    turns.sent_ms = 21_000
+    assert turns.progress.speech_began_ms == 20_000
+    turns.sent_ms = 100_000
+    assert turns.progress.speech_began_ms is None

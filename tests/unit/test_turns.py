@@ -257,3 +257,44 @@ def test_a_retired_stream_that_may_not_finish_changes_nothing_of_its_turn() -> N
     events = [event for record in [*plan("Hi."), *sound()] for event in new.receive(record, 0.0)]
     assert [type(event).__name__ for event in events] == ["AssistantText", "Audio", "TurnEnded"]
     assert [line.text for line in transcript.lines] == ["hello", "Hi."]
+
+
+def playing(until_s: float = 10.0) -> Playback:
+    """An answer of another stream of the session is playing."""
+    return Playback(newest_turn=1, sounding=1, until_s=until_s)
+
+
+def test_words_over_another_stream_s_answer_are_owed_one() -> None:
+    turns = Turns(Transcript(), playing())
+    names = [type(e).__name__ for record in user("stop") for e in turns.receive(record, 5.0)]
+    assert names == ["Interrupted", "UserText"]
+    assert turns.owes_answer
+
+
+def test_a_typed_turn_interrupts_the_answer_of_another_stream_when_it_is_answered() -> None:
+    turns = Turns(Transcript(), playing())
+    turns.typed("stop")
+    events = [e for record in plan("Fine.") for e in turns.receive(record, 5.0)]
+    assert [type(event).__name__ for event in events] == ["Interrupted", "AssistantText"]
+    assert turns.owes_answer
+
+
+def test_spoken_words_are_no_echo_of_typed_ones() -> None:
+    turns = Turns(Transcript())
+    turns.typed("yes")
+    for record in [*plan("Good."), *sound()]:
+        turns.receive(record, 0.0)
+    turns.receive(wire.UserSpeechStart(IDS, 5_000), 9.0)
+    turns.receive(wire.UserSpeechEnd(IDS, 5_400, 5_800), 9.0)
+    events = [e for record in user("yes") for e in turns.receive(record, 9.0)]
+    assert [type(event).__name__ for event in events] == ["UserText"]
+
+
+def test_a_retired_stream_that_finishes_may_call_a_tool_and_is_then_done() -> None:
+    turns = Turns(Transcript(), Playback())
+    for record in [*user("weather"), *plan("Let me look."), *sound(stop="PARTIAL_TURN")]:
+        turns.receive(record, 0.0)
+    turns.retire(finishing=True)
+    events = [e for record in call() for e in turns.receive(record, 0.0)]
+    assert [type(event).__name__ for event in events] == ["ToolCall"]
+    assert not turns.owes_answer
