@@ -628,7 +628,7 @@ async def test_a_fault_just_after_a_switch_is_not_counted_to_an_outage_long_ago(
         await asyncio.sleep(0.3)  # the patience with that outage is over
         await talk.age(PREPARE_S)
         third = await talk.service()
-        await talk.age(LATEST_S)
+        await talk.age(PREPARE_S + 1)
         await next_event(session, Renewed)
         third.breaks(CUT)
         await next_event(session, Renewed)
