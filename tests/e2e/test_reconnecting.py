@@ -80,7 +80,7 @@ async def test_json_has_the_cut_and_the_new_stream_and_one_end(tmp_path: Path) -
     assert (lost["attempt"], lost["retry_in_s"], lost["kind"]) == (1, 0.0, "cut")
     assert back["reason"] == lost["reason"]
     assert back["gap_ms"] >= 0
-    assert back["replayed_ms"] > 0
+    assert 0 <= back["replayed_ms"] < 5_000  # 0 if the new stream was faster than a chunk
     turns = [record["turn"] for record in of(printed, "UserText")]
     assert sorted(set(turns)) == list(range(1, TURNS + 1))
     (end,) = of(printed, "Ended")
@@ -96,7 +96,8 @@ async def test_a_planned_renewal_is_silent(tmp_path: Path) -> None:
     done = await talked(tmp_path, SHORT_LIVED, *SHORT)
     assert (done.code, done.err) == (0, "")
     assert notes(done) == []
-    # The emulator begins its scenario anew in each stream, so that the words say nothing.
+    assert "go forward ten meters." in done.out
+    assert "please try again." in done.out
     assert f"Turns         {TURNS} in " in done.out
     assert "Unanswered" not in done.out
 
