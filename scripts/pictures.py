@@ -248,7 +248,7 @@ def _serving() -> Generator[str]:
 
 
 PICTURES = {"terminal": picture_terminal, "page": picture_page}
-"""What makes each picture."""
+"""The function that makes each picture, by its name."""
 
 
 def main() -> int:

@@ -137,9 +137,10 @@ class SessionConfig:
     the service ends the stream (reference 0.4). It changes only when a stream is renewed, or its
     end is announced: set it for an emulator that ends streams earlier."""
     renewal: RenewalPolicy = field(default_factory=RenewalPolicy)
-    """When the session moves on to its next stream; `NO_RENEWAL` ends it with its first one."""
+    """Moments at which the session moves on to its next stream; `NO_RENEWAL` ends it with its
+    first one."""
     recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
-    """How the session recovers from faults; `NO_RECOVERY` ends it at the first one."""
+    """Limits of the recovery from faults; `NO_RECOVERY` ends the session at the first one."""
     greeting: str = ""
     """Request with which the assistant speaks first, such as "Welcome the caller to Example Bank.";
     empty if the user does. The module `first_words` says how it is sent."""

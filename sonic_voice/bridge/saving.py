@@ -1,4 +1,4 @@
-"""How a conversation of the bridge is stored after each turn, and read again by another process.
+"""The storage of a bridge's conversations: written after each turn, read by another process.
 
 A *record* is a snapshot with what the bridge must know besides. It is written by `Saver`: in a
 thread, one write at a time, and always the newest state. While one write lasts, later changes are

@@ -61,7 +61,7 @@ class LiveOptions:
     end: Ending
     """Outputs of the conversation, and its last record."""
     continuation: Continuation = NEW_CONVERSATION
-    """What it continues, and where it is saved."""
+    """The conversation that it continues, and the file in which it is saved."""
 
 
 async def run_live_conversation(options: LiveOptions, service: TransportFactory) -> None:

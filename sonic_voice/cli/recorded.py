@@ -59,7 +59,7 @@ class RecordedConversation:
     where: str
     """Description of the service, for the first line."""
     continuation: Continuation = NEW_CONVERSATION
-    """What it continues, and where it is saved."""
+    """The conversation that it continues, and the file in which it is saved."""
     debug: bool = False
     """True to report planned renewals, too."""
 

@@ -18,7 +18,7 @@ FILE_NAME = "conversation.json"
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """What a conversation continues, and where it is saved."""
+    """The conversation that another one continues, and the file in which it is saved."""
 
     resume: SessionSnapshot | None = None
     """The conversation that is continued; None for a new one."""

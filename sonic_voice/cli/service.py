@@ -1,4 +1,4 @@
-"""What `talk` and `serve` make of their options: the service, the prompts, the first words."""
+"""The values of options that `talk` and `serve` share: service, prompts, first words."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager

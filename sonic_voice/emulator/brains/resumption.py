@@ -1,4 +1,4 @@
-"""How a brain that follows a script goes on in another stream of the same conversation.
+"""The continuation of a scripted brain in another stream of the same conversation.
 
 A client renews its streams: the next stream is given the conversation as history, and perhaps a
 text in square brackets, a *stage direction* that the user did not say. It asks to continue an

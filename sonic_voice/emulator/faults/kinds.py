@@ -101,7 +101,7 @@ class FaultKind:
 
     @property
     def counts_turns(self) -> bool:
-        """Whether the argument is the number of a turn, which a trigger takes the place of."""
+        """True if the argument is the number of a turn, which a trigger takes the place of."""
         return self.pattern == _TURN
 
 
