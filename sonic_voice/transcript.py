@@ -14,58 +14,24 @@ that was not heard to its end where playback stopped, and no text that comes lat
 An answer without any sound is then reduced to its FINAL texts, or to nothing. (The service has no
 answers of text alone, reference 2.3.)
 
-Where playback stopped inside a block, the pauses of its sound are assumed to lie where its clauses
-end, and the words between them to be spread evenly over the voiced sound. This was measured on 56
-answers of two synthesised voices and on 14 recordings of people, stopped anywhere: the cut is right
-within one word except in 2 of 1000 cases, and exact in 4 of 5. With the words spread evenly over
-the whole block, 7 of 1000 cases (27 of 1000 for the recordings of people) are wrong.
+Where playback stopped inside a block, `answer_blocks` estimates the words that were heard.
 
 Source: protocol reference 3.11.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise, product
 
+from .answer_blocks import AnswerBlock, cut_answer, received_blocks
 from .history import Message
-
-MS_PER_CHARACTER = 65
-"""Length of a spoken character, in ms: unhurried speech has about 15 characters a second. It is
-used only for a block whose sound the service cut off, because its full length is then unknown."""
-
-SLOW_MS_PER_CHARACTER = 100
-"""Length of a spoken character in slow speech, in ms, for an answer that will be continued: a word
-that is said twice is better than one that is never said. Numbers are written shorter than they are
-spoken."""
 
 TURNS_CONFIRMED = 16
 """Number of turns, the newest ones, that a FINAL text may belong to. FINAL texts come seconds
 late."""
 
-LOUDNESS_WINDOW_MS = 20
-"""Length of the windows in which sound is classified as voice or pause, in ms."""
-
-SILENCE_THRESHOLD = 1000
-"""Amplitude of a 16-bit sample, of 32768. A window without a louder sample is a pause."""
-
-MIN_CLAUSE_PAUSE_MS = 100
-"""Minimum length of a pause between clauses, in ms. The closure of a plosive is shorter."""
-
-PAUSE_MATCH_TOLERANCE_MS = 600
-"""Maximum distance between a pause and the end of a clause that is matched to it, in ms of voiced
-sound. The end's position is estimated by spreading the words evenly."""
-
-PROBE_STRIDE_SAMPLES = 4
-"""Stride at which loudness is probed, in samples: every fourth sample at 24 kHz still covers speech
-up to 3 kHz, where the energy of a voice is."""
-
 PLAYBACK_TAIL_MS = 20
 """Maximum sound that may be missing from a turn that was heard to its end, in ms. A resampler keeps
 the last 3 ms back."""
-
-
-_CLAUSE_END = re.compile(r"[.,;:!?…—]+[\"'”’)]*\s+(?=\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,49 +49,9 @@ class Line:
 
 
 @dataclass(slots=True)
-class _AnswerBlock:
-    planned: str
-    final: str | None = None
-    runs_ms: list[float] = field(default_factory=lambda: [0.0])
-    """Lengths of the runs of its sound, in ms: voice, pause, voice, and so on."""
-    whole: bool = False
-    """True once all sound of the block has come."""
-
-    def add_sound(self, voice: bool, ms: float) -> None:
-        """Append sound, as voice or as pause.
-
-        Args:
-            voice: Whether the sound is voice.
-            ms: Its length, in ms.
-        """
-        if voice == len(self.runs_ms) % 2:
-            self.runs_ms[-1] += ms
-        else:
-            self.runs_ms.append(ms)
-
-    def voiced_ms(self, heard_ms: float) -> float:
-        """Return how much of the beginning of the block is voice, in ms.
-
-        Args:
-            heard_ms: Length of that beginning, in ms of sound.
-        """
-        voiced_ms = 0.0
-        for index, run_ms in enumerate(self.runs_ms):
-            part_ms = min(run_ms, heard_ms)
-            heard_ms -= part_ms
-            voiced_ms += part_ms * (index % 2 == 0)
-        return voiced_ms
-
-    def pauses_ms(self) -> list[float]:
-        """Return the positions of the pauses that may separate clauses, in ms of voice before."""
-        inner = zip(accumulate(self.runs_ms[::2]), self.runs_ms[1:-1:2], strict=False)
-        return [voiced_ms for voiced_ms, ms in inner if voiced_ms and ms >= MIN_CLAUSE_PAUSE_MS]
-
-
-@dataclass(slots=True)
 class _TurnRecord:
     user: list[str] = field(default_factory=list[str])
-    blocks: list[_AnswerBlock] = field(default_factory=list[_AnswerBlock])
+    blocks: list[AnswerBlock] = field(default_factory=list[AnswerBlock])
     interrupted: bool = False
     heard_ms: int | None = None
     """Position in the answer's sound at which playback stopped, in ms; None if not reported."""
@@ -162,7 +88,7 @@ class Transcript:
             if line.role == "USER":
                 turn.user.append(line.text)
             else:
-                block = _AnswerBlock(line.planned, final=line.text, whole=True)
+                block = AnswerBlock(line.planned, final=line.text, whole=True)
                 turn.blocks.append(block)
                 turn.interrupted, turn.complete = line.interrupted, True
 
@@ -188,7 +114,7 @@ class Transcript:
         if self._stopped:
             return 0
         blocks = self._answer_of(turn).blocks
-        blocks.append(_AnswerBlock(text))
+        blocks.append(AnswerBlock(text))
         return len(blocks) - 1
 
     def drop_plans(self, turn: int) -> None:
@@ -216,7 +142,7 @@ class Transcript:
         Args:
             turn: Number of the turn.
         """
-        self._turn(turn).blocks[:] = _received(self._turn(turn).blocks)
+        self._turn(turn).blocks[:] = received_blocks(self._turn(turn).blocks)
 
     def sound(self, turn: int, pcm: bytes, rate_hz: int) -> None:
         """Add sound to the newest block of a turn.
@@ -230,14 +156,8 @@ class Transcript:
             return
         blocks = self._answer_of(turn).blocks
         if not blocks:
-            blocks.append(_AnswerBlock(""))
-        samples = memoryview(pcm)[: len(pcm) // 2 * 2].cast("h")
-        step = max(1, rate_hz * LOUDNESS_WINDOW_MS // 1000)
-        for begin in range(0, len(samples), step):
-            window = samples[begin : begin + step]
-            probes = window[::PROBE_STRIDE_SAMPLES].tolist()
-            voice = max(probes) > SILENCE_THRESHOLD or min(probes) < -SILENCE_THRESHOLD
-            blocks[-1].add_sound(voice, 1000 * len(window) / rate_hz)
+            blocks.append(AnswerBlock(""))
+        blocks[-1].add_sound(pcm, rate_hz)
 
     def sound_ended(self, turn: int) -> None:
         """Mark the sound of a turn's newest block as complete.
@@ -278,7 +198,7 @@ class Transcript:
         if self._stopped:
             return current, 0
         blocks = self._answer_of(current).blocks
-        blocks.append(_AnswerBlock(planned="", final=text, whole=True))
+        blocks.append(AnswerBlock(planned="", final=text, whole=True))
         return current, len(blocks) - 1
 
     def confirm(self, text: str, current: int) -> tuple[int, int] | None:
@@ -378,7 +298,7 @@ class Transcript:
             return "".join(b.planned if b.final is None else b.final for b in entry.blocks).strip()
         if entry.heard_ms is None:
             return "".join(b.final or "" for b in entry.blocks).strip()
-        return _cut_answer(entry.blocks, entry.heard_ms).strip()
+        return cut_answer(entry.blocks, entry.heard_ms).strip()
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -410,7 +330,7 @@ class Transcript:
             turn = self._turns[number]
             coming = turn.blocks and not (turn.complete or turn.interrupted or self._stopped)
             received._turns[number] = (
-                replace(turn, blocks=_received(turn.blocks)) if coming else turn
+                replace(turn, blocks=received_blocks(turn.blocks)) if coming else turn
             )
         return received.lines
 
@@ -442,86 +362,3 @@ class Transcript:
         if turn.heard_ms is None:
             self._unsettled.add(number)
         return turn
-
-
-def _received(blocks: list[_AnswerBlock]) -> list[_AnswerBlock]:
-    """Return the blocks of an answer, cut at the sound that was received."""
-    kept: list[_AnswerBlock] = []
-    for block in blocks:
-        sound_ms = sum(block.runs_ms)
-        if block.final is None and not sound_ms:
-            continue
-        planned = block.planned
-        if block.final is None and not block.whole:
-            reached = _character_reached(
-                block, planned, sound_ms, ms_per_character=SLOW_MS_PER_CHARACTER
-            )
-            planned = _words_before(planned, reached)
-        kept.append(replace(block, planned=planned, whole=True))
-    return kept
-
-
-def _cut_answer(blocks: list[_AnswerBlock], heard_ms: float) -> str:
-    """Return the words of an answer that were heard in `heard_ms` of its sound."""
-    text = ""
-    for block in blocks:
-        words = block.planned or block.final or ""
-        sound_ms = sum(block.runs_ms)
-        if block.whole and heard_ms >= sound_ms:
-            text += words
-            heard_ms -= sound_ms
-            continue
-        return text + _words_before(words, _character_reached(block, words, heard_ms))
-    return text
-
-
-def _character_reached(
-    block: _AnswerBlock, words: str, heard_ms: float, ms_per_character: float = MS_PER_CHARACTER
-) -> float:
-    """Return the position in `words`, in characters, after `heard_ms` of a block's sound."""
-    voiced_ms, all_ms = block.voiced_ms(heard_ms), block.voiced_ms(sum(block.runs_ms))
-    if not all_ms:  # no window was loud enough to count as voice
-        voiced_ms, all_ms = heard_ms, sum(block.runs_ms)
-    if not block.whole:
-        all_ms = max(all_ms, len(words) * ms_per_character)
-    if voiced_ms >= all_ms:
-        return len(words)
-    # Interpolate between the nearest two known pairs of a character and its time.
-    known = [(0, 0.0), *_match_pauses(block, words, all_ms), (len(words), all_ms)]
-    for (begin, begin_ms), (end, end_ms) in pairwise(known):
-        if voiced_ms < end_ms:
-            return begin + (end - begin) * (voiced_ms - begin_ms) / (end_ms - begin_ms)
-    return len(words)
-
-
-def _match_pauses(block: _AnswerBlock, words: str, all_ms: float) -> list[tuple[int, float]]:
-    """Match the ends of clauses in `words` to pauses of the sound.
-
-    Pairs whose pause is nearest to the expected position are matched first.
-
-    Returns:
-        For each match the position of the end in `words`, in characters, and the voice before the
-        pause, in ms; both ascending.
-    """
-    ends = [clause.end() for clause in _CLAUSE_END.finditer(words)]
-    matches = sorted(
-        (abs(pause_ms - all_ms * end / len(words)), end, pause_ms)
-        for end, pause_ms in product(ends, block.pauses_ms())
-    )
-    found: list[tuple[int, float]] = []
-    for off_ms, end, pause_ms in matches:
-        # A match must not cross an earlier one: later clauses end later.
-        fits = all((end - e) * (pause_ms - ms) > 0 for e, ms in found)
-        if off_ms < PAUSE_MATCH_TOLERANCE_MS and fits:
-            found.append((end, pause_ms))
-    return sorted(found)
-
-
-def _words_before(text: str, reached: float) -> str:
-    """Return the words of `text` whose middle lies before the position `reached`."""
-    end = 0
-    for word in re.finditer(r"\S+", text):
-        if word.start() + word.end() > 2 * reached:
-            break
-        end = word.end()
-    return text[:end]

@@ -44,7 +44,7 @@ LAYERS: dict[str, Layer] = {
         (
             *("order", "turns", "transcript", "protocol", "uplink_lag", "first_words", "idle"),
             *("uplink_ring", "uplink_silence", "renewal", "recovery", "handover"),
-            *("turn_progress", "user_speech", "snapshot"),
+            *("turn_progress", "user_speech", "snapshot", "answer_blocks"),
         ),
         ("vocabulary",),
         pure=True,
