@@ -113,10 +113,17 @@ class _Stderr(TextIOBase):
         return len(text)
 
 
+CLIENT_LEFT = "Error on transport creation for incoming connection"
+"""Message of asyncio's debug mode, at the server, for a client that left in its TLS handshake: a
+stream that was being prepared, and was discarded."""
+
+
 class _Warnings(logging.Handler):
     """A handler that keeps warnings with the conversation that logged them."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "asyncio" and record.getMessage().startswith(CLIENT_LEFT):
+            return
         trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
         _note(f"{record.name}: {record.getMessage()}\n{trace}")
 
