@@ -20,6 +20,7 @@ from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
 from sonic_voice.errors import ConnectionLost, SonicError
 from sonic_voice.events import NetworkSlow
+from sonic_voice.policies import NO_RECOVERY
 from sonic_voice.session import Session
 
 from ..support.faulty_servers import listening, nothing
@@ -85,7 +86,7 @@ async def conversing(running: Emulator, relay: Relay) -> AsyncGenerator[tuple[Se
         secret_key=LOCAL_KEYS.secret_key,
     )
     try:
-        async with Session.open(SessionConfig(), transport) as session:
+        async with Session.open(SessionConfig(recovery=NO_RECOVERY), transport) as session:
             speaker = Speaker(session)
             speaking = asyncio.create_task(speaker.speak())
             try:
@@ -173,7 +174,7 @@ async def test_a_network_dead_from_the_start_is_reported_alike_by_talk_and_docto
     async def talked(endpoint: str) -> tuple[str, str]:
         transport = BedrockTransport(endpoint=endpoint)
         with pytest.raises(SonicError) as failed:
-            async with Session.open(SessionConfig(), transport):
+            async with Session.open(SessionConfig(recovery=NO_RECOVERY), transport):
                 raise AssertionError("it was opened")
         await transport.aclose()
         return failed.value.message, failed.value.hint
