@@ -7,7 +7,7 @@ from .events import ToolCall
 
 @dataclass(slots=True)
 class Playback:
-    """What the streams of a session share: the newest turn, and the estimate of what is playing."""
+    """The state that the streams of a session share: its newest turn, and what is playing."""
 
     newest_turn: int = 0
     """Number of the newest turn of the session, 0 before any."""

@@ -53,7 +53,7 @@ class UplinkSilence:
             now: When the service began to take audio, in monotonic seconds.
         """
         self.surplus_s = 0.0
-        """How far the service's clock is ahead of real time, in seconds."""
+        """Time by which the service's clock is ahead of real time, in seconds."""
         self._format = format
         self._arrived_s = now
         self._gap_filled_s = 0.0

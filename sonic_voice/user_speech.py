@@ -1,4 +1,4 @@
-"""What the service has reported of the user's speech, on the clock of the conversation.
+"""The user's speech as the service has reported it, on the clock of the conversation.
 
 A model that reports speech (v2 and later) names where it began and ended, before its text comes. A
 stream's positions count from the beginning of its own audio; they are moved to the clock of the
@@ -17,7 +17,7 @@ class UserSpeech:
         self.speaking = False
         """True while the service hears the user speak."""
         self.began_ms: int | None = None
-        """Where speech began of which no text has come yet, or the newest speech."""
+        """Position at which speech began of which no text has come yet, or the newest speech."""
         self.transcribed_ms = 0
         """Position up to which the speech was transcribed."""
         self._offset_ms = 0

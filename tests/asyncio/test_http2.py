@@ -40,7 +40,7 @@ OK = [(":status", "200"), ("x-amzn-requestid", "abc")]
 CLOSED = (SmithyError, SonicError)
 """What a writer gets whose body takes no more: the SDK's error from its own, ours from ours."""
 PATIENCE_S = 5.0
-"""What must happen at once gets this long before a test calls it a hang."""
+"""Maximum time for something that must happen at once, before a test calls it a hang."""
 
 
 @pytest.fixture(scope="module")

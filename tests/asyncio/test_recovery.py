@@ -373,7 +373,7 @@ async def test_a_sender_waits_when_no_more_can_be_kept_and_goes_on_with_the_next
 async def test_a_sender_that_waits_for_a_stuck_network_goes_on_at_the_fault(
     transport: RefusingTransport,
 ) -> None:
-    """What is said in an outage is kept, however long the conversation has lasted before."""
+    """Speech in an outage is kept, however long the conversation has lasted before."""
     async with talking(transport) as (session, first):
         await session.send_audio(silence(40))
         await first.hears_audio(40 * SECOND)

@@ -81,7 +81,7 @@ async def until[E](session: Session, kind: type[E]) -> E:
 
 
 async def texts_until(stream: MemoryStream, last: str) -> list[str]:
-    """What the client sent as text, up to and with the text `last`."""
+    """Return the texts that the client sent, up to and with `last`."""
     texts: list[str] = []
     async with asyncio.timeout(5):
         while last not in texts:

@@ -12,7 +12,7 @@ from sonic_voice.http2.connection import H2Connection
 from sonic_voice.http2.stream import H2Stream
 
 PATIENCE_S = 5.0
-"""What must happen at once gets this long before a test calls it a hang."""
+"""Maximum time for something that must happen at once, before a test calls it a hang."""
 REQUEST = [(":method", "POST"), (":scheme", "https"), (":authority", "x"), (":path", "/")]
 PING_S = 0.05
 UNREAD_S = 0.5

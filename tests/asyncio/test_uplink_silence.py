@@ -29,7 +29,7 @@ QUIET = b"\1\0"
 
 @dataclass
 class Uplink:
-    """What a service received, and when."""
+    """The audio that a service received, with its times."""
 
     chunks: list[tuple[float, bytes]] = field(default_factory=list[tuple[float, bytes]])
     ahead_s: list[float] = field(default_factory=list[float])

@@ -76,7 +76,7 @@ BREAKS: dict[str, Check] = {
     "content-filter": refused(ErrorKind.FILTERED),
     "error-frame": refused(ErrorKind.CAPACITY, "InternalFailure"),
 }
-"""How the client sees each break. `mute` is silence, of which only an owner with a deadline of its
+"""The client's view of each break. `mute` is silence, of which only an owner with a deadline of its
 own can tell."""
 
 

@@ -1,4 +1,4 @@
-"""What the command line shows of a conversation that survives a fault, or outlives its stream."""
+"""The output of the command line for a conversation that survives a fault or its stream."""
 
 import json
 from pathlib import Path

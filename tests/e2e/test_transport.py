@@ -51,7 +51,7 @@ type How = Literal["reset", "cut", "cut-mid-frame", "goaway"]
 
 MODEL = "amazon.nova-2-sonic-v1:0"
 PATIENCE_S = 5.0
-"""What must happen at once gets this long before a test calls it a hang."""
+"""Maximum time for something that must happen at once, before a test calls it a hang."""
 SMALL_WINDOW_BYTES = 65_535
 
 
