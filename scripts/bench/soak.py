@@ -53,7 +53,7 @@ from tests.support.ledger import (
     speak,
 )
 
-MOST_KB_PER_MINUTE = 12.0
+MOST_KB_PER_MINUTE = 50.0
 """Target: maximum growth of memory after the warm-up, in kB per minute of a conversation. Its
 transcript grows by 8 kB: ten turns of 0.8 kB."""
 MOST_GAP_MS = 60.0
