@@ -21,16 +21,26 @@ from smithy_aws_core.config.exceptions import ConfigError as SdkConfigError
 from smithy_aws_core.config.exceptions import ConfigParseError
 from smithy_aws_core.identity import AWSCredentialsIdentity
 from smithy_core.retries import RetryStrategyOptions
-from smithy_http.aio.aiohttp import AIOHTTPClient
 
 from ..daemon_thread import in_thread
 from ..errors import ConfigError
 from ..http2.loopback import is_loopback
 from .aws_files import AwsFiles, check_environment, profile_name
 from .credential_lookup import CREDENTIALS_TIMEOUT_S, CredentialLookup
-from .events import EventProtocol
+from .events import EventPath, EventProtocol, SdkEventProtocol
 
 __all__ = ["CREDENTIALS_TIMEOUT_S", "Account", "check_endpoint"]
+
+
+_PROTOCOLS: dict[EventPath, type[EventProtocol]] = {
+    "fast": EventProtocol,
+    "sdk": SdkEventProtocol,
+}
+
+
+_NO_HTTP_CLIENT: Any = object()
+"""Value of the HTTP client in the SDK's configuration. Each stream sets one of its own; the default
+would be a client of aiohttp, which takes 0.1 s to import."""
 
 
 def check_endpoint(endpoint: str) -> None:
@@ -61,18 +71,15 @@ class Account:
 
     Args:
         config: The resolved configuration.
-        http: The HTTP client in the configuration, which is closed with the account.
         credentials: Credentials to use as they are, or a look-up.
     """
 
     def __init__(
         self,
         config: AsyncBedrockRuntimeConfig,
-        http: AIOHTTPClient,
         credentials: AWSCredentialsIdentity | CredentialLookup,
     ) -> None:
         self.config = config
-        self._http = http
         self._credentials = credentials
 
     @classmethod
@@ -84,6 +91,7 @@ class Account:
         endpoint: str | None,
         keys: AWSCredentialsIdentity | None,
         timeout_s: float,
+        event_path: EventPath = "fast",
     ) -> Self:
         """Resolve region and endpoint from arguments, environment and files, without the network.
 
@@ -94,36 +102,33 @@ class Account:
             keys: Credentials to use as they are; None: `identity` looks them up.
             timeout_s: Maximum time to read the files, and later to look up credentials, in
                 seconds.
+            event_path: The way of events.
 
         Raises:
             ConfigError: A variable, file, profile, region or endpoint cannot be used.
         """
-        http = AIOHTTPClient()  # never used, but required by the SDK's configuration
-        try:
-            if keys is not None and region is not None and endpoint is not None and not profile:
-                return cls(await _resolve_isolated(region, endpoint, http), http, keys)
-            check_environment()
-            files = AwsFiles.for_current_user()
-            await _check_files(files, timeout_s)
-            named = profile_name(profile)
-            config = await _configure(region, named, endpoint, files, http)
-            lookup = CredentialLookup(
-                files,
-                named or "default",
-                only_profile=profile is not None,
-                region=str(config.region),
-                timeout_s=timeout_s,
-            )
-            return cls(config, http, keys or lookup)
-        except BaseException:
-            await http.close()
-            raise
+        protocol = _PROTOCOLS[event_path]
+        if keys is not None and region is not None and endpoint is not None and not profile:
+            config = await _resolve_isolated(region, endpoint, protocol)
+            return cls(config, keys)
+        check_environment()
+        files = AwsFiles.for_current_user()
+        await _check_files(files, timeout_s)
+        named = profile_name(profile)
+        config = await _configure(region, named, endpoint, files, protocol)
+        lookup = CredentialLookup(
+            files,
+            named or "default",
+            only_profile=profile is not None,
+            region=str(config.region),
+            timeout_s=timeout_s,
+        )
+        return cls(config, keys or lookup)
 
     async def aclose(self) -> None:
-        """Stop a pending look-up of credentials and release the HTTP client. Idempotent."""
+        """Stop a pending look-up of credentials. Idempotent."""
         if isinstance(self._credentials, CredentialLookup):
             self._credentials.close()
-        await self._http.close()
 
     async def identity(self) -> AWSCredentialsIdentity:
         """Return credentials that are valid now.
@@ -163,12 +168,12 @@ async def _check_files(files: AwsFiles, timeout_s: float) -> None:
 
 
 async def _resolve_isolated(
-    region: str, endpoint: str, http: AIOHTTPClient
+    region: str, endpoint: str, protocol: type[EventProtocol]
 ) -> AsyncBedrockRuntimeConfig:
     """Return a configuration without reading the environment or files."""
     return await _resolve(
         "default",
-        http,
+        protocol,
         fs=_NoFiles(),
         config_file_path="config",
         credentials_file_path="credentials",
@@ -197,7 +202,7 @@ async def _configure(
     profile: str | None,
     endpoint: str | None,
     files: AwsFiles,
-    http: AIOHTTPClient,
+    protocol: type[EventProtocol],
 ) -> AsyncBedrockRuntimeConfig:
     given: dict[str, Any] = {}
     if region is not None:
@@ -207,7 +212,7 @@ async def _configure(
     try:
         return await _resolve(
             profile,
-            http,
+            protocol,
             config_file_path=files.config,
             credentials_file_path=files.credentials,
             **given,
@@ -217,12 +222,12 @@ async def _configure(
 
 
 async def _resolve(
-    profile: str | None, http: AIOHTTPClient, **given: Any
+    profile: str | None, protocol: type[EventProtocol], **given: Any
 ) -> AsyncBedrockRuntimeConfig:
     """Resolve the SDK's configuration, and check its endpoint."""
     try:
         config = await AsyncBedrockRuntimeConfig.resolve(
-            profile=profile, transport=http, protocol=EventProtocol, **given
+            profile=profile, transport=_NO_HTTP_CLIENT, protocol=protocol, **given
         )
     except ProfileNotFoundError:
         raise

@@ -39,6 +39,7 @@ from botocore.session import Session
 from botocore.utils import JSONFileCache, create_nested_client, get_login_token_cache_directory
 
 from ..errors import CredentialsError, SonicError
+from ..printable import printable
 from .aws_files import AwsFiles
 from .credential_errors import LookupContext, expired_error, explain, source_name
 from .credential_lookup import FoundCredentials, LookupProgress
@@ -191,7 +192,7 @@ class CredentialChain:
             with Path(_TERMINAL[0]).open() as keyboard, Path(_TERMINAL[1]).open("w") as screen:
                 if os.name == "posix" and os.tcgetpgrp(keyboard.fileno()) != os.getpgrp():
                     raise OSError("this program runs in the background")  # noqa: TRY301
-                screen.write(prompt)
+                screen.write(printable(prompt))
                 screen.flush()
                 code = keyboard.readline().strip()
         except OSError as error:

@@ -34,9 +34,10 @@ from ..http2.client import Http2Client
 from ..http2.dialing import CONNECT_TIMEOUT_S
 from ..http2.proxies import Proxy, ProxySettings
 from ..http2.tls import proxy_tls_context, tls_context
+from ..transport import Sink
 from .account import CREDENTIALS_TIMEOUT_S, Account, check_endpoint
 from .endpoint import Route, resolve_endpoint, route_to
-from .events import DuplexStream, Receiver
+from .events import DuplexStream, EventPath, Receiver
 from .sdk_errors import sonic_error
 from .stream_client import REFUSAL_TIMEOUT_S, HttpEngine, StreamClient, TransmitInterceptor
 
@@ -60,6 +61,8 @@ class BedrockTransport:
         secret_key: AWS secret access key, required with `access_key`.
         session_token: AWS session token of temporary keys.
         engine: The HTTP client; `crt` needs the extra `crt`.
+        event_path: The way of events: `fast`, or `sdk` for the SDK's signer and codec, which take
+            more CPU time. The bytes are the same.
         connect_timeout_s: Maximum time to establish a connection, in seconds.
         credentials_timeout_s: Maximum time to look up credentials, in seconds.
 
@@ -80,11 +83,14 @@ class BedrockTransport:
         secret_key: str | None = None,
         session_token: str | None = None,
         engine: EngineName = "http2",
+        event_path: EventPath = "fast",
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         credentials_timeout_s: float = CREDENTIALS_TIMEOUT_S,
     ) -> None:
         if engine not in get_args(EngineName):
             raise ConfigError(f"There is no engine {engine!r}.", hint="http2 or crt.")
+        if event_path not in get_args(EventPath.__value__):
+            raise ConfigError(f"There is no event path {event_path!r}.", hint="fast or sdk.")
         if endpoint is not None:
             check_endpoint(endpoint)
         self._settings: dict[str, str | None] = {
@@ -96,10 +102,11 @@ class BedrockTransport:
         self._ca_file = os.fspath(ca_file) if ca_file is not None else None
         self._proxies = ProxySettings.read(proxy)
         self._engine: EngineName = engine
+        self._event_path: EventPath = event_path
         self._connect_timeout_s = connect_timeout_s
         self._credentials_timeout_s = credentials_timeout_s
         self._setting_up = asyncio.Lock()
-        self._setup: _SharedSetup | None = None
+        self._setup: SharedSetup | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -121,7 +128,7 @@ class BedrockTransport:
             CredentialsError: There are no valid credentials. Both are raised before any contact
                 with the service.
         """
-        setup = await self._ready()
+        setup = await self.shared_setup()
         check_offered(model, setup.account.config.region)
         identity = await setup.account.identity()
         client = StreamClient(setup.new_engine())
@@ -156,7 +163,7 @@ class BedrockTransport:
         Raises:
             ConfigError: No region is set, or the region does not offer the model.
         """
-        check_offered(model, (await self._ready()).account.config.region)
+        check_offered(model, (await self.shared_setup()).account.config.region)
 
     async def authenticate(self) -> None:
         """Look up credentials before the first stream, which then uses them.
@@ -168,7 +175,12 @@ class BedrockTransport:
             ConfigError: A setting cannot be used.
             CredentialsError: There are no valid credentials.
         """
-        await (await self._ready()).account.identity()
+        await (await self.shared_setup()).account.identity()
+
+    @property
+    def ca_file(self) -> str | None:
+        """PEM file with the CAs to trust; None: follow the environment."""
+        return self._ca_file
 
     def forget_credentials(self) -> None:
         """See `Transport`."""
@@ -181,7 +193,7 @@ class BedrockTransport:
         Raises:
             ConfigError: The settings of AWS or of the proxy cannot be used.
         """
-        return (await self._ready()).route
+        return (await self.shared_setup()).route
 
     async def aclose(self) -> None:
         """Release the resources that the streams share. The streams are closed by their owners."""
@@ -190,13 +202,21 @@ class BedrockTransport:
             await self._setup.sdk_client.close()
             await self._setup.account.aclose()
 
-    async def _ready(self) -> "_SharedSetup":
+    async def shared_setup(self) -> "SharedSetup":
+        """Return what all requests share; other requests than streams use it too.
+
+        Raises:
+            ConfigError: A setting cannot be used, or the transport was closed.
+        """
         if self._closed:
             raise ConfigError("This transport has been closed.", hint="Make a new one.")
         async with self._setting_up:
             if self._setup is None:
                 account = await Account.resolve(
-                    **self._settings, keys=self._keys, timeout_s=self._credentials_timeout_s
+                    **self._settings,
+                    keys=self._keys,
+                    timeout_s=self._credentials_timeout_s,
+                    event_path=self._event_path,
                 )
                 try:
                     endpoint = await resolve_endpoint(account.config)
@@ -210,17 +230,19 @@ class BedrockTransport:
                     await account.aclose()
                     raise
                 client = AsyncBedrockRuntimeClient(account.config)
-                self._setup = _SharedSetup(account, client, new_engine, route)
+                self._setup = SharedSetup(account, client, new_engine, route)
             return self._setup
 
 
 @dataclass(frozen=True, slots=True)
-class _SharedSetup:
+class SharedSetup:
     """The resources that the streams of one transport share."""
 
     account: Account
+    """Configuration and credentials."""
     sdk_client: AsyncBedrockRuntimeClient
     new_engine: Callable[[], HttpEngine]
+    """Makes the HTTP client of a request."""
     route: Route
 
 
@@ -293,6 +315,10 @@ class BedrockStream:
             why = await self._end_error(error)
             raise why from why.__cause__
 
+    def offer(self, payload: bytes) -> bool:
+        """See `Stream`."""
+        return self._error is None and not self._input_ended and self._input.offer(payload)
+
     async def accepted(self) -> None:
         """See `Stream`."""
         try:
@@ -302,13 +328,13 @@ class BedrockStream:
             self._error = self._error or sonic_error(error)
             raise self._error from self._error.__cause__
 
-    async def receive(self) -> bytes | None:
+    async def receive(self, sink: Sink | None = None) -> bytes | None:
         """See `Stream`."""
         if self._output is None:
             await self.accepted()
         assert self._output is not None
         try:
-            if not self._ended and (payload := await self._output.receive()) is not None:
+            if not self._ended and (payload := await self._output.receive(sink)) is not None:
                 return payload
             self._ended = True
         except Exception as error:

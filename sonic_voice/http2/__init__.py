@@ -5,6 +5,7 @@
 - `client`: the SDK's HTTP client interface; `request_body` is the request's body on a short path.
 - `dialing`: opens a client's connection and explains failures, with `tls`, `preface`, `proxies`
   and `tunnel`.
+- `frames`: DATA frames, written and read without h2.
 - `keepalive`: detects a dead connection.
 - `send_buffers`: limits how much data waits in a client's connection.
 """

@@ -19,6 +19,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from functools import cache
 from typing import cast
 
 from h2.config import H2Configuration
@@ -40,8 +41,10 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from ..errors import ConnectionLost, NetworkError
+from .frames import DATA, END_STREAM, DataFrame, FrameSplitter, frame_header, window_update
 from .keepalive import PING_DEADLINE_S, Keepalive
 from .preface import PrefaceCheck
+from .read_buffers import limit_read_buffers
 from .send_buffers import limit_send_buffers
 from .stream import H2Stream, Headers
 
@@ -54,8 +57,9 @@ about 45 s of speech (24,000 * 2 * 16/9 bytes/s)."""
 _STREAMS_PER_CONNECTION = 100
 """Maximum number of concurrent streams, which the settings tell the peer."""
 
-_FIRST_WINDOW_BYTES = 65_535
-"""Window of a connection before any WINDOW_UPDATE, in bytes (RFC 9113, 6.9.2)."""
+DEFAULT_WINDOW_BYTES = 65_535
+"""Flow-control window of a stream or connection before any setting or WINDOW_UPDATE, in bytes
+(RFC 9113, 6.9.2)."""
 
 _WRITE_AHEAD_BYTES = 64 * 1024
 """Maximum data that waits for a server's socket before `write` waits, in bytes: 0.8 s of an
@@ -136,6 +140,10 @@ class H2Connection(asyncio.Protocol):
         self._lost: NetworkError | None = None
         self._peer = peer
         self._preface = PrefaceCheck(peer) if on_stream is None else None
+        self._writes_frames = False
+        self._splitter: FrameSplitter | None = None
+        if on_stream is None:
+            self._splitter = FrameSplitter(self._reads_data, self._h2.max_inbound_frame_size)
 
     # --- what asyncio calls
 
@@ -148,6 +156,7 @@ class H2Connection(asyncio.Protocol):
         if sock is not None:
             # Audio is sent in small packets, which must not wait for earlier acknowledgements.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        limit_read_buffers(self._transport)
         if client:
             limit_send_buffers(self._transport)
         self._h2.local_settings = Settings(
@@ -159,7 +168,7 @@ class H2Connection(asyncio.Protocol):
             },
         )
         self._h2.initiate_connection()
-        more = 4 * self._window_bytes - _FIRST_WINDOW_BYTES
+        more = 4 * self._window_bytes - DEFAULT_WINDOW_BYTES
         if more > 0:
             self._h2.increment_flow_control_window(more)
         self._flush()
@@ -186,6 +195,40 @@ class H2Connection(asyncio.Protocol):
         if self._preface is not None and (wrong := self._preface.check(data)):
             self.drop(wrong)
             return
+        if self._splitter is None:
+            self._receive_by_h2(data)
+            return
+        for part in self._splitter.split(data):
+            if isinstance(part, bytes):
+                if not self._receive_by_h2(part):
+                    return
+            elif not self._receive_data(part):
+                return
+
+    def _receive_data(self, frame: DataFrame) -> bool:
+        """Give the data of a frame that h2 does not see to its stream.
+
+        Returns:
+            Whether the connection goes on.
+        """
+        stream = self._streams[frame.stream_id]
+        if stream.owed_bytes + frame.flow_bytes > self._window_bytes:
+            self._h2.close_connection(ErrorCodes.FLOW_CONTROL_ERROR)
+            self._flush()
+            self.drop(ConnectionLost("The peer sent more than it was allowed to.", reason="cut"))
+            return False
+        stream.received(frame.data, frame.flow_bytes)
+        if frame.ended:
+            return self._receive_by_h2(frame_header(DATA, END_STREAM, stream.id, 0))
+        return True
+
+    def _reads_data(self, stream_id: int) -> bool:
+        """Return whether DATA frames of a stream are read without h2."""
+        stream = self._streams.get(stream_id)
+        return stream is not None and stream.bypasses_h2 and not stream.input_ended
+
+    def _receive_by_h2(self, data: bytes) -> bool:
+        """Give bytes to h2 and act on its events; return whether the connection goes on."""
         try:
             events = self._h2.receive_data(data)
         except (ProtocolError, UnicodeDecodeError) as error:
@@ -195,10 +238,11 @@ class H2Connection(asyncio.Protocol):
             lost = ConnectionLost(f"The peer does not keep to HTTP/2: {what}.", reason="cut")
             lost.__cause__ = error
             self.drop(lost)
-            return
+            return False
         for event in events:
             self._receive(event)
         self._flush()
+        return True
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
@@ -246,6 +290,7 @@ class H2Connection(asyncio.Protocol):
         self._streams[stream.id] = stream
         self._h2.send_headers(stream.id, headers)
         self._flush()
+        self._writes_frames = _windows_are_known(self._h2, stream.id)
         return stream
 
     def send_headers(self, stream: H2Stream, headers: Headers) -> None:
@@ -270,6 +315,30 @@ class H2Connection(asyncio.Protocol):
         self._flush()
         return size
 
+    def has_room(self, stream_id: int, size: int) -> bool:
+        """See `StreamConnection`."""
+        transport, h2 = self._transport, self._h2
+        if self._paused or transport is None or transport.is_closing() or not self._writes_frames:
+            return False
+        stream = h2.streams.get(stream_id)
+        # A window is negative after the peer has made it smaller.
+        return (
+            stream is not None
+            and size <= stream.outbound_flow_control_window
+            and size <= h2.outbound_flow_control_window
+            and size <= h2.max_outbound_frame_size
+        )
+
+    def send_now(self, stream_id: int, data: bytes) -> None:
+        """See `StreamConnection`."""
+        assert self._transport is not None
+        size = len(data)
+        # h2 has nothing else to send: all its bytes are written with the call that makes them.
+        self._h2.outbound_flow_control_window -= size
+        self._h2.streams[stream_id].outbound_flow_control_window -= size
+        # One write: asyncio makes a TLS record of each.
+        self._transport.write(frame_header(DATA, 0, stream_id, size) + data)
+
     def end(self, stream: H2Stream) -> None:
         """See `StreamConnection`."""
         self._h2.end_stream(stream.id)
@@ -285,9 +354,20 @@ class H2Connection(asyncio.Protocol):
 
     def credit(self, stream_id: int, flow_bytes: int) -> None:
         """See `StreamConnection`."""
-        if not self.closed.done():
+        if self.closed.done():
+            return
+        stream = self._streams.get(stream_id)
+        if stream is None or not stream.bypasses_h2:
             self._h2.acknowledge_received_data(flow_bytes, stream_id)
             self._flush()
+        elif not (
+            self._transport is None or self._transport.is_closing() or self._stall_timer is not None
+        ):
+            # h2 has not seen the data, and would not believe that it is credited.
+            credit = window_update(0, flow_bytes)
+            if not stream.input_ended:
+                credit += window_update(stream_id, flow_bytes)
+            self._transport.write(credit)
 
     @property
     def tls_version(self) -> str | None:
@@ -397,7 +477,10 @@ class H2Connection(asyncio.Protocol):
         elif stream is None:
             return
         elif isinstance(event, ResponseReceived):
-            stream.received_headers(cast(Headers, event.headers))
+            headers = cast(Headers, event.headers)
+            # h2 compares the length of a body with its header, and must see such a body.
+            stream.bypasses_h2 = not any(name == "content-length" for name, _ in headers)
+            stream.received_headers(headers)
         elif isinstance(event, StreamEnded):
             stream.received_end()
             self._forget_if_over(stream)
@@ -469,6 +552,30 @@ class H2Connection(asyncio.Protocol):
         data = self._h2.data_to_send()
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+
+
+@cache
+def _warn_of_h2() -> None:
+    """Log, once for each process, that frames cannot be written without h2."""
+    _log.warning("h2 counts its windows in another way than expected; sending takes more CPU time.")
+
+
+def _windows_are_known(h2: H2State, stream_id: int) -> bool:
+    """Return whether the windows of h2 are where `has_room` and `send_now` expect them.
+
+    h2's manual does not name these attributes, which have been there since h2 2.
+    """
+    try:
+        windows = (
+            h2.outbound_flow_control_window,
+            h2.streams[stream_id].outbound_flow_control_window,
+        )
+        known = min(windows) == h2.local_flow_control_window(stream_id)
+    except (AttributeError, KeyError, TypeError):
+        known = False
+    if not known:
+        _warn_of_h2()
+    return known
 
 
 def _name(code: ErrorCodes | int | None) -> str:

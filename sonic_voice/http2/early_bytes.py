@@ -1,6 +1,7 @@
 """A protocol that records what the peer sends before the HTTP/2 connection exists."""
 
 import asyncio
+from typing import cast
 
 
 class EarlyBytes(asyncio.Protocol):
@@ -17,8 +18,8 @@ class EarlyBytes(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        # No check of the class: the transports of uvloop are not derived from it.
+        cast(asyncio.Transport, transport).pause_reading()
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""

@@ -51,6 +51,23 @@ class RequestBody:
             raise ConnectionLost("The request is over; nothing can be sent.", reason="ended")
         await self._stream.write(data)
 
+    def has_room(self, size: int) -> bool:
+        """Return whether `write_now` may be called: earlier writes are sent, and none waits.
+
+        Args:
+            size: Number of bytes to write.
+        """
+        return self._early is None and self._stream is not None and self._stream.has_room(size)
+
+    def write_now(self, data: bytes) -> None:
+        """Send `data` at once. To be called only if there is room for it.
+
+        Args:
+            data: The bytes.
+        """
+        assert self._stream is not None
+        self._stream.write_now(data)
+
     async def close(self) -> None:
         """End the body: the stream gets END_STREAM after the data. Idempotent."""
         self._ended = True

@@ -47,6 +47,24 @@ class StreamConnection(Protocol):
         """
         ...
 
+    def has_room(self, stream_id: int, size: int) -> bool:
+        """Return whether the windows and the socket accept a whole DATA frame now.
+
+        Args:
+            stream_id: The stream's number.
+            size: Length of the data, in bytes.
+        """
+        ...
+
+    def send_now(self, stream_id: int, data: bytes) -> None:
+        """Send one DATA frame, for which there is room.
+
+        Args:
+            stream_id: The stream's number.
+            data: The data.
+        """
+        ...
+
     def end(self, stream: "H2Stream") -> None:
         """Send END_STREAM.
 
@@ -91,7 +109,11 @@ class H2Stream:
         """Function that is called once when the peer can send nothing more, cleanly or not."""
         self._connection = connection
         self._inbox = bytearray()
-        self._owed_bytes = 0  # received, and no credit returned yet
+        self.owed_bytes = 0
+        """Number of bytes that were received and for which no credit was returned yet."""
+        self.bypasses_h2 = False
+        """True if the DATA frames of the peer are read without h2."""
+        self._sink: Callable[[bytes], bytes] | None = None  # of a reader that waits
         self._discarding = False
         self._shut = False
         self._reader: asyncio.Future[None] | None = None
@@ -131,7 +153,35 @@ class H2Stream:
             await self._wait_for_input()
         taken = bytes(inbox[:size])
         del inbox[:size]
-        self._credit(self._owed_bytes - len(inbox))
+        self._credit(self.owed_bytes - len(inbox))
+        return taken
+
+    async def read_some(self, limit: int, sink: Callable[[bytes], bytes] | None = None) -> bytes:
+        """Wait for data and return what has arrived. Cancelling it loses nothing.
+
+        Args:
+            limit: Maximum number of bytes to return.
+            sink: Called with the data that arrives while this waits. It returns what it has not
+                taken; this goes on waiting as long as that is nothing.
+
+        Returns:
+            At least one byte, or nothing at the end of the stream.
+
+        Raises:
+            SonicError: The stream did not end cleanly, and nothing arrived before its end.
+        """
+        inbox = self._inbox
+        while not inbox and not self.input_ended:
+            if self.error is not None:
+                raise self.error
+            self._sink = sink
+            try:
+                await self._wait_for_input()
+            finally:
+                self._sink = None
+        taken = bytes(inbox[:limit])
+        del inbox[:limit]
+        self._credit(self.owed_bytes - len(inbox))
         return taken
 
     async def write(self, data: bytes) -> None:
@@ -153,6 +203,24 @@ class H2Stream:
                 return
             view = view[sent:]
             await self._wait_for_room()
+
+    def has_room(self, size: int) -> bool:
+        """Return whether `write_now` may be called: the stream is open and nothing must wait.
+
+        Args:
+            size: Number of bytes to write.
+        """
+        if self.error is not None or self.output_ended or self._shut or self._writer is not None:
+            return False
+        return self._connection.has_room(self.id, size)
+
+    def write_now(self, data: bytes) -> None:
+        """Send `data` at once, in one frame. To be called only if there is room for it.
+
+        Args:
+            data: The bytes.
+        """
+        self._connection.send_now(self.id, data)
 
     def end(self) -> None:
         """Send END_STREAM, after which nothing more is written. Idempotent."""
@@ -179,7 +247,7 @@ class H2Stream:
         """Drop the data that the peer still sends, and return credit for it."""
         self._discarding = True
         self._inbox.clear()
-        self._credit(self._owed_bytes)
+        self._credit(self.owed_bytes)
 
     def abort(self, error: SonicError) -> None:
         """End the stream at once, without the data that was not read yet.
@@ -224,10 +292,15 @@ class H2Stream:
             data: The content of a DATA frame.
             flow_bytes: Number of bytes of the flow-control windows that the frame used.
         """
-        self._owed_bytes += flow_bytes
+        self.owed_bytes += flow_bytes
         if self._discarding:
-            self._credit(self._owed_bytes)
+            self._credit(self.owed_bytes)
             return
+        if self._sink is not None and not self._inbox:
+            data = self._sink(data)
+            if not data:
+                self._credit(self.owed_bytes)
+                return
         self._inbox += data
         self._wake_reader()
 
@@ -264,12 +337,12 @@ class H2Stream:
     def _credit(self, flow_bytes: int) -> None:
         """Return credit in large steps, because calling h2 costs more than most reads."""
         if flow_bytes >= self._connection.credit_step_bytes:
-            self._owed_bytes -= flow_bytes
+            self.owed_bytes -= flow_bytes
             self._connection.credit(self.id, flow_bytes)
 
     async def _wait_for_input(self) -> None:
         # The reader will take all of the buffer, and may wait for more than a window holds.
-        self._credit(self._owed_bytes)
+        self._credit(self.owed_bytes)
         self._reader = asyncio.get_running_loop().create_future()
         try:
             await self._reader

@@ -23,6 +23,7 @@ from inspect import signature
 from typing import Any, Literal, cast
 
 from ..errors import ConnectError, DeadlineError
+from ..printable import printable
 from .early_bytes import EarlyBytes
 from .proxies import Proxy
 
@@ -236,7 +237,7 @@ class Tunnel:
         """
         name, service = f"The proxy {self._where}", f"{self._host}:{self._port}"
         socks = self._proxy.is_socks
-        words = "".join(c for c in text if c.isprintable())[:_SHOWN_REASON]
+        words = printable(text)[:_SHOWN_REASON]
         if code in _UNKNOWN_USER and not socks:
             return self._unknown_user(words[:3])
         if socks and code is None and "uthentication" in text:

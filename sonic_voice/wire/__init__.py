@@ -16,6 +16,7 @@ Source: protocol reference, sections 2 (input) and 3 (output).
 
 from .input import (
     AudioInput,
+    AudioInputEncoder,
     AudioStart,
     ContentEnd,
     Input,
@@ -58,6 +59,7 @@ from .payload import NoEventError
 __all__ = [
     "AudioBlock",
     "AudioInput",
+    "AudioInputEncoder",
     "AudioOutput",
     "AudioStart",
     "BlockEnd",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import WireError
+from .codecs import encode_base64
 from .payload import (
     JSON,
     PCM,
@@ -172,6 +173,10 @@ type Input = (
 )
 
 
+_NO_CONTENT = b'"content":""'
+"""The last member of an `audioInput` without sound."""
+
+
 def encode_input(record: Input) -> bytes:
     """Return the payload of one input event.
 
@@ -180,6 +185,28 @@ def encode_input(record: Input) -> bytes:
     """
     name, body = _INPUT_BODY[type(record)](record)
     return encode_event(name, body)
+
+
+class AudioInputEncoder:
+    """An encoder of the `audioInput` events of one block, which differ in their sound alone.
+
+    Args:
+        prompt: Name of the prompt.
+        content: Name of the audio block.
+    """
+
+    def __init__(self, prompt: str, content: str) -> None:
+        silent = encode_input(AudioInput(prompt, content, b""))
+        at = silent.rindex(_NO_CONTENT) + len(_NO_CONTENT) - 1
+        self._before, self._after = silent[:at], silent[at:]
+
+    def encode(self, pcm: bytes) -> bytes:
+        """Return the payload of one event, the same as that of `encode_input`.
+
+        Args:
+            pcm: s16le mono PCM at the rate of the block.
+        """
+        return b"".join((self._before, encode_base64(pcm), self._after))
 
 
 def decode_input(payload: bytes) -> Input:

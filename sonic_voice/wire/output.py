@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from ..printable import encodable
 from .payload import (
     JSON,
     PCM,
@@ -15,7 +16,6 @@ from .payload import (
     encode_event,
     encode_pcm,
     pcm_field,
-    readable,
     text_field,
     whole_number,
 )
@@ -376,7 +376,7 @@ _DECODE_OUTPUT: dict[str, Callable[[Body], Output]] = {
         _ids(b),
         text_field(b, "contentId"),
         text_field(b, "content"),
-        readable(str(b.get("role", ""))),
+        encodable(str(b.get("role", ""))),
     ),
     "audioOutput": lambda b: AudioOutput(_ids(b), text_field(b, "contentId"), pcm_field(b)),
     "toolUse": lambda b: ToolUse(

@@ -1,12 +1,13 @@
 """The parts of the encoding that both directions share: the envelope of an event, and base64."""
 
 import json
-from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
 from typing import Any, cast
 
 from ..errors import WireError
+from ..printable import encodable
+from .codecs import decode_base64, encode_base64, load_json
 
 # Media types of the wire.
 PCM = "audio/lpcm"
@@ -45,14 +46,14 @@ def decode_event(payload: bytes) -> tuple[str, Body]:
         WireError: The payload is not JSON, or its body is not an object.
     """
     try:
-        outer = json.loads(payload)
+        outer = load_json(payload)
     except (ValueError, RecursionError) as error:
         raise WireError(f"payload is not JSON: {payload[:80]!r}") from error
     event = cast(Body, outer).get("event") if isinstance(outer, dict) else None
     if not isinstance(event, dict) or len(cast(Body, event)) != 1:
         raise NoEventError(f"payload holds no event: {payload[:80]!r}")
     name, body = next(iter(cast(Body, event).items()))
-    name = readable(name)
+    name = encodable(name)
     if not isinstance(body, dict):
         raise WireError(f"{name} is not an object")
     return name, cast(Body, body)
@@ -76,24 +77,8 @@ def decode_body[T](name: str, body: Body, decode: Callable[[Body], T]) -> T:
     try:
         return decode(body)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        reason = readable(f"{type(error).__name__}: {error}")
+        reason = encodable(f"{type(error).__name__}: {error}")
         raise WireError(f"{name} cannot be read: {reason}") from error
-
-
-def readable(text: str) -> str:
-    """Return a text with U+FFFD in place of each half of a surrogate pair.
-
-    JSON can spell such halves and UTF-8 cannot, so that a log or a terminal would refuse the whole
-    line.
-
-    Args:
-        text: Any text from a payload.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
 
 
 def text_field(body: Body, key: str) -> str:
@@ -110,7 +95,7 @@ def text_field(body: Body, key: str) -> str:
     value = body[key]
     if not isinstance(value, str):
         raise TypeError(f"{key} is not a string")
-    return readable(value)
+    return encodable(value)
 
 
 def whole_number(value: Any) -> int:
@@ -137,7 +122,7 @@ def encode_pcm(pcm: bytes) -> str:
     Args:
         pcm: s16le mono PCM.
     """
-    return b64encode(pcm).decode("ascii")
+    return encode_base64(pcm).decode("ascii")
 
 
 def pcm_field(body: Body) -> bytes:
@@ -152,6 +137,6 @@ def pcm_field(body: Body) -> bytes:
         ValueError: The string is not base64.
     """
     try:
-        return b64decode(text_field(body, "content"), validate=True)
+        return decode_base64(text_field(body, "content"))
     except Base64Error as error:
         raise ValueError("content is not base64") from error
