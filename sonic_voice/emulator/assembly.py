@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from os import PathLike
@@ -13,10 +13,11 @@ from ..catalog import voice_model
 from ..errors import ConfigError
 from ..other_models import without_region
 from . import speech
-from .behaviour import Behaviour, ChaosProfile, RecognitionChoice
+from .behaviour import Behaviour, ChaosProfile
 from .brains.chat_endpoint import openai_brain
 from .brains.scripted import ScriptedBrain, small_talk
 from .brains.small_talk import SmallTalkBrain
+from .brains.typed_words import TypedWordsBrain
 from .faults import FaultOccurrence, OnFault, parse_fault, with_faults
 from .faults.audio_life import with_audio_life
 from .observers import EmulatorObserver, NoteObserver, OnNote
@@ -54,6 +55,7 @@ def emulator(
     behaviour: Behaviour | None = None,
     keys: AccessKeyPair | Sequence[AccessKeyPair] = LOCAL_KEYS,
     authority: CertificateAuthority | None = None,
+    names: Sequence[str] = (),
     observers: Sequence[EmulatorObserver] = (),
     on_note: OnNote | None = None,
     on_fault: OnFault | None = None,
@@ -70,6 +72,7 @@ def emulator(
         behaviour: The settings of the emulator.
         keys: The credentials that are accepted; see `Emulator`.
         authority: Signs the server's certificate; see `Emulator`.
+        names: Further names and addresses for the server's certificate.
         observers: Observe the streams.
         on_note: Called with each mistake of a client that was tolerated.
         on_fault: Called with each refusal and each triggered end that a fault causes.
@@ -85,15 +88,24 @@ def emulator(
             "A scenario and a brain cannot both answer.", hint="Give a scenario or a brain."
         )
     played = load_scenario(Path(scenario)) if scenario else None
-    recognizer_factory = _recognizer_factory(behaviour.ears, played)
-    brain, consult = _brain(behaviour.brain, played, recognizes=recognizer_factory is not None)
+    recognizer = _recognizer(behaviour, played)
+    factory_for = _recognizer_factory_for(recognizer, behaviour, played)
+    recognizer_factory = factory_for("en") if factory_for is not None else None
+    brain, consult = _brain(behaviour, played, recognizes=recognizer_factory is not None)
+    detectors = 1 if recognizer_factory is None else 2
+
+    def prepare(streams: int) -> None:
+        if isinstance(recognizer, speech.DeferredRecognizer):
+            recognizer.load_soon()
+        speech.prepare(TYPICAL_INPUT_HZ, streams * detectors)
+
     engines = Engines(
         speech.synthesizer(behaviour.voices),
         recognizer_factory,
         consult,
-        lambda streams: speech.prepare(
-            TYPICAL_INPUT_HZ, streams * (1 if recognizer_factory is None else 2)
-        ),
+        prepare=prepare,
+        release=lambda streams: speech.release(max(1, streams) * detectors),
+        recognizer_factory_for=factory_for,
     )
     return Emulator(
         sonic_service(brain, recognizer_factory, behaviour=behaviour, on_fault=on_fault),
@@ -103,6 +115,7 @@ def emulator(
         port=port,
         keys=_expiring(keys, behaviour.keys_life_s),
         authority=authority,
+        names=names,
         observers=observers if on_note is None else (*observers, NoteObserver(on_note)),
     )
 
@@ -119,33 +132,50 @@ def _expiring(
     return [replace(pair, expires_at=expires_at) for pair in keys]
 
 
-def _recognizer_factory(
-    ears: RecognitionChoice, scenario: Scenario | None
-) -> RecognizerFactory | None:
-    """Return a factory of recognisers that expect the scenario's sentences, or None."""
-    if ears == "none" or (ears == "default" and scenario is not None):
+def _recognizer(behaviour: Behaviour, scenario: Scenario | None) -> speech.Recognizer | None:
+    """Return the recogniser that the settings ask for, or None."""
+    ears = behaviour.ears
+    unwanted = ears == "default" and scenario is not None and behaviour.ears_model is None
+    if ears == "none" or unwanted:
         return None
     hints = scenario.hints if scenario is not None else ()
     quality = "auto" if ears == "default" else ears
-    recognizer = speech.recognizer(quality, hints=hints)
+    return speech.recognizer(
+        quality, hints=hints, language=behaviour.language, model_dir=behaviour.ears_model
+    )
+
+
+def _recognizer_factory_for(
+    recognizer: speech.Recognizer | None, behaviour: Behaviour, scenario: Scenario | None
+) -> Callable[[str], RecognizerFactory] | None:
+    """Return what returns the factory for a language, with the scenario's sentences, or None."""
     if recognizer is None:
         return None
-    return lambda rate_hz: recognizer.begin(rate_hz, hints)
+    hints = scenario.hints if scenario is not None else ()
+    return lambda language: (
+        lambda rate_hz: recognizer.begin(rate_hz, hints, behaviour.language or language)
+    )
 
 
 def _brain(
-    chat: str, scenario: Scenario | None, *, recognizes: bool
+    behaviour: Behaviour, scenario: Scenario | None, *, recognizes: bool
 ) -> tuple[Brain, Consult | None]:
     """Return the brain, and the function that sends its chat requests, if it makes any.
 
-    Small talk needs words. Without a recogniser the built-in scenario takes its place.
+    Small talk needs words. Without a recogniser it answers typed words, and the built-in scenario
+    speech.
     """
-    if chat:
-        brain, endpoint = openai_brain(chat, speech.resample)
+    if behaviour.brain:
+        brain, endpoint = openai_brain(
+            behaviour.brain, speech.resample, thinks_first=behaviour.brain_thinks_first
+        )
         return brain, endpoint.consult
-    if scenario is None and recognizes:
-        return SmallTalkBrain(lambda: datetime.now().astimezone(), speech.resample), None
-    return ScriptedBrain(scenario or small_talk(), speech.resample), None
+    if scenario is not None:
+        return ScriptedBrain(scenario, speech.resample), None
+    talk = SmallTalkBrain(lambda: datetime.now().astimezone(), speech.resample)
+    if recognizes:
+        return talk, None
+    return TypedWordsBrain(ScriptedBrain(small_talk(), speech.resample), talk), None
 
 
 def sonic_service(
@@ -155,6 +185,7 @@ def sonic_service(
     behaviour: Behaviour | None = None,
     detector_factory: DetectorFactory = speech.detector,
     on_fault: OnFault | None = None,
+    new_id: Callable[[], str] = lambda: str(uuid4()),
 ) -> ServiceFactory:
     """Return the factory of an emulator's streams.
 
@@ -164,6 +195,7 @@ def sonic_service(
         behaviour: The settings of the emulator.
         detector_factory: Makes the voice activity detector of each audio container.
         on_fault: Called with each refusal and each triggered end that a fault causes.
+        new_id: Returns a new id for a session, a completion, a content block or a tool call.
 
     Raises:
         ConfigError: A model, latency or fault is unknown.
@@ -174,7 +206,7 @@ def sonic_service(
         brain,
         detector_factory,
         recognizes=recognizer_factory is not None,
-        new_id=lambda: str(uuid4()),
+        new_id=new_id,
         strict=behaviour.strict,
         today=None if behaviour.allow_retired else datetime.now(UTC).date(),
         timing=latency(behaviour.latency),

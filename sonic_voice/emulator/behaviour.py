@@ -4,6 +4,7 @@ They are made by the command line or by a program, and read by the assembly and 
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 type RecognitionChoice = Literal["default", "auto", "light", "good", "none"]
@@ -71,11 +72,20 @@ class Behaviour:
     ears: RecognitionChoice = "default"
     """The recogniser of words. `default`: none with a scenario, which knows the words, and
     otherwise the best that is installed."""
+    ears_model: Path | None = None
+    """A folder with the Whisper model of the recogniser, in CTranslate2's format. None: the best
+    model that is installed as a package."""
+    language: str = ""
+    """The language of all speech of the user, as an ISO 639-1 code. Empty: a recogniser that knows
+    several finds out for each utterance, as the real service does."""
     voices: VoiceQuality = "light"
     """Quality of the voices. Good ones need a processor for a tenth of the time that they speak."""
     brain: str = ""
     """The chat endpoint that answers instead of a scenario or small talk, as `openai:URL#MODEL`.
     Empty: none."""
+    brain_thinks_first: bool = False
+    """True if the answers of the chat endpoint begin with thoughts that have no opening tag:
+    nothing is spoken until their closing tag."""
     faults: tuple[str, ...] = ()
     """Faults, each as `NAME[:ARGUMENT][@CONDITIONS]`; see `faults.grammar`."""
     chaos: int | ChaosProfile | None = None

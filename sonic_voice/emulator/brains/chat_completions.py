@@ -23,6 +23,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from ...chat.calls import ChatToolCall, parse_arguments, resolve_tool
+from ...chat.json_values import parse_object
+from ...chat.messages import AnswerSentence, ChatMessage, IncomingAnswer
+from ...chat.pieces import error_of, read_piece
+from ...chat.speakable import Speakable
 from ..scenario import Recording
 from ..service.brain import (
     NO_WORDS,
@@ -32,15 +37,6 @@ from ..service.brain import (
     Reply,
     Resample,
     ToolRequest,
-)
-from .chat_messages import (
-    AnswerSentence,
-    ChatMessage,
-    ChatToolCall,
-    IncomingAnswer,
-    as_list,
-    as_object,
-    parse_object,
 )
 
 SPEAK = (
@@ -60,6 +56,11 @@ BROKEN_OFF = "Sorry, the rest of my answer did not come."
 """Sentence spoken when the endpoint failed after its first sentence."""
 NO_ANSWER = "Sorry, the model behind me had nothing to say."
 """Answer when the endpoint returned neither text nor a tool call."""
+UNOPENED_THOUGHTS = (
+    "the model's thoughts were spoken: they end with a tag but begin without one; "
+    "--brain-thinks-first keeps them silent"
+)
+"""Note on an answer that began with thoughts, which showed only at their end."""
 
 STILL_RUNNING = '{"status":"still running"}'
 """Placeholder result, as JSON, of a tool call whose result has not arrived."""
@@ -71,8 +72,12 @@ ROUNDS = 8
 class ChatSession:
     """The chat session of one stream. Implements `BrainSession`."""
 
-    def __init__(self, model: str, opening: ConversationSetup) -> None:
+    def __init__(
+        self, model: str, opening: ConversationSetup, *, thinks_first: bool = False
+    ) -> None:
         self._opening = opening
+        self._thinks_first = thinks_first
+        self._thoughts_noted = False
         self._parameters = {"model": model, "stream": True} | _inference_parameters(opening)
         self._tools = [
             {
@@ -146,15 +151,14 @@ class ChatSession:
             return self._finish(incoming)
         incoming.size += len(piece)
         read = parse_object(piece)
-        if read is None or read.get("error"):
-            return self._give_up(incoming, "unreadable" if read is None else read["error"])
-        said: list[str] = []
-        for choice in as_list(read.get("choices"))[:1]:
-            said = self._say(incoming, incoming.add_choice(as_object(choice)))
+        error = "unreadable" if read is None else error_of(read)
+        if read is None or error:
+            return self._give_up(incoming, error)
+        said = self._say(incoming, incoming.add(read_piece(read)))
         if incoming.too_long:
             incoming.finished = True
             return self._finish(incoming, said)
-        return Reply(tuple(said), more=True)
+        return Reply(tuple(said), more=True, notes=self._thoughts_note(incoming))
 
     # What comes in.
 
@@ -162,12 +166,18 @@ class ChatSession:
         incoming.message.sentences += map(AnswerSentence, said)
         return said
 
-    def _give_up(self, incoming: IncomingAnswer, error: object) -> Reply:
+    def _thoughts_note(self, incoming: IncomingAnswer) -> tuple[tuple[str, str], ...]:
+        """Return a note when thoughts were spoken, the first time only."""
+        if self._thoughts_noted or not incoming.speakable.spoke_thoughts:
+            return ()
+        self._thoughts_noted = True
+        return (("chat-endpoint", UNOPENED_THOUGHTS),)
+
+    def _give_up(self, incoming: IncomingAnswer, error: str) -> Reply:
         """End the answer: keep the sentences so far, and tell the user that no more will come."""
         self._incoming = None
         sorry = BROKEN_OFF if incoming.message.sentences else UNREACHABLE
-        text = str(as_object(error).get("message") or error)
-        return Reply((sorry,), notes=(("chat-endpoint", text),))
+        return Reply((sorry,), notes=(("chat-endpoint", error),))
 
     def _finish(self, incoming: IncomingAnswer, said: list[str] | None = None) -> Reply:
         said = (said or []) + self._say(incoming, incoming.speakable.rest())
@@ -195,14 +205,18 @@ class ChatSession:
         for call in incoming.calls:
             self._numbered += 1
             call.id = call.id or f"call_{self._numbered}"
-            arguments = parse_object(call.arguments_json or "{}")
-            if call.tool not in self._names:
+            arguments = parse_arguments(call.arguments_json)
+            tool = resolve_tool(call.tool, self._names)
+            if tool is None:
                 call.result_json = json.dumps({"error": f"There is no tool {call.tool}."})
             elif arguments is None:
                 call.result_json = json.dumps({"error": "The arguments are no JSON object."})
                 call.arguments_json = "{}"
             else:
-                requests.append(ToolRequest(self._numbered, call.tool, arguments))
+                call.tool = tool
+                if parse_object(call.arguments_json) is None:
+                    call.arguments_json = json.dumps(arguments, ensure_ascii=False)
+                requests.append(ToolRequest(self._numbered, tool, arguments))
                 self._calls[self._numbered] = (call, incoming.message)
         incoming.message.calls = incoming.calls
         return tuple(requests)
@@ -222,7 +236,8 @@ class ChatSession:
         """Return a request for the conversation so far, whose answer becomes its next message."""
         self._round += 1
         body = self._parameters | {"messages": list(self._encoded_messages())} | self._tool_offer()
-        self._incoming = IncomingAnswer(ChatMessage("assistant"))
+        speakable = Speakable(thinks_first=self._thinks_first)
+        self._incoming = IncomingAnswer(ChatMessage("assistant"), speakable)
         self._messages.append(self._incoming.message)
         return ChatRequest(json.dumps(body))
 
@@ -262,18 +277,25 @@ class ChatSession:
 
 
 class ChatBrain:
-    """A model behind a chat endpoint, for any number of streams. Implements `Brain`."""
+    """A model behind a chat endpoint, for any number of streams. Implements `Brain`.
+
+    Args:
+        model: Name of the model at the endpoint.
+        resample: Converts recordings to the output rate.
+        thinks_first: Whether every answer begins with thoughts that have no opening tag.
+    """
 
     endpoint_ms: int | None = None
     voice: str | None = None
 
-    def __init__(self, model: str, resample: Resample) -> None:
+    def __init__(self, model: str, resample: Resample, *, thinks_first: bool = False) -> None:
         self._model = model
         self._resample = resample
+        self._thinks_first = thinks_first
 
     def begin(self, opening: ConversationSetup) -> BrainSession:
         """See `Brain`. The session starts with an empty conversation."""
-        return ChatSession(self._model, opening)
+        return ChatSession(self._model, opening, thinks_first=self._thinks_first)
 
     def sound(self, recording: Recording, rate_hz: int) -> bytes:
         """See `Brain`."""

@@ -4,6 +4,7 @@
     {"text": "It is sunny."}                 It is sunny.
     {"error": "no such city"}                Get weather did not work: no such city.
     {"days": [{...}, {...}]}                 Forecast: 2 days. First: ... Second: ...
+    {"id": 7, "speak": "It is booked."}      It is booked.
 
 Nothing is left out silently: values that are too many to be spoken are counted ("and 4 more").
 """
@@ -43,6 +44,9 @@ def read_back(tool: str, result: Mapping[str, Any]) -> tuple[str, ...]:
         return (_sentence(f"{name} did not work: {failure}"),)
     if not result:
         return (f"{name} is done.",)
+    speak = result.get("speak")
+    if isinstance(speak, str) and speak.strip():  # AWS's guide for Nova 2.5, rule 14
+        return (_sentence(_cut(speak)),)
     if len(result) == 1:
         ((key, value),) = result.items()
         if key in _PLAIN:

@@ -9,7 +9,7 @@ A stream whose history repeats the steps from the first one, because its client 
 stream, goes on after them (`resumption`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -79,11 +79,15 @@ class ScriptedSession:
         if role != "USER" or self._left_the_script:
             return
         words, results = split_history(text)
-        while words and (rest := begins_with(words, self._step().user)) is not None:
+        while words:
+            self._skip_steps_without_words()
+            rest = begins_with(words, self._step().user)
+            if rest is None:
+                break
             self._heard = ""
             reply = self.hear(None)
-            if reply.calls and results:
-                self.result(reply.calls[0].number, results.pop(0))
+            for call in reply.calls[: len(results)]:
+                self.result(call.number, results.pop(0))
             words = rest
         self._left_the_script = bool(words)
 
@@ -109,24 +113,27 @@ class ScriptedSession:
         # The default is the following step; a `goto` of the answer replaces it.
         self._next = min(at + 1, len(self._scenario.steps))
         self._follow(answer, notes)
-        say, calls, meanwhile = answer.say, tuple[ToolRequest, ...](), tuple[str, ...]()
-        if answer.call is not None and answer.call.tool in self._tools:
-            arguments = fill(dict(answer.call.arguments), self._values, _noting(notes))
-            calls = (ToolRequest(len(self._calls), answer.call.tool, arguments),)
-            self._calls.append(_Called(answer.call, words, name))
-            meanwhile = answer.call.meanwhile
-        elif answer.call is not None:
+        calls: list[ToolRequest] = []
+        say, meanwhile = list(answer.say), list[str]()
+        for call in answer.calls:
+            if call.tool in self._tools:
+                arguments = fill(dict(call.arguments), self._values, _noting(notes))
+                calls.append(ToolRequest(len(self._calls), call.tool, arguments))
+                self._calls.append(_Called(call, words, name))
+                meanwhile += call.meanwhile
+                continue
             # The client did not offer the tool: say so, instead of a call that it cannot answer.
             offered = ", ".join(self._tools) or "none"
-            text = f"the scenario calls {answer.call.tool}; offered: {offered}"
-            notes.append(("tool-not-offered", text))
-            say = (f"I would use the tool {answer.call.tool} now, but I was not given it.",)
+            notes.append(
+                ("tool-not-offered", f"the scenario calls {call.tool}; offered: {offered}")
+            )
+            say.append(f"I would use the tool {call.tool} now, but I was not given it.")
         said = self._filled(say, notes)
         self._answer = " ".join(said)
         return Reply(
             say=said,
             words=words,
-            calls=calls,
+            calls=tuple(calls),
             meanwhile=self._filled(meanwhile, notes),
             wav=answer.wav,
             delay_ms=answer.delay_ms,
@@ -156,6 +163,13 @@ class ScriptedSession:
         if direction.result is not None and self._calls:
             return self.result(len(self._calls) - 1, direction.result)
         return Reply((rest_of(self._answer, self._heard),))
+
+    def _skip_steps_without_words(self) -> None:
+        """Take the steps whose transcript is empty, which the history of a client does not have."""
+        for _ in self._scenario.steps:
+            if self._step().user.strip():
+                return
+            self.hear(None)
 
     def _step(self) -> ScenarioStep:
         steps = self._scenario.steps
@@ -198,7 +212,7 @@ class ScriptedSession:
         if answer.goto:
             self._next = self._step_numbers[answer.goto]
 
-    def _filled(self, texts: tuple[str, ...], notes: list[tuple[str, str]]) -> tuple[str, ...]:
+    def _filled(self, texts: Iterable[str], notes: list[tuple[str, str]]) -> tuple[str, ...]:
         return tuple(as_said(fill(text, self._values, _noting(notes))) for text in texts)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
 
+from ...catalog import voice_model
+from ...other_models import without_region
 from ..scenario import EXCEPTIONS
 from ..service.checks import IDLE, LIFE
 from ..service.effects import (
@@ -18,6 +20,7 @@ from ..service.effects import (
     StreamRefusal,
     StreamRequest,
 )
+from .recorded import SilentBargeIn, SplitTranscript, SpuriousMarker
 from .wrappers import (
     BrokenGoodbye,
     CutAnswer,
@@ -185,6 +188,11 @@ def _late(service: Service, _: StreamRequest, argument: str) -> Service:
     return LateFinals(service, delay_ms=float(argument) * 1000)
 
 
+def _spurious_marker(service: Service, request: StreamRequest, turn: str) -> Service:
+    model = voice_model(without_region(request.model_id))
+    return SpuriousMarker(service, int(turn), speech_events=model.speech_events)
+
+
 def _plain(made: Callable[[Service], Service]) -> Wrap:
     def wrap(service: Service, request: StreamRequest, argument: str) -> Service:
         return made(service)
@@ -267,6 +275,22 @@ FAULTS: Mapping[str, FaultKind] = MappingProxyType(
         ),
         "no-final": FaultKind("FINAL texts of the answer never come", "", "", _plain(NoFinals)),
         "no-marker": FaultKind("a barge-in has no marker", "", "", _plain(NoMarker)),
+        "silent-barge-in": FaultKind(
+            "a spoken barge-in has no marker and no FINAL text, only `userSpeechStart` and two more"
+            " chunks of sound",
+            "",
+            "",
+            _plain(SilentBargeIn),
+        ),
+        "split-transcript": FaultKind(
+            "what the user says in a turn comes in two texts", "", "", _plain(SplitTranscript)
+        ),
+        "spurious-marker": FaultKind(
+            "nobody spoke: the answer to this turn is reported as interrupted, and goes on",
+            _TURN,
+            "1",
+            _spurious_marker,
+        ),
         "spurious-interruption": FaultKind(
             "nobody spoke, and the answer to this turn is interrupted, with an empty transcript",
             _TURN,

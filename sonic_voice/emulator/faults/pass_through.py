@@ -37,7 +37,7 @@ class PassThrough:
         """See `Service`."""
         return self._pass_on(self._service.speech(key, pcm))
 
-    def words(self, key: int, text: str) -> list[Effect]:
+    def words(self, key: int, text: str | None) -> list[Effect]:
         """See `Service`."""
         return self._pass_on(self._service.words(key, text))
 

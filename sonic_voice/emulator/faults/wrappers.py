@@ -132,7 +132,7 @@ def _is_final(record: Output) -> bool:
     return isinstance(record, TextBlock) and (record.role, record.stage) == ("ASSISTANT", "FINAL")
 
 
-class _Finals(ClockedPassThrough):
+class FinalBlocks(ClockedPassThrough):
     """A wrapper that collects each FINAL block of the assistant, to decide on it as a whole."""
 
     def __init__(self, service: Service) -> None:
@@ -156,32 +156,32 @@ class _Finals(ClockedPassThrough):
         return (effect,)
 
 
-class NoFinals(_Finals):
+class NoFinals(FinalBlocks):
     """A wrapper that drops FINAL texts, except the marker of a barge-in."""
 
     def _final(self, block: list[tuple[Emit, Output]], *, marker: bool) -> Iterable[Effect]:
         return super()._final(block, marker=marker) if marker else ()
 
 
-class NoMarker(_Finals):
+class NoMarker(FinalBlocks):
     """A wrapper that drops the marker of a barge-in only."""
 
     def _final(self, block: list[tuple[Emit, Output]], *, marker: bool) -> Iterable[Effect]:
         return () if marker else super()._final(block, marker=marker)
 
 
-class EndTurnOnAudioOnly(_Finals):
+class EndTurnOnAudioOnly(FinalBlocks):
     """A wrapper in which all FINAL texts end with `PARTIAL_TURN`."""
 
     def _final(self, block: list[tuple[Emit, Output]], *, marker: bool) -> Iterable[Effect]:
         for effect, record in block:
             if isinstance(record, BlockEnd) and record.stop == "END_TURN":
-                yield _emit(replace(record, stop="PARTIAL_TURN"))
+                yield emitted(replace(record, stop="PARTIAL_TURN"))
             else:
                 yield effect
 
 
-class LateFinals(_Finals):
+class LateFinals(FinalBlocks):
     """A wrapper that delays FINAL texts by `delay_ms` of input audio.
 
     Texts that still wait at the end of the prompt are sent before it.
@@ -232,7 +232,7 @@ class SpuriousInterruption(TurnPassThrough, ClockedPassThrough):
         if self._left or not isinstance(record, AudioOutput):
             return (effect,)
         self._dropped.add(record.content_id)
-        return (effect, *map(_emit, self._interruption(record)))
+        return (effect, *map(emitted, self._interruption(record)))
 
     def _rest(self, effect: Emit, record: Output) -> Iterable[Effect]:
         """Drop the rest of the interrupted turn."""
@@ -248,7 +248,7 @@ class SpuriousInterruption(TurnPassThrough, ClockedPassThrough):
         heard_ms = int(self._now_ms) // MS_PER_SPEECH_TOKEN * MS_PER_SPEECH_TOKEN
         yield UserSpeechStart(speech, heard_ms)
         yield BlockEnd(ids, record.content_id, "AUDIO", "INTERRUPTED")
-        marker, words = _other_id(record.content_id, "marker"), _other_id(record.content_id, "user")
+        marker, words = other_id(record.content_id, "marker"), other_id(record.content_id, "user")
         yield TextBlock(ids, marker, "ASSISTANT", "FINAL")
         yield TextOutput(ids, marker, INTERRUPTED_MARKER, "ASSISTANT")
         yield BlockEnd(ids, marker, "TEXT", "INTERRUPTED")
@@ -263,7 +263,7 @@ class DoubleEncoded(PassThrough):
 
     def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
         if isinstance(record, ToolUse):
-            return (_emit(replace(record, arguments_json=json.dumps(record.arguments_json))),)
+            return (emitted(replace(record, arguments_json=json.dumps(record.arguments_json))),)
         return (effect,)
 
 
@@ -305,16 +305,16 @@ class TwoCalls(PassThrough):
         if not isinstance(record, BlockEnd):
             return (effect,)
         block, self._block = self._block, []
-        return (effect, *map(_emit, map(self._second, block)))
+        return (effect, *map(emitted, map(self._second, block)))
 
     def _second(self, record: Output) -> Output:
         match record:
             case ToolUse(ids, content, call, name, arguments):
-                again = _other_id(call, "second")
+                again = other_id(call, "second")
                 self._calls.add(again)
-                return ToolUse(ids, _other_id(content, "second"), again, name, arguments)
+                return ToolUse(ids, other_id(content, "second"), again, name, arguments)
             case ToolBlock() | BlockEnd():
-                return replace(record, content_id=_other_id(record.content_id, "second"))
+                return replace(record, content_id=other_id(record.content_id, "second"))
             case _:
                 return record
 
@@ -328,15 +328,24 @@ class UnknownEvent(PassThrough):
 
     def _event(self, effect: Emit, record: Output) -> Iterable[Effect]:
         if isinstance(record, TextBlock):
-            return (_emit(UnknownOutput(self._name, {"value": 1})), effect)
+            return (emitted(UnknownOutput(self._name, {"value": 1})), effect)
         return (effect,)
 
 
-def _emit(record: Output) -> Emit:
+def emitted(record: Output) -> Emit:
+    """Return the effect that sends a record.
+
+    Args:
+        record: The record of an output event.
+    """
     return Emit(encode_output(record))
 
 
-def _other_id(content: str, what: str) -> str:
-    """Return a new id, a UUID as the service's are, which is always the same for the same
-    stream."""
+def other_id(content: str, what: str) -> str:
+    """Return a new id, a UUID as the service's are, which is always the same for the same stream.
+
+    Args:
+        content: The id that it is derived from.
+        what: What it is for, so that one id gives several.
+    """
     return str(uuid5(NAMESPACE_OID, f"{content} {what}"))

@@ -18,6 +18,9 @@ class StreamStatistics:
 
     request: StreamRequest
     received_events: int = 0
+    answered_events: int = 0
+    """Number of received events whose effects have all been carried out. What the service answers
+    to an event is sent before this counts it."""
     sent_events: int = 0
     notes: int = 0
     """Number of mistakes that were tolerated."""

@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ...catalog import EXPERT_TOOL
 from ...errors import WireError
 from ...wire import (
     AudioStart,
@@ -25,9 +26,13 @@ from ...wire import (
     Output,
     PromptEnd,
     TextBlock,
+    TextOutput,
     TextStart,
     ToolResultStart,
     ToolUse,
+    UnknownInput,
+    UserSpeechEnd,
+    UserSpeechStart,
     decode_input,
     decode_output,
 )
@@ -81,6 +86,10 @@ class ConformanceChecker:
         self._verdict: StreamState | Refused | Tolerated = StreamState.NEW
         self._calls: dict[str, str] = {}
         self._answering = False
+        self._interrupted = False
+        """True from the marker of a barge-in until the user is heard again or types: an answer that
+        goes on after it may be cut off."""
+        self._user_speaks = False
         self._ended = False
 
     @property
@@ -168,6 +177,9 @@ class ConformanceChecker:
                     return self._add_violation("interactive-system", "deviates", detail)
             case TextStart() if self.state is StreamState.PROMPT:
                 self._mark_tested("history")
+            case TextStart(role="USER", interactive=True):
+                self._interrupted = False
+                self._excuse_expert_calls()
             case ToolResultStart(tool_use=call):
                 self._calls.pop(call, None)
             case PromptEnd() if self._answering:
@@ -182,14 +194,40 @@ class ConformanceChecker:
 
     def _follow_output(self, payload: bytes) -> None:
         """Follow the output events that decide what the client may do next."""
-        match _output(payload):
-            case TextBlock(role="USER") | TextBlock(stage="SPECULATIVE"):
-                self._answering = True
-            case BlockEnd(kind="AUDIO", stop="END_TURN" | "INTERRUPTED"):
-                self._answering = False
+        record = _output(payload)
+        match record:
             case ToolUse(tool_use=call, name=name):
-                self._mark_tested("tool-call")
+                self._mark_tested("expert-call" if name == EXPERT_TOOL else "tool-call")
                 self._calls[call] = name
+            case UserSpeechStart():
+                self._user_speaks = True
+                self._excuse_expert_calls()
+            case UserSpeechEnd():
+                self._user_speaks = False
+            case _:
+                self._follow_answer(record)
+
+    def _excuse_expert_calls(self) -> None:
+        """Forget calls of `ExpertTool`: the user goes on, so they may stay without a result."""
+        self._calls = {id: name for id, name in self._calls.items() if name != EXPERT_TOOL}
+
+    def _follow_answer(self, record: Output | None) -> None:
+        """Follow whether an answer is being given or owed, so that a goodbye cuts it off.
+
+        An empty transcript is owed no answer. An answer that was interrupted is over, however the
+        service reports it: with a marker, or with no more than the end of its sound while the user
+        speaks (reference 3.11).
+        """
+        match record:
+            case TextOutput(role="USER", text=text):
+                self._interrupted, self._answering = False, bool(text.strip())
+            case TextBlock(stage="SPECULATIVE"):
+                self._answering = not self._interrupted
+            case TextOutput() if record.is_interruption:
+                self._interrupted, self._answering = True, False
+            case BlockEnd(kind="AUDIO", stop=stop):
+                if stop != "PARTIAL_TURN" or self._user_speaks:
+                    self._answering = False
             case _:
                 pass
 
@@ -197,6 +235,8 @@ class ConformanceChecker:
         rule = next((rule for pattern, rule in RULES_BY_TEXT if re.search(pattern, text)), None)
         if rule is None and text == INVALID:
             rule = self._rule_of_invalid()
+        if rule == "unknown-event" and isinstance(self._record, UnknownInput):
+            text = f"{self._record.name}: {text}"
         return self._add_violation(rule, "broken", text) if rule is not None else []
 
     def _rule_of_invalid(self) -> str:

@@ -124,14 +124,32 @@ RULES: Mapping[str, ConformanceRule] = MappingProxyType(
         "text-ignored": ConformanceRule(
             "2.10", "A v1 model is asked by voice, not by text.", "never answers it", "TEXT_START"
         ),
+        "descriptive-text": ConformanceRule(
+            "2.10",
+            "A Nova 2.5 model is told what to say: `Tell the caller that ...`.",
+            "does not reliably answer a description; it may only end the answer before it",
+            "TEXT_START",
+        ),
+        "injected-text": ConformanceRule(
+            "2.10",
+            "A Nova 2.5 model is told what to say only while neither side speaks.",
+            "interrupts the answer that it gives",
+            "TEXT_START",
+        ),
         "tool-id": ConformanceRule("8.4", "A result names a call, once.", _ENDS, "TOOL_START"),
         "tool-media": ConformanceRule("8.4", "A result is text/plain.", _ENDS, "TOOL_START"),
         "tool-result": ConformanceRule("8.4", "A result is a JSON object.", _ENDS, "RESULT"),
         "tool-answered": ConformanceRule(
             "8.4",
-            "Every call gets its result.",
+            "Every call gets its result, unless it is one of ExpertTool and the user goes on.",
             "answers without it (v2), or stays silent (2.5)",
             "tool-call",
+        ),
+        "expert-sentence": ConformanceRule(
+            "8.6",
+            "An ExpertTool call is answered with sentences.",
+            "is not known to understand another object",
+            "expert-call",
         ),
         "prompt-audio": ConformanceRule("6", "A prompt has audio.", _ENDS, "PROMPT_END"),
         "open-content": ConformanceRule(

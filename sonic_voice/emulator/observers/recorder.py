@@ -37,6 +37,7 @@ from typing import Any, BinaryIO
 from ...audio.riff import header
 from ...config import BYTES_PER_SAMPLE
 from ...errors import ConfigError, WireError
+from ...printable import exact_json
 from ...wire import (
     AudioBlock,
     AudioInput,
@@ -305,5 +306,4 @@ def _create(path: Path) -> BinaryIO:
 
 
 def _json(line: dict[str, Any]) -> bytes:
-    # A lone surrogate cannot be encoded in UTF-8; its backslash escape is valid JSON.
-    return json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace")
+    return exact_json(line).encode()

@@ -28,11 +28,14 @@ Each utterance, spoken or typed, takes one step: the next one, or the one that `
 is after the last. The words are what was recognised or typed; without a recogniser, the step's
 `user` is taken for what was said, in conditions too, so that a scenario takes one known path.
 
+`user: ""` is speech in which no words were found: the transcript is empty, and is answered.
+
 A step has `user` and an answer, and may have `name`, `expect`, `else`, and `when`, a list of other
 answers, each with an `if`. Keys of an answer:
 
     say         a sentence, or a list of sentences
-    call        a tool call: `tool`, `arguments`, `meanwhile`, `then`
+    call        a tool call: `tool`, `arguments`, `meanwhile`, `then`; or a list of calls, which are
+                made together and answered in one turn if their results come together
     wav         a 16-bit WAV file that is played instead of speaking the one sentence of `say`;
                 its path is relative to the scenario
     delay_ms    additional delay before the answer, in milliseconds of input audio
@@ -64,7 +67,9 @@ client asks for), `voice` (speaks instead of the client's choice). `scenario.sch
 all of it for editors.
 """
 
-from .conditions import Condition, Like, Matches, OneOf, Present, Says
+from .condition_reader import ConditionReader
+from .conditions import Condition, Like, Matches, OneOf, Present, Says, met
+from .located_yaml import read_document
 from .reader import load_scenario, mistakes, parse_scenario
 from .records import (
     EXCEPTIONS,
@@ -85,6 +90,7 @@ __all__ = (
     "Branch",
     "BreakKind",
     "Condition",
+    "ConditionReader",
     "Like",
     "Matches",
     "OneOf",
@@ -97,6 +103,8 @@ __all__ = (
     "StreamException",
     "fill",
     "load_scenario",
+    "met",
     "mistakes",
     "parse_scenario",
+    "read_document",
 )

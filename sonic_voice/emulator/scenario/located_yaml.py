@@ -7,9 +7,11 @@ searched for below the table header that it belongs to, which is enough to name 
 import re
 import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
-from ...errors import ScenarioError
+from ...errors import ConfigError, ScenarioError
+from ...text_files import read_text_file
 
 type Key = tuple[str | int, ...]
 """Path from the top to a value: names in mappings, indices in lists."""
@@ -43,6 +45,46 @@ class LocatedDocument:
         while at not in self.values and at:
             at = at[:-1]
         return self.values.get(at, (1, 1))
+
+
+def read_document(path: Path) -> LocatedDocument:
+    """Return the content of a file: TOML if its suffix is `.toml`, else YAML.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ScenarioError: The file cannot be read, or is neither TOML nor YAML.
+    """
+    return parse_document(read_document_text(path), path)
+
+
+def read_document_text(path: Path) -> str:
+    """Return the text of a file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ScenarioError: The file cannot be read.
+    """
+    try:
+        return read_text_file(path)
+    except ConfigError as error:
+        raise ScenarioError(error.message, hint=error.hint) from error
+
+
+def parse_document(text: str, path: Path) -> LocatedDocument:
+    """Return the content of a text: TOML if the suffix of its name is `.toml`, else YAML.
+
+    Args:
+        text: The text of the file.
+        path: Its name, also for errors.
+
+    Raises:
+        ScenarioError: The text is neither TOML nor YAML.
+    """
+    return (read_toml if path.suffix.lower() == ".toml" else read_yaml)(text, str(path))
 
 
 def read_yaml(text: str, path: str) -> LocatedDocument:

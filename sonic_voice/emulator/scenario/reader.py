@@ -4,7 +4,6 @@ A file is judged as a whole: first its keys and values, then what only the whole
 every `goto` names a step, every placeholder a variable, and that every step can be reached.
 """
 
-import re
 import wave
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from ...errors import ScenarioError
-from .conditions import WORD_ERRORS, Condition, Like, Matches, OneOf, Present, Says, Test
-from .located_yaml import Key, LocatedDocument, read_toml, read_yaml
+from .condition_reader import ConditionReader
+from .conditions import Condition
+from .located_yaml import Key, LocatedDocument, parse_document, read_document_text
 from .records import (
     END,
     EXCEPTIONS,
@@ -28,7 +28,7 @@ from .records import (
 )
 from .step_graph import reachable_steps
 from .templates import NAME, PATH, names_in
-from .values import ValueReader, suggestion
+from .values import suggestion
 
 FILE_KEYS = ("name", "set", "steps", "loop", "otherwise", "endpoint_ms", "voice")
 """Keys of the file."""
@@ -42,9 +42,6 @@ CALL_KEYS = ("tool", "arguments", "meanwhile", "then", "expect", "else", "when",
 """Keys of a tool call."""
 EXCEPTION_KEYS = ("code", "message")
 """Keys of an exception."""
-TEST_KEYS = ("matches", "like", "errors", "present")
-"""Keys of a condition that is not a plain value."""
-
 _ANSWER_KINDS = ("say", "call", "error", "break")
 """Keys of which an answer has at least one."""
 
@@ -61,7 +58,7 @@ def load_scenario(path: Path) -> Scenario:
     Raises:
         ScenarioError: The file cannot be read or has mistakes; names the first one.
     """
-    return parse_scenario(_text(path), path)
+    return parse_scenario(read_document_text(path), path)
 
 
 def parse_scenario(text: str, path: Path) -> Scenario:
@@ -93,7 +90,7 @@ def read_scenario(text: str, path: Path) -> tuple[Scenario, list[ScenarioError]]
     Raises:
         ScenarioError: The text is neither TOML nor YAML.
     """
-    document = (read_toml if path.suffix.lower() == ".toml" else read_yaml)(text, str(path))
+    document = parse_document(text, path)
     reader = _Reader(document, path)
     return reader.scenario(), reader.mistakes
 
@@ -105,20 +102,12 @@ def mistakes(path: Path) -> list[ScenarioError]:
         path: The file.
     """
     try:
-        return read_scenario(_text(path), path)[1]
+        return read_scenario(read_document_text(path), path)[1]
     except ScenarioError as error:
         return [error]
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ScenarioError(f"cannot be read: {why}.", path=str(path)) from error
-
-
-class _Reader(ValueReader):
+class _Reader(ConditionReader):
     """A reader of one document, with a method for each kind of value."""
 
     def __init__(self, document: LocatedDocument, path: Path) -> None:
@@ -139,7 +128,7 @@ class _Reader(ValueReader):
             name=self.text(("name",), top.get("name", self._path.stem)),
             steps=tuple(self._step(("steps", i), step) for i, step in enumerate(listed)),
             loop=self.flag(("loop",), top.get("loop", False)),
-            otherwise=self._said(("otherwise",), top.get("otherwise", LAST_WORDS)),
+            otherwise=self.said(("otherwise",), top.get("otherwise", LAST_WORDS)),
             endpoint_ms=self.milliseconds(("endpoint_ms",), top.get("endpoint_ms"), least=32),
             voice=self.text(("voice",), top["voice"]) if "voice" in top else None,
             assign=self._assign(("set",), top.get("set", {})),
@@ -155,7 +144,7 @@ class _Reader(ValueReader):
 
     def _step(self, at: Key, value: Any) -> ScenarioStep:
         table = self.table(at, value, "a step", STEP_KEYS, ("user",), _ANSWER_KINDS)
-        user = self.text((*at, "user"), table["user"]) if "user" in table else ""
+        user = self.any_text((*at, "user"), table.get("user", ""))
         return replace(
             self._answer(at, table, user),
             name=self._step_name((*at, "name"), table["name"]) if "name" in table else "",
@@ -193,7 +182,7 @@ class _Reader(ValueReader):
 
     def _else(self, at: Key, value: Any, user: str, keys: tuple[str, ...]) -> ScenarioStep:
         if isinstance(value, str | list):
-            return ScenarioStep(user, self._said(at, value))
+            return ScenarioStep(user, self.said(at, value))
         return self._answer(
             at, self.table(at, value, "an answer", keys, *_required_kinds(keys)), user
         )
@@ -210,11 +199,11 @@ class _Reader(ValueReader):
             self.wrong(
                 (*at, "say"), "an answer with a `call` has its sentences in `then`", key=True
             )
-        say = self._said((*at, "say"), table.get("say"))
+        say = self.said((*at, "say"), table.get("say"))
         return ScenarioStep(
             user,
             say,
-            call=self._call((*at, "call"), table["call"], user) if "call" in table else None,
+            calls=self._calls((*at, "call"), table["call"], user) if "call" in table else (),
             wav=self._wav((*at, "wav"), table["wav"], say) if "wav" in table else None,
             error=self._fault((*at, "error"), table["error"]) if "error" in table else None,
             broken=self._broken((*at, "break"), table["break"]) if "break" in table else None,
@@ -232,15 +221,24 @@ class _Reader(ValueReader):
             "goto": goto,
         }
 
+    def _calls(self, at: Key, value: Any, user: str) -> tuple[ScenarioCall, ...]:
+        """Read a call, or a list of calls that are made together."""
+        if not isinstance(value, list):
+            return (self._call(at, value, user),)
+        calls = self.items(at, cast("list[Any]", value), "a call or a list of calls")
+        if not calls:
+            self.wrong(at, "expected a call", hint="Name its `tool`.")
+        return tuple(self._call((*at, i), call, user) for i, call in enumerate(calls))
+
     def _call(self, at: Key, value: Any, user: str) -> ScenarioCall:
         call = self.table(at, value, "a call", CALL_KEYS, ("tool",))
         arguments = self.mapping((*at, "arguments"), call.get("arguments", {}), "arguments")
-        self._template((*at, "arguments"), arguments)
+        self.template((*at, "arguments"), arguments)
         return ScenarioCall(
             self.text((*at, "tool"), call["tool"]) if "tool" in call else "",
             arguments,
-            self._said((*at, "meanwhile"), call.get("meanwhile")),
-            self._said((*at, "then"), call.get("then")),
+            self.said((*at, "meanwhile"), call.get("meanwhile")),
+            self.said((*at, "then"), call.get("then")),
             **self._what_follows(at, call),
             **self._choice(at, call, user, RESULT_KEYS),
         )
@@ -283,68 +281,24 @@ class _Reader(ValueReader):
             self.wrong(at, f"`{of}` names no value", hint=hint, key=True)
         else:
             self._placeholders.append((at, path[1]))
-        return Condition(of, self._test(at, of, value))
-
-    def _test(self, at: Key, of: str, value: Any) -> Test:
-        if isinstance(value, dict):
-            return self._written_test(at, cast("dict[str, Any]", value))
-        if not value and (value is None or isinstance(value, list)) and of == "user":
-            self.wrong(at, "expected words")
-        if of == "user":
-            return Says(self._said(at, value))
-        values = cast("list[Any]", value) if isinstance(value, list) else [value]
-        if not all(isinstance(one, str | int | float | None) for one in values):
-            self.wrong(at, f"expected a value or a list of values, not {value!r}")
-        self._template(at, values)
-        return OneOf(tuple(values))
-
-    def _written_test(self, at: Key, value: dict[str, Any]) -> Test:
-        table = self.table(at, value, "a condition", TEST_KEYS, ("matches", "like", "present"))
-        if len(table.keys() - {"errors"}) > 1:
-            self.wrong(at, "a condition is one of `matches`, `like` and `present`")
-        if "errors" in table and "like" not in table:
-            self.wrong((*at, "errors"), "`errors` goes with `like`", key=True)
-        if "like" in table:
-            errors = self.share((*at, "errors"), table.get("errors", WORD_ERRORS))
-            text = self.text((*at, "like"), table["like"])
-            self._template((*at, "like"), text)
-            return Like(text, errors)
-        if "matches" in table:
-            return self._pattern((*at, "matches"), table["matches"])
-        return Present(self.flag((*at, "present"), table.get("present", True)))
-
-    def _pattern(self, at: Key, value: Any) -> Matches:
-        text = self.text(at, value)
-        try:
-            pattern = re.compile(text, re.IGNORECASE)
-        except (re.error, OverflowError, RecursionError) as error:
-            self.wrong(at, f"this is no regular expression: {error}")
-            return Matches(re.compile(""))
-        for name in pattern.groupindex:
-            self._variable(at, name)
-        return Matches(pattern)
+        return Condition(of, self.test(at, value, words=of == "user"))
 
     def _assign(self, at: Key, value: Any) -> dict[str, Any]:
         assigned = self.mapping(at, value, "what is set")
         for name, new in assigned.items():
-            self._variable((*at, name), name)
-            self._template((*at, name), new)
+            self.variable((*at, name), name)
+            self.template((*at, name), new)
         return assigned
 
-    def _variable(self, at: Key, name: str) -> None:
+    def variable(self, at: Key, name: str) -> None:
+        """Note a variable that the file sets."""
         if not NAME.fullmatch(name) or name in _RESERVED:
             hint = "Letters, figures and underscores; not `user` and `result`."
             self.wrong(at, f"`{name}` cannot be a variable", hint=hint, key=True)
         self._variables.add(name)
 
-    def _said(self, at: Key, value: Any) -> tuple[str, ...]:
-        """Read sentences with placeholders."""
-        found = self.sentences(at, value)
-        for i, sentence in enumerate(found):
-            self._template((*at, i) if isinstance(value, list) else at, sentence)
-        return found
-
-    def _template(self, at: Key, template: Any) -> None:
+    def template(self, at: Key, template: Any) -> None:
+        """Note the placeholders of a template, which are checked at the end of the file."""
         self._placeholders += [(at, name) for name in names_in(template)]
 
     # Checks of the whole file.

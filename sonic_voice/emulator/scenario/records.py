@@ -78,9 +78,10 @@ class ScenarioStep:
     """One utterance of the user and its answer."""
 
     user: str
-    """Words of the utterance, used if there is no recogniser."""
+    """Words of the utterance, used if there is no recogniser. Empty: the transcript is empty."""
     say: tuple[str, ...] = ()
-    call: ScenarioCall | None = None
+    calls: tuple[ScenarioCall, ...] = ()
+    """Tool calls, made together in this order."""
     wav: Recording | None = None
     """Recording that is played instead of speaking the one sentence of `say`."""
     delay_ms: int = 0
@@ -130,7 +131,7 @@ class Scenario:
     @property
     def hints(self) -> tuple[str, ...]:
         """Words that the scenario waits for, which help a recogniser."""
-        found = dict.fromkeys(step.user for step in self.steps)
+        found = dict.fromkeys(step.user for step in self.steps if step.user.strip())
         for step in self.steps:
             branched = (c for branch in step.when for c in branch.conditions)
             for condition in (*step.expect, *branched):

@@ -39,7 +39,7 @@ def _gotos(step: ScenarioStep) -> Iterator[str]:
     """
     for answer in step.answers:
         yield answer.goto
-        if call := answer.call:
+        for call in answer.calls:
             # The result may come late, so each answer to it may be the last to set the next step.
             later = (*(branch.answer for branch in call.when), call.fallback)
             yield from filter(None, (call.goto, *(a.goto for a in later if a is not None)))

@@ -124,6 +124,15 @@ class ValueReader:
             return ""
         return value
 
+    def any_text(self, at: Key, value: Any) -> str:
+        """Read a text that may be empty.
+
+        Args:
+            at: Path of the value.
+            value: The value.
+        """
+        return "" if value == "" else self.text(at, value)
+
     def flag(self, at: Key, value: Any) -> bool:
         """Read true or false.
 

@@ -37,9 +37,16 @@ from ..service.effects import (
     StreamRequest,
 )
 from .certificates import CertificateAuthority
-from .connection_limits import ConnectionLimits, LoggingSSLObject, ServerConnections
+from .connection_limits import (
+    HEALTH_PATHS,
+    HEALTHY,
+    ConnectionLimits,
+    LoggingSSLObject,
+    ServerConnections,
+)
 from .engines import Engines
 from .sigv4 import (
+    UNKNOWN_KEY,
     AccessKeyPair,
     AuthError,
     HttpRequest,
@@ -68,6 +75,10 @@ SPEECH_THREADS = 16
 """Threads for the speech engines. Most of them wait, each for one stream, for engines that do one
 thing at a time."""
 
+RELEASE_AFTER_S = 20.0
+"""Time from the end of a stream to the release of what the engines kept for it, in seconds: long
+enough that the next conversation of a person or a test finds everything ready."""
+
 _ROUTE = re.compile(r"/model/(?P<model>[^/?]+)/invoke-with-bidirectional-stream")
 _KEPT_STATISTICS = 1000
 """Number of streams whose statistics are kept."""
@@ -92,6 +103,7 @@ class Emulator:
             change.
         authority: Signs the server's certificate. None: one for this run only.
         limits: The limits of the connections.
+        names: Further names and addresses for the server's certificate.
         observers: Observe the streams.
     """
 
@@ -107,6 +119,7 @@ class Emulator:
         keys: AccessKeyPair | Sequence[AccessKeyPair] = LOCAL_KEYS,
         authority: CertificateAuthority | None = None,
         limits: ConnectionLimits | None = None,
+        names: Sequence[str] = (),
         observers: Sequence[EmulatorObserver] = (),
     ) -> None:
         self.streams: deque[StreamStatistics] = deque(maxlen=_KEPT_STATISTICS)
@@ -121,6 +134,7 @@ class Emulator:
         self._keys = keys
         self._behaviour = behaviour or Behaviour()
         self._limits = limits or ConnectionLimits()
+        self._names = tuple(names)
         self._given_authority = authority
         self._authority: CertificateAuthority | None = None
         self._observers = EmulatorObservers(observers)
@@ -128,6 +142,11 @@ class Emulator:
         self._tasks: set[asyncio.Task[None]] = set()
         self._live = 0
         self._threads = ThreadPoolExecutor(SPEECH_THREADS, thread_name_prefix="emulator speech")
+        # A thread of its own: forty streams that wait for networks must not keep others from
+        # speaking.
+        self._preparer = ThreadPoolExecutor(1, thread_name_prefix="emulator engines")
+        self._closed = False
+        self._release_timer: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
 
     @property
@@ -176,6 +195,7 @@ class Emulator:
 
     async def aclose(self) -> None:
         """End every stream and connection, within about a second. May be called again."""
+        self._closed = True
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
@@ -186,7 +206,10 @@ class Emulator:
         if self._server is not None:
             with suppress(TimeoutError):  # a client may be stuck in a TLS handshake
                 await asyncio.wait_for(self._server.wait_closed(), _CLOSE_S)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._release_timer is not None:
+            self._release_timer.cancel()
+        for threads in (self._threads, self._preparer):
+            threads.shutdown(wait=False, cancel_futures=True)
         if self._authority is not None:
             self._authority.remove_files()
             self._authority = None
@@ -213,7 +236,7 @@ class Emulator:
     def _certify(self) -> ssl.SSLContext:
         self._authority = self._given_authority or CertificateAuthority.of_this_run()
         self.ca_pem = self._authority.ca_pem
-        context = self._authority.server_context(self._host)
+        context = self._authority.server_context(self._host, *self._names)
         context.sslobject_class = LoggingSSLObject
         return context
 
@@ -225,6 +248,10 @@ class Emulator:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, connection: H2Connection, stream: H2Stream) -> None:
+        if _is_health_check(stream):
+            with suppress(SonicError):
+                await _answer_health_check(connection, stream)
+            return
         request_id = str(uuid4())
         answer = self._check(stream, request_id)
         model = "" if isinstance(answer, StreamRefusal) else answer[0].model_id
@@ -241,12 +268,27 @@ class Emulator:
         self.streams.append(served.statistics)
         self._live += 1
         try:
-            if (prepare := self._engines.prepare) is not None:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._threads, prepare, self._live)
-            await served.run()
+            await served.run(self._prepare_engines())
         finally:
             self._live -= 1
+            self._release_engines_later()
+
+    def _prepare_engines(self) -> asyncio.Future[None] | None:
+        if (prepare := self._engines.prepare) is None:
+            return None
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._preparer, prepare, self._live)
+
+    def _release_engines_later(self) -> None:
+        release = self._engines.release
+        if release is None or self._closed or self._release_timer is not None:
+            return
+
+        def submit() -> None:
+            self._release_timer = None
+            self._preparer.submit(release, self._live)
+
+        self._release_timer = asyncio.get_running_loop().call_later(RELEASE_AFTER_S, submit)
 
     def _admit(
         self,
@@ -298,8 +340,26 @@ class Emulator:
                 HttpRequest("POST", path, query, headers), self._keys, datetime.now(UTC)
             )
         except AuthError as error:
+            if error.code == UNKNOWN_KEY:
+                _log.info(
+                    "a client signs with keys that are not the emulator's: does its environment "
+                    "set AWS_PROFILE, or do its files come first?"
+                )
             return StreamRefusal(error.status, error.code, error.message)
         return StreamRequest(unquote(route["model"]), signed.region, request_id), signed
+
+
+def _is_health_check(stream: H2Stream) -> bool:
+    headers = dict(stream.headers or [])
+    return headers.get(":method") in {"GET", "HEAD"} and headers.get(":path") in HEALTH_PATHS
+
+
+async def _answer_health_check(connection: H2Connection, stream: H2Stream) -> None:
+    connection.send_headers(stream, [(":status", "200"), ("content-type", "text/plain")])
+    stream.discard_input()
+    if dict(stream.headers or [])[":method"] == "GET":
+        await stream.write(HEALTHY)
+    stream.end()
 
 
 async def _refuse(

@@ -45,6 +45,10 @@ lifetime as too long."""
 _CLOCK_SKEW = timedelta(days=1)
 """How long before its creation a certificate is valid, for clients whose clock is slow."""
 
+CONTAINER_NAMES = ("host.docker.internal", "host.containers.internal")
+"""Names by which a container reaches its host, and with it an emulator that runs there (Docker,
+Podman)."""
+
 _EVERYWHERE = ("0.0.0.0", "::")
 """Wildcard addresses: a server that listens there is reached at every address of the machine."""
 _NAME = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
@@ -76,7 +80,7 @@ def user_folder() -> Path:
     return home / ".local/share/sonic-voice"
 
 
-def server_names(host: str) -> list[str]:
+def server_names(host: str, *more: str) -> list[str]:
     """Return the names and addresses for which the emulator has a certificate.
 
     They are those of this machine and, for clients whose endpoint cannot be changed, the names of
@@ -84,13 +88,30 @@ def server_names(host: str) -> list[str]:
 
     Args:
         host: The name or address at which the emulator listens.
+        more: Further names and addresses.
     """
     regions = sorted({region for model in VOICE_MODELS for region in model.regions})
-    names = ["localhost", "127.0.0.1", "::1", socket.gethostname()]
+    names = ["localhost", "127.0.0.1", "::1", socket.gethostname(), *CONTAINER_NAMES, *more]
     names += [f"bedrock-runtime.{region}.amazonaws.com" for region in regions]
     if host not in _EVERYWHERE:
         names.append(host)
     return [name for name in dict.fromkeys(names) if _is_address(name) or _NAME.fullmatch(name)]
+
+
+def check_name(name: str) -> None:
+    """Check a name for a certificate.
+
+    Args:
+        name: A host name or an IP address.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if not (_is_address(name) or _NAME.fullmatch(name)):
+        raise ConfigError(
+            f"{name!r} is neither a host name nor an address.",
+            hint="Give the name that clients connect to, such as emulator.test.",
+        )
 
 
 def _is_address(name: str) -> bool:
@@ -148,17 +169,19 @@ class CertificateAuthority:
             ) from error
         return cls(certificate, path, kept=True, _ca=ca)
 
-    def server_context(self, host: str) -> ssl.SSLContext:
+    def server_context(self, host: str, *more: str) -> ssl.SSLContext:
         """Return a TLS context for a server, with a new certificate.
 
         Args:
             host: The name or address at which the server listens.
+            more: Further names and addresses for the certificate.
         """
         now = datetime.now(UTC)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["h2"])
-        names = server_names(host)
+        # HTTP/1.1 is for health checks, which cannot speak HTTP/2.
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        names = server_names(host, *more)
         leaf = self._ca.issue_cert(
             *names, not_before=_naive(now - _CLOCK_SKEW), not_after=_naive(now + SERVER_LIFETIME)
         )

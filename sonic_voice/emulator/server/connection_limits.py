@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from ...errors import ConnectionLost, NetworkError
-from ...http2.connection import STREAM_WINDOW_BYTES, H2Connection
+from ...http2.connection import DEFAULT_WINDOW_BYTES, H2Connection
 from ...http2.stream import H2Stream
 
 _log = logging.getLogger(__name__)
@@ -32,6 +32,15 @@ MAX_FRAME_BYTES = 16_384
 _FRAME_HEADER_BYTES = 9
 """Length of the header of an HTTP/2 frame, in bytes (RFC 9113, 4.1)."""
 _HTTP1 = re.compile(rb"[A-Z]{1,16} [^\r\n]{0,8000} HTTP/1\.[01]\r?\n")
+HEALTH_PATHS = frozenset({"/health", "/healthz", "/ping"})
+"""Paths at which health checks are answered, over HTTP/1.1 and HTTP/2."""
+HEALTHY = b"ok\n"
+"""Answer to a health check."""
+_HEALTH = re.compile(rb"(?:GET|HEAD) (?:%s) HTTP/1\.[01]\r?\n" % "|".join(HEALTH_PATHS).encode())
+_HEALTH_ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(HEALTHY), HEALTHY)
+)
 _TELL_HTTP1 = b"This is Amazon Bedrock's streaming operation, emulated: it speaks HTTP/2 only.\n"
 _HTTP1_ANSWER = (
     b"HTTP/1.1 505 HTTP Version Not Supported\r\nContent-Type: text/plain\r\n"
@@ -49,8 +58,10 @@ class ConnectionLimits:
     """Maximum time from then to the end of the first request's headers, in seconds."""
     idle_s: float = 60.0
     """Interval at which a connection that had a stream is checked for another one, in seconds."""
-    window_bytes: int = STREAM_WINDOW_BYTES
-    """Bytes that a client may send on a stream before they are read."""
+    window_bytes: int = DEFAULT_WINDOW_BYTES
+    """Bytes that a client may send on a stream before they are read. It is the default of HTTP/2:
+    with a larger first window, the AWS SDK's CRT client hangs at single events of 50 to 72 kB that
+    are sent before it has read the settings."""
 
 
 _connecting: ContextVar["ServerConnection"] = ContextVar("connecting")
@@ -197,7 +208,7 @@ class ServerConnection(H2Connection):
         peer = transport.get_extra_info("peername")
         self._client_name = f"{peer[0]}:{peer[1]}" if peer else self._client_name
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() != "h2":
+        if tls is not None and tls.selected_alpn_protocol() is None:
             _log.info("%s did not ask for HTTP/2 in its TLS handshake (ALPN)", self._client_name)
         self._connections.open_connections.add(self)
         self._timer = self._event_loop.call_later(
@@ -217,8 +228,15 @@ class ServerConnection(H2Connection):
             _log.exception("what %s sent broke its connection", self._client_name)
             self.drop(ConnectionLost(f"The connection broke: {error}.", reason="cut"))
 
+    def eof_received(self) -> bool | None:
+        """See `asyncio.Protocol`."""
+        self._log_silent_client()
+        return super().eof_received()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
+        if exc is not None:
+            self._log_silent_client()
         self._cancel_timer()
         self._connections.open_connections.discard(self)
         super().connection_lost(exc)
@@ -245,7 +263,10 @@ class ServerConnection(H2Connection):
             return received[len(_PREFACE) :]
         if _PREFACE.startswith(self._first_bytes):
             return b""
-        if _HTTP1.match(received):
+        if _HEALTH.match(received):
+            transport.write(_HEALTH_ANSWER)
+            transport.close()
+        elif _HTTP1.match(received):
             _log.info("%s speaks HTTP/1.1; this operation needs HTTP/2", self._client_name)
             transport.write(_HTTP1_ANSWER)
             transport.close()
@@ -253,13 +274,24 @@ class ServerConnection(H2Connection):
             self.drop(ConnectionLost("It does not speak HTTP/2.", reason="cut"))
         return b""
 
+    def _log_silent_client(self) -> None:
+        """Log a client that left before its first byte, as Node.js does with a foreign CA."""
+        if not self._first_bytes:
+            _log.info(
+                "%s left right after the TLS handshake; it may not trust the emulator's CA",
+                self._client_name,
+            )
+
     def _cancel_timer(self) -> None:
         self._timer.cancel()
         self._connections.handshake_timers.discard(self._timer)
 
     def _handshake_timed_out(self) -> None:
         self._connections.handshake_timers.discard(self._timer)
-        _log.info("a client did not come to the end of a TLS handshake")
+        _log.info(
+            "a client did not come to the end of a TLS handshake; it may not trust the "
+            "emulator's CA"
+        )
 
     def _close_without_streams(self) -> None:
         """Close the connection if it has no stream, else check again after `idle_s`."""

@@ -31,5 +31,11 @@ class Engines:
     consult: Consult | None = None
     """Sends a chat request, for brains that need a chat endpoint. None: such requests fail."""
     prepare: Callable[[int], None] | None = None
-    """Prepares the engines for a number of streams. It is called in a thread before each stream,
-    with the number of streams there will be."""
+    """Prepares the engines for a number of streams. It is called in a thread when a stream begins,
+    with the number of streams there are."""
+    release: Callable[[int], None] | None = None
+    """Gives back what the engines do not need for a number of streams. It is called in a thread,
+    some time after a stream has ended."""
+    recognizer_factory_for: Callable[[str], RecognizerFactory] | None = None
+    """Returns the factory for a language that the user probably speaks, by its ISO 639-1 code.
+    None: `recognizer_factory` for all languages."""

@@ -38,8 +38,13 @@ _AUTHORIZATION = re.compile(
     r"\s*Signature=(?P<signature>[0-9a-f]{64})"
 )
 _DATE_FORMAT = "%Y%m%dT%H%M%SZ"
+_DAY_DIGITS = len("YYYYMMDD")
 _DATE_HEADER = ":date"
 _SIGNATURE_HEADER = ":chunk-signature"
+
+
+UNKNOWN_KEY = "UnrecognizedClientException"
+"""Code of the error for an access key that is not one of the accepted ones."""
 
 
 class AuthError(Exception):
@@ -97,12 +102,10 @@ class SignedRequest:
 
     region: str
     """The region for which it was signed."""
-    scope: str
-    """The credential scope: day, region, service and `aws4_request`."""
     signature: str
     """Its signature, in hexadecimal digits."""
-    signing_key: bytes = field(repr=False)
-    """The key of its day, region and service."""
+    secret_key: str = field(repr=False)
+    """The secret access key that signed it."""
 
 
 def verify_request(
@@ -138,9 +141,7 @@ def verify_request(
     accepted = (keys,) if isinstance(keys, AccessKeyPair) else keys
     own = next((known for known in accepted if known.access_key == found["key"]), None)
     if own is None:
-        raise AuthError(
-            "UnrecognizedClientException", "The security token included in the request is invalid."
-        )
+        raise AuthError(UNKNOWN_KEY, "The security token included in the request is invalid.")
     expired = own.expires_at is not None and now >= own.expires_at
     if expired or request.headers.get("x-amz-security-token") == EXPIRED_TOKEN:
         raise AuthError(
@@ -162,13 +163,13 @@ def _verify_signature(
     # Over HTTP/2 the AWS SDK for JavaScript signs `:authority`, and no `host`.
     if "x-amz-date" not in names or not {"host", ":authority"} & set(names):
         raise _wrong_signature()
-    scope = f"{found['day']}/{found['region']}/{found['service']}/aws4_request"
+    scope = _scope(found["day"], found["region"], found["service"])
     key = signing_key(keys.secret_key, found["day"], found["region"], found["service"])
     digest = sha256(_canonical(request, names).encode()).hexdigest()
     expected = _sign(key, f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}").hex()
     if not hmac.compare_digest(expected, found["signature"]):
         raise _wrong_signature()
-    return SignedRequest(found["region"], scope, expected, key)
+    return SignedRequest(found["region"], expected, keys.secret_key)
 
 
 def _check_time(stamp: str, day: str, now: datetime) -> None:
@@ -234,6 +235,11 @@ def signing_key(secret_key: str, day: str, region: str, service: str = SERVICE) 
     return key
 
 
+def _scope(day: str, region: str, service: str) -> str:
+    """Return the credential scope."""
+    return f"{day}/{region}/{service}/aws4_request"
+
+
 def _sign(key: bytes, text: str) -> bytes:
     return hmac.digest(key, text.encode(), "sha256")
 
@@ -241,14 +247,19 @@ def _sign(key: bytes, text: str) -> bytes:
 class SignatureChain:
     """A check of the frames of one request, in their order.
 
+    The date of a frame decides the scope and the key with which it is signed, as it does in the
+    SDKs. After midnight UTC both are those of the new day, while the chain of signatures goes on.
+
     Args:
         request: The request, whose signature begins the chain.
     """
 
     def __init__(self, request: SignedRequest) -> None:
-        self._scope = request.scope
-        self._key = request.signing_key
+        self._region = request.region
+        self._secret_key = request.secret_key
         self._previous = request.signature
+        self._day = ""
+        self._key = b""
 
     def unwrap(self, frame: EventStreamFrame) -> bytes:
         """Verify a frame and return its payload.
@@ -276,14 +287,18 @@ class SignatureChain:
             stamp = datetime.fromtimestamp(date.ms // 1000, UTC).strftime(_DATE_FORMAT)
         except (ValueError, OverflowError, OSError) as error:
             raise ChainError("the date of the frame cannot be") from error
+        day = stamp[:_DAY_DIGITS]
         text = "\n".join(
             (
                 "AWS4-HMAC-SHA256-PAYLOAD",
                 stamp,
-                self._scope,
+                _scope(day, self._region, SERVICE),
                 self._previous,
                 sha256(encode_headers({_DATE_HEADER: date})).hexdigest(),
                 sha256(payload).hexdigest(),
             )
         )
+        if day != self._day:
+            self._key = signing_key(self._secret_key, day, self._region)
+            self._day = day
         return _sign(self._key, text)

@@ -42,15 +42,17 @@ class SpeechRequests:
         Args:
             effect: The samples.
         """
-        begin = self._engines.recognizer_factory
-        if begin is None:
+        factory = self._engines.recognizer_factory
+        if factory is None:
             return
         if effect.key not in self._utterances:
-            self._utterances[effect.key] = begin(effect.rate_hz)
+            if self._engines.recognizer_factory_for is not None:
+                factory = self._engines.recognizer_factory_for(effect.language)
+            self._utterances[effect.key] = factory(effect.rate_hz)
         self._utterances[effect.key].feed(effect.pcm)
 
-    async def recognize(self, key: int) -> str:
-        """Return the words of an utterance, empty if there are none.
+    async def recognize(self, key: int) -> str | None:
+        """Return the words of an utterance, empty if there are none, None if they are unknown.
 
         Args:
             key: The number of the utterance.

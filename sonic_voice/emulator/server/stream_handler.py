@@ -114,14 +114,24 @@ class StreamHandler:
         self._life_ends_at_s = self._loop.time() + wall_life_s
         self._last_input_at_s = self._loop.time()
 
-    async def run(self) -> None:
+    async def run(self, prepared: asyncio.Future[None] | None = None) -> None:
         """Serve the stream until the service, the client or the network ends it.
 
         None of these ends raises an exception. When cancelled, the stream counts as lost.
+
+        Args:
+            prepared: Done when the engines are ready. The stream is answered before it is, and
+                needs them from its second event on.
         """
         try:
-            while not await self._step_or_fail():
-                pass
+            over = await self._step_or_fail()
+            if prepared is not None and not over:
+                await prepared
+            while not over:
+                # A stream with a backlog reads without waiting. Between two of its events all other
+                # streams and the connection's PINGs have their turn.
+                await asyncio.sleep(0)
+                over = await self._step_or_fail()
         except SonicError as error:
             self._ended("lost", str(error))
         finally:
@@ -173,6 +183,7 @@ class StreamHandler:
         over = await self._perform(self._service.receive(payload))
         if not over:
             self._send_response_headers()
+        self.statistics.answered_events += 1
         return over
 
     def _accept_bare_end(self) -> None:

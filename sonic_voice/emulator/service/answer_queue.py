@@ -2,8 +2,8 @@
 
 An answer is a generator over the input clock (`delivery`). It goes on when the clock has passed
 the position that it waits for, when the host has delivered the sound that it needs, or when the
-next piece of a chat endpoint's answer has come. A planned answer begins when it is due, no other
-answer is in progress, and the user is not speaking.
+next sentence has come from a chat endpoint or from the client. A planned answer begins when it is
+due, no other answer is in progress, and the user is not speaking.
 
 The conversation stands still while a sound is awaited (`effects.Speak`).
 """
@@ -82,9 +82,25 @@ class AnswerQueue:
         self._planned.append(answer)
         return answer
 
+    def answer_to(self, call: str) -> GeneratedAnswer | None:
+        """Return the answer in progress or planned that the result of a tool call belongs to.
+
+        Args:
+            call: A `toolUseId`.
+
+        Returns:
+            The answer, to which sentences may be added, or None.
+        """
+        answers = (self.current, *self._planned)
+        return next((one for one in answers if one is not None and call in one.calls), None)
+
     def unplan_chat_answers(self) -> None:
         """Drop the planned answers whose sentences a chat request was to bring."""
         self._planned = deque(answer for answer in self._planned if answer.reply.ask is None)
+
+    def unplan(self) -> None:
+        """Drop every planned answer. The one in progress stays."""
+        self._planned.clear()
 
     def advance(self) -> bool:
         """Run the next step of the answer in progress, or the first of a planned one, if it is due.
@@ -100,7 +116,7 @@ class AnswerQueue:
                 return False
             self.begin(self._planned.popleft())
             return True
-        if answer.waits_for_chat or not self._clock.is_due(answer.due_ms):
+        if answer.waits_for_more or not self._clock.is_due(answer.due_ms):
             return False
         self._resume(answer, None)
         return True
@@ -145,6 +161,6 @@ class AnswerQueue:
             self._awaited_sound = self._sounds_requested
             self._out.speak(self._awaited_sound, wanted.text.strip(), self._voice, self._rate_hz)
         elif wanted is None:
-            answer.waits_for_chat = True
+            answer.waits_for_more = True
         else:
             answer.due_ms = wanted

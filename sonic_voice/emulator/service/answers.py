@@ -103,17 +103,19 @@ class GeneratedAnswer:
     script: "AnswerScript | None" = None
     """The generator that gives the answer."""
     calls: set[str] = field(default_factory=lambda: set[str]())
-    """The `toolUseId`s of the answer's calls. The replies to results that come while the answer is
-    generated join its sentences."""
+    """The `toolUseId`s of the answer's calls, or of those that were made together with the one that
+    it answers. The replies to results that come while the answer is planned or generated join its
+    sentences."""
     shown: bool = False
     """True once any part of the answer was sent, so that a barge-in has something to interrupt."""
     block: str = ""
     """Content id of the open audio block, or empty."""
     spoken: list[ScheduledSentence] = field(default_factory=lambda: list[ScheduledSentence]())
     """Sentences whose sound was sent, or is being sent."""
-    chat_in_progress: bool = False
-    """True while a chat request is in progress, from which more sentences may come."""
-    waits_for_chat: bool = False
+    more_may_come: bool = False
+    """True while more sentences may come: a chat request is in progress, or the client has not
+    ended the result of an `ExpertTool` call."""
+    waits_for_more: bool = False
     """True while the answer waits for such sentences, and not for the clock."""
 
 
@@ -129,7 +131,7 @@ class PendingCall:
 
 type ScriptWait = float | Sentence | None
 """What an answer waits for: a position on the input clock in milliseconds, the sound of a
-sentence, or None for the next piece of a chat endpoint's answer."""
+sentence, or None for the next sentence of a chat endpoint's answer or of the client."""
 
 type AnswerScript = Generator[ScriptWait, bytes, None]
 """A generator that gives an answer; see `delivery`."""

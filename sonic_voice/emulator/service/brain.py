@@ -79,7 +79,8 @@ class Reply:
     say: tuple[str, ...] = ()
     """Sentences. Each becomes a text block and its speech."""
     words: str | None = None
-    """The transcript of the utterance, if the brain knows it better than the recogniser does."""
+    """The transcript of the utterance, if the brain knows it better than the recogniser does. It
+    may be empty: the service heard speech and found no words in it."""
     calls: tuple[ToolRequest, ...] = ()
     """Tool calls, sent in this order before anything is said."""
     meanwhile: tuple[str, ...] = ()

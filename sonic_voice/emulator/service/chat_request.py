@@ -45,7 +45,7 @@ class CurrentChatRequest:
         self.cancel()
         self._sent += 1
         self._current = _Request(self._sent, answer)
-        answer.chat_in_progress = True
+        answer.more_may_come = True
         self._out.put(StartChatRequest(self._sent, ask.body_json))
 
     def answer_of(self, number: int) -> GeneratedAnswer | None:
@@ -61,7 +61,7 @@ class CurrentChatRequest:
         """End the request because its last piece has come. Its answer gets no more sentences."""
         if self._current is not None:
             answer = self._current.answer
-            answer.chat_in_progress = answer.waits_for_chat = False
+            answer.more_may_come = answer.waits_for_more = False
         self._current = None
 
     def cancel(self) -> None:

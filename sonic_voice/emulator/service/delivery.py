@@ -4,7 +4,8 @@ An answer is a generator over the input clock. It yields
 
 - the position that it waits for, in milliseconds of input;
 - a `Sentence` whose sound it needs;
-- None, to wait for the next piece of a chat endpoint's answer (`effects.StartChatRequest`).
+- None, to wait for the next sentence of a chat endpoint's answer (`effects.StartChatRequest`) or
+  of the client (`expert`).
 
 Sound is sent at `Timing.pace` times real time. It is assumed to be *played* in real time from its
 first chunk. FINAL texts repeat the sentences that were played. They are sent at the pace of
@@ -145,8 +146,8 @@ class Delivery:
                 at_ms += self._ms(chunk) / self._timing.pace
                 yield at_ms
             # The stop reason depends on whether this was the last sentence, which is not known
-            # while a chat request is in progress.
-            if answer.chat_in_progress:
+            # while more may come.
+            if answer.more_may_come:
                 yield from _wait_for_sentence(answer)
                 at_ms = max(at_ms, self._clock.now_ms)
             block, answer.block = answer.block, ""
@@ -241,6 +242,6 @@ class Delivery:
 
 
 def _wait_for_sentence(answer: GeneratedAnswer) -> AnswerScript:
-    """Wait until there is a sentence to say, or the chat request has ended."""
-    while answer.chat_in_progress and not answer.sentences:
+    """Wait until there is a sentence to say, or no more may come."""
+    while answer.more_may_come and not answer.sentences:
         yield None

@@ -55,11 +55,16 @@ class Listen:
     """Mono s16le samples."""
     rate_hz: int
     """Sample rate of `pcm`, in hertz."""
+    language: str = "en"
+    """ISO 639-1 code of the voice's language, which the user probably speaks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognize:
-    """An effect: call `words` with the words of a complete utterance, "" if there are none."""
+    """An effect: call `words` with the words of a complete utterance, "" if there are none.
+
+    None stands for the words of an utterance that the recogniser cannot know.
+    """
 
     key: int
     """Number of the utterance, the first argument of `words`."""
@@ -179,12 +184,12 @@ class Service(Protocol):
         """
         ...
 
-    def words(self, key: int, text: str) -> list[Effect]:
+    def words(self, key: int, text: str | None) -> list[Effect]:
         """Take the words that `Recognize` asked for.
 
         Args:
             key: The number of the utterance.
-            text: The words, empty if there are none.
+            text: The words, empty if there are none, None if they cannot be recognised.
         """
         ...
 
@@ -257,8 +262,8 @@ class UtteranceRecognizer(Protocol):
         """
         ...
 
-    def finish(self) -> str:
-        """Return the words, empty for noise. Blocks until they are known."""
+    def finish(self) -> str | None:
+        """Return the words, empty for noise, None for an unknown language. Blocks until then."""
         ...
 
     def cancel(self) -> None:

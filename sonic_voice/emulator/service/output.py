@@ -91,15 +91,16 @@ class ServiceOutput:
         """
         self.put(Speak(key, text, voice, rate_hz))
 
-    def listen(self, key: int, pcm: bytes, rate_hz: int) -> None:
+    def listen(self, key: int, pcm: bytes, rate_hz: int, language: str) -> None:
         """Give the host the next samples of an utterance; see `Listen`.
 
         Args:
             key: Number of the utterance.
             pcm: Mono s16le samples.
             rate_hz: Their sample rate, in hertz.
+            language: Code of the language that the user probably speaks.
         """
-        self.put(Listen(key, pcm, rate_hz))
+        self.put(Listen(key, pcm, rate_hz, language))
 
     def recognize(self, key: int) -> None:
         """Ask the host for the words of an utterance; see `Recognize`.

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ...catalog import VoiceModel
+from ...catalog import EXPERT_TOOL, VoiceModel
 from ...errors import WireError
 from ...wire import (
     AudioInput,
@@ -30,6 +30,7 @@ from ...wire import (
     TextStart,
     ToolResult,
     ToolResultStart,
+    UnknownInput,
     decode_input,
 )
 from . import checks
@@ -38,6 +39,7 @@ from .blocks import OpenBlock, OpenBlocks
 from .brain import Brain, ConversationSetup
 from .effects import Effect, Expiry, Fail, Finish, Note
 from .endpointing import SpeechDetector
+from .expert import sentence_of
 from .order import (
     INVALID,
     NO_AUDIO,
@@ -157,7 +159,7 @@ class SonicService:
             self._turns.sound(key, pcm)
         return self._out.take()
 
-    def words(self, key: int, text: str) -> list[Effect]:
+    def words(self, key: int, text: str | None) -> list[Effect]:
         """See `Service`."""
         if self._turns is not None:
             self._turns.words(key, text)
@@ -201,7 +203,8 @@ class SonicService:
             case Refused(text):
                 raise _RefusedError(text.format(prompt=self._prompt))
             case Tolerated(state, rule, text):
-                self._tolerate(rule, f"{what.name} in state {self._state.name}", text)
+                name = record.name if isinstance(record, UnknownInput) else what.name
+                self._tolerate(rule, f"{name} in state {self._state.name}", text)
                 if state is self._state:
                     return  # the event is ignored: it came too late, or its name is unknown
             case state:
@@ -324,13 +327,20 @@ class SonicService:
 
     def _on_result(self, record: ToolResult) -> None:
         block = self._block(record.prompt, record.content)
-        if block.role != "TOOL" or block.filled:
+        spoken = block.role == "TOOL" and self._prompt_turns.speaks_result(block.call)
+        if block.role != "TOOL" or (block.filled and not spoken):
             raise _RefusedError(INVALID)
         result = checks.tool_result(record.result_json)
         if result is None:
             raise _RefusedError(checks.TOOL_PARSE)
         block.filled = True
-        self._prompt_turns.result(block.call, result)
+        if not spoken:
+            self._prompt_turns.result(block.call, result)
+        elif (sentence := sentence_of(result)) is not None:
+            self._prompt_turns.result_sentence(block.call, sentence)
+        else:
+            what = f"{EXPERT_TOOL} got {record.result_json[:60]}"
+            self._tolerate("expert-sentence", what, checks.TOOL_PARSE)
 
     def _on_content_end(self, record: ContentEnd) -> None:
         block = self._block(record.prompt, record.content)
@@ -339,6 +349,8 @@ class SonicService:
         self._blocks.close(record.content)
         if block.live:
             self._on_typed(block.text)
+        elif block.role == "TOOL" and self._prompt_turns.speaks_result(block.call):
+            self._prompt_turns.end_result(block.call)
         elif block.role not in ("AUDIO", "TOOL"):
             self._prompt_turns.add_context(block.role, block.text)
 

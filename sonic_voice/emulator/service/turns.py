@@ -17,18 +17,21 @@ the real service does. FINAL texts are not sent during that time, as they are no
 """
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 from ...catalog import VoiceModel
 from ...wire import PromptStart
 from .answer_queue import AnswerQueue
-from .answers import GeneratedAnswer, Sentence, Timing
+from .answers import GeneratedAnswer, PendingCall, Sentence, Timing
 from .brain import NO_WORDS, Brain, ConversationSetup, Reply
 from .chat_request import CurrentChatRequest
 from .delivery import Delivery
 from .endpointing import SpeechBegan, SpeechDetector, SpeechEnded
+from .expert import ExpertSession, has_expert
 from .input_clock import InputClock
 from .output import ServiceOutput
+from .typed_text import dictated_words, is_description
 from .usage import MS_PER_SPEECH_TOKEN, UsageCounter, whole_tokens
 from .utterance import UserUtterances, UtteranceState
 
@@ -74,16 +77,27 @@ class PromptTurns:
         self._out = output
         self._counter = counter
         self._timing = timing
-        self._brain_session = brain.begin(setup)
+        session = brain.begin(setup)
+        self._expert = has_expert(model, setup)
+        self._brain_session = ExpertSession(session) if self._expert else session
+        self._abandoned: set[str] = set()
+        """Calls of `ExpertTool` whose sentences are not spoken any more."""
         endpoint_ms = brain.endpoint_ms or timing.endpoint_ms(setup.session.endpointing)
         self._clock = InputClock(endpoint_ms, timing.notice_ms)
-        self._utterances = UserUtterances(output, timing.notice_ms) if recognizes else None
+        self._utterances = (
+            UserUtterances(output, timing.notice_ms, setup.locale.partition("-")[0])
+            if recognizes
+            else None
+        )
         rate_hz = prompt.rate_hz
         self._delivery = Delivery(model, brain, output, counter, timing, self._clock, rate_hz)
         voice = brain.voice or prompt.voice
         self._answers = AnswerQueue(self._delivery, output, self._clock, voice, rate_hz)
         self._chat_request = CurrentChatRequest(output)
         self._typed: deque[tuple[int, str]] = deque()
+        self._held: dict[float, list[str]] = {}
+        """Sentences about results that wait for the other results of the same turn, by the moment
+        at which the calls were made."""
 
     # Input.
 
@@ -113,6 +127,8 @@ class PromptTurns:
             text: The text.
         """
         self._clock.resume()
+        if self._model.silent_tools and dictated_words(text, only_quoted=False) is not None:
+            self._check_silence(text)
         self._typed.append((max(self._clock.now_ms, TYPED_AFTER_MS), text))
         self._run()
 
@@ -144,17 +160,71 @@ class PromptTurns:
         pending = self._delivery.calls.pop(call)
         reply = self._brain_session.result(pending.number, result)
         self._note(reply)
+        if result.get("speak") == "" and reply.ask is None:  # the client asks for silence
+            reply = replace(reply, say=())
+        # Calls that were made together were sent at one moment.
+        others = {
+            other for other, one in self._delivery.calls.items() if one.asked_ms == pending.asked_ms
+        }
+        if self._model.silent_tools:  # such a model says nothing before it has all results
+            say = (*self._held.pop(pending.asked_ms, ()), *reply.say)
+            if others:
+                self._held[pending.asked_ms], say = list(say), ()
+            reply = replace(reply, say=say)
         if reply.say or reply.ask is not None:
-            answer = self._answers.current
             # The turn that made the call goes on with the reply while it lasts. Afterwards the
             # reply is a turn of its own, on the grid of `Timing.result_ms`.
-            if answer is None or call not in answer.calls:
-                waited_ms = self._clock.now_ms - pending.asked_ms
-                periods = int(waited_ms // self._timing.result_ms) + 1
-                due_ms = pending.asked_ms + periods * self._timing.result_ms
-                answer = self._answers.plan(reply, due_ms + reply.delay_ms)
+            answer = self._answers.answer_to(call)
+            if answer is None:
+                answer = self._answers.plan(reply, self._due_ms(pending) + reply.delay_ms)
+                answer.calls |= others
             self._extend(answer, reply)
         self._run()
+
+    def speaks_result(self, call: str) -> bool:
+        """Return whether the result of a call is spoken sentence by sentence (reference 8.6).
+
+        Args:
+            call: A `toolUseId` for which `expects` is true.
+        """
+        return self._expert and call in self._delivery.calls
+
+    def result_sentence(self, call: str, sentence: str) -> None:
+        """Speak a sentence of the result of an `ExpertTool` call, unless the user has gone on.
+
+        Args:
+            call: A `toolUseId` for which `speaks_result` is true.
+            sentence: The sentence.
+        """
+        self._clock.resume()
+        if call not in self._abandoned:
+            answer = self._answers.answer_to(call)
+            if answer is None:
+                answer = self._answers.plan(Reply(), self._due_ms(self._delivery.calls[call]))
+                answer.calls.add(call)
+                answer.more_may_come = True
+            answer.waits_for_more = False
+            answer.sentences.append(Sentence(sentence))
+        self._run()
+
+    def end_result(self, call: str) -> None:
+        """End the result of an `ExpertTool` call. Its answer ends with the sentences it has.
+
+        Args:
+            call: A `toolUseId` for which `speaks_result` is true.
+        """
+        self._clock.resume()
+        del self._delivery.calls[call]
+        self._abandoned.discard(call)
+        answer = self._answers.answer_to(call)
+        if answer is not None:
+            answer.more_may_come = answer.waits_for_more = False
+        self._run()
+
+    def _due_ms(self, call: PendingCall) -> float:
+        """Return when the result of a call is answered, on the grid of `Timing.result_ms`."""
+        periods = int((self._clock.now_ms - call.asked_ms) // self._timing.result_ms) + 1
+        return call.asked_ms + periods * self._timing.result_ms
 
     def chat_piece(self, key: int, piece: str | None) -> None:
         """Take a piece of a chat endpoint's answer. Ignored if its request was cancelled.
@@ -170,7 +240,7 @@ class PromptTurns:
             self._chat_request.finish()  # the host has ended it
         reply = self._brain_session.thought(piece)
         self._note(reply)
-        answer.waits_for_chat = False
+        answer.waits_for_more = False
         self._extend(answer, reply)
         if reply.ask is None and not reply.more:
             self._chat_request.cancel()
@@ -188,16 +258,17 @@ class PromptTurns:
         if self._answers.take_sound(key, pcm):
             self._run()
 
-    def words(self, key: int, text: str) -> None:
+    def words(self, key: int, text: str | None) -> None:
         """Take the words of an utterance, and answer it.
 
         Args:
             key: The number of the utterance.
             text: The words. Empty for a noise that was taken for speech, which is not answered.
+                None for speech whose words cannot be recognised.
         """
         if self._utterances is None or not self._utterances.take_words(key):
             return
-        if text.strip():
+        if text is None or text.strip():
             self._answer_speech(text)
         self._run()
 
@@ -297,7 +368,8 @@ class PromptTurns:
     def _answer_speech(self, words: str | None) -> None:
         now_ms = self._clock.now_ms
         reply = self._brain_session.hear(words)
-        self._out.text("USER", "FINAL", self._transcript(reply.words or words or NO_WORDS))
+        transcript = reply.words if reply.words is not None else words or NO_WORDS
+        self._out.text("USER", "FINAL", self._transcript(transcript))
         self._out.usage(self._counter.reply())
         self._answer_utterance(reply, now_ms)
         self._typed = deque((max(at_ms, now_ms), text) for at_ms, text in self._typed)
@@ -305,10 +377,27 @@ class PromptTurns:
     def _answer_typed(self, at_ms: int, text: str) -> None:
         self._interrupt()
         self._out.usage([*self._counter.first_turn(), *self._counter.typed(text)])
+        if not self._model.answers_descriptions and is_description(text):
+            self._out.note("descriptive-text", f"{self._model.name} does not answer: {text[:60]}")
+            self._brain_session.told("USER", text)
+            return
         self._out.completion_start()
-        reply = self._brain_session.hear(text, typed=True)
+        # While a tool runs, the brain has nothing to say, and an instruction is carried out.
+        waits_for_tool = self._model.silent_tools and bool(self._delivery.calls)
+        words = dictated_words(text, only_quoted=not waits_for_tool)
+        reply = Reply((words,)) if words else self._brain_session.hear(text, typed=True)
         self._out.usage(self._counter.reply())
         self._answer_utterance(reply, at_ms + self._timing.typed_ms - self._timing.text_ms)
+
+    def _check_silence(self, text: str) -> None:
+        """Note an instruction that comes while one of the sides speaks."""
+        current = self._answers.current
+        speaks = self._clock.now_ms < self._delivery.played_ms or (
+            current is not None and current.shown
+        )
+        if speaks or self._clock.user_speaks:
+            who = "the model" if speaks else "the user"
+            self._out.note("injected-text", f"sent while {who} speaks: {text[:60]}")
 
     def _transcript(self, words: str) -> str:
         """Return a transcript as the service writes it (reference 3.6).
@@ -326,6 +415,9 @@ class PromptTurns:
         An answer of which nothing was sent is dropped without any event.
         """
         now_ms = self._clock.now_ms
+        if self._expert:  # the next turn makes a call of its own
+            self._abandoned |= self._delivery.calls.keys()
+            self._answers.unplan()
         answer = self._answers.drop_current()
         if answer is not None:
             self._chat_request.cancel_for(answer)

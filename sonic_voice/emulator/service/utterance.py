@@ -38,11 +38,13 @@ class UserUtterances:
     Args:
         output: Receives the effects.
         notice_ms: Delay from an onset of speech to its event, in milliseconds.
+        language: ISO 639-1 code of the language that the user probably speaks.
     """
 
-    def __init__(self, output: ServiceOutput, notice_ms: int) -> None:
+    def __init__(self, output: ServiceOutput, notice_ms: int, language: str = "en") -> None:
         self.state = UtteranceState.QUIET
         self._out = output
+        self._language = language
         self._number = 0
         before_onset = (notice_ms + PREROLL_MS) // WINDOW_MS + 1
         self._recent: deque[bytes] = deque(maxlen=before_onset)
@@ -57,12 +59,15 @@ class UserUtterances:
         if any(isinstance(event, SpeechBegan) for event in window.events):
             self.state = UtteranceState.SPEAKING
             self._number += 1
-            self._out.listen(self._number, b"".join(self._recent), window.rate_hz)
+            self._listen(b"".join(self._recent), window)
         elif self.state is UtteranceState.SPEAKING:
-            self._out.listen(self._number, window.pcm, window.rate_hz)
+            self._listen(window.pcm, window)
         if any(isinstance(event, SpeechEnded) for event in window.events):
             self.state = UtteranceState.ENDED
             self._recent.clear()
+
+    def _listen(self, pcm: bytes, window: InputWindow) -> None:
+        self._out.listen(self._number, pcm, window.rate_hz, self._language)
 
     def recognize(self) -> None:
         """Ask the host for the words of the utterance that has ended."""

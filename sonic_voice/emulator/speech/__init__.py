@@ -5,6 +5,7 @@ any.
     SpeechDetector  Silero; without its wheel, loudness      the same
     Recognizer      pocketsphinx, at its best with hints     Whisper, through CTranslate2
     Synthesizer     Pico; without its wheel, tones           Piper for the voices that it has
+                    eSpeak for Portuguese and Hindi, if the system has it (both)
 
 `detector`, `recognizer` and `synthesizer` choose the engine. A substitute for an engine that is
 not installed is reported once, in the log; an engine that was requested by name and is missing is
@@ -16,6 +17,7 @@ divided into pieces and at whatever speed it arrives.
 """
 
 from ..service.endpointing import SpeechDetector
+from .deferred_recognition import DeferredRecognizer
 from .installed import Quality
 from .pico import PicoSynthesizer
 from .piper import PiperSynthesizer
@@ -23,10 +25,11 @@ from .pocketsphinx import PocketsphinxRecognizer
 from .recognition import Recognizer, UtteranceRecognition, recognizer
 from .sound import resample
 from .synthesis import Synthesize, ToneSynthesizer, synthesizer
-from .voice_activity import LoudnessDetector, SileroDetector, detector, prepare
+from .voice_activity import LoudnessDetector, SileroDetector, detector, prepare, release
 from .whisper import WhisperRecognizer
 
 __all__ = [
+    "DeferredRecognizer",
     "LoudnessDetector",
     "PicoSynthesizer",
     "PiperSynthesizer",
@@ -42,6 +45,7 @@ __all__ = [
     "detector",
     "prepare",
     "recognizer",
+    "release",
     "resample",
     "synthesizer",
 ]

@@ -20,6 +20,13 @@ LIGHT_EXTRA = "emulator"
 GOOD_EXTRA = "speech"
 """Extra of this package that installs the good engines."""
 
+ENGLISH_ONLY = (
+    "The recogniser that is installed knows English only: what is said to a voice of another "
+    "language is heard without its words. Typed words are understood. "
+    f"For a recogniser that knows the other languages: {install_command(GOOD_EXTRA)}."
+)
+"""Warning for a conversation in another language."""
+
 
 def installed(*packages: str) -> bool:
     """Return whether packages can be imported, without importing them.

@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from ...config import BYTES_PER_SAMPLE
-from .installed import LIGHT_EXTRA, engine
+from .installed import ENGLISH_ONLY, LIGHT_EXTRA, engine, warn_once
 from .pronunciation import sounds, words
 from .sound import resample
 from .speculation import SpeculativeRecognition
+from .unknown_language import UnknownLanguage
 from .voice_activity import detector
 
 SPHINX_HZ = 16_000
@@ -68,8 +69,13 @@ class PocketsphinxRecognizer:
         self._search(tuple(hints))
         self._worker = ThreadPoolExecutor(1, "pocketsphinx")
 
-    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> SpeculativeRecognition:
+    def begin(
+        self, rate_hz: int, hints: Sequence[str] = (), language: str = "en"
+    ) -> SpeculativeRecognition | UnknownLanguage:
         """See `Recognizer`. Returns one of `hints` or nothing; without hints, any English."""
+        if language != "en" and not hints:
+            warn_once(ENGLISH_ONLY)
+            return UnknownLanguage()
         sentences = tuple(hints)
         self._worker.submit(self._search, sentences)
 

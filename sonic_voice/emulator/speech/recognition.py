@@ -1,9 +1,11 @@
 """The ports of a recogniser, and the choice of one."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from ...extras import install_command
+from .deferred_recognition import DeferredRecognizer
 from .installed import GOOD_EXTRA, LIGHT_EXTRA, Quality, installed, warn_once
 from .pocketsphinx import PocketsphinxRecognizer
 from .weights import any_installed
@@ -27,13 +29,13 @@ class UtteranceRecognition(Protocol):
         """
         ...
 
-    def finish(self) -> str:
+    def finish(self) -> str | None:
         """Return the words. Blocks until they are known, and raises what the engine raised.
 
         Returns:
             The words in lower case, with the punctuation that the engine gives. Empty for silence
-            and
-            noise, and where the engine knows that it did not understand.
+            and noise, and where the engine knows that it did not understand. None if the engine
+            does not know the language.
         """
         ...
 
@@ -45,33 +47,52 @@ class UtteranceRecognition(Protocol):
 class Recognizer(Protocol):
     """A recogniser that serves any number of utterances at the same time."""
 
-    def begin(self, rate_hz: int, hints: Sequence[str] = ()) -> UtteranceRecognition:
+    def begin(
+        self, rate_hz: int, hints: Sequence[str] = (), language: str = "en"
+    ) -> UtteranceRecognition:
         """Start the recognition of an utterance.
 
         Args:
             rate_hz: Sample rate of its sound, in Hz.
             hints: Sentences to expect, if any are known.
+            language: ISO 639-1 code of the language to expect.
         """
         ...
 
 
-def recognizer(quality: Quality = "auto", *, hints: Sequence[str] = ()) -> Recognizer | None:
-    """Return the recogniser of this machine, loaded. Takes a second or two.
+def recognizer(
+    quality: Quality = "auto",
+    *,
+    hints: Sequence[str] = (),
+    language: str = "",
+    model_dir: Path | None = None,
+) -> Recognizer | None:
+    """Return the recogniser of this machine.
+
+    One that was named is loaded, which takes a second or two. The best of those that are installed
+    is a `DeferredRecognizer`.
 
     Args:
         quality: Which engine is wanted.
         hints: Sentences of the scenario, to prepare for.
+        language: ISO 639-1 code of the language of all speech. Empty: a recogniser that knows
+            several finds out for each utterance.
+        model_dir: A folder with a Whisper model; None for a packaged one.
 
     Returns:
         The recogniser; for `auto` None, with a line in the log, if none is installed.
 
     Raises:
-        ConfigError: The engine that `quality` names is missing, or weights are damaged.
+        ConfigError: The engine that `quality` names is missing, or its weights are damaged.
     """
-    if quality == "good" or (quality == "auto" and _whisper_installed()):
-        return WhisperRecognizer()
-    if quality == "light" or installed("pocketsphinx"):
+    if quality == "good" or model_dir is not None:
+        return WhisperRecognizer(model_dir, language=language)
+    if quality == "light":
         return PocketsphinxRecognizer(hints)
+    if _whisper_installed():
+        return DeferredRecognizer(lambda: WhisperRecognizer(language=language))
+    if installed("pocketsphinx"):
+        return DeferredRecognizer(lambda: PocketsphinxRecognizer(hints))
     light, good = install_command(LIGHT_EXTRA), install_command(GOOD_EXTRA)
     warn_once(
         "No recogniser is installed: speech is heard without its words. "

