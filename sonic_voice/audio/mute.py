@@ -33,6 +33,8 @@ class Gate(Enum):
     TALKING = auto()
     """Push-to-talk: the user is heard until the next `talk`. A terminal does not report the
     release of a key."""
+    ABSENT = auto()
+    """There is no microphone: the user types. No switch changes this."""
 
 
 SHUT = (Gate.MUTED, Gate.WAITING)
@@ -59,9 +61,15 @@ class MutableSource:
     Use it from the task that reads it. Closing it closes `source`.
     """
 
-    def __init__(self, source: AudioSource) -> None:
+    def __init__(self, source: AudioSource, gate: Gate = Gate.OPEN) -> None:
+        """Wrap a source.
+
+        Args:
+            source: The source.
+            gate: The state in which it begins.
+        """
         self.format = source.format
-        self.gate = Gate.OPEN
+        self.gate = gate
         self._source = source
 
     def mute(self) -> None:

@@ -9,11 +9,13 @@ listener's side, in the `playout.PlayoutBuffer` of a sink.
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from ..config import AudioFormat
 from ..errors import OrderError
-from .playout import PlayoutBuffer, PlayoutStats
+
+if TYPE_CHECKING:
+    from .playout import PlayoutStats
 
 INPUT_FORMAT = AudioFormat(16_000)
 """Format of the audio sent to the service, unless the configuration says otherwise."""
@@ -119,6 +121,8 @@ class VirtualSpeaker:
             now: Returns the time in seconds.
             on_played: Is called with all samples in order when they are due, silences included.
         """
+        from .playout import PlayoutBuffer  # needs NumPy, which the ports alone do not
+
         self.format = format
         self._buffer = PlayoutBuffer(format)
         self._now = now
@@ -160,7 +164,7 @@ class VirtualSpeaker:
         return self._buffer.pending_s
 
     @property
-    def stats(self) -> PlayoutStats:
+    def stats(self) -> "PlayoutStats":
         """The playout counts so far."""
         self._catch_up()
         return self._buffer.stats

@@ -300,3 +300,39 @@ def header(rate_hz: int, size_bytes: int) -> bytes:
     fmt = struct.pack("<HHIIHH", PCM, 1, rate_hz, rate_hz * width, width, 8 * width)
     riff = struct.pack("<4sI4s4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", len(fmt))
     return riff + fmt + struct.pack("<4sI", b"data", size)
+
+
+LONG_HEADER_BYTES = 80
+"""Size of the header that `long_header` returns, in bytes."""
+
+
+def long_header(rate_hz: int, channels: int, size_bytes: int) -> bytes:
+    """Return the header of a WAV file of s16le samples that may grow beyond 4 GiB.
+
+    Its size is always the same, so that it can be written again as the file grows. A chunk `JUNK`,
+    which readers skip, becomes the chunk `ds64` of an RF64 file when the lengths need it.
+
+    Source: EBU Tech 3306, RF64.
+
+    Args:
+        rate_hz: Sampling rate, in Hz.
+        channels: Number of channels.
+        size_bytes: Size of the samples that follow, in bytes.
+    """
+    frame_bytes = channels * BYTES_PER_SAMPLE
+    riff_bytes = LONG_HEADER_BYTES - 8 + size_bytes
+    is_long = riff_bytes > 0xFFFF_FFFF
+    lengths = struct.pack("<QQQI", riff_bytes, size_bytes, size_bytes // frame_bytes, 0)
+    size, riff_size = (_LENGTH_IN_DS64,) * 2 if is_long else (size_bytes, riff_bytes)
+    fmt = struct.pack(
+        "<HHIIHH", PCM, channels, rate_hz, rate_hz * frame_bytes, frame_bytes, 8 * BYTES_PER_SAMPLE
+    )
+    return b"".join(
+        (
+            struct.pack("<4sI4s", b"RF64" if is_long else b"RIFF", riff_size, b"WAVE"),
+            struct.pack("<4sI", b"ds64" if is_long else b"JUNK", len(lengths)),
+            lengths if is_long else bytes(len(lengths)),
+            struct.pack("<4sI", b"fmt ", len(fmt)) + fmt,
+            struct.pack("<4sI", b"data", size),
+        )
+    )

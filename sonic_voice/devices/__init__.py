@@ -10,7 +10,8 @@
 Two sound libraries are supported equally: `sounddevice`, which needs no compiler, and PyAudio. The
 module `port` defines what a library must do. The module `supervisor` opens a device that vanishes
 again, or the default device in its place, while the conversation goes on. The module `library`
-deals with the list of devices and with the cost of reading it again.
+deals with the list of devices and with the cost of reading it again. On Linux `server_backend` adds
+the devices of the sound server to that list, and `server_state` says what is wrong with them.
 
 Both ends date what they captured and played by the devices' own clocks, in seconds of
 `time.monotonic()`. An echo canceller pairs `Microphone.chunk_began_s` with
@@ -20,19 +21,25 @@ Both ends date what they captured and played by the devices' own clocks, in seco
 from .library import BackendName, sound_library
 from .microphone import Microphone, MicrophoneStats
 from .port import Device, DeviceOpening, Latency
+from .server_state import DeviceFault, ServerState, device_fault
+from .sound_server import read_sound_server
 from .speaker import PlayedBlock, Speaker, SpeakerStats
 
 __all__ = [
     "BackendName",
     "Device",
+    "DeviceFault",
     "DeviceOpening",
     "Latency",
     "Microphone",
     "MicrophoneStats",
     "PlayedBlock",
+    "ServerState",
     "Speaker",
     "SpeakerStats",
+    "device_fault",
     "devices",
+    "read_sound_server",
 ]
 
 

@@ -7,8 +7,8 @@ When the last stream is closed, the next `open` reads the list again, and all ot
 interrupts the devices that worked by some ten milliseconds, and `supervisor` sees to it that it is
 rare. While no stream is open, the list is read again on each use.
 
-On Linux a refresh is hardly ever needed: `default` and `pulse` stay in the list, and the sound
-server moves what is behind them.
+On Linux a refresh is hardly ever needed: `default` and `pulse` stay in the list, the sound server
+moves what is behind them, and its own devices are read at each use (see `server_backend`).
 """
 
 import functools
@@ -16,17 +16,18 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Condition, Event
-from typing import Literal, get_args
+from threading import Condition, Event, Lock
+from typing import get_args
 
 from ..audio.stderr_silencer import STDERR_SILENCER
+from ..device_settings import BackendName
 from ..errors import ConfigError, DeviceError
 from ..extras import install_command
 from .listing import candidate_formats, find_device, opening_error
 from .port import AudioCallback, Backend, Device, DeviceOpening, DeviceStream, Direction, Latency
-
-BackendName = Literal["sounddevice", "pyaudio"]
-"""The name of a supported sound library."""
+from .server_backend import SoundServerBackend
+from .server_state import ServerState
+from .sound_server import SoundServerWatch, StateHandler, read_sound_server
 
 RELEASE_TIMEOUT_S = 1.0
 """Maximum time, in seconds, that a refresh of the list waits for owners that still hold a
@@ -76,7 +77,10 @@ class SoundLibrary:
         self._condition = Condition()
         self._open_streams = 0
         self._refresh_pending = False
-        self._wake_ups: set[Event] = set()
+        self._owners: dict[Event, StateHandler] = {}
+        self._watch: SoundServerWatch | None = None
+        self._server_state: ServerState | None = None
+        self._watch_lock = Lock()
 
     def devices(self) -> tuple[Device, ...]:
         """Return the list of devices, which is current if no stream is open."""
@@ -97,8 +101,9 @@ class SoundLibrary:
 
         Args:
             request: The device and its settings.
-            previous: The device that was lost, which is opened again if it is there, and replaced
-                by the default device otherwise. None to open what `request` names.
+            previous: The device that the request led to before, which is opened again if it is
+                there, and replaced by the default device otherwise. None to open what `request`
+                names.
             make_callback: Returns the callback for the settings with which the device is tried.
 
         Raises:
@@ -155,26 +160,44 @@ class SoundLibrary:
         """
         with self._condition:
             self._refresh_pending = True
-            for other in self._wake_ups - {wake_up}:
-                other.set()
+            for owner in tuple(self._owners):
+                if owner is not wake_up:
+                    owner.set()
 
-    def register(self, wake_up: Event) -> None:
-        """Register an owner of a stream.
+    def register(self, wake_up: Event, on_state: StateHandler) -> None:
+        """Register an owner of a stream, and watch the sound server while there is one.
 
         Args:
             wake_up: An event that is set when the owner is to close its stream and open it again.
+            on_state: Called with the devices of the sound server, soon and after every change, in a
+                thread of the library. It must not call the library.
         """
-        with self._condition:
-            self._wake_ups.add(wake_up)
+        with self._watch_lock:
+            self._owners[wake_up] = on_state
+            if self._watch is None:
+                self._server_state = None
+                self._watch = SoundServerWatch(self._report_state)
+            if self._server_state is not None:
+                on_state(self._server_state)
 
     def unregister(self, wake_up: Event) -> None:
-        """Remove an owner of a stream.
+        """Remove an owner of a stream. Its `on_state` is not called afterwards.
 
         Args:
             wake_up: The event that was registered.
         """
-        with self._condition:
-            self._wake_ups.discard(wake_up)
+        with self._watch_lock:
+            self._owners.pop(wake_up, None)
+            watch, self._watch = (self._watch, None) if not self._owners else (None, self._watch)
+        if watch is not None:
+            watch.close()  # without the lock, for which its thread may be waiting
+
+    def _report_state(self, state: ServerState) -> None:
+        """Pass the devices of the sound server to all owners; called in the watch's thread."""
+        with self._watch_lock:
+            self._server_state = state
+            for on_state in self._owners.values():
+                on_state(state)
 
     def _refresh_if_idle(self) -> None:
         if not self._open_streams:
@@ -231,12 +254,17 @@ def sound_library(name: BackendName) -> SoundLibrary:
             if name == "pyaudio":
                 from .pyaudio_backend import PyAudioBackend
 
-                return SoundLibrary(PyAudioBackend())
+                return _with_sound_server(PyAudioBackend())
             from .sounddevice_backend import SoundDeviceBackend
 
-            return SoundLibrary(SoundDeviceBackend())
+            return _with_sound_server(SoundDeviceBackend())
         except (ImportError, OSError) as error:
             raise _missing_library_error(name, error) from error
+
+
+def _with_sound_server(backend: Backend) -> SoundLibrary:
+    """Return the library for a backend and the devices of the sound server."""
+    return SoundLibrary(SoundServerBackend(backend, read_sound_server))
 
 
 def _missing_library_error(name: str, error: Exception) -> DeviceError:

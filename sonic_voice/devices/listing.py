@@ -1,19 +1,18 @@
 """Selection of a device, and errors for devices that are missing, ambiguous or do not open."""
 
 import difflib
+import unicodedata
 from collections.abc import Sequence
 
 from ..errors import DeviceError
 from .port import Backend, Device, DeviceOpening, Direction
+from .server_state import RECORDINGS_COMMAND
 
 DEVICE_NOUNS: dict[Direction, str] = {"input": "microphone", "output": "loudspeaker"}
 """Noun for a device of each direction, for messages."""
 
-FILE_HINTS: dict[Direction, str] = {
-    "input": "Without one, speak from a file: --input speech.wav.",
-    "output": "Without one, write to a file: --output answer.wav.",
-}
-"""Hint for each direction on how to do without a device."""
+WITHOUT_DEVICES_HINT = f"Without one, talk with recordings: {RECORDINGS_COMMAND}"
+"""Hint on how to do without a microphone or a loudspeaker."""
 
 COMMON_RATES_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)
 """Sample rates, in Hz, that are tried in order to tell the user what a device accepts."""
@@ -40,12 +39,10 @@ def find_device(
     """
     usable = [device for device in devices if device.channels(direction)]
     if not usable:
-        raise DeviceError(
-            f"There is no {DEVICE_NOUNS[direction]} here.", hint=FILE_HINTS[direction]
-        )
+        raise DeviceError(f"There is no {DEVICE_NOUNS[direction]} here.", hint=WITHOUT_DEVICES_HINT)
     if previous is not None and wanted is not None:
         for device in usable:
-            if (device.name, device.host_api) == (previous.name, previous.host_api):
+            if device.identity == previous.identity:
                 return device
         wanted = None
     if wanted is None:
@@ -68,12 +65,16 @@ def _by_index(usable: list[Device], direction: Direction, wanted: int) -> Device
 
 def _by_name(usable: list[Device], direction: Direction, wanted: str) -> Device:
     """Return the device whose name contains `wanted`."""
-    text = wanted.casefold().strip()
-    exact = [device for device in usable if device.name.casefold() == text]
+    text = _folded(wanted)
+    exact = [one for one in usable if text in (_folded(one.name), _folded(one.server_name))]
     partial = [
-        device for device in usable if text in f"{device.name}, {device.host_api}".casefold()
+        one for one in usable if text in _folded(f"{one.name}, {one.host_api}, {one.server_name}")
     ]
     matches = exact or partial
+    # The sound server holds the devices that ALSA lists, too. The name of a monitor contains that
+    # of a loudspeaker, and is meant only where it is written out or nothing else matches.
+    matches = [one for one in matches if one.server_name] or matches
+    matches = [one for one in matches if not one.is_monitor] or matches
     if len(matches) > 1:  # one device on several interfaces: take the interface of the default
         preferred = {device.host_api for device in usable if device.is_default(direction)}
         matches = [device for device in matches if device.host_api in preferred] or matches
@@ -84,13 +85,21 @@ def _by_name(usable: list[Device], direction: Direction, wanted: str) -> Device:
             f"{wanted!r} may be any of {len(matches)} {DEVICE_NOUNS[direction]}s.",
             hint=f"Give more of the name, or the number: {_list_devices(matches)}.",
         )
-    names = {device.name.casefold(): device.name for device in usable}
+    names = {_folded(device.name): device.name for device in usable}
     near = difflib.get_close_matches(text, names, n=1, cutoff=0.5)
     question = f"Did you mean {names[near[0]]!r}? " if near else ""
     raise DeviceError(
         f"No {DEVICE_NOUNS[direction]} is called {wanted!r}.",
         hint=f"{question}There are {_list_devices(usable)}.",
     )
+
+
+def _folded(name: str) -> str:
+    """Return a name in the form in which names are compared.
+
+    Upper and lower case count as the same, and so do the two ways to write a letter with an accent.
+    """
+    return unicodedata.normalize("NFC", name).casefold().strip()
 
 
 def candidate_formats(
@@ -141,7 +150,7 @@ def opening_error(
         return DeviceError(
             f"{name} does not open. {error.message}",
             hint="Is another program using it, or is this one not allowed to? "
-            f"{FILE_HINTS[direction]}",
+            f"{WITHOUT_DEVICES_HINT}",
         )
     return DeviceError(
         f"{name} does not open with {' and '.join(requested)}. {error.message}",

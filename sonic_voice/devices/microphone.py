@@ -30,8 +30,9 @@ from ..audio.ports import INPUT_FORMAT
 from ..config import BYTES_PER_SAMPLE, AudioFormat
 from ..errors import ConfigError
 from .library import BackendName, DeviceRequest, sound_library
-from .port import DeviceOpening, Latency
-from .supervisor import NoticeHandler, Supervisor
+from .port import DeviceOpening, Latency, times
+from .server_notices import ServerNotices
+from .supervisor import BUSY_AFTER_BLOCKS, NoticeHandler, Supervisor
 
 QUEUE_LIMIT_S = 2.0
 """Maximum audio queued for the reader, in seconds. When it is exceeded the oldest chunk is dropped:
@@ -56,14 +57,16 @@ class MicrophoneStats:
     """Number of times the device lost samples because its callback came too late."""
     losses: int
     """Number of times the device itself was lost."""
+    late_blocks: int = 0
+    """Number of blocks that came so late that the device may have lost samples."""
 
     @property
     def advice(self) -> str:
         """Sentence that says what to change; empty if nothing went wrong."""
-        if self.overruns:
+        if self.overruns or self.late_blocks >= BUSY_AFTER_BLOCKS:
             return (
-                f"The microphone lost samples {self.overruns} times: use longer blocks or a high "
-                "latency."
+                f"The microphone lost samples {times(self.overruns + self.late_blocks)}, because "
+                "this machine is busy: close other programs, or try --latency high."
             )
         if self.dropped_s:
             return (
@@ -124,7 +127,8 @@ class Microphone:
             chunk_ms: Length of what one `read` returns, in milliseconds, rounded to whole blocks.
             latency: Latency that is requested from the device.
             on_notice: Called with a sentence, from any thread, when the device is lost, is back, or
-                delivers nothing but zeros.
+                delivers nothing but zeros, and when the sound server says that it is muted, almost
+                turned off, or no microphone but the monitor of a loudspeaker.
 
         Raises:
             DeviceError: The device does not open.
@@ -155,6 +159,7 @@ class Microphone:
             self._on_audio,
             on_gap=self._on_gap,
             on_notice=self._on_notice,
+            on_state=ServerNotices(self._on_notice).on_state,
         )
         self._supervisor.start()
 
@@ -184,7 +189,9 @@ class Microphone:
     @property
     def stats(self) -> MicrophoneStats:
         """The counts so far."""
-        return MicrophoneStats(self._dropped_s, self._overruns, self._supervisor.losses)
+        return MicrophoneStats(
+            self._dropped_s, self._overruns, self._supervisor.losses, self._supervisor.late_blocks
+        )
 
     async def read(self) -> bytes:
         """Return the next chunk, after some `chunk_ms`, or `b""` after `aclose()`.
@@ -311,7 +318,7 @@ class Microphone:
         if self._zeros_s >= ALL_ZEROS_S:
             self._on_notice(
                 f"The microphone {capture.opening.device.name!r} gives nothing but zeros. Is it "
-                "muted, or is this program not allowed to use it? (See the privacy settings.)"
+                "muted, or is this program not allowed to use it? Find out: sonic-voice doctor"
             )
 
 

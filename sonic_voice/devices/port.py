@@ -44,6 +44,22 @@ class Device:
     """Preferred sample rate, in Hz."""
     default_input: bool
     default_output: bool
+    server_name: str = ""
+    """Identifier of a source or sink at the sound server; empty for a device of the sound
+    library."""
+    is_monitor: bool = False
+    """True for a source that records what a loudspeaker plays: it is no microphone."""
+    behind_default: bool = False
+    """True for the source and the sink that the sound server's default stands for now."""
+    input_behind: str = ""
+    """Name of the source that is recorded through this device, if the sound server chooses it."""
+    output_behind: str = ""
+    """Name of the sink that plays through this device, if the sound server chooses it."""
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What the device is recognized by when the list has been read again."""
+        return self.host_api, self.server_name or self.name
 
     def channels(self, direction: Direction) -> int:
         """Return the maximum number of channels in a direction.
@@ -79,6 +95,14 @@ class DeviceOpening:
     """Number of frames in a block, which is what one callback processes."""
     latency: Latency
     """Requested latency."""
+
+    @property
+    def label(self) -> str:
+        """Name of the device for the user, with that of the device behind it if there is one."""
+        behind = {"input": self.device.input_behind, "output": self.device.output_behind}
+        if name := behind[self.direction]:
+            return f"{self.device.name} ({name})"
+        return self.device.name
 
 
 class DeviceStream(Protocol):
@@ -157,3 +181,12 @@ def until_transducer_s(now_s: float, then_s: float, latency_s: float) -> float:
     """
     distance_s = then_s - now_s
     return distance_s if then_s and distance_s * latency_s > 0 else latency_s
+
+
+def times(count: int) -> str:
+    """Return a count of occurrences as words: `once`, or `3 times`.
+
+    Args:
+        count: The number of occurrences.
+    """
+    return "once" if count == 1 else f"{count} times"

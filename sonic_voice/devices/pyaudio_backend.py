@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import DeviceError
+from .device_names import decoded_name
 from .port import AudioCallback, Device, DeviceOpening, DeviceStream, until_transducer_s
 
 INPUT_OVERFLOW, OUTPUT_UNDERFLOW = 2, 4  # paInputOverflow, paOutputUnderflow
@@ -38,7 +39,7 @@ class PyAudioBackend:
         return tuple(
             Device(
                 index=entry["index"],
-                name=entry["name"],
+                name=decoded_name(entry["name"]),
                 host_api=session.get_host_api_info_by_index(entry["hostApi"])["name"],
                 inputs=entry["maxInputChannels"],
                 outputs=entry["maxOutputChannels"],

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import DeviceError
+from .device_names import decoded_name
 from .port import AudioCallback, Device, DeviceOpening, DeviceStream, until_transducer_s
 
 
@@ -30,7 +31,7 @@ class SoundDeviceBackend:
         return tuple(
             Device(
                 index=entry["index"],
-                name=entry["name"],
+                name=decoded_name(entry["name"]),
                 host_api=apis[entry["hostapi"]],
                 inputs=entry["max_input_channels"],
                 outputs=entry["max_output_channels"],
@@ -38,8 +39,24 @@ class SoundDeviceBackend:
                 default_input=entry["index"] == default_input,
                 default_output=entry["index"] == default_output,
             )
-            for entry in library.query_devices()
+            for entry in map(self._entry, range(library._lib.Pa_GetDeviceCount()))
         )
+
+    def _entry(self, index: int) -> dict[str, Any]:
+        """Return what the library says about a device, with its name as bytes if need be."""
+        library = self._library
+        try:
+            return library.query_devices(index)
+        except UnicodeDecodeError as error:  # the library decodes UTF-8 only
+            entry = library._lib.Pa_GetDeviceInfo(index)
+            return {
+                "index": index,
+                "name": error.object,
+                "hostapi": entry.hostApi,
+                "max_input_channels": entry.maxInputChannels,
+                "max_output_channels": entry.maxOutputChannels,
+                "default_samplerate": entry.defaultSampleRate,
+            }
 
     def supports(self, opening: DeviceOpening) -> bool:
         """See `Backend`."""

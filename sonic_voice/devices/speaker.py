@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from ..audio.pcm import Resampler
+import numpy as np
+
+from ..audio.pcm import Resampler, from_pcm, to_pcm
 from ..audio.playout import PlayoutBuffer, PlayoutStats, Prebuffer
 from ..audio.ports import OUTPUT_FORMAT
 from ..config import BYTES_PER_SAMPLE, AudioFormat
 from ..errors import OrderError
 from .library import BackendName, DeviceRequest, sound_library
-from .port import DeviceOpening, Latency
-from .supervisor import NoticeHandler, Supervisor
+from .port import DeviceOpening, Latency, times
+from .server_notices import ServerNotices
+from .supervisor import BUSY_AFTER_BLOCKS, NoticeHandler, Supervisor
 
 PLAYED_QUEUE_S = 2.0
 """Maximum length of the blocks that wait for `drain_played`, in seconds. Older sound has no echo
@@ -62,18 +65,20 @@ class SpeakerStats:
     came too late."""
     losses: int
     """Number of times the device itself was lost."""
+    late_blocks: int = 0
+    """Number of blocks that came so late that the device may have run dry."""
 
     @property
     def advice(self) -> str:
         """Sentence that says what to change; empty if nothing went wrong."""
-        if self.underruns:
+        if self.underruns or self.late_blocks >= BUSY_AFTER_BLOCKS:
             return (
-                f"The loudspeaker ran dry {self.underruns} times: use blocks of 20 ms or a high "
-                "latency."
+                f"The loudspeaker ran dry {times(self.underruns + self.late_blocks)}, because this "
+                "machine is busy: close other programs, or try --latency high."
             )
         if self.playout.underruns:
             return (
-                f"The service's sound came too late {self.playout.underruns} times: the network "
+                f"The service's sound came too late {times(self.playout.underruns)}: the network "
                 "is too slow or too busy."
             )
         return ""
@@ -86,6 +91,10 @@ class Speaker:
     is opened again, or the default device is; the queued sound waits for it.
 
     Everything but construction belongs to one thread.
+
+    Attributes:
+        volume: Volume in percent of the full level, 0 to 100. A change is heard with the next
+            block, also in what is queued already.
     """
 
     def __init__(
@@ -112,7 +121,7 @@ class Speaker:
             block_ms: Length of one callback's block, in milliseconds, 1 to 100.
             latency: Latency that is requested from the device.
             on_notice: Called with a sentence, from any thread, when the device is lost and when it
-                is back.
+                is back, and when the sound server says that it is muted or almost turned off.
 
         Raises:
             DeviceError: The device does not open.
@@ -128,12 +137,15 @@ class Speaker:
         self._pulled_until_s = 0.0
         self._underruns = 0
         self._closed = False
+        self.volume = 100
+        self._gain = 1.0  # of the last block
         self._supervisor = Supervisor(
             sound_library(backend),
             request,
             self._on_audio,
             on_gap=_ignore_gap,
             on_notice=on_notice or _ignore_notice,
+            on_state=ServerNotices(on_notice or _ignore_notice).on_state,
         )
         own = AudioFormat(self._supervisor.opening.rate_hz)
         self._buffer = PlayoutBuffer(own, prebuffer=Prebuffer())
@@ -148,7 +160,12 @@ class Speaker:
     @property
     def stats(self) -> SpeakerStats:
         """The counts so far."""
-        return SpeakerStats(self._buffer.stats, self._underruns, self._supervisor.losses)
+        return SpeakerStats(
+            self._buffer.stats,
+            self._underruns,
+            self._supervisor.losses,
+            self._supervisor.late_blocks,
+        )
 
     def play(self, turn: int, pcm: bytes) -> None:
         """Queue samples of a turn. This never blocks.
@@ -261,11 +278,29 @@ class Speaker:
         if self._rate_adapter.rate_hz != opening.rate_hz:
             self._rate_adapter = _RateAdapter(self._buffer, opening.rate_hz)
         at_s = time.monotonic() + offset_s
-        mono = self._rate_adapter.pull(frames)
+        mono = self._at_volume(self._rate_adapter.pull(frames))
         self._pulled_until_s = at_s + frames / opening.rate_hz
         self._underruns += xrun and self._buffer.pending_samples > 0
         self._played_blocks.append(PlayedBlock(mono, opening.rate_hz, at_s, gap=xrun))
         return _spread_over_channels(opening.channels, mono)
+
+    def _at_volume(self, mono: bytes) -> bytes:
+        """Return a block at the present volume, which it reaches in a ramp: a jump would click."""
+        gain, before = volume_gain(self.volume), self._gain
+        if gain == before == 1.0:
+            return mono
+        self._gain = gain
+        samples = from_pcm(mono)
+        return to_pcm(samples * np.linspace(before, gain, len(samples), dtype=np.float32))
+
+
+def volume_gain(percent: int) -> float:
+    """Return the factor for a volume: its square, because loudness is felt as about a logarithm.
+
+    Args:
+        percent: The volume, 0 to 100; 50 is -12 dB.
+    """
+    return (percent / 100) ** 2
 
 
 class _RateAdapter:

@@ -6,12 +6,17 @@ of a healthy device come in time. So a device is lost when it has not called bac
 `STALL_TIMEOUT_S`. Then it is closed and opened again, by its name or else the default device, until
 a device calls back.
 
+A sound server does not let a stream end when its device is unplugged: it moves the stream to
+another device. So a device that was chosen there is also lost when the server no longer has it, and
+is taken back as soon as the server has it again.
+
 Each `Supervisor` has a thread of its own, which opens, sleeps and closes: opening a device can take
 a second, and no event loop should wait for that. A thread that sleeps nearly always costs nothing.
 """
 
 import atexit
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Event, Thread
@@ -20,7 +25,8 @@ from ..config import BYTES_PER_SAMPLE
 from ..errors import DeviceError
 from .library import DeviceRequest, OpenStream, SoundLibrary
 from .listing import DEVICE_NOUNS
-from .port import AudioCallback, DeviceOpening
+from .port import AudioCallback, Device, DeviceOpening
+from .server_state import ServerState
 
 STALL_TIMEOUT_S = 0.5
 """Time without a callback after which a device is lost, in seconds. Blocks last 10 or 20 ms: this
@@ -28,6 +34,17 @@ is 25 missing blocks, and longer than any pause of the system."""
 
 START_TIMEOUT_S = 3.0
 """Maximum time until the first callback, in seconds. A Bluetooth headset changes its mode first."""
+
+LATE_AFTER_S = 0.1
+"""Time between two callbacks from which a block counts as late, in seconds. Devices have buffers of
+30 to 60 ms, so that a gap can be heard; a healthy machine calls back every 10 to 40 ms."""
+
+BUSY_AFTER_BLOCKS = 3
+"""Number of late blocks within `BUSY_WINDOW_S` from which the machine counts as too busy. A single
+gap can have many reasons, and is over."""
+
+BUSY_WINDOW_S = 10.0
+"""Time within which late blocks are counted together, in seconds."""
 
 STEADY_AFTER_S = 0.2
 """Time, in seconds, for which a device must have called back to count as working. The first blocks
@@ -58,6 +75,9 @@ It may be called from any thread.
 type AudioHandler = Callable[[DeviceOpening, bytes, int, float, bool], bytes]
 """An `AudioCallback` with one more argument, the first: the device and its settings."""
 
+type DeviceStateHandler = Callable[[ServerState, DeviceOpening], None]
+"""A function that is called with the devices of the sound server, and the device in use."""
+
 
 class Supervisor:
     """A supervisor that opens the requested device and keeps `handler` being called."""
@@ -70,6 +90,7 @@ class Supervisor:
         *,
         on_gap: Callable[[float], None],
         on_notice: NoticeHandler,
+        on_state: DeviceStateHandler,
     ) -> None:
         """Open the device, in the thread of the supervisor. Nothing is called before `start`.
 
@@ -79,6 +100,8 @@ class Supervisor:
             handler: Called for every block, in a thread of the sound library.
             on_gap: Called about every `GAP_TICK_S` with the seconds for which there was no device.
             on_notice: Called when the device is lost and when it is back.
+            on_state: Called with the devices of the sound server, soon after the opening and after
+                every change, in a thread of the library.
 
         Raises:
             DeviceError: The device does not open.
@@ -88,6 +111,9 @@ class Supervisor:
         self._handler = handler
         self._on_gap = on_gap
         self._on_notice = on_notice
+        self._on_state = on_state
+        self._chosen: Device | None = None  # device of the first opening; None for the default
+        self._server_state: ServerState | None = None
         self._wake_up = Event()  # set to close the stream, or to reopen it
         self._started = Event()
         self._closing = False
@@ -96,6 +122,10 @@ class Supervisor:
         self._covered_until_s = 0.0  # end of the sound and of the reported gaps
         self.losses = 0
         """Number of times the device was lost."""
+        self._late_at_s: deque[float] = deque(maxlen=BUSY_AFTER_BLOCKS)
+        self._busy_reported = False
+        self.late_blocks = 0
+        """Number of blocks that came late, because the machine was busy."""
         first_opening: Future[DeviceOpening] = Future()
         self._thread = Thread(
             target=self._run,
@@ -125,15 +155,16 @@ class Supervisor:
 
     def _run(self, first_opening: Future[DeviceOpening]) -> None:
         """Open the device, and open it again when it is lost or the list is refreshed."""
-        self._library.register(self._wake_up)
         try:
             opened = self._open()
         except BaseException as error:
-            self._library.unregister(self._wake_up)
             first_opening.set_exception(error)
             return
+        if self._request.device is not None:
+            self._chosen = opened.opening.device
         first_opening.set_result(opened.opening)
         self._started.wait()
+        self._library.register(self._wake_up, self._note_server_state)
         tries = 0
         # Each pass supervises an open stream to its end, and makes one attempt to open the next.
         while opened or not self._closing:
@@ -163,6 +194,7 @@ class Supervisor:
             steady = last_callback_s is not None and last_callback_s - began_s > STEADY_AFTER_S
             if steady and self._lost_name:
                 self._report_recovery(opened.opening)
+            self._report_busy_machine()
             if last_callback_s is None:
                 self._report_gap()
             due_s = (
@@ -175,7 +207,34 @@ class Supervisor:
                 return steady
             if self._wake_up.wait(due_s - now if steady else GAP_TICK_S):
                 self._wake_up.clear()
+                self._note_wake_up(opened.opening)
                 return steady
+
+    def _note_wake_up(self, opening: DeviceOpening) -> None:
+        """Note that the chosen device was unplugged, or has returned, if that ends a stream."""
+        if self._closing or self._chosen is None or not self._is_misplaced(opening):
+            return
+        if opening.device.identity == self._chosen.identity:
+            self._report_loss(opening)
+        else:
+            self._lost_name = self._chosen.name  # it counts as lost until it calls back
+
+    def _note_server_state(self, state: ServerState) -> None:
+        """Have the stream opened again if the chosen device is gone, or is back."""
+        if self._closing:
+            return
+        self._server_state = state
+        if self._is_misplaced(self.opening):
+            self._wake_up.set()
+        self._on_state(state, self.opening)
+
+    def _is_misplaced(self, opening: DeviceOpening) -> bool:
+        """Return whether the server has unplugged the chosen device, or has it again."""
+        state, chosen = self._server_state, self._chosen
+        if state is None or chosen is None or not chosen.server_name:
+            return False
+        present = state.find(opening.direction, chosen.server_name) is not None
+        return present != (opening.device.identity == chosen.identity)
 
     def _reopen(self, number: int) -> OpenStream | None:
         """Make one attempt to open the lost device.
@@ -192,15 +251,13 @@ class Supervisor:
                 self._library.request_refresh(self._wake_up)
         self._report_gap()
         try:
-            return None if self._closing else self._open(self.opening)
+            return None if self._closing else self._open()
         except DeviceError:
             return None
 
-    def _open(self, previous: DeviceOpening | None = None) -> OpenStream:
-        """Open the requested device or, after a loss, the previous one."""
-        opened = self._library.open(
-            self._request, previous.device if previous else None, self._make_callback
-        )
+    def _open(self) -> OpenStream:
+        """Open the requested device or, after a loss, the one that the request led to."""
+        opened = self._library.open(self._request, self._chosen, self._make_callback)
         self.opening = opened.opening
         return opened
 
@@ -209,7 +266,11 @@ class Supervisor:
         silence = bytes(opening.block_frames * opening.channels * BYTES_PER_SAMPLE)
 
         def callback(captured: bytes, frames: int, offset_s: float, xrun: bool) -> bytes:
-            self._last_callback_s = time.monotonic()
+            now, last_s = time.monotonic(), self._last_callback_s
+            self._last_callback_s = now
+            if last_s is not None and now - last_s > LATE_AFTER_S:
+                self.late_blocks += 1
+                self._late_at_s.append(now)
             if self._lost_name and opening.direction == "output":
                 return silence  # the queued sound waits for a device that works
             return self._handler(opening, captured, frames, offset_s, xrun)
@@ -242,6 +303,20 @@ class Supervisor:
         }[opening.direction]
         noun = DEVICE_NOUNS[opening.direction]
         self._on_notice(f"The {noun} {self._lost_name!r} has stopped; {consequence}.")
+
+    def _report_busy_machine(self) -> None:
+        """Notify the user, once, that blocks are late again and again."""
+        late_at_s = list(self._late_at_s)
+        if self._busy_reported or len(late_at_s) < BUSY_AFTER_BLOCKS:
+            return
+        if late_at_s[-1] - late_at_s[0] > BUSY_WINDOW_S:
+            return
+        self._busy_reported = True
+        noun = DEVICE_NOUNS[self._request.direction]
+        self._on_notice(
+            f"This machine is too busy for the {noun}: {self.late_blocks} blocks of sound were "
+            "late. Close other programs, or try --latency high."
+        )
 
     def _report_recovery(self, opening: DeviceOpening) -> None:
         """Notify the user that there is a device again."""

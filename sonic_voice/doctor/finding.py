@@ -1,11 +1,11 @@
 """The findings of the checks, and their output as text and as JSON."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from ..errors import SonicError
+from ..printable import printable, printable_json
 
 type Grade = Literal["ok", "warning", "failure"]
 """Severity of a finding; only a failure keeps talking from working."""
@@ -57,9 +57,10 @@ def finding_lines(finding: Finding) -> list[str]:
     Returns:
         One line with grade, name and result, and a second one with the next step if there is one.
     """
-    shown = [f"{finding.grade:<{_GRADE_WIDTH}}{finding.name:<{_NAME_WIDTH}}{finding.found}"]
+    found = printable(finding.found)
+    shown = [f"{finding.grade:<{_GRADE_WIDTH}}{finding.name:<{_NAME_WIDTH}}{found}"]
     if finding.fix:
-        shown.append(f"{'':<{_GRADE_WIDTH + _NAME_WIDTH}}-> {finding.fix}")
+        shown.append(f"{'':<{_GRADE_WIDTH + _NAME_WIDTH}}-> {printable(finding.fix)}")
     return shown
 
 
@@ -77,4 +78,4 @@ def findings_as_json(findings: Iterable[Finding]) -> str:
         "talking_works": talking_works(listed),
         "findings": [asdict(finding) for finding in listed],
     }
-    return json.dumps(report, ensure_ascii=False, indent=2)
+    return printable_json(report, indent=2)

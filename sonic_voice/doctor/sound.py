@@ -16,20 +16,25 @@ import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ..daemon_thread import in_thread
 from ..errors import DeviceError
-from ..extras import install_command
 from .finding import Finding, failure
 from .options import Options
+from .sound_findings import (
+    Recording,
+    echo_finding,
+    loudspeaker_finding,
+    microphone_finding,
+    timing_finding,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..devices import Microphone, Speaker
+    from ..devices import DeviceFault, Latency, Microphone, ServerState, Speaker
 
 ROOM_S = 1.0
 """Duration of the recording of the room without the tone, in seconds."""
@@ -53,16 +58,6 @@ PLAYBACK_TIMEOUT_S = 3.0
 PLAYBACK_MARGIN_S = 0.1
 """Time by which the loudspeaker may be late, in seconds."""
 
-AUDIBLE_ECHO_GAIN = 0.001
-"""Gain of an echo below which no echo cancellation is needed, -60 dB."""
-
-ROOM_MARGIN_GAIN = 4.0
-"""Factor by which the gain with the tone must exceed that of the room alone to count as an echo,
-12 dB."""
-
-AEC_ENGINE = "pywebrtc_audio"
-"""Module whose presence tells that echo cancellation is installed."""
-
 
 async def check_sound(options: Options) -> AsyncIterator[Finding]:
     """Check the sound library, the microphone, the loudspeaker and the echo between them.
@@ -73,9 +68,10 @@ async def check_sound(options: Options) -> AsyncIterator[Finding]:
         options: The conversation to check for.
 
     Yields:
-        Findings named `sound library`, `loudspeaker`, `microphone` and `echo`.
+        Findings named `sound library`, `loudspeaker`, `microphone` and `echo`, and `timing` if the
+        devices were served too late.
     """
-    from ..devices import Microphone, Speaker, devices
+    from ..devices import Microphone, Speaker, devices, read_sound_server
 
     try:
         listed = await in_thread(lambda: devices(options.backend))
@@ -84,12 +80,14 @@ async def check_sound(options: Options) -> AsyncIterator[Finding]:
         return
     text = f"PortAudio, through {options.backend}; {len(listed)} devices"
     yield Finding("sound library", "ok", text)
+    # PyAudio has no high latency. Elsewhere it keeps the busy start of the checks out of the sound.
+    latency: Latency = "high" if options.backend == "sounddevice" else "low"
     async with AsyncExitStack() as stack:
         microphone, speaker = None, None
         try:
             microphone = await in_thread(
                 lambda: Microphone(
-                    options.microphone, backend=options.backend, block_ms=20, latency="high"
+                    options.microphone, backend=options.backend, block_ms=20, latency=latency
                 )
             )
             stack.push_async_callback(microphone.aclose)
@@ -98,7 +96,7 @@ async def check_sound(options: Options) -> AsyncIterator[Finding]:
         try:
             speaker = await in_thread(
                 lambda: Speaker(
-                    options.loudspeaker, backend=options.backend, block_ms=20, latency="high"
+                    options.loudspeaker, backend=options.backend, block_ms=20, latency=latency
                 )
             )
             stack.push_async_callback(speaker.aclose)
@@ -106,13 +104,41 @@ async def check_sound(options: Options) -> AsyncIterator[Finding]:
             yield failure("loudspeaker", error)
         room = await _record(microphone, ROOM_S) if microphone is not None else b""
         heard = b""
+        state = await in_thread(read_sound_server)
         if speaker is not None:
             heard, played = await _play(speaker, microphone)
-            yield _loudspeaker_finding(speaker, played=played)
+            yield loudspeaker_finding(speaker.opening, _fault(state, speaker), played=played)
         if microphone is not None:
-            yield _microphone_finding(microphone, room, heard)
-        if microphone is not None and heard.strip(b"\0"):
-            yield _echo_finding(heard, room, microphone.format.rate_hz)
+            recording = _recording(microphone, room, heard)
+            finding = microphone_finding(recording, _fault(state, microphone))
+            yield finding
+            if recording.echo_gain and finding.grade != "failure":
+                yield echo_finding(recording)
+        late = timing_finding(
+            microphone and microphone.stats, speaker and speaker.stats, options.backend
+        )
+        if late is not None:
+            yield late
+
+
+def _fault(state: "ServerState | None", used: "Microphone | Speaker") -> "DeviceFault | None":
+    """Return what the sound server says against a device; None without a server."""
+    from ..devices import device_fault
+
+    opening = used.opening
+    return state and device_fault(state, opening.device, opening.direction)
+
+
+def _recording(microphone: "Microphone", room: bytes, heard: bytes) -> Recording:
+    """Return the measurements of what a microphone recorded without and with the tone."""
+    rate_hz = microphone.format.rate_hz
+    return Recording(
+        opening=microphone.opening,
+        room_level_db=_level_db(room),
+        room_gain=echo_gain(room, rate_hz),
+        all_zeros=not (room + heard).strip(b"\0"),
+        echo_gain=echo_gain(heard, rate_hz) if heard.strip(b"\0") else 0.0,
+    )
 
 
 async def _record(microphone: "Microphone", seconds: float) -> bytes:
@@ -174,49 +200,10 @@ def echo_gain(pcm: bytes, rate_hz: int) -> float:
 
 
 def _level_db(pcm: bytes) -> float:
-    """Return the level of PCM, in dB of full scale."""
+    """Return the level of PCM, in dB of full scale; minus infinity for exact zeros."""
     import numpy as np
 
     from ..audio.pcm import from_pcm
 
-    return 10 * math.log10(float(np.square(from_pcm(pcm)).mean()) + 1e-12)
-
-
-def _loudspeaker_finding(speaker: "Speaker", *, played: bool) -> Finding:
-    opening = speaker.opening
-    if not played:
-        return Finding(
-            "loudspeaker",
-            "failure",
-            f"{opening.device} plays no sound: a test tone was not played.",
-            "Reconnect it, or choose another one: sonic-voice devices",
-        )
-    how = f"{opening.rate_hz} Hz, {opening.channels} channels"
-    return Finding("loudspeaker", "ok", f"{opening.device}: {how}; played a tone")
-
-
-def _microphone_finding(microphone: "Microphone", room: bytes, heard: bytes) -> Finding:
-    opening = microphone.opening
-    if not (room + heard).strip(b"\0"):
-        return Finding(
-            "microphone",
-            "failure",
-            f"{opening.device} gives nothing but zeros.",
-            "Unmute it, allow this program to use it (privacy settings), and speak meanwhile.",
-        )
-    how = f"{opening.rate_hz} Hz, {opening.channels} channels"
-    level = f"{max(_level_db(room), -96):.0f} dB of full scale"
-    return Finding("microphone", "ok", f"{opening.device}: {how}; the room is at {level}")
-
-
-def _echo_finding(heard: bytes, room: bytes, rate_hz: int) -> Finding:
-    echo = echo_gain(heard, rate_hz)
-    if echo < max(AUDIBLE_ECHO_GAIN, ROOM_MARGIN_GAIN * echo_gain(room, rate_hz)):
-        text = "the microphone does not hear the loudspeaker: headphones, or a low volume"
-        return Finding("echo", "ok", text)
-    text = f"the microphone hears the loudspeaker, at {round(20 * math.log10(echo))} dB"
-    if find_spec(AEC_ENGINE) is None:
-        fix = f"Run: {install_command('echo')}, or wear headphones"
-        text += "; without echo cancellation it is closed while the model speaks."
-        return Finding("echo", "warning", text, fix)
-    return Finding("echo", "ok", f"{text}; echo cancellation is installed: leave it on")
+    power = float(np.square(from_pcm(pcm)).mean()) if pcm.strip(b"\0") else 0.0
+    return 10 * math.log10(power) if power else -math.inf

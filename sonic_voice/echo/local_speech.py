@@ -102,10 +102,19 @@ SILENCE_DBFS = -96.0
 
 
 class SpeechSpan:
-    """A detector of spans of speech, which works on the speech probability of each window."""
+    """A detector of spans of speech, which works on the speech probability of each window.
 
-    def __init__(self) -> None:
+    Args:
+        threshold: Probability above which a window counts as speech.
+        onset_windows: Consecutive windows of speech that begin a span.
+    """
+
+    def __init__(
+        self, threshold: float = SPEECH_THRESHOLD, onset_windows: int = ONSET_WINDOWS
+    ) -> None:
         self.speaking = False
+        self._threshold = threshold
+        self._onset_windows = onset_windows
         self._consecutive = 0
 
     def update(self, probability: float) -> bool:
@@ -120,7 +129,7 @@ class SpeechSpan:
         if self.speaking:
             contradicts, needed = probability < PAUSE_THRESHOLD, PAUSE_WINDOWS
         else:
-            contradicts, needed = probability > SPEECH_THRESHOLD, ONSET_WINDOWS
+            contradicts, needed = probability > self._threshold, self._onset_windows
         self._consecutive = self._consecutive + 1 if contradicts else 0
         if self._consecutive == needed:
             self.speaking = not self.speaking
@@ -244,6 +253,9 @@ class Levels:
     """True if a person speaks at this end."""
     ducked: bool
     """True if the playback is soft because of that."""
+    echo_unknown: bool = False
+    """True if the microphone is muted, because the echo of the loudspeaker is not known yet or has
+    just changed."""
 
 
 def frame_powers(sound: NDArray[np.float32]) -> list[float]:

@@ -20,52 +20,15 @@ from numpy.typing import NDArray
 
 from ..errors import ConfigError
 from ..extras import install_command
-from .echo_path import FRAME_SAMPLES, EchoPath
+from .echo_gate import Clipping, EchoGate
+from .echo_path import EchoPath
 from .local_speech import frame_powers, level_dbfs, power_dbfs
+from .path_check import PathChange, PathCheck
 from .reference_alignment import RATE_HZ
 
 NOISE_SUPPRESSION_LEVEL = 1
 """Level of WebRTC's noise suppressor, 0 to 3. Higher levels make words harder to recognise, not
 easier."""
-
-GATE_OPEN_DB = -10.0
-"""Level of AEC3's output relative to the linear output, in dB, from which the linear output is
-sent. AEC3 removes less than 10 dB from most frames of a person who is as loud as the echo."""
-
-GATE_CLOSED_DB = -18.0
-"""Level of AEC3's output relative to the linear output, in dB, up to which AEC3's output is sent.
-It removes more than 18 dB from what is echo alone. Between the two levels the outputs are mixed."""
-
-PERSON_DB = -20.0
-"""Level of AEC3's output relative to the captured signal, in dB, from which the linear output may
-be sent. A person a third as loud as the echo leaves more than this."""
-
-RESIDUAL_ECHO_DB = -26.0
-"""Level of AEC3's output relative to the captured signal, in dB, up to which AEC3's output is sent.
-Where a loud echo distorts the loudspeaker, both outputs keep a residue, alike but softer than a
-person."""
-
-GATE_CLOSING_FRAMES = 5
-"""Frames in which the gate closes: 50 ms, which have passed before the detector could find speech.
-It opens within one frame."""
-
-PERSON_FRAME_DB = -6.0
-"""Level of the linear output relative to the captured signal, in dB, above which a frame contains a
-person, if the echo path is known (see `PATH_LEARNED_DB`).
-
-AEC3 needs 60 to 100 ms to let a person through. The part of that time that lies in the chunk that
-opens the gate can still be corrected: those of its frames are let through from which the echo path
-removed less than this. What the path leaves of a known echo is no echo; of an unknown one it leaves
-the echo as well. In the simulated room 6.1 % of the words of 156 interruptions are wrong with this
-rule, and 7.2 % without.
-"""
-
-PATH_LEARNED_DB = -10.0
-"""Average level of the linear output relative to the captured signal, in dB, below which the echo
-path counts as known. The average covers the last third of a second; see `ATTENUATION_SMOOTHING`."""
-
-ATTENUATION_SMOOTHING = 0.03
-"""Smoothing factor of that average, per frame: a third of a second."""
 
 LEARNING_FRAMES = 300
 """Frames of the model's voice until the room counts as known: three seconds, during which the
@@ -74,11 +37,6 @@ one still did after two seconds, and none after three."""
 
 LEARNING_DBFS = -50.0
 """Minimum level of a frame of the reference, in dBFS, from which the cancellers learn."""
-
-RELEARNING_FRAMES = 200
-"""Frames of the model's voice until a changed delay counts as known: two seconds. Of 36 changes by
-up to 25 ms, each with a lost block, 16 were taken for a person at once, 7 after learning for a
-second, none after two."""
 
 IDLE_S = 1.0
 """Silence of the loudspeaker after which no echo is left, in seconds. AEC3 follows an echo that is
@@ -91,11 +49,12 @@ TAIL_S = 0.4
 """Time for which the microphone stays muted after the last sound of the loudspeaker, in seconds. A
 sound stays that long in the loudspeaker, the room and the microphone's buffer."""
 
+PIECE_SAMPLES = RATE_HZ // 10
+"""Maximum number of samples that are processed at a time: 100 ms. A device that was lost and found
+again delivers half a second at once, which is longer than the history of the path's check."""
+
 type Samples = NDArray[np.float32]
 """An array of samples in the range -1 to 1, at 16 kHz."""
-
-CROSSFADE: Samples = np.linspace(0, 1, FRAME_SAMPLES, dtype=np.float32)
-"""A linear ramp from 0 to 1 over one frame."""
 
 
 class EchoProcessor(Protocol):
@@ -114,12 +73,17 @@ class EchoProcessor(Protocol):
         """Prepare for an echo with another delay from the next call of `process` on."""
         ...
 
+    @property
+    def shut(self) -> bool:
+        """True if the last result of `process` was muted, because the echo is not known."""
+        ...
+
 
 class EchoCanceller:
     """An echo canceller that combines AEC3 and a learned echo path.
 
-    It takes 0.2 ms of work for 10 ms of sound. Both parts rest while the loudspeaker is silent, and
-    keep what they have learned.
+    It takes 0.2 ms of work for 10 ms of sound. Both parts rest while the loudspeaker is
+    silent, and keep what they have learned.
     """
 
     def __init__(self) -> None:
@@ -136,87 +100,71 @@ class EchoCanceller:
             ns_level=NOISE_SUPPRESSION_LEVEL,
         )
         self._path = EchoPath()
+        self._path_check = PathCheck()
         self._noise: Any = webrtc.NoiseSuppressor(RATE_HZ, 1, NOISE_SUPPRESSION_LEVEL)
-        self._gate = _Gate()
+        self._clipping = Clipping()
+        self._gate = EchoGate()
         self._shutter = _Shutter()
         self._frames_to_learn = LEARNING_FRAMES
         self._silent_s = 0.0
+        self._shut = False
+
+    @property
+    def shut(self) -> bool:
+        """See `EchoProcessor`."""
+        return self._shut
 
     def process(self, near: Samples, far: Samples) -> Samples:
         """See `EchoProcessor`."""
+        pieces = range(0, len(near), PIECE_SAMPLES)
+        return np.concatenate(
+            [
+                self._process_piece(near[at : at + PIECE_SAMPLES], far[at : at + PIECE_SAMPLES])
+                for at in pieces
+            ]
+            or [near]
+        )
+
+    def _process_piece(self, near: Samples, far: Samples) -> Samples:
         self._silent_s = 0.0 if far.any() else self._silent_s + len(far) / RATE_HZ
         if self._silent_s > IDLE_S:
+            self._shut = False
             return self._noise.process(near)
         aec3: Samples = self._aec3.process(near, far)
-        linear: Samples = self._noise.process(self._path.subtract(near, far))
-        mixed = self._gate.mix(near, linear, aec3)
+        left = self._path.subtract(near, far)
+        far_powers = frame_powers(far)
+        clipping = self._clipping.update(near)
+        shut, change = self._path_check.update(near, near - left, far_powers, clipping)
+        if change is not None:
+            self._change_path(change)
+        mixed = self._gate.mix(
+            near, left, self._noise.process(left), aec3, clipping=clipping, shut=shut
+        )
+        self._shut = any(shut)
         if not self._frames_to_learn:
             return mixed
-        playing = sum(power_dbfs(power) > LEARNING_DBFS for power in frame_powers(far))
+        playing = sum(power_dbfs(power) > LEARNING_DBFS for power in far_powers)
         self._frames_to_learn = max(0, self._frames_to_learn - playing)
-        return np.zeros_like(near) if self._shutter.update(far) else mixed
+        self._shut = self._shutter.update(far)
+        return np.zeros_like(near) if self._shut else mixed
 
     def on_delay_change(self) -> None:
         """See `EchoProcessor`."""
-        self._path = EchoPath()
-        self._frames_to_learn = max(self._frames_to_learn, RELEARNING_FRAMES)
+        self._path_check.doubt()
 
-
-class _Gate:
-    """A gate that sends the linear output where AEC3 has left about as much, and not little."""
-
-    def __init__(self) -> None:
-        self._open = 0.0
-        self._attenuation_db = 0.0  # average level of linear over near
-
-    def mix(self, near: Samples, linear: Samples, aec3: Samples) -> Samples:
-        """Return the mix of both outputs for a chunk.
-
-        Args:
-            near: The captured signal; whole frames.
-            linear: The output of the learned echo path, of the same length.
-            aec3: The output of AEC3, of the same length. It is overwritten with the mix.
-        """
-        before = self._open
-        for k, after in enumerate(self._gate_gains(near, linear, aec3)):
-            frame = slice(k * FRAME_SAMPLES, (k + 1) * FRAME_SAMPLES)
-            if before == after == 1:
-                aec3[frame] = linear[frame]
-            elif before or after:
-                gain = before + (after - before) * CROSSFADE
-                aec3[frame] += gain * (linear[frame] - aec3[frame])
-            before = after
-        return aec3
-
-    def _gate_gains(self, near: Samples, linear: Samples, aec3: Samples) -> list[float]:
-        """Return the share of the linear output at the end of each frame, 0 to 1."""
-        gains: list[float] = []
-        person_frames: list[bool] = []
-        path_learned = self._attenuation_db < PATH_LEARNED_DB
-        for levels in zip(
-            frame_powers(near), frame_powers(linear), frame_powers(aec3), strict=True
-        ):
-            captured_db, linear_db, aec3_db = map(power_dbfs, levels)
-            agreement = (aec3_db - linear_db - GATE_CLOSED_DB) / (GATE_OPEN_DB - GATE_CLOSED_DB)
-            near_speech = (aec3_db - captured_db - RESIDUAL_ECHO_DB) / (
-                PERSON_DB - RESIDUAL_ECHO_DB
-            )
-            self._open = max(
-                0.0, min(1.0, agreement, near_speech), self._open - 1 / GATE_CLOSING_FRAMES
-            )
-            gains.append(self._open)
-            attenuation_db = linear_db - captured_db
-            person_frames.append(path_learned and attenuation_db > PERSON_FRAME_DB)
-            self._attenuation_db += ATTENUATION_SMOOTHING * (attenuation_db - self._attenuation_db)
-        # Open the gate for the frames of a person that precede its opening in this chunk.
-        for k in reversed(range(len(gains) - 1)):
-            if person_frames[k]:
-                gains[k] = max(gains[k], gains[k + 1])
-        return gains
+    def _change_path(self, change: PathChange) -> None:
+        self._gate.on_path_change()
+        if change.lag is None:
+            self._path = EchoPath()
+        else:
+            self._path.change(change.lag, change.gain)
 
 
 class HalfDuplex:
     """A processor that mutes the microphone during playback, and for `TAIL_S` longer."""
+
+    shut = False
+    """See `EchoProcessor`. The echo is not of interest."""
 
     def __init__(self) -> None:
         self._shutter = _Shutter()
@@ -252,6 +200,9 @@ class _Shutter:
 
 class Headphones:
     """A processor that changes nothing: with headphones there is no echo."""
+
+    shut = False
+    """See `EchoProcessor`. There is no echo."""
 
     def process(self, near: Samples, far: Samples) -> Samples:
         """See `EchoProcessor`."""

@@ -10,7 +10,7 @@ but the samples of a stream are evenly spaced, so a `StreamClock` averages.
 `ReferenceAlignment` returns for each chunk of the microphone what the loudspeaker plays `LEAD_S`
 later, so that an echo never precedes its cause even if the times are somewhat wrong. The echo may
 come late: the cancellers look back for hundreds of milliseconds (the docstring of the package has
-the measurements).
+the measurements). A device that tells its samples less than `LEAD_S` ahead gets a shorter lead.
 
 Where the clocks drift apart, the reference is stretched accordingly, by interpolation between
 samples, so that a filter that has learned the echo stays valid. Where a block was lost or doubled,
@@ -70,6 +70,14 @@ LEAD_S = 0.01
 """Lead of the reference over the microphone, in seconds. What is played that much later must
 already have been handed to the device when the microphone is read: beyond 10 ms it might not be
 there."""
+
+SHORT_READS = 5
+"""Consecutive chunks whose last samples the loudspeaker has not told yet, after which the lead is
+made shorter: 100 to 200 ms, longer than a thread is late."""
+
+SPARE_S = 0.001
+"""Time by which the lead is then shorter than what was there, in seconds, against the jitter of the
+times."""
 
 AVERAGING_S = 6.0
 """Length of a clock's average (T), in seconds. With a drift of 200 ppm the clock is 1.2 ms late,
@@ -174,6 +182,7 @@ class ReferenceAlignment:
         self._history_start = 0  # position of _history[0] in the reference stream
         self._position = 0.0  # position of the next sample to read
         self._gap = False
+        self._missing: list[float] = []  # samples that were missing in each of the last reads
         self.delay_changed = False
         """True if the delay of the echo may differ between the last result of `read` and the one
         before it: a block was lost or seems to have been, or the reading position has jumped after
@@ -212,10 +221,39 @@ class ReferenceAlignment:
         self.delay_changed = self._gap or self._near.step_suspected or self._far.step_suspected
         self._gap = False
         taken = samples * self._reading_rate()
+        self._shorten_lead(self._position + taken)
         sound = self._interpolate(self._position, taken / samples, samples)
         self._near_samples += samples
         self._position += taken
         return sound
+
+    @property
+    def lead_s(self) -> float:
+        """Lead of the reference over the microphone, in seconds."""
+        return self._lead_s
+
+    def _shorten_lead(self, end: float) -> None:
+        """Read the reference later if the last samples of each chunk are not there in time.
+
+        A device with a latency of less than the lead tells them too late. Without them the echo of
+        these samples would stay.
+
+        Args:
+            end: Position after the last sample of the chunk in the reference stream.
+        """
+        missing = end + 2 - self._history_start - len(self._history)  # 2: of the cubic
+        # If more is missing than the lead, nothing is played, or its thread is late.
+        if not 0 < missing <= (self._lead_s + SPARE_S) * RATE_HZ:
+            self._missing.clear()
+            return
+        self._missing.append(missing)
+        if len(self._missing) < SHORT_READS:
+            return
+        less_s = min(self._lead_s, max(self._missing) / RATE_HZ + SPARE_S)
+        self._missing.clear()
+        self._lead_s -= less_s
+        self._position -= less_s * RATE_HZ
+        self.delay_changed = True
 
     def _reading_rate(self) -> float:
         """Return the reference samples to read for each microphone sample, or jump and return 1.
