@@ -1,5 +1,7 @@
 """Tools: Python functions that the model may call while it talks."""
 
-from .toolbox import Tool, Toolbox, tool
+from .context import ToolContext
+from .declaration import Tool, tool
+from .toolbox import Toolbox
 
-__all__ = ["Tool", "Toolbox", "tool"]
+__all__ = ["Tool", "ToolContext", "Toolbox", "tool"]

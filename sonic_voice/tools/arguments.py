@@ -26,6 +26,7 @@ from pydantic_core import core_schema
 
 from ..errors import ConfigError
 from .argument_errors import ArgumentPath, ArgumentsError, describe_error
+from .context import ToolContext
 from .descriptions import describe, describe_formats
 from .docstrings import parameter_descriptions
 from .lenient_arguments import decode_arguments, prepare_value
@@ -51,12 +52,15 @@ class Parameters:
     """The signature of the function."""
     _adapter: TypeAdapter[Any]
     """Pydantic's validator of the arguments."""
+    _contexts: tuple[str, ...] = ()
+    """Names of the parameters that take the context of the conversation."""
 
-    def read_json(self, text: str) -> dict[str, Any]:
+    def read_json(self, text: str, context: ToolContext | None = None) -> dict[str, Any]:
         """Return the keyword arguments to call the function with.
 
         Args:
             text: The model's JSON, encoded once or more; empty for no arguments.
+            context: The conversation, for parameters that ask for it; None outside a bridge.
 
         Raises:
             ArgumentsError: Arguments are wrong; the message names the place of each.
@@ -74,7 +78,8 @@ class Parameters:
             raise ArgumentsError("; ".join(dict.fromkeys([*wrong, *faults.values()]))) from error
         if faults:
             raise ArgumentsError("; ".join(faults.values()))
-        return {name: value for name, value in values.items() if value is not _Omitted.USE_DEFAULT}
+        given = {name: value for name, value in values.items() if value is not _Omitted.USE_DEFAULT}
+        return given | dict.fromkeys(self._contexts, context or ToolContext())
 
     def with_field_defaults(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Return the keyword arguments of a direct call, completed by the defaults of `Field`.
@@ -109,9 +114,15 @@ def read_parameters(fn: Callable[..., Any], tool: str, doc: str) -> Parameters:
         ConfigError: A parameter or its type cannot be described to the service.
     """
     try:
-        signature = inspect.signature(fn, eval_str=True)
+        whole = inspect.signature(fn, eval_str=True)
     except (NameError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise _unreadable(f"tool {tool!r}", error) from error
+    contexts = tuple(n for n, p in whole.parameters.items() if p.annotation is ToolContext)
+    for name in contexts:
+        _check_parameter(whole.parameters[name], f"Parameter {name!r} of tool {tool!r}")
+    signature = whole.replace(
+        parameters=[p for n, p in whole.parameters.items() if n not in contexts]
+    )
     for name, parameter in signature.parameters.items():
         _check_parameter(parameter, f"Parameter {name!r} of tool {tool!r}")
     fields = {name: _field(p, tool) for name, p in signature.parameters.items()}
@@ -131,7 +142,7 @@ def read_parameters(fn: Callable[..., Any], tool: str, doc: str) -> Parameters:
         if isinstance(parameter.default, FieldInfo)
         or (parameter.default is parameter.empty and not fields[name].is_required())
     }
-    return Parameters(schema, field_defaults, signature, adapter)
+    return Parameters(schema, field_defaults, whole, adapter, contexts)
 
 
 def _check_parameter(parameter: inspect.Parameter, where: str) -> None:

@@ -9,6 +9,8 @@ import json
 from datetime import date, time
 from enum import Enum
 
+from ..printable import encodable
+
 RESULT_BYTES = 100_000
 """Maximum size of a result, in bytes. That is about 25,000 tokens, more than a spoken answer can
 use, and a tenth of a chunk, so that it still fits when it is escaped as JSON within JSON."""
@@ -26,13 +28,27 @@ def error_result(text: str) -> str:
     Args:
         text: The message for the model; it is cut after `_ERROR_CHARACTERS`.
     """
-    clean = text[:_ERROR_CHARACTERS].encode(errors="replace").decode()
+    clean = encodable(text[:_ERROR_CHARACTERS])
     return json.dumps({"error": clean}, ensure_ascii=False)
 
 
 def cancelled_result() -> str:
     """Return the result of a cancelled call; the service expects one for it too."""
     return error_result("The call was cancelled.")
+
+
+def silent_result(result_json: str) -> str:
+    """Return a result with the request to say nothing about it.
+
+    The service has no field for this. AWS's prompting guide for Nova 2.5 puts what is to be said
+    and done next into the result, as `speak` and `next`; here the first is empty, and the second
+    says so in words. Whether the model obeys was not measured.
+
+    Args:
+        result_json: A JSON object as a string. Members with these names are replaced.
+    """
+    request = {"speak": "", "next": "Say nothing. No further actions are needed."}
+    return json.dumps(json.loads(result_json) | request, ensure_ascii=False)
 
 
 def result_json(value: object) -> str:

@@ -1,27 +1,4 @@
-"""Tools: Python functions that the model may call while it talks.
-
-`@tool` reads a function's signature, type hints and docstring once, when it decorates, and makes
-of them a `ToolSpec` (the description for the model) and a validator of the arguments that the model
-sends. A type that cannot be described to the service is refused then and not at the first call,
-with the names of the function and the parameter. The hints and their JSON schemas:
-
-    str, int, float, Decimal, bool        string, integer, number, number, boolean
-    Literal[...], Enum                    string or integer with `enum`
-    list[T], set[T], tuple[T, ...]        array of T
-    dict[str, T]                          object with values of T
-    date, time, datetime, timedelta       string in ISO 8601
-    dataclass, TypedDict, pydantic model  object, also one inside another
-    T | None, or any default              a property that is not `required`
-    Annotated[T, "..."]                   T with that description
-    Annotated[T, Field(...)], = Field()   T with that description, limits and default
-
-Pydantic reads the hints and validates the arguments (`arguments`), so its validators and other
-types work too. It is imported when the first tool is made. The service refuses `anyOf`, `$ref` and
-null types (protocol reference 8.1); `schema_flattening` replaces them, and a hint whose meaning
-would be lost, such as `Any`, `int | str` or a class that contains itself, is refused.
-
-A decorated function can still be called directly. If a default is given by `Field`, a direct call
-fills it in, which Python itself would not do.
+"""Toolbox: the tools of a conversation, and how a call of one is run.
 
 `Toolbox.run` answers one call with one JSON object, whatever happens: the service requires exactly
 one result for each call, and a call without a result ends the conversation (reference 8.4). An
@@ -41,20 +18,20 @@ import inspect
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Coroutine, Generator, Iterable
-from dataclasses import dataclass
-from functools import partial
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast, overload
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
+from typing import Any, cast
 
-from ..config import TOOL_NAME, ToolSpec, check_schema
+from ..config import ToolSpec
 from ..errors import ConfigError
-from .docstrings import first_paragraph
+from ..policies import PLAIN_TOOL, ToolPolicy
+from .context import ToolContext, ToolConversation
+from .declaration import Tool, tool
 from .lenient_arguments import ArgumentsError
 from .results import cancelled_result, error_result, result_json
-
-if TYPE_CHECKING:
-    from .arguments import Parameters
+from .timed_steps import TimedSteps
 
 DEFAULT_TIMEOUT_S = 20.0
 """Maximum duration of a call, in seconds, for tools without a timeout of their own. The user hears
@@ -74,92 +51,6 @@ of sound; shorter pauses are covered by the buffers of the loudspeaker and the s
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Tool[**P, R]:
-    """A function that the model may call, and that can still be called directly."""
-
-    fn: Callable[P, R]
-    """The function."""
-    spec: ToolSpec
-    """Name, description and schema for the model."""
-    timeout_s: float | None
-    """Maximum duration of a call, in seconds; None is that given to `Toolbox.run`."""
-    parameters: "Parameters"
-    """Reader of the model's arguments."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function directly, without validation, timeout or thread.
-
-        A parameter that is omitted and whose default is given by a pydantic `Field` gets that
-        default; calling `fn` would pass the `Field` itself.
-
-        Args:
-            args: Positional arguments of the function.
-            kwargs: Keyword arguments of the function.
-        """
-        if self.parameters.field_defaults:
-            return self.fn(*args, **self.parameters.with_field_defaults(args, kwargs))
-        return self.fn(*args, **kwargs)
-
-    @property
-    def is_async(self) -> bool:
-        """True if the function runs in the event loop rather than in a thread."""
-        return inspect.iscoroutinefunction(inspect.unwrap(self.fn))
-
-
-@overload
-def tool[**P, R](fn: Callable[P, R], /) -> Tool[P, R]: ...
-@overload
-def tool[**P, R](
-    *, name: str | None = None, timeout_s: float | None = None
-) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
-def tool[**P, R](
-    fn: Callable[P, R] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    timeout_s: float | None = None,
-) -> Tool[P, R] | Callable[[Callable[P, R]], Tool[P, R]]:
-    """Make a tool of a sync or async function: `@tool`, or `@tool(name=..., timeout_s=...)`.
-
-    The description of the tool is the first paragraph of the docstring, or the name in words if
-    there is none. The descriptions of parameters come from `Annotated`, or from the docstring in
-    Google, NumPy or reST style.
-
-    Args:
-        fn: The function.
-        name: The name of the tool; by default that of the function.
-        timeout_s: Maximum duration of a call, in seconds; by default that given to `Toolbox.run`.
-
-    Raises:
-        ConfigError: The name, a parameter or its type cannot be described to the service.
-    """
-    if fn is None:
-        return lambda fn: _make_tool(fn, name, timeout_s)
-    return _make_tool(fn, name, timeout_s)
-
-
-def _make_tool[**P, R](fn: Callable[P, R], name: str | None, timeout_s: float | None) -> Tool[P, R]:
-    name = name or str(getattr(fn, "__name__", ""))
-    if not TOOL_NAME.fullmatch(name):
-        raise ConfigError(
-            f"{name!r} is no name for a tool.",
-            hint="Letters, digits, _ and -, at most 64 of them: @tool(name=...).",
-        )
-    if timeout_s is not None and not timeout_s > 0:
-        raise ConfigError(f"The timeout of tool {name!r} must be over 0 s, not {timeout_s}.")
-    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        raise ConfigError(f"Tool {name!r} yields; a call has one result.", hint="Return a list.")
-    from .arguments import read_parameters  # imports pydantic, for the first tool
-
-    # A callable object inherits the docstring of its class, which does not describe the call.
-    doc = (inspect.getdoc(fn) or "") if inspect.isroutine(fn) else ""
-    parameters = read_parameters(fn, name, doc)
-    check_schema(name, parameters.schema)
-    spec = ToolSpec(name, first_paragraph(doc) or name.replace("_", " "), parameters.schema)
-    return Tool(fn=fn, spec=spec, timeout_s=timeout_s, parameters=parameters)
-
-
 class Toolbox:
     """The tools of a conversation. One toolbox may serve several sessions.
 
@@ -176,6 +67,7 @@ class Toolbox:
 
     def __init__(self, tools: Iterable[Tool[..., Any] | Callable[..., Any]] = ()) -> None:
         self.on_notice = _warn
+        self._context = ToolContext()
         self._reported_blocking: set[str] = set()
         """Names of the tools whose blocking has been reported."""
         self._tools: dict[str, Tool[..., Any]] = {}
@@ -187,14 +79,90 @@ class Toolbox:
                 )
             self._tools[made.spec.name] = made
         self._free_threads = threading.BoundedSemaphore(MAX_THREADS)
+        self._in_threads: set[asyncio.Future[str]] = set()
         self._stopping: set[asyncio.Future[str]] = set()
         """Calls that were cancelled and have not ended. The event loop holds only weak references
         to tasks, so they are kept here."""
+        self._watchers: list[Callable[[], None]] = []
+        """Functions that are called when the tools change."""
+
+    @property
+    def tools(self) -> tuple[Tool[..., Any], ...]:
+        """The tools."""
+        return tuple(self._tools.values())
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """The descriptions of the tools for the model, for `SessionConfig.tools`."""
         return tuple(tool.spec for tool in self._tools.values())
+
+    @property
+    def awaits_thread(self) -> bool:
+        """True while the result of a call in a thread is awaited."""
+        return bool(self._in_threads)
+
+    def for_conversation(self, context: ToolContext) -> "Toolbox":
+        """Return a toolbox with the same tools, which receive `context` if they ask for it.
+
+        Both count their threads together, and report a blocking tool once.
+
+        Args:
+            context: The conversation that the returned toolbox serves.
+        """
+        bound = copy(self)
+        bound._context = context
+        return bound
+
+    def replace(self, removed: Iterable[str], added: Iterable[Tool[..., Any]]) -> None:
+        """Replace tools, also for the toolboxes made by `for_conversation`.
+
+        A call of a removed tool that runs already has its result.
+
+        Args:
+            removed: Names of tools; those that are not there are ignored.
+            added: Tools, which take the place of others with their names.
+        """
+        before = self.specs
+        for name in removed:
+            self._tools.pop(name, None)
+        for made in added:
+            self._tools[made.spec.name] = made
+        if self.specs != before:
+            for tell in tuple(self._watchers):
+                tell()
+
+    @contextmanager
+    def watched(self, on_change: Callable[[], None]) -> Generator[None]:
+        """Call a function in the event loop each time that the tools change within the block.
+
+        Args:
+            on_change: The function.
+        """
+        self._watchers.append(on_change)
+        try:
+            yield
+        finally:
+            self._watchers.remove(on_change)
+
+    def for_call(self, turn: int, tool_use: str, port: ToolConversation) -> "Toolbox":
+        """Return a toolbox with the same tools for one call, which receive its context.
+
+        Args:
+            turn: Number of the turn in which the model made the call.
+            tool_use: Id of the call.
+            port: What a tool may do to the conversation.
+        """
+        context = replace(self._context, turn=turn, tool_use=tool_use, port=port)
+        return self.for_conversation(context)
+
+    def policy(self, name: str) -> ToolPolicy:
+        """Return the policy of a tool; that of a plain tool if there is none of this name.
+
+        Args:
+            name: The name of the tool.
+        """
+        found = self._tools.get(name)
+        return PLAIN_TOOL if found is None else found.policy
 
     async def run(self, name: str, arguments: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> str:
         """Run one call and return its result, whatever happens.
@@ -235,8 +203,8 @@ class Toolbox:
     async def _run_in_loop(self, tool: Tool[..., Any], arguments: str) -> str:
         name = tool.spec.name
         try:
-            values = tool.parameters.read_json(arguments)
-            value = await _TimedSteps(
+            values = tool.parameters.read_json(arguments, self._context)
+            value = await TimedSteps(
                 _call(tool.fn, values), lambda s: self._report_blocking(name, s)
             )
             return result_json(value)
@@ -257,6 +225,8 @@ class Toolbox:
     def _run_in_thread(self, tool: Tool[..., Any], arguments: str) -> asyncio.Future[str]:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[str] = loop.create_future()
+        self._in_threads.add(answer)
+        answer.add_done_callback(self._in_threads.discard)
         context = contextvars.copy_context()
 
         def settle(result: str) -> None:
@@ -264,7 +234,7 @@ class Toolbox:
                 answer.set_result(result)
 
         def work() -> None:
-            result = context.run(_run_sync, tool, arguments)
+            result = context.run(_run_sync, tool, arguments, self._context)
             self._free_threads.release()
             try:
                 loop.call_soon_threadsafe(settle, result)
@@ -301,46 +271,9 @@ async def _call(fn: Callable[..., Any], values: dict[str, Any]) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-class _TimedSteps:
-    """An awaitable that runs a coroutine and measures the duration of each of its steps.
-
-    A step is the execution of the coroutine between two awaits that suspend it. Nothing else runs
-    in the event loop during a step. The time for which the coroutine is suspended is not measured,
-    and neither are the tasks that it starts.
-
-    Args:
-        coroutine: The coroutine; it is closed or ended when this awaitable is.
-        on_step: Called after each step with its duration, in seconds.
-    """
-
-    def __init__(
-        self, coroutine: Coroutine[Any, Any, Any], on_step: Callable[[float], None]
-    ) -> None:
-        self._coroutine = coroutine
-        self._on_step = on_step
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        step: Callable[[], Any] = partial(self._coroutine.send, None)
-        while True:
-            began = perf_counter()
-            try:
-                waited_for = step()
-            except StopIteration as end:
-                return end.value
-            finally:
-                self._on_step(perf_counter() - began)
-            try:
-                step = partial(self._coroutine.send, (yield waited_for))
-            except GeneratorExit:
-                self._coroutine.close()
-                raise
-            except BaseException as error:
-                step = partial(self._coroutine.throw, error)
-
-
-def _run_sync(tool: Tool[..., Any], arguments: str) -> str:
+def _run_sync(tool: Tool[..., Any], arguments: str, context: ToolContext) -> str:
     try:
-        return result_json(tool.fn(**tool.parameters.read_json(arguments)))
+        return result_json(tool.fn(**tool.parameters.read_json(arguments, context)))
     except BaseException as error:  # nothing else in this thread would catch it
         return _failure(tool.spec.name, error)
 

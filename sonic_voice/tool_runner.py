@@ -1,0 +1,262 @@
+"""ToolRunner: runs the tools of a conversation, and carries out what `tool_calls` decides.
+
+    ToolCall ──► a task: Toolbox.run ──► ToolCalls.returned ─┐
+    audio, events ──────────────────────► ToolCalls.due ─────┴──► Session.send_tool_result
+                                                             └──► Session.prompt
+    ToolContext ──► say, progress, end_after_answer
+
+`converse` gives it each event and each chunk of audio. What is due is decided then: no timer runs,
+because the time of a conversation is that of its audio.
+
+A call has one task, which ends with the result of the call, whatever happens to its tool. The
+runner also ends the conversation for a tool that asks for it, once the answer to its call was
+heard: all its sound has come, and the sink has played it to its last sample.
+"""
+
+import asyncio
+import logging
+import threading
+from asyncio import TaskGroup
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+
+from .audio.ports import AudioSink
+from .errors import SonicError
+from .events import (
+    Audio,
+    Event,
+    Interrupted,
+    Renewed,
+    ToolCall,
+    ToolHeld,
+    TurnEnded,
+    UserText,
+)
+from .history import Message
+from .session import Session
+from .tool_calls import SendResult, SendText, ToolCalls
+from .tools.results import cancelled_result, error_result, silent_result
+from .tools.toolbox import Toolbox
+
+LAST_ANSWER_S = 10.0
+"""Maximum time until the answer to the last call begins, in seconds, before a conversation is ended
+without it. A model may have said its goodbye before it made the call."""
+
+THREAD_PATIENCE_S = 5.0
+"""Maximum time that a tool in a thread waits for the event loop to say or return something, in
+seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+class ToolRunner:
+    """The tools of one conversation while it runs. Implements `tools.context.ToolConversation`.
+
+    It belongs to the event loop in which it is made; the methods for tools may be called from any
+    thread.
+
+    Args:
+        session: The session.
+        sink: Where its audio is played.
+        tools: The tools that the model may call.
+        tasks: The group in which the calls run.
+        notify: Called with the events of the runner itself.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        sink: AudioSink,
+        tools: Toolbox,
+        tasks: TaskGroup,
+        notify: Callable[[Event], None],
+    ) -> None:
+        model = session.config.voice_model
+        self._calls = ToolCalls(silent_tools=model.silent_tools, text_input=model.text_input)
+        self._session = session
+        self._sink = sink
+        self._tools = tools
+        self._group = tasks
+        self._notify = notify
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        """Tasks of the running calls, by the ids of the calls."""
+        self._cancelled: set[str] = set()
+        """Ids of running calls that a barge-in has cancelled."""
+        self._ending: _Ending | None = None
+        self._over = False
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    def observe(self, event: Event) -> None:
+        """Take an event of the session, after it was carried out.
+
+        Args:
+            event: The event.
+        """
+        match event:
+            case ToolCall():
+                self._call(event)
+            case Interrupted() | UserText():
+                self._ending = None
+                for tool_use in self._calls.interrupted():
+                    self._cancelled.add(tool_use)
+                    self._tasks[tool_use].cancel()
+            case Audio() if self._ending is not None:
+                self._ending.note_sound()
+            case TurnEnded():
+                self._calls.answered()
+            case Renewed():
+                self._calls.renewed()
+            case _:
+                pass
+        self.advance()
+
+    def advance(self) -> None:
+        """Send what is due. To be called whenever time has passed."""
+        session = self._session
+        if self._over or session.finished:
+            return
+        if self._ending is not None and self._answer_was_heard(self._ending):
+            self._end(self._ending)
+        if self._calls.is_idle:
+            return
+        now = session.now()
+        quiet = self._calls.needs_quiet(now) and session.nobody_speaks and self._is_played
+        for action in self._calls.due(now, quiet=quiet, lost=session.lost_calls):
+            # The session may have ended meanwhile; its owner learns why when it reads events.
+            with suppress(SonicError):
+                match action:
+                    case SendText(text):
+                        session.prompt(text)
+                    case SendResult(tool_use, result_json, is_spoken):
+                        result = result_json if is_spoken else silent_result(result_json)
+                        session.send_tool_result(tool_use, result, is_spoken=is_spoken)
+
+    def close(self) -> None:
+        """Send nothing more: the conversation is over. Tools that still run find themselves
+        cancelled."""
+        self._over = True
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    def _call(self, call: ToolCall) -> None:
+        policy = self._tools.policy(call.name)
+        if self._calls.called(call.tool_use, policy, self._session.now()):
+            task = self._group.create_task(self._run(call), name=f"sonic tool {call.name}")
+            self._tasks[call.tool_use] = task
+            # A task that is cancelled before its first step runs nothing of its coroutine.
+            task.add_done_callback(lambda task: self._ended(call, cancelled=task.cancelled()))
+
+    async def _run(self, call: ToolCall) -> None:
+        """Run a call, and note its result, also if the toolbox fails."""
+        try:
+            tools = self._tools.for_call(call.turn, call.tool_use, self)
+            result_json = await tools.run(call.name, call.arguments_json)
+        except Exception:
+            _log.exception("the call of %s failed", call.name)
+            result_json = error_result(f"{call.name} failed.")
+        self._calls.returned(call.tool_use, result_json, self._session.now())
+
+    def _ended(self, call: ToolCall, *, cancelled: bool) -> None:
+        """Send the result of a call that has ended, or report that it waits."""
+        del self._tasks[call.tool_use]
+        if self._over or (cancelled and call.tool_use not in self._cancelled):
+            return  # the conversation has ended, or ends
+        self._cancelled.discard(call.tool_use)
+        self._calls.returned(
+            call.tool_use, cancelled_result(), self._session.now()
+        )  # if it has none
+        self.advance()
+        if self._calls.is_held(call.tool_use):
+            self._notify(ToolHeld(call.turn, call.tool_use, call.name))
+
+    # -- the end -------------------------------------------------------------------------------
+
+    @property
+    def _is_played(self) -> bool:
+        return self._sink.pending_s <= 0
+
+    def _answer_was_heard(self, ending: "_Ending") -> bool:
+        """Return whether the answer to the call that ends the conversation was heard."""
+        if self._calls.is_running(ending.tool_use) or self._calls.is_held(ending.tool_use):
+            return False
+        now = self._session.now()
+        if ending.answer_by_s is None:
+            ending.answer_by_s = now + LAST_ANSWER_S
+        if ending.sounded:
+            return self._session.settled and self._is_played
+        return now >= ending.answer_by_s and self._is_played
+
+    def _end(self, ending: "_Ending") -> None:
+        self._ending = None
+        if ending.then is not None:
+            try:
+                ending.then()
+            except Exception:
+                _log.exception("a tool failed at the end of the conversation")
+        self._session.finish()
+
+    # -- for tools, in any thread --------------------------------------------------------------
+
+    def transcript(self) -> tuple[Message, ...]:
+        """See `ToolConversation`."""
+        return self._in_loop(lambda: self._session.transcript.messages, ())
+
+    def say(self, text: str) -> bool:
+        """See `ToolConversation`."""
+        return self._in_loop(lambda: not self._over and self._calls.say(text), False)
+
+    def progress(self, tool_use: str, text: str) -> None:
+        """See `ToolConversation`."""
+        self._in_loop(lambda: self._calls.progress(tool_use, text), None)
+
+    def is_cancelled(self, tool_use: str) -> bool:
+        """See `ToolConversation`."""
+        return self._over or tool_use in self._cancelled or tool_use not in self._tasks
+
+    def end_after_answer(self, tool_use: str, then: Callable[[], object] | None) -> None:
+        """See `ToolConversation`."""
+
+        def begin() -> None:
+            self._ending = _Ending(tool_use, then)
+
+        self._in_loop(begin, None)
+
+    def _in_loop[T](self, act: Callable[[], T], otherwise: T) -> T:
+        """Return what a function returns in the event loop; `otherwise` if the loop is over."""
+        if threading.get_ident() == self._thread:
+            return act()
+        done: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                done.set_result(act())
+            except Exception as error:
+                done.set_exception(error)
+
+        try:
+            self._loop.call_soon_threadsafe(work)
+            return done.result(THREAD_PATIENCE_S)
+        except (RuntimeError, TimeoutError):
+            return otherwise
+
+
+@dataclass(slots=True)
+class _Ending:
+    """The end of the conversation that a tool has asked for."""
+
+    tool_use: str
+    """Id of its call."""
+    then: Callable[[], object] | None
+    """What is done before the goodbye."""
+    answer_by_s: float | None = None
+    """Time by which the answer must have begun, in seconds of the session's clock; None until the
+    result was sent."""
+    sounded: bool = False
+    """True once the answer has sound."""
+
+    def note_sound(self) -> None:
+        """Note sound. What comes before the result was sent belongs to no answer to it."""
+        self.sounded = self.answer_by_s is not None
