@@ -3,6 +3,9 @@
     async with Bridge(offer, transport, access=access) as bridge:      # in the lifespan
         app.mount("/voice", asgi(bridge, load_pages(web_client())))
 
+It can also be the whole application: it then follows the lifespan of the server, which ends its
+conversations.
+
 Configure the ASGI server to limit messages to 32 KiB, to send pings, and not to compress. The
 options of `uvicorn` are:
 `ws_max_size=32768, ws_ping_interval=10, ws_ping_timeout=10, ws_per_message_deflate=False`.
@@ -14,9 +17,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapp
 from contextlib import suppress
 from typing import Any
 
+from .agentcore import choose_subprotocol, session_id, verified_subject
 from .bridge import Bridge
-from .messages import SUBPROTOCOL
-from .site import TALK, PageFile, Site
+from .forwarding import is_remote, join_headers
+from .site import PageFile, Site
 from .socket import ConnectionGone
 
 type Scope = MutableMapping[str, Any]
@@ -44,16 +48,24 @@ def asgi(bridge: Bridge, pages: Mapping[str, PageFile] | None = None) -> Applica
     site = Site(bridge, pages or {}, bridge.access)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(bridge, receive, send)
+            return
         path = "/" + scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/")
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in scope["headers"]
-        }
+        headers = join_headers(
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+        )
         if scope["type"] == "websocket":
-            await _talk(bridge, path, scope, headers, receive, send)
+            await _talk(bridge, path == site.socket_path, scope, headers, receive, send)
             return
         query = scope.get("query_string", b"").decode("latin-1")
-        response = site.answer(scope["method"], f"{path}?{query}", headers, time.time())
+        response = site.answer(
+            scope["method"],
+            f"{path}?{query}",
+            headers,
+            time.time(),
+            remote=is_remote(_peer(scope), headers),
+        )
         answered = [
             (name.lower().encode(), value.encode()) for name, value in response.headers.items()
         ]
@@ -65,23 +77,53 @@ def asgi(bridge: Bridge, pages: Mapping[str, PageFile] | None = None) -> Applica
     return application
 
 
+async def _live(bridge: Bridge, receive: Receive, send: Send) -> None:
+    """Follow the lifespan of a server whose whole application this is.
+
+    The bridge ends its conversations when the server stops. Whoever has opened it leaves it.
+    """
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await bridge.aclose()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+def _peer(scope: Scope) -> str:
+    """Return the address of the peer; empty if the server does not know it."""
+    return str((scope.get("client") or ("",))[0])
+
+
 async def _talk(
     bridge: Bridge,
-    path: str,
+    found: bool,
     scope: Scope,
     headers: Mapping[str, str],
     receive: Receive,
     send: Send,
 ) -> None:
     await receive()  # websocket.connect
-    if path != TALK:
+    if not found:
         # A close before `accept` is answered with HTTP 403.
         await send({"type": "websocket.close", "code": 1000})
         return
-    agreed = SUBPROTOCOL if SUBPROTOCOL in scope.get("subprotocols", ()) else None
+    agreed = choose_subprotocol(scope.get("subprotocols", ()))
     await send({"type": "websocket.accept", "subprotocol": agreed})
-    client = scope.get("client") or ("", 0)
-    await bridge.handle(_Connection(headers.get("origin"), str(client[0]), agreed, receive, send))
+    access = bridge.access
+    address = access.proxies.client_address(_peer(scope), headers)
+    connection = _Connection(
+        headers.get("origin"),
+        (session_id(headers) if access.agentcore else "") or address,
+        is_remote(_peer(scope), headers),
+        verified_subject(headers) if access.agentcore else "",
+        agreed,
+        receive,
+        send,
+    )
+    await bridge.handle(connection)
 
 
 class _Connection:
@@ -91,12 +133,16 @@ class _Connection:
         self,
         origin: str | None,
         address: str,
+        remote: bool,
+        subject: str,
         subprotocol: str | None,
         receive: Receive,
         send: Send,
     ) -> None:
         self.origin = origin
         self.address = address
+        self.remote = remote
+        self.subject = subject
         self.subprotocol = subprotocol
         self._receive = receive
         self._send = send

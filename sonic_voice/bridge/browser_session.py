@@ -14,42 +14,45 @@ is closed in the background.
 """
 
 import asyncio
+import hashlib
 import json
 import logging
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..audio.mute import HushableSink, MutableSource
 from ..config import SessionConfig
 from ..controls import Controls
-from ..conversation import converse, stop_playback
-from ..errors import OrderError, SonicError
+from ..conversation import Observer, converse, stop_playback
+from ..daemon_thread import in_thread
+from ..errors import OrderError, ServiceError, SonicError
 from ..events import (
     AssistantText,
     Audio,
     Event,
+    GuardFailed,
     Heard,
     Interrupted,
-    Opened,
-    Reconnecting,
-    Renewed,
     ToolAnswered,
     ToolCall,
     TurnEnded,
-    UserSpeechEnded,
-    UserSpeechStarted,
     UserText,
     duration,
 )
-from ..metrics import Metrics
+from ..metrics import Metrics, SessionObserver
+from ..recording import Recorder, TapeFolder
 from ..session import EXPIRY_NOTICE_AT, Session
+from ..tools.context import ToolContext
 from ..transport import Transport
 from .browser_audio import BrowserSink, BrowserSource
 from .closing import BridgeRefusal, Close, close_for
+from .conversation_report import ConversationReport, SpokenLine, TurnLatency
+from .exchange import ExchangeState
 from .frames import read_voice
 from .limits import BridgeLimits, TokenBucket
 from .messages import (
@@ -61,13 +64,16 @@ from .messages import (
     PageMessage,
     Played,
     Say,
+    ToolResult,
     encode_event,
     read_message,
 )
 from .metrics import BridgeMetrics
 from .offer import Offer
 from .outbox import PageOutbox
-from .saving import Record, Saver, store_key
+from .page_tools import PAGE_CALLS, PageCalls, page_tool_specs
+from .saving import Record, Saver, first_snapshot, store_key
+from .service_watch import EndTimers, ServiceWatch
 from .socket import ConnectionGone, Socket
 
 _log = logging.getLogger(__name__)
@@ -76,12 +82,19 @@ OVERDUE_S = 30.0
 """Time by which a conversation that is not renewed may exceed a stream's life, in seconds, before
 the bridge ends it itself. Opening the stream, which its life does not include, can take 20 s."""
 
+TAPE_CLOSING_S = 5.0
+"""Maximum time to wait for the disk when a tape is given up because its conversation ended while it
+was created, in seconds. A thread of its own waits."""
+
 LIMIT_NOTICE_S = 60.0
 """Maximum time before `BridgeLimits.session_s` at which the page is sent a notice, in seconds. For
 shorter limits it is an eighth of the limit."""
 
 
-_CONTINUABLE = (Close.STOPPING, Close.FORGOTTEN)
+ID_DIGITS = 12
+"""Length of the id of a conversation, in hexadecimal digits: short enough to read out."""
+
+_CONTINUABLE = (Close.STOPPING, Close.FORGOTTEN, Close.RESTART, Close.REPLACED)
 """Ends after which a page may continue the conversation from the store, if there is one."""
 
 
@@ -93,8 +106,6 @@ _SAVED_AFTER = (UserText, ToolCall, ToolAnswered, TurnEnded, Interrupted, Heard)
 class Resumed:
     """A conversation of another process that a page resumes."""
 
-    token: str
-    """The resume token."""
     seen: int
     """The `seq` of the last message that the page received."""
     record: Record
@@ -109,15 +120,20 @@ class BrowserSession:
 
     Args:
         config: The configuration of the session with the service.
-        offer: The tools, and whether the page sees their arguments and results.
+        offer: The tools and the store.
         transport: The connection to the service.
         limits: The limits on its messages and durations.
         bridge_metrics: The counters of the bridge, which this adds to.
+        show_tools: Whether the page sees arguments and results of tools.
+        resume: Its resume token; empty makes one.
         subject: The subject of the token with which it began; empty if none was needed.
         resumed: The conversation of another process that it continues; None for a new one.
+        tapes: Where it is recorded; None for nowhere.
+        observe: Returns one more observer of each session; None for none.
 
     Attributes:
         resume: The resume token, which a page sends to continue this conversation.
+        id: The id of the conversation in logs and reports, from which `resume` cannot be found.
         ending: Set to the close code when the conversation has ended.
     """
 
@@ -129,14 +145,26 @@ class BrowserSession:
         limits: BridgeLimits,
         bridge_metrics: BridgeMetrics,
         *,
+        show_tools: bool = False,
+        resume: str = "",
         subject: str = "",
         resumed: Resumed | None = None,
+        tapes: TapeFolder | None = None,
+        observe: SessionObserver | None = None,
     ) -> None:
-        self.resume = secrets.token_urlsafe(32) if resumed is None else resumed.token
+        self.resume = resume or secrets.token_urlsafe(32)
+        secret = f"sonic-voice id {self.resume}".encode("utf-8", "replace")
+        self.id = hashlib.sha256(secret).hexdigest()[:ID_DIGITS]
         self.ending: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         self._config = config
         self._offer = offer
+        self._tools = offer.tools.for_conversation(ToolContext(subject, self.id))
+        self._show_tools = show_tools
         self._transport = transport
+        self._tapes = tapes
+        self._extra_observer = observe
+        self._tape_observers: list[Observer] = []
+        """The recorder's observer, if there is one."""
         self._limits = limits
         self._bridge_metrics = bridge_metrics
         self._subject = subject
@@ -146,6 +174,8 @@ class BrowserSession:
         if resumed is not None:
             self._outbox.carry_on(resumed.seen, resumed.record.next_epoch)
         self._sendable = asyncio.Event()
+        # It refers to these two and not to this object, which a reference cycle would keep.
+        self._page_calls = PageCalls(partial(_queue_message, self._outbox, self._sendable))
         self._source = BrowserSource(config.input)
         self._browser_sink = BrowserSink(
             config.output, self._outbox, now=time.monotonic, wake=self._sendable.set
@@ -153,19 +183,23 @@ class BrowserSession:
         self._sink = HushableSink(self._browser_sink)
         self._controls: Controls | None = None
         self._metrics: Metrics | None = None
+        self._error = self._request_id = ""
+        self._began_s, self._began_monotonic_s = time.time(), time.monotonic()
         self._last_timed_turn = 0
         """The last turn whose latency was reported."""
-        self._fault = ""
-        """Kind of the fault that interrupted the conversation; empty if it is not interrupted."""
-        self._answer_awaited = False
-        """True if an answer was awaited when the fault came."""
         self._connection: asyncio.Future[Close] | None = None
         self._outgoing = asyncio.Lock()
-        self._timers: dict[Close, asyncio.TimerHandle] = {}
+        self._timers = EndTimers(self.end)
+        self._exchange = ExchangeState()
+        self._exchange_changed = asyncio.Event()
+        self._watch = ServiceWatch(self._timers, limits, bridge_metrics)
         self._message_bucket = TokenBucket(
             limits.messages_per_s, limits.burst_s, now_s=time.monotonic()
         )
         self._sound_bucket = TokenBucket(limits.sound_per_s, limits.burst_s, now_s=time.monotonic())
+        self._typed_bucket = TokenBucket(
+            limits.typed_per_s, limits.typed_burst_s, now_s=time.monotonic()
+        )
 
     # -- the conversation ----------------------------------------------------------------------
 
@@ -178,23 +212,25 @@ class BrowserSession:
         session_s = self._limits.session_s
         notice_s = min(LIMIT_NOTICE_S, session_s / 8)
         if self._config.renewal.enabled or session_s < life_s:
-            self._arm(Close.TOO_LONG, session_s)
+            self._timers.arm(Close.TOO_LONG, session_s)
             loop = asyncio.get_running_loop()
             limit = loop.call_later(session_s - notice_s, self._announce_limit, notice_s)
         else:
             # The service ends the stream and says so. The timer is for the case that it does not.
-            self._arm(Close.SERVICE_LIFETIME, life_s + OVERDUE_S)
+            self._timers.arm(Close.SERVICE_LIFETIME, life_s + OVERDUE_S)
             limit = None
-        self._arm(Close.IDLE, self._limits.idle_s)
+        self._timers.arm(Close.IDLE, self._limits.idle_s)
+        self._start_saving()
         try:
             await self._converse()
             self.end(Close.BYE)
         except SonicError as error:
-            _log.info("a conversation ended: %s", type(error).__name__)
+            self._note_error(error)
             old = time.monotonic() - began_s > EXPIRY_NOTICE_AT * life_s
             self.end(close_for(error, old=old and not self._config.renewal.enabled))
-        except Exception:
+        except Exception as error:
             _log.exception("a conversation failed")
+            self._note_error(error)
             self.end(Close.INTERNAL)
         finally:
             if limit is not None:
@@ -208,85 +244,89 @@ class BrowserSession:
                 await saver.finish(ended=self.ending.result() not in _CONTINUABLE)
             # The controls refer to this object. Breaking the cycle frees minutes of sound.
             self._controls = None
+            self._tape_observers.clear()
 
     async def _converse(self) -> None:
+        PAGE_CALLS.set(self._page_calls)  # tools run in tasks that are begun here
         source = MutableSource(self._source)
         snapshot = None if self._resumed is None else self._resumed.snapshot
-        # What the user says while a cold model opens is kept by the session, and answered.
-        session = Session.open(self._config, self._transport, resume=snapshot, early_audio=True)
-        async with session:
-            self._start_saving(session)
+        async with AsyncExitStack() as stack:
+            transport = self._transport
+            if (recorder := await self._recorder()) is not None:
+                transport = await stack.enter_async_context(recorder)
+                self._tape_observers.append(recorder.observer)
+                self._sink = HushableSink(recorder.sink(self._browser_sink))
+            session = await stack.enter_async_context(
+                # What the user says while a cold model opens is kept by the session, and answered.
+                Session.open(self._config, transport, resume=snapshot, early_audio=True)
+            )
             self._metrics = metrics = Metrics(session, self._sink)
-            observers = [metrics, self._observe]
+            observers: list[Observer] = [metrics, self._observe, *self._tape_observers]
+            if self._extra_observer is not None:
+                observers.append(self._extra_observer(session, metrics, self.id))
             self._controls = Controls(session, source, self._sink, observers)
-            await converse(session, source, self._sink, self._offer.tools, observers)
+            self.save()
+            self._exchange_changed.set()
+            guard = self._offer.guard
+            think = self._offer.reasoner
+            reasoner = None if think is None else think(self._tools)
+            await converse(
+                session, source, self._sink, self._tools, observers, guard=guard, reasoner=reasoner
+            )
 
-    def _start_saving(self, session: Session) -> None:
-        """Store the conversation from now on, if the application has a store."""
+    async def _recorder(self) -> Recorder | None:
+        """Return the recorder of this conversation; None if it is not recorded."""
+        tapes = self._tapes
+        if tapes is None:
+            return None
+        return await in_thread(
+            lambda: tapes.recorder(self._transport, self._config, self.id),
+            "bridge tape",
+            discard=lambda recorder: recorder and recorder.close(TAPE_CLOSING_S),
+        )
+
+    def _start_saving(self) -> None:
+        """Store the conversation from now on, if the application has a store.
+
+        It begins before the session is open: a page that was told its resume token can use it.
+        """
+        resumed = self._resumed
+        first = first_snapshot(self._config) if resumed is None else resumed.snapshot
 
         def take(ended: bool) -> Record:
-            return Record(session.snapshot(), self._subject, self._outbox.epoch, ended)
+            controls = self._controls
+            snapshot = first if controls is None else controls.session.snapshot()
+            return Record(snapshot, self._subject, self._outbox.epoch, ended)
 
         if self._offer.store is not None:
             self._saver = Saver(self._offer.store, store_key(self.resume), take)
 
     def _observe(self, event: Event, now: float) -> None:
         """Count an event, restart the timers that it concerns, and send it to the page."""
-        message = encode_event(event, show_tools=self._offer.show_tools)
+        message = encode_event(event, show_tools=self._show_tools)
         match event:
             case Audio(_, pcm):
                 self._bridge_metrics.answer_s += self._config.output.seconds(len(pcm))
             case TurnEnded(turn) if message:
                 message["samples"] = self._outbox.end(turn)
             case AssistantText(turn, _, _, "SPECULATIVE") if message:
-                self._arm(Close.IDLE, self._limits.idle_s)
+                self._timers.arm(Close.IDLE, self._limits.idle_s)
                 message["starts_at"] = self._outbox.end(turn)
             case UserText() | AssistantText() | ToolCall():
-                self._arm(Close.IDLE, self._limits.idle_s)
+                self._timers.arm(Close.IDLE, self._limits.idle_s)
+            case GuardFailed():
+                _log.warning("conversation %s: %s", self.id, event.notice)
             case _:
                 pass
-        self._expect_answer(event)
-        self._follow_streams(event)
+        self._watch.observe(event)
+        self._exchange.observe(event)
+        self._exchange_changed.set()
         if self._saver is not None and isinstance(event, _SAVED_AFTER):
             self._saver.changed()
         if message:
             self._queue_message(message)
         if isinstance(event, (TurnEnded, Interrupted)):
             self._report_latency(event.turn)
-
-    def _expect_answer(self, event: Event) -> None:
-        """End the conversation if a service that stays connected does not answer in time."""
-        match event:
-            case UserText() | ToolAnswered() | AssistantText(stage="SPECULATIVE") | Audio():
-                self._arm(Close.SERVICE_FAILED, self._limits.answer_s)
-            case UserSpeechStarted():
-                self._arm(Close.SERVICE_FAILED, self._limits.utterance_s)
-            case UserSpeechEnded() | Interrupted() | ToolCall() | TurnEnded():
-                self._disarm(Close.SERVICE_FAILED)
-            case _:
-                pass
-
-    def _follow_streams(self, event: Event) -> None:
-        """Count the renewals of the stream, and wait for no answer while there is none."""
-        counters = self._bridge_metrics
-        match event:
-            case Reconnecting(attempt=attempt, kind=kind):
-                counters.reconnect_attempts[kind] += 1
-                if attempt == 1:
-                    self._fault = kind
-                if Close.SERVICE_FAILED in self._timers:
-                    self._answer_awaited = True
-                    self._disarm(Close.SERVICE_FAILED)
-            case Renewed() if event.planned:
-                counters.renewals[event.reason] += 1
-            case Opened() | Renewed() if self._fault:
-                counters.reconnects[self._fault] += 1
-                self._fault = ""
-                if self._answer_awaited:
-                    self._answer_awaited = False
-                    self._arm(Close.SERVICE_FAILED, self._limits.answer_s)
-            case _:
-                pass
 
     def _announce_limit(self, left_s: float) -> None:
         whole, left = duration(self._limits.session_s), duration(left_s)
@@ -309,8 +349,43 @@ class BrowserSession:
             self._queue_message({"type": "latency", "turn": turn, "response_ms": latency_ms})
 
     def _queue_message(self, message: dict[str, Any]) -> None:
-        self._outbox.queue_message(message)
-        self._sendable.set()
+        _queue_message(self._outbox, self._sendable, message)
+
+    def _note_error(self, error: Exception) -> None:
+        """Keep the error for the report, unless the conversation had ended before it came."""
+        if not self.ending.done():
+            self._error = f"{type(error).__name__}: {error}"
+            self._request_id = error.request_id if isinstance(error, ServiceError) else ""
+
+    def report(self) -> ConversationReport:
+        """Return the report of this conversation, which has ended."""
+        facts: dict[str, Any] = {}
+        if (metrics := self._metrics) is not None:
+            measured = metrics.snapshot
+            facts = {
+                "transcript": tuple(
+                    SpokenLine(line.turn, line.role, line.text, line.planned, line.interrupted)
+                    for line in metrics.session.transcript.lines
+                ),
+                "tokens": measured.tokens,
+                "cost_usd": measured.cost_usd,
+                "latencies": tuple(
+                    TurnLatency(turn.turn, turn.response_latency_s)
+                    for turn in measured.turns
+                    if turn.response_latency_s is not None
+                ),
+            }
+        return ConversationReport(
+            conversation=self.id,
+            subject=self._subject,
+            voice=str(self._config.voice),
+            began_s=self._began_s,
+            duration_s=time.monotonic() - self._began_monotonic_s,
+            close=self.ending.result(),
+            error=self._error,
+            request_id=self._request_id,
+            **facts,
+        )
 
     def end(self, close: Close) -> None:
         """End the conversation, unless it has ended.
@@ -323,22 +398,47 @@ class BrowserSession:
         if self.ending.done():
             return
         if self._controls is not None:
-            stop_playback(self._controls.session, self._sink, [self._observe])
+            observers = [self._observe, *self._tape_observers]
+            stop_playback(self._controls.session, self._sink, observers)
         self.ending.set_result(close)
-        for timer in self._timers.values():
-            timer.cancel()
+        self._bridge_metrics.closed[close] += 1
+        self._exchange_changed.set()
+        self._timers.close()
         self._source.close()
 
-    def _arm(self, close: Close, after_s: float) -> None:
-        """Start or restart the timer that ends the conversation with `close` after `after_s`."""
-        self._disarm(close)
-        if not self.ending.done():
-            loop = asyncio.get_running_loop()
-            self._timers[close] = loop.call_later(after_s, self.end, close)
+    # -- another process -----------------------------------------------------------------------
 
-    def _disarm(self, close: Close) -> None:
-        if timer := self._timers.pop(close, None):
-            timer.cancel()
+    def save(self) -> None:
+        """Store the present state soon, if the application has a store. Never waits."""
+        if self._saver is not None:
+            self._saver.changed()
+
+    async def wait_for_pause(self) -> None:
+        """Wait for a moment at which nothing is cut if the conversation moves to another process.
+
+        This is when nobody speaks, no answer is owed, and the page has played what it was sent; or
+        while no page is connected. It returns at once if the conversation has ended.
+        """
+        while not self.ending.done() and not self._pauses:
+            self._exchange_changed.clear()
+            await self._exchange_changed.wait()
+
+    @property
+    def _pauses(self) -> bool:
+        if self._connection is None:
+            return True
+        opened = self._controls is not None
+        return opened and self._exchange.at_rest and self._browser_sink.pending_s == 0.0
+
+    async def move(self) -> None:
+        """Store the conversation, and tell the page to connect again, to another process.
+
+        The store has `saving.LAST_WRITE_S`. If it fails, the page is told all the same, and finds
+        the state that was stored before.
+        """
+        if self._saver is not None and not self.ending.done():
+            await self._saver.save_last()
+        self.end(Close.RESTART)
 
     # -- one connection ------------------------------------------------------------------------
 
@@ -366,7 +466,7 @@ class BrowserSession:
             async with self._outgoing:  # wait until the older connection has released the outbox
                 if mine.done():
                     return Close.REPLACED
-                self._disarm(Close.FORGOTTEN)
+                self._timers.disarm(Close.FORGOTTEN)
                 if hello.resume:
                     self._outbox.rewind(hello.seen, hello.received)
                 return await self._run_connection(socket, self._ready(hello), mine)
@@ -380,7 +480,8 @@ class BrowserSession:
         finally:  # not `except ConnectionGone`: some servers cancel the task of a lost connection
             if self._connection is mine:
                 self._connection = None
-                self._arm(Close.FORGOTTEN, self._limits.keep_s)
+                self._exchange_changed.set()
+                self._timers.arm(Close.FORGOTTEN, self._limits.keep_s)
 
     async def _run_connection(
         self, socket: Socket, ready: str, replaced: asyncio.Future[Close]
@@ -421,6 +522,9 @@ class BrowserSession:
             "stored": self._offer.store is not None,
             "epoch": self._outbox.epoch,
             "voice": config.voice,
+            "voices": self._offer.voice_choices(),
+            "page_tools": page_tool_specs(self._offer.tools),
+            "history": self._offer.history_length(hello),
             "typing": config.voice_model.text_input,
             "input": {"rate_hz": config.input.rate_hz},
             "output": {"rate_hz": config.output.rate_hz},
@@ -472,21 +576,32 @@ class BrowserSession:
                 raise BridgeRefusal(Close.BAD_ORDER)
             case Played(epoch, at):
                 self._correct_heard(self._browser_sink.report(epoch, at))
+                self._exchange_changed.set()
             case Say(text):
-                self._with_controls(lambda controls: controls.say(text))
+                self._typed_bucket.consume(1, time.monotonic())
+                if self._with_controls(lambda controls: controls.say(text)):
+                    self._exchange.typed()
             case Interrupt():
                 self._with_controls(lambda controls: controls.interrupt())
+            case ToolResult(id, result_json, error):
+                self._page_calls.answer(id, result_json, error)
             case Bye():
                 self.end(Close.BYE)
 
-    def _with_controls(self, act: Callable[[Controls], None]) -> None:
-        """Call `act` with the controls, or send the page a notice if it cannot be done now."""
+    def _with_controls(self, act: Callable[[Controls], None]) -> bool:
+        """Call `act` with the controls, or send the page a notice if it cannot be done now.
+
+        Returns:
+            Whether it was done.
+        """
         try:
             if self._controls is None:
                 raise OrderError("The session is not open yet.")
             act(self._controls)
         except SonicError:
             self._queue_message({"type": "notice", "text": "This cannot be done just now."})
+            return False
+        return True
 
     def _correct_heard(self, turn: int | None) -> None:
         """Replace the estimate of what was heard of `turn` by what the page has reported.
@@ -496,6 +611,11 @@ class BrowserSession:
         if turn is not None and self._controls is not None:
             session = self._controls.session
             self._observe(session.heard(turn, self._browser_sink.played_ms(turn)), session.now())
+
+
+def _queue_message(outbox: PageOutbox, sendable: asyncio.Event, message: dict[str, Any]) -> None:
+    outbox.queue_message(message)
+    sendable.set()
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> list[Exception]:

@@ -16,12 +16,17 @@ REASON_BYTES = 123
 
 
 class Close(IntEnum):
-    """A close code. `web_client/README.md` has the same table."""
+    """A close code. `web_client/README.md` has the same table.
+
+    `RESTART` is the one code that does not end the conversation: the page connects again, and finds
+    it at another process. 1012 is registered for this ("Service Restart").
+    """
 
     BYE = 1000
     STOPPING = 1001
     TOO_BIG = 1009
     INTERNAL = 1011
+    RESTART = 1012
     BAD_MESSAGE = 4000
     UNKNOWN_MESSAGE = 4001
     BAD_FRAME = 4002
@@ -46,6 +51,9 @@ class Close(IntEnum):
     SERVICE_BUSY = 4030
     SERVICE_FAILED = 4031
     SERVICE_LIFETIME = 4032
+    SERVICE_REFUSED = 4033
+    FILTERED = 4034
+    SERVICE_CLOSED = 4035
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ REASONS: dict[Close, Reason] = {
     Close.STOPPING: Reason("The server is stopping. Try again in a minute.", retry=True),
     Close.TOO_BIG: Reason("A message was too big. Reload the page."),
     Close.INTERNAL: Reason("Something went wrong on the server. Try again.", retry=True),
+    Close.RESTART: Reason("The server is restarting. Connect again: the conversation goes on."),
     Close.BAD_MESSAGE: Reason("A message could not be read. Reload the page."),
     Close.UNKNOWN_MESSAGE: Reason("A message is of no known type. Reload the page."),
     Close.BAD_FRAME: Reason("A sound frame could not be read. Reload the page."),
@@ -76,7 +85,7 @@ REASONS: dict[Close, Reason] = {
     Close.BAD_ORIGIN: Reason("This site may not use this server. Its owner can allow it."),
     Close.FORGOTTEN: Reason("The conversation is no longer kept. Start a new one."),
     Close.KEYS_UNAVAILABLE: Reason("Tokens cannot be checked just now. Try again in a minute."),
-    Close.FULL: Reason("Too many people are talking. Try again in a minute."),
+    Close.FULL: Reason("The server is full. Try again in a minute."),
     Close.TOO_MANY_OF_SUBJECT: Reason("You are talking already. End the other conversation."),
     Close.TOO_MANY_OF_ADDRESS: Reason("Too many conversations from your network. Try later."),
     Close.FLOOD: Reason("Too much came at once. Reload the page."),
@@ -89,9 +98,33 @@ REASONS: dict[Close, Reason] = {
     Close.SERVICE_LIFETIME: Reason(
         "The voice service ended the conversation at its time limit. Start a new one."
     ),
+    Close.SERVICE_REFUSED: Reason(
+        "The voice service refused this server. Its operator can find out why."
+    ),
+    Close.FILTERED: Reason(
+        "The content filter of the voice service ended it. Start again and say it differently."
+    ),
+    Close.SERVICE_CLOSED: Reason(
+        "The voice service closed the connection. Start a new conversation."
+    ),
 }
-"""Reasons by close code. Each code also ends the conversation: a connection that can be resumed was
-lost without a code of this table."""
+"""Reasons by close code. Each code but `RESTART` also ends the conversation: a connection that can
+be resumed was lost without a code of this table."""
+
+
+_CLOSE_BY_KIND: dict[ErrorKind, Close] = {
+    ErrorKind.THROTTLED: Close.SERVICE_BUSY,
+    ErrorKind.CAPACITY: Close.SERVICE_BUSY,
+    ErrorKind.LIFETIME: Close.SERVICE_CLOSED,
+    ErrorKind.FILTERED: Close.FILTERED,
+    ErrorKind.ACCESS: Close.SERVICE_REFUSED,
+    ErrorKind.NOT_FOUND: Close.SERVICE_REFUSED,
+    ErrorKind.HISTORY: Close.SERVICE_REFUSED,
+    ErrorKind.TOOL: Close.SERVICE_REFUSED,
+    ErrorKind.REQUEST: Close.SERVICE_REFUSED,
+}
+"""Close codes by the meaning of the service's error. Waiting a minute helps with none of the last
+five: the same request is refused again."""
 
 
 class BridgeRefusal(SonicError):
@@ -117,11 +150,10 @@ def close_for(error: SonicError, *, old: bool = False) -> Close:
     """
     if isinstance(error, BridgeRefusal):
         return error.close
-    busy = (ErrorKind.THROTTLED, ErrorKind.CAPACITY)
-    if isinstance(error, ServiceError) and error.kind in busy:
-        return Close.SERVICE_BUSY
-    if old and isinstance(error, ServiceError) and error.kind is ErrorKind.LIFETIME:
-        return Close.SERVICE_LIFETIME
-    if isinstance(error, (ServiceError, NetworkError)):
+    if isinstance(error, ServiceError):
+        if old and error.kind is ErrorKind.LIFETIME:
+            return Close.SERVICE_LIFETIME
+        return _CLOSE_BY_KIND.get(error.kind, Close.SERVICE_FAILED)
+    if isinstance(error, NetworkError):
         return Close.SERVICE_FAILED
     return Close.INTERNAL

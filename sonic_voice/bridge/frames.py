@@ -27,6 +27,15 @@ FRAME_BYTES = 32 * 1024
 """Maximum size of a message in either direction, in bytes: a little more than one second of 16 kHz
 sound."""
 
+ANSWER_BYTES = 24_000
+"""Maximum size of the sound of one frame to the page, in bytes: half a second at 24 kHz. With its
+header a frame then stays below the 32 KB at which AgentCore Runtime closes a connection, whatever
+the size of the service's chunks."""
+
+FRAGMENT_BYTES = 24_000
+"""Maximum size of a WebSocket frame to the page, in bytes, for the same reason. A longer message,
+such as one with the result of a tool, is sent in several frames."""
+
 EPOCHS = 1 << 16
 """Modulus of epochs. Epochs in use at the same time never differ by that much."""
 
@@ -95,6 +104,22 @@ def answer_frame(answer: AnswerFrame) -> bytes:
     """
     header = _ANSWER.pack(ANSWER, 0, answer.epoch % EPOCHS, answer.turn, answer.start)
     return header + answer.pcm
+
+
+def fragments(text: str) -> str | list[str]:
+    """Split a message into the texts of its WebSocket frames.
+
+    Args:
+        text: A text message.
+
+    Returns:
+        The message itself, or texts of at most `FRAGMENT_BYTES` each that are parts of it.
+    """
+    if len(text) <= FRAGMENT_BYTES and text.isascii():
+        return text
+    step = FRAGMENT_BYTES if text.isascii() else FRAGMENT_BYTES // 4
+    parts = [text[start : start + step] for start in range(0, len(text), step)]
+    return parts if len(parts) > 1 else text
 
 
 def read_answer(frame: bytes) -> AnswerFrame:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigError
 from ..http2.loopback import is_loopback
+from ..text_files import decode_text
 from .closing import BridgeRefusal, Close
 from .keys import COOLDOWN_S, KeyCache, KeySet, KeySource, PublicKey, load_cryptography, read_keys
 
@@ -51,7 +52,7 @@ def key_source(source: str) -> KeySource:
             f"Cannot read {source}: {error.strerror}.",
             hint="Name a file with a JSON Web Key Set or a PEM public key, or an https URL.",
         ) from error
-    return read_keys(document, named=source)
+    return read_keys(decode_text(document, source).encode(), named=source)
 
 
 class RemoteKeys:

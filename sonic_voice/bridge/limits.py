@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .closing import BridgeRefusal, Close
+from .forwarding import client_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +22,16 @@ class BridgeLimits:
     reloaded page has left behind."""
     of_address: int = 16
     """Maximum number of simultaneous conversations from one network address, which a household or
-    an office may share. Behind a reverse proxy all clients have the proxy's address."""
-    unauthenticated: int = 64
+    an office may share. Behind a reverse proxy all clients have the proxy's address, unless
+    `Access.trusted_proxies` names it."""
+    unauthenticated: int = 256
     """Maximum number of connections whose hello has not been accepted yet."""
+    unauthenticated_of_address: int = 16
+    """Maximum number of such connections from one network address: a page needs one for a moment,
+    and a client that says nothing must not lock out others."""
+    handshakes_of_address: int = 64
+    """Maximum number of TCP connections from one network address that have sent no request yet. A
+    browser opens six."""
     hello_s: float = 5.0
     """Maximum time from the connection to the hello, in seconds."""
     messages_per_s: float = 200.0
@@ -31,9 +39,17 @@ class BridgeLimits:
     and ten reports a second, sends 135."""
     sound_per_s: float = 1.5
     """Maximum average rate of sound, in seconds of sound per second."""
+    controls_per_s: float = 5.0
+    """Maximum average rate of WebSocket control frames, per second. A browser sends none but the
+    answer to each ping of the server; an intermediary may add a ping every few seconds."""
     burst_s: float = 10.0
-    """Size of a burst of messages or sound, in seconds at the average rate. A burst follows a stall
-    of the network."""
+    """Size of a burst of messages, sound or control frames, in seconds at the average rate. A burst
+    follows a stall of the network."""
+    typed_per_s: float = 0.5
+    """Maximum average rate of typed turns, per second. Each one makes the model answer, and nobody
+    types sentences faster."""
+    typed_burst_s: float = 20.0
+    """Size of a burst of typed turns, in seconds at the average rate: ten turns."""
     session_s: float = 3600.0
     """Maximum duration of a conversation, in seconds. A conversation goes on across the streams of
     the service, and each minute costs money, also with a visitor who has left the page open and a
@@ -113,32 +129,45 @@ class ConcurrencyLimit:
         return self._addresses.total()
 
     def admit(self, subject: str, address: str) -> None:
-        """Count one more conversation.
+        """Count one more conversation, if the limits allow it: `check`, then `count`."""
+        self.check(subject, address)
+        self.count(subject, address)
+
+    def check(self, subject: str, address: str) -> None:
+        """Check that the limits allow one more conversation.
 
         Args:
             subject: The subject of its token; empty if there is none, which is not limited.
             address: The network address of the client.
 
         Raises:
-            BridgeRefusal: `TOO_MANY_OF_SUBJECT`, `TOO_MANY_OF_ADDRESS` or `FULL`. Nothing is then
-                counted.
+            BridgeRefusal: `FULL`, `TOO_MANY_OF_SUBJECT` or `TOO_MANY_OF_ADDRESS`. A full server
+                says so, whatever else would apply.
         """
-        limits = self._limits
-        if subject and self._subjects[subject] >= limits.of_subject:
-            raise BridgeRefusal(Close.TOO_MANY_OF_SUBJECT)
-        if self._addresses[address] >= limits.of_address:
-            raise BridgeRefusal(Close.TOO_MANY_OF_ADDRESS)
+        limits, client = self._limits, client_key(address)
         if self.talking >= limits.sessions:
             raise BridgeRefusal(Close.FULL)
+        if subject and self._subjects[subject] >= limits.of_subject:
+            raise BridgeRefusal(Close.TOO_MANY_OF_SUBJECT)
+        if self._addresses[client] >= limits.of_address:
+            raise BridgeRefusal(Close.TOO_MANY_OF_ADDRESS)
+
+    def count(self, subject: str, address: str) -> None:
+        """Count one more conversation, which was admitted by other limits.
+
+        Args:
+            subject: As for `check`.
+            address: As for `check`.
+        """
         self._subjects[subject] += 1
-        self._addresses[address] += 1
+        self._addresses[client_key(address)] += 1
 
     def release(self, subject: str, address: str) -> None:
         """Count one conversation less.
 
         Args:
-            subject: As for `admit`.
-            address: As for `admit`.
+            subject: As for `check`.
+            address: As for `check`.
         """
         self._subjects -= Counter([subject])
-        self._addresses -= Counter([address])
+        self._addresses -= Counter([client_key(address)])

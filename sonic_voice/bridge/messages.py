@@ -6,12 +6,13 @@ the page can send more; an unknown type is refused. `web_client/README.md` descr
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from ..events import (
     AssistantText,
     Event,
+    Guarded,
     Heard,
     Interrupted,
     NetworkSlow,
@@ -26,6 +27,7 @@ from ..events import (
     UserSpeechStarted,
     UserText,
 )
+from ..history import Message, Role
 from .closing import BridgeRefusal, Close
 
 VERSION = 1
@@ -76,6 +78,9 @@ class Hello:
     """The last `seq` that the page received, when it resumes."""
     received: Position = Position()
     """The position up to which the page received sound, when it resumes."""
+    history: tuple[Message, ...] = ()
+    """Words of earlier conversations that the page has kept, for a new conversation. The page may
+    have made them up: an offer uses them only if it has `page_history`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +107,23 @@ class Interrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The answer of the page to a call of one of its tools."""
+
+    id: str
+    """Id of the call."""
+    result_json: str
+    """Result as JSON, `null` for none; empty if the tool has failed."""
+    error: str
+    """Why the tool has failed, in words for the model; empty if it has not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bye:
     """A request to end the conversation."""
 
 
-type PageMessage = Hello | Played | Say | Interrupt | Bye
+type PageMessage = Hello | Played | Say | Interrupt | ToolResult | Bye
 
 
 def read_message(text: str) -> PageMessage:
@@ -155,12 +172,41 @@ class _Fields:
             raise BridgeRefusal(Close.BAD_MESSAGE)
         return value
 
+    def items(self, name: str) -> list[object]:
+        value = self.members.get(name, [])
+        if not isinstance(value, list):
+            raise BridgeRefusal(Close.BAD_MESSAGE)
+        return cast(list[object], value)
+
     def position(self, name: str) -> Position:
         value = self.members.get(name, {})
         if not isinstance(value, dict):
             raise BridgeRefusal(Close.BAD_MESSAGE)
         fields = _Fields(cast(dict[str, Any], value))
         return Position(fields.count("turn"), fields.count("samples"))
+
+
+_ROLES: dict[str, Role] = {"user": "USER", "assistant": "ASSISTANT"}
+"""Roles of the history by their names in a message."""
+
+
+def _history_message(value: object) -> Message:
+    if not isinstance(value, dict):
+        raise BridgeRefusal(Close.BAD_MESSAGE)
+    fields = _Fields(cast(dict[str, Any], value))
+    role, text = _ROLES.get(fields.text("role")), fields.text("text")
+    if role is None or not _is_unicode(text):
+        raise BridgeRefusal(Close.BAD_MESSAGE)
+    return Message(role, text)
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether a text has no half of a surrogate pair: JSON can contain it, UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _hello(fields: _Fields) -> Hello:
@@ -172,6 +218,7 @@ def _hello(fields: _Fields) -> Hello:
         resume=fields.text("resume", 256),
         seen=fields.count("seen"),
         received=fields.position("received"),
+        history=tuple(_history_message(value) for value in fields.items("history")),
     )
 
 
@@ -181,13 +228,17 @@ def _played(fields: _Fields) -> Played:
 
 def _say(fields: _Fields) -> Say:
     text = fields.text("text")
-    if not text.strip():
+    if not text.strip() or not _is_unicode(text):
         raise BridgeRefusal(Close.BAD_MESSAGE)
-    try:
-        text.encode()  # JSON can contain half of a surrogate pair, UTF-8 cannot
-    except UnicodeEncodeError as error:
-        raise BridgeRefusal(Close.BAD_MESSAGE) from error
     return Say(text)
+
+
+def _tool_result(fields: _Fields) -> ToolResult:
+    id, error = fields.text("id", 32), fields.text("error")
+    result_json = "" if error else json.dumps(fields.members.get("result"))
+    if not id or not _is_unicode(error):
+        raise BridgeRefusal(Close.BAD_MESSAGE)
+    return ToolResult(id, result_json, error)
 
 
 _READERS: dict[str, Callable[[_Fields], PageMessage]] = {
@@ -195,6 +246,7 @@ _READERS: dict[str, Callable[[_Fields], PageMessage]] = {
     "played": _played,
     "say": _say,
     "interrupt": lambda _: Interrupt(),
+    "tool_result": _tool_result,
     "bye": lambda _: Bye(),
 }
 
@@ -226,6 +278,8 @@ def encode_event(event: Event, *, show_tools: bool) -> dict[str, Any] | None:
         case Heard(turn, heard_ms, heard, planned):
             facts = {"turn": turn, "heard_ms": heard_ms, "heard": heard, "planned": planned}
             return {"type": "heard", **facts}
+        case ToolCall() | ToolAnswered() if event.reserved:
+            return None
         case ToolCall(turn, tool_use, name, arguments_json):
             facts = {"turn": turn, "tool_use": tool_use, "name": name}
             shown = {"arguments_json": arguments_json} if show_tools else {}
@@ -245,6 +299,8 @@ def _encode_connection_event(event: Event) -> dict[str, Any] | None:
     match event:
         case StreamExpiring() | NetworkSlow():
             return {"type": "notice", "text": event.notice}
+        case Guarded():  # the reason and the words are the application's
+            return {"type": "notice", "text": replace(event, reason="").notice}
         case Opened():
             return {"type": "listening"}
         case Reconnecting(_, attempt, retry_in_s):

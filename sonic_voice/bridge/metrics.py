@@ -38,7 +38,9 @@ class BridgeMetrics:
     reconnect_attempts: Counter[str] = field(default_factory=Counter[str])
     """Attempts to connect to the service again, by the kind of the fault before each."""
     closed: Counter[Close] = field(default_factory=Counter[Close])
-    """Connections that the server closed, by code."""
+    """Conversations that have ended, by code: each one once."""
+    rejected: Counter[Close] = field(default_factory=Counter[Close])
+    """Connections that were closed before they belonged to a conversation, by code."""
     response_latencies: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_S) + 1))
     """Number of answers by response latency: one element for each of `LATENCY_BOUNDS_S`, and one
     for answers above the last bound."""

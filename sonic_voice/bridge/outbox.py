@@ -21,7 +21,7 @@ from collections import deque
 from typing import Any
 
 from ..config import BYTES_PER_SAMPLE, AudioFormat
-from .frames import EPOCHS, AnswerFrame, answer_frame
+from .frames import ANSWER_BYTES, EPOCHS, AnswerFrame, answer_frame
 from .messages import Position
 
 LEAD_S = 5.0
@@ -99,8 +99,10 @@ class PageOutbox:
         self.dropped += samples - kept
         if kept:
             start = self._ends.pop(turn, 0)
-            pcm = pcm[: kept * BYTES_PER_SAMPLE]
-            self._waiting.append(AnswerFrame(self.epoch, turn, start, pcm))
+            for at in range(0, kept * BYTES_PER_SAMPLE, ANSWER_BYTES):
+                part = pcm[at : min(at + ANSWER_BYTES, kept * BYTES_PER_SAMPLE)]
+                first = start + at // BYTES_PER_SAMPLE
+                self._waiting.append(AnswerFrame(self.epoch, turn, first, part))
             self._ends[turn] = start + kept
             self._unsent += kept
             if len(self._ends) > TURNS_REMEMBERED:

@@ -10,13 +10,19 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
+from ..config import SessionConfig
 from ..daemon_thread import in_thread
 from ..errors import ConfigError
-from ..snapshot import SessionSnapshot
+from ..snapshot import SessionSnapshot, take_snapshot
+from ..transcript import Transcript
+from ..wire import Tokens
+from .closing import BridgeRefusal, Close
 from .frames import EPOCHS
+from .shared_state import StateUnavailable
 from .store import Store
 
 _log = logging.getLogger(__name__)
@@ -88,6 +94,25 @@ class Record:
                 raise ConfigError("A stored conversation has another form.")
 
 
+def first_snapshot(config: SessionConfig) -> SessionSnapshot:
+    """Return the snapshot of a conversation in which nothing was said yet.
+
+    Args:
+        config: The configuration of its session.
+    """
+    return take_snapshot(
+        config,
+        Transcript(),
+        turn=0,
+        tokens=Tokens(),
+        calls=(),
+        results={},
+        progress=None,
+        still_owed=False,
+        audio=b"",
+    )
+
+
 def store_key(resume: str) -> str:
     """Return the key of a conversation, from which its resume token cannot be found.
 
@@ -106,6 +131,10 @@ async def load_record(store: Store, resume: str) -> Record | None:
 
     Returns:
         The record; None if there is none, it cannot be read in time, or the conversation has ended.
+
+    Raises:
+        BridgeRefusal: `RESTART`, if what the processes share cannot be reached just now, so that
+            the page tries again.
     """
     try:
         async with asyncio.timeout(LOAD_S):
@@ -113,6 +142,8 @@ async def load_record(store: Store, resume: str) -> Record | None:
             if value is None:
                 return None
             record = await in_thread(lambda: Record.from_bytes(value), "bridge store")
+    except StateUnavailable as error:
+        raise BridgeRefusal(Close.RESTART) from error
     except Exception as error:
         _log.warning("a conversation could not be loaded: %s", type(error).__name__)
         return None
@@ -136,14 +167,31 @@ class Saver:
         self._take = take
         self._changed = asyncio.Event()
         self._changed.set()
+        self._written = asyncio.Event()
+        """Set while the store has the present state, or a write has failed."""
         self._finishing = False
         self._ended = False
         self._failing = False
+        self._closed = False
+        """True if no further state is stored."""
         self._task = asyncio.create_task(self._run(), name="bridge saver")
 
     def changed(self) -> None:
         """Store the state soon. Never waits."""
+        self._written.clear()
         self._changed.set()
+
+    async def save_last(self) -> None:
+        """Store the present state as the last one, and wait for it for at most `LAST_WRITE_S`.
+
+        It is then the state from which another process continues, and what comes later is not
+        stored. If it cannot be stored in time, later states are.
+        """
+        self.changed()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WRITE_S):
+                await self._written.wait()
+                self._closed = not self._failing
 
     async def finish(self, *, ended: bool) -> None:
         """Store the last state, and wait for it for at most `LAST_WRITE_S`.
@@ -164,13 +212,19 @@ class Saver:
             await self._changed.wait()
             self._changed.clear()
             last = self._finishing
+            if self._closed:
+                if last:
+                    return
+                continue
             try:
                 record = self._take(self._ended)
                 await self._store.save(self._key, await in_thread(record.to_bytes, "bridge store"))
                 self._failing = False
             except Exception as error:
-                if not self._failing:
+                if not self._failing and not isinstance(error, StateUnavailable):
                     _log.warning("a conversation could not be stored: %s", type(error).__name__)
                 self._failing = True
+            if not self._changed.is_set():
+                self._written.set()
             if last:
                 return

@@ -13,13 +13,14 @@ memory.
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from ssl import SSLContext
 from typing import Any
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request
@@ -27,12 +28,16 @@ from websockets.http11 import Response as HttpResponse
 from websockets.typing import Subprotocol
 
 from ..errors import ConfigError
+from .access import Access
+from .agentcore import choose_subprotocol, session_id, verified_subject
 from .bridge import Bridge
 from .closing import BridgeRefusal, Close
-from .frames import FRAME_BYTES
+from .connections import peer_address, rationed
+from .forwarding import TrustedProxies, is_remote, join_headers
+from .frames import FRAME_BYTES, fragments
 from .limits import BridgeLimits
 from .messages import SUBPROTOCOL
-from .site import TALK, PageFile, Site
+from .site import PageFile, Site
 from .socket import ConnectionGone
 
 CLOSING_S = 2.0
@@ -47,13 +52,15 @@ _GOODBYES = (1000, 1001)
 """Close codes of a page that left on purpose, or that the user closed."""
 
 
-def options(limits: BridgeLimits) -> dict[str, Any]:
+def options(limits: BridgeLimits, proxies: TrustedProxies | None = None) -> dict[str, Any]:
     """Return the arguments that `websockets.serve` needs for a bridge.
 
     Args:
         limits: The limits of the bridge.
+        proxies: Proxies from which any number of connections may come: `Access.proxies`.
     """
     return {
+        "create_connection": rationed(limits, proxies),
         "subprotocols": [SUBPROTOCOL],
         "select_subprotocol": _select,
         "compression": None,
@@ -76,7 +83,7 @@ def handler(bridge: Bridge) -> Callable[[ServerConnection], Awaitable[None]]:
     """
 
     async def handle(connection: ServerConnection) -> None:
-        await bridge.handle(_Connection(connection))
+        await bridge.handle(_Connection(connection, bridge.access))
         await connection.wait_closed()
         # The connection is part of reference cycles inside `websockets`. Messages that wait in it
         # would stay in memory until the garbage collector runs: almost a megabyte for each client
@@ -96,10 +103,11 @@ async def served(
     host: str = "127.0.0.1",
     port: int = 0,
     tls: SSLContext | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncGenerator[str]:
     """Serve a bridge and the files of a page, and yield the URL of the page.
 
-    Leaving the context ends all conversations first.
+    Leaving the context ends all conversations first. `Bridge.drain` may stop listening before.
 
     Args:
         bridge: The open bridge. On loopback its `access` is extended by the origins of the page.
@@ -107,6 +115,8 @@ async def served(
         host: The name or address to listen at.
         port: The port; 0 chooses a free one.
         tls: The certificate for https; None serves http.
+        sockets: Sockets to listen on, bound by another process to an address of `host`; empty binds
+            one here.
 
     Raises:
         ConfigError: If it cannot listen there, or `bridge.access` is not strict enough for `host`.
@@ -117,11 +127,15 @@ async def served(
     def answer(connection: ServerConnection, request: Request) -> HttpResponse | None:
         assert site is not None
         wants_socket = request.headers.get("Upgrade", "").lower() == "websocket"
-        if wants_socket and request.path.partition("?")[0] == TALK:
+        if wants_socket and request.path.partition("?")[0] == site.socket_path:
             return None
-        headers = {name.lower(): value for name, value in request.headers.raw_items()}
+        headers = join_headers(request.headers.raw_items())
         response = site.answer(
-            getattr(request, "method", "GET"), request.path, headers, time.time()
+            getattr(request, "method", "GET"),
+            request.path,
+            headers,
+            time.time(),
+            remote=is_remote(peer_address(connection), headers),
         )
         return HttpResponse(
             response.status,
@@ -130,33 +144,50 @@ async def served(
             response.body,
         )
 
-    try:
-        server = await serve(
-            handler(bridge),
-            host,
-            port,
-            ssl=tls,
-            process_request=answer,
-            start_serving=False,
-            **options(bridge.limits),
-        )
-    except OSError as error:
-        raise ConfigError(
-            f"Cannot listen at {host}, port {port}: {error.strerror or error}.",
-            hint="Name another --port, or a --host that is an address of this machine.",
-        ) from error
-    async with server:
-        port = next(iter(server.sockets)).getsockname()[1]
+    shared = options(bridge.limits, bridge.access.proxies)
+    places: list[dict[str, Any]] = [{"sock": one} for one in sockets]
+    async with AsyncExitStack() as stack:
+        servers: list[Server] = []
+        for place in places or [{"host": host, "port": port}]:
+            starting = serve(
+                handler(bridge),
+                **place,
+                ssl=tls,
+                process_request=answer,
+                start_serving=False,
+                **shared,
+            )
+            try:
+                servers.append(await stack.enter_async_context(starting))
+            except OSError as error:
+                raise cannot_listen(host, port, error) from error
+        port = next(iter(servers[0].sockets)).getsockname()[1]
         bridge.access = bridge.access.with_own_origins(host, port, tls=tls is not None)
         site = Site(bridge, pages, bridge.access, tls=tls is not None)
-        await server.start_serving()
+        for server in servers:
+            bridge.on_leaving(server.server.close)
+            await server.start_serving()
         try:
-            yield f"{'https' if tls else 'http'}://{_displayed_host(host)}:{port}/"
+            yield f"{'https' if tls else 'http'}://{displayed_host(host)}:{port}/"
         finally:
             bridge.stop()
 
 
-def _displayed_host(host: str) -> str:
+def cannot_listen(host: str, port: int, error: OSError) -> ConfigError:
+    """Return the error to raise if a server cannot listen.
+
+    Args:
+        host: The name or address.
+        port: The port.
+        error: What the system says.
+    """
+    return ConfigError(
+        f"Cannot listen at {host}, port {port}: {error.strerror or error}.",
+        hint="Name another --port, or a --host that is an address of this machine.",
+    )
+
+
+def displayed_host(host: str) -> str:
     """Return `host` as it is written in a URL.
 
     127.0.0.1 becomes `localhost`; browsers allow the microphone for either.
@@ -169,26 +200,27 @@ def _displayed_host(host: str) -> str:
 def _select(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """Return the subprotocol of the bridge if the client offers it, else None.
 
-    A client that does not offer it is refused later, with a close code, which a page can read.
+    A client that does not offer it is refused later, with a close code, which a page can read. That
+    of AgentCore Runtime is agreed on, too: a page may connect as it does there.
     """
-    ours = Subprotocol(SUBPROTOCOL)
-    return ours if ours in offered else None
+    chosen = choose_subprotocol(offered)
+    return None if chosen is None else Subprotocol(chosen)
 
 
 class _Connection:
     """A `Socket` over a connection of `websockets`."""
 
-    def __init__(self, connection: ServerConnection) -> None:
+    def __init__(self, connection: ServerConnection, access: Access) -> None:
+        request = connection.request
+        headers = join_headers(request.headers.raw_items() if request is not None else ())
+        self.origin = headers.get("origin")
+        self.address = access.proxies.client_address(peer_address(connection), headers)
+        self.subject = ""
+        if access.agentcore:
+            self.address = session_id(headers) or self.address
+            self.subject = verified_subject(headers)
+        self.remote = is_remote(peer_address(connection), headers)
         self._connection = connection
-
-    @property
-    def origin(self) -> str | None:
-        request = self._connection.request
-        return request.headers.get("Origin") if request is not None else None
-
-    @property
-    def address(self) -> str:
-        return str(self._connection.remote_address[0])
 
     @property
     def subprotocol(self) -> str | None:
@@ -202,7 +234,8 @@ class _Connection:
 
     async def send(self, message: str | bytes) -> None:
         try:
-            await self._connection.send(message)
+            whole = isinstance(message, bytes)
+            await self._connection.send(message if whole else fragments(message))
         except ConnectionClosed as closed:
             raise _exception_for(closed) from closed
 
@@ -220,8 +253,8 @@ def _exception_for(closed: ConnectionClosed) -> Exception:
     `websockets` enforces some rules of the bridge itself, such as the size of a message.
     """
     if closed.sent is not None and not closed.rcvd_then_sent:
-        if closed.sent.code == Close.TOO_BIG:
-            return BridgeRefusal(Close.TOO_BIG)
+        if closed.sent.code in (Close.TOO_BIG, Close.FLOOD):
+            return BridgeRefusal(Close(closed.sent.code))
         if closed.sent.code in (1002, 1007):  # an error in the protocol, or in UTF-8
             return BridgeRefusal(Close.BAD_MESSAGE)
     return ConnectionGone(goodbye=closed.rcvd is not None and closed.rcvd.code in _GOODBYES)

@@ -1,8 +1,10 @@
 """Responses of the bridge over plain HTTP: files of the page, health, metrics and tokens. No I/O.
 
     /            index.html, and every other file of the page by its path
-    /healthz     200 while new conversations are accepted, else 503
-    /metrics     Prometheus text; requires the secret as bearer token if tokens are required
+    /healthz     200 while new conversations are accepted, else 503 ("stopping")
+    /metrics     Prometheus text; requires the secret as bearer token, except on one's own machine
+    /voices      the voices that a page may choose, as JSON
+    /ping        the health check of AgentCore Runtime, only there
     /token       ?subject=NAME[&lifetime_s=60][&voice=ID]: a session token; requires the secret
 
 All files are read into a table at the start, and a requested path is looked up there unchanged. A
@@ -20,6 +22,7 @@ from urllib.parse import parse_qs
 
 from ..errors import ConfigError
 from .access import Access
+from .agentcore import PING_PATH, SOCKET_PATH, PingStatus
 from .bridge import Bridge
 from .tokens import LIFETIME_S, issue_token
 
@@ -86,13 +89,15 @@ def web_client() -> Path:
     return inside if inside.is_dir() else package.parent / "web_client"
 
 
-def load_pages(folder: Path) -> dict[str, PageFile]:
+def load_pages(folder: Path, *, index: bool = True) -> dict[str, PageFile]:
     """Read the files of a page.
 
     Hidden files, symbolic links, tests and packages of Node are left out.
 
     Args:
         folder: The folder of the page.
+        index: Whether to include `index.html`. An application with a page of its own, which
+            fetches tokens for its users, needs the other files only.
 
     Returns:
         The files by their path below `folder`, with a leading `/`. `/` is the same as
@@ -110,7 +115,9 @@ def load_pages(folder: Path) -> dict[str, PageFile]:
                 pages[f"/{'/'.join(parts)}"] = PageFile(KINDS[path.suffix], path.read_bytes())
     except OSError as error:
         raise ConfigError(f"Cannot read the page in {folder}: {error.strerror}.") from error
-    if "/index.html" in pages:
+    if not index:
+        pages.pop("/index.html", None)
+    elif "/index.html" in pages:
         pages["/"] = pages["/index.html"]
     return pages
 
@@ -123,6 +130,9 @@ class Site:
         pages: The files of the page, by path.
         access: The rules of access, with the server's own origins.
         tls: Whether it is served over https. Then browsers are told to use https alone.
+
+    Attributes:
+        socket_path: The path of the WebSocket.
     """
 
     def __init__(
@@ -131,12 +141,20 @@ class Site:
         self._bridge = bridge
         self._pages = pages
         self._access = access
+        self._ping = PingStatus() if access.agentcore else None
+        self.socket_path = SOCKET_PATH if access.agentcore else TALK
         self._headers = dict(_HEADERS)
         if tls:
             self._headers["Strict-Transport-Security"] = "max-age=31536000"
 
     def answer(
-        self, method: str, target: str, headers: Mapping[str, str], now_s: float
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        now_s: float,
+        *,
+        remote: bool = False,
     ) -> Response:
         """Return the response to a request.
 
@@ -145,17 +163,29 @@ class Site:
             target: The path and the query.
             headers: The headers, by lower-case name.
             now_s: The time of day, `time.time()`, for tokens that are issued.
+            remote: Whether the client may be on another machine; see `forwarding.is_remote`.
         """
         path, _, query = target.partition("?")
         if method not in ("GET", "HEAD"):
-            response = self._text(HTTPStatus.METHOD_NOT_ALLOWED, "There is only GET.")
+            refused = self._text(HTTPStatus.METHOD_NOT_ALLOWED, "There is only GET.")
+            headers_sent = {**refused.headers, "Allow": "GET, HEAD"}
+            response = Response(refused.status, headers_sent, refused.body)
         elif path == "/healthz":
-            response = self._health()
+            response = self._shared(self._health(), headers.get("origin"))
         elif path == "/metrics":
-            response = self._metrics(headers)
+            response = self._metrics(headers, remote=remote)
+        elif path == "/voices":
+            voices = json.dumps(self._bridge.offer.voice_choices()).encode()
+            response = self._shared(
+                self._response(HTTPStatus.OK, "application/json", voices), headers.get("origin")
+            )
         elif path == "/token" and self._access.secret:
             response = self._token(query, headers, now_s)
-        elif path == TALK:
+        elif path == PING_PATH and self._ping is not None:
+            body = self._ping.body(busy=self._bridge.talking > 0, now_s=now_s)
+            status = self._health().status
+            response = self._response(status, "application/json", body)
+        elif path == self.socket_path:
             response = self._text(HTTPStatus.UPGRADE_REQUIRED, "Open a WebSocket here.")
         elif page := self._pages.get(path):
             response = self._file(page, headers.get("origin"))
@@ -165,12 +195,12 @@ class Site:
         return Response(response.status, response.headers, body)
 
     def _health(self) -> Response:
-        if self._bridge.stopping:
+        if self._bridge.stopping or self._bridge.draining:
             return self._text(HTTPStatus.SERVICE_UNAVAILABLE, "stopping")
         return self._text(HTTPStatus.OK, "ok")
 
-    def _metrics(self, headers: Mapping[str, str]) -> Response:
-        if self._access.asks_for_tokens and not self._is_application(headers):
+    def _metrics(self, headers: Mapping[str, str], *, remote: bool) -> Response:
+        if not self._access.is_open_to(remote=remote) and not self._is_application(headers):
             return self._text(HTTPStatus.UNAUTHORIZED, "The secret is asked for.")
         from .exposition import CONTENT_TYPE  # the bridge has imported it
 
@@ -209,8 +239,12 @@ class Site:
 
     def _file(self, page: PageFile, origin: str | None) -> Response:
         response = self._response(HTTPStatus.OK, page.kind, page.body, cache="no-cache")
+        return self._shared(response, origin)
+
+    def _shared(self, response: Response, origin: str | None) -> Response:
+        """Return a response that pages of allowed sites may read."""
         shared = {"Vary": "Origin"}
-        if origin is not None and origin.lower() in self._access.origins:
+        if origin is not None and self._access.allows(origin):
             # Pages of other sites that use the element load its modules from here.
             shared["Access-Control-Allow-Origin"] = origin
         return Response(response.status, {**response.headers, **shared}, response.body)

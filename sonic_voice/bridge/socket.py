@@ -30,7 +30,19 @@ class Socket(Protocol):
 
     @property
     def address(self) -> str:
-        """The peer's network address, without the port."""
+        """The client's network address, without the port; that of the peer or, behind a trusted
+        proxy, of the client that it has named. In AgentCore Runtime it is the id of the session."""
+        ...
+
+    @property
+    def remote(self) -> bool:
+        """True if the client may be on another machine; see `forwarding.is_remote`."""
+        ...
+
+    @property
+    def subject(self) -> str:
+        """The subject that AgentCore Runtime has authenticated; empty if it has named none, and
+        everywhere else."""
         ...
 
     @property

@@ -23,6 +23,7 @@ Importing `jwt` takes 0.2 s, with `cryptography`. `Access` does so when it is cr
 handshake waits for it.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -48,6 +49,10 @@ and the maximum lifetime; an expired token is refused at once."""
 TOKEN_CHARACTERS = 4096
 """Maximum length of a token, in characters; the hello has the same limit. A token of Cognito has
 1,000, and more for each group of its user."""
+
+USED_TOKENS = 65_536
+"""Maximum number of used tokens that are remembered (13 MB): 18 new conversations per second, all
+with tokens of the maximum lifetime."""
 
 _LATEST_S = 1e12
 """Exclusive upper bound of times, in seconds since 1970: the year 33,658."""
@@ -140,6 +145,56 @@ def issue_token(
     optional = {"voices": list(voices), "iss": issuer, "aud": audience}
     claims |= {name: value for name, value in optional.items() if value}
     return jwt.encode(claims, secret, algorithm="HS256")
+
+
+def token_key(token: str) -> str:
+    """Return a key of a token that is the same for all spellings of its signature.
+
+    Args:
+        token: A token that was verified. What is signed, and so cannot be changed, is hashed.
+    """
+    signed = token.rpartition(".")[0]
+    return hashlib.sha256(b"sonic-voice token " + signed.encode("utf-8", "replace")).hexdigest()
+
+
+class UsedTokens:
+    """The tokens that have opened a conversation, until they expire. Times are arguments.
+
+    Args:
+        most: Maximum number of tokens. For one more, the one that was used first is forgotten.
+    """
+
+    def __init__(self, most: int = USED_TOKENS) -> None:
+        self._most = most
+        self._expiry_s: dict[str, float] = {}
+
+    def check(self, key: str, now_s: float) -> None:
+        """Check that a token has opened no conversation yet.
+
+        Args:
+            key: The key of the token, see `token_key`.
+            now_s: The current time, in monotonic seconds.
+
+        Raises:
+            BridgeRefusal: `EXPIRED`, if it has.
+        """
+        if self._expiry_s.get(key, 0.0) > now_s:
+            raise BridgeRefusal(Close.EXPIRED) from _WrongClaim("the token has been used")
+
+    def add(self, key: str, expires_s: float, now_s: float) -> None:
+        """Note that a token has opened a conversation.
+
+        Args:
+            key: The key of the token.
+            expires_s: The time when it expires, in monotonic seconds.
+            now_s: The current time, in monotonic seconds.
+        """
+        if len(self._expiry_s) >= self._most:
+            valid = {key: end_s for key, end_s in self._expiry_s.items() if end_s > now_s}
+            if len(valid) >= self._most:
+                del valid[next(iter(valid))]
+            self._expiry_s = valid
+        self._expiry_s[key] = expires_s
 
 
 def read_header(token: str) -> TokenHeader:
