@@ -2,7 +2,8 @@
  * Close codes: why a conversation ended, as a sentence with the next step.
  *
  * When the server closes a connection with a code of the table, the conversation is over. Every
- * other end is a lost connection (browsers report 1006), which is resumed. The reasons of the table
+ * other end is a lost connection (browsers report 1006), which is resumed; with `RESTART_CODE` the
+ * server asks for that. The reasons of the table
  * are shown rather than those that were received, because a proxy uses 1001 and 1011, too, with
  * reasons of its own.
  */
@@ -18,6 +19,12 @@ const LOST_CODE = 1006;
 
 /** Code of a server that is stopping, and of a browser or a proxy that goes away. */
 export const STOPPING_CODE = 1001;
+
+/** Code of a server that restarts: the page connects again, and another server continues. */
+export const RESTART_CODE = 1012;
+
+/** Code of a conversation that the content filter ended. */
+export const FILTERED_CODE = 4034;
 
 /** First code that applications may define; proxies do not use them. */
 const OURS_FROM = 4000;
@@ -43,7 +50,7 @@ const TABLE = [
   [4013, 'This site may not use this server. Its owner can allow it.'],
   [4014, 'The conversation is no longer kept. Start a new one.'],
   [4015, 'Tokens cannot be checked just now. Try again in a minute.'],
-  [4020, 'Too many people are talking. Try again in a minute.'],
+  [4020, 'The server is full. Try again in a minute.'],
   [4021, 'You are talking already. End the other conversation.'],
   [4022, 'Too many conversations from your network. Try later.'],
   [4023, 'Too much came at once. Reload the page.'],
@@ -54,6 +61,12 @@ const TABLE = [
   [4030, 'The voice service is busy. Try again in a minute.'],
   [4031, 'The voice service failed. Try again in a minute.'],
   [4032, 'The voice service ended the conversation at its time limit. Start a new one.'],
+  [4033, 'The voice service refused this server. Its operator can find out why.'],
+  [
+    FILTERED_CODE,
+    'The content filter of the voice service ended it. Start again and say it differently.',
+  ],
+  [4035, 'The voice service closed the connection. Start a new conversation.'],
 ];
 
 /** The ends of a conversation by close code. @type {ReadonlyMap<number, Ending>} */
@@ -62,12 +75,36 @@ export const CLOSES = new Map(
 );
 
 export const GOODBYE = /** @type {Ending} */ (CLOSES.get(1000));
+export const STOPPING = /** @type {Ending} */ (CLOSES.get(STOPPING_CODE));
 export const UNREADABLE = /** @type {Ending} */ (CLOSES.get(4000));
 
 /** The first connection failed. @type {Ending} */
 export const UNREACHABLE = Object.freeze({
   code: LOST_CODE,
   reason: 'The server cannot be reached. Check the network and try again.',
+  again: true,
+});
+
+/** The browser has no network at all. @type {Ending} */
+export const OFFLINE = Object.freeze({
+  code: LOST_CODE,
+  reason: 'This device is offline. Connect it to a network and try again.',
+  again: true,
+});
+
+/** The server answers, but no WebSocket can be opened. @type {Ending} */
+export const NO_UPGRADE = Object.freeze({
+  code: LOST_CODE,
+  reason:
+    'The server answers, but a WebSocket cannot be opened. A proxy in between may not pass on ' +
+    'upgrades (status 400 or 426); the operator can allow them. Or try another network.',
+  again: true,
+});
+
+/** A proxy answers, and the server behind it does not. @type {Ending} */
+export const NO_SERVER = Object.freeze({
+  code: LOST_CODE,
+  reason: 'A proxy answers, but the server behind it does not. Try again in a minute.',
   again: true,
 });
 
@@ -82,6 +119,13 @@ export const LOST = Object.freeze({
 export const NO_TOKEN = Object.freeze({
   code: 0,
   reason: 'A token could not be fetched. Sign in again, or try later.',
+  again: true,
+});
+
+/** The application provided no address. @type {Ending} */
+export const NO_ADDRESS = Object.freeze({
+  code: 0,
+  reason: 'The address of the server could not be fetched. Try again in a minute.',
   again: true,
 });
 
@@ -122,4 +166,17 @@ export class VoiceError extends Error {
     /** Whether trying again at once may help. */
     this.again = again;
   }
+}
+
+/**
+ * Return the end of a conversation that an error means. Errors of devices have a hint.
+ *
+ * @param {unknown} error
+ * @returns {Ending}
+ */
+export function endingOf(error) {
+  if (error instanceof Error && 'hint' in error) {
+    return { code: 0, reason: `${error.message} ${error.hint}`, again: true };
+  }
+  return BROKEN;
 }

@@ -6,6 +6,8 @@
  * end of the conversation left unheard: its text came before its sound.
  */
 
+import { cutAt, heardLength } from './heard-words.js';
+
 /**
  * Duration of a character of speech, in milliseconds: calm speech has 15 characters a second. Used
  * only for a block whose sound has not been received completely.
@@ -26,15 +28,17 @@ const MS_PER_CHARACTER = 65;
 /**
  * A turn of the user, or the answer to it, which has the same number.
  *
+ * - `atMs`: the time at which it began, in milliseconds since 1970
  * - `parts`: one part for the user; one part for each block of an answer, joined without separators
+ * - `heardLength`: the characters of an answer that were heard so far; it grows word by word
  * - `interrupted`: the answer was cut. The text that was `heard`, and the rest that was `lost`,
  *   follow a moment later
  * - `responseMs`: time from the end of the user's speech to the first audible sample, in ms
  * - `over`: no more of it will be played
  *
- * @typedef {Readonly<{ number: number, who: 'user' | 'assistant', typed: boolean,
- *   parts: readonly Part[], tools: readonly Tool[], interrupted: boolean, heard: string,
- *   lost: string, responseMs: number | null, over: boolean }>} Turn
+ * @typedef {Readonly<{ number: number, who: 'user' | 'assistant', typed: boolean, atMs: number,
+ *   parts: readonly Part[], tools: readonly Tool[], heardLength: number, interrupted: boolean,
+ *   heard: string, lost: string, responseMs: number | null, over: boolean }>} Turn
  */
 
 /**
@@ -69,6 +73,8 @@ export class Conversation {
   #came = /** @type {Position} */ ({ turn: 0, samples: 0 });
   #played = /** @type {Position} */ ({ turn: 0, samples: 0 });
   #outputHz = 24_000;
+  /** Time of the newest message. */
+  #nowMs = 0;
 
   /** The current activity. @returns {Activity} */
   get activity() {
@@ -84,8 +90,10 @@ export class Conversation {
    * Handle a message of the server. Messages that do not concern turns or activity are ignored.
    *
    * @param {ServerMessage} message
+   * @param {number} nowMs  the time of day, in milliseconds since 1970
    */
-  handle(message) {
+  handle(message, nowMs) {
+    this.#nowMs = nowMs;
     this.#follow(message);
     this.#write(message);
   }
@@ -108,7 +116,9 @@ export class Conversation {
   played({ turn, samples, playing }) {
     if (playing && !this.#playing) this.#due = false;
     this.#playing = playing;
+    if (turn > this.#played.turn) this.#finishBefore(turn);
     this.#played = { turn, samples };
+    this.#light(turn);
     this.#settle();
   }
 
@@ -119,18 +129,6 @@ export class Conversation {
       const isUntold = turn.interrupted && !turn.heard && !turn.lost;
       if (turn.who === 'assistant' && (!turn.over || isUntold)) this.#cut(turn);
     }
-  }
-
-  /**
-   * Return the conversation as plain text: what was said and heard, and the calls of tools.
-   *
-   * @returns {string}
-   */
-  transcript() {
-    return this.turns
-      .flatMap(lines)
-      .map((line) => `${line}\n`)
-      .join('');
   }
 
   /**
@@ -261,32 +259,42 @@ export class Conversation {
   }
 
   /**
-   * Cut an answer where playback is. Words are assumed to be spread evenly over their block.
+   * Mark the answers before a turn that is playing as over. Turns are played in order.
+   *
+   * @param {number} turn
+   */
+  #finishBefore(turn) {
+    for (const { number, over } of this.turns) {
+      if (number < turn && !over) this.#amend(number, () => ({ over: true }));
+    }
+  }
+
+  /** Note which words of an answer were heard. Their number only grows. @param {number} number */
+  #light(number) {
+    const turn = this.turns.find((one) => one.number === number && one.who === 'assistant');
+    if (!turn || turn.over) return;
+    const length = this.#heardLength(turn);
+    if (length > turn.heardLength) this.#amend(number, () => ({ heardLength: length }));
+  }
+
+  /**
+   * Cut an answer where playback is.
    *
    * @param {Turn} turn
    */
-  #cut({ number, parts }) {
-    if (this.#played.turn > number) {
-      // Turns are played in order: as a later one is playing, this one was heard.
-      this.#amend(number, () => ({ over: true }));
-      return;
-    }
+  #cut(turn) {
+    // Turns are played in order: if a later one is playing, this one was heard.
+    const wasHeard = this.#played.turn > turn.number;
+    const change = wasHeard ? { over: true } : cutAt(turn, this.#heardLength(turn));
+    this.#amend(turn.number, () => change);
+  }
+
+  /** Return the number of characters of an answer that were heard. @param {Turn} turn */
+  #heardLength({ number, parts, heardLength: before }) {
     const played = this.#played.turn === number ? this.#played.samples : 0;
-    const said = parts.map(({ text }) => text).join('');
-    let length = 0;
-    let begin = 0;
-    for (const [index, { text, startsAt = begin }] of parts.entries()) {
-      const end = parts[index + 1]?.startsAt ?? this.#endOf(number, startsAt, text);
-      begin = end;
-      if (played < end || end <= startsAt) {
-        length += wordsBefore(text, (text.length * (played - startsAt)) / (end - startsAt));
-        break;
-      }
-      length += text.length;
-    }
-    const [heard, lost] = [said.slice(0, length), said.slice(length)];
-    const interrupted = lost.trim() !== '';
-    this.#amend(number, () => ({ interrupted, heard, lost, over: true }));
+    const endOfLast = (/** @type {number} */ startsAt, /** @type {string} */ text) =>
+      this.#endOf(number, startsAt, text);
+    return Math.max(before, heardLength(parts, played, endOfLast));
   }
 
   /**
@@ -338,7 +346,7 @@ export class Conversation {
     if (index < 0) {
       const later = turns.findIndex((turn) => comesBefore(number, who, turn));
       index = later < 0 ? turns.length : later;
-      turns.splice(index, 0, begun(number, who));
+      turns.splice(index, 0, begun(number, who, this.#nowMs));
     }
     const turn = /** @type {Turn} */ (turns[index]);
     turns[index] = { ...turn, ...change(turn) };
@@ -351,11 +359,12 @@ export class Conversation {
  *
  * @param {number} number
  * @param {Turn['who']} who
+ * @param {number} atMs
  * @returns {Turn}
  */
-function begun(number, who) {
-  const nothing = { parts: [], tools: [], heard: '', lost: '', responseMs: null };
-  return { number, who, typed: false, interrupted: false, over: false, ...nothing };
+function begun(number, who, atMs) {
+  const nothing = { parts: [], tools: [], heardLength: 0, heard: '', lost: '', responseMs: null };
+  return { number, who, atMs, typed: false, interrupted: false, over: false, ...nothing };
 }
 
 /**
@@ -378,41 +387,4 @@ function comesBefore(number, who, other) {
  */
 function isReached(place, at) {
   return at.turn > place.turn || (at.turn === place.turn && at.samples >= place.samples);
-}
-
-/**
- * Return the length of the part of `text` that was heard: its words whose middle was reached.
- *
- * @param {string} text
- * @param {number} reached  the characters that were reached, which may be a fraction
- */
-function wordsBefore(text, reached) {
-  let end = 0;
-  for (const { 0: word, index } of text.matchAll(/\S+/g)) {
-    if (!(index + word.length / 2 <= reached)) break;
-    end = index + word.length;
-  }
-  return end;
-}
-
-/**
- * Return the lines of a turn in the transcript.
- *
- * @param {Turn} turn
- * @returns {string[]}
- */
-function lines(turn) {
-  const said = turn.parts.map((part) => part.text).join('');
-  const isCut = turn.interrupted && (turn.heard || turn.lost);
-  const heard = turn.heard.trim();
-  const text = isCut ? heard && `${heard}${turn.lost.trim() && ' [cut off]'}` : said.trim();
-  const who = turn.who === 'assistant' ? 'Assistant' : turn.typed ? 'You, typed' : 'You';
-  return [...turn.tools.map(toolLine), ...(text ? [`${who}: ${text}`] : [])];
-}
-
-/** Return the line of a tool call in the transcript. @param {Tool} tool */
-function toolLine({ name, argumentsJson, resultJson, answered }) {
-  const asked = argumentsJson === undefined ? '' : ` ${argumentsJson}`;
-  const result = resultJson === undefined ? '' : `: ${resultJson}`;
-  return `Tool ${name}${asked}${answered ? ` answered${result}` : ' did not answer'}`;
 }

@@ -16,26 +16,30 @@
  * reports that it is offline, and when nothing has come for `SIGNS_MISSED` times the interval of
  * the server's `alive` messages: nothing else shows that a network has failed silently. A false
  * alarm does no harm, because a page may resume while its old connection is still open. So does a
- * connection whose server is stopping, if `ready` said that the conversation is stored.
+ * connection whose server restarts (`RESTART_CODE`), or stops and has stored the conversation.
  */
 
 import {
   GOODBYE,
   LOST,
+  RESTART_CODE,
+  STOPPING,
   STOPPING_CODE,
   UNREACHABLE,
   UNREADABLE,
   VoiceError,
   ending,
 } from './closing.js';
+import { Congestion } from './congestion.js';
 import { isLater, readAnswer, voiceFrame } from './frames.js';
+import { RESTARTING, noticeOf } from './link-notices.js';
 import {
   ATTEMPT_MS,
-  CONGESTED_S,
   FIRST_WAIT_MS,
   KEEP_MS,
   LONGEST_WAIT_MS,
   REPORT_MS,
+  RESULTS_KEPT,
   SIGNS_MISSED,
   VOICE_KEPT_S,
 } from './link-limits.js';
@@ -43,29 +47,10 @@ import { BYE, INTERRUPT, hello, helloAgain, played, readMessage, say } from './m
 
 /** @import { Ending } from './closing.js' */
 /** @import { Answer } from './frames.js' */
-/** @import { Numbered, Position, Ready, ServerMessage } from './messages.js' */
+/** @import { Effect } from './link-effects.js' */
+/** @import { HistoryMessage, Numbered, Position, Ready } from './messages.js' */
 
 const BYTES_PER_SAMPLE = 2;
-
-/**
- * What the owner of the socket has to do:
- *
- * - `open`: open a socket, and call `opening` and `opened`; `fresh`: with a new token
- * - `drop`: abandon the socket; the server keeps the conversation
- * - `close`: close the socket with 1000; the server ends the conversation
- * - `send`: send a frame
- * - `flush`: silence the loudspeaker; it comes before all other effects of a message
- * - `play`: play a frame
- * - `deliver`: pass on a message
- * - `notice`: show a sentence to the user
- * - `end`: the conversation is over; no effect follows
- *
- * @typedef {{ do: 'open', fresh: boolean } | { do: 'drop' } | { do: 'close' }
- *   | { do: 'send', frame: string | ArrayBuffer }
- *   | { do: 'flush', epoch: number } | { do: 'play', answer: Answer }
- *   | { do: 'deliver', message: ServerMessage } | { do: 'notice', text: string }
- *   | { do: 'end', ending: Ending }} Effect
- */
 
 /**
  * A report of playback: the position that was played up to, and whether more is playing.
@@ -106,6 +91,9 @@ export class Link {
   #reportedMs = -Infinity;
   /** @type {ArrayBuffer[]} */
   #voice = [];
+  #congestion = new Congestion();
+  /** Results of tools that wait for a connection. @type {string[]} */
+  #results = [];
 
   /** @param {{ voice?: string, language?: string }} [options]  empty values: the server's choice */
   constructor({ voice = '', language = '' } = {}) {
@@ -133,13 +121,14 @@ export class Link {
    * Report that the socket is open.
    *
    * @param {string} token  used for a new conversation only
+   * @param {readonly HistoryMessage[]} [history]  words of earlier conversations, likewise
    * @returns {Effect[]}
    */
-  opened(token) {
+  opened(token, history) {
     const again = this.phase === 'reconnecting';
     const frame = again
       ? helloAgain(this.#resume, this.#seen, this.#received)
-      : hello({ token, ...this.#options });
+      : hello({ token, ...this.#options, history: history ?? [] });
     return [{ do: 'send', frame }];
   }
 
@@ -168,6 +157,7 @@ export class Link {
    * @returns {Effect[]}
    */
   closed(code, reason, nowMs) {
+    if (code === RESTART_CODE) return this.#restarted(nowMs);
     const over = ending(code, reason);
     const restarts = code === STOPPING_CODE && this.#stored && this.phase !== 'ended';
     if (over === null || restarts) return this.lost(nowMs);
@@ -182,16 +172,17 @@ export class Link {
    * Report that the connection, or the attempt to connect, has failed.
    *
    * @param {number} nowMs
+   * @param {Ending} [because]  why a first attempt has failed, as far as it is known
+   * @param {string} [text]  what the user is told of a conversation
    * @returns {Effect[]}
    */
-  lost(nowMs) {
+  lost(nowMs, because = UNREACHABLE, text = 'The connection was lost. Trying again.') {
     if (this.phase === 'talking') {
       this.phase = 'reconnecting';
-      const text = 'The connection was lost. Trying again.';
       return [{ do: 'drop' }, { do: 'notice', text }, ...this.#wait(nowMs, true)];
     }
     if (!this.#trying) return [];
-    if (this.phase === 'connecting' && !this.#replacedEnding) return this.fail(UNREACHABLE);
+    if (this.phase === 'connecting' && !this.#replacedEnding) return this.fail(because);
     return [{ do: 'drop' }, ...this.#wait(nowMs)];
   }
 
@@ -234,18 +225,19 @@ export class Link {
   // -- the user ---------------------------------------------------------------------------------
 
   /**
-   * Send sound of the user.
+   * Send sound of the user. What the network does not take in time is dropped.
    *
    * @param {Int16Array} samples
    * @param {number} unsentBytes  bytes that wait in the socket
+   * @param {number} nowMs
    * @returns {Effect[]}
    */
-  voice(samples, unsentBytes) {
+  voice(samples, unsentBytes, nowMs) {
     if (this.phase !== 'talking') {
       if (this.phase !== 'idle' && this.phase !== 'ended') this.#keep(voiceFrame(samples));
       return [];
     }
-    if (unsentBytes > this.#bytes(CONGESTED_S)) {
+    if (this.#congestion.drops(unsentBytes / this.#bytes(1), nowMs)) {
       this.droppedFrames += 1;
       return [];
     }
@@ -286,6 +278,18 @@ export class Link {
   }
 
   /**
+   * Send the result of a tool, now or when there is a connection again.
+   *
+   * @param {string} frame
+   * @returns {Effect[]}
+   */
+  answerTool(frame) {
+    if (this.phase === 'talking') return [{ do: 'send', frame }];
+    this.#results = [...this.#results, frame].slice(-RESULTS_KEPT);
+    return [];
+  }
+
+  /**
    * Cut the answer off.
    *
    * @returns {Effect[]}
@@ -311,6 +315,16 @@ export class Link {
     this.#trying = true;
     this.dueMs = Infinity;
     return [{ do: 'open', fresh: this.phase === 'connecting' }];
+  }
+
+  /** Connect again, to another server, because this one asks for it. @param {number} nowMs */
+  #restarted(nowMs) {
+    const { phase } = this;
+    if (phase === 'connecting' && !this.#replacedEnding) {
+      this.#replacedEnding = STOPPING;
+      return [/** @type {Effect} */ ({ do: 'drop' }), ...this.#wait(nowMs, true)];
+    }
+    return phase === 'ended' ? [] : this.lost(nowMs, UNREACHABLE, RESTARTING);
   }
 
   /**
@@ -344,6 +358,7 @@ export class Link {
     /** @type {Effect[]} */
     const effects = [];
     if (!ready.resumed) {
+      this.#results = [];
       this.#seen = 0;
       this.#received = { turn: 0, samples: 0 };
     }
@@ -356,11 +371,12 @@ export class Link {
     if (this.phase === 'reconnecting') {
       effects.push({ do: 'notice', text: 'Connected again. The conversation goes on.' });
     } else if (this.#replacedEnding) {
-      effects.push({ do: 'notice', text: 'Connected again. A new conversation has begun.' });
+      effects.push({ do: 'notice', text: 'Connected again.' });
     }
     // The ring may have run dry meanwhile, and the server sends more only after a report.
     if (this.#report) effects.push({ do: 'send', frame: played(this.#report) });
-    for (const frame of this.#voice.splice(0)) effects.push({ do: 'send', frame });
+    const waiting = [...this.#voice.splice(0), ...this.#results.splice(0)];
+    for (const frame of waiting) effects.push({ do: 'send', frame });
 
     this.phase = 'talking';
     this.#trying = false;
@@ -385,7 +401,9 @@ export class Link {
     if (message.type === 'notice') return [{ do: 'notice', text: message.text }];
     if (message.type !== 'flush') {
       const text = noticeOf(message);
-      return [{ do: 'deliver', message }, ...(text ? [notice(text)] : [])];
+      /** @type {Effect[]} */
+      const shown = text ? [{ do: 'notice', text }] : [];
+      return [{ do: 'deliver', message }, ...shown];
     }
     // A flush that is repeated after `ready` has named a later epoch is obsolete.
     if (!isLater(message.epoch, this.#epoch)) return [];
@@ -418,23 +436,6 @@ export class Link {
   #bytes(seconds) {
     return seconds * this.#inputHz * BYTES_PER_SAMPLE;
   }
-}
-
-/** Return the effect that shows a sentence. @param {string} text @returns {Effect} */
-function notice(text) {
-  return { do: 'notice', text };
-}
-
-/**
- * Return the sentence to show for a message about the server's connection to the voice service.
- * Only the first of several attempts has one.
- *
- * @param {Numbered} message
- */
-function noticeOf(message) {
-  if (message.type === 'renewed') return 'The voice service is back. The conversation goes on.';
-  if (message.type !== 'reconnecting' || message.attempt > 1) return '';
-  return 'The voice service cannot be reached just now. What you say is kept.';
 }
 
 /** Return the error for a call that cannot be carried out. @param {string} reason */

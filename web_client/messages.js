@@ -15,12 +15,22 @@ export const SUBPROTOCOL = `sonic-voice.v${VERSION}`;
 
 /** Maximum length of a typed turn, in characters. */
 export const SAID_CHARACTERS = 2000;
+/** Maximum length of the reason why a tool has failed, in characters. */
+const ERROR_CHARACTERS = 500;
 /** Maximum size of a text frame, in bytes. */
 const TEXT_BYTES = 8 * 1024;
 
 /**
+ * `VoiceChoice`: a voice that the page may choose, with the locales that it was made for.
+ *
+ * `ToolSpec`: a tool that the page carries out, with the JSON schema of its arguments.
+ *
+ * @typedef {{ id: string, languages: string[] }} VoiceChoice
+ * @typedef {{ name: string, description: string,
+ *   schema: import('./json-schema.js').Schema }} ToolSpec
  * @typedef {{ type: 'ready', version: number, resume: string, resumed: boolean, keep_s: number,
- *   alive_s?: number, stored?: boolean, epoch: number, voice: string, typing: boolean,
+ *   alive_s?: number, stored?: boolean, history?: number, epoch: number, voice: string,
+ *   voices?: VoiceChoice[], page_tools?: ToolSpec[], typing: boolean,
  *   input: { rate_hz: number }, output: { rate_hz: number } }} Ready
  * @typedef {{ type: 'alive' }} Alive
  * @typedef {'SPECULATIVE' | 'FINAL'} Stage
@@ -44,6 +54,7 @@ const TEXT_BYTES = 8 * 1024;
  *   | { seq: number, type: 'latency', turn: number, response_ms: number }
  *   | { seq: number, type: 'reconnecting', attempt: number, retry_in_s: number }
  *   | { seq: number, type: 'renewed', gap_ms: number, replayed_ms: number }
+ *   | { seq: number, type: 'page_tool', id: string, name: string, arguments: object }
  *   | Flush | Notice | UserText | AssistantText | ToolCall | ToolAnswered | Heard} Numbered
  * @typedef {Ready | Alive | Numbered} ServerMessage
  */
@@ -71,13 +82,33 @@ export function readMessage(text) {
 }
 
 /**
+ * A message of an earlier conversation.
+ *
+ * @typedef {{ role: 'user' | 'assistant', text: string }} HistoryMessage
+ */
+
+/**
  * Encode the first message of a new conversation.
  *
- * @param {{ token: string, voice: string, language: string }} options  empty ones are left out
+ * @param {{ token: string, voice: string, language: string,
+ *   history?: readonly HistoryMessage[] }} options  empty ones are left out. Of the history the
+ *   newest messages are sent that fit into a text frame
  */
-export function hello({ token, voice, language }) {
+export function hello({ token, voice, language, history = [] }) {
   const given = Object.entries({ token, voice, language }).filter(([, value]) => value);
-  return JSON.stringify({ type: 'hello', version: VERSION, ...Object.fromEntries(given) });
+  const message = { type: 'hello', version: VERSION, ...Object.fromEntries(given) };
+  const bytes = (/** @type {object} */ value) =>
+    new TextEncoder().encode(JSON.stringify(value)).length;
+  let left = TEXT_BYTES - bytes({ ...message, history: [] });
+  /** @type {HistoryMessage[]} */
+  const sent = [];
+  for (const { role, text } of [...history].reverse()) {
+    const one = { role, text: wellFormed(text) };
+    left -= bytes(one) + 1;
+    if (left < 0) break;
+    sent.unshift(one);
+  }
+  return JSON.stringify(sent.length ? { ...message, history: sent } : message);
 }
 
 /**
@@ -108,10 +139,36 @@ export function played({ epoch, turn, samples }) {
  * @returns {string | null}  null if it is empty or too long
  */
 export function say(said) {
-  const text = new TextDecoder().decode(new TextEncoder().encode(said)).trim();
+  const text = wellFormed(said).trim();
   const message = JSON.stringify({ type: 'say', text });
   const fits = [...text].length <= SAID_CHARACTERS;
   return text && fits && new TextEncoder().encode(message).length <= TEXT_BYTES ? message : null;
+}
+
+/**
+ * Encode the answer to a call of a tool of the page.
+ *
+ * @param {string} id  the id of the call
+ * @param {{ result: unknown } | { error: string }} answer
+ * @returns {string}  an error instead of a result that is too long or that JSON cannot express
+ */
+export function toolResult(id, answer) {
+  const error = (/** @type {string} */ text) =>
+    JSON.stringify({ type: 'tool_result', id, error: wellFormed(text).slice(0, ERROR_CHARACTERS) });
+  if ('error' in answer) return error(answer.error || 'The tool has failed.');
+  try {
+    const result = answer.result ?? null;
+    const message = wellFormed(JSON.stringify({ type: 'tool_result', id, result }));
+    if (new TextEncoder().encode(message).length <= TEXT_BYTES) return message;
+    return error('The result is too long.');
+  } catch (cause) {
+    return error(`The result cannot be sent: ${cause}`);
+  }
+}
+
+/** Return a text in which half of a surrogate pair is replaced. @param {string} text */
+function wellFormed(text) {
+  return new TextDecoder().decode(new TextEncoder().encode(text));
 }
 
 /** Message that cuts off the answer. */

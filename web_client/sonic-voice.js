@@ -7,34 +7,39 @@
  * Attributes:
  *
  * - `src`: the address to connect to; by default /talk beside this module
- * - `token`, `voice`, `language`: the options of `VoiceClient`
+ * - `token`, `voice`, `language`, `storage-key`: the options of `VoiceClient`
  * - `label`: the heading and the accessible name. Child elements replace the heading
+ * - `floating`: a button at the corner of the window, which opens the rest
  *
  * Properties:
  *
  * - `client`: the `VoiceClient`, for an application that uses its turns and events
- * - `fetchToken`: an async function that returns a new token; set it before the first conversation
+ * - `fetchToken`: an async function that returns a new token
  *
  * If a new token is needed and there is no `fetchToken`, the button dispatches
  * `sonic-voice-sign-in`; unless that event is prevented, the page is then reloaded.
  *
  * The element only shows state and passes on what the user does; the conversation is in the client.
- * On each event of the client it updates what differs.
+ * On each event of the client it updates what differs. Importing this module without a browser, as
+ * in server-side rendering, does nothing.
  */
 
+import { label, sentences } from './labels.js';
+import { offeredVoices } from './offered-voices.js';
 import { Controls } from './view/controls.js';
 import { element, setText } from './view/element.js';
+import { Launcher } from './view/launcher.js';
+import { Panel } from './view/panel.js';
+import { SaveChoice } from './view/save-choice.js';
 import { SoundChoice } from './view/sound-choice.js';
 import { Transcript } from './view/transcript.js';
-import { isAtRest, nextStep } from './view/wording.js';
+import { isAtRest, nextStep, voiceName } from './view/wording.js';
 import { VoiceClient } from './voice-client.js';
 import { Waveform } from './waveform.js';
 
 /** @typedef {import('./view/wording.js').Act} Act */
 /** @typedef {import('./view/wording.js').Trouble} Trouble */
 /** @typedef {import('./view/controls.js').ControlsState} ControlsState */
-
-const LABEL = 'Sonic Voice';
 
 /** Close code of a conversation that the user ended. */
 const BYE_CODE = 1000;
@@ -45,13 +50,20 @@ const BEFORE = {
   muted: false,
   pushToTalk: false,
   talking: false,
+  input: 'open',
+  stalled: false,
   typing: false,
   responseMs: null,
 };
 
+/** The base class; without a browser there is none. */
+const Base = globalThis.HTMLElement ?? /** @type {typeof HTMLElement} */ (class {});
+
 /** The element `<sonic-voice>`. */
-export class SonicVoice extends HTMLElement {
-  static observedAttributes = ['label', 'src', 'token', 'voice', 'language'];
+export class SonicVoice extends Base {
+  static observedAttributes = [
+    ...['label', 'src', 'token', 'voice', 'language', 'storage-key', 'floating'],
+  ];
 
   /** Returns a new token. @type {(() => Promise<string>) | undefined} */
   fetchToken;
@@ -65,26 +77,32 @@ export class SonicVoice extends HTMLElement {
   /** @type {Trouble | null} */
   #trouble = null;
 
-  #label = element('span', {}, LABEL);
-  #save = element('button', { type: 'button', hidden: true }, 'Save transcript');
-  #soundButton = element(
-    'button',
-    { type: 'button', 'aria-expanded': 'false', 'aria-controls': 'sound' },
-    'Sound',
-  );
+  #label = element('span', {}, label('Sonic Voice'));
   #opening = element(
     'div',
     { class: 'opening' },
-    element('p', { class: 'large' }, 'Say something.'),
-    element('p', {}, 'You are heard, and answered aloud. Talk over the answer whenever you like.'),
-    element('p', {}, 'You are told a minute before the end, if the server sets one.'),
+    element('p', { class: 'large' }, label('Say something.')),
+    element(
+      'p',
+      {},
+      label('You are heard, and answered aloud. Talk over the answer whenever you like.'),
+    ),
+    element('p', {}, label('You are told a minute before the end, if the server sets one.')),
   );
   #transcript = new Transcript();
   #waveform = new Waveform();
   #sound = new SoundChoice({
     onDevices: (chosen) => void this.#try(() => this.client.useDevices(chosen)),
     onPushToTalk: (on) => this.#change((client) => holdToTalk(client, on)),
+    onVolume: (volume) => (this.client.volume = volume),
+    onVoice: (voice) => this.#chooseVoice(voice),
   });
+  #saving = new SaveChoice({
+    transcript: (format) => this.client.transcript(format),
+    forget: () => this.client.forget(),
+  });
+  #savePanel = new Panel(label('Save transcript'), this.#saving.node);
+  #soundPanel = new Panel(label('Sound'), this.#sound.node, () => this.#refreshSound());
   #controls = new Controls({
     act: (act) => this.#act(act),
     mute: (muted) => this.#change((client) => (client.muted = muted)),
@@ -95,25 +113,31 @@ export class SonicVoice extends HTMLElement {
   });
   #section = element(
     'section',
-    { hidden: true, 'aria-label': LABEL },
-    element('header', {}, element('slot', {}, this.#label), this.#save, this.#soundButton),
+    { hidden: true, id: 'panel', 'aria-label': label('Sonic Voice') },
+    element(
+      'header',
+      {},
+      element('slot', {}, this.#label),
+      this.#savePanel.button,
+      this.#soundPanel.button,
+    ),
+    this.#saving.node,
     this.#sound.node,
     this.#opening,
     this.#transcript.node,
     this.#waveform.node,
     this.#controls.node,
   );
+  #launcher = new Launcher(this.#section);
 
   constructor() {
     super();
     const href = new URL('./sonic-voice.css', import.meta.url).href;
     const styles = element('link', { rel: 'stylesheet', href });
     for (const outcome of ['load', 'error']) {
-      styles.addEventListener(outcome, () => (this.#section.hidden = false));
+      styles.addEventListener(outcome, () => this.#launcher.begin());
     }
-    this.attachShadow({ mode: 'open' }).append(styles, this.#section);
-    this.#save.addEventListener('click', () => this.#download());
-    this.#soundButton.addEventListener('click', () => this.#showSound(!this.#soundShown));
+    this.attachShadow({ mode: 'open' }).append(styles, this.#section, this.#launcher.button);
   }
 
   /** Called by the browser when the element is inserted into a document. */
@@ -121,10 +145,10 @@ export class SonicVoice extends HTMLElement {
     this.#pageListeners = new AbortController();
     const { signal } = this.#pageListeners;
     addEventListener('keydown', (event) => this.#key(event), { signal });
-    const refresh = () => this.#refreshDevices();
+    const refresh = () => this.#refreshSound();
     navigator.mediaDevices?.addEventListener('devicechange', refresh, { signal });
     this.#controls.pushToTalk.listen();
-    this.#showAll();
+    this.#showAll(this.client);
   }
 
   /** Called by the browser when the element is removed. It ends the conversation. */
@@ -140,33 +164,57 @@ export class SonicVoice extends HTMLElement {
 
   /**
    * Called by the browser when an attribute changes. A client without a conversation is then
-   * replaced, so that the new options are used.
+   * replaced, so that the new options are used. Its words stay, unless others are asked for.
    *
    * @param {string} name
    */
   attributeChangedCallback(name) {
     if (name === 'label') {
-      const label = this.getAttribute('label') || LABEL;
-      setText(this.#label, label);
-      this.#section.setAttribute('aria-label', label);
-    } else if (this.#client && isAtRest(this.#client.state)) {
-      this.#forget();
-      this.#showState();
+      const text = this.getAttribute('label') || label('Sonic Voice');
+      setText(this.#label, text);
+      this.#section.setAttribute('aria-label', text);
+      this.#launcher.name = text;
+    } else if (name === 'floating') {
+      this.#launcher.floats = this.hasAttribute('floating');
+    } else if (this.#client) {
+      this.#client.choose(this.#choice);
+      const isChoice = name === 'voice' || name === 'language';
+      const after = name === 'storage-key' ? null : this.#client;
+      if (!isChoice && isAtRest(this.#client.state)) this.client = this.#newClient(after);
     }
   }
 
   /** The client. It is created from the attributes when it is first needed. */
   get client() {
-    if (this.#client) return this.#client;
+    if (!this.#client) this.client = this.#newClient(null);
+    return /** @type {VoiceClient} */ (this.#client);
+  }
+
+  /** Create a client. @param {VoiceClient | null} after  the client whose words it keeps */
+  #newClient(after) {
     const client = new VoiceClient({
       url: this.getAttribute('src') ?? '',
-      token: this.getAttribute('token') ?? '',
+      ...this.#choice,
+      fetchToken: () => this.fetchToken?.() ?? this.getAttribute('token') ?? '',
+      storageKey: this.getAttribute('storage-key') ?? undefined,
+      after,
+    });
+    if (after) [client.volume, client.pushToTalk] = [after.volume, after.pushToTalk];
+    return client;
+  }
+
+  /** The voice and the language of the attributes. */
+  get #choice() {
+    return {
       voice: this.getAttribute('voice') ?? '',
       language: this.getAttribute('language') ?? '',
-      fetchToken: this.fetchToken,
-    });
-    this.client = client;
-    return client;
+    };
+  }
+
+  /** Use a voice from the next conversation on. @param {string} voice */
+  #chooseVoice(voice) {
+    this.removeAttribute('language');
+    this.setAttribute('voice', voice);
   }
 
   set client(client) {
@@ -176,7 +224,7 @@ export class SonicVoice extends HTMLElement {
     /** @type {[string, (detail: any) => void][]} */
     const handlers = [
       ['state', () => this.#showState()],
-      ['turns', () => this.#showConversation()],
+      ['turns', () => this.#showConversation(client)],
       ['notice', ({ text }) => this.#notice(text)],
       ['ended', (ending) => this.#ended(ending)],
     ];
@@ -185,7 +233,7 @@ export class SonicVoice extends HTMLElement {
         handle(/** @type {CustomEvent} */ (event).detail);
       client.addEventListener(type, listener, { signal });
     }
-    this.#showAll();
+    this.#showAll(client);
   }
 
   /** Detach the client. */
@@ -200,6 +248,8 @@ export class SonicVoice extends HTMLElement {
     const hasToken = act !== 'sign-in' || this.fetchToken !== undefined;
     if (act === 'reload' || (!hasToken && this.#asksToSignIn())) {
       location.reload();
+    } else if (act === 'microphone') {
+      void this.#try(() => this.client.useDevices({ input: this.#sound.input }));
     } else if (hasToken) {
       if (act === 'plain-voice') {
         this.removeAttribute('voice');
@@ -230,13 +280,14 @@ export class SonicVoice extends HTMLElement {
       if (!isAtRest(this.client.state)) this.#trouble = troubleOf(`${error.message} ${error.hint}`);
     }
     this.#showState();
-    this.#refreshDevices();
+    this.#refreshSound();
   }
 
-  /** Show a sentence in the transcript. @param {string} text */
+  /** Show a sentence in the transcript, and have it announced. @param {string} text */
   #notice(text) {
-    this.#transcript.notice(text);
-    this.#showTurns();
+    this.#transcript.notice(text, this.client.conversations.at(-1));
+    this.#controls.announce(sentences(text));
+    this.#showTurns(this.client);
   }
 
   /** Show why the conversation ended. @param {import('./closing.js').Ending} ending */
@@ -256,43 +307,32 @@ export class SonicVoice extends HTMLElement {
     if (this.#client?.state === 'speaking') this.#client.interrupt();
   }
 
-  /** Handle Escape: close the sound settings, or interrupt. @param {KeyboardEvent} event */
+  /** Handle Escape: close what has the focus, or interrupt. @param {KeyboardEvent} event */
   #key(event) {
     if (event.key !== 'Escape' || event.defaultPrevented) return;
-    if (this.#soundShown && this.#sound.node.matches(':focus-within')) {
-      this.#showSound(false);
-      this.#soundButton.focus();
-    } else {
-      this.#interrupt();
-    }
+    const panel = [this.#soundPanel, this.#savePanel].find(({ hasFocus }) => hasFocus);
+    if (panel) panel.close();
+    else if (this.#client?.state === 'speaking') this.#interrupt();
+    else this.#launcher.escape();
   }
 
-  /** Whether the sound settings are shown. */
-  get #soundShown() {
-    return this.#soundButton.getAttribute('aria-expanded') === 'true';
+  /** Update the lists of devices and voices, if they are shown. */
+  #refreshSound() {
+    if (!this.#soundPanel.shown) return;
+    void this.#sound.refresh();
+    void this.#refreshVoices();
   }
 
-  /** Show or hide the sound settings. @param {boolean} shown */
-  #showSound(shown) {
-    this.#sound.node.hidden = !shown;
-    this.#soundButton.setAttribute('aria-expanded', String(shown));
-    if (shown) this.#refreshDevices();
+  /** Update the list of voices. The server is asked before the first conversation. */
+  async #refreshVoices() {
+    const { client } = this;
+    if (!client.voices.length) client.voices = await offeredVoices(client.url);
+    this.#sound.showVoices(client.voices, this.#choice.voice);
   }
 
-  /** Update the list of devices, if it is shown. */
-  #refreshDevices() {
-    if (this.#soundShown) void this.#sound.refresh();
-  }
-
-  /** The name of the voice for display. */
-  get #voiceName() {
-    const name = this.#client?.voice || this.getAttribute('voice') || 'Voice';
-    return name.charAt(0).toUpperCase() + name.slice(1);
-  }
-
-  /** Update everything. */
-  #showAll() {
-    this.#showTurns();
+  /** Update everything. @param {VoiceClient} client */
+  #showAll(client) {
+    this.#showTurns(client);
     this.#showState();
   }
 
@@ -301,7 +341,8 @@ export class SonicVoice extends HTMLElement {
     const client = this.#client;
     const state = client?.state ?? 'idle';
     this.#showControls();
-    this.#waveform.voiceName = this.#voiceName;
+    this.#launcher.live = !isAtRest(state);
+    this.#waveform.voiceName = voiceName(client?.voice || this.#choice.voice);
     this.#waveform.whole = state !== 'reconnecting' && state !== 'recovering';
     if (client && !isAtRest(state)) {
       this.#waveform.start(() => ({ person: client.microphone, voice: client.loudspeaker }));
@@ -310,9 +351,9 @@ export class SonicVoice extends HTMLElement {
     }
   }
 
-  /** Update the transcript, and the latency of its last answer. */
-  #showConversation() {
-    this.#showTurns();
+  /** Update the transcript, and the latency of its last answer. @param {VoiceClient} client */
+  #showConversation(client) {
+    this.#showTurns(client);
     this.#showControls();
   }
 
@@ -321,22 +362,14 @@ export class SonicVoice extends HTMLElement {
     this.#controls.show({ ...controlsStateOf(this.#client), trouble: this.#trouble });
   }
 
-  /** Update the transcript. */
-  #showTurns() {
-    const turns = this.#client?.turns ?? [];
-    this.#transcript.show(turns, this.#voiceName);
-    this.#save.hidden = !turns.length;
+  /** Update the transcript. @param {VoiceClient} client */
+  #showTurns(client) {
+    const records = client.conversations;
+    this.#transcript.show(records);
+    this.#savePanel.button.hidden = !records.some(({ turns }) => turns.length);
+    if (this.#savePanel.button.hidden) this.#savePanel.close();
     this.#opening.hidden = !this.#transcript.isEmpty;
     this.#transcript.node.hidden = this.#transcript.isEmpty;
-  }
-
-  /** Save the transcript as a file. */
-  #download() {
-    const words = new Blob([this.client.transcript()], { type: 'text/plain;charset=utf-8' });
-    const href = URL.createObjectURL(words);
-    const day = new Date().toISOString().slice(0, 16).replace(':', '.');
-    element('a', { href, download: `conversation ${day}.txt` }).click();
-    setTimeout(() => URL.revokeObjectURL(href), 60_000);
   }
 }
 
@@ -361,7 +394,8 @@ function holdToTalk(client, on) {
 function controlsStateOf(client) {
   if (!client) return BEFORE;
   const { state, muted, pushToTalk, talking, typing, responseMs } = client;
-  return { state, muted, pushToTalk, talking, typing, responseMs };
+  const { input, stalled } = client.soundState;
+  return { state, muted, pushToTalk, talking, input, stalled, typing, responseMs };
 }
 
 /**
@@ -375,4 +409,5 @@ function troubleOf(text, code) {
   return { text, step: nextStep(code) };
 }
 
-if (!customElements.get('sonic-voice')) customElements.define('sonic-voice', SonicVoice);
+const registry = globalThis.customElements;
+if (registry && !registry.get('sonic-voice')) registry.define('sonic-voice', SonicVoice);

@@ -1,12 +1,15 @@
 /**
  * The microphone and the loudspeaker of one client: opened together, replaced one by one.
  *
- * A conversation continues without a microphone, because the user can listen and type. It does not
- * continue without a loudspeaker; sound is therefore open if and only if there is a loudspeaker.
+ * A conversation begins and continues without a microphone, because the user can listen and type.
+ * It does not do so without a loudspeaker; sound is therefore open if and only if there is a
+ * loudspeaker.
  */
 
 import { Loudspeaker } from './audio/loudspeaker.js';
 import { Microphone } from './audio/microphone.js';
+import { UNREACHED } from './audio/sound-error.js';
+import { SoundState } from './sound-state.js';
 
 /** @import { OnSamples } from './audio/microphone.js' */
 /** @import { Report } from './link.js' */
@@ -15,8 +18,10 @@ import { Microphone } from './audio/microphone.js';
  * The methods of devices that are used. `DeviceClasses` are the classes that open devices; an
  * application may provide others than the browser's.
  *
- * @typedef {Pick<Microphone, 'level' | 'wave' | 'onended' | 'close'>} Input
- * @typedef {Pick<Loudspeaker, 'level' | 'wave' | 'play' | 'flush' | 'setDevice' | 'close'>} Output
+ * @typedef {Pick<Microphone, 'level' | 'wave' | 'onended' | 'close'>
+ *   & Partial<Pick<Microphone, 'muted' | 'onmuted'>>} Input
+ * @typedef {Pick<Loudspeaker, 'level' | 'wave' | 'play' | 'flush' | 'setDevice' | 'close'>
+ *   & Partial<Pick<Loudspeaker, 'volume' | 'clockS'>>} Output
  * @typedef {{
  *   Microphone: { open(options: Parameters<typeof Microphone.open>[0]): Promise<Input> },
  *   Loudspeaker: { open(options: Parameters<typeof Loudspeaker.open>[0]): Promise<Output> },
@@ -24,11 +29,13 @@ import { Microphone } from './audio/microphone.js';
  */
 
 /**
- * Callbacks of the devices that are open. `onGone`: the microphone was removed; with an `error` if
- * no other could be opened instead.
+ * Callbacks of the devices that are open.
+ *
+ * - `onChange`: the state of the microphone has changed; with a sentence for the user, or '' if
+ *   there is nothing to say
  *
  * @typedef {{ onSamples: OnSamples, onPlayed: (report: Report) => void,
- *   onGone: (error?: unknown) => void }} Listeners
+ *   onChange: (text: string) => void }} Listeners
  */
 
 /** The devices of one client. */
@@ -37,10 +44,13 @@ export class Sound {
   microphone = null;
   /** @type {Output | null} */
   loudspeaker = null;
+  /** The troubles of the devices. */
+  state = new SoundState();
 
   #deviceClasses;
   #listeners;
   #devices = { input: '', output: '' };
+  #volume = 1;
   #rates = { inputHz: 16_000, outputHz: 24_000 };
 
   /**
@@ -53,25 +63,53 @@ export class Sound {
   }
 
   /**
-   * Open both devices, unless they are open. Rejects with `SoundError`; then neither is open.
+   * Open both devices, unless they are open. Without a microphone the loudspeaker alone is opened.
+   * Rejects with `SoundError`; then neither is open.
    *
    * @param {AbortSignal} signal  closes the devices again if it is aborted while they open
    */
   async open(signal) {
     if (this.loudspeaker) return;
-    const microphone = await this.#openMicrophone(this.#devices.input);
-    const loudspeaker = await this.#openLoudspeaker().catch(async (error) => {
-      await microphone.close();
-      throw error;
+    /** @type {unknown} */
+    let missing = null;
+    const microphone = await this.#openMicrophone(this.#devices.input).catch((error) => {
+      const isDevice = error instanceof Error && 'hint' in error && error.name !== UNREACHED;
+      if (!isDevice) throw error;
+      missing = error;
+      return null;
     });
-    if (signal.aborted) await Promise.all([microphone.close(), loudspeaker.close()]);
-    else [this.microphone, this.loudspeaker] = [microphone, loudspeaker];
+    if (signal.aborted) {
+      await microphone?.close();
+      return;
+    }
+    const loudspeaker = await this.#openLoudspeaker().catch(async (error) => {
+      await microphone?.close();
+      throw missing ?? error; // what the microphone lacks is often the cause of both
+    });
+    if (signal.aborted) {
+      await Promise.all([microphone?.close(), loudspeaker.close()]);
+      return;
+    }
+    [this.microphone, this.loudspeaker] = [microphone, loudspeaker];
+    const { state } = this;
+    this.#listeners.onChange(microphone ? this.#hear(microphone) : state.beginWithout(missing));
+  }
+
+  /** The volume of the loudspeaker, 0 to 1. */
+  get volume() {
+    return this.#volume;
+  }
+
+  set volume(volume) {
+    this.#volume = Math.min(1, Math.max(0, volume));
+    if (this.loudspeaker) this.loudspeaker.volume = this.#volume;
   }
 
   /** Close both devices. */
   async close() {
     const open = [this.microphone, this.loudspeaker];
     this.microphone = this.loudspeaker = null;
+    this.state = new SoundState();
     await Promise.all(open.map((device) => device?.close()));
   }
 
@@ -83,7 +121,7 @@ export class Sound {
    */
   async use({ input, output }) {
     if (input !== undefined) {
-      if (this.microphone) await this.#replaceMicrophone(input);
+      if (this.loudspeaker) await this.#replaceMicrophone(input);
       this.#devices.input = input;
     }
     if (output !== undefined) {
@@ -107,11 +145,13 @@ export class Sound {
   }
 
   /** Open the chosen loudspeaker. */
-  #openLoudspeaker() {
+  async #openLoudspeaker() {
     const { onPlayed } = this.#listeners;
     const deviceId = this.#devices.output;
     const rateHz = this.#rates.outputHz;
-    return this.#deviceClasses.Loudspeaker.open({ deviceId, rateHz, onPlayed });
+    const opened = await this.#deviceClasses.Loudspeaker.open({ deviceId, rateHz, onPlayed });
+    if (this.#volume !== 1) opened.volume = this.#volume;
+    return opened;
   }
 
   /** Open a microphone. @param {string} deviceId */
@@ -120,6 +160,9 @@ export class Sound {
     const rateHz = this.#rates.inputHz;
     const microphone = await this.#deviceClasses.Microphone.open({ deviceId, rateHz, onSamples });
     microphone.onended = () => void this.#useDefaultMicrophone();
+    microphone.onmuted = (muted) => {
+      if (microphone === this.microphone) this.#listeners.onChange(this.state.hear(muted));
+    };
     return microphone;
   }
 
@@ -128,7 +171,10 @@ export class Sound {
     const microphone = await this.#openMicrophone(deviceId);
     // If sound was closed meanwhile, the new microphone is closed again.
     const old = this.loudspeaker ? this.microphone : microphone;
-    if (this.loudspeaker) this.microphone = microphone;
+    if (this.loudspeaker) {
+      this.microphone = microphone;
+      this.#listeners.onChange(this.#hear(microphone));
+    }
     await old?.close();
   }
 
@@ -136,10 +182,15 @@ export class Sound {
   async #useDefaultMicrophone() {
     try {
       await this.use({ input: '' });
-      this.#listeners.onGone();
+      this.#listeners.onChange(this.state.lose());
     } catch (error) {
       this.microphone = null;
-      this.#listeners.onGone(error);
+      this.#listeners.onChange(this.state.lose(error));
     }
+  }
+
+  /** Note that a microphone is open. @param {Input} microphone */
+  #hear(microphone) {
+    return this.state.hear(microphone.muted ?? false);
   }
 }

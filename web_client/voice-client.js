@@ -9,30 +9,33 @@
  * the devices. README.md shows how to use it.
  */
 
+import { openArchive } from './archive.js';
 import { UNREACHED } from './audio/sound-error.js';
-import { BROKEN, NO_TOKEN, VoiceError } from './closing.js';
+import { choiceOf, nextAddress, nextToken, talkUrl } from './client-options.js';
+import { FILTERED_CODE, VoiceError, endingOf } from './closing.js';
+import { ConversationLog } from './conversation-log.js';
 import { Conversation } from './conversation.js';
 import { Link } from './link.js';
-import { SUBPROTOCOL } from './messages.js';
+import { runTool } from './page-tools.js';
+import { PageWatch } from './page-watch.js';
+import { whyUnreachable } from './reachability.js';
+import { savedTranscript } from './saved-transcript.js';
+import { openSocket } from './socket.js';
 import { Sound } from './sound.js';
 
+/** @import { ConversationRecord } from './archive.js' */
+/** @import { Options } from './client-options.js' */
 /** @import { Ending } from './closing.js' */
 /** @import { Activity, Turn } from './conversation.js' */
 /** @import { Answer } from './frames.js' */
-/** @import { Effect, Report } from './link.js' */
-/** @import { ServerMessage } from './messages.js' */
-/** @import { DeviceClasses } from './sound.js' */
+/** @import { Effect } from './link-effects.js' */
+/** @import { ServerMessage, ToolSpec, VoiceChoice } from './messages.js' */
+/** @import { Tools } from './page-tools.js' */
+/** @import { Format } from './saved-transcript.js' */
 
 export { VoiceError } from './closing.js';
 
 /** @typedef {'idle' | 'reconnecting' | 'ended' | Activity} State */
-
-/**
- * The options of a client; README.md describes them.
- *
- * @typedef {{ url?: string | URL, token?: string, voice?: string, language?: string,
- *   fetchToken?: (() => Promise<string>) | undefined, sound?: DeviceClasses }} Options
- */
 
 /**
  * A client of the bridge. It dispatches the events `state`, `turns`, `notice` (detail `{text}`) and
@@ -50,10 +53,17 @@ export class VoiceClient extends EventTarget {
   voice = '';
   /** Whether typed turns are accepted by `sendText`. */
   typing = false;
+  /** The functions of the page's tools, by name. May be set. @type {Tools} */
+  tools = {};
+  /** The offered voices, the default first; none until connected. @type {readonly VoiceChoice[]} */
+  voices = [];
 
+  /** The address of the server's WebSocket. */
+  url = '';
   #url;
   #options;
   #fetchToken;
+  #fetchAddress;
   #sound;
 
   #link = new Link();
@@ -62,13 +72,23 @@ export class VoiceClient extends EventTarget {
   #state = 'idle';
   /** @type {readonly Turn[]} */
   #turns = this.#conversation.turns;
+  #log;
+  /** @type {readonly ToolSpec[]} */
+  #toolSpecs = [];
 
   /** Aborted when the connection is over. */
   #connection = new AbortController();
   /** @type {WebSocket | null} */
   #socket = null;
-  /** Aborted when the conversation is over: ends the listeners for the browser's network. */
-  #watch = new AbortController();
+  #watch = new PageWatch({
+    clockS: () => this.loudspeaker?.clockS,
+    onOffline: () => this.#do(this.#link.lost(performance.now())),
+    onOnline: () => this.#do(this.#link.retryNow()),
+    onStalled: (stalled) => this.#reportSound(this.#sound.state.stall(stalled)),
+    onSlept: (seconds) =>
+      this.#notice(`The page was asleep for ${seconds} s, and heard nothing meanwhile.`),
+    onHidden: () => this.#log.save(),
+  });
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {Promise<void>} */
@@ -77,20 +97,24 @@ export class VoiceClient extends EventTarget {
   #waiting = null;
 
   /** @param {Options} [options] */
-  constructor({ url, token = '', voice = '', language = '', fetchToken, sound } = {}) {
+  constructor(options = {}) {
     super();
-    this.#url = url ? new URL(url, globalThis.location?.href) : new URL('./talk', import.meta.url);
-    this.#url.protocol = this.#url.protocol.replace('http', 'ws');
-    this.#options = { voice, language };
-    this.#fetchToken = fetchToken ?? (() => token);
+    this.#url = talkUrl(options.url);
+    this.url = this.#url.href;
+    this.#options = choiceOf(options);
+    this.#fetchAddress = options.fetchAddress;
+    this.#fetchToken = options.fetchToken ?? (() => options.token ?? '');
     this.#sound = new Sound(
       {
         onSamples: (samples) => this.#heard(samples),
         onPlayed: (report) => this.#played(report),
-        onGone: (error) => this.#missMicrophone(error),
+        onChange: (text) => this.#reportSound(text),
       },
-      sound,
+      options.sound,
     );
+    const { after, storageKey = `sonic-voice ${this.url}` } = options;
+    const archive = after ? after.#log.handOver() : openArchive(storageKey);
+    this.#log = new ConversationLog(archive, this.url, this);
   }
 
   /**
@@ -105,7 +129,7 @@ export class VoiceClient extends EventTarget {
     if (phase !== 'idle' && phase !== 'ended') return this.#connected;
     this.#link = new Link(this.#options);
     this.#connected = new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
-    this.#watchNetwork();
+    this.#watch.start();
     this.#do(this.#link.begin());
     return this.#connected;
   }
@@ -151,6 +175,29 @@ export class VoiceClient extends EventTarget {
     return this.#sound.use(devices);
   }
 
+  /**
+   * Choose the voice and the language of the next conversation.
+   *
+   * @param {{ voice: string, language: string }} choice  empty values: the server's choice
+   */
+  choose({ voice, language }) {
+    this.#options = { voice, language };
+  }
+
+  /** `input`: the microphone is `open`, `missing` or `muted`; `stalled`: the sound stands still. */
+  get soundState() {
+    return this.#sound.state;
+  }
+
+  /** The volume of the answers, 0 to 1. May be set. */
+  get volume() {
+    return this.#sound.volume;
+  }
+
+  set volume(volume) {
+    this.#sound.volume = volume;
+  }
+
   /** The microphone during a conversation, else null; for its `level()` and `wave()`. */
   get microphone() {
     return this.#sound.microphone;
@@ -182,12 +229,31 @@ export class VoiceClient extends EventTarget {
     return this.#link.droppedFrames;
   }
 
-  /** Return the conversation as plain text. */
-  transcript() {
-    return this.#conversation.transcript();
+  /**
+   * All conversations of this page, the current one last. They are never modified, only replaced.
+   *
+   * @returns {readonly ConversationRecord[]}
+   */
+  get conversations() {
+    return this.#log.all;
   }
 
-  // -- effects of the link ----------------------------------------------------------------------
+  /**
+   * Return what was said and heard in all conversations of this page.
+   *
+   * @param {Format} [format]
+   */
+  transcript(format = 'text') {
+    return savedTranscript(this.conversations, format);
+  }
+
+  /** Remove the words of earlier conversations; and of the last one, if it is over. */
+  forget() {
+    const isOver = this.state === 'idle' || this.state === 'ended';
+    if (isOver) this.#conversation = new Conversation();
+    this.#log.forget(isOver);
+    this.#emit('turns');
+  }
 
   /** Carry out effects, and announce what has changed. @param {Effect[]} effects */
   #do(effects) {
@@ -219,12 +285,12 @@ export class VoiceClient extends EventTarget {
       // resumed the devices are open and continue to play.
       if (fresh) await this.#sound.close();
       await this.#sound.open(signal);
-      const token = fresh && !signal.aborted ? await this.#token() : '';
-      if (!signal.aborted) this.#openSocket(token, signal);
+      if (!signal.aborted) await this.#openSocket(fresh, signal);
     } catch (error) {
       if (signal.aborted) return;
       const unreached = error instanceof Error && error.name === UNREACHED;
-      if (unreached) this.#do(this.#link.lost(performance.now()));
+      const again = this.#link.phase === 'reconnecting' && error instanceof VoiceError;
+      if (unreached || again) this.#do(this.#link.lost(performance.now()));
       else this.#fail(error);
     }
   }
@@ -232,32 +298,36 @@ export class VoiceClient extends EventTarget {
   /**
    * Open the socket.
    *
-   * @param {string} token
+   * @param {boolean} fresh  whether a new conversation begins
    * @param {AbortSignal} signal  closes it
    */
-  #openSocket(token, signal) {
-    const socket = new WebSocket(this.#url, SUBPROTOCOL);
-    socket.binaryType = 'arraybuffer';
-    socket.onopen = () => this.#do(this.#link.opened(token));
-    socket.onmessage = ({ data }) => this.#do(this.#link.received(data, performance.now()));
-    socket.onclose = ({ code, reason }) =>
-      this.#do(this.#link.closed(code, reason, performance.now()));
-    signal.addEventListener('abort', () => {
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close();
-    });
-    this.#socket = socket;
+  async #openSocket(fresh, signal) {
+    const token = fresh ? await nextToken(this.#fetchToken) : '';
+    if (signal.aborted) return;
+    this.#link.opening(performance.now());
+    this.#rearm();
+    const address = await nextAddress(this.#url, this.#fetchAddress);
+    if (signal.aborted) return;
+    const callbacks = {
+      onOpen: () => this.#do(this.#link.opened(token, this.#log.history())),
+      onFrame: (/** @type {string | ArrayBuffer} */ frame) =>
+        this.#do(this.#link.received(frame, performance.now())),
+      onClosed: (/** @type {{ code: number, reason: string } | null} */ close) => {
+        if (close) this.#do(this.#link.closed(close.code, close.reason, performance.now()));
+        else void this.#diagnose(signal);
+      },
+    };
+    this.#socket = openSocket(address, callbacks, signal);
     this.#link.opening(performance.now());
     this.#rearm();
   }
 
-  /** Return the token for a new conversation. @throws {VoiceError} if there is none */
-  async #token() {
-    try {
-      return await this.#fetchToken();
-    } catch (cause) {
-      throw new VoiceError(NO_TOKEN, { cause });
-    }
+  /** Find out why the socket could not be opened. @param {AbortSignal} signal */
+  async #diagnose(signal) {
+    // Only a bridge has `/healthz` beside its WebSocket.
+    const isFirst = this.#link.phase === 'connecting' && !this.#fetchAddress;
+    const because = isFirst ? await whyUnreachable(this.#url) : undefined;
+    if (!signal.aborted) this.#do(this.#link.lost(performance.now(), because));
   }
 
   /** Abandon the socket. */
@@ -275,15 +345,6 @@ export class VoiceClient extends EventTarget {
     this.#timer = setTimeout(tick, dueMs - performance.now());
   }
 
-  /** Listen for the browser's reports that the network is lost or back. */
-  #watchNetwork() {
-    const { signal } = (this.#watch = new AbortController());
-    const lost = () => this.#do(this.#link.lost(performance.now()));
-    const back = () => this.#do(this.#link.retryNow());
-    globalThis.window?.addEventListener('offline', lost, { signal });
-    globalThis.window?.addEventListener('online', back, { signal });
-  }
-
   /** End the conversation because of an error. @param {unknown} cause */
   #fail(cause) {
     const because = endingOf(cause);
@@ -298,27 +359,50 @@ export class VoiceClient extends EventTarget {
     this.loudspeaker?.play(answer);
   }
 
+  /** Begin a conversation. @param {number} known  the number of earlier messages that it knows */
+  #begin(known) {
+    this.#log.begin();
+    this.#conversation = new Conversation();
+    if (!this.#log.hasEarlier) return;
+    const knows = known ? 'knows the last' : 'does not know the';
+    this.#notice(`A new conversation has begun. It ${knows} words above.`);
+  }
+
   /** Handle a message of the server. @param {ServerMessage} message */
   #handle(message) {
     if (message.type === 'ready') {
-      if (!message.resumed) this.#conversation = new Conversation();
+      if (!message.resumed) this.#begin(message.history ?? 0);
       this.voice = message.voice;
       this.typing = message.typing;
+      if (message.voices?.length) this.voices = message.voices;
+      this.#toolSpecs = message.page_tools ?? [];
+      const { missing } = this.#sound.state;
+      if (missing && !message.typing) this.#fail(missing);
       const rates = { inputHz: message.input.rate_hz, outputHz: message.output.rate_hz };
       const { signal } = this.#connection;
       this.#sound.useRates(rates, signal).catch((error) => this.#fail(error));
     }
-    this.#conversation.handle(message);
+    this.#conversation.handle(message, Date.now());
     if (message.type === 'listening') this.#waiting?.resolve();
+    if (message.type === 'page_tool') void this.#runTool(message);
+  }
+
+  /** Carry out a call of a tool. @param {Parameters<typeof runTool>[0]} call */
+  async #runTool(call) {
+    const link = this.#link;
+    const frame = await runTool(call, this.#toolSpecs, this.tools);
+    if (link === this.#link) this.#do(link.answerTool(frame)); // else it is another conversation's
   }
 
   /** Close everything at the end of a conversation. @param {Ending} ending */
   #end(ending) {
-    this.#watch.abort();
+    this.#watch.stop();
     this.#conversation.end();
     void this.#sound.close();
+    this.#log.sendsHistory = ending.code !== FILTERED_CODE;
     this.#waiting?.reject(new VoiceError(ending));
     this.#announce();
+    this.#log.save();
     this.#emit('ended', ending);
   }
 
@@ -326,52 +410,41 @@ export class VoiceClient extends EventTarget {
   #announce() {
     if (this.#turns !== this.turns) {
       this.#turns = this.turns;
+      this.#log.saveSoon();
       this.#emit('turns');
     }
-    if (this.#state !== this.state) {
-      this.#state = this.state;
-      this.#emit('state', { state: this.#state });
-    }
+    if (this.#state !== this.state) this.#announceState();
   }
+
+  /** Dispatch the event for the state, or for something that belongs to it. */
+  #announceState() {
+    this.#state = this.state;
+    this.#emit('state', { state: this.#state });
+  }
+
+  /** @type {(text: string) => void} */
+  #notice = (text) => this.#emit('notice', { text });
 
   /** @type {(name: 'state' | 'turns' | 'notice' | 'ended', detail?: object) => void} */
   #emit = (name, detail) => void this.dispatchEvent(new CustomEvent(name, { detail }));
 
-  // -- sound ------------------------------------------------------------------------------------
-
-  /**
-   * Tell the user that the microphone was removed.
-   *
-   * @param {unknown} error  why no other could be opened; undefined if one was
-   */
-  #missMicrophone(error) {
-    const next = error ? endingOf(error).reason : 'The default one is used now.';
-    this.#emit('notice', { text: `The microphone is gone. ${next}` });
+  /** Tell the user of a change of the devices. @param {string} text  empty if there is none */
+  #reportSound(text) {
+    if (!text) return;
+    this.#notice(text);
+    this.#announceState();
   }
 
   /** Send sound of the microphone, or silence if it is muted. @param {Int16Array} samples */
   #heard(samples) {
     const silent = this.muted || (this.pushToTalk && !this.talking);
     const sent = silent ? new Int16Array(samples.length) : samples;
-    this.#do(this.#link.voice(sent, this.#socket?.bufferedAmount ?? 0));
+    this.#do(this.#link.voice(sent, this.#socket?.bufferedAmount ?? 0, performance.now()));
   }
 
-  /** Handle a report of the loudspeaker. @param {Report} report */
+  /** Handle a report of the loudspeaker. @param {import('./link.js').Report} report */
   #played(report) {
     this.#conversation.played(report);
     this.#do(this.#link.played(report, performance.now()));
   }
-}
-
-/**
- * Return the end of a conversation that an error means. Errors of devices have a hint.
- *
- * @param {unknown} error
- * @returns {Ending}
- */
-function endingOf(error) {
-  if (error instanceof Error && 'hint' in error) {
-    return { code: 0, reason: `${error.message} ${error.hint}`, again: true };
-  }
-  return BROKEN;
 }

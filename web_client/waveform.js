@@ -10,6 +10,7 @@
  * prefer reduced motion get two bars that stay in place and are drawn four times a second.
  */
 
+import { label } from './labels.js';
 import { element, setText } from './view/element.js';
 import { SLOTS, SLOT_MS, LevelHistory, relativeHeight } from './view/level-history.js';
 
@@ -43,11 +44,14 @@ export class Waveform {
   /** @type {Colors | null} */
   #colors = null;
 
-  #canvas = element('canvas', { role: 'img', 'aria-label': 'Sound: yours above, the voice below' });
-  #voiceName = element('span', {}, 'Voice');
+  #canvas = element('canvas', {
+    role: 'img',
+    'aria-label': label('Sound: yours above, the voice below'),
+  });
+  #voiceName = element('span', {}, label('Voice'));
 
   constructor() {
-    const you = element('span', {}, 'You');
+    const you = element('span', {}, label('You'));
     const names = element('p', { 'aria-hidden': 'true' }, you, this.#voiceName);
     this.node = element('div', { class: 'waveform' }, this.#canvas, names);
     new ResizeObserver(() => this.#draw(performance.now())).observe(this.#canvas);

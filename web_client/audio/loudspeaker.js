@@ -12,6 +12,9 @@ import { loudspeakerError } from './sound-error.js';
  */
 const REPORT_S = 0.1 - 0.02 / 2;
 
+/** Time constant of a change of the volume, in seconds: without one it would click. */
+const VOLUME_S = 0.01;
+
 /**
  * An `AudioContext` with members that some browsers lack; TypeScript's library lacks `setSinkId`.
  *
@@ -35,6 +38,7 @@ export class Loudspeaker {
   /** @type {Context} */
   #context;
   #node;
+  #gain;
   #onPlayed;
   #heard = new HeardPosition();
   #level = new Level();
@@ -62,7 +66,6 @@ export class Loudspeaker {
       });
       const loudspeaker = new Loudspeaker(context, node, onPlayed);
       if (deviceId) await loudspeaker.setDevice(deviceId);
-      node.connect(context.destination);
       return loudspeaker;
     } catch (error) {
       await leaveContext();
@@ -80,7 +83,9 @@ export class Loudspeaker {
   constructor(context, node, onPlayed) {
     this.#context = context;
     this.#node = node;
+    this.#gain = context.createGain();
     this.#onPlayed = onPlayed;
+    node.connect(this.#gain).connect(context.destination);
     node.port.onmessage = ({ data }) => this.#note(data);
   }
 
@@ -107,6 +112,16 @@ export class Loudspeaker {
     this.#epoch = epoch;
     this.#playing = false;
     this.#onPlayed({ ...this.#heard.at(this.#heardS), epoch, playing: false });
+  }
+
+  /** Set the volume. @param {number} volume  0 to 1, a factor of the amplitude */
+  set volume(volume) {
+    this.#gain.gain.setTargetAtTime(volume, this.#context.currentTime, VOLUME_S);
+  }
+
+  /** The clock of the sound, in seconds. It advances as long as the browser plays. */
+  get clockS() {
+    return this.#context.currentTime;
   }
 
   /** Return the loudness of the last 50 ms, 0 to 1; see `level.js`. */
@@ -142,6 +157,7 @@ export class Loudspeaker {
     if (this.#closed) return;
     this.#closed = true;
     this.#node.disconnect();
+    this.#gain.disconnect();
     this.#node.port.postMessage({ kind: 'close' });
     this.#node.port.onmessage = null;
     await leaveContext();

@@ -13,6 +13,12 @@ import { insecurePage, microphoneError, soundSystemError } from './sound-error.j
 
 /** An open microphone. It delivers sound until `close`, or until the device is removed. */
 export class Microphone {
+  /**
+   * Called when the system or the device mutes the sound, and when it is back.
+   *
+   * @type {((muted: boolean) => void) | null}
+   */
+  onmuted = null;
   /** Called once if the device is removed or its use is withdrawn. @type {(() => void) | null} */
   onended = null;
 
@@ -63,7 +69,16 @@ export class Microphone {
     this.#source = source;
     this.#node = node;
     node.port.onmessage = ({ data }) => this.#handle(data, onSamples);
-    for (const track of stream.getAudioTracks()) track.onended = () => this.onended?.();
+    for (const track of stream.getAudioTracks()) {
+      track.onended = () => this.onended?.();
+      track.onmute = () => this.onmuted?.(true);
+      track.onunmute = () => this.onmuted?.(false);
+    }
+  }
+
+  /** Whether the system or the device has muted the sound. */
+  get muted() {
+    return this.#stream.getAudioTracks().some((track) => track.muted);
   }
 
   /** Return the loudness of the last 50 ms, 0 to 1; see `level.js`. */

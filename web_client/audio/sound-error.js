@@ -34,20 +34,20 @@ export class SoundError extends Error {
 const REFUSALS = {
   NotAllowedError: [
     'The microphone is not allowed for this page.',
-    'Allow it at the address bar, and for the browser in the system settings. Then start again.',
+    'Allow it at the address bar, and for the browser in the system settings. Then try again.',
   ],
   SecurityError: [
     'The microphone is not allowed for this page.',
     'The page around this one must allow it: <iframe allow="microphone">.',
   ],
-  NotFoundError: ['There is no microphone.', 'Connect one and start again.'],
+  NotFoundError: ['There is no microphone.', 'Connect one and try again.'],
   OverconstrainedError: [
     'The chosen microphone is not there any more.',
     'Connect it again, or choose another.',
   ],
   NotReadableError: [
     'The microphone cannot be read.',
-    'Close other programs that use it, or connect it again. Then start again.',
+    'Close other programs that use it, or connect it again. Then try again.',
   ],
   AbortError: ['The microphone did not start.', 'Connect it again, or choose another.'],
 };
@@ -57,7 +57,7 @@ export function microphoneError(error) {
   const name = error instanceof Error ? error.name : 'UnknownError';
   const [message, hint] = REFUSALS[name] ?? [
     'The microphone could not be opened.',
-    'Reload the page and start again.',
+    'Reload the page and try again.',
   ];
   return new SoundError(name, message, hint, { cause: error });
 }

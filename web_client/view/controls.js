@@ -5,9 +5,10 @@
  * hidden, the focus moves to the main button, so that keyboard users do not lose their place.
  */
 
+import { label, sentences } from '../labels.js';
 import { element, setText } from './element.js';
 import { PushToTalk } from './push-to-talk.js';
-import { isAtRest, isLive, mainStep, seconds, stateInWords } from './wording.js';
+import { announcement, isAtRest, isLive, mainStep, seconds, stateInWords } from './wording.js';
 
 /** @typedef {import('./wording.js').Act} Act */
 /** @typedef {import('./wording.js').Trouble} Trouble */
@@ -16,8 +17,8 @@ import { isAtRest, isLive, mainStep, seconds, stateInWords } from './wording.js'
 /**
  * What the controls show.
  *
- * @typedef {{ state: State, muted: boolean, pushToTalk: boolean, talking: boolean,
- *   typing: boolean, responseMs: number | null, trouble: Trouble | null }} ControlsState
+ * @typedef {import('./wording.js').Hearing & { state: State, typing: boolean,
+ *   responseMs: number | null, trouble: Trouble | null }} ControlsState
  */
 
 /**
@@ -32,27 +33,32 @@ const SAID_CHARACTERS = 2000;
 
 /** The state, the buttons and the text field. */
 export class Controls {
-  #state = element('p', { class: 'state', role: 'status', 'aria-live': 'polite' });
+  #state = element('p', { class: 'state' });
+  /** What screen readers announce. */
+  #status = element('p', { class: 'unseen', role: 'status', 'aria-live': 'polite' });
   #latency = element('p', { class: 'latency' });
   #trouble = element('p', { class: 'trouble', role: 'alert' });
   #main = button('main', '');
-  #mute = button('mute', 'Mute');
-  #hold = button('hold', 'Hold to talk');
-  #interrupt = button('interrupt', 'Interrupt');
-  #end = button('end', 'End');
+  #mute = button('mute', label('Mute'));
+  #hold = button('hold', label('Hold to talk'));
+  #interrupt = button('interrupt', label('Interrupt'));
+  #end = button('end', label('End'));
   #input = element('input', {
     type: 'text',
-    'aria-label': 'Type a message',
-    placeholder: 'Or type',
+    'aria-label': label('Type a message'),
+    placeholder: label('Or type'),
     maxlength: String(SAID_CHARACTERS),
     autocomplete: 'off',
     enterkeyhint: 'send',
   });
-  #send = element('button', { class: 'send' }, 'Send');
+  #send = element('button', { class: 'send' }, label('Send'));
   #form = element('form', { class: 'say' }, this.#input, this.#send);
   #actions;
   /** @type {Act | null} */
   #act = null;
+  /** The texts that are announced in a moment. @type {string[]} */
+  #announced = [];
+  #announcedState = '';
   #muted = false;
   #live = false;
   /** Whether the focus was moved to the end button because no other was shown. */
@@ -62,8 +68,8 @@ export class Controls {
   constructor(actions) {
     this.#actions = actions;
     this.pushToTalk = new PushToTalk(this.#hold, actions.talk);
-    this.#hold.title = 'The space bar does the same';
-    this.#interrupt.title = 'Escape does the same';
+    this.#hold.title = label('The space bar does the same');
+    this.#interrupt.title = label('Escape does the same');
     this.#main.addEventListener('click', () => this.#act && actions.act(this.#act));
     this.#mute.addEventListener('click', () => actions.mute(!this.#muted));
     this.#interrupt.addEventListener('click', () => actions.interrupt());
@@ -73,6 +79,7 @@ export class Controls {
       'div',
       { class: 'controls' },
       element('div', { class: 'now' }, this.#state, this.#latency),
+      this.#status,
       this.#trouble,
       element(
         'div',
@@ -103,28 +110,50 @@ export class Controls {
   #showTexts(current) {
     const { state, responseMs, trouble } = current;
     setText(this.#state, stateInWords(state, current));
-    setText(this.#latency, responseMs === null ? '' : `answered after ${seconds(responseMs)}`);
-    setText(this.#trouble, trouble?.text ?? '');
+    const time = responseMs === null ? '' : seconds(responseMs);
+    setText(this.#latency, time && label('answered after {time}', { time }));
+    setText(this.#trouble, sentences(trouble?.text ?? ''));
+    this.#announceState(announcement(state, current));
+  }
+
+  /**
+   * Have screen readers announce a text. Texts that come together, such as a notice and a state,
+   * are announced together: of two changes of a live region only the second would be read.
+   *
+   * @param {string} text
+   */
+  announce(text) {
+    this.#announced.push(text);
+    if (this.#announced.length > 1) return;
+    queueMicrotask(() => setText(this.#status, this.#announced.splice(0).join(' ')));
+  }
+
+  /** Have a state announced, unless it was the last one. @param {string} text  '' for none */
+  #announceState(text) {
+    if (!text || text === this.#announcedState) return;
+    this.#announcedState = text;
+    this.announce(text);
   }
 
   /** Update the buttons. @param {ControlsState} current */
-  #showButtons({ state, muted, pushToTalk, typing, trouble }) {
-    const step = mainStep(state, trouble);
+  #showButtons({ state, muted, pushToTalk, typing, trouble, input }) {
+    const step = mainStep(state, trouble, input);
     this.#live = isLive(state);
     this.#muted = muted;
     this.#act = step?.act ?? null;
-    if (step) setText(this.#main, step.label);
+    if (step) setText(this.#main, label(step.label));
     // While connecting the main button does nothing, but keeps the focus.
     this.#main.hidden = !step && state !== 'connecting';
     this.#main.setAttribute('aria-disabled', String(!step));
-    this.#mute.hidden = !this.#live || pushToTalk;
+    const isHeard = this.#live && input !== 'missing';
+    this.#mute.hidden = !isHeard || pushToTalk;
     this.#mute.setAttribute('aria-pressed', String(muted));
-    this.#hold.hidden = !this.#live || !pushToTalk;
-    this.pushToTalk.enabled = this.#live && pushToTalk;
+    this.#hold.hidden = !isHeard || !pushToTalk;
+    this.pushToTalk.enabled = isHeard && pushToTalk;
     this.#interrupt.hidden = !this.#live;
     this.#interrupt.setAttribute('aria-disabled', String(state !== 'speaking'));
     this.#end.hidden = isAtRest(state);
-    setText(this.#end, state === 'connecting' ? 'Cancel' : 'End');
+    setText(this.#end, label(state === 'connecting' ? 'Cancel' : 'End'));
     this.#form.hidden = !typing || !(this.#live || state === 'reconnecting');
   }
 

@@ -32,3 +32,19 @@ export function element(tag, attributes = {}, ...children) {
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
+
+/**
+ * Set the text of a node that has one text. If it only grows, or loses its beginning, the rest of
+ * it is left alone, so that a selection in it is kept.
+ *
+ * @param {Node} node
+ * @param {string} text
+ */
+export function growText(node, text) {
+  const { firstChild: first } = node;
+  const before = node.textContent ?? '';
+  if (!(first instanceof Text) || !before) setText(node, text);
+  else if (text.startsWith(before)) first.appendData(text.slice(before.length));
+  else if (text && before.endsWith(text)) first.deleteData(0, before.length - text.length);
+  else setText(node, text);
+}

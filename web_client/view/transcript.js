@@ -1,19 +1,24 @@
 /**
  * The transcript, laid out like a play: the speaker in the margin, the words beside it.
  *
- * An answer is first shown as planned (dim), then as spoken (bright); text that an interruption cut
- * off is struck through. The nodes of a turn exist as long as the conversation is shown. They are
- * updated and never built again, so that a selection and the scroll position are kept, and long
- * conversations stay fast.
+ * An answer is first shown as planned (dim, with dots below); its words light up as they are heard;
+ * text that an interruption cut off is struck through. The conversations of the page follow each
+ * other, with a line between them. The nodes of a turn exist as long as the conversation is shown.
+ * They are updated and never built again, so that a selection and the scroll position are kept, and
+ * long conversations stay fast.
  *
  * The transcript is a log that screen readers do not announce, though users can navigate it. Its
  * words are spoken aloud already: a second voice would talk over them, and the microphone would
  * record it.
  */
 
-import { element, setText } from './element.js';
-import { seconds } from './wording.js';
+import { heardText } from '../heard-words.js';
+import { label, sentences } from '../labels.js';
+import { time } from '../saved-transcript.js';
+import { element, growText, setText } from './element.js';
+import { seconds, voiceName } from './wording.js';
 
+/** @typedef {import('../archive.js').ConversationRecord} ConversationRecord */
 /** @typedef {import('../conversation.js').Turn} Turn */
 /** @typedef {Turn['tools'][number]} Tool */
 /** @typedef {{ kind: 'planned' | 'spoken' | 'lost', text: string }} Segment */
@@ -31,22 +36,16 @@ const MOST_CHARACTERS = 600;
  * @returns {Segment[]}
  */
 export function segments(turn) {
+  const { heard, rest } = heardText(turn);
+  const isCut = turn.interrupted && (turn.heard || turn.lost);
+  // The space before the words that are to come, or were cut off, has no line through or below it.
+  const words = rest.trimStart();
+  const space = rest.slice(0, rest.length - words.length);
   /** @type {Segment[]} */
-  let all;
-  if (turn.interrupted && (turn.heard || turn.lost)) {
-    // The space before the words that were cut off is not struck through.
-    const lost = turn.lost.trimStart();
-    const space = turn.lost.slice(0, turn.lost.length - lost.length);
-    all = [
-      { kind: 'spoken', text: turn.heard + space },
-      { kind: 'lost', text: lost },
-    ];
-  } else {
-    all = turn.parts.map(({ text, stage }) => ({
-      kind: turn.who === 'user' || stage === 'FINAL' ? 'spoken' : 'planned',
-      text,
-    }));
-  }
+  const all = [
+    { kind: 'spoken', text: heard && heard + space },
+    { kind: isCut ? 'lost' : 'planned', text: words },
+  ];
   return all.filter(({ text }) => text.trim());
 }
 
@@ -75,22 +74,27 @@ function shortened(text) {
   return text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}…` : text;
 }
 
-/** The transcript of a conversation. */
+/** Width and heights of a scrolled box. @typedef {[number, number, number]} Geometry */
+
+/** The transcript of all conversations of the page. */
 export class Transcript {
-  /** @type {Row[]} */
-  #rows = [];
-  #newest = element('button', { type: 'button', class: 'newest', hidden: true }, 'Newest words');
+  /** The nodes of the conversations, by the time at which they began. @type {Map<number, Group>} */
+  #groups = new Map();
+  #newest = element('button', { type: 'button', class: 'newest', hidden: true });
   #log = element('div', {
     class: 'log',
     role: 'log',
     'aria-live': 'off',
-    'aria-label': 'Transcript',
+    'aria-label': label('Transcript'),
     tabindex: '0',
   });
   #followed = true;
+  /** What the box was like when it was last scrolled. @type {Geometry} */
+  #geometry = [0, 0, 0];
 
   constructor() {
     this.node = element('div', { class: 'transcript' }, this.#log, this.#newest);
+    setText(this.#newest, label('Newest words'));
     this.#log.addEventListener('scroll', () => this.#look(), { passive: true });
     this.#newest.addEventListener('click', () => {
       this.#followed = true;
@@ -106,52 +110,106 @@ export class Transcript {
   }
 
   /**
-   * Show turns. Only those that have changed are updated.
+   * Show conversations. Only turns that have changed are updated.
    *
-   * @param {readonly Turn[]} turns
-   * @param {string} voice  the name of the model's voice
+   * @param {readonly ConversationRecord[]} records  the oldest first
    */
-  show(turns, voice) {
-    if (turns.length < this.#rows.length) this.#clear();
-    turns.forEach((turn, index) => {
-      const row = this.#rows[index] ?? this.#add();
-      row.show(turn, voice);
-    });
+  show(records) {
+    const shown = new Set(records.map(({ beganMs }) => beganMs));
+    for (const [beganMs, group] of this.#groups) {
+      if (shown.has(beganMs)) continue;
+      group.node.remove();
+      this.#groups.delete(beganMs);
+    }
+    for (const record of records) {
+      if (record.turns.length || this.#groups.has(record.beganMs)) this.#group(record).show(record);
+    }
     this.#follow();
   }
 
-  /** Append a sentence that neither user nor model has said. @param {string} text */
-  notice(text) {
-    this.#log.append(element('p', { class: 'notice' }, text));
+  /**
+   * Append a sentence that neither user nor model has said.
+   *
+   * @param {string} text
+   * @param {ConversationRecord | undefined} record  the conversation that it belongs to
+   */
+  notice(text, record) {
+    const group = record?.beganMs ? this.#group(record) : undefined;
+    (group?.node ?? this.#log).append(element('p', { class: 'notice' }, sentences(text)));
     this.#follow();
   }
 
-  /** Append a row for a new turn. */
-  #add() {
-    const row = new Row();
-    this.#rows.push(row);
-    this.#log.append(row.node);
-    return row;
+  /**
+   * Return the nodes of a conversation, which are added if there are none.
+   *
+   * @param {ConversationRecord} record
+   */
+  #group({ beganMs }) {
+    let group = this.#groups.get(beganMs);
+    if (!group) {
+      group = new Group(beganMs);
+      this.#groups.set(beganMs, group);
+      this.#log.append(group.node);
+    }
+    return group;
   }
 
-  /** Remove everything, for a new conversation. */
-  #clear() {
-    this.#rows = [];
-    this.#log.replaceChildren();
-    this.#followed = true;
-  }
-
-  /** Check whether the user has scrolled away from the end. */
+  /**
+   * Check whether the user has scrolled away from the end. When the box or its content has another
+   * size it was the browser that scrolled, such as on a phone that is turned.
+   */
   #look() {
     const { scrollHeight, scrollTop, clientHeight } = this.#log;
-    this.#followed = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    const isEnd = scrollHeight - scrollTop - clientHeight < NEAR_PX;
+    const before = this.#geometry;
+    const isSame = this.#measure().every((size, index) => size === before[index]);
+    if (isEnd || isSame) this.#followed = isEnd;
+    else this.#follow();
     this.#newest.hidden = this.#followed;
   }
 
   /** Scroll to the end, unless the user has scrolled away. */
   #follow() {
     if (this.#followed) this.#log.scrollTop = this.#log.scrollHeight;
+    this.#geometry = this.#measure();
     this.#newest.hidden = this.#followed;
+  }
+
+  /** Return the size of the box and of its content. @returns {Geometry} */
+  #measure() {
+    const { scrollHeight, clientHeight, clientWidth } = this.#log;
+    return [clientWidth, clientHeight, scrollHeight];
+  }
+}
+
+/** The nodes of one conversation: a line with its time, unless it is the first, and its turns. */
+class Group {
+  /** @type {Row[]} */
+  #rows = [];
+
+  /** @param {number} beganMs */
+  constructor(beganMs) {
+    const at = time(beganMs).slice(0, 5);
+    const text = label('A new conversation, {time}', { time: at });
+    const begin = element('p', { class: 'begin' }, text);
+    this.node = element('div', { class: 'conversation' }, begin);
+  }
+
+  /** Show the turns. @param {ConversationRecord} record */
+  show({ turns, voice }) {
+    turns.forEach((turn, index) => {
+      const row = this.#rows[index] ?? this.#add();
+      row.show(turn, voiceName(voice));
+    });
+    for (const row of this.#rows.splice(turns.length)) row.node.remove();
+  }
+
+  /** Append a row for a new turn. */
+  #add() {
+    const row = new Row();
+    this.#rows.push(row);
+    this.node.append(row.node);
+    return row;
   }
 }
 
@@ -189,9 +247,9 @@ class Row {
     const words = segments(turn);
     this.node.hidden = !words.length && !turn.tools.length;
     this.node.dataset.who = turn.who;
-    setText(this.#who, turn.who === 'user' ? 'You' : voice);
+    setText(this.#who, turn.who === 'user' ? label('You') : voice);
     const latency = turn.responseMs === null ? '' : seconds(turn.responseMs);
-    setText(this.#margin, turn.typed ? 'typed' : latency);
+    setText(this.#margin, turn.typed ? label('typed') : latency);
     this.#said.hidden = !words.length;
     updateChildren(this.#said, words, segmentNode);
     updateChildren(this.#tools, turn.tools, toolNode);
@@ -228,9 +286,9 @@ function segmentNode({ kind, text }, now) {
   const node = now?.localName === tag ? now : element(tag);
   if (node.className !== kind) node.className = kind;
   if (kind !== 'lost') {
-    setText(node, text);
+    growText(node, text);
   } else if (node.lastChild?.textContent !== text) {
-    node.replaceChildren(element('span', { class: 'unseen' }, ' (not heard:) '), text);
+    node.replaceChildren(element('span', { class: 'unseen' }, ` ${label('(not heard:)')} `), text);
   }
   return node;
 }
@@ -245,7 +303,7 @@ function toolNode(tool, now) {
   const node =
     now ?? element('p', { class: 'tool' }, element('b'), element('span'), element('span'));
   const asked = tool.argumentsJson ? ` ${readableJson(tool.argumentsJson)}` : '';
-  const answered = tool.resultJson ? readableJson(tool.resultJson) : 'done';
+  const answered = tool.resultJson ? readableJson(tool.resultJson) : label('done');
   const texts = [tool.name, asked, tool.answered ? ` → ${answered}` : ' …'];
   [...node.children].forEach((child, index) => setText(child, texts[index] ?? ''));
   return node;

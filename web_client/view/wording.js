@@ -6,12 +6,15 @@
  * two that compete.
  */
 
+import { label } from '../labels.js';
+
 /** @typedef {import('../voice-client.js').State} State */
+/** @typedef {import('../sound-state.js').InputState} InputState */
 
 /**
  * The action of the main button.
  *
- * @typedef {'start' | 'retry' | 'reload' | 'sign-in' | 'plain-voice'} Act
+ * @typedef {'start' | 'retry' | 'reload' | 'sign-in' | 'plain-voice' | 'microphone'} Act
  */
 
 /** @typedef {{ label: string, act: Act }} Step */
@@ -33,15 +36,45 @@ const WORDS = {
 };
 
 /**
+ * What decides whether the user is heard.
+ *
+ * @typedef {{ muted: boolean, pushToTalk: boolean, talking: boolean, input: InputState,
+ *   stalled: boolean }} Hearing
+ */
+
+/**
  * Return the state in words. 'listening' is shown only while the microphone is heard.
  *
  * @param {State} state
- * @param {{ muted: boolean, pushToTalk: boolean, talking: boolean }} microphone
+ * @param {Hearing} hearing
  */
-export function stateInWords(state, { muted, pushToTalk, talking }) {
-  if (state !== 'listening') return WORDS[state];
-  if (muted) return 'muted';
-  return pushToTalk && !talking ? 'waiting for you' : WORDS.listening;
+export function stateInWords(state, { muted, pushToTalk, talking, input, stalled }) {
+  if (isLive(state) && stalled) return label('sound stopped');
+  if (state !== 'listening') return label(WORDS[state]);
+  if (input === 'missing') return label('no microphone');
+  if (input === 'muted') return label('muted by the system');
+  if (muted) return label('muted');
+  return label(pushToTalk && !talking ? 'waiting for you' : WORDS.listening);
+}
+
+/**
+ * Return what screen readers announce of a state; '' for the states of a conversation that goes
+ * well, which are heard: announcing each of them would talk over the answer.
+ *
+ * @param {State} state
+ * @param {Hearing} hearing
+ */
+export function announcement(state, hearing) {
+  const words = stateInWords(state, hearing);
+  const isWaiting = words === label('waiting for you');
+  const isTrouble = hearing.stalled || (state === 'listening' && !isWaiting);
+  const isChange = isAtRest(state) || !isLive(state) || state === 'recovering';
+  return isTrouble || isChange ? words : '';
+}
+
+/** Return the name of a voice for display. @param {string} voice */
+export function voiceName(voice) {
+  return voice ? voice.charAt(0).toUpperCase() + voice.slice(1) : label('Voice');
 }
 
 /** Return whether there is no conversation. @param {State} state */
@@ -56,7 +89,7 @@ export function isLive(state) {
 
 /** Return a latency in seconds, with one decimal. @param {number} responseMs */
 export function seconds(responseMs) {
-  return `${(responseMs / 1000).toFixed(1)} s`;
+  return label('{number} s', { number: (responseMs / 1000).toFixed(1) });
 }
 
 /** @type {Step} */
@@ -67,6 +100,9 @@ const START_AGAIN = { label: 'Start again', act: 'start' };
 const RELOAD = { label: 'Reload the page', act: 'reload' };
 /** @type {Step} */
 const SIGN_IN = { label: 'Sign in again', act: 'sign-in' };
+
+/** @type {Step} */
+const USE_MICROPHONE = { label: 'Use the microphone', act: 'microphone' };
 
 /** Next steps by close code of README.md, where it is not to try again. */
 const STEPS = new Map([
@@ -87,6 +123,8 @@ const STEPS = new Map([
   [4025, START_AGAIN],
   [4026, START_AGAIN],
   [4032, START_AGAIN],
+  [4034, START_AGAIN],
+  [4035, START_AGAIN],
   [4027, /** @type {Step} */ ({ label: 'Talk here instead', act: 'start' })],
 ]);
 
@@ -105,10 +143,12 @@ export function nextStep(code) {
  *
  * @param {State} state
  * @param {Trouble | null} trouble
+ * @param {InputState} [input]
  * @returns {Step | null}  null if there is no button in this state
  */
-export function mainStep(state, trouble) {
+export function mainStep(state, trouble, input = 'open') {
   if (state === 'reconnecting') return { label: 'Try now', act: 'retry' };
+  if (isLive(state) && input === 'missing') return USE_MICROPHONE;
   if (!isAtRest(state)) return null;
   if (trouble) return trouble.step;
   return state === 'idle' ? { label: 'Start talking', act: 'start' } : START_AGAIN;
