@@ -10,6 +10,8 @@ from ..events import (
     Closed,
     Ended,
     Event,
+    Guarded,
+    GuardFailed,
     Interrupted,
     NetworkSlow,
     Opened,
@@ -28,7 +30,10 @@ NOTICE_AFTER_S = 10.0
 1 to 2 s; the slowest of the emulator's latency profiles take 5 s."""
 
 
-_OURS = (Closed, Ended, NetworkSlow, Opened, Reconnecting, Renewed, StreamExpiring)
+_OURS = (
+    *(Closed, Ended, Guarded, GuardFailed, NetworkSlow, Opened, Reconnecting, Renewed),
+    StreamExpiring,
+)
 """Events that the session makes. The service has not reacted to the user when one comes."""
 
 
@@ -121,6 +126,8 @@ class AnswerTimer:
             self._silent = False
             self.close()
         match event:
+            case ToolAnswered() if event.reserved:  # what it answers is being spoken
+                pass
             case UserText() | ToolAnswered():
                 self.close()
                 self._arm("The service has not answered")

@@ -1,4 +1,4 @@
-"""Parts that all commands share: the application, exit codes, error messages, the event loop.
+"""Parts that all commands share: exit codes, error messages, the event loop.
 
 Exit codes:
 
@@ -18,12 +18,10 @@ output.
 
 import asyncio
 import logging
-import sys
-import traceback
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -34,20 +32,18 @@ from ..errors import (
     NetworkError,
     ServiceError,
     SonicError,
+    TapeError,
 )
 from ..extras import install_command
+from ..printable import printable
+from .printing import echo, print_traceback
 from .signals import ending_signals
 
-app = typer.Typer(
-    help="Hold spoken conversations with Amazon Nova Sonic, or with a local emulator of it.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
+_log = logging.getLogger(__name__)
 
 EXIT_CODES: tuple[tuple[type[SonicError], int], ...] = (
     (AudioError, 2),
+    (TapeError, 2),
     (ConfigError, 3),
     (ServiceError, 4),
     (NetworkError, 5),
@@ -59,19 +55,6 @@ EXIT_CODES: tuple[tuple[type[SonicError], int], ...] = (
 CLOSED_OUTPUT_EXIT = 141
 """Exit code when the reader of standard output has closed it: 128 plus SIGPIPE, which a shell
 reports for programs that this signal ended."""
-
-
-@app.callback()
-def options(
-    context: typer.Context,
-    debug: Annotated[bool, typer.Option(help="Print stack traces and a log to stderr.")] = False,
-) -> None:
-    """Hold spoken conversations with Amazon Nova Sonic, or with a local emulator of it."""
-    context.obj = debug
-    if debug:
-        logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
-        # At DEBUG botocore logs the answers of STS and SSO, which are credentials.
-        logging.getLogger("botocore").setLevel(logging.INFO)
 
 
 def require_emulator() -> None:
@@ -88,11 +71,33 @@ def require_emulator() -> None:
             )
 
 
-def run_until_done(work: Coroutine[Any, Any, None]) -> None:
+type LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+"""A function that creates an event loop."""
+
+
+def uvloop_factory() -> LoopFactory:
+    """Return the function that creates event loops of uvloop.
+
+    Raises:
+        ConfigError: uvloop is not installed.
+    """
+    try:
+        import uvloop
+    except ImportError as error:
+        raise ConfigError(
+            "uvloop is not installed.", hint=f"Run: {install_command('fast')}"
+        ) from error
+    return uvloop.new_event_loop
+
+
+def run_until_done(
+    work: Coroutine[Any, Any, None], loop_factory: LoopFactory | None = None
+) -> None:
     """Run a coroutine in an event loop. A signal cancels it, which ends a conversation gracefully.
 
     Args:
         work: The coroutine; it is closed unstarted if there was a signal already.
+        loop_factory: Creates the event loop; None for asyncio's own.
 
     Raises:
         typer.Exit: With the exit code of the signal, once `work` has ended.
@@ -108,7 +113,7 @@ def run_until_done(work: Coroutine[Any, Any, None]) -> None:
                 work.close()
 
         try:
-            asyncio.run(run())
+            asyncio.run(run(), loop_factory=loop_factory)
         except asyncio.CancelledError:
             if ending_signals.exit_code is None:
                 raise
@@ -138,9 +143,10 @@ def errors(context: typer.Context) -> Generator[None]:
     try:
         yield
     except SonicError as error:
+        _log.info("%s: %s %s", type(error).__name__, error.message, error.hint)
         if context.obj:
-            traceback.print_exc()
-        typer.echo(f"sonic-voice: {error.message}", err=True)
+            print_traceback(error)
+        echo(f"sonic-voice: {printable(error.message)}", err=True)
         if error.hint:
-            typer.echo(f"  {error.hint}", err=True)
+            echo(f"  {printable(error.hint)}", err=True)
         raise typer.Exit(exit_code_of(error)) from None

@@ -5,12 +5,24 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..printable import printable
 from .base import errors, require_emulator, run_until_done
 from .faults import ChaosSeed, FaultTexts, chaos_seed
-from .options import ListenHost, ListenPort
+from .log_file import log_to_file
+from .options import ListenHost, ListenPort, LogFile
+from .printing import echo
 
 Ears = Literal["default", "auto", "light", "good", "none"]
 """Values of --ears: the engine for speech recognition."""
+
+EarsName = Annotated[
+    Ears,
+    typer.Option(
+        help="Engine for speech recognition. default: none with a scenario, which knows the "
+        "words; otherwise the best one that is installed (auto)."
+    ),
+]
+"""Option --ears of several commands."""
 
 Quality = Literal["auto", "light", "good"]
 """Values of --voices: the engine for speech synthesis."""
@@ -18,6 +30,7 @@ Quality = Literal["auto", "light", "good"]
 
 def emulate(
     context: typer.Context,
+    log_file: LogFile = None,
     port: ListenPort = 8443,
     host: ListenHost = "127.0.0.1",
     scenario: Annotated[
@@ -30,16 +43,32 @@ def emulate(
             help="Chat endpoint that answers; its key is read from OPENAI_API_KEY.",
         ),
     ] = "",
-    ears: Annotated[
-        Ears,
+    brain_thinks_first: Annotated[
+        bool,
         typer.Option(
-            help="Engine for speech recognition. default: none with a scenario, which knows the "
-            "words; otherwise the best one that is installed (auto)."
+            "--brain-thinks-first",
+            help="The model of --brain begins with thoughts that have no opening tag: say nothing "
+            "before their closing tag, such as </think>.",
         ),
-    ] = "default",
+    ] = False,
+    ears: EarsName = "default",
+    ears_model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a Whisper model in CTranslate2's format for speech recognition, such "
+            "as a larger one; without it, the model that is installed."
+        ),
+    ] = None,
     voices: Annotated[
         Quality, typer.Option(help="Engine for speech synthesis; good is Piper, if installed.")
     ] = "light",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Further name or address for the certificate, such as that of a container; may "
+            "be repeated."
+        ),
+    ] = None,
     ca_out: Annotated[
         Path | None, typer.Option(help="File to write the CA certificate to.")
     ] = None,
@@ -99,7 +128,7 @@ def emulate(
     It prints the settings that point a client at it, and then, for each mistake of a client, what
     the real service would have done.
     """
-    with errors(context):
+    with errors(context), log_to_file(log_file):
         require_emulator()
         from ..emulator.behaviour import Behaviour, StreamTimeouts
         from .emulation import EmulateOptions, serve
@@ -112,15 +141,26 @@ def emulate(
             timeouts=StreamTimeouts(life_s=life_s, idle_s=idle_s),
             max_streams=max_streams,
             ears=ears,
+            ears_model=ears_model,
             voices=voices,
             brain=brain,
+            brain_thinks_first=brain_thinks_first,
             life_clock=life_clock,
             keys_life_s=keys_life_s,
             faults=tuple(fault or ()),
             chaos=chaos_seed(chaos),
         )
         options = EmulateOptions(
-            behaviour, scenario, host, port, ca_out, report, record, ui, bool(context.obj)
+            behaviour=behaviour,
+            scenario=scenario,
+            host=host,
+            port=port,
+            names=tuple(name or ()),
+            ca_out=ca_out,
+            report=report,
+            record=record,
+            ui=ui,
+            debug=bool(context.obj),
         )
         run_until_done(serve(options))
 
@@ -138,9 +178,9 @@ def scenario(
         for file in files:
             found = mistakes(file)
             for mistake in found:
-                typer.echo(f"{mistake.message} {mistake.hint}".rstrip(), err=True)
+                echo(printable(f"{mistake.message} {mistake.hint}").rstrip(), err=True)
             wrong |= bool(found)
             if not found:
-                typer.echo(f"{file}: good")
+                echo(printable(f"{file}: good"))
         if wrong:
             raise typer.Exit(3)

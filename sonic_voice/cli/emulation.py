@@ -6,8 +6,6 @@ writes the report for the last time. `cli.signals` has the signals and their exi
 """
 
 import asyncio
-import json
-import logging
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,8 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-
-import typer
 
 from ..catalog import DEFAULT_MODEL, voice_model
 from ..emulator.assembly import emulator
@@ -29,13 +25,14 @@ from ..emulator.observers.report import ConformanceReport
 from ..emulator.observers.status import EmulatorStatus
 from ..emulator.observers.status_page import StatusPage
 from ..emulator.server import Emulator
-from ..emulator.server.certificates import CertificateAuthority
+from ..emulator.server.certificates import CertificateAuthority, check_name
 from ..errors import ConfigError
 from ..http2.loopback import is_loopback
+from ..printable import printable, printable_json
+from .client_settings import client_settings
 from .faults import chaos_notice
-
-_HTTPS_PORT = 443
-"""Port that clients with a fixed endpoint connect to."""
+from .log_file import log_warnings_to_stderr
+from .printing import echo
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +47,8 @@ class EmulateOptions:
     """Address to listen on."""
     port: int = 0
     """Port to listen on; 0 takes a free one."""
+    names: tuple[str, ...] = ()
+    """Further names and addresses for the server's certificate."""
     ca_out: Path | None = None
     """File for the CA certificate."""
     report: Path | None = None
@@ -71,8 +70,10 @@ async def serve(options: EmulateOptions) -> None:
     Raises:
         ConfigError: A fault is unknown, a file cannot be read or written, or the port is in use.
     """
+    for name in options.names:
+        check_name(name)
     if not options.debug:
-        _log_to_stderr()
+        log_warnings_to_stderr()
     async with AsyncExitStack() as stack:
         report = await stack.enter_async_context(_reporting(options.report))
         status = EmulatorStatus()
@@ -86,30 +87,24 @@ async def serve(options: EmulateOptions) -> None:
             port=options.port,
             behaviour=options.behaviour,
             authority=authority,
+            names=options.names,
             observers=observers,
         )
         await stack.enter_async_context(running)
         if options.ca_out is not None:
             _replace(options.ca_out, authority.ca_pem, private=False)
         for line in _welcome(running, options):
-            typer.echo(line)
+            echo(line)
         if options.ui:
             page = StatusPage(
                 lambda: status.document(running.endpoint),
                 port=running.port + 1 if options.port else 0,
             )
             await stack.enter_async_context(page)
-            typer.echo(f"Status page: {page.url}")
-        typer.echo("Ctrl-C ends it.")
+            echo(f"Status page: {page.url}")
+        echo("Ctrl-C ends it.")
         sys.stdout.flush()
         await asyncio.Event().wait()  # a signal cancels this
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s  %(message)s", datefmt="%H:%M:%S"
-    )
-    logging.getLogger("sonic_voice.emulator").setLevel(logging.INFO)
 
 
 @asynccontextmanager
@@ -122,7 +117,7 @@ async def _reporting(path: Path | None) -> AsyncGenerator[ConformanceReport]:
         return
 
     def write() -> None:
-        text = json.dumps(report.document(), indent=2, ensure_ascii=False)
+        text = printable_json(report.document(), indent=2)
         _replace(path, f"{text}\n".encode(), private=True)
 
     async def keep_writing() -> None:
@@ -132,7 +127,7 @@ async def _reporting(path: Path | None) -> AsyncGenerator[ConformanceReport]:
             try:
                 write()
             except ConfigError as error:
-                typer.echo(f"sonic-voice: {error}", err=True)
+                echo(printable(f"sonic-voice: {error}"), err=True)
 
     write()  # a file that cannot be written is reported before the server starts
     writing = asyncio.create_task(keep_writing(), name="report")
@@ -146,7 +141,7 @@ async def _reporting(path: Path | None) -> AsyncGenerator[ConformanceReport]:
 
 def _print_mistake(statistics: StreamStatistics, mistake: RuleViolation) -> None:
     stream = statistics.request.request_id[:8]
-    typer.echo(f"{datetime.now().astimezone():%H:%M:%S}  stream {stream}  {mistake}")
+    echo(printable(f"{datetime.now().astimezone():%H:%M:%S}  stream {stream}  {mistake}"))
 
 
 def _welcome(running: Emulator, options: EmulateOptions) -> Iterator[str]:
@@ -156,24 +151,10 @@ def _welcome(running: Emulator, options: EmulateOptions) -> Iterator[str]:
         environment |= dict.fromkeys(
             ("SSL_CERT_FILE", "AWS_CA_BUNDLE"), str(options.ca_out.absolute())
         )
-    ca = environment["SSL_CERT_FILE"]
     yield f"Nova Sonic, emulated, at {running.endpoint}\n"
     if not is_loopback(options.host):
         yield f"Any host that can reach {options.host} can use it: its keys are no secret.\n"
-    yield "Python, boto3's variables, and every SDK that reads them:\n"
-    yield from (f"export {name}={value}" for name, value in environment.items())
-    yield "\nAWS SDK for JavaScript v3: the same, and before node starts:\n"
-    yield f"export NODE_EXTRA_CA_CERTS={ca}"
-    yield "\nA client whose endpoint cannot be changed: run this with --port 443 and a line in"
-    yield "/etc/hosts, which keeps all of this machine from the real service until it is gone:\n"
-    name = f"bedrock-runtime.{environment['AWS_REGION']}.amazonaws.com"
-    yield f"127.0.0.1 {name}"
-    if running.port != _HTTPS_PORT:
-        yield "or, on Linux, leave the port and send 443 here:"
-        yield (
-            "sudo iptables -t nat -A OUTPUT -o lo -p tcp --dport 443 "
-            f"-j REDIRECT --to-ports {running.port}"
-        )
+    yield from client_settings(environment, running.port)
     model = voice_model((options.behaviour.models or (DEFAULT_MODEL,))[0]).id
     yield f"\nModel: {model}"
     yield from (

@@ -19,11 +19,11 @@ a recording. `reason` is
     service, network, device, audio, config, usage, internal      `error` has the details
 """
 
-import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,20 @@ from ..errors import (
     SonicError,
 )
 from ..events import Closed, Ended, Event, Reconnecting
+from ..printable import printable, printable_json
 from .answers import NotAnswered
 from .base import CLOSED_OUTPUT_EXIT, exit_code_of
-from .output import READER_GONE, LineOutput, PrintOutput, json_lines_only
+from .output import READER_GONE, LineOutput, PrintOutput, QueuedLines, json_lines_only
+from .printing import echo
 from .signals import ending_signals
+from .standard_streams import TERMINAL_S, background_streams
 from .story import TextOutput
+
+_log = logging.getLogger(__name__)
+
+AT_ONCE_S = 0.1
+"""Maximum time for each output when a second signal ends the process, in seconds. All of them have
+`signals.EXIT_CALLBACKS_S`."""
 
 REASONS: tuple[tuple[type[SonicError], str], ...] = (
     (NotAnswered, "unanswered"),
@@ -65,16 +74,21 @@ class Ending:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.out: TextOutput = PrintOutput(self._stdout_failed)
+        self.out: TextOutput = PrintOutput(self.stdout_failed)
         """Standard output: JSON lines with `--json`, otherwise a readable transcript."""
-        self.events: LineOutput | None = None
+        self.events: QueuedLines | None = None
         """The file of `--events`."""
+        self.wait: Callable[[float], None] | None = None
+        """Waits until standard output and standard error are written, for at most a number of
+        seconds; None before the conversation."""
         self.notice: Callable[[str], None] = print_notice
         """Receiver of sentences for the user while the conversation goes on."""
         self.now: Callable[[], float] | None = None
         """The conversation's clock, in seconds; None before the service took the conversation."""
         self.unspoken_s: Callable[[], float] | None = None
         """Reads how much of the recording was not sent, in seconds; None without a recording."""
+        self.mask_pii = False
+        """True if personal data is masked in the files that are written of the conversation."""
         self._recorded = False
 
     def begin_when_opened(self, now: Callable[[], float]) -> Callable[[Event, float], None]:
@@ -118,7 +132,7 @@ class Ending:
                 "without them."
             )
 
-        self.events = LineOutput(fd, failed)
+        self.events = QueuedLines(LineOutput(fd, failed), "sonic events")
 
     def record(self, error: BaseException | None) -> None:
         """Write the last record, once.
@@ -136,13 +150,32 @@ class Ending:
             "unspoken_s": round(self.unspoken_s(), 3) if self.unspoken_s else None,
             "exit_code": _exit_code(error),
         }
-        line = json.dumps(facts, ensure_ascii=False) + "\n"
+        line = printable_json(facts) + "\n"
         if self.as_json:
             self.out.write(line)
         if self.events is not None:
             self.events.write(line, retry=True)
 
-    def _stdout_failed(self, error: OSError) -> None:
+    def record_at_once(self) -> None:
+        """Write the last record because a second signal ends the process."""
+        self.record(None)
+        for output in (self.events, self.out):
+            if isinstance(output, QueuedLines):
+                output.wait(AT_ONCE_S)
+        if self.wait is not None:
+            self.wait(AT_ONCE_S)
+
+    def close_events(self) -> None:
+        """Write what waits for the file of `--events`, and close it."""
+        if self.events is not None:
+            self.events.close(_patience_s())
+
+    def stdout_failed(self, error: OSError) -> None:
+        """React to an error of standard output: end the conversation if its reader is gone.
+
+        Args:
+            error: The error.
+        """
         if error.errno in READER_GONE:
             ending_signals.stop(CLOSED_OUTPUT_EXIT)
         else:
@@ -163,7 +196,14 @@ def ending(as_json: bool) -> Generator[Ending]:
         The outputs of the conversation.
     """
     end = Ending(as_json)
-    with _json_output(end), ending_signals.on_forced_exit(lambda: end.record(None)):
+    with ExitStack() as stack:
+        lines = stack.enter_context(json_lines_only(end.stdout_failed)) if as_json else None
+        end.wait = stack.enter_context(background_streams(end.stdout_failed))
+        if lines is not None:
+            end.out = out = QueuedLines(lines, "sonic JSON lines")
+            stack.callback(lambda: out.finish(_patience_s()))
+        stack.callback(end.close_events)
+        stack.enter_context(ending_signals.on_forced_exit(end.record_at_once))
         try:
             yield end
         except BaseException as error:
@@ -171,19 +211,14 @@ def ending(as_json: bool) -> Generator[Ending]:
             raise
         else:
             end.record(None)
-        finally:
-            if end.events is not None:
-                end.events.close()
 
 
-@contextmanager
-def _json_output(end: Ending) -> Generator[None]:
-    if not end.as_json:
-        yield
-        return
-    with json_lines_only(end._stdout_failed) as lines:  # pyright: ignore[reportPrivateUsage]
-        end.out = lines
-        yield
+def _patience_s() -> float | None:
+    """Return the time that the reader of a pipe or a file has at the end, in seconds.
+
+    Once a signal has asked for the end, it is as short as for a terminal.
+    """
+    return None if ending_signals.exit_code is None else TERMINAL_S
 
 
 def cause_fields(error: BaseException | None) -> dict[str, Any]:
@@ -258,7 +293,8 @@ def print_notice(text: str) -> None:
     Args:
         text: The sentence.
     """
+    _log.info("note: %s", text)
     try:
-        typer.echo(f"Note: {text}", err=True)
+        echo(f"Note: {printable(text)}", err=True)
     except OSError:  # the terminal was closed: nobody can read the sentence
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123

@@ -10,6 +10,7 @@ from ..errors import ConfigError
 from ..private_files import write_private
 from ..session import Session
 from ..snapshot import SessionSnapshot
+from ..text_files import decode_text
 from .ending import print_notice
 
 FILE_NAME = "conversation.json"
@@ -79,8 +80,9 @@ def prepare_continuation(named: str | None, *, save: bool) -> Continuation:
             f"Cannot read the saved conversation {file}: {error.strerror}.",
             hint="Name another file with --continue FILE, or leave --continue out.",
         ) from error
+    text = decode_text(content, str(file))
     try:
-        snapshot = SessionSnapshot.from_json(content)
+        snapshot = SessionSnapshot.from_json(text)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error.message}", hint=error.hint) from error
     line = continuing_line(snapshot.turn, time.time() - written_s)

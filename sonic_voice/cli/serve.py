@@ -1,109 +1,105 @@
 """The command `sonic-voice serve`: a page and the bridge behind it, until a signal ends it."""
 
-import asyncio
-import ssl
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ..catalog import DEFAULT_MODEL
+from ..catalog import DEFAULT_MODEL, voice_model
 from ..config import DEFAULT_SYSTEM, SessionConfig
-from ..errors import ConfigError
-from ..extras import install_command
-from ..tools.toolbox import Toolbox
-from .base import errors, run_until_done
+from ..guards.verdicts import DEADLINE_S
+from ..languages import voice_for
+from .base import errors, run_until_done, uvloop_factory
+from .builtin_tools import with_builtin
+from .completion import complete_voice
+from .configured import PresetName
 from .ending import print_notice
 from .faults import ChaosSeed, FaultTexts
+from .guard_option import AwsSettings, guard_option
+from .mcp import mcp_servers, run_with_tools
 from .options import (
+    AllowOrigin,
+    BuiltinTools,
     CaFile,
     EndpointUrl,
     Greeting,
+    GuardFailure,
+    GuardName,
+    GuardPolicy,
+    GuardSeconds,
+    GuardSound,
+    GuardText,
     IdlePrompts,
     IsLocal,
+    Language,
     ListenHost,
     ListenPort,
+    LogFile,
+    MaskPii,
+    MaxPerAddress,
+    McpConfig,
+    McpTargets,
     ModelId,
     NoReconnect,
     ProfileName,
     ProxyUrl,
+    ReasonerAddress,
     RegionName,
     ScenarioFile,
+    ServerLogFormat,
+    ServerLogLevel,
     StreamLife,
     SystemPrompt,
     ToolsFile,
+    Traced,
+    TrustedProxy,
     VoiceId,
+    WebhookUrl,
 )
-from .recorded import TransportFactory
+from .reasoner import load_reasoner
+from .server_log import server_log
 from .service import idle_prompts, read_text_argument, recovery_policy, select_service
+from .serving import (
+    Place,
+    ServeOptions,
+    agentcore_host,
+    read_secret,
+    require_packages,
+    serve_bridge,
+    tape_folder,
+    tls_context,
+)
+from .telemetry import telemetry
 from .tools_file import load_tools
-
-if TYPE_CHECKING:
-    from ..bridge import Access
-
-_PACKAGES = {"websockets": "websockets", "prometheus_client": "prometheus_client", "PyJWT": "jwt"}
-"""Packages of the extra `bridge`, and the module of each."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ServeOptions:
-    """The options of `sonic-voice serve`."""
-
-    config: SessionConfig
-    """Configuration of each session."""
-    tools: Toolbox
-    """Tools that the model may call."""
-    voices: tuple[str, ...]
-    """Voices that a page may choose, besides that of `config`."""
-    host: str
-    """Address to listen on."""
-    port: int
-    """Port to listen on; 0 takes a free one."""
-    tls: ssl.SSLContext | None
-    """Certificate and key; None serves without TLS."""
-    origins: frozenset[str]
-    """Origins of the pages that may connect."""
-    secret: bytes
-    """Secret that tokens are signed with; empty without one."""
-    jwks: str | None
-    """URL or file with the public keys of another issuer of tokens."""
-    issuer: str
-    """Required issuer (`iss`) of tokens; empty for any."""
-    audience: str
-    """Required audience (`aud`) of tokens; empty for any."""
-    store: Path | None
-    """Folder in which conversations are stored; None stores none."""
-    pages: Path | None
-    """Folder of the page; None is the page of this package."""
-    max_sessions: int
-    """Maximum number of conversations at a time."""
-    max_minutes: float
-    """Maximum duration of a conversation, in minutes."""
-    idle_s: float
-    """Time of silence on both sides after which a conversation ends, in seconds."""
+from .worker_seat import worker_seat
 
 
 def serve(
     context: typer.Context,
+    preset: PresetName = None,
+    log_file: LogFile = None,
     local: IsLocal = False,
     scenario: ScenarioFile = None,
     fault: FaultTexts = None,
     chaos: ChaosSeed = None,
     host: ListenHost = "127.0.0.1",
     port: ListenPort = 8080,
+    agentcore: Annotated[
+        bool,
+        typer.Option(
+            "--agentcore",
+            help="Follow the contract of Amazon Bedrock AgentCore Runtime: its paths /ws and "
+            "/ping, on 0.0.0.0, and its authentication of clients. Nobody else must be able to "
+            "reach the server.",
+        ),
+    ] = False,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM file with the certificate.")] = None,
     tls_key: Annotated[
         Path | None, typer.Option(help="PEM file with the key of the certificate.")
     ] = None,
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Origin of pages that may connect, such as https://shop.example; may be repeated."
-        ),
-    ] = None,
+    allow_origin: AllowOrigin = None,
+    trusted_proxy: TrustedProxy = None,
     token_secret_file: Annotated[
         Path | None, typer.Option(help="File with the secret that session tokens are signed with.")
     ] = None,
@@ -116,9 +112,39 @@ def serve(
     ] = None,
     token_issuer: Annotated[str, typer.Option(help="Required issuer (iss) of tokens.")] = "",
     token_audience: Annotated[str, typer.Option(help="Required audience (aud) of tokens.")] = "",
+    one_time_tokens: Annotated[
+        bool,
+        typer.Option("--one-time-tokens", help="Let a token open one conversation only."),
+    ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Number of processes that serve the port; each uses one core.",
+        ),
+    ] = 1,
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Redis server in which workers and servers share limits and the text of "
+            "conversations, so that any of them continues a conversation.",
+        ),
+    ] = None,
+    drain_s: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Time that conversations have after SIGTERM, in seconds. Those that have not "
+            "ended then continue at another worker or server, or after a restart.",
+        ),
+    ] = 0.0,
     max_sessions: Annotated[
-        int, typer.Option(min=1, help="Maximum number of conversations at a time.")
+        int,
+        typer.Option(min=1, help="Maximum number of conversations at a time, over all workers."),
     ] = 64,
+    max_per_address: MaxPerAddress = None,
     max_minutes: Annotated[
         float,
         typer.Option(
@@ -133,14 +159,28 @@ def serve(
     ] = 300.0,
     model: ModelId = DEFAULT_MODEL,
     voice: VoiceId = None,
+    language: Language = None,
     offer_voice: Annotated[
         list[str] | None,
-        typer.Option(help="Another voice that the page may choose; may be repeated."),
+        typer.Option(
+            autocompletion=complete_voice,
+            help="Another voice that the page may choose; may be repeated.",
+        ),
     ] = None,
     system: SystemPrompt = None,
     greeting: Greeting = "",
     idle_prompt: IdlePrompts = None,
     tools: ToolsFile = None,
+    guard: GuardName = None,
+    guard_failure: GuardFailure = "closed",
+    guard_seconds: GuardSeconds = DEADLINE_S,
+    guard_text: GuardText = None,
+    guard_sound: GuardSound = None,
+    guard_policy: GuardPolicy = None,
+    reasoner: ReasonerAddress = None,
+    mcp: McpTargets = None,
+    mcp_config: McpConfig = None,
+    builtin: BuiltinTools = None,
     region: RegionName = None,
     profile: ProfileName = None,
     endpoint: EndpointUrl = None,
@@ -154,11 +194,40 @@ def serve(
             "them after a restart of the server.",
         ),
     ] = None,
+    page_history: Annotated[
+        bool,
+        typer.Option(
+            "--page-history",
+            help="Begin a conversation with the earlier words that the page has kept. A visitor "
+            "can make them up.",
+        ),
+    ] = False,
+    webhook: WebhookUrl = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder to record every conversation in, with its sound; only you can read it. "
+            "Tell your visitors.",
+        ),
+    ] = None,
+    mask_pii: MaskPii = False,
+    record_mb: Annotated[
+        int,
+        typer.Option(min=1, help="Maximum size of the tape of a conversation, in megabytes."),
+    ] = 100,
+    trace: Traced = False,
+    log_level: ServerLogLevel = "info",
+    log_format: ServerLogFormat = "text",
     no_reconnect: NoReconnect = False,
     stream_life: StreamLife = None,
     pages: Annotated[
         Path | None, typer.Option(help="Folder of a page to serve instead of the included one.")
     ] = None,
+    uvloop: Annotated[
+        bool,
+        typer.Option("--uvloop", help="Run on uvloop, which takes a little less CPU time."),
+    ] = False,
 ) -> None:
     """Serve a page for talking with the model, until Ctrl-C.
 
@@ -169,10 +238,10 @@ def serve(
     other pages connects to the same server.
 
     By default only this machine can connect. To serve others, give the origin
-    of each page that may connect (the address of this server included), a file
-    with a secret of 32 bytes or more, and a certificate, unless a proxy
+    of each page that may connect (the public address of this server included),
+    a file with a secret of 32 bytes or more, and a certificate, unless a proxy
     terminates TLS: browsers allow the microphone only on pages that were loaded
-    over HTTPS.
+    over HTTPS. Name such a proxy with --trusted-proxy.
 
     [bold]sonic-voice serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
     --allow-origin https://voice.example:8080 --token-secret-file secret[/bold]
@@ -185,19 +254,47 @@ def serve(
     --token-issuer https://cognito-idp.us-east-1.amazonaws.com/POOL
     --token-audience APP_CLIENT_ID[/bold]
 
+    With several workers, or several servers behind a load balancer, --redis
+    lets a page continue at any of them, and the limits hold over all:
+
+    [bold]sonic-voice serve --workers 4 --redis redis://localhost --drain-s 60[/bold]
+
+    In Amazon Bedrock AgentCore Runtime, which checks who connects:
+
+    [bold]sonic-voice serve --agentcore[/bold]
+
     /healthz reports whether the server accepts conversations, and /metrics has
-    its Prometheus metrics.
+    its Prometheus metrics. Standard error has a line for each conversation that
+    starts or ends, with the reason, and for each connection that is rejected.
     """
-    with errors(context):
-        _needs_packages()
+    with errors(context), ExitStack() as stack:
+        require_packages(workers=workers, redis=redis)
         if (token_issuer or token_audience) and not (token_jwks or token_secret_file):
             raise typer.BadParameter(
                 "--token-issuer and --token-audience need --token-jwks or --token-secret-file."
             )
-        toolbox = load_tools(tools)
+        if workers > 1 and store is not None:
+            raise typer.BadParameter("Workers share conversations in --redis, not in a --store.")
+        if redis is not None and store is not None:
+            raise typer.BadParameter("Conversations are kept either in --redis or in --store.")
+        if workers > 1 and log_file is not None:
+            raise typer.BadParameter("Workers cannot share a --log-file: use standard error.")
+        seat = worker_seat()
+        supervises = workers > 1 and seat is None
+        toolbox = with_builtin(load_tools(tools), builtin)
+        servers = mcp_servers(mcp, mcp_config)
+        guarding = guard_option(
+            guard,
+            failure=guard_failure,
+            deadline_s=guard_seconds,
+            instead=guard_text,
+            sound=guard_sound,
+            policy=guard_policy,
+            aws=AwsSettings(region, profile, endpoint, ca, proxy),
+        )
         config = SessionConfig(
             model=model,
-            voice=voice,
+            voice=voice if language is None else voice_for(voice_model(model), language, voice).id,
             region=region,
             system=DEFAULT_SYSTEM if system is None else read_text_argument(system),
             tools=toolbox.specs,
@@ -206,23 +303,40 @@ def serve(
             greeting=greeting,
             idle_prompts=idle_prompts(idle_prompt),
         )
-        options = _ServeOptions(
+        config, thinker = load_reasoner(
+            reasoner, config, region=region, profile=profile, proxy=proxy, on_notice=print_notice
+        )
+        options = ServeOptions(
             config=config,
             tools=toolbox,
+            reasoner=thinker,
             voices=tuple(config.voice_model.voice(name).id for name in offer_voice or ()),
-            host=host,
+            host=agentcore_host(context) or host if agentcore else host,
             port=port,
-            tls=_tls(tls_cert, tls_key),
+            agentcore=agentcore,
+            tls=tls_context(tls_cert, tls_key),
             origins=frozenset(allow_origin or ()),
-            secret=_secret(token_secret_file),
+            proxies=tuple(trusted_proxy or ()),
+            secret=read_secret(token_secret_file),
             jwks=token_jwks,
             issuer=token_issuer,
             audience=token_audience,
+            page_history=page_history,
             store=store,
             pages=pages,
             max_sessions=max_sessions,
+            max_per_address=max_per_address,
             max_minutes=max_minutes,
             idle_s=idle_s,
+            webhook=webhook,
+            traced=stack.enter_context(telemetry(trace and not supervises, print_notice)),
+            tapes=tape_folder(record, record_mb, mask_pii=mask_pii),
+            guard=guarding,
+            one_time_tokens=one_time_tokens,
+            workers=workers,
+            redis=redis,
+            drain_s=drain_s,
+            secret_file=token_secret_file,
         )
         service = select_service(
             local=local,
@@ -234,102 +348,21 @@ def serve(
             model=model,
             authenticated=False,  # without credentials the page still loads, and shows the error
             proxy=proxy,
+            language=language,
             faults=fault,
             chaos=chaos,
         )
         toolbox.on_notice = print_notice
-        run_until_done(_serve(options, service, token_secret_file))
+        loop_factory = uvloop_factory() if uvloop else None
+        with server_log(log_level, log_format, debug=bool(context.obj), workers=workers > 1):
+            if supervises:
+                from .workers import supervise
 
-
-async def _serve(
-    options: _ServeOptions, service: TransportFactory, secret_file: Path | None
-) -> None:
-    from ..bridge import Bridge, BridgeLimits, FolderStore, Offer, load_pages, served, web_client
-    from ..http2.loopback import is_loopback
-
-    access = await _access(options)
-    offer = Offer(
-        config=options.config,
-        tools=options.tools,
-        voices=options.voices,
-        show_tools=is_loopback(options.host),
-        store=None if options.store is None else FolderStore(options.store),
-    )
-    limits = BridgeLimits(
-        sessions=options.max_sessions, session_s=options.max_minutes * 60, idle_s=options.idle_s
-    )
-    if is_loopback(options.host):  # all clients have the address of this machine or its proxy
-        limits = replace(limits, of_address=options.max_sessions)
-    pages = load_pages(options.pages or web_client())
-    async with AsyncExitStack() as stack:
-        transport = await stack.enter_async_context(service())
-        bridge = await stack.enter_async_context(
-            Bridge(offer, transport, access=access, limits=limits)
-        )
-        serving = served(bridge, pages=pages, host=options.host, port=options.port, tls=options.tls)
-        url = await stack.enter_async_context(serving)
-        typer.echo(f"Open {url}")
-        if options.jwks is not None:
-            typer.echo(f"Tokens must be signed with a key of {options.jwks}.")
-        if secret_file is not None:
-            typer.echo(
-                "The page needs a token. Make one for a minute, and add it as #token=...:\n"
-                f'  curl -H "Authorization: Bearer $(cat {secret_file})" "{url}token?subject=me"'
+                supervise(options)
+            place = Place() if seat is None else seat.place
+            run_until_done(
+                run_with_tools(
+                    servers, options, lambda options: serve_bridge(options, service, place)
+                ),
+                loop_factory,
             )
-        await asyncio.Event().wait()  # a signal cancels this
-
-
-async def _access(options: _ServeOptions) -> "Access":
-    """Return the rules of access. The keys of an issuer are fetched, to detect a wrong URL now."""
-    from ..bridge import Access, RemoteKeys, key_source
-
-    access = Access(
-        origins=options.origins,
-        secret=options.secret,
-        keys=None if options.jwks is None else key_source(options.jwks),
-        issuer=options.issuer,
-        audience=options.audience,
-    )
-    access.check_host(options.host)
-    if isinstance(access.keys, RemoteKeys):
-        await access.keys.fetch()
-    return access
-
-
-def _needs_packages() -> None:
-    for package, module in _PACKAGES.items():
-        if find_spec(module) is None:
-            raise ConfigError(
-                f"Serving a page needs the package {package}.",
-                hint=f"Install it: {install_command('bridge')}",
-            )
-
-
-def _secret(path: Path | None) -> bytes:
-    if path is None:
-        return b""
-    try:
-        secret = path.read_bytes().strip()
-    except OSError as error:
-        raise ConfigError(
-            f"Cannot read {path}: {error.strerror}.", hint="Name a file with a secret in it."
-        ) from error
-    if not secret:
-        raise ConfigError(f"{path} is empty.", hint="Write 32 random bytes into it, as hex.")
-    return secret
-
-
-def _tls(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    if cert is None:
-        if key is not None:
-            raise typer.BadParameter("--tls-key needs --tls-cert.")
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(cert, key)
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(
-            f"{cert} and {key or 'its key'} cannot be used for TLS: {error.strerror or error}.",
-            hint="Name PEM files: the certificate with its chain, and the key.",
-        ) from error
-    return context

@@ -1,19 +1,29 @@
 """The values of options that `talk` and `serve` share: service, prompts, first words."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from ..errors import ConfigError
+from ..languages import language_code
 from ..policies import NO_RECOVERY, IdlePrompt, RecoveryPolicy
+from ..text_files import read_text_file
 from ..transport import Transport
 from .base import require_emulator
 from .ending import print_notice
 from .faults import chaos_notice, chaos_seed
-from .recorded import TransportFactory
+from .printing import echo
+
+type TransportFactory = Callable[[], AbstractAsyncContextManager[Transport]]
+"""Opens the transport to the service of a conversation."""
+
+if TYPE_CHECKING:
+    from ..emulator.behaviour import Behaviour
+
+LOCAL, BEDROCK = "local", "bedrock"
+"""Values of --against that are no URL."""
 
 Engine = Literal["http2", "crt"]
 """Values of --transport: our HTTP/2, or that of the SDK."""
@@ -68,6 +78,7 @@ def select_service(
     engine: Engine = "http2",
     authenticated: bool = True,
     quiet: bool = False,
+    language: str | None = None,
     faults: Sequence[str] | None = None,
     chaos: str | None = None,
 ) -> TransportFactory:
@@ -88,6 +99,7 @@ def select_service(
         authenticated: Whether credentials are looked up, and an MFA code is asked for, when the
             transport is entered; otherwise this happens at the first stream.
         quiet: Whether to print nothing about a proxy, because stdout has JSON lines only.
+        language: Language that the emulator's recogniser expects; None for English.
         faults: Faults of the emulator, as --fault takes them.
         chaos: Seed of a mixture of faults, as --chaos takes it.
 
@@ -97,7 +109,7 @@ def select_service(
     if local:
         if endpoint or ca or profile or proxy:
             raise typer.BadParameter("--local has its own endpoint and credentials.")
-        return emulated_service(scenario, engine, faults or (), chaos)
+        return emulated_service(scenario, engine, faults or (), chaos, language)
     for name, value in (("--scenario", scenario), ("--fault", faults), ("--chaos", chaos)):
         if value:
             raise typer.BadParameter(f"{name} is an option of the emulator: add --local.")
@@ -114,11 +126,64 @@ def select_service(
     )
 
 
+@asynccontextmanager
+async def service_against(
+    against: str,
+    model: str,
+    *,
+    scenario: Path | None = None,
+    behaviour: "Behaviour | None" = None,
+    region: str | None = None,
+    profile: str | None = None,
+    ca: Path | None = None,
+    proxy: str | None = None,
+) -> AsyncGenerator[Transport]:
+    """Open the service that --against names. The emulator needs a `VirtualTimeLoop`.
+
+    Args:
+        against: `local`, `bedrock`, or the URL of another endpoint.
+        model: Id of the model.
+        scenario: Scenario file of the emulator.
+        behaviour: Settings of the emulator; None for its defaults.
+        region: AWS region.
+        profile: Profile of the AWS configuration.
+        ca: PEM file with the CA to trust for another endpoint.
+        proxy: URL of a proxy, empty for none; with None the environment decides.
+
+    Yields:
+        The transport.
+
+    Raises:
+        SonicError: The service cannot be reached, or a file cannot be used.
+    """
+    if against == LOCAL:
+        require_emulator()
+        from ..virtual_service import VirtualService
+
+        async with VirtualService(scenario, behaviour=behaviour) as transport:
+            yield transport
+        return
+    factory = _bedrock(
+        region,
+        profile,
+        None if against == BEDROCK else against,
+        ca,
+        proxy,
+        "http2",
+        model,
+        authenticated=True,
+        quiet=True,
+    )
+    async with factory() as transport:
+        yield transport
+
+
 def emulated_service(
     scenario: Path | None,
     engine: Engine = "http2",
     faults: Sequence[str] = (),
     chaos: str | None = None,
+    language: str | None = None,
 ) -> TransportFactory:
     """Return what opens the transport to an emulator in this process.
 
@@ -127,6 +192,8 @@ def emulated_service(
         engine: The implementation of HTTP/2.
         faults: Faults of the emulator, as --fault takes them.
         chaos: Seed of a mixture of faults, as --chaos takes it.
+        language: Language that its recogniser expects, as --language takes it; None to find
+            it out.
 
     Raises:
         ConfigError: The emulator is not installed, the scenario has mistakes, or a fault is
@@ -139,9 +206,11 @@ def emulated_service(
 
     seed = chaos_seed(chaos)
     # This reads the scenario, so that its mistakes are found first.
-    service = LocalService(
-        scenario, engine=engine, behaviour=Behaviour(faults=tuple(faults), chaos=seed)
-    )
+    code = language_code(language or "")
+    behaviour = Behaviour(faults=tuple(faults), chaos=seed, language=code)
+    if code not in ("", "en") and scenario is None:
+        print_notice("Without a scenario the emulator answers in English.")
+    service = LocalService(scenario, engine=engine, behaviour=behaviour)
     if seed is not None:
         print_notice(chaos_notice(seed))
     return lambda: service
@@ -173,7 +242,7 @@ def _bedrock(
             if route.endpoint.note:
                 print_notice(route.endpoint.note)
             if route.proxy is not None and not quiet:
-                typer.echo(f"Through the proxy {route.proxy} ({route.proxy.source}).")
+                echo(f"Through the proxy {route.proxy} ({route.proxy.source}).")
             if authenticated:
                 await transport.authenticate()
             yield transport
@@ -187,17 +256,11 @@ def read_text_argument(argument: str) -> str:
     """Return an argument, or the contents of a file that it names with an @, as curl does.
 
     Args:
-        argument: Text, or `@` and the path of a text file in UTF-8.
+        argument: Text, or `@` and the path of a text file.
 
     Raises:
         ConfigError: The file cannot be read.
     """
     if not argument.startswith("@"):
         return argument
-    try:
-        return Path(argument[1:]).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"Cannot read {argument[1:]}: {getattr(error, 'strerror', None) or error}.",
-            hint="Name a text file in UTF-8.",
-        ) from error
+    return read_text_file(Path(argument[1:]))

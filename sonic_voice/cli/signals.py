@@ -76,6 +76,15 @@ class EndingSignals:
         self.importing = True
 
     @contextmanager
+    def while_importing(self) -> Generator[None]:
+        """Exit at once if there is a signal during the block, which imports a command."""
+        before, self.importing = self.importing, True
+        try:
+            yield
+        finally:
+            self.importing = before
+
+    @contextmanager
     def deferred(self) -> Generator[None]:
         """Defer signals while a file is created that must not be left behind.
 

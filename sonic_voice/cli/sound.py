@@ -4,57 +4,70 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from ..catalog import DEFAULT_MODEL
 from ..devices import devices
+from ..devices.listing import WITHOUT_DEVICES_HINT
 from ..doctor import Finding, Options, examine, finding_lines, findings_as_json, talking_works
 from ..errors import DeviceError
 from .base import errors, run_until_done
+from .configured import PresetName
+from .device_choice import (
+    ask_in_terminal,
+    choose_devices,
+    device_table,
+    require_terminal,
+    save_chosen_devices,
+    selected_device,
+)
 from .options import (
     AudioBackend,
     CaFile,
     DeviceName,
     EndpointUrl,
+    LogFile,
     ModelId,
     ProfileName,
     ProxyUrl,
     RegionName,
 )
+from .printing import echo
 
 
-def device_selector(wanted: str | None) -> int | str | None:
-    """Return the number of a device as an integer, and a part of its name as text.
+def list_devices(
+    context: typer.Context,
+    preset: PresetName = None,
+    choose: Annotated[
+        bool,
+        typer.Option(
+            "--choose", help="Ask for microphone and loudspeaker, and use them from now on."
+        ),
+    ] = False,
+    audio_backend: AudioBackend = "sounddevice",
+) -> None:
+    """List microphones and loudspeakers, those of the sound server by their names.
 
-    Args:
-        wanted: The option of the command line; None for the default device.
+    * marks the default ones, and on Linux the devices that the default stands for now.
     """
-    return int(wanted) if wanted is not None and wanted.isdecimal() else wanted
-
-
-def list_devices(context: typer.Context, audio_backend: AudioBackend = "sounddevice") -> None:
-    """List microphones and loudspeakers; * marks the default ones."""
     with errors(context):
+        if choose:
+            require_terminal()
         found = devices(audio_backend)
         if not found:
-            hint = "Talk with files: sonic-voice talk --input speech.wav --output answer.wav"
-            raise DeviceError("There is neither a microphone nor a loudspeaker here.", hint=hint)
-        table = Table("number", "name", "through", "in", "out", "Hz")
-        for one in found:
-            table.add_row(
-                str(one.index),
-                escape(one.name),
-                one.host_api,
-                f"{one.inputs or ''}{' *' * one.default_input}",
-                f"{one.outputs or ''}{' *' * one.default_output}",
-                str(one.rate_hz),
+            raise DeviceError(
+                "There is neither a microphone nor a loudspeaker here.", hint=WITHOUT_DEVICES_HINT
             )
-        Console().print(table)
+        console = Console()
+        console.print(device_table(found))
+        if choose:
+            save_chosen_devices(choose_devices(found, ask_in_terminal))
+            echo("Saved: `talk` and `doctor` use these devices, unless others are named.")
 
 
 def doctor(
     context: typer.Context,
+    preset: PresetName = None,
+    log_file: LogFile = None,
     local: Annotated[
         bool, typer.Option("--local", help="Check for talking to the built-in emulator.")
     ] = False,
@@ -87,8 +100,8 @@ def doctor(
         local=local,
         audio=audio,
         backend=audio_backend,
-        microphone=device_selector(microphone),
-        loudspeaker=device_selector(speaker),
+        microphone=selected_device(microphone, "input", audio_backend) if audio else None,
+        loudspeaker=selected_device(speaker, "output", audio_backend) if audio else None,
     )
     found: list[Finding] = []
 
@@ -96,10 +109,10 @@ def doctor(
         async for finding in examine(options):
             found.append(finding)
             if not json:
-                typer.echo("\n".join(finding_lines(finding)))
+                echo("\n".join(finding_lines(finding)))
 
     with errors(context):
         run_until_done(look())
         if json:
-            typer.echo(findings_as_json(found))
+            echo(findings_as_json(found))
         raise typer.Exit(0 if talking_works(found) else 1)

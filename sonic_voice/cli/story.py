@@ -3,7 +3,7 @@
 Both are observers of `converse`. Sound is represented by its length, never by its samples.
 """
 
-import json
+from collections import deque
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -14,6 +14,8 @@ from ..events import (
     Closed,
     Ended,
     Event,
+    Guarded,
+    GuardFailed,
     Heard,
     Interrupted,
     NetworkSlow,
@@ -25,13 +27,23 @@ from ..events import (
     TurnEnded,
     UserText,
 )
+from ..masking import mask_value
 from ..metrics import Metrics, Snapshot
+from ..printable import printable, printable_json
 
 MARGIN = 10
 """Width of the columns before the text, in characters: the number of the turn and the speaker."""
 
+TURNS_REMEMBERED = 64
+"""Number of turns of which the transcript remembers that they were cut off, or had their latency
+printed. Later events belong to the last few turns."""
+
 RESULT_CHARACTERS = 200
 """Maximum length of arguments and results of tools in the transcript, in characters."""
+
+
+_IDS = frozenset({"tool_use", "name"})
+"""Names of the fields that are no words of anybody."""
 
 
 class TextOutput(Protocol):
@@ -67,6 +79,12 @@ class PrintedTranscript:
         self._planned_renewals = planned_renewals
         self._answering = 0
         """The turn whose answer is on the current line; 0 at the start of a line."""
+        self._cut: deque[int] = deque(maxlen=TURNS_REMEMBERED)
+        """Turns whose answer was cut off. The service may go on sending it, which is not heard."""
+        self._hearing = False
+        """True once it was printed that the user is heard, until their text comes."""
+        self._timed: deque[int] = deque(maxlen=TURNS_REMEMBERED)
+        """Turns whose response latency was printed."""
 
     def __call__(self, event: Event, now: float) -> None:
         """Print an event, if it belongs in the transcript.
@@ -77,18 +95,25 @@ class PrintedTranscript:
         """
         match event:
             case UserText(turn, text, typed):
+                self._hearing = False
                 self._line("you", f"{text}{' (typed)' if typed else ''}", turn)
-            case AssistantText(turn, _, text, "SPECULATIVE"):
+            case AssistantText(turn, _, text, "SPECULATIVE") if turn not in self._cut:
                 self._answer(turn, text)
+            case ToolCall() | ToolAnswered() if event.reserved:
+                pass
             case ToolCall(turn, _, name, arguments):
                 self._line("tool", f"{name}({_shortened(arguments)})", turn)
             case ToolAnswered(_, _, name, result):
                 self._line("", f"{name} -> {_shortened(result)}")
-            case Heard(_, heard_ms, heard, _):
+            # An answer that was heard, or read, to its last word was not interrupted.
+            case Heard(turn, heard_ms, heard, planned) if (
+                heard != planned and turn not in self._cut
+            ):
+                self._cut.append(turn)
                 self._line(
                     "", f"interrupted after {heard_ms / 1000:.1f} s, heard: {heard or 'nothing'}"
                 )
-            case StreamExpiring() | NetworkSlow() | Reconnecting():
+            case StreamExpiring() | NetworkSlow() | Reconnecting() | Guarded() | GuardFailed():
                 self._line("note", event.notice)
             case Renewed() if self._planned_renewals or not event.planned:
                 self._line("note", event.notice)
@@ -100,23 +125,38 @@ class PrintedTranscript:
             case _:
                 pass
 
+    def note(self, text: str) -> None:
+        """Print a sentence for the user on a line of its own.
+
+        Args:
+            text: The sentence.
+        """
+        self._line("note", text)
+
+    def hear(self) -> None:
+        """Print that the user is heard, once before their text comes, and not into an answer."""
+        if not self._hearing and not self._answering:
+            self._hearing = True
+            self._line("", "hearing you")
+
     def _answer(self, turn: int, text: str) -> None:
         if self._answering != turn:
             self._end_line()
-            self._write(f"{'nova':>{MARGIN - 2}}  {text.strip()}")
+            self._write(f"{'nova':>{MARGIN - 2}}  {printable(text).strip()}")
             self._answering = turn
         else:
-            self._write(f" {text.strip()}")
+            self._write(f" {printable(text).strip()}")
 
     def _time(self, turn: int) -> None:
         latency_s = self._metrics.turn(turn).response_latency_s
-        if latency_s is not None and self._answering == turn:
+        if latency_s is not None and self._answering == turn and turn not in self._timed:
+            self._timed.append(turn)
             self._write(f"  [{latency_s:.2f} s]")
 
     def _line(self, speaker: str, text: str, turn: int = 0) -> None:
         self._end_line()
-        number = f"{turn:>3}" if turn else "   "
-        self._write(f"{number if speaker == 'you' else '   '} {speaker:>{MARGIN - 6}}  {text}\n")
+        number = f"{turn if turn and speaker == 'you' else '':>3}"
+        self._write(f"{number} {speaker:>{MARGIN - 6}}  {printable(text)}\n")
 
     def _end_line(self) -> None:
         if self._answering:
@@ -136,10 +176,12 @@ class JsonLines:
 
     Args:
         out: Receiver of the lines.
+        mask_pii: Whether personal data in the fields is masked; see `masking`.
     """
 
-    def __init__(self, out: TextOutput) -> None:
+    def __init__(self, out: TextOutput, *, mask_pii: bool = False) -> None:
         self._out = out
+        self._mask_pii = mask_pii
 
     def __call__(self, event: Event, now: float) -> None:
         """Write an event.
@@ -150,8 +192,11 @@ class JsonLines:
         """
         if isinstance(event, Ended):
             return
-        line = {"event": type(event).__name__, "at_s": round(now, 3)} | event_fields(event)
-        self._out.write(json.dumps(line, ensure_ascii=False) + "\n")
+        fields = event_fields(event)
+        if self._mask_pii:
+            fields = mask_value(fields, keep=_IDS.__contains__)
+        line = {"event": type(event).__name__, "at_s": round(now, 3)} | fields
+        self._out.write(printable_json(line) + "\n")
         self._out.flush()
 
 

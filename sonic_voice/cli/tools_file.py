@@ -11,14 +11,17 @@ works, and a file in the folder cannot shadow an installed module of the same na
 import re
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
+from tokenize import detect_encoding
 from types import ModuleType
 from typing import Any, cast
 
 from ..errors import ConfigError, SonicError
+from ..text_files import decode_text
 from ..tools.toolbox import Tool, Toolbox
 
 
@@ -44,7 +47,7 @@ def load_tools(path: Path | None) -> Toolbox:
     sys.modules[module.__name__] = module
     try:
         with _imports_from(path.parent):
-            exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+            exec(compile(_text_of(source, path), path, "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         del sys.modules[module.__name__]
         if isinstance(error, SonicError) or not isinstance(error, Exception | SystemExit):
@@ -58,6 +61,18 @@ def load_tools(path: Path | None) -> Toolbox:
     if not found:
         raise ConfigError(f"{path.name} has no tools.", hint="Decorate functions with @tool.")
     return Toolbox(found)
+
+
+def _text_of(source: bytes, path: Path) -> str | bytes:
+    """Return the text of a file, or its bytes if a comment declares another encoding (PEP 263).
+
+    Raises:
+        ConfigError: It is not in the encoding that it should be in.
+    """
+    declared = "utf-8"
+    with suppress(SyntaxError):  # the first lines are not UTF-8, or begin with the BOM of UTF-16
+        declared, _ = detect_encoding(BytesIO(source).readline)
+    return decode_text(source, str(path)) if declared.startswith("utf-8") else source
 
 
 def _new_module(path: Path) -> ModuleType:

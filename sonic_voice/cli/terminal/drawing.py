@@ -7,14 +7,13 @@
           the sun shines.
     mic ██████░░░░  out ███░░░░░░░  ● speaking
     latency 1.30 s: 0.40 endpointing + 0.80 model and network + 0.10 playout   1,234 tokens   ...
-    m mute  p push-to-talk  t type  i interrupt  q quit  ? help
+    m mute  p push-to-talk  t type  i interrupt  +/- volume  q quit  ? help
 
-Texts of the user, the model and tools are not trusted: `printable` replaces characters that a
-terminal would interpret, and rich's markup is not evaluated in them. No line is longer than the
+Texts of the user, the model and tools are not trusted: `printable` removes what a terminal would
+interpret, and rich's markup is not evaluated in them. No line is longer than the
 terminal is wide.
 """
 
-import unicodedata
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -23,6 +22,7 @@ from rich.text import Text
 
 from ...audio.mute import SHUT, Gate
 from ...metrics import TurnMetrics
+from ...printable import printable
 from .line_editor import Draft
 from .scene import ShownTurn
 
@@ -36,8 +36,14 @@ METER_STEPS = 20
 """Number of steps of a level meter, 3 dB each, down to -60 dBFS. Smaller changes of the level are
 not drawn."""
 
+METER_CELLS, SHORT_METER_CELLS = 10, 6
+"""Widths of a level meter, in cells: where there is room, and elsewhere."""
+
+ECHO_MARK = "echo"
+"""Mark in the meter of the microphone while it is shut because of an echo that is not known."""
+
 WIDE = 60
-"""Width of the terminal from which on a meter has 10 cells, in cells; below it has 6."""
+"""Width of the terminal from which on a meter has `METER_CELLS`, in cells."""
 
 HEARD_STYLE, PENDING_STYLE, CUT_STYLE = "none", "dim", "dim strike"
 """Styles of the parts of an answer that were heard, are still to come, and were cut off."""
@@ -45,18 +51,39 @@ HEARD_STYLE, PENDING_STYLE, CUT_STYLE = "none", "dim", "dim strike"
 DIM_STYLE = "dim"
 """Style of all text that is neither the user's nor the model's."""
 
-USER_STYLE = "cyan"
+GREEN, BLUE, MAGENTA, RED = "color(29)", "color(63)", "color(163)", "color(131)"
+"""Colours of the 256-colour palette that are legible on black and on white: their contrast is at
+least 4.5 on both (WCAG 2.2, 1.4.3), while xterm's yellow and cyan have 1.7 and 2.0 on white. Of the
+palette only two further colours have that. None is combined with `dim`."""
+
+USER_STYLE = GREEN
 """Style of the user's text."""
 
-ACTIVITY_STYLES = {"listening": "green", "speaking": "magenta", "thinking": "yellow"}
-"""Style of each activity; others are bold yellow."""
+NOTICE_STYLE = RED
+"""Style of notices."""
+
+ACTIVITY_STYLES = {
+    "listening": GREEN,
+    "hearing you": f"bold {BLUE}",
+    "speaking": MAGENTA,
+    "thinking": RED,
+}
+"""Style of each activity."""
+
+OTHER_ACTIVITY_STYLE = f"bold {RED}"
+"""Style of other activities, such as `muted`."""
 
 HELP = (
     ("m", "mute: silence is sent instead of your voice, until you press m again"),
     ("p", "push-to-talk: your voice is sent only from one space to the next, until p again"),
-    ("t", "type a message; Enter sends it, Esc discards it. It interrupts an answer"),
+    ("t", "type: Enter sends, Esc discards, Up brings back earlier lines. It interrupts an answer"),
     ("i", "interrupt: the answer is cut off here. The model does not know and takes it for heard"),
-    ("q", "end the conversation and quit; so does Ctrl-C"),
+    ("+ -", "volume; so do Up and Down"),
+    ("h", "half duplex: the microphone is closed while the model speaks, until h again"),
+    (
+        "q",
+        "end the conversation and quit; so does Ctrl-C. A second q does not wait for the service",
+    ),
 )
 """Keys and their descriptions, for `?`."""
 
@@ -85,30 +112,10 @@ class LiveView:
     """Line that the user is typing."""
     keys: bool = True
     """True if there is a keyboard, so that hints about keys are useful."""
-
-
-def printable(text: str) -> str:
-    """Return a text of the same length without characters that a terminal would interpret.
-
-    White space becomes spaces. Control characters, and those that change the direction of writing,
-    become replacement characters.
-
-    Args:
-        text: Text from any source.
-    """
-    return "".join(map(_printable_character, text)) if not text.isprintable() else text
-
-
-def _printable_character(character: str) -> str:
-    if character.isspace():
-        return " "
-    category = unicodedata.category(character)
-    turns_round = category == "Cf" and unicodedata.bidirectional(character) in _TURNING
-    return "\N{REPLACEMENT CHARACTER}" if category in ("Cc", "Cs") or turns_round else character
-
-
-_TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-"""Bidirectional classes of characters that change the direction of writing."""
+    volume: int | None = 100
+    """Volume of the loudspeaker in percent; None if there is none."""
+    echo_unknown: bool = False
+    """True if the microphone is shut until the echo of the loudspeaker is known."""
 
 
 def meter_steps(dbfs: float) -> int:
@@ -130,7 +137,7 @@ def turn_lines(console: Console, turn: ShownTurn, latency_s: float | None = None
     """
     lines: list[Text] = []
     if turn.said:
-        said = Text(printable(turn.said), USER_STYLE)
+        said = Text().append(printable(turn.said), USER_STYLE)
         said.append(" (typed)" if turn.typed else "", DIM_STYLE)
         lines += paragraph(console, "you", said)
     for call in turn.calls:
@@ -141,36 +148,59 @@ def turn_lines(console: Console, turn: ShownTurn, latency_s: float | None = None
         if call.result_json is not None:
             lines += paragraph(console, "", Text(f"-> {_shortened(call.result_json)}", DIM_STYLE))
     if turn.heard or turn.rest:
-        lines += paragraph(console, "nova", _answer(turn, latency_s))
+        lines += paragraph(console, "nova", _answer(turn), _remark(turn, latency_s))
     return lines
 
 
-def _answer(turn: ShownTurn, latency_s: float | None) -> Text:
+def _answer(turn: ShownTurn) -> Text:
     rest = printable(turn.rest)
     gap = len(rest) - len(rest.lstrip())  # leading spaces are not struck through
     answer = Text().append(printable(turn.heard) + rest[:gap], HEARD_STYLE)
-    answer.append(rest[gap:], CUT_STYLE if turn.interrupted else PENDING_STYLE)
+    return answer.append(rest[gap:], CUT_STYLE if turn.interrupted else PENDING_STYLE)
+
+
+def _remark(turn: ShownTurn, latency_s: float | None) -> Text:
     remarks = [] if latency_s is None else [f"{latency_s:.2f} s"]
     remarks += ["interrupted"] if turn.interrupted else []
-    return answer.append(f"  [{', '.join(remarks)}]" if remarks else "", DIM_STYLE)
+    return Text(f"[{', '.join(remarks)}]" if remarks else "", DIM_STYLE)
 
 
-def paragraph(console: Console, speaker: str, text: Text) -> list[Text]:
+def paragraph(console: Console, speaker: str, text: Text, remark: Text | None = None) -> list[Text]:
     """Return a text wrapped to the width of the terminal, beside a margin with the speaker.
 
     Args:
         console: The terminal.
         speaker: The name of the speaker, shown in the first line.
         text: The text.
+        remark: Words after the text, which are kept in one line.
     """
-    lines = text.wrap(console, max(1, console.width - MARGIN))
+    width = max(1, console.width - MARGIN)
+    lines = [*text.wrap(console, width)]
     for line in lines:
         line.rstrip()
+    if remark:
+        if lines and lines[-1].cell_len + len("  ") + remark.cell_len <= width:
+            lines[-1] = Text.assemble(lines[-1], "  ", remark)
+        else:
+            lines += remark.wrap(console, width)
     margins = [speaker, *[""] * (len(lines) - 1)]
     return [
         Text.assemble((f"{margin:<{MARGIN}}", DIM_STYLE), line)
         for margin, line in zip(margins, lines, strict=True)
     ]
+
+
+def missing_lines(console: Console, count: int) -> list[Text]:
+    """Return the lines that say how many lines a slow terminal has missed.
+
+    Args:
+        console: The terminal.
+        count: Number of lines that were dropped.
+    """
+    lines = "1 line is" if count == 1 else f"{count} lines are"
+    return paragraph(
+        console, "note", Text(f"{lines} missing here: the terminal was too slow.", NOTICE_STYLE)
+    )
 
 
 def help_lines(console: Console) -> list[Text]:
@@ -208,9 +238,9 @@ def _footer(console: Console, view: LiveView) -> list[tuple[int, Text]]:
     if view.draft is not None:
         footer.append((3, _typing(view.draft, width)))
     elif view.keys:
-        footer.append((3, _fitting(_hints(view.gate), width)))
+        footer.append((3, _fitting(_hints(view.gate, view.volume), width)))
     if view.notice:
-        footer.append((0, Text(printable(view.notice), "yellow")))
+        footer.append((0, Text(printable(view.notice), NOTICE_STYLE)))
     footer.append((2, _fitting(_numbers(view), width)))
     return footer
 
@@ -228,19 +258,31 @@ def _around_playback(lines: list[Text], room: int) -> list[Text]:
 
 
 def _state(view: LiveView, width: int) -> Text:
-    state = Text()
-    if view.levels is not None:
-        cells = 10 if width >= WIDE else 6
-        mic_style = DIM_STYLE if view.gate in SHUT else "green"
-        for name, level, style in zip(
-            ("mic", "out"), view.levels, (mic_style, "magenta"), strict=True
-        ):
-            lit = round(level * cells / METER_STEPS)
-            state.append(f"{name} ", DIM_STYLE).append("█" * lit, style)
-            state.append("░" * (cells - lit), DIM_STYLE).append("  ")
-    activity = printable(view.activity)
-    style = ACTIVITY_STYLES.get(activity.partition(",")[0], "bold yellow")
-    return state.append(f"● {activity}", style)
+    """Return the meters and the activity. The meters are left out where both do not fit."""
+    name = printable(view.activity)
+    style = ACTIVITY_STYLES.get(name.partition(",")[0], OTHER_ACTIVITY_STYLE)
+    activity = Text().append(f"● {name}", style)
+    for cells in (METER_CELLS, SHORT_METER_CELLS) if width >= WIDE else (SHORT_METER_CELLS,):
+        state = Text.assemble(_meters(view, cells), activity)
+        if state.cell_len <= width:
+            return state
+    return activity
+
+
+def _meters(view: LiveView, cells: int) -> Text:
+    meters = Text()
+    mic_style = DIM_STYLE if view.gate in SHUT else GREEN
+    for name, level, style in zip(
+        ("mic", "out"), view.levels or (), (mic_style, MAGENTA), strict=False
+    ):
+        lit = "█" * round(level * cells / METER_STEPS)
+        if name == "mic" and view.echo_unknown:
+            lit, style = ECHO_MARK, NOTICE_STYLE
+        meters.append(f"{name} ", DIM_STYLE).append(lit, style)
+        meters.append("░" * (cells - len(lit)), DIM_STYLE).append("  ")
+    if view.volume is not None and view.volume < 100:
+        meters.append(f"vol {view.volume}%  ", DIM_STYLE)
+    return meters
 
 
 def _numbers(view: LiveView) -> list[str]:
@@ -275,17 +317,25 @@ def _numbers(view: LiveView) -> list[str]:
     ]
 
 
-def _hints(gate: Gate) -> list[str]:
-    """Return hints about the keys in two wordings, the longer one first."""
+def _hints(gate: Gate, volume: int | None) -> list[str]:
+    """Return hints about the keys in four wordings, from the longest to the shortest."""
     push_to_talk = gate in (Gate.WAITING, Gate.TALKING)
     voice = {
-        Gate.OPEN: "m mute  p push-to-talk",
-        Gate.MUTED: "m unmute  p push-to-talk",
-        Gate.WAITING: "space talk  p always on",
-        Gate.TALKING: "space done  p always on",
+        Gate.OPEN: "m mute  p push-to-talk  ",
+        Gate.MUTED: "m unmute  p push-to-talk  ",
+        Gate.WAITING: "space talk  p always on  ",
+        Gate.TALKING: "space done  p always on  ",
+        Gate.ABSENT: "",
     }[gate]
-    rest = "t type  i interrupt  q quit  ? help"
-    return [f"{voice}  {rest}", f"{'space' if push_to_talk else 'm'} p t i  q quit  ? help"]
+    keys = "" if gate is Gate.ABSENT else "space p " if push_to_talk else "m p "
+    rest = "t type  i interrupt  "
+    louder, sign = ("", "") if volume is None else ("+/- volume  ", "+ -  ")
+    return [
+        f"{voice}{rest}{louder}q quit  ? help",
+        f"{voice}{rest}q quit  ? help",
+        f"{voice}{rest}q quit  ?",
+        f"{keys}t i {sign}q quit  ? help",
+    ]
 
 
 def _fitting(wordings: list[str], width: int) -> Text:

@@ -1,94 +1,36 @@
 """Single keys from a terminal, reported as they are pressed.
 
 By default a terminal delivers its input line by line and shows what is typed. This module changes
-its mode to deliver single keys, and restores it in every case: at the end, after an error, before
-the program is stopped by Ctrl-Z (and changes it again when the program continues) or ended by
-SIGTERM or SIGHUP, unless the program handles these itself. Ctrl-C keeps its meaning.
+its mode to deliver single keys and to mark pasted texts, and restores it in every case: at the end,
+after an error, before the program is stopped by Ctrl-Z (and changes it again when the program
+continues) or ended by SIGTERM or SIGHUP, unless the program handles these itself. Ctrl-C keeps its
+meaning.
 
-A key is a string: the character itself, or one of the names Enter, Escape, Backspace, Delete, Left,
-Right, Up, Down, Home, End, Ctrl-A to Ctrl-Z. Keys with other escape sequences are ignored.
+`key_decoder` says what a key is.
 
 On POSIX systems the event loop reads the terminal. A loop cannot wait for a Windows console, so it
 is polled.
 """
 
 import asyncio
-import codecs
 import os
-import re
+import select
 import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TextIO
 
+from .key_decoder import PASTE_OFF, PASTE_ON, Key, KeyDecoder
+from .windows_console import waiting_keys
+
 POLL_S = 0.05
 """Interval at which a Windows console is polled, in seconds; too short to be noticed."""
-
-_NAMED = {"\r": "Enter", "\n": "Enter", "\x1b": "Escape", "\x7f": "Backspace", "\b": "Backspace"}
-"""Names of keys that are a control character."""
-
-_SEQUENCES = {
-    "A": "Up", "B": "Down", "C": "Right", "D": "Left", "H": "Home", "F": "End",
-    "1~": "Home", "7~": "Home", "3~": "Delete", "4~": "End", "8~": "End",
-}  # fmt: skip
-"""Names of keys by the end of their escape sequence."""
-
-_ESCAPED = re.compile(r"\x1b(?:\[|O)([0-?]*[ -/]*[@-~])|\x1b[ -~]?")
-"""A sequence that begins with CSI or SS3; or Alt with a key; or Escape alone."""
-
-_WINDOWS = {
-    "H": "Up", "P": "Down", "M": "Right", "K": "Left", "G": "Home", "O": "End", "S": "Delete",
-}  # fmt: skip
-"""Names of keys by the character that follows NUL or 0xE0 from a Windows console."""
-
-
-class KeyDecoder:
-    """A decoder of the bytes of a terminal.
-
-    A character may be split between two calls of `feed`, but an escape sequence may not.
-    """
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
-
-    def feed(self, typed: bytes) -> list[str]:
-        """Return the keys in the bytes.
-
-        Args:
-            typed: The next bytes of the terminal.
-        """
-        text = self._decoder.decode(typed)
-        keys: list[str] = []
-        at = 0
-        while at < len(text):
-            escaped = _ESCAPED.match(text, at)
-            at = escaped.end() if escaped else at + 1
-            if escaped is None:
-                keys.append(key_of(text[at - 1]))
-            elif escaped[0] == "\x1b":
-                keys.append("Escape")
-            elif name := _SEQUENCES.get(escaped[1] or ""):
-                keys.append(name)
-        return [key for key in keys if key]
-
-
-def key_of(character: str) -> str:
-    """Return the key of a character; empty if there is none.
-
-    Args:
-        character: One character that is not part of an escape sequence.
-    """
-    if name := _NAMED.get(character):
-        return name
-    if "\x01" <= character <= "\x1a":
-        return f"Ctrl-{chr(ord(character) + 64)}"
-    return character if character.isprintable() else ""
 
 
 @contextmanager
 def keyboard(
-    press: Callable[[str], None],
+    press: Callable[[Key], None],
     *,
     stopping: Callable[[], None],
     continued: Callable[[], None],
@@ -121,18 +63,14 @@ if sys.platform == "win32":
     import msvcrt
 
     @contextmanager
-    def _console(press: Callable[[str], None]) -> Generator[None]:
+    def _console(press: Callable[[Key], None]) -> Generator[None]:
         loop = asyncio.get_running_loop()
 
         def read() -> None:
             nonlocal timer
             timer = loop.call_later(POLL_S, read)
-            while msvcrt.kbhit():
-                character = msvcrt.getwch()
-                special = character in "\0\xe0"
-                key = _WINDOWS.get(msvcrt.getwch(), "") if special else key_of(character)
-                if key:
-                    press(key)
+            for key in waiting_keys(msvcrt):
+                press(key)
 
         timer = loop.call_later(POLL_S, read)
         try:
@@ -147,7 +85,7 @@ else:
     @contextmanager
     def _posix(
         fd: int,
-        press: Callable[[str], None],
+        press: Callable[[Key], None],
         stopping: Callable[[], None],
         continued: Callable[[], None],
     ) -> Generator[bool]:
@@ -155,20 +93,10 @@ else:
             yield False
             return
         loop = asyncio.get_running_loop()
-        keys = KeyDecoder()
         before = termios.tcgetattr(fd)
 
-        def read() -> None:
-            try:
-                typed = os.read(fd, 1024)
-            except OSError:  # the terminal is gone
-                typed = b""
-            if not typed:
-                loop.remove_reader(fd)
-            for key in keys.feed(typed):
-                press(key)
-
         def restore() -> None:
+            _write(fd, PASTE_OFF)
             with suppress(termios.error):  # the terminal is gone: nothing to restore
                 termios.tcsetattr(fd, termios.TCSANOW, before)
 
@@ -199,13 +127,49 @@ else:
         with ExitStack() as undo:
             undo.callback(restore)
             _single_keys(fd)
-            loop.add_reader(fd, read)
-            undo.callback(loop.remove_reader, fd)
+            undo.enter_context(_reported_keys(fd, press))
             for number, act in actions.items():
                 with suppress(ValueError, RuntimeError):  # signals belong to the main thread
                     loop.add_signal_handler(number, act)
                     undo.callback(loop.remove_signal_handler, number)
             yield True
+
+    @contextmanager
+    def _reported_keys(fd: int, press: Callable[[Key], None]) -> Generator[None]:
+        """Read the keys of a terminal, and have unfinished ones decided at their deadline."""
+        loop = asyncio.get_running_loop()
+        keys = KeyDecoder()
+        timer: asyncio.TimerHandle | None = None
+
+        def read() -> None:
+            try:
+                typed = os.read(fd, 1024)
+            except OSError:  # the terminal is gone
+                typed = b""
+            if not typed:
+                loop.remove_reader(fd)
+            report(keys.feed(typed, loop.time()))
+
+        def report(pressed: list[Key]) -> None:
+            nonlocal timer
+            if timer is not None:
+                timer.cancel()
+                timer = None
+            if keys.deadline_s is not None:
+                timer = loop.call_at(keys.deadline_s, expire)
+            for key in pressed:
+                press(key)
+
+        def expire() -> None:
+            report(keys.expire(loop.time()))
+
+        loop.add_reader(fd, read)
+        try:
+            yield
+        finally:
+            loop.remove_reader(fd)
+            if timer is not None:
+                timer.cancel()
 
     def _unhandled() -> list[signal.Signals]:
         """Return the signals that would end the program without a clean-up."""
@@ -213,13 +177,25 @@ else:
         return [number for number in ending if signal.getsignal(number) is signal.SIG_DFL]
 
     def _single_keys(fd: int) -> None:
-        """Turn off line mode and echo. Ctrl-S becomes a key, because a stopped terminal would block
-        our output."""
+        """Turn off line mode and echo, and have pasted texts marked.
+
+        Ctrl-S becomes a key, because a stopped terminal would block our output.
+        """
         mode = termios.tcgetattr(fd)
         mode[0] &= ~termios.IXON
         mode[3] &= ~(termios.ICANON | termios.ECHO)
         mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
         termios.tcsetattr(fd, termios.TCSANOW, mode)
+        _write(fd, PASTE_ON)
+
+    def _write(fd: int, sequence: bytes) -> None:
+        """Write an escape sequence to the terminal, unless it is gone, read-only, or not read.
+
+        A terminal that nobody reads would block the program, also at its end.
+        """
+        with suppress(OSError):
+            if select.select([], [fd], [], 0)[1]:
+                os.write(fd, sequence)
 
     def _in_background(fd: int) -> bool:
         """Return whether another job has the terminal. Changing its mode would then stop this

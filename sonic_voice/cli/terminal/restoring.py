@@ -5,8 +5,11 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-_AS_IT_WAS = b"\r\x1b[J\x1b[?25h"
-"""Escape sequences that erase everything from the cursor's line on and show the cursor."""
+from ..standard_streams import RESTORED, BackgroundText
+from .key_decoder import PASTE_OFF
+
+_AS_IT_WAS = RESTORED.encode() + PASTE_OFF
+"""Escape sequences that restore the terminal, and end the marking of pasted texts."""
 
 
 def restorer() -> Callable[[], None]:
@@ -14,12 +17,14 @@ def restorer() -> Callable[[], None]:
 
     The function does nothing if neither standard input nor standard output is a terminal.
     """
-    restore_mode = _mode_restorer()
-    drawn_on = sys.stdout.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown")
+    restore_mode, out = _mode_restorer(), sys.stdout
+    drawn_on = out.isatty() and os.environ.get("TERM") not in (None, "dumb", "unknown")
 
     def restore() -> None:
         restore_mode()
         if drawn_on:
+            if isinstance(out, BackgroundText):
+                out.discard()
             with suppress(OSError):  # the terminal was closed
                 os.write(1, _AS_IT_WAS)
 

@@ -30,12 +30,29 @@ from rich.text import Text
 from ...audio.mute import SHUT, Gate
 from ...controls import Controls
 from ...echo.local_speech import Levels
-from ...errors import SonicError
-from ...events import Closed, Event, NetworkSlow, Reconnecting, Renewed, StreamExpiring
+from ...events import (
+    Closed,
+    Event,
+    Guarded,
+    GuardFailed,
+    NetworkSlow,
+    Reconnecting,
+    Renewed,
+    StreamExpiring,
+)
 from ...metrics import Metrics, Snapshot
-from .drawing import LiveView, help_lines, meter_steps, paragraph, printable, turn_lines
+from ...printable import printable
+from .drawing import (
+    NOTICE_STYLE,
+    LiveView,
+    help_lines,
+    meter_steps,
+    paragraph,
+    turn_lines,
+)
+from .key_commands import KeyCommands
+from .key_decoder import Key
 from .keys import keyboard
-from .line_editor import Draft
 from .live_area import LiveArea
 from .scene import Scene
 
@@ -45,11 +62,16 @@ REFRESH_S = 0.1
 NOTICE_S = 8.0
 """Time that a notice stays among the live lines before it is written permanently, in seconds."""
 
+HANG_UP_S = 1.5
+"""Time without any event of the service after `q`, in seconds, after which the conversation ends
+without its goodbye. A service that works answers within a fraction of a second."""
+
 IDLE = {
     Gate.OPEN: "listening",
     Gate.MUTED: "muted",
     Gate.WAITING: "push-to-talk",
     Gate.TALKING: "listening",
+    Gate.ABSENT: "ready",
 }
 """Activity to show for each state of the microphone while nothing happens."""
 
@@ -137,12 +159,18 @@ class Screen:
         self._scene = Scene(opened=opened)
         self._area = LiveArea(console)
         self._levels: Levels | None = None
-        self._draft: Draft | None = None
         self._printed: deque[str] = deque()
         self._waiting: deque[str] = deque()
         self._notice = ""
         self._notice_until_s = 0.0
+        self._help = False
+        """True if the keys are to be described at the next refresh."""
         self._leaving = False
+        self._commands = KeyCommands(controls, self.notice, self._show_help, self._leave)
+        self._left_at_s: float | None = None
+        """Time of `q`, in monotonic seconds; None before."""
+        self._newest_event_s = 0.0
+        """Time of the newest event, in monotonic seconds."""
 
     def __call__(self, event: Event, now: float) -> None:
         """Show an event at the next refresh.
@@ -151,9 +179,10 @@ class Screen:
             event: The event.
             now: Its time on the session's clock, in seconds.
         """
+        self._newest_event_s = time.monotonic()
         self._leaving = self._leaving or isinstance(event, Closed)
         match event:
-            case StreamExpiring() | NetworkSlow():
+            case StreamExpiring() | NetworkSlow() | Guarded() | GuardFailed():
                 self.notice(event.notice)
             case Reconnecting(attempt=1):  # the activity counts down to the further attempts
                 self.notice(event.notice)
@@ -170,6 +199,8 @@ class Screen:
             levels: The levels that `echo.echo_cancelled` passes to `on_levels`.
         """
         self._levels = levels
+        heard = levels.speaking and self._controls.source.gate not in SHUT
+        self._scene.hear(heard, self._controls.session.now())
 
     def notice(self, text: str) -> None:
         """Show a sentence to the user. It may be called from any thread, as devices do.
@@ -189,48 +220,27 @@ class Screen:
         """
         self._printed.append(text)
 
-    def press(self, key: str) -> None:
+    def press(self, key: Key) -> None:
         """Execute a key, and show its effect at once.
 
         Args:
             key: A key of `keys.keyboard`.
         """
-        try:
-            if self._draft is None:
-                self._command(key)
-            else:
-                self._type(self._draft, key)
-        except SonicError as error:
-            self.notice(str(error))
+        self._commands.press(key)
         self.refresh()
 
-    def _command(self, key: str) -> None:
-        match key:
-            case "m":
-                self._controls.source.mute()
-            case "p":
-                self._controls.source.push_to_talk()
-            case " ":
-                self._controls.source.talk()
-            case "t":
-                self._draft = Draft()
-            case "i":
-                self._controls.interrupt()
-            case "q":
-                self._leaving = True
-                self._controls.leave()
-            case "?":
-                self._area.draw(help_lines(self._console), None)
-            case _:
-                pass
+    def _show_help(self) -> None:
+        self._help = True
 
-    def _type(self, draft: Draft, key: str) -> None:
-        if key not in ("Enter", "Escape"):
-            self._draft = draft.press(key)
-            return
-        self._draft = None
-        if key == "Enter" and draft.text.strip():
-            self._controls.say(draft.text.strip())
+    def _leave(self) -> None:
+        """Say goodbye; the second time, end without waiting for the service."""
+        now = time.monotonic()
+        self._leaving = True
+        if self._left_at_s is None:
+            self._left_at_s = now
+            self._controls.leave()
+        else:
+            self._controls.hang_up(round(now - self._left_at_s, 1))
 
     async def draw(self, advice: Sequence[Callable[[], str]]) -> None:
         """Refresh every `REFRESH_S` until cancelled.
@@ -240,6 +250,10 @@ class Screen:
         """
         while True:
             advice = self._poll_advice(advice)
+            if self._left_at_s is not None:
+                silent_s = time.monotonic() - max(self._left_at_s, self._newest_event_s)
+                if silent_s > HANG_UP_S:
+                    self._leave()
             self.refresh()
             await asyncio.sleep(REFRESH_S)
 
@@ -255,40 +269,46 @@ class Screen:
 
     def refresh(self) -> None:
         """Write finished turns and notices permanently, and draw the live lines if they changed."""
-        above = self._above(time.monotonic())
         snapshot = self._metrics.snapshot
+        self._area.draw(self._finished(time.monotonic(), snapshot), self._view(snapshot))
+
+    def _finished(self, now: float, snapshot: Snapshot) -> list[Text]:
+        """Return the lines that are to be written permanently: printed text, notices and turns."""
+        above = self._above(now)
         latencies = {turn.turn: turn.response_latency_s for turn in snapshot.turns}
         for turn in self._scene.take_finished(self._controls.sink.played_ms):
-            latency_s = latencies.get(turn.number) if turn.heard else None
+            timed = turn.heard and not turn.continued
+            latency_s = latencies.get(turn.number) if timed else None
             above += turn_lines(self._console, turn, latency_s)
-        self._area.draw(above, self._view(snapshot))
+        return above
 
     def suspend(self) -> None:
         """Erase the live lines and show the cursor, until the next refresh."""
-        self._area.clear()
+        self._area.suspend()
 
     def close(self) -> None:
         """Write all turns and notices that are left, and erase the live lines."""
-        self.refresh()
-        above = self._above(math.inf)
+        above = self._finished(math.inf, self._metrics.snapshot)
         for turn in self._scene.live(self._controls.sink.played_ms):
             above += turn_lines(self._console, turn)
-        self._area.draw(above, None)
-        self._area.clear()
+        self._area.finish(above)
 
     def _above(self, now: float) -> list[Text]:
         """Return lines to write permanently: printed text, and notices that were shown long enough.
 
         A notice is also written when the next one is waiting.
         """
-        above: list[Text] = []
+        above: list[Text] = help_lines(self._console) if self._help else []
+        self._help = False
         while self._printed:
             above += Text(printable(self._printed.popleft())).wrap(
                 self._console, self._console.width
             )
         while self._waiting or (self._notice and now >= self._notice_until_s):
             if self._notice:
-                above += paragraph(self._console, "note", Text(printable(self._notice), "yellow"))
+                above += paragraph(
+                    self._console, "note", Text(printable(self._notice), NOTICE_STYLE)
+                )
             self._notice = self._waiting.popleft() if self._waiting else ""
             self._notice_until_s = now + NOTICE_S
         return above
@@ -314,8 +334,10 @@ class Screen:
             tokens=tokens.speech_in + tokens.text_in + tokens.speech_out + tokens.text_out,
             cost_usd=snapshot.cost_usd,
             notice=self._notice,
-            draft=self._draft,
+            draft=self._commands.editor.draft,
             keys=self.keys,
+            volume=self._controls.volume,
+            echo_unknown=levels is not None and levels.echo_unknown,
         )
 
 
