@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         ScenarioError,
         ServiceError,
         SonicError,
+        TapeError,
         WireError,
     )
     from .events import (
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
         Closed,
         Ended,
         Event,
+        Guarded,
+        GuardFailed,
         Heard,
         Ignored,
         Interrupted,
@@ -57,19 +60,31 @@ if TYPE_CHECKING:
         StreamExpiring,
         ToolAnswered,
         ToolCall,
+        ToolHeld,
         TurnEnded,
         Usage,
         UserSpeechEnded,
         UserSpeechStarted,
         UserText,
     )
+    from .guards.verdicts import GuardSettings, Verdict
     from .history import Message
     from .local_service import LocalService
+    from .mcp_servers import McpServer, mcp_tools
     from .metrics import Metrics
     from .policies import NO_RECOVERY, NO_RENEWAL, IdlePrompt, RecoveryPolicy, RenewalPolicy
+    from .reasoning.expert import Expert, Reasoner
+    from .reasoning.expert_tool import reasoner_tool
+    from .reasoning.model_apis import reasoner_model
+    from .reasoning.model_reasoner import ModelReasoner
+    from .recording import Recorder, Tape, read_tape
+    from .recording.replay import Replay, ReplayDifference
+    from .recording.rerun import replay_tape
     from .session import Session
     from .snapshot import SessionSnapshot
+    from .tools.context import ToolContext
     from .tools.toolbox import Tool, Toolbox, tool
+    from .tracing import Tracing
     from .transcript import Line, Transcript
     from .transport import MemoryTransport, Stream, Transport
     from .wire import Tokens
@@ -88,20 +103,30 @@ _MODULE_OF = {
         "errors": (
             "AudioError ConfigError ConnectError ConnectionLost CredentialsError DeadlineError "
             "DeviceError ErrorKind NetworkError OrderError ScenarioError ServiceError SonicError "
-            "WireError"
+            "TapeError WireError"
         ),
         "events": (
-            "AssistantText Audio Closed Ended Event Heard Ignored Interrupted NetworkSlow Opened "
-            "Reconnecting Renewed StreamExpiring ToolAnswered ToolCall TurnEnded Usage "
-            "UserSpeechEnded UserSpeechStarted UserText"
+            "AssistantText Audio Closed Ended Event Guarded GuardFailed Heard Ignored Interrupted "
+            "NetworkSlow Opened Reconnecting Renewed StreamExpiring ToolAnswered ToolCall ToolHeld "
+            "TurnEnded Usage UserSpeechEnded UserSpeechStarted UserText"
         ),
+        "guards.verdicts": "GuardSettings Verdict",
         "history": "Message",
         "policies": "NO_RECOVERY NO_RENEWAL IdlePrompt RecoveryPolicy RenewalPolicy",
+        "mcp_servers": "McpServer mcp_tools",
         "metrics": "Metrics",
+        "reasoning.expert": "Expert Reasoner",
+        "reasoning.expert_tool": "reasoner_tool",
+        "reasoning.model_apis": "reasoner_model",
+        "reasoning.model_reasoner": "ModelReasoner",
+        "recording": "Recorder Tape read_tape",
+        "recording.replay": "Replay ReplayDifference",
+        "recording.rerun": "replay_tape",
         "audio.playout": "PlayoutBuffer",
         "session": "Session",
         "snapshot": "SessionSnapshot",
-        "tools": "Tool Toolbox tool",
+        "tools": "Tool ToolContext Toolbox tool",
+        "tracing": "Tracing",
         "transcript": "Line Transcript",
         "transport": "MemoryTransport Stream Transport",
         "audio.wav": "WavSink WavSource",
@@ -135,16 +160,22 @@ __all__ = [
     "Ended",
     "ErrorKind",
     "Event",
+    "Expert",
+    "GuardFailed",
+    "GuardSettings",
+    "Guarded",
     "Heard",
     "IdlePrompt",
     "Ignored",
     "Interrupted",
     "Line",
     "LocalService",
+    "McpServer",
     "MemoryTransport",
     "Message",
     "Metrics",
     "Microphone",
+    "ModelReasoner",
     "NetworkError",
     "NetworkSlow",
     "NullSink",
@@ -152,10 +183,14 @@ __all__ = [
     "Opened",
     "OrderError",
     "PlayoutBuffer",
+    "Reasoner",
     "Reconnecting",
+    "Recorder",
     "RecoveryPolicy",
     "RenewalPolicy",
     "Renewed",
+    "Replay",
+    "ReplayDifference",
     "ScenarioError",
     "ServiceError",
     "Session",
@@ -165,13 +200,18 @@ __all__ = [
     "Speaker",
     "Stream",
     "StreamExpiring",
+    "Tape",
+    "TapeError",
     "Tokens",
     "Tool",
     "ToolAnswered",
     "ToolCall",
     "ToolChoice",
+    "ToolContext",
+    "ToolHeld",
     "ToolSpec",
     "Toolbox",
+    "Tracing",
     "Transcript",
     "Transport",
     "TurnEnded",
@@ -179,11 +219,17 @@ __all__ = [
     "UserSpeechEnded",
     "UserSpeechStarted",
     "UserText",
+    "Verdict",
     "VoiceModel",
     "WavSink",
     "WavSource",
     "WireError",
     "converse",
+    "mcp_tools",
+    "read_tape",
+    "reasoner_model",
+    "reasoner_tool",
+    "replay_tape",
     "tool",
     "voice_model",
 ]

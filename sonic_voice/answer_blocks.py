@@ -10,9 +10,11 @@ Source: protocol reference 3.11.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise, product
+
+from .config import BYTES_PER_SAMPLE
 
 MS_PER_CHARACTER = 65
 """Length of a spoken character, in ms: unhurried speech has about 15 characters a second. It is
@@ -43,6 +45,32 @@ up to 3 kHz, where the energy of a voice is."""
 _CLAUSE_END = re.compile(r"[.,;:!?…—]+[\"'”’)]*\s+(?=\S)")
 
 
+_CERTAINLY_QUIET = bytes([*range(3), *range(253, 256)])
+"""High bytes of the samples below the threshold: -768 to 767."""
+
+_PERHAPS_QUIET = bytes([*range(4), *range(252, 256)])
+"""High bytes of all samples up to the threshold, and of some above it: -1024 to 1023."""
+
+
+def has_voice(window: bytes) -> bool:
+    """Return whether a probed sample is louder than `SILENCE_THRESHOLD`.
+
+    The high bytes of the samples decide nearly always, which is five times as fast as comparing
+    the samples.
+
+    Args:
+        window: s16le mono PCM, a whole number of samples.
+    """
+    high_bytes = window[1 :: PROBE_STRIDE_SAMPLES * BYTES_PER_SAMPLE]
+    loud = high_bytes.translate(None, _CERTAINLY_QUIET)
+    if not loud:
+        return False
+    if loud.translate(None, _PERHAPS_QUIET):
+        return True
+    probes = memoryview(window).cast("h")[::PROBE_STRIDE_SAMPLES].tolist()
+    return max(probes) > SILENCE_THRESHOLD or min(probes) < -SILENCE_THRESHOLD
+
+
 @dataclass(slots=True)
 class AnswerBlock:
     """One block of an answer."""
@@ -55,6 +83,9 @@ class AnswerBlock:
     """Lengths of the runs of its sound, in ms: voice, pause, voice, and so on."""
     whole: bool = False
     """True once all sound of the block has come."""
+    withheld: str | None = None
+    """The words as the model planned them, if a guard has withheld them; `planned` then has what
+    was put in their place."""
 
     def add_sound(self, pcm: bytes, rate_hz: int) -> None:
         """Append sound.
@@ -63,13 +94,11 @@ class AnswerBlock:
             pcm: s16le mono PCM.
             rate_hz: Its sample rate, in Hz.
         """
-        samples = memoryview(pcm)[: len(pcm) // 2 * 2].cast("h")
-        step = max(1, rate_hz * LOUDNESS_WINDOW_MS // 1000)
-        for begin in range(0, len(samples), step):
-            window = samples[begin : begin + step]
-            probes = window[::PROBE_STRIDE_SAMPLES].tolist()
-            voice = max(probes) > SILENCE_THRESHOLD or min(probes) < -SILENCE_THRESHOLD
-            self._add_run(voice, 1000 * len(window) / rate_hz)
+        step = max(1, rate_hz * LOUDNESS_WINDOW_MS // 1000) * BYTES_PER_SAMPLE
+        end = len(pcm) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE
+        for begin in range(0, end, step):
+            window = pcm[begin : min(begin + step, end)]
+            self._add_run(has_voice(window), 1000 * len(window) / BYTES_PER_SAMPLE / rate_hz)
 
     def _add_run(self, voice: bool, ms: float) -> None:
         if voice == len(self.runs_ms) % 2:
@@ -105,7 +134,7 @@ def received_blocks(blocks: Sequence[AnswerBlock]) -> list[AnswerBlock]:
     kept: list[AnswerBlock] = []
     for block in blocks:
         sound_ms = sum(block.runs_ms)
-        if block.final is None and not sound_ms:
+        if block.final is None and not sound_ms and block.withheld is None:
             continue
         planned = block.planned
         if block.final is None and not block.whole:
@@ -124,16 +153,34 @@ def cut_answer(blocks: Sequence[AnswerBlock], heard_ms: float) -> str:
         blocks: The blocks of the answer.
         heard_ms: Length of its sound that was heard, in ms.
     """
-    text = ""
+    texts: list[str] = []
     for block in blocks:
         words = block.planned or block.final or ""
         sound_ms = sum(block.runs_ms)
         if block.whole and heard_ms >= sound_ms:
-            text += words
+            texts.append(words)
             heard_ms -= sound_ms
             continue
-        return text + _words_before(words, _character_reached(block, words, heard_ms))
-    return text
+        texts.append(_words_before(words, _character_reached(block, words, heard_ms)))
+        break
+    return joined_blocks(texts)
+
+
+def joined_blocks(texts: Iterable[str]) -> str:
+    """Return the texts of the blocks of an answer as one text, without spaces around it.
+
+    Each but the first begins with a space (reference 3.6). Where an answer is continued on another
+    stream, or after a tool call, another answer of the service begins in its middle, and the space
+    is missing.
+
+    Args:
+        texts: The texts, in order.
+    """
+    joined = ""
+    for text in texts:
+        is_separate = not joined or joined[-1].isspace() or not text or text[0].isspace()
+        joined += text if is_separate else f" {text}"
+    return joined.strip()
 
 
 def _character_reached(

@@ -24,6 +24,10 @@ from .regions import suggestion
 DEFAULT_MODEL = "amazon.nova-2-sonic-v1:0"
 """Id of the model that a session uses unless another one is asked for."""
 
+EXPERT_TOOL = "ExpertTool"
+"""Name of a reserved tool. A model that has it hears and speaks, and calls it in each turn of the
+user for the sentences that it then speaks (reference 8.6)."""
+
 MS_PER_SPEECH_TOKEN = 40
 """Length of one speech token, in ms of sound, both in and out (reference 9.1)."""
 
@@ -138,6 +142,11 @@ class VoiceModel:
     silent_tools: bool
     """True if it says nothing between a tool call and the result (reference 8.5). A model with
     asynchronous tool calls goes on talking."""
+    expert_tool: bool = False
+    """True if it is known to have the reserved tool `EXPERT_TOOL` (reference 8.6)."""
+    answers_descriptions: bool = True
+    """True if a text during the conversation is answered even if it only describes something. False
+    if only an instruction or a question is answered (reference 2.10)."""
     rates_hz: tuple[int, ...] = (8_000, 16_000, 24_000)
     """Sample rates that it accepts and produces, in Hz."""
     end_of_life: date | None = None
@@ -349,6 +358,7 @@ NOVA_2_SONIC = VoiceModel(
     speech_events=True,
     system_speech=True,
     silent_tools=False,
+    expert_tool=True,
 )
 
 NOVA_2_5_SONIC = VoiceModel(
@@ -364,10 +374,12 @@ NOVA_2_5_SONIC = VoiceModel(
     speech_events=True,
     system_speech=True,
     silent_tools=True,
+    answers_descriptions=False,
 )
 """Nova 2.5 Sonic, which has no model card. Voices, languages and limits are assumed to be those of
 Nova 2 Sonic; officially they are unknown. The regions are those of its announcement. The output
-prices come from an aggregator. Its silence during a tool call was measured once (reference 8.5)."""
+prices come from an aggregator. Its silence during a tool call (reference 8.5) and after a
+descriptive text (reference 2.10) was measured once each."""
 
 VOICE_MODELS: tuple[VoiceModel, ...] = (NOVA_2_SONIC, NOVA_2_5_SONIC, NOVA_SONIC)
 """The models that hold spoken conversations, the default first."""

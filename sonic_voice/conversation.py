@@ -1,10 +1,10 @@
 """converse(): connects a session to an audio source, an audio sink, tools and observers.
 
     source ──► session.send_audio                       uplink: paced by the source
-    session ──► Audio ──► sink.play                     downlink: this task
+    session ──► Audio ──► [guard] ──► sink.play         downlink: this task
             ──► Interrupted ──► sink.flush, then Heard
-            ──► ToolCall ──► a task ──► session.send_tool_result
-            ──► every event ──► observers
+            ──► every event ──► observers, and the ToolRunner, which runs tools and sends results
+                        └──► the reasoner first, where the call is for it (`reasoning.expert`)
 
 "Uplink" and "downlink" are the directions of audio. The conversation ends when the source is done
 and everything was answered, when the source is closed, or with the session. A source that is done
@@ -17,13 +17,21 @@ interruption (`stop_playback`). The transcript therefore never contains words th
 from asyncio import TaskGroup
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 from .audio.ports import AudioSink, AudioSource
 from .errors import ConfigError, SonicError
-from .events import Audio, Closed, Event, Interrupted, ToolCall, TurnEnded
+from .events import Audio, Closed, Event, Interrupted, TurnEnded
+from .reasoning.expert import Expert, ExpertAnswers, Reasoner, expert_of
 from .session import Session
-from .tools.toolbox import Toolbox, error_result
+from .tool_runner import ToolRunner
+from .tools.results import error_result
+from .tools.toolbox import Toolbox
+
+if TYPE_CHECKING:
+    from .guards.guarded_output import GuardedOutput
+    from .guards.verdicts import Guard, GuardSettings
 
 QUIET_BEFORE_GOODBYE_S = 2.5
 """Quiet time before the goodbye once the source is done, in seconds. The service needs it to notice
@@ -53,6 +61,9 @@ async def converse(
     sink: AudioSink,
     tools: Toolbox | None = None,
     observers: Sequence[Observer] = (),
+    *,
+    guard: "Guard | GuardSettings | None" = None,
+    reasoner: Expert | Reasoner | None = None,
 ) -> None:
     """Run a conversation until it is over.
 
@@ -65,39 +76,107 @@ async def converse(
         sink: Where the model's audio is played.
         tools: The tools that the model may call; None for none.
         observers: Functions that are called with each event.
+        guard: Judges what the user said, and each sentence of an answer before it is shown and
+            played; None for no guard. See `guards`.
+        reasoner: What the model says, in place of its own answers; see `reasoning`. The session
+            needs the tool of `reasoner_tool`.
 
     Raises:
-        ConfigError: The format of the source or the sink is not that of the session.
+        ConfigError: The format of the source or the sink is not that of the session, or it has no
+            tool for the reasoner.
         SonicError: The error that ended the session.
     """
     _check_formats(session, source, sink)
-    with _unwrap_group():
+    toolbox = tools or Toolbox()
+    # With a reasoner the tools are its own, and not those of the session.
+    declare = _ignore if reasoner else partial(_declare_tools, session, toolbox)
+    with _unwrap_group(), toolbox.watched(declare):
         async with TaskGroup() as tasks:
+            expert = ExpertAnswers(expert_of(reasoner), session, tasks) if reasoner else None
             for call in session.resumed_calls:
                 with suppress(SonicError):  # the session may be over; the loop below raises why
                     session.send_tool_result(call.tool_use, error_result(LOST_CALL))
-            uplink = tasks.create_task(_run_uplink(session, source, sink), name="sonic uplink")
+            downlink = _Downlink(session, sink, toolbox, observers, tasks, expert)
+            guarded = downlink.guarded_by(guard)
+            uplink = tasks.create_task(
+                _run_uplink(session, source, sink, guarded), name="sonic uplink"
+            )
+            before, session.on_audio = session.on_audio, downlink.runner.advance
             try:
                 async for event in session:
                     if isinstance(event, Closed):  # it must be the last event of the observers
-                        stop_playback(session, sink, observers)
-                    _notify(observers, event, session.now())
-                    match event:
-                        case Audio(turn, pcm):
-                            sink.play(turn, pcm)
-                        case Interrupted(turn):
-                            sink.flush()
-                            heard = session.heard(turn, sink.played_ms(turn))
-                            _notify(observers, heard, session.now())
-                        case TurnEnded():
-                            session.transcript.follow_playback(sink.played_ms)
-                        case ToolCall():
-                            tasks.create_task(_answer_call(session, tools or Toolbox(), event))
-                        case _:
-                            pass
+                        downlink.stop(guarded)
+                    if guarded is None:
+                        downlink.deliver(event)
+                    else:
+                        await guarded.receive(event)
             finally:
-                stop_playback(session, sink, observers)
+                if expert is not None:
+                    expert.cancel()
+                session.on_audio = before  # the runner refers to the session
+                downlink.runner.close()
+                downlink.stop(guarded)
             uplink.cancel()
+
+
+class _Downlink:
+    """The way of the events from the session to the observers, the sink and the tools."""
+
+    def __init__(
+        self,
+        session: Session,
+        sink: AudioSink,
+        tools: Toolbox,
+        observers: Sequence[Observer],
+        tasks: TaskGroup,
+        expert: ExpertAnswers | None,
+    ) -> None:
+        self.expert = expert
+        self.session = session
+        self.sink = sink
+        self.observers = observers
+        self.tasks = tasks
+        # It must not refer to this object, which a reference cycle would keep.
+        notify = partial(_notify_now, session, observers)
+        self.runner = ToolRunner(session, sink, tools, tasks, notify)
+
+    def guarded_by(self, guard: "Guard | GuardSettings | None") -> "GuardedOutput | None":
+        """Return the gate before this downlink; None without a guard."""
+        if guard is None:
+            return None
+        from .guards.guarded_output import GuardedOutput  # few conversations have a guard
+        from .guards.verdicts import guard_settings
+
+        settings, session, sink = guard_settings(guard), self.session, self.sink
+        return GuardedOutput(settings, session, sink, self.deliver, self.notify, self.tasks)
+
+    def notify(self, event: Event) -> None:
+        """Call the observers with an event."""
+        _notify_now(self.session, self.observers, event)
+
+    def deliver(self, event: Event) -> None:
+        """Call the observers with an event, and do what it asks for."""
+        session, sink = self.session, self.sink
+        self.notify(event)
+        taken = self.expert is not None and self.expert.observe(event)
+        match event:
+            case Audio(turn, pcm):
+                sink.play(turn, pcm)
+            case Interrupted(turn):
+                sink.flush()
+                self.notify(session.heard(turn, sink.played_ms(turn)))
+            case TurnEnded():
+                session.transcript.follow_playback(sink.played_ms)
+            case _:
+                pass
+        if not taken:
+            self.runner.observe(event)
+
+    def stop(self, guarded: "GuardedOutput | None") -> None:
+        """Drop what waits for the guard, and cut the answers where playback has come to."""
+        if guarded is not None:
+            guarded.close()
+        stop_playback(self.session, self.sink, self.observers)
 
 
 def stop_playback(session: Session, sink: AudioSink, observers: Sequence[Observer]) -> None:
@@ -119,7 +198,9 @@ def stop_playback(session: Session, sink: AudioSink, observers: Sequence[Observe
         _notify(observers, heard, session.now())
 
 
-async def _run_uplink(session: Session, source: AudioSource, sink: AudioSink) -> None:
+async def _run_uplink(
+    session: Session, source: AudioSource, sink: AudioSink, guarded: "GuardedOutput | None"
+) -> None:
     """Send the source's audio until the conversation is over, then say goodbye.
 
     An error of the session is not raised here: the downlink raises it, after all earlier events.
@@ -131,6 +212,9 @@ async def _run_uplink(session: Session, source: AudioSource, sink: AudioSink) ->
         except SonicError:
             return
         quiet = session.settled and sink.pending_s <= 0
+        if guarded is not None:
+            guarded.speak_replacement_if_due()
+            quiet = quiet and guarded.idle
         # A source that is done delivers silence, so that the service goes on measuring time.
         if source.done:
             rest_s = (
@@ -166,10 +250,18 @@ class _GoodbyeTimer:
         return rested_s > rest_s or now - self._done_since_s > OWED_ANSWER_TIMEOUT_S
 
 
-async def _answer_call(session: Session, tools: Toolbox, call: ToolCall) -> None:
-    result_json = await tools.run(call.name, call.arguments_json)
-    with suppress(SonicError):  # the session may have ended meanwhile; the downlink raises why
-        session.send_tool_result(call.tool_use, result_json)
+def _declare_tools(session: Session, tools: Toolbox) -> None:
+    """Declare the tools anew, because some were replaced: that takes another stream."""
+    with suppress(SonicError):  # the session is over, or its configuration needs an old tool
+        session.update(tools=tools.specs)
+
+
+def _notify_now(session: Session, observers: Sequence[Observer], event: Event) -> None:
+    _notify(observers, event, session.now())
+
+
+def _ignore() -> None:
+    """Leave the tools of the session as they are."""
 
 
 def _notify(observers: Sequence[Observer], event: Event, now: float) -> None:

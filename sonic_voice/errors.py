@@ -3,7 +3,8 @@
     SonicError
     ├── ConfigError           the request is impossible; nothing was sent
     │   ├── CredentialsError  none found, expired, or of a kind that the service does not take
-    │   └── ScenarioError     a scenario of the emulator that cannot be read
+    │   ├── ScenarioError     a scenario of the emulator that cannot be read
+    │   └── TapeError         a tape that cannot be read or written
     ├── AudioError            a sound file or samples that cannot be used
     ├── DeviceError           a microphone or loudspeaker that is missing or does not open
     ├── OrderError            the call is not allowed at this point of the session
@@ -72,6 +73,10 @@ class ScenarioError(ConfigError):
         self.path = path
         self.line = line
         self.column = column
+
+
+class TapeError(ConfigError):
+    """A tape that cannot be read or written: no tape, too large, or refused by the system."""
 
 
 class AudioError(SonicError):

@@ -6,8 +6,9 @@ answer is reported three times: as `AssistantText` with stage SPECULATIVE once i
 spoken.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from .catalog import EXPERT_TOOL
 from .errors import SonicError
 from .wire import Stage, Tokens
 
@@ -63,6 +64,53 @@ class Audio:
     """s16le mono PCM."""
     rate_hz: int
     """Sample rate of the PCM, in Hz."""
+    sound_block: int = field(default=0, compare=False)
+    """Number of the service's block of sound within the session, from 1; 0 if it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """Words that the guard has flagged (`guards`), so that something is not heard.
+
+    A sentence of the answer is withheld: no sample of it is played, and an `AssistantText` with the
+    replacement comes in place of its text. If words of the user were flagged, the whole answer to
+    them is withheld, and tools that it calls are not run.
+    """
+
+    turn: int
+    role: str
+    """`USER` or `ASSISTANT`: the side whose words were flagged."""
+    text: str
+    """The flagged words. They are for the application; pages and terminals do not show them."""
+    reason: str
+    """The guard's reason, in words."""
+
+    @property
+    def notice(self) -> str:
+        """A sentence for the user."""
+        reason = f" ({self.reason})" if self.reason else ""
+        if self.role == "USER":
+            return f"The guard withholds the answer to these words{reason}."
+        return f"The guard withheld a sentence{reason}."
+
+
+@dataclass(frozen=True, slots=True)
+class GuardFailed:
+    """A guard that gave no verdict on words: it failed, or its time was over."""
+
+    turn: int
+    role: str
+    """`USER` or `ASSISTANT`: the side whose words were not judged."""
+    reason: str
+    """The failure, in a sentence."""
+    withheld: bool
+    """True if the words count as flagged (policy `closed`), False if they pass (`open`)."""
+
+    @property
+    def notice(self) -> str:
+        """A sentence for the user."""
+        effect = "What it would have judged is withheld" if self.withheld else "The words pass"
+        return f"The guard gave no verdict: {self.reason} {effect}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +149,20 @@ class ToolCall:
     arguments_json: str
     """Arguments as the model wrote them: a JSON object as a string."""
 
+    @property
+    def reserved(self) -> bool:
+        """True for `ExpertTool`, with which the model asks for its own words: views show those."""
+        return self.name == EXPERT_TOOL
+
+
+@dataclass(frozen=True, slots=True)
+class ToolHeld:
+    """A tool whose result is there, and is sent when neither side speaks."""
+
+    turn: int
+    tool_use: str
+    name: str
+
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswered:
@@ -110,6 +172,12 @@ class ToolAnswered:
     tool_use: str
     name: str
     result_json: str
+    """A JSON object as a string. For `ExpertTool`: the sentences that were sent, as `text`."""
+
+    @property
+    def reserved(self) -> bool:
+        """True for `ExpertTool`, with which the model asks for its own words: views show those."""
+        return self.name == EXPERT_TOOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,9 +349,12 @@ type Event = (
     | UserText
     | AssistantText
     | Audio
+    | Guarded
+    | GuardFailed
     | Interrupted
     | Heard
     | ToolCall
+    | ToolHeld
     | ToolAnswered
     | TurnEnded
     | Usage

@@ -15,7 +15,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 DISTRIBUTION = "sonic-voice"
 """Name of the distribution, as installers know it."""
@@ -84,6 +83,8 @@ def source_arguments(
     parts = urlsplit(url)
     if parts.scheme != "file":
         return [f"{DISTRIBUTION}{wanted} @ {url}"]
+    from urllib.request import url2pathname  # takes 30 ms to load, and only hints need it
+
     path = Path(url2pathname(parts.path))
     if not path.exists():
         return None

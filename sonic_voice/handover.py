@@ -10,7 +10,8 @@ history as text and the user's audio from where it was not answered yet. `hand_o
 - *An answer that is still owed* is asked for again. The user's words are sent as text if nothing
   of the answer has sounded. If a part has sounded, the next stream is asked to continue. A model
   that takes no text hears the words of the user again; the rest of a broken answer is then lost.
-- *A tool call without a result* is not made again: its result is sent as text when it comes.
+- *A tool call without a result* is not made again: its result is sent as text when it comes. A
+  call of `ExpertTool` ends with its stream: the answer that it was for is asked for again.
 
 Texts in brackets are stage directions of the session, which the user did not say.
 
@@ -137,6 +138,20 @@ def hand_over(
     )
 
 
+def needed_from(config: SessionConfig, progress: TurnProgress, ring: UplinkRing) -> int:
+    """Return the position before which no later stream hears the user's audio again, in bytes.
+
+    Args:
+        config: The configuration of the session.
+        progress: The progress of the live stream.
+        ring: The audio of the user.
+    """
+    needed_ms = progress.transcribed_ms
+    if not config.voice_model.text_input:  # it hears the words of a turn again
+        needed_ms = min(needed_ms, progress.heard_from_ms)
+    return ring.position(needed_ms)
+
+
 def unanswered_audio(progress: TurnProgress | None, ring: UplinkRing) -> bytes:
     """Return the audio of the user that a next stream would hear again, as PCM.
 
@@ -155,7 +170,7 @@ def can_finish(progress: TurnProgress) -> bool:
     Args:
         progress: The progress of its newest turn.
     """
-    return not progress.over and progress.sounded and not progress.calls
+    return not progress.over and progress.sounded and not progress.calls and not progress.expert
 
 
 def conversation_history(
@@ -208,21 +223,23 @@ def late_result_text(call: ToolCall, result_json: str) -> str:
 
 def _replay_from(progress: TurnProgress, ring: UplinkRing, *, planned: bool) -> int:
     """Return the position from which the user's audio is replayed, in bytes."""
-    answered = max(ring.begin, ring.position(progress.transcribed_ms))
+    answered = ring.position(progress.transcribed_ms)
     if progress.speech_began_ms is not None and (
         progress.user_speaks or _awaits_transcription(progress)
     ):
         began = ring.position(progress.speech_began_ms - 1000 * LEAD_S)
-        return min(ring.end, max(answered, began))
+        return min(ring.end, max(answered, began, ring.begin))
     if planned:
         answered = max(answered, ring.end - ring.position(1000 * DETECTION_S))
     return _lead(ring, answered)
 
 
 def _lead(ring: UplinkRing, position: int) -> int:
-    """Return where the lead of the first voice after a position begins, in bytes."""
+    """Return where the lead of the first kept voice after a position begins, in bytes."""
     voice = ring.voice_begins(position)
-    return ring.end if voice is None else max(position, voice - ring.position(1000 * LEAD_S))
+    if voice is None:
+        return ring.end
+    return max(position, ring.begin, voice - ring.position(1000 * LEAD_S))
 
 
 def _awaits_transcription(progress: TurnProgress) -> bool:

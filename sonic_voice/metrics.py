@@ -16,9 +16,11 @@ which is still sounding, began 300 ms ago. It is therefore enough to ask the sin
 Source of the prices: protocol reference 9.2.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .audio.ports import AudioSink
+from .conversation import Observer
 from .events import (
     Audio,
     Event,
@@ -177,3 +179,8 @@ class Metrics:
             if played_s < turn.sound_s:
                 turn.playout_s = max(0.0, now - played_s - self._answer_began_s)
                 turn.response_latency_s += turn.playout_s
+
+
+type SessionObserver = Callable[[Session, Metrics, str | None], Observer]
+"""A function that returns an observer of a session, as `Tracing` is one. It is given the session,
+its metrics, and the id of the conversation; None for the id if the conversation has none."""

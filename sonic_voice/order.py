@@ -2,14 +2,17 @@
 
 A *step* is a whole content block where the block is short (system prompt, one message of the
 history, one typed text, one tool result). Its start, data and end are written together, so that
-neither a block left open nor the data of another block within it can be expressed. Only the user's
-audio stays open, and each of its chunks is a step.
+neither a block left open nor the data of another block within it can be expressed. Two blocks stay
+open: the user's audio, of which each chunk is a step, and the result of an `ExpertTool` call, of
+which each sentence is one (reference 8.6). The first sentence opens that result, which therefore
+never ends without data.
 
     NEW --session_start--> SESSION --prompt_start--> PROMPT --system--> PRIMED
     PRIMED --system_speech--> PRIMED_SPEECH         (v2, at most once)
     PRIMED, PRIMED_SPEECH, HISTORY --history--> HISTORY
     PRIMED, PRIMED_SPEECH, HISTORY --audio_start--> LIVE
     LIVE --audio, text, tool_result--> LIVE         (at any time, for the whole session)
+    LIVE --result_sentence, result_end--> LIVE      (for each call: sentences, then one end)
     LIVE --audio_end--> QUIET --prompt_end--> DONE --session_end--> ENDED
 
 A step that is not in the table is an `OrderError`.
@@ -47,6 +50,8 @@ class InputStep(Enum):
     AUDIO = auto()
     TEXT = auto()
     TOOL_RESULT = auto()
+    RESULT_SENTENCE = auto()
+    RESULT_END = auto()
     AUDIO_END = auto()
     PROMPT_END = auto()
     SESSION_END = auto()
@@ -66,6 +71,8 @@ ORDER: dict[tuple[InputState, InputStep], InputState] = {
     (InputState.LIVE, InputStep.AUDIO): InputState.LIVE,
     (InputState.LIVE, InputStep.TEXT): InputState.LIVE,
     (InputState.LIVE, InputStep.TOOL_RESULT): InputState.LIVE,
+    (InputState.LIVE, InputStep.RESULT_SENTENCE): InputState.LIVE,
+    (InputState.LIVE, InputStep.RESULT_END): InputState.LIVE,
     (InputState.LIVE, InputStep.AUDIO_END): InputState.QUIET,
     (InputState.QUIET, InputStep.PROMPT_END): InputState.DONE,
     (InputState.DONE, InputStep.SESSION_END): InputState.ENDED,

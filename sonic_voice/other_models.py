@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["chat", "embedding", "reranking", "image", "video", "video understanding"]
-Api = Literal["Converse", "Invoke", "Chat Completions", "Responses", "StartAsyncInvoke"]
+Api = Literal["Converse", "Invoke", "Messages", "Chat Completions", "Responses", "StartAsyncInvoke"]
 
 _REGIONAL_PREFIXES = frozenset({"us", "eu", "apac", "global", "us-gov", "jp", "au", "ca"})
 """Prefixes of regional inference ids (reference 0.1)."""
@@ -50,6 +50,7 @@ def without_region(id: str) -> str:
 
 
 _CHAT: tuple[Api, ...] = ("Converse", "Invoke")
+_CLAUDE: tuple[Api, ...] = ("Converse", "Invoke", "Messages")
 _INVOKE: tuple[Api, ...] = ("Invoke",)
 _OPEN: tuple[Api, ...] = ("Converse", "Invoke", "Chat Completions")
 _OPENAI: tuple[Api, ...] = ("Converse", "Invoke", "Chat Completions", "Responses")
@@ -60,7 +61,7 @@ OTHER_MODELS: tuple[OtherModel, ...] = (
     OtherModel("amazon.nova-pro", "Nova Pro", "chat", _CHAT),
     OtherModel("amazon.nova-premier", "Nova Premier", "chat", _CHAT),
     OtherModel("amazon.nova-2-lite", "Nova 2 Lite", "chat", _CHAT),
-    OtherModel("anthropic.claude", "Claude", "chat", _CHAT),
+    OtherModel("anthropic.claude", "Claude", "chat", _CLAUDE),
     OtherModel("meta.llama", "Llama", "chat", _CHAT),
     OtherModel("mistral.", "Mistral", "chat", _OPEN),
     OtherModel("mistral.magistral", "Magistral", "chat", _OPEN),

@@ -1,5 +1,5 @@
-"""The policies of a session: when its stream is renewed, which faults it recovers from, and when it
-addresses a silent user."""
+"""The policies of a session: when its stream is renewed, which faults it recovers from, when it
+addresses a silent user, and when the result of a tool is given to the model."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -56,6 +56,9 @@ class RecoveryPolicy:
     """Maximum number of outages within `period_s`."""
     period_s: float = 300.0
     """Period over which outages are counted, in seconds."""
+    recorded_waits_s: tuple[float, ...] = ()
+    """Waits that take the place of the first computed ones, in order and in seconds: those of a
+    recorded conversation that is held again. They have no jitter."""
 
     def __post_init__(self) -> None:
         if self.attempts < 0 or self.outages < 1:
@@ -73,6 +76,38 @@ class RecoveryPolicy:
 
 NO_RECOVERY = RecoveryPolicy(attempts=0)
 """The policy of a session that ends at its first fault."""
+
+
+type ResultPolicy = Literal["now", "when_idle", "silent"]
+"""When a tool's result is given to the model, and whether it is to be spoken.
+
+- `now`: at once; the model speaks about it as soon as it can.
+- `when_idle`: once neither side speaks.
+- `silent`: at once, with the request to say nothing about it.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolPolicy:
+    """What happens around a call of a tool. The module `tool_calls` carries it out."""
+
+    ack: str = ""
+    """Words that the user is to hear while the tool runs, on models that are silent until then
+    (Nova 2.5, reference 8.5); empty for none."""
+    result: ResultPolicy = "now"
+    cancel_on_barge_in: bool = False
+    """True if the call is cancelled when the user interrupts, or says something else meanwhile."""
+
+    def __post_init__(self) -> None:
+        if self.result not in ("now", "when_idle", "silent"):
+            raise ConfigError(
+                f"A result is given now, when_idle or silent, not {self.result!r}.",
+                hint='@tool(result="when_idle")',
+            )
+
+
+PLAIN_TOOL = ToolPolicy()
+"""The policy of a tool that names none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ events (`turns`). A session has three phases: `begin` and `go_live`; then `audio
 with its prompt, and receive the history and the microphone at the last moment (reference 7.1).
 
 Payloads must reach the wire in the order in which they were returned, with one exception: the
-payloads of one `text` or `tool_result` may together overtake audio.
+payloads of one `text`, `tool_result` or `result_sentence` may together overtake audio.
 """
 
 import json
@@ -80,6 +80,9 @@ class SonicProtocol:
         self._new_id = new_id
         self._prompt = new_id()
         self._audio = new_id()
+        self._audio_input = wire.AudioInputEncoder(self._prompt, self._audio)
+        self._open_results: dict[str, str] = {}
+        """Content ids of the results whose sentences are being sent, by the ids of the calls."""
         self.turns = Turns(transcript, playback)
         """The interpreter of the service's events."""
         self.state = InputState.NEW
@@ -138,9 +141,9 @@ class SonicProtocol:
             raise AudioError(
                 f"{len(pcm)} bytes are not a whole number of samples.", hint="Send s16le mono PCM."
             )
-        payload = self._step(InputStep.AUDIO, wire.AudioInput(self._prompt, self._audio, pcm))
+        self.state = next_state(self.state, InputStep.AUDIO)
         self.audio_bytes += len(pcm)
-        return payload
+        return self._audio_input.encode(pcm)
 
     def silence(self, seconds: float) -> bytes:
         """Return the payload of one chunk of digital silence.
@@ -183,12 +186,15 @@ class SonicProtocol:
         self.turns.prompted(text)
         return payloads
 
-    def tool_result(self, tool_use: str, result_json: str) -> tuple[list[bytes], ToolCall]:
+    def tool_result(
+        self, tool_use: str, result_json: str, *, is_spoken: bool = True
+    ) -> tuple[list[bytes], ToolCall]:
         """Return the payloads of the result of a tool call. Each call is answered exactly once.
 
         Args:
             tool_use: The id of the call.
             result_json: A JSON object as a string.
+            is_spoken: Whether the model is to speak about the result.
 
         Returns:
             The payloads, and the call that they answer.
@@ -199,12 +205,11 @@ class SonicProtocol:
         """
         check_result(result_json)
         next_state(self.state, InputStep.TOOL_RESULT)
-        call = self.turns.answer_call(tool_use)
+        if tool_use in self._open_results:
+            raise OrderError(f"The tool call {tool_use!r} is being answered in sentences.")
+        call = self.turns.answer_call(tool_use, is_spoken=is_spoken)
         if call is None:
-            raise OrderError(
-                f"No tool call {tool_use!r} waits for a result.",
-                hint="Answer each call once, with the id it came with.",
-            )
+            raise no_open_call(tool_use)
         content = self._new_id()
         payloads = [
             self._step(
@@ -215,10 +220,67 @@ class SonicProtocol:
         ]
         return payloads, call
 
+    def result_sentence(self, tool_use: str, sentence: str) -> list[bytes]:
+        """Return the payloads of the next sentence with which an `ExpertTool` call is answered.
+
+        The first sentence opens the block of the result, and `end_result` closes it
+        (reference 8.6).
+
+        Args:
+            tool_use: The id of the call.
+            sentence: The sentence, which the service speaks.
+
+        Raises:
+            OrderError: No such call waits for a result, `sentence` is blank, or the audio block is
+                not open.
+        """
+        if not sentence.strip():
+            raise OrderError("There is no sentence to send.")
+        next_state(self.state, InputStep.RESULT_SENTENCE)
+        if not self.turns.expect_spoken_result(tool_use):
+            raise no_open_call(tool_use)
+        payloads: list[bytes] = []
+        content = self._open_results.get(tool_use)
+        if content is None:
+            content = self._open_results[tool_use] = self._new_id()
+            payloads.append(
+                wire.encode_input(wire.ToolResultStart(self._prompt, content, tool_use))
+            )
+        text = json.dumps({"text": sentence, "type": "TEXT"}, ensure_ascii=False)
+        payloads.append(wire.encode_input(wire.ToolResult(self._prompt, content, text)))
+        return payloads
+
+    def end_result(self, tool_use: str) -> tuple[list[bytes], ToolCall]:
+        """Return the payload that ends an answer in sentences, if it has any.
+
+        Without a sentence nothing is sent, and the call stays without a result: an empty block is
+        illegal, and the service has given the call up where another one follows (reference 8.6).
+
+        Args:
+            tool_use: The id of the call.
+
+        Returns:
+            The payloads, and the call.
+
+        Raises:
+            OrderError: No such call waits for a result, or the audio block is not open.
+        """
+        next_state(self.state, InputStep.RESULT_END)
+        call = self.turns.end_spoken_result(tool_use)
+        if call is None:
+            raise no_open_call(tool_use)
+        return self._close_result(tool_use), call
+
+    def _close_result(self, tool_use: str) -> list[bytes]:
+        content = self._open_results.pop(tool_use, None)
+        return (
+            [] if content is None else [wire.encode_input(wire.ContentEnd(self._prompt, content))]
+        )
+
     # -- phase 3: goodbye ----------------------------------------------------------------------
 
     def finish(self) -> list[bytes]:
-        """Return the payloads that end audio, prompt and session, in this order (reference 1.8).
+        """Return the payloads that end results, audio, prompt and session (reference 1.8).
 
         Raises:
             OrderError: The audio block is not open.
@@ -226,6 +288,8 @@ class SonicProtocol:
         payloads: list[bytes] = []
         if not self.audio_bytes:
             payloads.append(self.silence(GOODBYE_SILENCE_S))
+        for tool_use in tuple(self._open_results):  # no block may be open when the prompt ends
+            payloads += self._close_result(tool_use)
         return [
             *payloads,
             self._step(InputStep.AUDIO_END, wire.ContentEnd(self._prompt, self._audio)),
@@ -282,6 +346,15 @@ class SonicProtocol:
         """
         return self.turns.is_settled(now)
 
+    def nobody_speaks(self, now: float) -> bool:
+        """Return whether neither side speaks, also while a tool runs. See `Turns`.
+
+        Args:
+            now: Monotonic seconds; it never runs backwards.
+        """
+        self._update_sent()
+        return self.turns.nobody_speaks(now)
+
     # ------------------------------------------------------------------------------------------
 
     def _step(self, step: InputStep, record: wire.Input) -> bytes:
@@ -314,6 +387,18 @@ class SonicProtocol:
             ),
             tool_choice=f"{mode}:{name}" if name else mode,
         )
+
+
+def no_open_call(tool_use: str) -> OrderError:
+    """Return the error of a result for a call that is unknown, or was answered before.
+
+    Args:
+        tool_use: The id of the call.
+    """
+    return OrderError(
+        f"No tool call {tool_use!r} waits for a result.",
+        hint="Answer each call once, with the id it came with.",
+    )
 
 
 def check_text(config: SessionConfig, text: str) -> None:

@@ -83,6 +83,7 @@ class Recovery:
     def __init__(self, policy: RecoveryPolicy, draw: Callable[[], float]) -> None:
         self._policy = policy
         self._draw = draw
+        self._recorded_waits_s = deque(policy.recorded_waits_s)
         self._outages: deque[float] = deque()
         self._began_s: float | None = None
         self._resolved_again = False
@@ -117,7 +118,10 @@ class Recovery:
             return None
         # After a fault of a stream that worked, the first attempt is made at once.
         earlier = self.attempt - (2 if self.connected_before else 1)
-        wait_s = 0.0 if earlier < 0 else self._wait_s(earlier)
+        if self._recorded_waits_s:
+            wait_s = self._recorded_waits_s.popleft()
+        else:
+            wait_s = 0.0 if earlier < 0 else self._wait_s(earlier)
         return wait_s if now - self._began_s + wait_s < policy.patience_s else None
 
     def remaining_s(self, now: float) -> float:

@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from .errors import (
     ConnectionLost,
@@ -39,11 +40,22 @@ from .transport import Stream
 from .turn_progress import AudioStart, TurnProgress
 from .uplink_lag import UplinkLag
 from .uplink_silence import UplinkSilence
+from .virtual_clock import VirtualClock
 
 OUTBOX_CHUNKS = 16
 """Maximum number of audio payloads that wait for the wire: half a second of the usual 32 ms chunks.
 When it is reached, `send_audio` waits. The network is then slower than the user speaks, and the
 audio source decides what to drop."""
+
+SILENCE_TIMER_MARGIN_S = 0.125
+"""Time before the silence timer fires at which a chunk of audio moves it, in seconds. Moving it
+with each chunk would cost more, and a timer that fires in vain would wake the process."""
+
+RUSH_S = 0.001
+"""Distance of two chunks, in seconds, below which their source is faster than any microphone."""
+
+CLOCK_RESOLUTION_S = 1e-6
+"""Time by which a timer may fire early, in seconds."""
 
 SHUTDOWN_GRACE_S = 1.0
 """Time that a task of the stream gets to end by itself once the stream is over, in seconds."""
@@ -66,8 +78,23 @@ The size is well below the service's limit of 1,000,000 bytes a chunk (reference
 tool result never waits behind a long chunk."""
 
 
-type Deliver = Callable[[Sequence[Event]], Awaitable[None]]
-"""A function that is awaited with the events of one payload; the reader waits for it."""
+class Deliver(Protocol):
+    """The owner of a stream's events."""
+
+    def __call__(self, events: Sequence[Event]) -> bool:
+        """Take the events of one payload, without waiting.
+
+        Args:
+            events: The events, in order.
+
+        Returns:
+            Whether there is room for more.
+        """
+        ...
+
+
+type WaitForRoom = Callable[[], Awaitable[None]]
+"""A function that waits until there is room for events."""
 
 
 class ServiceStream:
@@ -82,6 +109,7 @@ class ServiceStream:
         stream: Stream,
         protocol: SonicProtocol,
         deliver: Deliver,
+        wait_for_room: WaitForRoom,
         *,
         clock: Callable[[], float],
         send_deadline_s: float,
@@ -94,8 +122,10 @@ class ServiceStream:
             number: Number of the stream within its session, from 1.
             stream: The stream of the transport. It is closed with this one.
             protocol: A new protocol. It belongs to this stream.
-            deliver: Awaited with the events of each payload, in order.
-            clock: Returns monotonic seconds on the time line of the conversation.
+            deliver: Called with the events of each payload, in order.
+            wait_for_room: Awaited after `deliver` has had no more room.
+            clock: Returns monotonic seconds on the time line of the conversation. While a
+                `VirtualClock` stands still, no silence is due.
             send_deadline_s: How long one payload may take onto the wire, in seconds.
             on_slow: Called when the network takes speech more slowly than it is spoken.
             on_silence: Called with the silence that is sent because no audio came, as PCM.
@@ -119,6 +149,8 @@ class ServiceStream:
         self._goodbye_sent = False
         self._wire_stream = stream
         self._deliver = deliver
+        self._wait_for_event_room = wait_for_room
+        self._events_full = False
         self._clock = clock
         self._send_deadline_s = send_deadline_s
         self._on_slow = on_slow
@@ -133,6 +165,11 @@ class ServiceStream:
         self._room.set()
         self._send_timeout: asyncio.Timeout | None = None
         self._silence = UplinkSilence(protocol.input_format, self.opened_at[0])
+        self._silence_timer: asyncio.TimerHandle | None = None  # while the writer waits for audio
+        self._offered_at_s = -RUSH_S
+        self.rushed = False
+        """True if the last two chunks were sent within `RUSH_S`, as those of a file are. Their
+        source must let the loop run, because sending does not wait."""
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for future in (self.over, self._accepted):  # an error that no caller awaits is no warning
             future.add_done_callback(_mark_retrieved)
@@ -200,8 +237,33 @@ class ServiceStream:
         """
         admitted = self._silence.admit(pcm, asyncio.get_running_loop().time())
         if admitted:
-            self._queue([self._protocol.audio(admitted)], speech_s=speech_s)
+            payload = self._protocol.audio(admitted)
+            if not self._offer(payload):
+                self._queue([payload], speech_s=speech_s)
         return admitted
+
+    def _offer(self, payload: bytes) -> bool:
+        """Send a payload at once if nothing waits before it, and return whether it was sent.
+
+        The writer is not woken for it. This saves most of the cost of a chunk.
+        """
+        waiting = self._urgent or self._audio or self._send_timeout is not None
+        if waiting or self.over.done() or not self._wire_stream.offer(payload):
+            return False
+        self._lag.nothing_waits()
+        now = asyncio.get_running_loop().time()
+        self.rushed = now - self._offered_at_s < RUSH_S
+        self._offered_at_s = now
+        timer = self._silence_timer
+        if timer is not None and timer.when() - now < SILENCE_TIMER_MARGIN_S:
+            self._set_silence_timer()
+        return True
+
+    def _set_silence_timer(self) -> None:
+        if self._silence_timer is not None:
+            self._silence_timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._silence_timer = loop.call_at(self._silence.due_s, self._filled.set)
 
     def prompt(self, text: str) -> None:
         """Queue a text that the service answers and that is no turn of the user. Never waits.
@@ -236,12 +298,15 @@ class ServiceStream:
         self._queue_urgent(payloads)
         return event
 
-    def send_tool_result(self, tool_use: str, result_json: str) -> ToolCall:
+    def send_tool_result(
+        self, tool_use: str, result_json: str, *, is_spoken: bool = True
+    ) -> ToolCall:
         """Queue the result of a tool call ahead of the audio. Never waits.
 
         Args:
             tool_use: The id of the call.
             result_json: A JSON object as a string.
+            is_spoken: Whether the model is to speak about the result.
 
         Returns:
             The call that was answered.
@@ -250,7 +315,36 @@ class ServiceStream:
             OrderError: No such call waits for a result, or `result_json` is not a JSON object.
             SonicError: The error that ended the stream.
         """
-        payloads, call = self._protocol.tool_result(tool_use, result_json)
+        payloads, call = self._protocol.tool_result(tool_use, result_json, is_spoken=is_spoken)
+        self._queue_urgent(payloads)
+        return call
+
+    def send_result_sentence(self, tool_use: str, sentence: str) -> None:
+        """Queue a sentence of the result of an `ExpertTool` call ahead of the audio. Never waits.
+
+        Args:
+            tool_use: The id of the call.
+            sentence: The sentence, which the service speaks.
+
+        Raises:
+            OrderError: No such call waits for a result, `sentence` is blank, or the goodbye was
+                said.
+        """
+        self._queue_urgent(self._protocol.result_sentence(tool_use, sentence))
+
+    def end_result(self, tool_use: str) -> ToolCall:
+        """Queue the end of a result in sentences; nothing is sent if it has none. Never waits.
+
+        Args:
+            tool_use: The id of the call.
+
+        Returns:
+            The call.
+
+        Raises:
+            OrderError: No such call waits for a result, or the goodbye was said.
+        """
+        payloads, call = self._protocol.end_result(tool_use)
         self._queue_urgent(payloads)
         return call
 
@@ -304,6 +398,14 @@ class ServiceStream:
             now: Monotonic seconds on the time line of the conversation.
         """
         return self._protocol.is_settled(now)
+
+    def nobody_speaks(self, now: float) -> bool:
+        """Return whether neither side speaks, also while a tool runs.
+
+        Args:
+            now: Monotonic seconds on the time line of the conversation.
+        """
+        return self._protocol.nobody_speaks(now)
 
     def retire(self, *, finishing: bool) -> None:
         """Take no more part in the conversation, except for an answer that has begun.
@@ -386,16 +488,37 @@ class ServiceStream:
         try:
             await self._wire_stream.accepted()
             self._accepted.set_result(None)
-            while (payload := await self._wire_stream.receive()) is not None:
+            while (payload := await self._wire_stream.receive(self._take_payload)) is not None:
+                if self._events_full:
+                    await self._wait_for_event_room()
+                    self._events_full = False
                 if self.over.done():  # what a stream sends after its end changes nothing
                     return
-                events = self._protocol.receive(payload, self._clock())
-                self.reacted |= any(not isinstance(event, Usage | Ignored) for event in events)
-                await self._deliver(events)
-                self.progressed.set()
+                self._receive(payload)
             self._end(None if self._protocol.finished else _ended_without_goodbye())
         except Exception as error:  # a bug of ours must reach the owner like any other end
             self._end(None if self._is_harmless(error) else error)
+
+    def _take_payload(self, payload: bytes) -> bool:
+        """Act on a payload that has just arrived, unless the events of others wait.
+
+        The reader is not woken for it. This saves a step of the event loop for each payload.
+        """
+        if self._events_full or self.over.done():
+            return False
+        try:
+            self._receive(payload)
+        except Exception as error:  # a bug of ours must reach the owner like any other end
+            self._end(error)
+        return True
+
+    def _receive(self, payload: bytes) -> None:
+        events = self._protocol.receive(payload, self._clock())
+        self.reacted = self.reacted or any(
+            not isinstance(event, Usage | Ignored) for event in events
+        )
+        self._events_full = not self._deliver(events)
+        self.progressed.set()
 
     def _is_harmless(self, error: Exception) -> bool:
         """Return whether nothing is missing although `error` ended the stream."""
@@ -424,7 +547,8 @@ class ServiceStream:
     async def _write(self) -> None:
         try:
             while (payload := await self._next()) is not None:
-                await self._with_deadline(self._wire_stream.send(payload))
+                if not self._wire_stream.offer(payload):
+                    await self._with_deadline(self._wire_stream.send(payload))
                 self._measure()
                 if self._urgent or self._audio:
                     # A send rarely suspends. Seconds of replayed audio must not keep the event loop
@@ -476,7 +600,9 @@ class ServiceStream:
             self._filled.clear()
             if not self._live or self._protocol.state is not InputState.LIVE:
                 await self._filled.wait()
-            elif await self._nothing_queued():
+            elif isinstance(self._clock, VirtualClock) and not self.retired:
+                await self._filled.wait()  # no time passes for which silence would be due
+            elif await self._silence_is_due():
                 silence_s = self._silence.fill(asyncio.get_running_loop().time())
                 silence = bytes(self._protocol.input_format.size(silence_s))
                 payload = self._protocol.audio(silence)  # `_on_silence` may say goodbye
@@ -485,15 +611,25 @@ class ServiceStream:
                 return payload
         return None
 
-    async def _nothing_queued(self) -> bool:
+    async def _silence_is_due(self) -> bool:
+        """Wait until a payload is queued or silence is due, and return whether it is silence."""
+        self._set_silence_timer()
         try:
-            async with asyncio.timeout_at(self._silence.due_s):
-                await self._filled.wait()
-        except TimeoutError:
-            # After a stall of the loop, the source is as late as this timer was. It may go first.
+            await self._filled.wait()
+            if self._urgent or self._audio or self._protocol.finished or self.over.done():
+                return False
+            due_s = self._silence.due_s
+            # After a stall of the loop, the source is as late as the timer was. It may go first.
+            self._filled.clear()
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-        return not self._filled.is_set()
+            # Audio that was offered meanwhile, or while the timer fired, has moved the time.
+            in_time = due_s - asyncio.get_running_loop().time() < CLOCK_RESOLUTION_S
+            return in_time and not self._filled.is_set() and self._silence.due_s == due_s
+        finally:
+            if self._silence_timer is not None:
+                self._silence_timer.cancel()
+                self._silence_timer = None
 
     def _take(self) -> bytes:
         if self._urgent:

@@ -17,7 +17,7 @@ event is lost when the owner reads slowly.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -35,6 +35,7 @@ from .events import (
     UserText,
 )
 from .idle import IdleTimer
+from .protocol import check_text
 from .snapshot import SessionSnapshot, resumed_config
 from .stream_manager import StreamManager
 from .transcript import Transcript
@@ -54,6 +55,11 @@ IDLE_CHECK_S = 0.25
 IDLE_QUIET_S = 1.0
 """Time without loud audio after which the user counts as silent, in seconds, where the model does
 not report speech."""
+
+
+SPEECH_PAUSE_S = 0.3
+"""Time without loud audio after which the user is not speaking, in seconds. The service reports the
+beginning of speech 0.3 to 0.9 s late (reference 3.4)."""
 
 
 class Session:
@@ -81,7 +87,7 @@ class Session:
             transport: Where its stream is opened. It must outlive the session.
             clock: Returns monotonic seconds on the time line of the conversation: `time.monotonic`
                 for a live one, the position in the recording for a recorded one, so that both can
-                run at any speed.
+                run at any speed; a `VirtualClock` for one in virtual time.
             early_audio: Whether entering returns at once, while the first stream is still being
                 opened. What is sent meanwhile is kept, up to 30 s of audio, and sent in order, so
                 that the first words are not lost. `Opened` reports the stream. An opening that
@@ -111,6 +117,10 @@ class Session:
         self.tokens = Tokens() if resume is None else resume.tokens
         """Tokens used so far by all streams, as the service last reported them."""
         self.now = clock
+        self.goodbye_waited_s = config.deadlines.close_s
+        """Maximum time that the service has for ending the stream after the goodbye, in seconds."""
+        self.hung_up = False
+        """True once `hang_up` has ended the wait for the service."""
         self._transport = transport
         self._early_audio = early_audio
         self._resume = resume
@@ -118,6 +128,9 @@ class Session:
         self._idle_check_s = 0.0
         self._manager: StreamManager | None = None
         self._outcome_raised = False
+        self.on_audio: Callable[[], object] = _nothing
+        """Called after each chunk of audio, the user's or silence in its place: the time of the
+        conversation has gone on. It must return at once, and raise nothing."""
         self._events: deque[Event] = deque()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
@@ -128,6 +141,9 @@ class Session:
     async def __aenter__(self) -> Self:
         if self._manager is not None:
             raise OrderError("A session is entered once.", hint="Open another one.")
+        from .start_advice import warn_of_faults  # its rules are not needed to parse a command
+
+        warn_of_faults(self.config)
         loop = asyncio.get_running_loop()
         # The life of a stream is measured in wall-clock time, whatever the conversation's clock is.
         entered_s = loop.time()
@@ -136,9 +152,10 @@ class Session:
             self._transport,
             self.transcript,
             deliver=self._deliver,
+            wait_for_room=self._wait_for_room,
             push=lambda event: self._push([event]),
             clock=self.now,
-            on_audio=self._check_idle,
+            on_audio=self._note_audio,
             announce_opening=self._early_audio,
             resume=self._resume,
         )
@@ -153,6 +170,10 @@ class Session:
             expiring_s = entered_s + EXPIRY_NOTICE_AT * self.config.stream_life_s
             self._expiry = loop.call_at(expiring_s, self._announce_expiry)
         return self
+
+    def _note_audio(self) -> None:
+        self._check_idle()
+        self.on_audio()
 
     def _check_idle(self) -> None:
         """Address a silent user if it is time, or end the conversation."""
@@ -229,18 +250,79 @@ class Session:
         """
         self._open_manager.input.send_text(text)
 
-    def send_tool_result(self, tool_use: str, result_json: str) -> None:
+    def prompt(self, text: str) -> None:
+        """Send a text that the model answers and that is no turn of the user.
+
+        It is best an instruction, such as "Tell the caller that the order has shipped.": Nova 2.5
+        does not reliably answer a description. While the model speaks, it interrupts it
+        (reference 2.10); see `nobody_speaks`.
+
+        Args:
+            text: The text.
+
+        Raises:
+            OrderError: The model takes no text, `text` is blank, or the goodbye was said.
+            SonicError: The error that ended the session.
+        """
+        check_text(self.config, text)
+        self._open_manager.input.send_prompt(text)
+
+    def set_playback_end(self, when_s: float) -> None:
+        """Correct the time until which an answer is playing.
+
+        The session assumes that sound is played as soon as it comes. An owner that holds sound
+        back, or does not play all of it, calls this, so that a barge-in is recognised rightly.
+
+        Args:
+            when_s: The time, in seconds of the session's clock.
+        """
+        self._open_manager.set_playback_end(when_s)
+
+    def send_tool_result(self, tool_use: str, result_json: str, *, is_spoken: bool = True) -> None:
         """Answer a tool call. Each call is answered exactly once.
 
         Args:
             tool_use: The id of the call, from `ToolCall.tool_use`.
             result_json: A JSON object as a string.
+            is_spoken: Whether the model is to speak about the result. False for a result that asks
+                it to say nothing: the session then waits for no answer.
 
         Raises:
             OrderError: No such call waits for a result, or `result_json` is not a JSON object.
             SonicError: The error that ended the session.
         """
-        self._open_manager.input.send_tool_result(tool_use, result_json)
+        self._open_manager.input.send_tool_result(tool_use, result_json, is_spoken=is_spoken)
+
+    def send_result_sentence(self, tool_use: str, sentence: str) -> None:
+        """Send a sentence of the answer to a call of `ExpertTool`, which the model speaks at once.
+
+        Such a call is answered sentence by sentence, then by `end_result` (reference 8.6). It ends
+        with its stream: the next stream asks again for the answer, in a new call.
+
+        Args:
+            tool_use: The id of the call, from `ToolCall.tool_use`.
+            sentence: The sentence.
+
+        Raises:
+            OrderError: No such call waits for a result, or `sentence` is blank.
+            SonicError: The error that ended the session.
+        """
+        self._open_manager.input.send_result_sentence(tool_use, sentence)
+
+    def end_result(self, tool_use: str) -> None:
+        """End the answer to a call of `ExpertTool`, once.
+
+        A call that got no sentence stays without an answer, because the service refuses an empty
+        one. This is right only where the user has interrupted it, or has said nothing.
+
+        Args:
+            tool_use: The id of the call.
+
+        Raises:
+            OrderError: No such call waits for a result.
+            SonicError: The error that ended the session.
+        """
+        self._open_manager.input.end_result(tool_use)
 
     def finish(self) -> None:
         """Say goodbye: no more input is sent. The service's last events follow, then `Closed`.
@@ -257,6 +339,22 @@ class Session:
         self._goodbye = asyncio.get_running_loop().call_later(
             close_s, manager.give_up, _no_goodbye(close_s)
         )
+
+    def hang_up(self, waited_s: float) -> None:
+        """End the conversation now if the goodbye was said, without waiting for the service.
+
+        Repeating it does nothing. It is a good end if the goodbye is sent and no answer is owed
+        (see `goodbye_timed_out`). Otherwise the session ends with a `DeadlineError`.
+
+        Args:
+            waited_s: How long the service was waited for, in seconds, for messages.
+        """
+        if self._goodbye is None or self._goodbye.cancelled():
+            return
+        self._goodbye.cancel()  # its time has come
+        self.hung_up = True
+        self.goodbye_waited_s = waited_s
+        self._open_manager.give_up(_no_goodbye(waited_s))
 
     def update(
         self,
@@ -374,6 +472,21 @@ class Session:
         return self._open_manager.is_settled(self.now())
 
     @property
+    def nobody_speaks(self) -> bool:
+        """True if a stream is open, neither side speaks, and no answer is about to begin.
+
+        Unlike `settled` it may be true while a tool runs. What was received counts as heard once it
+        has had the time to play; a sink that plays later must be asked, too.
+        """
+        manager = self._open_manager
+        return manager.nobody_speaks(self.now()) and manager.input.ring.quiet_s() >= SPEECH_PAUSE_S
+
+    @property
+    def lost_calls(self) -> Collection[str]:
+        """Ids of the tool calls of earlier streams whose result is owed, and is sent as a text."""
+        return self._open_manager.input.lost_calls.keys()
+
+    @property
     def owes_answer(self) -> bool:
         """True if an owed answer has not come to its end, or a tool result is owed."""
         return self._open_manager.owes_answer
@@ -408,9 +521,13 @@ class Session:
             raise OrderError("The session is not open.", hint="Enter it with `async with`.")
         return self._manager
 
-    async def _deliver(self, events: Sequence[Event]) -> None:
-        """Queue `events`, then wait until the queue has room again."""
+    def _deliver(self, events: Sequence[Event]) -> bool:
+        """Queue `events`, and return whether the queue has room for more."""
         self._push(events)
+        return len(self._events) < EVENTS_WAITING or self._closed
+
+    async def _wait_for_room(self) -> None:
+        """Wait until the queue has room for events."""
         while len(self._events) >= EVENTS_WAITING and not self._closed:
             self._room.clear()
             await self._room.wait()
@@ -436,6 +553,10 @@ class Session:
     def _raise_outcome(self, manager: StreamManager) -> None:
         self._outcome_raised = True
         manager.over.result()
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def _no_goodbye(waited_s: float) -> SonicError:

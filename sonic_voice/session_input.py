@@ -9,6 +9,7 @@ sent to the live one as text.
 """
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Callable
 
@@ -16,7 +17,7 @@ from .config import SessionConfig
 from .errors import AudioError, OrderError
 from .events import Event, ToolAnswered, ToolCall
 from .handover import Handover, late_result_text, result_note
-from .protocol import check_result, check_text
+from .protocol import check_result, check_text, no_open_call
 from .service_stream import MAX_AUDIO_CHUNK_BYTES, ServiceStream
 from .snapshot import SessionSnapshot, results_by_turn
 from .uplink_ring import RING_S, UplinkRing
@@ -62,6 +63,8 @@ class SessionInput:
         self._audio_began_s: float | None = None
         self.lost_calls: dict[str, ToolCall] = {}
         """Tool calls of earlier streams whose result is owed, by their ids."""
+        self._sentences: dict[str, list[str]] = {}
+        """Sentences of the results that are being sent, by the ids of the calls."""
         self.finished = False
         """True once the goodbye was said."""
         self._over = over
@@ -183,6 +186,8 @@ class SessionInput:
                 chunk = stream.send_audio(chunk, self.config.input.seconds(len(chunk)))
             self._append(chunk)
             self._on_audio()
+            if stream is not None and stream.rushed:
+                await asyncio.sleep(0)
 
     def _append(self, pcm: bytes) -> None:
         if self._audio_began_s is None:
@@ -241,12 +246,13 @@ class SessionInput:
         else:  # as many as there are lost calls and prompts of the session, which are few
             self._waiting.append(lambda live: live.prompt(text))
 
-    def send_tool_result(self, tool_use: str, result_json: str) -> None:
+    def send_tool_result(self, tool_use: str, result_json: str, *, is_spoken: bool = True) -> None:
         """Answer a tool call, on whichever stream it was made.
 
         Args:
             tool_use: The id of the call.
             result_json: A JSON object as a string.
+            is_spoken: Whether the model is to speak about the result.
 
         Raises:
             OrderError: No such call waits for a result, or `result_json` is not a JSON object.
@@ -258,18 +264,52 @@ class SessionInput:
         if call is None:
             stream = self.stream
             if stream is None or not stream.has_call(tool_use):
-                raise OrderError(
-                    f"No tool call {tool_use!r} waits for a result.",
-                    hint="Answer each call once, with the id it came with.",
-                )
-            call = stream.send_tool_result(tool_use, result_json)
-        elif self.config.voice_model.text_input:
+                raise no_open_call(tool_use)
+            call = stream.send_tool_result(tool_use, result_json, is_spoken=is_spoken)
+        elif is_spoken and self.config.voice_model.text_input:
             self.send_prompt(late_result_text(call, result_json))
         # Without text, the result still stands in the history of the next stream.
         self.results.setdefault(call.turn, []).append(result_note(call, result_json))
         while len(self.results) > TURNS_WITH_RESULTS:
             del self.results[next(iter(self.results))]
         self._push(ToolAnswered(call.turn, tool_use, call.name, result_json))
+
+    def send_result_sentence(self, tool_use: str, sentence: str) -> None:
+        """Send a sentence of the result of an `ExpertTool` call on the stream that made the call.
+
+        Args:
+            tool_use: The id of the call.
+            sentence: The sentence, which the service speaks.
+
+        Raises:
+            OrderError: No such call waits for a result, because it was answered or its stream is
+                over; or `sentence` is blank.
+            SonicError: The error that ended the session.
+        """
+        self._stream_of(tool_use).send_result_sentence(tool_use, sentence)
+        self._sentences.setdefault(tool_use, []).append(sentence)
+
+    def end_result(self, tool_use: str) -> None:
+        """End the result of an `ExpertTool` call. Nothing is sent if it has no sentence.
+
+        Args:
+            tool_use: The id of the call.
+
+        Raises:
+            OrderError: No such call waits for a result.
+            SonicError: The error that ended the session.
+        """
+        sentences = self._sentences.pop(tool_use, [])
+        call = self._stream_of(tool_use).end_result(tool_use)
+        text = json.dumps({"text": " ".join(sentences)}, ensure_ascii=False)
+        self._push(ToolAnswered(call.turn, tool_use, call.name, text))
+
+    def _stream_of(self, tool_use: str) -> ServiceStream:
+        self._raise_if_over()
+        stream = self.live
+        if stream is None or not stream.has_call(tool_use):
+            raise no_open_call(tool_use)
+        return stream
 
     def _check_open(self, what: str) -> None:
         self._raise_if_over()

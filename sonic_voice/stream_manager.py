@@ -25,17 +25,25 @@ from .config import SessionConfig
 from .errors import ConnectionLost, SonicError, fault_kind
 from .events import Ended, Event, Opened, Reconnecting, Renewed, ToolCall
 from .first_words import greeting_config, with_greeting
-from .handover import Handover, can_finish, first_handover, hand_over, unanswered_audio
+from .handover import (
+    Handover,
+    can_finish,
+    first_handover,
+    hand_over,
+    needed_from,
+    unanswered_audio,
+)
 from .neighbour_streams import CHECK_S, PreparedStream, RetiredStreams
 from .recovery import Recovery, has_expired_credentials, is_transient
 from .renewal import LiveState, Renewal, Step
-from .service_stream import ServiceStream
+from .service_stream import Deliver, ServiceStream, WaitForRoom
 from .session_input import SessionInput
 from .snapshot import SessionSnapshot, resume_handover, take_snapshot
-from .stream_opener import ClosingTasks, Deliver, StreamOpener
+from .stream_opener import ClosingTasks, StreamOpener
 from .transcript import Transcript
 from .transport import Transport
 from .turn_progress import Playback
+from .virtual_clock import VirtualClock
 from .wire import Tokens
 
 TICK_S = 5.0
@@ -50,6 +58,9 @@ RENEW_WITHIN_S = 15.0
 VERIFY_S = 10.0
 """Maximum time until a new stream reacts to speech or text, in seconds; answers take 1 to 2 s."""
 
+RELEASE_S = 1.0
+"""Interval at which audio of the user that was answered is released, in seconds."""
+
 WORKING_S = 5.0
 """Age from which a stream counts as one that worked, in seconds: a fault then begins an outage."""
 
@@ -63,7 +74,8 @@ class StreamManager:
         config: The configuration of the session.
         transport: Opens the streams.
         transcript: The transcript of the session.
-        deliver: Awaited with the events of each payload, in order.
+        deliver: Called with the events of each payload, in order.
+        wait_for_room: Awaited after `deliver` has had no more room.
         push: Called with events that do not come from the service.
         clock: Returns monotonic seconds on the time line of the conversation.
         on_audio: Called after each chunk of the user's audio, also of silence in its place.
@@ -78,6 +90,7 @@ class StreamManager:
         transcript: Transcript,
         *,
         deliver: Deliver,
+        wait_for_room: WaitForRoom,
         push: Callable[[Event], object],
         clock: Callable[[], float],
         on_audio: Callable[[], object],
@@ -109,6 +122,7 @@ class StreamManager:
         self._recovery = Recovery(config.recovery, random.random)
         self._renewal: Renewal | None = None
         self._check_at_s = 0.0
+        self._release_at_s = 0.0
         self._opened_at = (0.0, 0.0)
         self._verify_at_s: float | None = None
         self._changed = asyncio.Event()
@@ -122,6 +136,7 @@ class StreamManager:
             transcript,
             self._playback,
             deliver=self._deliver_events,
+            wait_for_room=wait_for_room,
             clock=clock,
             on_slow=push,
             on_silence=self.input.add_silence,
@@ -249,6 +264,25 @@ class StreamManager:
         live = self.input.live
         return live is not None and live.is_settled(now) and not self.owes_answer
 
+    def set_playback_end(self, when_s: float) -> None:
+        """Correct the time until which the answer is playing.
+
+        Args:
+            when_s: The time, in monotonic seconds on the time line of the conversation.
+        """
+        self._playback.until_s = when_s
+
+    def nobody_speaks(self, now: float) -> bool:
+        """Return whether a stream is live, and neither side speaks; a tool may run.
+
+        Args:
+            now: Monotonic seconds on the time line of the conversation.
+        """
+        live = self.input.live
+        if live is None or not live.nobody_speaks(now):
+            return False
+        return not self._awaits_reaction and not self._retired.owes_answer
+
     @property
     def tokens(self) -> Tokens:
         """Tokens used so far by all streams."""
@@ -257,9 +291,12 @@ class StreamManager:
     def _age_s(self) -> float:
         """Return the age of the live stream, in seconds: by the clock, or by the conversation.
 
-        A recorded conversation may run faster than the clock, and the service's time with it.
+        A recorded conversation may run faster than the clock, and the service's time with it. In
+        virtual time only that of the conversation counts.
         """
         clock_s, conversation_s = self._opened_at
+        if isinstance(self._clock, VirtualClock):
+            return self._clock() - conversation_s
         return max(self._loop.time() - clock_s, self._clock() - conversation_s)
 
     def _note_audio(self) -> None:
@@ -267,11 +304,18 @@ class StreamManager:
         self._on_audio()
 
     def _check_renewal(self) -> None:
-        """Wake the supervisor if a renewal is due. Called after each chunk of audio."""
+        """Wake the supervisor if a renewal is due, and release audio that was answered.
+
+        Called after each chunk of audio.
+        """
         if self._renewal is not None and (age_s := self._age_s()) >= self._check_at_s:
             self._check_at_s = age_s + CHECK_S
             if self._renewal.is_due(age_s):
                 self._changed.set()
+            if age_s >= self._release_at_s and (live := self.input.live) is not None:
+                self._release_at_s = age_s + RELEASE_S
+                ring = self.input.ring
+                ring.release(needed_from(self._config, live.progress, ring))
 
     # -- the supervisor ------------------------------------------------------------------------
 
@@ -358,7 +402,7 @@ class StreamManager:
             async with asyncio.timeout(wait_s):
                 await self._changed.wait()
         suspended = time.time() - calendar_s > wait_s + SUSPENDED_S
-        if suspended and self._config.renewal.enabled:
+        if suspended and self._config.renewal.enabled and not isinstance(self._clock, VirtualClock):
             self.renew("suspended")
 
     async def _after(self, stream: ServiceStream) -> ServiceStream | None:
@@ -524,13 +568,14 @@ class StreamManager:
         config = greeting_config(self._config) if self._owes_greeting else self._config
         return await self._opener.open(config, deadline_s, handover)
 
-    async def _deliver_events(self, events: Sequence[Event]) -> None:
+    def _deliver_events(self, events: Sequence[Event]) -> bool:
         for event in events:
             if isinstance(event, ToolCall) and not self._knows_call(event):
                 self.input.lost_calls[event.tool_use] = event  # the call of a retired stream
-        await self._deliver(events)
+        has_room = self._deliver(events)
         if self._attentive:
             self._changed.set()
+        return has_room
 
     def _knows_call(self, call: ToolCall) -> bool:
         """Return whether the live stream waits for the result of a call."""
@@ -550,7 +595,7 @@ class StreamManager:
         )
         if self._updates_of_newest != self._updates:  # while this stream was opened
             self.renew("update")
-        self._check_at_s = 0.0
+        self._check_at_s = self._release_at_s = 0.0
         self._verify_at_s = now_s + VERIFY_S if handover.expects_events else None
         return self.input.attach(stream, handover)
 

@@ -5,7 +5,7 @@ tasks that release streams which are no longer needed, so that nobody waits for 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +14,11 @@ from .errors import DeadlineError
 from .events import Event, NetworkSlow, Usage
 from .handover import Handover
 from .protocol import SonicProtocol
-from .service_stream import ServiceStream
+from .service_stream import Deliver, ServiceStream, WaitForRoom
 from .transcript import Transcript
 from .transport import Transport
 from .turn_progress import Playback
 from .wire import Tokens
-
-type Deliver = Callable[[Sequence[Event]], Awaitable[None]]
-"""A function that is awaited with the events of one payload."""
 
 
 class StreamOpener:
@@ -31,7 +28,8 @@ class StreamOpener:
         transport: Opens the connections.
         transcript: The transcript of the session.
         playback: What the streams share.
-        deliver: Awaited with the events of each payload, in order.
+        deliver: Called with the events of each payload, in order.
+        wait_for_room: Awaited after `deliver` has had no more room.
         clock: Returns monotonic seconds on the time line of the conversation.
         on_slow: Called when the network takes speech more slowly than it is spoken.
         on_silence: Called with a stream and the silence that it has sent, as PCM.
@@ -45,6 +43,7 @@ class StreamOpener:
         playback: Playback,
         *,
         deliver: Deliver,
+        wait_for_room: WaitForRoom,
         clock: Callable[[], float],
         on_slow: Callable[[NetworkSlow], object],
         on_silence: Callable[[ServiceStream, bytes], object],
@@ -54,6 +53,7 @@ class StreamOpener:
         self._transcript = transcript
         self._playback = playback
         self._deliver = deliver
+        self._wait_for_room = wait_for_room
         self._clock = clock
         self._on_slow = on_slow
         self._on_silence = on_silence
@@ -108,14 +108,15 @@ class StreamOpener:
         self._opened += 1
         number = self._opened
 
-        async def deliver(events: Sequence[Event]) -> None:
-            await self._deliver([self._counted(event, number) for event in events])
+        def deliver(events: Sequence[Event]) -> bool:
+            return self._deliver([self._counted(event, number) for event in events])
 
         stream = ServiceStream(
             number,
             wire_stream,
             SonicProtocol(config, self._transcript, playback=self._playback),
             deliver,
+            self._wait_for_room,
             clock=self._clock,
             send_deadline_s=config.deadlines.send_s,
             on_slow=self._on_slow,

@@ -22,7 +22,7 @@ Source: protocol reference 3.11.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from .answer_blocks import AnswerBlock, cut_answer, received_blocks
+from .answer_blocks import AnswerBlock, cut_answer, joined_blocks, received_blocks
 from .history import Message
 
 TURNS_CONFIRMED = 16
@@ -157,7 +157,8 @@ class Transcript:
         blocks = self._answer_of(turn).blocks
         if not blocks:
             blocks.append(AnswerBlock(""))
-        blocks[-1].add_sound(pcm, rate_hz)
+        if blocks[-1].withheld is None:
+            blocks[-1].add_sound(pcm, rate_hz)
 
     def sound_ended(self, turn: int) -> None:
         """Mark the sound of a turn's newest block as complete.
@@ -169,6 +170,30 @@ class Transcript:
         if blocks and not self._stopped:
             blocks[-1].whole = True
 
+    def withhold(
+        self, turn: int, block: int, text: str, replacement: str, sound_ms: float = 0.0
+    ) -> None:
+        """Put other words in place of a planned block, because a guard keeps it from being heard.
+
+        The FINAL text that the service may send for the block is then ignored, and so is the sound
+        of the block.
+
+        Args:
+            turn: Number of the turn.
+            block: Number of the block, as `plan` returned it. It may have another number by now.
+            text: The planned words of the block. If the turn has no such block any more, nothing
+                is changed.
+            replacement: The words in its place; empty for none.
+            sound_ms: Length of the sound that is played in its place, in ms.
+        """
+        blocks = self._turn(turn).blocks
+        for found in (*blocks[block : block + 1], *blocks):
+            if found.withheld is None and found.planned.strip() and text.startswith(found.planned):
+                found.withheld, found.planned = text, replacement
+                found.final = None if found.final is None else replacement
+                found.runs_ms, found.whole = [sound_ms], True
+                return
+
     def answer_ended(self, turn: int) -> None:
         """Mark all sound of a turn's answer as received.
 
@@ -177,24 +202,27 @@ class Transcript:
         """
         self._turn(turn).complete = not self._stopped
 
-    def final(self, text: str, current: int) -> tuple[int, int]:
+    def final(self, text: str, current: int) -> tuple[int, int] | None:
         """Assign a FINAL text to the block that it confirms.
 
         The text may come after later turns have begun. It belongs to the oldest block without a
         FINAL text whose planned text begins with it, except for blocks of older interrupted turns,
-        which expect no FINAL text any more. If there is none, the words were spoken differently
-        than planned, and the text becomes a block of its own.
+        which expect no FINAL text any more: one that repeats only such a block is ignored, because
+        its sound was not heard. If there is no block at all, the words were spoken differently than
+        planned, and the text becomes a block of its own.
 
         Args:
             text: The FINAL text.
             current: Number of the newest turn that has sound, which a block of its own joins.
 
         Returns:
-            The numbers of the turn and of the block.
+            The numbers of the turn and of the block; None if the text is ignored.
         """
         confirmed = self.confirm(text, current)
         if confirmed is not None:
             return confirmed
+        if self._repeats_interrupted(text):
+            return None
         if self._stopped:
             return current, 0
         blocks = self._answer_of(current).blocks
@@ -217,10 +245,22 @@ class Transcript:
             if turn.interrupted and number < current:
                 continue
             for index, block in enumerate(turn.blocks):
-                if block.final is None and block.planned.strip().startswith(spoken):
-                    block.final = text
+                planned = block.planned if block.withheld is None else block.withheld
+                if block.final is None and planned.strip().startswith(spoken):
+                    block.final = text if block.withheld is None else block.planned
                     return number, index
         return None
+
+    def _repeats_interrupted(self, text: str) -> bool:
+        """Return whether a FINAL text repeats planned words of an answer that was cut off."""
+        spoken = text.strip()
+        recent = (self._turns[number] for number in sorted(self._turns)[-TURNS_CONFIRMED:])
+        return any(
+            (block.withheld or block.planned).strip().startswith(spoken)
+            for turn in recent
+            for block in turn.blocks
+            if turn.interrupted or block.withheld is not None
+        )
 
     def interrupt(self, turn: int) -> None:
         """Mark the answer of a turn as cut off by the user.
@@ -285,7 +325,7 @@ class Transcript:
         Args:
             turn: Number of the turn.
         """
-        return "".join(b.planned or b.final or "" for b in self._turn(turn).blocks).strip()
+        return joined_blocks(b.planned or b.final or "" for b in self._turn(turn).blocks)
 
     def heard(self, turn: int) -> str:
         """Return the answer of a turn as it was heard, by the rules of the module.
@@ -295,10 +335,19 @@ class Transcript:
         """
         entry = self._turn(turn)
         if not entry.interrupted:
-            return "".join(b.planned if b.final is None else b.final for b in entry.blocks).strip()
+            return joined_blocks(b.planned if b.final is None else b.final for b in entry.blocks)
         if entry.heard_ms is None:
-            return "".join(b.final or "" for b in entry.blocks).strip()
-        return cut_answer(entry.blocks, entry.heard_ms).strip()
+            return joined_blocks(b.final or "" for b in entry.blocks)
+        return cut_answer(entry.blocks, entry.heard_ms)
+
+    def heard_by(self, turn: int, played_ms: int) -> str:
+        """Return the words of an answer that were heard so far, while it sounds.
+
+        Args:
+            turn: Number of the turn.
+            played_ms: How much of its sound was played, in milliseconds.
+        """
+        return cut_answer(self._turn(turn).blocks, played_ms)
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -306,15 +355,22 @@ class Transcript:
 
         An answer that was cut before a word of it was heard has no line.
         """
-        lines: list[Line] = []
-        for number, turn in sorted(self._turns.items()):
-            if turn.user:
-                said = " ".join(text.strip() for text in turn.user).strip()
-                lines.append(Line(number, "USER", said, said))
-            if turn.blocks:
-                heard, planned = self.heard(number), self.planned(number)
-                if heard or not turn.interrupted:
-                    lines.append(Line(number, "ASSISTANT", heard, planned, turn.interrupted))
+        return tuple(line for number in sorted(self._turns) for line in self.turn_lines(number))
+
+    def turn_lines(self, number: int) -> tuple[Line, ...]:
+        """Return the lines of one turn so far, at most one for each side.
+
+        Args:
+            number: Number of the turn.
+        """
+        turn, lines = self._turns.get(number, _TurnRecord()), list[Line]()
+        if turn.user:
+            said = " ".join(text.strip() for text in turn.user).strip()
+            lines.append(Line(number, "USER", said, said))
+        if turn.blocks:
+            heard, planned = self.heard(number), self.planned(number)
+            if heard or not turn.interrupted:
+                lines.append(Line(number, "ASSISTANT", heard, planned, turn.interrupted))
         return tuple(lines)
 
     def received_lines(self, newest: int) -> tuple[Line, ...]:

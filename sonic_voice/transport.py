@@ -5,6 +5,7 @@ implements them with the AWS SDK. In tests, the test is the far end of a `Memory
 
 The contract of a `Stream`:
 
+- What is sent by `offer` and `send` arrives in the order of the calls.
 - One task sends and one task receives; neither waits for the other.
 - `send` may be cancelled only if the stream is then thrown away, because signatures form a chain.
 - The owner never cancels `receive` half-way: it ends by itself after `end_input` or `abort`. It
@@ -14,10 +15,14 @@ The contract of a `Stream`:
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
 from .errors import ConnectionLost, SonicError
+
+type Sink = Callable[[bytes], bool]
+"""A function that takes a payload and returns True, or returns False. It must not raise."""
 
 
 class Stream(Protocol):
@@ -41,6 +46,20 @@ class Stream(Protocol):
         """
         ...
 
+    def offer(self, payload: bytes) -> bool:
+        """Send one payload at once and whole, or do nothing. Never waits.
+
+        It is called only while no `send` is in progress.
+
+        Args:
+            payload: The UTF-8 JSON of one input event.
+
+        Returns:
+            Whether it was sent. False does not say why: `send` waits for room, or raises the error
+            that ended the stream.
+        """
+        ...
+
     async def accepted(self) -> None:
         """Wait until the service took the request, which it does after our first events.
 
@@ -51,8 +70,13 @@ class Stream(Protocol):
         """
         ...
 
-    async def receive(self) -> bytes | None:
+    async def receive(self, sink: Sink | None = None) -> bytes | None:
         """Return the next payload of the service, or None at the end of the stream.
+
+        Args:
+            sink: Called with each payload that arrives while this waits, which goes on waiting as
+                long as the sink takes them. A payload that it does not take is returned. A stream
+                may also return all payloads and never call it.
 
         Raises:
             SonicError: The stream ended in any other way.
@@ -100,9 +124,13 @@ class Transport(Protocol):
 
 
 class MemoryStream:
-    """A stream whose far end is a test."""
+    """A stream whose far end is a test.
 
-    def __init__(self) -> None:
+    Args:
+        direct: Whether `offer` sends while the stream is open and writable, and sinks are called.
+    """
+
+    def __init__(self, *, direct: bool = False) -> None:
         self.credentials_expire_at: datetime | None = None
         self.sent: asyncio.Queue[bytes | None] = asyncio.Queue()
         """Payloads sent by the client; None stands for the end of its input."""
@@ -112,6 +140,8 @@ class MemoryStream:
         self.writable.set()
         self._answers: asyncio.Queue[bytes | SonicError | None] = asyncio.Queue()
         self._over: SonicError | None = None
+        self._direct = direct
+        self._sink: Sink | None = None
 
     def deliver(self, payload: bytes) -> None:
         """Deliver one payload as the service.
@@ -119,6 +149,8 @@ class MemoryStream:
         Args:
             payload: The UTF-8 JSON of one output event.
         """
+        if self._sink is not None and self._answers.empty() and self._sink(payload):
+            return
         self._answers.put_nowait(payload)
 
     def finish(self, error: SonicError | None = None) -> None:
@@ -139,12 +171,23 @@ class MemoryStream:
             raise self._over
         self.sent.put_nowait(payload)
 
+    def offer(self, payload: bytes) -> bool:
+        """See `Stream`."""
+        if not self._direct or self._over is not None or not self.writable.is_set():
+            return False
+        self.sent.put_nowait(payload)
+        return True
+
     async def accepted(self) -> None:
         """See `Stream`."""
 
-    async def receive(self) -> bytes | None:
+    async def receive(self, sink: Sink | None = None) -> bytes | None:
         """See `Stream`."""
-        answer = await self._answers.get()
+        self._sink = sink if self._direct else None
+        try:
+            answer = await self._answers.get()
+        finally:
+            self._sink = None
         if isinstance(answer, SonicError):
             raise answer
         return answer
@@ -165,9 +208,13 @@ class MemoryStream:
 
 
 class MemoryTransport:
-    """A transport of `MemoryStream`s."""
+    """A transport of `MemoryStream`s.
 
-    def __init__(self) -> None:
+    Args:
+        direct: Whether its streams send by `offer` and call sinks.
+    """
+
+    def __init__(self, *, direct: bool = False) -> None:
         self.streams: list[MemoryStream] = []
         """All streams that were opened, in order."""
         self.opened: asyncio.Queue[MemoryStream] = asyncio.Queue()
@@ -175,6 +222,7 @@ class MemoryTransport:
         self.closed = False
         self.credentials_forgotten = 0
         """Number of times that credentials were to be looked up anew."""
+        self._direct = direct
 
     def forget_credentials(self) -> None:
         """See `Transport`."""
@@ -182,7 +230,7 @@ class MemoryTransport:
 
     async def open(self, model: str) -> MemoryStream:
         """See `Transport`."""
-        stream = MemoryStream()
+        stream = MemoryStream(direct=self._direct)
         self.streams.append(stream)
         self.opened.put_nowait(stream)
         return stream

@@ -17,6 +17,8 @@ class Playback:
     """Time until which its sound is playing, in monotonic seconds."""
     interrupted: set[int] = field(default_factory=set[int])
     """Numbers of the interrupted turns."""
+    sound_blocks: int = 0
+    """Number of blocks of sound that have begun so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class TurnProgress:
     sounded: bool
     """True once the answer has sound."""
     calls: tuple[ToolCall, ...]
-    """Tool calls whose result is still owed."""
+    """Tool calls whose result is still owed, without those of `ExpertTool`."""
     user_speaks: bool
     """True while the service hears the user speak."""
     speech_began_ms: int | None
@@ -58,3 +60,5 @@ class TurnProgress:
     """True if the user typed the newest turn."""
     owes: bool = False
     """True if an answer is owed, also one that has opened no turn yet."""
+    expert: bool = False
+    """True if a call of `ExpertTool` is being answered, which ends with the stream."""

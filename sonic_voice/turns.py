@@ -18,9 +18,11 @@ Barge-in is signalled by `userSpeechStart` while an answer is still playing, by 
 `INTERRUPTED` on any block, and by a text block that holds `{"interrupted": true}`; not every model
 sends all of them. The first signal interrupts the turn, and the later ones are ignored as
 repetitions. Every block that is open at that moment is dead: the rest of its content is dropped,
-whatever its name promises.
+whatever its name promises. An answer may go on after a marker without cause: its further blocks are
+a turn of their own, and the speech that the service had reported is forgotten.
 
-Whether an answer is still playing is estimated from the arrival and the length of its sound.
+Whether an answer is still playing is estimated from the arrival and the length of its sound. An
+answer whose block of sound is open is not over, even if all that came of it has been played.
 
 An event that makes no sense where it comes, such as sound in a text block, becomes `Ignored` with
 the reason. No event raises an error, because one wrong event is no reason to end a conversation.
@@ -34,6 +36,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import wire
+from .catalog import EXPERT_TOOL
 from .config import BYTES_PER_SAMPLE, AudioFormat
 from .events import (
     AssistantText,
@@ -57,6 +60,10 @@ RATES_HZ = range(1_000, 192_001)
 in seconds would be meaningless."""
 
 
+PLAYBACK_MARGIN_S = 0.1
+"""Time after the end of an answer's sound after which it is over for the service, too, in seconds.
+The service measures time in the chunks of audio that it receives."""
+
 RECORDED_WORDS = "hello"
 """Words of the recording with which v1 is asked for a greeting, as they are transcribed."""
 
@@ -72,6 +79,8 @@ class _OpenBlock:
     stage: wire.Stage | None = None
     rate_hz: int = 0
     dead: bool = False
+    number: int = 0
+    """Number of a block of sound within the session, from 1."""
 
 
 @dataclass(slots=True)
@@ -116,6 +125,10 @@ class Turns:
         self.sent_ms = 0
         """Length of the audio that was sent to this stream so far, in ms."""
         self._owes_answer = False
+        self._marked = False
+        """True from the marker of an interruption to the next words of the user."""
+        self._goes_on = False
+        """True while an answer goes on after such a marker."""
         self._echoes: deque[str] = deque(maxlen=16)
         self._recording: Callable[[], bool] | None = None
         """Set until a recording that was sent before the user's audio is transcribed."""
@@ -180,7 +193,8 @@ class Turns:
             turn=self._turn.number,
             over=self._turn.over,
             sounded=self._turn.sounded,
-            calls=self.open_calls,
+            calls=tuple(call for call in self.open_calls if call.name != EXPERT_TOOL),
+            expert=any(call.name == EXPERT_TOOL for call in self.open_calls),
             user_speaks=self._speech.speaking,
             speech_began_ms=self._speech.pending_ms(self.sent_ms),
             transcribed_ms=self._speech.transcribed_ms,
@@ -209,14 +223,47 @@ class Turns:
             The event that reports the turn.
         """
         self._open_turn()
+        self._marked = False
         self._turn.typed = True
         self._echoes.append(_comparable(text))
         self._transcript.user(self._turn.number, text)
         self._owes_answer = True
         return UserText(self._turn.number, text, typed=True)
 
-    def answer_call(self, tool_use: str) -> ToolCall | None:
+    def answer_call(self, tool_use: str, *, is_spoken: bool = True) -> ToolCall | None:
         """Mark a tool call as answered.
+
+        Args:
+            tool_use: The id of the call.
+            is_spoken: Whether the model is to speak about the result. Otherwise only the rest of an
+                answer that sounds is still owed.
+
+        Returns:
+            The call, or None if no such call is open.
+        """
+        call = self._calls.pop(tool_use, None)
+        if call is not None and is_spoken:
+            self._owes_answer = True
+        elif call is not None and call.turn == self._turn.number and not self._turn.sounded:
+            self._owes_answer = False
+        return call
+
+    def expect_spoken_result(self, tool_use: str) -> bool:
+        """Note a sentence of the result of a tool call, which the service speaks.
+
+        Args:
+            tool_use: The id of the call.
+
+        Returns:
+            False if no such call is open.
+        """
+        if tool_use not in self._calls:
+            return False
+        self._owes_answer = True
+        return True
+
+    def end_spoken_result(self, tool_use: str) -> ToolCall | None:
+        """Mark a tool call as answered by its sentences, or as given up without any.
 
         Args:
             tool_use: The id of the call.
@@ -224,10 +271,7 @@ class Turns:
         Returns:
             The call, or None if no such call is open.
         """
-        call = self._calls.pop(tool_use, None)
-        if call is not None:
-            self._owes_answer = True
-        return call
+        return self._calls.pop(tool_use, None)
 
     @property
     def open_calls(self) -> tuple[ToolCall, ...]:
@@ -252,6 +296,23 @@ class Turns:
         """
         return not self.owes_answer and now >= self._playback.until_s
 
+    def nobody_speaks(self, now: float) -> bool:
+        """Return whether neither side speaks, and no answer is about to begin.
+
+        A tool may run: then it is true between its call and its result, on a model that says
+        nothing meanwhile.
+
+        Args:
+            now: Monotonic seconds; it never runs backwards.
+        """
+        if self._speech.is_open(self.sent_ms) or self._sound_is_open:
+            return False
+        if now < self._playback.until_s + PLAYBACK_MARGIN_S:
+            return False
+        if self._turn.over:
+            return not self._owes_answer
+        return self._turn.called and bool(self._calls) and not self._turn.sounded
+
     # -- the user ------------------------------------------------------------------------------
 
     def _user_speech_start(self, record: wire.UserSpeechStart, now: float) -> list[Event]:
@@ -260,7 +321,7 @@ class Turns:
         events: list[Event] = [UserSpeechStarted(self._speech.started(record.offset_ms))]
         if self._continuing:  # the rest of the answer will not come
             events += self._interrupt(self._turn.number, "userSpeechStart", now)
-        elif now < self._playback.until_s:
+        elif now < self._playback.until_s or self._sound_is_open:
             events += self._interrupt(self._playback.sounding, "userSpeechStart", now)
         return events
 
@@ -274,6 +335,7 @@ class Turns:
             return []
         if not self._speech.awaits_text and self._is_echo(text):
             return []
+        self._marked = False
         heard_from_ms = self._speech.transcribed(self.sent_ms)
         if self._recording is not None:
             text = _without_recorded_words(text) if self._recording() else ""
@@ -315,6 +377,7 @@ class Turns:
     def _text_block(self, record: wire.TextBlock, now: float) -> list[Event]:
         dead, events = False, list[Event]()
         if record.role == "ASSISTANT" and record.stage != "FINAL":
+            self._note_answer_goes_on()
             if self._turn.typed and not self._turn.answering and not self._retired:
                 events = self._talked_over(now)
                 self._owes_answer = True
@@ -324,8 +387,11 @@ class Turns:
         return events
 
     def _audio_block(self, record: wire.AudioBlock, now: float) -> list[Event]:
+        self._note_answer_goes_on()
         dead = not self._open_answer()
-        block = _OpenBlock(self._turn.number, "audio", rate_hz=record.rate_hz, dead=dead)
+        self._playback.sound_blocks += 1
+        number = self._playback.sound_blocks
+        block = _OpenBlock(self._turn.number, "audio", "", None, record.rate_hz, dead, number)
         self._begin(record.content_id, block)
         if record.rate_hz not in RATES_HZ:
             return [Ignored(f"a block of sound at {record.rate_hz} Hz")]
@@ -343,6 +409,7 @@ class Turns:
     def _text_output(self, record: wire.TextOutput, now: float) -> list[Event]:
         block = self._blocks.get(record.content_id)
         if record.is_interruption:
+            self._marked = True
             return self._interrupt(self._answering, "marker", now)
         if block is None:
             return [Ignored(f"text of the unknown block {record.content_id}")]
@@ -369,6 +436,7 @@ class Turns:
         if block.kind != "audio":
             return [Ignored(f"sound in the {block.kind} block {record.content_id}")]
         if block.dead or block.turn in self._playback.interrupted:
+            self._note_answer_goes_on()
             return []
         if block.rate_hz not in RATES_HZ:
             return [Ignored(f"sound at {block.rate_hz} Hz")]
@@ -378,10 +446,12 @@ class Turns:
         seconds = AudioFormat(block.rate_hz).seconds(len(record.pcm))
         self._playback.until_s = max(self._playback.until_s, now) + seconds
         self._transcript.sound(block.turn, record.pcm, block.rate_hz)
-        return [Audio(block.turn, record.pcm, block.rate_hz)]
+        return [Audio(block.turn, record.pcm, block.rate_hz, block.number)]
 
     def _tool_use(self, record: wire.ToolUse, now: float) -> list[Event]:
         if self._silenced or (self._retired and self._turn.number in self._playback.interrupted):
+            return []
+        if self._retired and record.name == EXPERT_TOOL:  # the live stream is asked again
             return []
         if self._retired:  # the result goes to the live stream, which then answers
             self._turn.over, self._owes_answer = True, False
@@ -403,7 +473,11 @@ class Turns:
             turn = block.turn if block is not None and block.kind == "audio" else self._answering
             return self._interrupt(turn, "contentEnd", now)
         # The last audio block ends the turn: `completionEnd` comes only after our goodbye.
-        if block is None or block.dead or block.kind != "audio":
+        if block is None or block.kind != "audio":
+            return []
+        if block.dead:
+            if self._goes_on and record.stop == "END_TURN":
+                self._goes_on = self._owes_answer = False
             return []
         if block.turn in self._playback.interrupted:  # by another stream of the session
             self._turn.over = True
@@ -411,11 +485,20 @@ class Turns:
         self._transcript.sound_ended(block.turn)
         if record.stop != "END_TURN":
             return []
-        self._owes_answer = False
+        self._goes_on = self._owes_answer = False
         self._transcript.answer_ended(block.turn)
         if block.turn == self._turn.number:
             self._turn.over = True
         return [TurnEnded(block.turn)]
+
+    def _note_answer_goes_on(self) -> None:
+        """Note that the service speaks on after the marker of an interruption.
+
+        Nobody spoke: the speech that it reported has no end, and no text will come of it.
+        """
+        if self._marked and not self._retired:
+            self._marked, self._goes_on, self._owes_answer = False, True, True
+            self._speech.forget()
 
     # -- both ----------------------------------------------------------------------------------
 
@@ -439,6 +522,11 @@ class Turns:
     def _silenced(self) -> bool:
         """True if the stream is retired and has nothing to finish any more."""
         return self._retired and self._turn.over
+
+    @property
+    def _sound_is_open(self) -> bool:
+        """True while a block of sound that is played has not ended."""
+        return any(block.kind == "audio" and not block.dead for block in self._blocks.values())
 
     def _open_turn(self) -> None:
         self._playback.newest_turn += 1

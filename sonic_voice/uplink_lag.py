@@ -29,6 +29,10 @@ class UplinkLag:
         self._notice_at_s: float | None = None
         self._speech_s = 0.0
 
+    def nothing_waits(self) -> None:
+        """Record that a chunk of speech was sent at once: the line is not too slow."""
+        self._late_since_s = self._notice_at_s = None
+
     def sent(self, queued_at_s: float, speech_s: float, now: float) -> NetworkSlow | None:
         """Record that a chunk of speech was sent.
 

@@ -3,6 +3,7 @@
 A session counts the audio of its user in samples, over all its streams. This count is the clock of
 the conversation: the *position* of a sample is the length of all audio before it. The ring keeps
 the audio of the last seconds, so that a new stream can hear again what the old one did not answer.
+Audio that was answered is released, because it is most of the memory of a session.
 
 Audio is replayed from a silence. `voice_begins` finds the first loud window after a position; what
 counts as loud depends on the quietest fifth of the ring, so that the hum of a room is no voice.
@@ -13,7 +14,11 @@ from collections import deque
 from .config import BYTES_PER_SAMPLE, AudioFormat
 
 RING_S = 30.0
-"""Length of the audio that is kept, in seconds."""
+"""Maximum length of the audio that is kept, in seconds: 960 kB at 16 kHz."""
+
+BACKGROUND_S = 3.0
+"""Length of the audio that is kept although it was answered, in seconds. The background noise is
+estimated from it."""
 
 WINDOW_S = 0.02
 """Length of the windows in which the level is measured, in seconds."""
@@ -73,6 +78,17 @@ class UplinkRing:
         self.end += len(pcm)
         while self.end - self._begin > self._limit and len(self._chunks) > 1:
             self._begin += len(self._chunks.popleft())
+
+    def release(self, position: int) -> None:
+        """Drop audio that was answered, except for `BACKGROUND_S` of it.
+
+        Args:
+            position: In bytes; what comes after it is kept.
+        """
+        keep_from = position - self._format.size(BACKGROUND_S)
+        chunks = self._chunks
+        while len(chunks) > 1 and self._begin + len(chunks[0]) <= keep_from:
+            self._begin += len(chunks.popleft())
 
     def since(self, position: int) -> bytes:
         """Return the audio from a position on.

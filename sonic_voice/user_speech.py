@@ -55,6 +55,11 @@ class UserSpeech:
         self._ended_ms = offset_ms + self._offset_ms
         return self._ended_ms, detected_ms + self._offset_ms
 
+    def forget(self) -> None:
+        """Forget the speech whose end was not reported: the service has answered on instead."""
+        self.speaking = False
+        self.began_ms = None
+
     def transcribed(self, sent_ms: int) -> int:
         """Record that a text of the speech has come.
 
@@ -84,11 +89,21 @@ class UserSpeech:
         Args:
             sent_ms: Length of the audio that was sent to the stream.
         """
-        if self._ended_ms is not None and not self.speaking:
-            waited_ms = self._offset_ms + sent_ms - self._ended_ms
-            if waited_ms > TRANSCRIPTION_MS:  # the service found no words in it
-                return None
-        return self.began_ms
+        return None if self._has_no_words(sent_ms) else self.began_ms
+
+    def is_open(self, sent_ms: int) -> bool:
+        """Return whether the user speaks, or the text of the speech may still come.
+
+        Args:
+            sent_ms: Length of the audio that was sent to the stream.
+        """
+        return self.speaking or (self.awaits_text and not self._has_no_words(sent_ms))
+
+    def _has_no_words(self, sent_ms: int) -> bool:
+        """Return whether the newest speech has ended so long ago that it has no words."""
+        if self._ended_ms is None or self.speaking:
+            return False
+        return self._offset_ms + sent_ms - self._ended_ms > TRANSCRIPTION_MS
 
     def _goes_on(self, at_ms: int) -> bool:
         """Return whether speech continues speech of which no text has come yet."""
