@@ -35,9 +35,9 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from sonic_voice import DEMO_SCENARIO, DEMO_WAV
-from sonic_voice.cli.terminal.live_area import END_UPDATE, ERASE_BELOW, ERASE_LINE
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.browser.sounds import MICROPHONE_HZ, write_microphone
+from tests.support.terminal_cells import TerminalCells
 from tests.support.virtual import SoundServer, missing
 
 ROOT = Path(__file__).parents[1]
@@ -163,24 +163,18 @@ def _output(terminal: int) -> Iterator[str]:
 
 
 def screen_lines(output: str) -> list[Text]:
-    """Return the lines that a terminal shows after the complete drawings of `live_area`.
+    """Return the lines that a terminal has after an output, those above its first row included.
 
     Args:
-        output: What was written to the terminal: plain lines, then drawings.
+        output: What was written to the terminal; it may end within an escape sequence.
     """
-    *drawings, _ = output.split(END_UPDATE)
-    permanent: list[str] = []
-    live: list[str] = []
-    for drawing in drawings:
-        text, _, back = drawing.rpartition(ERASE_BELOW)
-        lines = text.replace(ERASE_LINE, "").splitlines()
-        up = int(back[2:-1] or 0)  # the live lines are those that the cursor goes up
-        permanent, live = permanent + lines[: len(lines) - up], lines[len(lines) - up :]
-    return [Text.from_ansi(_PRIVATE_MODE.sub("", line)) for line in permanent + live]
+    cells = TerminalCells(COLUMNS, ROWS)
+    cells.feed(_INCOMPLETE.sub("", output))
+    return cells.texts
 
 
-_PRIVATE_MODE = re.compile(r"\x1b\[\?\d+[hl]")
-"""Escape sequences that hide the cursor, and the like."""
+_INCOMPLETE = re.compile(r"\x1b(\[[?\d;]*)?$")
+"""An escape sequence whose end is still to come."""
 
 
 def _bright(line: Text) -> str:
@@ -228,7 +222,7 @@ def picture_page() -> Path:
         transcript = page.get_by_role("log", name="Transcript")
         answer = transcript.locator(".planned", has_text=INTO_THE_ANSWER)
         expect(answer).to_have_count(1, timeout=1000 * TIMEOUT_S)
-        expect(page.get_by_role("status")).to_have_text("speaking")
+        expect(page.locator(".state")).to_have_text("speaking")
         page.wait_for_timeout(INTO_THE_SOUND_MS)
         page.screenshot(path=path)
         browser.close()

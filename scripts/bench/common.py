@@ -81,14 +81,15 @@ class Stamp(NamedTuple):
         magic, *fields = _STAMP.unpack_from(pcm)
         return cls(*fields) if magic == _MAGIC else None
 
-    def frame(self, format: AudioFormat) -> bytes:
+    def frame(self, format: AudioFormat, frame_s: float = FRAME_S) -> bytes:
         """Return a frame of silence that begins with this stamp.
 
         Args:
-            format: Format of the frame, whose length is `FRAME_S`.
+            format: Format of the frame.
+            frame_s: Length of the frame, in seconds.
         """
         stamp = _STAMP.pack(_MAGIC, *self)
-        return stamp + bytes(format.size(FRAME_S) - len(stamp))
+        return stamp + bytes(format.size(frame_s) - len(stamp))
 
 
 _STAMP = struct.Struct("<4sIIqq")

@@ -22,6 +22,9 @@ are printed for echoes that are 80 and 220 ms later than the devices report:
 - *coughs*: the same with synthetic coughs, because no free recording was available.
 - *CPU*: of cancellation, detection and ducking, as a share of real time on one core.
 
+Before them, the table of `scripts.bench.echo_onsets` is printed: false onsets and interruptions in
+an open loop, in many conditions, by the earlier rule and by today's.
+
 The exit code is 0 if the targets are met, 1 if not.
 """
 
@@ -38,8 +41,11 @@ from typing import Any
 import numpy as np
 
 from scripts.bench.common import ROOT
+from scripts.bench.earlier_echo_rule import EarlierCanceller
+from scripts.bench.echo_onsets import compare_rules
+from scripts.bench.echo_scenes import CONDITIONS, PERSON, VOICES
 from sonic_voice.audio.pcm import from_pcm, to_pcm
-from sonic_voice.echo import EchoCancelledMicrophone, echo_cancelled
+from sonic_voice.echo import EchoCancelledMicrophone, EchoProcessor, echo_cancelled
 from sonic_voice.echo.local_speech import ONSET_WINDOWS, SPEECH_THRESHOLD, WINDOW_SAMPLES
 from sonic_voice.emulator.speech import WhisperRecognizer, synthesizer
 from sonic_voice.errors import ConfigError
@@ -69,14 +75,12 @@ AFTER_S = 1.5
 """Time from the end of an interruption to the end of its measurement, in seconds."""
 CONFIRMED_S = (0.335, 0.856)
 """Range of the earliest confirmation by the service after an onset, in seconds."""
-PERSON = (
-    "agent-newlocation cards-001 cards-003 cards-004 cards-005 demo-thanks goforward jfk "
-    "please-try-again something transfer tt-weasels vm-sorry"
-).split()
 NOISES = (
     "door-close door-open glass-door-close glass-door-open house-door-close house-door-open "
     "gate-close gate-open burp"
 ).split()
+SEEDS = (100, 101, 102)
+"""Default seeds of the table of onsets. The thresholds were chosen with the seeds 0 and 1."""
 COUGHS = 10
 """Number of coughs."""
 NOISE_OVER_ECHO = 2.0
@@ -105,7 +109,6 @@ ANSWERS = (
     "The train to the coast runs every half an hour. You change once, at the central station.",
     "I can read you the whole list, or only the part that changed since last week.",
 )
-VOICES = ("matthew", "tiffany")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +165,18 @@ class SimulatedTalk:
     Args:
         delay_ms: Delay of the echo after the time that the devices report, in milliseconds.
         answers: The model's sentences.
+        processor: An echo processor to measure instead of today's.
     """
 
-    def __init__(self, delay_ms: int, answers: Sequence[Spoken]) -> None:
+    def __init__(
+        self, delay_ms: int, answers: Sequence[Spoken], processor: EchoProcessor | None = None
+    ) -> None:
         self.room = MeteredRoom(delay_ms)
         self.speakers: EchoCancelledMicrophone = echo_cancelled(self.room, self.room)
         if self.speakers.notice:
             raise SystemExit(self.speakers.notice)
+        if processor is not None:
+            self.speakers = EchoCancelledMicrophone(self.room, self.room, processor)
         self.ducks = 0
         """Number of times that the playback was ducked."""
         self._answers = cycle(answers)
@@ -258,7 +266,10 @@ async def talk_alone(delay_ms: int, spoken: Sequence[Spoken], length_s: float) -
 
 
 async def barge_ins(
-    delay_ms: int, spoken: Sequence[Spoken], recognizer: WhisperRecognizer | None
+    delay_ms: int,
+    spoken: Sequence[Spoken],
+    recognizer: WhisperRecognizer | None,
+    processor: EchoProcessor | None = None,
 ) -> bool:
     """Measure and print how many interruptions are detected, how soon, and their words.
 
@@ -266,11 +277,12 @@ async def barge_ins(
         delay_ms: Delay of the echo, in milliseconds.
         spoken: The model's sentences.
         recognizer: Speech recognition; None does not count words.
+        processor: An echo processor to measure instead of today's.
 
     Returns:
         Whether the targets are met.
     """
-    talk, service = SimulatedTalk(delay_ms, spoken), SpeechDetector()
+    talk, service = SimulatedTalk(delay_ms, spoken, processor), SpeechDetector()
     level = await _echo_level(talk)
     ducked_ms: list[float] = []
     confirmed = 0
@@ -368,7 +380,7 @@ def _words(recognizer: WhisperRecognizer | None, sound: Samples) -> str:
         return ""
     utterance = recognizer.begin(RATE_HZ)
     utterance.feed(to_pcm(sound))
-    return utterance.finish()
+    return utterance.finish() or ""
 
 
 def cough(seed: int) -> Samples:
@@ -405,6 +417,28 @@ def best_recognizer() -> WhisperRecognizer | None:
         return None
 
 
+async def closed_loop(spoken: list[Spoken], length_s: float) -> bool:
+    """Measure and print the figures of the closed loop, and return whether the targets are met.
+
+    Args:
+        spoken: The model's sentences.
+        length_s: Length of the talk without a person, in seconds.
+    """
+    recognizer, met = best_recognizer(), True
+    recorded = [recording("sounds", name) for name in NOISES]
+    for delay_ms in DELAYS_MS:
+        print(f"Echo {delay_ms} ms late, with the earlier rule")
+        await barge_ins(delay_ms, spoken, recognizer, EarlierCanceller())
+        print(f"Echo {delay_ms} ms late")
+        met &= await talk_alone(delay_ms, spoken, length_s)
+        met &= await barge_ins(delay_ms, spoken, recognizer)
+        print("  noises                 ", end="")
+        met &= await noises(delay_ms, spoken, recognizer, recorded)
+        print("  coughs (synthetic)     ", end="")
+        met &= await noises(delay_ms, spoken, recognizer, [cough(n) for n in range(COUGHS)])
+    return met
+
+
 async def main() -> int:
     """Measure what the command line asks for, and return the exit code."""
     arguments = argparse.ArgumentParser(
@@ -413,17 +447,31 @@ async def main() -> int:
     arguments.add_argument(
         "--talk-s", type=float, default=TALK_S, help="length of the talk without a person, seconds"
     )
-    length_s = arguments.parse_args().talk_s
-    recognizer, spoken, met = best_recognizer(), answers(), True
-    recorded = [recording("sounds", name) for name in NOISES]
-    for delay_ms in DELAYS_MS:
-        print(f"Echo {delay_ms} ms late")
-        met &= await talk_alone(delay_ms, spoken, length_s)
-        met &= await barge_ins(delay_ms, spoken, recognizer)
-        print("  noises                 ", end="")
-        met &= await noises(delay_ms, spoken, recognizer, recorded)
-        print("  coughs (synthetic)     ", end="")
-        met &= await noises(delay_ms, spoken, recognizer, [cough(n) for n in range(COUGHS)])
+    arguments.add_argument(
+        "--part", choices=["all", "onsets", "loop"], default="all",
+        help="the table of onsets, the closed loop, or both",
+    )  # fmt: skip
+    arguments.add_argument(
+        "--condition", action="append", metavar="TEXT",
+        help="only conditions whose names contain it; may be repeated",
+    )  # fmt: skip
+    arguments.add_argument(
+        "--seeds", type=int, nargs="+", default=SEEDS, help="seeds of the table of onsets"
+    )
+    asked = arguments.parse_args()
+    spoken, met = answers(), True
+    if asked.part != "loop":
+        chosen = [
+            one
+            for one in CONDITIONS
+            if not asked.condition or any(text in one.name for text in asked.condition)
+        ]
+        voices = {
+            name: [one.sound for one in spoken[k :: len(VOICES)]] for k, name in enumerate(VOICES)
+        }
+        met &= compare_rules(chosen, asked.seeds, voices)
+    if asked.part != "onsets":
+        met &= await closed_loop(spoken, asked.talk_s)
     print("All targets are met." if met else "A target is missed.")
     return 0 if met else 1
 

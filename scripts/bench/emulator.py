@@ -8,6 +8,9 @@ demonstration's scenario; and this one, which talks to it through the production
   frame that causes each chunk of audio. The lateness of a chunk is the time from the moment at
   which that frame was due to the arrival of the chunk. It includes the client's own delays, of
   which the largest is printed.
+- *burst*: a number of conversations that begin together, at the speed of real time, or more slowly
+  if the machine is too busy for that; the time until the last of them is answered, and the
+  emulator's resident memory before them, at their end and a minute later.
 - *memory*: conversations one after another, 20 times as fast as real time, until a number of
   minutes have been spoken, with the emulator's resident memory after each tenth of them. Growth is
   measured from the second tenth on, because the first one includes what is loaded once.
@@ -17,6 +20,7 @@ The exit code is 0 if both targets are met, 1 if not, 130 at Ctrl-C. No process 
 
 import argparse
 import asyncio
+import os
 import statistics
 import sys
 import wave
@@ -34,6 +38,7 @@ from sonic_voice.emulator.brains.scripted import ScriptedBrain
 from sonic_voice.emulator.scenario import load_scenario
 from sonic_voice.emulator.server import LOCAL_REGION
 from sonic_voice.emulator.service.effects import Effect, Emit, Speak, StreamRefusal, StreamRequest
+from sonic_voice.errors import ConnectionLost
 from sonic_voice.transport import Stream
 
 RATE_HZ = 16_000
@@ -47,6 +52,10 @@ LATENESS_MS = 50.0
 """Target: maximum lateness of a chunk, in milliseconds."""
 GROWTH_MIB_PER_H = 10.0
 """Target: maximum growth of memory in an hour of speech, in MiB."""
+KEPT_SHARE = 0.2
+"""Target: maximum share of its memory that an emulator has gained a minute after a burst."""
+AFTER_BURST_S = 60.0
+"""Time from the end of a burst to the measurement of what it left, in seconds."""
 STEPS = 10
 """Number of measurements of memory."""
 SPEED = 20.0
@@ -143,38 +152,66 @@ class Conversation:
     """Event of the tool call, one in each conversation. A call after the end would be lost."""
     own_delay_s: float = 0.0
     """Largest delay of this client with a frame, in seconds."""
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Lock of the stream's input, which is for one task at a time: parts of two frames that wait
+    for the socket would be mixed."""
 
-    async def hold(self, spoken: list[bytes], *, speed: float = 1.0, start_s: float = 0.0) -> None:
-        """Hold the conversation from the first event to the last.
+    async def begin(self) -> None:
+        """Send the first events and wait until the emulator answers the request."""
+        await self._send(*OPENING)
+        await self.stream.accepted()
+
+    async def hold(
+        self,
+        spoken: list[bytes],
+        *,
+        speed: float = 1.0,
+        start_s: float = 0.0,
+        catches_up: bool = True,
+    ) -> None:
+        """Hold the conversation, which has begun, from the first audio to the last event.
 
         Args:
             spoken: The user's speech, in frames.
             speed: Speed relative to real time.
             start_s: Time of the first frame, in seconds of the loop's clock; 0: at once.
+            catches_up: Whether frames that are late are sent at once, as a microphone's are.
+                Without it the speech is slower where the machine is.
         """
         reading = asyncio.create_task(self._read())
         try:
-            await self._talk(spoken, speed, start_s)
+            try:
+                await self._talk(spoken, speed, start_s, catches_up)
+            except ConnectionLost:  # the reader knows why
+                await reading
+                raise
             await reading
         finally:
             reading.cancel()
             await asyncio.wait({reading})
             await self.stream.aclose()
 
-    async def _talk(self, spoken: list[bytes], speed: float, start_s: float) -> None:
+    async def _talk(
+        self, spoken: list[bytes], speed: float, start_s: float, catches_up: bool
+    ) -> None:
         loop = asyncio.get_running_loop()
-        await self._send(*OPENING)
-        self.began_s = max(start_s, loop.time())
-        for number, pcm in enumerate(spoken):
-            due_s = self.began_s + number * FRAME_S / speed
+        due_s = self.began_s = max(start_s, loop.time())
+        for pcm in spoken:
             await asyncio.sleep(due_s - loop.time())
             self.own_delay_s = max(self.own_delay_s, loop.time() - due_s)
             await self._send(wire.AudioInput("P", "A", pcm))
+            due_s = (due_s if catches_up else max(due_s, loop.time())) + FRAME_S / speed
         await self.called.wait()
         await self._send(*GOODBYE)
         await self.stream.end_input()
 
     async def _read(self) -> None:
+        try:
+            await self._read_events()
+        finally:
+            self.called.set()  # nobody waits for a call that will not come
+
+    async def _read_events(self) -> None:
         loop = asyncio.get_running_loop()
         while (payload := await self.stream.receive()) is not None:
             now_s = loop.time()
@@ -186,8 +223,9 @@ class Conversation:
                 self.called.set()
 
     async def _send(self, *records: wire.Input) -> None:
-        for record in records:
-            await self.stream.send(wire.encode_input(record))
+        async with self._writing:
+            for record in records:
+                await self.stream.send(wire.encode_input(record))
 
     def lateness_ms(self, due: list[int]) -> list[float]:
         """Return the lateness of each chunk of audio, in milliseconds.
@@ -199,6 +237,18 @@ class Conversation:
             (came_s - self.began_s - number * FRAME_S) * 1000
             for came_s, number in zip(self.came_s, due, strict=False)
         ]
+
+
+async def converse(transport: BedrockTransport, spoken: list[bytes]) -> None:
+    """Hold one conversation at `SPEED`.
+
+    Args:
+        transport: A transport to the emulator.
+        spoken: The user's speech, in frames.
+    """
+    conversation = Conversation(await transport.open(MODEL))
+    await conversation.begin()
+    await conversation.hold(spoken, speed=SPEED)
 
 
 async def measure_lateness(transport: BedrockTransport, streams: int, server: int) -> bool:
@@ -215,6 +265,7 @@ async def measure_lateness(transport: BedrockTransport, streams: int, server: in
     spoken = frames()
     due = expected(spoken)
     conversations = [Conversation(await transport.open(MODEL)) for _ in range(streams)]
+    await asyncio.gather(*(one.begin() for one in conversations))
     loop = asyncio.get_running_loop()
     used_s, now_s = cpu_s(server), loop.time()
     # Spread over one frame, because people do not speak synchronously.
@@ -239,6 +290,44 @@ async def measure_lateness(transport: BedrockTransport, streams: int, server: in
     return cuts[-1] < LATENESS_MS and whole == streams
 
 
+async def measure_burst(transport: BedrockTransport, streams: int, server: int) -> bool:
+    """Hold conversations that begin together, and print the memory that they leave.
+
+    Args:
+        transport: A transport to the emulator.
+        streams: Number of conversations.
+        server: Process id of the emulator.
+
+    Returns:
+        Whether the target is met.
+    """
+    spoken = frames()
+    await converse(transport, spoken)  # loads what is loaded once
+    before = resident_bytes(server) / MIB
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    opened = await asyncio.gather(*(transport.open(MODEL) for _ in range(streams)))
+    conversations = [Conversation(stream) for stream in opened]
+    await asyncio.gather(*(one.begin() for one in conversations))
+    answered_s = loop.time() - began_s
+    await asyncio.gather(*(one.hold(spoken, catches_up=False) for one in conversations))
+    held_s = loop.time() - began_s - answered_s
+    during = resident_bytes(server) / MIB
+    await asyncio.sleep(AFTER_BURST_S)
+    after = resident_bytes(server) / MIB
+    gained = after / before - 1
+    print(
+        f"burst of {streams} conversations of {len(spoken) * FRAME_S:.0f} s: the last one was "
+        f"answered after {answered_s:.1f} s, all ended after {held_s:.0f} s more "
+        f"(load {os.getloadavg()[0]:.1f})"
+    )
+    print(
+        f"memory {before:.0f} MiB before, {during:.0f} MiB at their end, {after:.0f} MiB "
+        f"{AFTER_BURST_S:.0f} s later: {gained:+.0%} (target {KEPT_SHARE:.0%})"
+    )
+    return gained < KEPT_SHARE
+
+
 async def measure_memory(transport: BedrockTransport, minutes: float, server: int) -> bool:
     """Hold conversations one after another and print the emulator's memory.
 
@@ -259,7 +348,7 @@ async def measure_memory(transport: BedrockTransport, minutes: float, server: in
     sizes: list[float] = []
     for step in range(STEPS):
         for _ in range(each):
-            await Conversation(await transport.open(MODEL)).hold(spoken, speed=SPEED)
+            await converse(transport, spoken)
         sizes.append(resident_bytes(server) / MIB)
         print(
             f"  after {(step + 1) * each * one_s / 60:5.1f} min  {sizes[-1]:7.1f} MiB", flush=True
@@ -280,17 +369,21 @@ async def serve() -> None:
         await asyncio.to_thread(sys.stdin.read)
 
 
-async def bench(streams: int, minutes: float) -> int:
-    """Measure lateness and memory, and return the exit code.
+async def bench(streams: int, burst: int, minutes: float) -> int:
+    """Measure lateness, a burst and memory, and return the exit code.
 
     Args:
         streams: Number of conversations at once; 0 does not measure lateness.
+        burst: Number of conversations that begin together; 0 does not measure a burst.
         minutes: Minutes of speech; 0 does not measure memory.
     """
     met = True
     if streams:
         async with served("scripts.bench.emulator") as (transport, server):
             met = await measure_lateness(transport, streams, server.pid)
+    if burst:
+        async with served("scripts.bench.emulator") as (transport, server):
+            met = await measure_burst(transport, burst, server.pid) and met
     if minutes:
         async with served("scripts.bench.emulator") as (transport, server):
             met = await measure_memory(transport, minutes, server.pid) and met
@@ -305,6 +398,7 @@ def main() -> int:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("--streams", type=int, default=30, help="conversations; 0: no lateness")
+    parser.add_argument("--burst", type=int, default=40, help="conversations; 0: no burst")
     parser.add_argument("--minutes", type=float, default=60.0, help="of speech; 0: no memory")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -312,7 +406,7 @@ def main() -> int:
         if asked.serve:
             asyncio.run(serve())
             return 0
-        return asyncio.run(bench(asked.streams, asked.minutes))
+        return asyncio.run(bench(asked.streams, asked.burst, asked.minutes))
     except KeyboardInterrupt:
         return 130
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from statistics import median
 
 from scripts.bench.common import resident_bytes
-from scripts.bench.echo import PERSON, VOICES
+from scripts.bench.echo_scenes import PERSON, VOICES
 from scripts.bench.room import MOST_CPU, QUESTION, QUESTION_LEVEL
 from scripts.bench.scene import LIFE_S, SETTLING_S, CpuMeter, Scene, scenario, scene
 from sonic_voice import BedrockTransport, Session, SessionConfig, converse

@@ -41,7 +41,8 @@ from statistics import median
 import numpy as np
 
 from scripts.bench.common import ROOT
-from scripts.bench.echo import NOISES, PERSON, VOICES, best_recognizer
+from scripts.bench.echo import NOISES, best_recognizer
+from scripts.bench.echo_scenes import PERSON, VOICES
 from scripts.bench.scene import CpuMeter, Scene, Turn, scene
 from sonic_voice.audio.pcm import to_pcm
 from sonic_voice.emulator.behaviour import Behaviour
@@ -322,7 +323,7 @@ async def noises(voice: str, number: int, recognizer: WhisperRecognizer | None) 
 def _words(recognizer: WhisperRecognizer, sound: Captured) -> str:
     utterance = recognizer.begin(CAPTURE_HZ)
     utterance.feed(sound.tobytes())
-    return utterance.finish()
+    return utterance.finish() or ""
 
 
 def _spread(values: Sequence[float], form: str = ".0f") -> str:

@@ -1,10 +1,15 @@
-"""Measure sessions against the emulator, and the bare AWS SDK over its CRT client for comparison.
+"""Measure sessions against the emulator, and other clients for comparison.
+
+The others are the bare AWS SDK over its CRT client, the hand-written `floor` (`floor_client`), and
+the harness alone, which reads the microphones and sends nothing. CPU time is compared net of the
+harness. Ratios are taken within a round, and the median over the rounds counts, because the speed
+of a machine changes from minute to minute.
 
 There are three processes. This one controls the others. The emulator runs a `StampedService`, with
 its full TLS, signatures and framing but no engines, so that it keeps up. A client process
 (`session_client`) holds a number of sessions at once, in real time, with frames of 32 ms. Each
-number of sessions is measured in several rounds, `ours` and `bare SDK` alternately, each run in a
-new client process. CPU and memory are means over the rounds, latencies are percentiles over all
+number of sessions is measured in several rounds, the kinds alternately, each run in a new client
+process. CPU and memory are means over the rounds, latencies are percentiles over all
 rounds:
 
 - *CPU per session-minute*: CPU time of the client process, all threads, in the window.
@@ -37,33 +42,31 @@ import subprocess
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple, Self
 
 from scripts.bench.common import (
+    FRAME_S,
     BenchError,
     child,
     client_environment,
     percentile_ms,
     read_line,
 )
+from scripts.bench.session_client import KINDS as CLIENT_KINDS
 from scripts.bench.session_client import ClientReport
 from scripts.bench.stamped_service import ServiceReport, StampedService, serve_reports
 
 POINTS = (1, 10, 30)
 """Numbers of concurrent sessions to measure."""
-ROUNDS = 2
+ROUNDS = 3
 """Number of runs for each point and kind."""
 WINDOW_S = 20.0
 """Length of the window of each run, in seconds."""
 IMPORTS = 15
 """Number of imports of which the median is taken."""
 
-CPU_RATIO = 1.0
-"""Target: maximum CPU time relative to the bare SDK."""
-WIRE_RATIO = 0.25
-"""Target: maximum 99th percentile of *chunk to wire* relative to the bare SDK."""
 IMPORT_MS = 60.0
 """Target: maximum time to import the package, in milliseconds."""
 BUSY = 0.8
@@ -85,8 +88,6 @@ class Figure(NamedTuple):
     """Format of the value."""
     of: Callable[[Sequence[Run]], float]
     """Function that computes the value from the runs of a point."""
-    target: float = math.nan
-    """Maximum of our value divided by the bare SDK's; NaN if there is no target."""
 
 
 def _percentile(percent: int, of: Callable[[Run], list[int]]) -> Callable[[Sequence[Run]], float]:
@@ -98,23 +99,17 @@ def _mean(of: Callable[[Run], float]) -> Callable[[Sequence[Run]], float]:
     return lambda runs: statistics.fmean(of(run) for run in runs)
 
 
-def _latencies(name: str, of: Callable[[Run], list[int]], target: float = math.nan) -> list[Figure]:
+def _latencies(name: str, of: Callable[[Run], list[int]]) -> list[Figure]:
     return [
-        Figure(f"{name}, p50", "{:.2f} ms", _percentile(50, of)),
-        Figure(f"{name}, p99", "{:.2f} ms", _percentile(99, of), target),
+        Figure(f"{name}, p{percent}", "{:.2f} ms", _percentile(percent, of)) for percent in (50, 99)
     ]
 
 
 FIGURES = (
-    Figure(
-        "CPU per session-minute",
-        "{:.2f} s",
-        _mean(lambda run: run.client.cpu_s_per_minute),
-        CPU_RATIO,
-    ),
+    Figure("CPU per session-minute", "{:.3f} s", _mean(lambda run: run.client.cpu_s_per_minute)),
     Figure("RSS over idle process", "{:.1f} MiB", _mean(lambda run: run.client.rss_mib)),
     Figure("RSS per further session", "{:.0f} KiB", _mean(lambda r: r.client.rss_kib_per_session)),
-    *_latencies("chunk to wire", lambda run: run.service.chunk_ns, WIRE_RATIO),
+    *_latencies("chunk to wire", lambda run: run.service.chunk_ns),
     *_latencies("wire to event", lambda run: run.client.event_ns),
     *_latencies("barge-in to flush", lambda run: run.client.flush_ns),
     *_latencies("open to first audio", lambda run: run.service.open_ns),
@@ -131,34 +126,66 @@ class EmulatorProcess:
 
     @classmethod
     @asynccontextmanager
-    async def started(cls) -> AsyncGenerator[Self]:
-        """Start the process, and end it with the block."""
-        async with child("-m", "scripts.bench.sessions", "--serve") as process:
+    async def started(cls, module: str = "scripts.bench.sessions") -> AsyncGenerator[Self]:
+        """Start the process, and end it with the block.
+
+        Args:
+            module: The module that runs the emulator with `--serve`.
+        """
+        async with child("-m", module, "--serve") as process:
             yield cls(process, json.loads(await read_line(process)))
 
-    async def run(self, kind: str, sessions: int, seconds: float) -> Run:
+    async def run(
+        self,
+        kind: str,
+        sessions: int,
+        seconds: float,
+        frame_s: float = FRAME_S,
+        *,
+        overloaded: bool = False,
+    ) -> Run:
         """Run one client process and return the reports of both ends.
 
         Args:
-            kind: `ours` or `bare`.
+            kind: One of the kinds of `session_client`.
             sessions: Number of concurrent sessions.
             seconds: Length of the window, in seconds.
+            frame_s: Length of a frame of the user's audio, in seconds.
+            overloaded: Whether the machine may be too slow for all frames.
 
         Raises:
             BenchError: A process failed, or frames were lost.
         """
-        client = ("-m", "scripts.bench.session_client", kind)
         options = ("--sessions", str(sessions), "--seconds", str(seconds))
-        async with child(*client, *options, env=self._environment, stderr=PIPE) as process:
-            out, err = await process.communicate()
-        if process.returncode:
-            raise BenchError(f"The client {kind} failed:\n{err.decode(errors='replace')}")
+        options += ("--frame-ms", str(1000 * frame_s))
+        options += ("--tolerate-slow-end",) if overloaded else ()
+        out = await self.client("scripts.bench.session_client", kind, *options)
         assert self._process.stdin is not None
         self._process.stdin.write(b"\n")
         service = ServiceReport(**json.loads(await read_line(self._process)))
-        if service.lost or len(service.open_ns) != sessions:
+        if (
+            kind != "harness"
+            and not overloaded
+            and (service.lost or len(service.open_ns) != sessions)
+        ):
             raise BenchError(f"Of {kind}, {service.lost} frames did not arrive.")
         return Run(ClientReport(**json.loads(out)), service)
+
+    async def client(self, *command: str) -> bytes:
+        """Run a module as a client process, and return its output.
+
+        Args:
+            command: The name of the module, and its arguments.
+
+        Raises:
+            BenchError: The process failed.
+        """
+        async with child("-m", *command, env=self._environment, stderr=PIPE) as process:
+            out, err = await process.communicate()
+        if process.returncode:
+            name = " ".join(command[:2])
+            raise BenchError(f"The client {name} failed:\n{err.decode(errors='replace')}")
+        return out
 
 
 def import_ms() -> float:
@@ -173,57 +200,122 @@ def import_ms() -> float:
     return statistics.median(timed("import sonic_voice") - timed("pass") for _ in range(IMPORTS))
 
 
-def table(sessions: int, ours: Sequence[Run], bare: Sequence[Run]) -> str:
-    """Return the figures of one point as text.
+KINDS = ("ours", "bare", "floor", "harness")
+"""Kinds of clients that are measured by default."""
+
+
+class Target(NamedTuple):
+    """A maximum of one figure of ours, relative to another client's."""
+
+    figure: str
+    """Name of the figure."""
+    ours: str
+    """Kind of our client."""
+    other: str
+    """Kind of the other client."""
+    ratio: float
+    """The maximum."""
+    sessions: tuple[int, ...]
+    """Numbers of sessions at which it applies."""
+
+
+CPU = "CPU per session-minute"
+TARGETS = (
+    Target(CPU, "ours", "bare", 0.30, (10, 30)),
+    Target(CPU, "ours", "floor", 1.4, (10, 30)),
+    Target(CPU, "ours-pure", "bare", 0.38, (10, 30)),
+    Target(CPU, "ours", "bare", 0.6, (1,)),
+    Target("chunk to wire, p50", "ours", "bare", 0.4, POINTS),
+    Target("chunk to wire, p99", "ours", "bare", 0.05, POINTS),
+    Target("wire to event, p50", "ours", "bare", 0.6, POINTS),
+    Target("wire to event, p99", "ours", "bare", 0.6, POINTS),
+    Target("barge-in to flush, p50", "ours", "bare", 0.7, POINTS),
+    Target("open to first audio, p50", "ours", "bare", 0.5, POINTS),
+)
+"""Targets of the ratios between the clients of a round."""
+
+MEMORY_MIB = 0.45
+"""Target: maximum memory of each session after the first, in MiB."""
+
+
+def ratio(target: Target, rounds: Sequence[Mapping[str, Run]]) -> float:
+    """Return the median over the rounds of a figure of ours divided by the other client's.
+
+    Args:
+        target: The target. CPU time is taken net of the harness, if that was measured.
+        rounds: The runs of each round, by their kinds.
+    """
+    [figure] = (figure for figure in FIGURES if figure.name == target.figure)
+
+    def value(runs: Mapping[str, Run], kind: str) -> float:
+        if target.figure != CPU or "harness" not in runs:
+            return figure.of([runs[kind]])
+        return figure.of([runs[kind]]) - figure.of([runs["harness"]])
+
+    return statistics.median(
+        value(runs, target.ours) / value(runs, target.other) for runs in rounds
+    )
+
+
+def table(sessions: int, rounds: Sequence[Mapping[str, Run]]) -> str:
+    """Return the figures of one point and the targets as text.
 
     Args:
         sessions: Number of concurrent sessions.
-        ours: The runs of this package.
-        bare: The runs of the bare SDK.
+        rounds: The runs of each round, by their kinds.
     """
+    kinds = list(rounds[0])
     title = f"{sessions} session{'s' if sessions > 1 else ''}"
-    lines = [f"{title:30}{'ours':>14}{'bare SDK':>14}{'ours/bare':>11}"]
+    lines = [f"{title:30}" + "".join(f"{kind:>12}" for kind in kinds)]
     for figure in FIGURES:
-        mine, theirs = figure.of(ours), figure.of(bare)
-        if math.isnan(mine) or math.isnan(theirs):
+        values = [figure.of([runs[kind] for runs in rounds]) for kind in kinds]
+        texts = ("-" if math.isnan(value) else figure.form.format(value) for value in values)
+        lines.append(f"  {figure.name:28}" + "".join(f"{text:>12}" for text in texts))
+    for target in TARGETS:
+        if sessions not in target.sessions or not {target.ours, target.other} <= set(kinds):
             continue
-        ratio = mine / theirs if theirs else math.nan
-        texts = f"{figure.form.format(mine):>14}{figure.form.format(theirs):>14}"
-        line = f"  {figure.name:28}{texts}{ratio:>11.2f}"
-        if not math.isnan(figure.target):
-            line += f"   target {figure.target:.2f}: {'ok' if ratio <= figure.target else 'over'}"
-        lines.append(line)
-    if max(run.service.share_of_core for run in (*ours, *bare)) > BUSY:
+        found = ratio(target, rounds)
+        net = " net" if target.figure == CPU and "harness" in kinds else ""
+        lines.append(
+            f"  {target.ours} / {target.other}, {target.figure}{net}: {found:.2f};"
+            f" target {target.ratio:.2f}: {'ok' if found <= target.ratio else 'over'}"
+        )
+    if sessions > 1 and "ours" in kinds:
+        mib = statistics.fmean(runs["ours"].client.rss_kib_per_session for runs in rounds) / 1024
+        judged = "ok" if mib <= MEMORY_MIB else "over"
+        lines.append(f"  ours, memory per session: {mib:.2f} MiB; target {MEMORY_MIB}: {judged}")
+    if max(run.service.share_of_core for runs in rounds for run in runs.values()) > BUSY:
         lines.append(f"  warning: the emulator was over {BUSY:.0%} busy and causes latency")
     return "\n".join(lines)
 
 
-async def conduct(points: Sequence[int], rounds: int, seconds: float) -> None:
-    """Measure every point, `ours` and `bare` alternately, and print each table when it is done.
+async def conduct(points: Sequence[int], rounds: int, seconds: float, kinds: Sequence[str]) -> None:
+    """Measure every point, the kinds alternately, and print each table when it is done.
 
     Args:
         points: Numbers of concurrent sessions.
         rounds: Number of runs for each point and kind.
         seconds: Length of the window of each run, in seconds.
+        kinds: Kinds of clients.
     """
     async with EmulatorProcess.started() as emulated:
         for sessions in points:
-            ours: list[Run] = []
-            bare: list[Run] = []
+            measured: list[dict[str, Run]] = []
             for _ in range(rounds):
-                ours.append(await emulated.run("ours", sessions, seconds))
-                bare.append(await emulated.run("bare", sessions, seconds))
-            print(f"\n{table(sessions, ours, bare)}", flush=True)
+                runs = {kind: await emulated.run(kind, sessions, seconds) for kind in kinds}
+                measured.append(runs)
+            print(f"\n{table(sessions, measured)}", flush=True)
 
 
 def main() -> int:
     """Measure what the command line asks for; the exit code."""
     parser = argparse.ArgumentParser(
-        prog="scripts/bench/run", description="Measure sessions, and the bare SDK for comparison."
+        prog="scripts/bench/run", description="Measure sessions, and other clients for comparison."
     )
     parser.add_argument("--seconds", type=float, default=WINDOW_S, help="window of each run")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of each kind and point")
     parser.add_argument("--sessions", type=int, nargs="+", default=POINTS, help="how many at once")
+    parser.add_argument("--kinds", nargs="+", choices=CLIENT_KINDS, default=KINDS, help="clients")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -238,7 +330,7 @@ def main() -> int:
         took_ms = import_ms()
         judged = "ok" if took_ms <= IMPORT_MS else "over"
         print(f"import sonic_voice: {took_ms:.1f} ms; target {IMPORT_MS:.0f}: {judged}", flush=True)
-        asyncio.run(conduct(options.sessions, options.rounds, options.seconds))
+        asyncio.run(conduct(options.sessions, options.rounds, options.seconds, options.kinds))
     except KeyboardInterrupt:
         return 130
     except (BenchError, subprocess.CalledProcessError) as error:

@@ -114,11 +114,21 @@ class StampedService:
         if stamp.number == 0:
             return _emit(wire.CompletionStart(self._ids), *self._begin_turn())
         effects: list[Effect] = []
-        if self._frames % INTERRUPTED_EVERY == 0:
-            effects = self._interrupt()
-        if self._frames % ECHO_EVERY == 0:
+        echoes, interruptions = self.answers_due(pcm)
+        for _ in range(interruptions):
+            effects += self._interrupt()
+        for _ in range(echoes):
             effects += self._emit_audio(stamp.kind)
         return effects
+
+    def answers_due(self, pcm: bytes) -> tuple[int, int]:
+        """Return the numbers of frames of audio and of interruptions that a frame causes.
+
+        Args:
+            pcm: The frame.
+        """
+        echo = self._frames % ECHO_EVERY == 0
+        return int(echo), int(self._frames % INTERRUPTED_EVERY == 0)
 
     def _emit_audio(self, kind: int) -> list[Effect]:
         stamp = Stamp(kind, self._sounds, time.monotonic_ns(), self._marker_ns)
@@ -153,7 +163,7 @@ class StampedService:
         """See `Service`. No speech is synthesized."""
         return []
 
-    def words(self, key: int, text: str) -> list[Effect]:
+    def words(self, key: int, text: str | None) -> list[Effect]:
         """See `Service`. No speech is recognized."""
         return []
 

@@ -8,6 +8,7 @@ is a JSON object with `at_s`, the seconds since the person began to speak.
 import asyncio
 import json
 import os
+import sys
 import time
 import wave
 from collections.abc import AsyncIterator
@@ -40,6 +41,8 @@ GO_SCHEMA: dict[str, Any] = {
 }
 
 _began_s = time.monotonic()
+_output = sys.stdout
+"""What lines are printed to, also after a driver has replaced `sys.stdout`."""
 
 
 async def speech(chunk_ms: int = CHUNK_MS) -> AsyncIterator[bytes]:
@@ -66,14 +69,16 @@ def report(**facts: object) -> None:
         facts: `user`, `assistant`, `tool`, `interrupted`, `audio_bytes` or `versions`.
     """
     at_s = round(time.monotonic() - _began_s, 2)
-    print(json.dumps({"at_s": at_s, **facts}, ensure_ascii=False), flush=True)
+    line = json.dumps({"at_s": at_s, **facts}, ensure_ascii=False)
+    print(line, file=_output, flush=True)
 
 
-def report_versions(client: str) -> None:
+def report_versions(*clients: str, **others: str) -> None:
     """Print the versions of the client and of the SDK.
 
     Args:
-        client: Name of the client's package.
+        clients: Names of the client's packages.
+        others: Versions of what is no package.
     """
-    names = (client, "aws-sdk-bedrock-runtime", "awscrt")
-    report(versions={name: version(name) for name in names})
+    names = (*clients, "aws-sdk-bedrock-runtime", "awscrt")
+    report(versions={**others, **{name: version(name) for name in names}})
