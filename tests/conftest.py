@@ -2,7 +2,7 @@
 
 The rest of the strictness (warnings are errors, asyncio in debug mode, a hang fails the test) is in
 pyproject.toml. Properties are tried with few examples, so that the tests can be run often;
-`tests/long` tries the same ones with the profile `many`.
+`scripts/test` tries them again with the profile `many`.
 """
 
 import asyncio
@@ -18,12 +18,17 @@ from typing import Any
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("many", max_examples=300, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("many", max_examples=150, deadline=None, print_blob=True)
 hypothesis.settings.register_profile(
     "few", hypothesis.settings.get_profile("many"), max_examples=20
 )
 hypothesis.settings.load_profile("few")
 
+
+pytest_plugins = ["sonic_voice.testing.plugin"]
+"""The plugin of the test kit, also where the package was installed before it had an entry point."""
+
+os.environ["SONIC_VOICE_CONFIG"] = ""  # no test may depend on the settings of its user
 
 ROOT = Path(__file__).parent
 FAST_FOLDERS = ("unit", "asyncio")

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,50 +13,20 @@ import pytest
 
 from sonic_voice import wire
 from sonic_voice.bridge import Access, Bridge, BridgeLimits, Close
-from sonic_voice.bridge.messages import SUBPROTOCOL
 from sonic_voice.config import Deadlines
 from sonic_voice.errors import ConnectionLost
+from sonic_voice.history import Message
+from sonic_voice.reasoning.expert import Reasoner
+from sonic_voice.reasoning.expert_tool import reasoner_tool
+from sonic_voice.tools.context import ToolContext
+from sonic_voice.tools.toolbox import Toolbox
 from sonic_voice.transport import MemoryStream
 
+from ..support.memory_socket import ORIGIN, MemorySocket
 from ..support.quiet_bridge import OFFER, QuietService, uncollected
 
 PROTOCOL = Path(__file__).parents[2] / "web_client" / "protocol.json"
-ORIGIN = "http://localhost"
 ALIVE = {"type": "alive"}
-
-
-class MemorySocket:
-    """A `Socket` whose page is the test."""
-
-    origin = ORIGIN
-    address = "192.0.2.1"
-    subprotocol = SUBPROTOCOL
-
-    def __init__(self) -> None:
-        self.closed: int | None = None
-        self.over = asyncio.Event()
-        self._from_page: asyncio.Queue[str] = asyncio.Queue()
-        self._to_page: asyncio.Queue[str | bytes] = asyncio.Queue()
-
-    def say(self, type: str, **fields: Any) -> None:
-        self._from_page.put_nowait(json.dumps({"type": type, **fields}))
-
-    async def next(self) -> dict[str, Any]:
-        """The next message that the page is told."""
-        async with asyncio.timeout(10):
-            while isinstance(message := await self._to_page.get(), bytes):
-                pass
-            return json.loads(message)
-
-    async def receive(self) -> str | bytes:
-        return await self._from_page.get()
-
-    async def send(self, message: str | bytes) -> None:
-        self._to_page.put_nowait(message)
-
-    async def close(self, code: int, reason: str) -> None:
-        self.closed = code
-        self.over.set()
 
 
 @asynccontextmanager
@@ -201,3 +171,77 @@ async def test_a_conversation_that_is_refused_leaves_nothing_to_the_collector() 
 
 def _examples() -> list[dict[str, Any]]:
     return json.loads(PROTOCOL.read_text("utf-8"))["from_server"]
+
+
+class Asking(QuietService):
+    """A service that calls `ExpertTool` for typed words, and notes the sentences that it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentences: asyncio.Queue[str] = asyncio.Queue()
+
+    async def open(self, model: str) -> MemoryStream:
+        return _AskingStream(self.sentences)
+
+
+class _AskingStream(MemoryStream):
+    def __init__(self, sentences: asyncio.Queue[str]) -> None:
+        super().__init__()
+        self._sentences = sentences
+
+    async def send(self, payload: bytes) -> None:
+        record = wire.decode_input(payload)
+        match record:
+            case wire.TextInput(text="What time is it?"):
+                message = {"role": "USER", "content": [{"text": "What time is it?"}]}
+                ids = wire.Ids("session", "prompt", "completion")
+                arguments = json.dumps({"messages": [message]})
+                call = wire.ToolUse(ids, "t", "call-1", "ExpertTool", arguments)
+                self.deliver(wire.encode_output(call))
+            case wire.ToolResult(result_json=result_json):
+                self._sentences.put_nowait(json.loads(result_json)["text"])
+            case wire.SessionEnd():
+                self.finish()
+            case _:
+                pass
+
+
+async def test_a_reasoner_answers_a_page_with_the_tools_of_its_conversation() -> None:
+    """The page is told nothing of the call: it hears and reads the answer itself."""
+    bound: list[Toolbox] = []
+
+    def reasoner(tools: Toolbox) -> Reasoner:
+        bound.append(tools)
+
+        async def think(messages: Sequence[Message]) -> AsyncGenerator[str]:
+            yield f"You asked: {messages[-1].text}"
+
+        return think
+
+    service = Asking()
+    offer = replace(
+        OFFER,
+        config=replace(OFFER.config, tools=(reasoner_tool(OFFER.config.model),)),
+        tools=Toolbox([_who]),
+        reasoner=reasoner,
+    )
+    access = Access(origins=frozenset({ORIGIN}))
+    async with Bridge(offer, service, access=access) as bridge, asyncio.timeout(20):
+        socket = MemorySocket()
+        socket.say("hello", version=1)
+        served = asyncio.create_task(bridge.handle(socket))
+        assert (await socket.next())["type"] == "ready"
+        assert (await socket.next())["type"] == "listening"
+        socket.say("say", text="What time is it?")
+        assert (await socket.next())["type"] == "user_text"
+        assert await service.sentences.get() == "You asked: What time is it?"
+        result = json.loads(await bound[0].run("_who", "{}"))
+        assert result["result"], "the tools know their conversation"
+        socket.say("bye")
+        await served
+        assert not {message["type"] for message in socket.rest()} & {"tool_call", "tool_answered"}
+
+
+def _who(context: ToolContext) -> str:
+    """Tell the conversation."""
+    return context.conversation

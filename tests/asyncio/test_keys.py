@@ -19,6 +19,7 @@ from rich.console import Console
 
 from sonic_voice.audio.mute import Gate, HushableSink, MutableSource
 from sonic_voice.audio.ports import INPUT_FORMAT, NullSink
+from sonic_voice.cli.terminal.key_decoder import ESCAPE_S, PASTE_OFF, PASTE_ON, Key, Paste
 from sonic_voice.cli.terminal.keys import keyboard
 from sonic_voice.cli.terminal.screen import screen
 from sonic_voice.config import SessionConfig
@@ -83,14 +84,14 @@ def terminal() -> Generator[Terminal]:
 class Fingers:
     """What is told of a keyboard, to be waited for."""
 
-    keys: list[str] = field(default_factory=list[str])
+    keys: list[Key] = field(default_factory=list[Key])
     pressed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def press(self, key: str) -> None:
+    def press(self, key: Key) -> None:
         self.keys.append(key)
         self.pressed.set()
 
-    async def until(self, keys: list[str]) -> None:
+    async def until(self, keys: list[Key]) -> None:
         async with asyncio.timeout(5):
             while self.keys != keys:
                 self.pressed.clear()
@@ -114,8 +115,40 @@ async def test_keys_come_singly_and_unseen_and_the_modes_are_restored(terminal: 
         await fingers.until(["m", "ü", "Left"])
     assert terminal.modes == before
     os.write(terminal.fd, b"end")
-    terminal.look()
-    assert terminal.seen == b"end"  # no echo of what was typed
+    await terminal.until(b"end")
+    assert terminal.seen == PASTE_ON + PASTE_OFF + b"end"  # no echo of what was typed
+
+
+async def test_a_paste_of_several_lines_is_one_and_escape_is_decided_by_time(
+    terminal: Terminal,
+) -> None:
+    fingers = Fingers()
+    loop = asyncio.get_running_loop()
+    with (
+        terminal.file() as file,
+        keyboard(fingers.press, stopping=nothing, continued=nothing, terminal=file),
+    ):
+        terminal.type("\x1b[200~one\rtwo\r\x1b[201~")
+        await fingers.until([Paste("one\ntwo\n")])
+        began_s = loop.time()
+        terminal.type("\x1b")
+        await fingers.until([Paste("one\ntwo\n"), "Escape"])
+        assert loop.time() - began_s >= ESCAPE_S * 0.9
+        for piece in ("\x1b", "[", "A"):
+            terminal.type(piece)
+        await fingers.until([Paste("one\ntwo\n"), "Escape", "Up"])
+
+
+async def test_an_escape_that_is_still_undecided_at_the_end_is_dropped(terminal: Terminal) -> None:
+    fingers = Fingers()
+    with (
+        terminal.file() as file,
+        keyboard(fingers.press, stopping=nothing, continued=nothing, terminal=file),
+    ):
+        terminal.type("m\x1b")
+        await fingers.until(["m"])
+    await asyncio.sleep(1.5 * ESCAPE_S)
+    assert fingers.keys == ["m"]
 
 
 async def test_the_modes_are_restored_after_an_error(terminal: Terminal) -> None:
@@ -144,6 +177,7 @@ async def test_without_a_terminal_nothing_is_read(tmp_path: Path) -> None:
 
 PROGRAM = """
 import asyncio, fcntl, sys, termios
+from sonic_voice.cli.terminal.key_decoder import ESCAPE_S, PASTE_OFF, PASTE_ON, Key, Paste
 from sonic_voice.cli.terminal.keys import keyboard
 
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -154,7 +188,8 @@ def say(word):
 async def main():
     with keyboard(say, stopping=lambda: say("stopping"), continued=lambda: say("continued")):
         say("ready")
-        await asyncio.Event().wait()
+        while True:  # as the screen does: a signal just before a wait is noticed after it
+            await asyncio.sleep(0.1)
 
 asyncio.run(main())
 """
@@ -200,9 +235,11 @@ async def test_ctrl_z_restores_the_terminal_and_going_on_takes_it_again(
     terminal.type("\x1a")
     assert os.WIFSTOPPED(await running.changed())
     assert terminal.modes == before
+    await terminal.until(PASTE_OFF)
     os.kill(running.running.pid, signal.SIGCONT)
     await terminal.until(b"continued")
     assert not terminal.line_by_line
+    assert terminal.seen.count(PASTE_ON) == 2
     terminal.type("m")
     await terminal.until(b"continued\r\nm")
 
@@ -222,6 +259,7 @@ async def test_ctrl_c_and_sigterm_restore_the_terminal(
     status = await running.changed()
     assert os.WIFSIGNALED(status)
     assert terminal.modes == before
+    await terminal.until(PASTE_OFF)
 
 
 # -- the screen ------------------------------------------------------------------------------------
@@ -261,7 +299,7 @@ async def test_the_screen_obeys_keys_writes_what_is_printed_and_leaves_quickly(
             shown(UserText(1, "Hello."), 0.0)
             print("a tool", "speaks")
             terminal.type("m")
-            await terminal.until(b"thinking, muted")
+            await terminal.until(b", muted")
             leaving_s = loop.time()
         assert loop.time() - leaving_s < 0.1
     await terminal.until(b"\x1b[?25h")
@@ -272,4 +310,4 @@ async def test_the_screen_obeys_keys_writes_what_is_printed_and_leaves_quickly(
     assert "a tool speaks" in text
     assert text.count("note  It is slow.") == 1
     assert "you   Hello." in text
-    assert terminal.seen.endswith(b"\x1b[?25h")
+    assert terminal.seen.endswith(b"\x1b[?25h" + PASTE_OFF)

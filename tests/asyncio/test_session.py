@@ -22,8 +22,7 @@ from sonic_voice.events import Closed, Ignored, Opened, StreamExpiring, ToolCall
 from sonic_voice.policies import NO_RECOVERY, NO_RENEWAL
 from sonic_voice.session import EVENTS_WAITING, EXPIRY_NOTICE_AT, Session
 from sonic_voice.transport import MemoryStream, MemoryTransport
-
-from ..support.virtual_time import run_in_virtual_time
+from sonic_voice.virtual_time import run_in_virtual_time
 
 IDS = wire.Ids("s", "p", "c")
 TOOL = ToolSpec("go", "Goes.", {"type": "object", "properties": {}})
@@ -49,9 +48,10 @@ async def polite(transport: MemoryTransport) -> None:
     stream.finish()
 
 
-@pytest.fixture
-async def transport() -> AsyncIterator[MemoryTransport]:
-    transport = MemoryTransport()
+@pytest.fixture(params=[True, False], ids=["direct", "queued"])
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[MemoryTransport]:
+    """A transport on which payloads go out at once, and one on which the writer sends them."""
+    transport = MemoryTransport(direct=request.param)
     yield transport
     assert all(stream.closed for stream in transport.streams)
 
@@ -150,7 +150,11 @@ class CountingStream(MemoryStream):
         super().__init__()
         self.count = self.most = self.audio = 0
 
-    async def send(self, payload: bytes) -> None:
+    def offer(self, payload: bytes) -> bool:
+        self._count(payload)
+        return True
+
+    def _count(self, payload: bytes) -> None:
         if not self.count:
             asyncio.get_running_loop().call_soon(self._next_step)
         self.count += 1
@@ -296,6 +300,36 @@ async def test_a_service_that_never_ends_the_stream_is_a_good_end_if_it_owes_not
     assert session.goodbye_timed_out
 
 
+async def test_hanging_up_does_not_wait_for_a_service_that_ends_no_stream(
+    transport: MemoryTransport,
+) -> None:
+    async with asyncio.timeout(5), Session.open(config(), transport) as session:
+        session.hang_up(1.0)  # before the goodbye it does nothing
+        session.finish()
+        assert await transport.streams[0].sent.get() is not None
+        while await transport.streams[0].sent.get() is not None:
+            pass
+        await asyncio.sleep(0)  # the writer notes that the goodbye is sent
+        session.hang_up(1.5)
+        session.hang_up(3.0)
+        assert [event async for event in session] == [Closed()]
+    assert session.goodbye_timed_out
+    assert session.goodbye_waited_s == 1.5
+
+
+async def test_hanging_up_while_an_answer_is_owed_is_a_deadline_error(
+    transport: MemoryTransport,
+) -> None:
+    with pytest.raises(DeadlineError, match=r"within 1\.5 s"):
+        async with asyncio.timeout(5), Session.open(config(), transport) as session:
+            hears_hello(transport.streams[0])
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            session.finish()
+            session.hang_up(1.5)
+            assert [event async for event in session] == []
+
+
 async def test_a_service_that_never_ends_the_stream_and_owes_an_answer_is_a_deadline_error(
     transport: MemoryTransport,
 ) -> None:
@@ -350,8 +384,9 @@ async def test_a_connection_that_is_lost_before_the_goodbye_is_an_error(
 async def test_a_network_that_takes_nothing_is_a_deadline_error(
     transport: MemoryTransport,
 ) -> None:
+    deadlines = Deadlines(open_s=5, send_s=0.05, close_s=0.05)
     with pytest.raises(DeadlineError, match="took nothing"):
-        async with Session.open(config(deadlines=QUICK), transport) as session:
+        async with Session.open(config(deadlines=deadlines), transport) as session:
             transport.streams[0].writable.clear()
             while True:
                 await session.send_audio(bytes(1024))
@@ -378,7 +413,8 @@ async def test_a_blocked_send_ends_when_the_stream_does(transport: MemoryTranspo
                 pass
 
 
-async def test_a_tool_result_overtakes_queued_audio(transport: MemoryTransport) -> None:
+async def test_a_tool_result_overtakes_queued_audio() -> None:
+    transport = MemoryTransport(direct=False)
     async with Session.open(config(tools=(TOOL,)), transport) as session:
         stream = transport.streams[0]
         await sent(stream, "contentStart")
@@ -392,6 +428,38 @@ async def test_a_tool_result_overtakes_queued_audio(transport: MemoryTransport) 
         assert "toolResult" in names
         session.finish()
         stream.finish()
+
+
+async def test_audio_does_not_overtake_a_typed_text(transport: MemoryTransport) -> None:
+    async with Session.open(config(), transport) as session:
+        session.send_text("Hello.")
+        await session.send_audio(bytes(1024))
+        names = await sent(transport.streams[0], "audioInput")
+        assert names[-4:] == ["contentStart", "textInput", "contentEnd", "audioInput"]
+        session.finish()
+        transport.streams[0].finish()
+
+
+async def test_a_source_that_is_faster_than_a_microphone_lets_the_loop_run(
+    transport: MemoryTransport,
+) -> None:
+    async with Session.open(config(), transport) as session:
+        turns = 0
+
+        def count() -> None:
+            nonlocal turns
+            turns += 1
+            if not done.is_set():
+                asyncio.get_running_loop().call_soon(count)
+
+        done = asyncio.Event()
+        count()
+        for _ in range(100):
+            await session.send_audio(bytes(1024))
+        done.set()
+        assert turns > 5
+        session.finish()
+        transport.streams[0].finish()
 
 
 @pytest.mark.usefixtures("polite_service")

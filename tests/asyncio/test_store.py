@@ -191,6 +191,41 @@ async def test_one_write_at_a_time_and_the_newest_state_comes_last() -> None:
     assert (last.snapshot.turn, last.ended) == (6, True)
 
 
+class _Failing(MemoryStore):
+    fails = True
+
+    async def save(self, key: str, value: bytes) -> None:
+        if self.fails:
+            raise OSError("no disk")
+        await super().save(key, value)
+
+
+async def test_a_state_that_is_stored_as_the_last_one_stays_the_last() -> None:
+    store, now = MemoryStore(), [1]
+
+    def take(ended: bool) -> Record:
+        return Record(SessionSnapshot(config=SessionConfig(), turn=now[0]), ended=ended)
+
+    saver = Saver(store, "key", take)
+    now[0] = 2
+    await saver.save_last()
+    assert turn(await store.load("key") or b"") == 2
+    now[0] = 3
+    saver.changed()
+    await saver.finish(ended=True)
+    last = Record.from_bytes(await store.load("key") or b"")
+    assert (last.snapshot.turn, last.ended) == (2, False)
+
+
+async def test_a_last_state_that_cannot_be_stored_is_followed_by_later_ones() -> None:
+    store = _Failing()
+    saver = Saver(store, "key", lambda ended: RECORD)
+    await saver.save_last()
+    store.fails = False
+    await saver.finish(ended=False)
+    assert await store.load("key") == RECORD.to_bytes()
+
+
 async def test_a_store_that_hangs_delays_the_end_only_for_its_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -159,12 +159,12 @@ async def test_an_exception_becomes_an_error_and_its_trace_goes_to_the_log(
     assert record.exc_info[1] is error
 
 
-async def test_what_of_a_message_is_no_text_becomes_a_question_mark(
+async def test_what_of_a_message_is_no_text_becomes_a_replacement_character(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.CRITICAL, "sonic_voice")  # a report cannot be written with it
     result = await answer(raising(ValueError("\ud800"), in_loop=True))
-    assert result == {"error": "ValueError: ?"}
+    assert result == {"error": "ValueError: \N{REPLACEMENT CHARACTER}"}
 
 
 async def test_a_sync_tool_that_raises_stop_iteration_or_is_cancelled_inside_fails_too() -> None:

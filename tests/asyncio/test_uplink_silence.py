@@ -19,8 +19,7 @@ from sonic_voice.config import AudioFormat, SessionConfig
 from sonic_voice.session import Session
 from sonic_voice.transport import MemoryStream, MemoryTransport
 from sonic_voice.uplink_silence import SILENCE_AFTER_S, SILENCE_CHUNK_S
-
-from ..support.virtual_time import run_in_virtual_time
+from sonic_voice.virtual_time import run_in_virtual_time
 
 FORMAT = AudioFormat(16_000)
 FRAME_S = 0.032

@@ -84,7 +84,7 @@ async def test_a_site_that_is_not_allowed_is_told_so_in_words(
             await visitor.button("Start talking").click()
             await visitor.complains("This site may not use this server. Its owner can allow it.")
             await expect(visitor.button("Try again")).to_be_visible()
-            assert 'closed_total{code="4013"} 1.0\n' in await fetched(f"{url}metrics")
+            assert 'rejected_total{code="4013"} 1.0\n' in await fetched(f"{url}metrics")
 
 
 async def test_a_site_that_is_not_allowed_gets_no_modules_and_shows_its_own_words_instead(

@@ -56,12 +56,18 @@ async def test_a_conversation_needs_no_pointer(chromium: Chromium, robot: str) -
         await visitor.is_("listening")
 
         await _tab_to(visitor, "Save transcript")
+        await keyboard.press("Enter")
+        await _tab_to(visitor, "As text")
         async with visitor.page.expect_download() as saving:
             await keyboard.press("Enter")
         download = await saving.value
         _, greeting, _, story = await visitor.turns()
         assert download.suggested_filename.startswith("conversation 20")
-        assert Path(await download.path()).read_text().splitlines() == [
+        heading, _, *lines = Path(await download.path()).read_text().splitlines()
+        assert heading.startswith("Conversation of 20")
+        times, words = zip(*(line.split(" ", 1) for line in lines), strict=True)
+        assert list(times) == sorted(times)
+        assert list(words) == [
             "You, typed: hello.",
             *_written(greeting),
             "You, typed: go forward ten meters.",

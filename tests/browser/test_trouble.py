@@ -11,21 +11,30 @@ from .visitor import Chromium
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+NOT_ALLOWED = (
+    "The microphone is not allowed for this page. Allow it at the address bar, and for the browser "
+    "in the system settings. Then try again."
+)
 GONE = "The server cannot be reached. Check the network and try again."
 
 
-async def test_a_microphone_that_is_not_allowed(chromium: Chromium, robot: str) -> None:
-    async with chromium.visitor(permissions=[]) as visitor:
-        await visitor.page.goto(robot)
+async def test_without_a_microphone_one_types_and_listens(chromium: Chromium) -> None:
+    async with serving() as (_, url), chromium.visitor(permissions=[]) as visitor:
+        await visitor.page.goto(url)
         await visitor.button("Start talking").click()
-        await visitor.complains(
-            "The microphone is not allowed for this page. Allow it at the address bar, and for the "
-            "browser in the system settings. Then start again."
-        )
+        await visitor.is_("no microphone")
+        await visitor.reads(f"{NOT_ALLOWED} Until then you can type, and hear the answers.")
+        await visitor.says("My name is Peter.")
+        await visitor.is_("speaking")
+        await visitor.reads("Nice to meet you, Peter.")
+        await visitor.is_("no microphone")
+        await visitor.button("Use the microphone").click()
+        await visitor.complains(NOT_ALLOWED)
         await visitor.page.context.grant_permissions(["microphone"])
-        await visitor.button("Try again").click()
+        await visitor.button("Use the microphone").click()
         await visitor.is_("listening")
         await expect(visitor.trouble).to_be_hidden()
+        await visitor.reads("The microphone is there now.")
 
 
 async def test_no_token_where_one_is_needed(chromium: Chromium, tmp_path: Path) -> None:

@@ -26,6 +26,19 @@ READ_TURNS = """(log) => [...log.querySelectorAll('.turn:not([hidden])')].map((t
 }))"""
 
 
+OUTSIDE = """() => {
+  const { shadowRoot } = document.querySelector('sonic-voice');
+  return [...shadowRoot.querySelectorAll('.controls button, .controls input, .launcher')]
+    .filter((node) => node.checkVisibility())
+    .filter((node) => {
+      const { top, bottom, left, right } = node.getBoundingClientRect();
+      return top < 0 || left < 0 || bottom > innerHeight + 1 || right > innerWidth + 1;
+    })
+    .map((node) => node.textContent || node.getAttribute('aria-label'));
+}"""
+"""Returns the names of the controls that are not in the window."""
+
+
 class Shown(TypedDict):
     """One turn of the transcript, as it stands on the page."""
 
@@ -108,7 +121,7 @@ class Visitor:
 
     async def is_(self, state: str) -> None:
         """Wait until the page says so."""
-        await expect(self.page.get_by_role("status")).to_have_text(state, timeout=PATIENCE_MS)
+        await expect(self.page.locator(".state")).to_have_text(state, timeout=PATIENCE_MS)
 
     async def reads(self, *lines: str) -> None:
         """Wait until the transcript has these words, each somewhere."""
@@ -133,6 +146,14 @@ class Visitor:
         """Type it and send it."""
         await self.typed.fill(text)
         await self.typed.press("Enter")
+
+    async def saved(self, format: str) -> str:
+        """The transcript as a file."""
+        if not await self.button(format).is_visible():
+            await self.button("Save transcript").click()
+        async with self.page.expect_download() as saving:
+            await self.button(format).click()
+        return Path(await (await saving.value).path()).read_text()
 
     async def played(self) -> Played:
         rate_hz = cast(int, await self.page.evaluate("tap.rateHz"))

@@ -53,7 +53,8 @@ async def test_a_live_conversation_survives_a_cut_and_a_renewal(
                 code, error, took_s = await talk.leave()
     assert code == 130
     # The cut makes a gap in the answer, on which the devices advise; nothing else is said.
-    advice = ("sound came too late", "loudspeaker ran dry")
+    # (Virtual devices may also stop for a moment on a busy machine.)
+    advice = ("sound came too late", "loudspeaker ran dry", "has stopped", "is back")
     assert not [line for line in error.splitlines() if not any(words in line for words in advice)]
     assert took_s < 1.5
     said = [(event["turn"], event["text"]) for event in talk.all("UserText")]

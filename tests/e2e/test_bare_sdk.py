@@ -40,7 +40,7 @@ class Echo:
     def speech(self, key: int, pcm: bytes) -> list[Effect]:
         return []
 
-    def words(self, key: int, text: str) -> list[Effect]:
+    def words(self, key: int, text: str | None) -> list[Effect]:
         return []
 
     def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
@@ -111,6 +111,24 @@ async def test_the_bare_sdk_converses_with_the_emulator(
     assert heard == [b"one", b"two", b"three"]
     (statistics,) = emulator.streams
     assert (statistics.end, statistics.notes) == ("finished", 0)
+
+
+@pytest.mark.parametrize("client", ["crt", "http2"], indirect=True)
+@pytest.mark.parametrize("size_kb", range(46, 91, 4))
+async def test_a_large_event_that_is_sent_at_once_arrives(
+    client: AsyncBedrockRuntimeClient, size_kb: int
+) -> None:
+    # A promptStart with many tools. Over CRT, such events hung with an initial window of 4 MiB.
+    stream = await client.invoke_model_with_bidirectional_stream(MODEL)
+    large = b"p" * (size_kb * 1000)
+    for payload in (b"sessionStart", large, b"contentStart"):
+        await stream.input_stream.send(chunk(payload))
+    _, output = await stream.await_output()
+    for sent in (b"sessionStart", large, b"contentStart"):
+        event = await output.receive()
+        assert isinstance(event, InvokeModelWithBidirectionalStreamOutputChunk)
+        assert event.value.bytes_ == sent
+    await stream.input_stream.close()
 
 
 async def refused(stream: Any) -> str:

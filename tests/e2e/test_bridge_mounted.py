@@ -53,7 +53,7 @@ def said(**message: Any) -> Message:
 
 async def test_an_asgi_application_holds_a_conversation_and_serves_the_page() -> None:
     offer = Offer(config=SessionConfig(), tools=Toolbox())
-    access = Access(origins=frozenset({ORIGIN}))
+    access = Access(origins=frozenset({ORIGIN}), anonymous=True)
     async with (
         LocalService(SCENARIO) as transport,
         Bridge(offer, transport, access=access) as bridge,
@@ -85,7 +85,7 @@ async def test_an_asgi_application_holds_a_conversation_and_serves_the_page() ->
 
 
 async def test_an_asgi_page_that_leaves_ends_its_conversation() -> None:
-    access = Access(origins=frozenset({ORIGIN}))
+    access = Access(origins=frozenset({ORIGIN}), anonymous=True)
     offer = Offer(config=SessionConfig(), tools=Toolbox())
     async with (
         LocalService(SCENARIO) as transport,

@@ -86,7 +86,10 @@ async def test_another_origin_none_and_another_subprotocol_are_refused() -> None
 
 async def test_an_allowed_origin_is_taken() -> None:
     async with (
-        running(access=Access(origins=frozenset({"https://shop.example"}))) as (url, _),
+        running(access=Access(origins=frozenset({"https://shop.example"}), anonymous=True)) as (
+            url,
+            _,
+        ),
         socket(url, origin="https://shop.example") as connection,
     ):
         await opened(connection)
@@ -187,7 +190,7 @@ async def test_who_says_nothing_is_sent_away_and_few_may() -> None:
         assert (await close_of(one))[0] == 4004
 
 
-@pytest.mark.parametrize(("kind", "code"), [(ErrorKind.THROTTLED, 4030), (ErrorKind.ACCESS, 4031)])
+@pytest.mark.parametrize(("kind", "code"), [(ErrorKind.THROTTLED, 4030), (ErrorKind.ACCESS, 4033)])
 async def test_the_refusal_of_the_service_is_told_without_its_words(
     kind: ErrorKind, code: int
 ) -> None:

@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from sonic_voice.bridge.saving import Record
 from sonic_voice.snapshot import SessionSnapshot
 
@@ -59,6 +61,7 @@ async def until_stored(store: Path, words: str) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.alone
 async def test_a_page_continues_within_five_seconds_of_a_kill_and_is_known(tmp_path: Path) -> None:
     port, store = free_port(), tmp_path / "store"
     async with serving(port, store) as (first, url), page(url) as (client, _):
@@ -83,8 +86,9 @@ async def test_a_page_continues_within_five_seconds_of_a_kill_and_is_known(tmp_p
             assert (await client.told("ended"))["code"] == 1000
     print(f"\nthe page had its conversation back {took_s:.1f} s after the kill")
     assert took_s < CONTINUED_S
-    assert transcript.startswith("You, typed: my name is Ada.\n")
-    assert transcript.rstrip().splitlines()[-2] == "You, typed: what is my name?"
+    assert transcript.startswith("Conversation of ")
+    assert "You, typed: my name is Ada.\n" in transcript
+    assert transcript.rstrip().splitlines()[-2].endswith(" You, typed: what is my name?")
     assert not client.of("gap")
 
 

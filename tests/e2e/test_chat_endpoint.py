@@ -15,15 +15,12 @@ from aiohttp import web
 from sonic_voice import AudioFormat, NullSink, Session, SessionConfig, Toolbox, WavSource, converse
 from sonic_voice import tool as as_tool
 from sonic_voice.bedrock import BedrockTransport
+from sonic_voice.chat.endpoint import KEY_VARIABLE, ChatEndpoint, EndpointTimeouts
+from sonic_voice.chat.pieces import END
 from sonic_voice.emulator import speech
 from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 from sonic_voice.emulator.brains import chat_completions as openai
-from sonic_voice.emulator.brains.chat_endpoint import (
-    KEY_VARIABLE,
-    ChatEndpoint,
-    EndpointTimeouts,
-    openai_brain,
-)
+from sonic_voice.emulator.brains.chat_endpoint import openai_brain
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION, Emulator
 from sonic_voice.emulator.server.engines import Engines
 from sonic_voice.emulator.service.admission import service_factory
@@ -298,6 +295,12 @@ TROUBLE: dict[str, tuple[Move, list[str], str]] = {
     "the middle": (breaks_off, ["Once upon a time.", openai.BROKEN_OFF], "could not be asked"),
     "silence": (hangs, [openai.UNREACHABLE], "did not answer in time"),
     "no words": (says(""), [openai.NO_ANSWER], ""),
+    "an error in another place": (
+        streams({"object": "error", "message": "out of memory", "code": 500}),
+        [openai.UNREACHABLE],
+        "out of memory",
+    ),
+    "no end": (streams(text("One. Two"), rest=b""), ["One.", "Two", openai.BROKEN_OFF], ""),
 }
 
 
@@ -321,6 +324,77 @@ async def test_trouble_is_said_and_logged_and_the_stream_goes_on(
     assert len(lines) == bool(logged)
     assert all(f"{server.url}/chat/completions" in line and logged in line for line in lines)
     assert SECRET not in caplog.text
+
+
+MAX_TOKENS = json.dumps(
+    {
+        "error": {
+            "message": "Unsupported parameter: 'max_tokens' is not supported with this model. "
+            "Use 'max_completion_tokens' instead.",
+            "param": "max_tokens",
+        }
+    }
+)
+TEMPERATURE = '{"error":{"message":"Only temperature=1 is supported","param":null}}'
+
+
+async def test_rejected_parameters_are_renamed_or_left_out_from_then_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, "sonic_voice")
+    server = Server(
+        answers(400, MAX_TOKENS), answers(422, TEMPERATURE), says("Hello."), says("Again.")
+    )
+    async with server.running(), emulated(server) as transport, talking(transport) as session:
+        assert await turn(session, "hello") == ["Hello."]
+        assert await turn(session, "again") == ["Again."]
+    names = ("max_tokens", "max_completion_tokens", "temperature")
+    assert [[name for name in names if name in body] for body in server.asked] == [
+        ["max_tokens", "temperature"],
+        ["max_completion_tokens", "temperature"],
+        ["max_completion_tokens"],
+        ["max_completion_tokens"],
+    ]
+    (line,) = [r.getMessage() for r in caplog.records if r.name.startswith("sonic_voice")]
+    assert "max_tokens is sent as max_completion_tokens, without temperature" in line
+
+
+async def test_a_request_is_repeated_once_for_a_parameter() -> None:
+    server = Server(*[answers(400, MAX_TOKENS)] * 2, says("Hello."))
+    async with server.running(), emulated(server) as transport, talking(transport) as session:
+        assert await turn(session, "hello") == [openai.UNREACHABLE]
+        assert await turn(session, "again") == ["Hello."]
+    assert ["max_tokens" in body for body in server.asked] == [True, False, True]
+
+
+def unusual(body: bytes, content_type: str = "text/event-stream") -> Move:
+    """An answer whose bytes and type are the test's."""
+
+    async def move(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    return move
+
+
+ONE, TWO = json.dumps(text("One. ")), json.dumps(text("Two."))
+WHOLE = json.dumps({"choices": [{"message": {"content": "One. Two."}}]})
+
+UNUSUAL: dict[str, Move] = {
+    "no reason for the end": unusual(f"data: {ONE}\n\ndata: {TWO}\n\ndata: [DONE]\n\n".encode()),
+    "no line after the end": unusual(f"data: {ONE}\n\ndata: {TWO}\n\ndata: [DONE]".encode()),
+    "no empty lines": unusual(f"data: {ONE}\ndata: {TWO}\ndata: [DONE]\n".encode()),
+    "no blanks": unusual(f"data:{ONE}\n\ndata:{TWO}\n\ndata:[DONE]\n\n".encode()),
+    "no data:": unusual(f"{ONE}\n{TWO}\n{END}\n".encode(), "application/x-ndjson"),
+    "not streamed": unusual(WHOLE.encode(), "application/json; charset=utf-8"),
+    "not streamed, another type": unusual(f"{WHOLE}\n{END}".encode(), "text/plain"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+async def test_an_answer_is_read_however_it_is_framed(name: str) -> None:
+    server = Server(UNUSUAL[name])
+    async with server.running(), emulated(server) as transport, talking(transport) as session:
+        assert await turn(session, "hello") == ["One.", "Two."]
 
 
 async def test_nobody_at_the_endpoint_is_trouble_for_one_stream_alone() -> None:

@@ -223,7 +223,8 @@ async def test_scenarios_are_checked_and_every_mistake_has_its_place(tmp_path: P
     done = await sonic_voice("scenario", "good.yaml", "bad.yaml", "none.yaml", cwd=tmp_path)
     assert (done.code, done.out) == (3, "good.yaml: good\n")
     places = [line.split(" ")[0] for line in done.err.splitlines()]
-    assert places == ["bad.yaml:3:5:", "bad.yaml:4:5:", "none.yaml:"]
+    assert places == ["bad.yaml:3:5:", "bad.yaml:4:5:", "Cannot"]
+    assert "Cannot read none.yaml" in done.err
 
 
 async def test_devices_are_listed_or_it_is_said_that_there_are_none(tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ def _check_sound(answer: Path, heard: Heard) -> None:
     assert -0.6 < (cut_s - began_s) - heard.heard_ms / 1000 < 0.1
 
 
+@pytest.mark.thorough
 async def test_the_same_events_at_any_speed() -> None:
     """But for time: and when a turn was cut, what was heard of it is a matter of time, too."""
     told: list[list[tuple[Any, ...]]] = []

@@ -18,7 +18,7 @@ from typing import cast
 import pytest
 from typer.testing import CliRunner
 
-from sonic_voice import LocalService
+from sonic_voice import LocalService, wire
 from sonic_voice.cli.commands import app
 from sonic_voice.emulator.assembly import emulator
 from sonic_voice.emulator.behaviour import Behaviour
@@ -471,6 +471,7 @@ async def test_the_emulator_reads_no_aws_settings(
         monkeypatch.setenv(name, value)
     async with LocalService(DEMO / "demo.yaml") as transport:
         stream = await transport.open("amazon.nova-2-sonic-v1:0")
+        await stream.send(wire.encode_input(wire.SessionStart(1024, 0.9, 0.7)))
         await stream.accepted()
         await stream.aclose()
 

@@ -11,7 +11,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import botocore.session
 import pytest
 from aws_sdk_bedrock_runtime import models
 
@@ -35,8 +37,19 @@ class Running:
 
     @property
     def exports(self) -> dict[str, str]:
-        pairs = [line.removeprefix("export ").split("=", 1) for line in self.lines]
-        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+        lines = [line.removeprefix("export ") for line in self.lines if line.startswith("export ")]
+        return dict(line.split("=", 1) for line in lines)
+
+    @property
+    def settings(self) -> str:
+        """The lines for a shell."""
+        return "\n".join(line for line in self.lines if line.startswith(("export ", "unset ")))
+
+    @property
+    def profile(self) -> str:
+        """The lines for ~/.aws/config."""
+        text = "\n".join(self.lines)
+        return text[text.index("[profile") : text.index("\n\n", text.index("[services"))]
 
     async def stop(self, how: signal.Signals) -> tuple[int, str, str]:
         self.process.send_signal(how)
@@ -102,6 +115,76 @@ async def test_what_it_prints_is_all_that_a_client_needs(
     text = "\n".join(running.lines)
     assert "NODE_EXTRA_CA_CERTS=" in text
     assert "127.0.0.1 bedrock-runtime.us-east-1.amazonaws.com" in text
+
+
+TALK = """
+import asyncio
+from tests.support.sdk_talk import once
+
+heard = asyncio.run(once())
+print(heard.spoke, heard.end)
+"""
+
+
+async def client_in(shell: str, home: Path, **environment: str) -> str:
+    """Run the bare SDK in a shell that has AWS settings of its own, and return what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *("bash", "-c", f'{shell}\nexec "$PYTHON" -c "$TALK"'),
+        cwd=Path(__file__).parents[2],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHON": sys.executable,
+            "TALK": TALK,
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "HOME": str(home),
+        }
+        | environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    return out.decode()
+
+
+async def test_the_settings_work_in_a_shell_that_has_aws_access_already(tmp_path: Path) -> None:
+    folder = tmp_path / ".aws"
+    folder.mkdir()
+    (folder / "config").write_text("[profile work]\nregion = eu-west-1\n")
+    own = {
+        "AWS_PROFILE": "work",
+        "AWS_SESSION_TOKEN": "theirs",
+        "AWS_BEARER_TOKEN_BEDROCK": "theirs",
+    }
+    (tmp_path / "s.yaml").write_text("steps: [{user: go on, say: Where to then.}]")
+    arguments = ("--port", "0", "--latency", "none", "--scenario", "s.yaml")
+    async with emulate(tmp_path, *arguments) as running:
+        assert await client_in(running.settings, tmp_path, **own) == "True None\n"
+
+
+async def test_the_profile_works_for_clients_that_read_files(
+    tmp_path: Path, use: pytest.MonkeyPatch
+) -> None:
+    use.delenv("AWS_CA_BUNDLE", raising=False)
+    async with emulate(tmp_path, "--port", "0") as running:
+        (tmp_path / "config").write_text(running.profile)
+        session: Any = botocore.session.Session(profile="sonic-emulator")
+        session.set_config_variable("config_file", str(tmp_path / "config"))
+        client = session.create_client("bedrock-runtime")
+        assert client.meta.endpoint_url == running.exports["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"]
+        assert client.meta.region_name == running.exports["AWS_REGION"]
+        keys = session.get_credentials()
+        assert keys.access_key == running.exports["AWS_ACCESS_KEY_ID"]
+        assert session.get_config_variable("ca_bundle") == running.exports["SSL_CERT_FILE"]
+
+
+async def test_foreign_keys_are_rejected_with_a_question_about_the_profile(
+    tmp_path: Path, use: pytest.MonkeyPatch
+) -> None:
+    async with emulate(tmp_path, "--port", "0") as running:
+        point_at(use, running.exports | {"AWS_ACCESS_KEY_ID": "AKIAFOREIGN"})
+        heard = await once()
+        _, _, err = await running.stop(signal.SIGTERM)
+    assert heard.end is not None
+    assert "AWS_PROFILE" in err
 
 
 async def test_the_ca_is_the_same_the_next_time_and_for_nobody_else_to_read(

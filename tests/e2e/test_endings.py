@@ -282,6 +282,7 @@ def test_the_terminal_is_restored_and_its_cursor_shown(
         seen += chunk
     os.close(controller)
     assert seen.rindex(b"\x1b[?25h") > seen.rindex(b"\x1b[?25l")
+    assert seen.rindex(b"\x1b[?2004l") > seen.rindex(b"\x1b[?2004h")  # pasted texts are not marked
     assert b"Traceback" not in seen
 
 
@@ -412,10 +413,14 @@ async def test_what_tools_print_is_never_among_the_json_lines(tmp_path: Path) ->
     )
     assert done.code == 0
     assert records(done.out)[-1]["event"] == "Ended"
-    assert done.err.splitlines() == [
+    # A thread writes what Python prints, beside what the others write, also between its line and
+    # the end of that line.
+    texts = (
         "printed at import", "printed by Python", "printed by a process",
         "written to descriptor 1", "printed by C",
-    ]  # fmt: skip
+    )  # fmt: skip
+    assert [done.err.count(text) for text in texts] == [1] * len(texts)
+    assert len(done.err) == sum(len(text) + 1 for text in texts)
 
 
 async def test_a_full_disk_for_events_is_one_sentence_and_the_conversation_goes_on(

@@ -14,8 +14,8 @@ CELLS = [
     Cell("expired token in stream", "tool-call", "library"),
     Cell("end of stream", "user-speech", "command line"),
     Cell("content filter", "answer", "command line"),
-    Cell("reset", "goodbye", "command line"),
-    Cell("service silent", "user-speech", "command line"),
+    pytest.param(Cell("reset", "goodbye", "command line"), marks=pytest.mark.thorough),
+    pytest.param(Cell("service silent", "user-speech", "command line"), marks=pytest.mark.thorough),
 ]
 
 

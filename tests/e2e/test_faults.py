@@ -126,6 +126,28 @@ def interrupted_by_nobody(heard: Heard) -> None:
     assert len(heard.of(wire.UserSpeechStart)) == len(heard.of(wire.UserSpeechEnd)) == 2
 
 
+def without_a_barge_in(heard: Heard) -> None:
+    """Nobody barges in here: the sound is all there, chunk after chunk, and so are the texts."""
+    assert [text.strip() for text in heard.texts("ASSISTANT", "FINAL")] == SENTENCES
+    stops = [b.stop for b in heard.of(wire.BlockEnd) if b.kind == "AUDIO"]
+    assert stops == ["PARTIAL_TURN", "END_TURN"]
+
+
+def in_two_texts(heard: Heard) -> None:
+    assert heard.texts("USER", "FINAL") == ["go forward", "ten meters"]
+    assert [text.strip() for text in heard.texts("ASSISTANT", "SPECULATIVE")] == SENTENCES
+
+
+def marked_and_goes_on(heard: Heard) -> None:
+    early, marker, *finals = heard.texts("ASSISTANT", "FINAL")
+    assert SENTENCES[0].startswith(early)
+    assert json.loads(marker) == MARKER
+    assert [text.strip() for text in finals] == SENTENCES
+    assert len(heard.of(wire.UserSpeechStart)) == len(heard.of(wire.UserSpeechEnd)) + 1
+    stops = [b.stop for b in heard.of(wire.BlockEnd) if b.kind == "AUDIO"]
+    assert stops == ["PARTIAL_TURN", "END_TURN"]
+
+
 def encoded_twice(heard: Heard) -> None:
     (call,) = heard.of(wire.ToolUse)
     assert json.loads(json.loads(call.arguments_json)) == {"direction": "forward"}
@@ -253,6 +275,9 @@ CASES = [
     Case("no-final", ended_well(no_final)),
     Case("no-marker", ended_well(lambda heard: None)),
     Case("spurious-interruption", ended_well(interrupted_by_nobody)),
+    Case("silent-barge-in", ended_well(without_a_barge_in)),
+    Case("split-transcript", ended_well(in_two_texts)),
+    Case("spurious-marker", ended_well(marked_and_goes_on)),
     Case("double-encoded", ended_well(encoded_twice), calling=True),
     Case("two-calls", ended_well(two_calls), calling=True),
     Case("unknown-event:moodEvent", ended_well(unknown)),

@@ -5,6 +5,7 @@ TLS and HTTP/2; what comes back is compared with what was said. Whisper is given
 pocketsphinx the sentences of the scenario that it plays. Then the engines by themselves.
 """
 
+import asyncio
 import importlib.util
 import json
 import re
@@ -30,8 +31,9 @@ from sonic_voice import (
     tool,
 )
 from sonic_voice.emulator.assembly import emulator
-from sonic_voice.emulator.behaviour import Behaviour
+from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 from sonic_voice.emulator.server import LOCAL_KEYS, LOCAL_REGION
+from sonic_voice.emulator.service.brain import NO_WORDS
 from sonic_voice.emulator.service.endpointing import WINDOW_MS
 from sonic_voice.emulator.speech import (
     PicoSynthesizer,
@@ -39,9 +41,11 @@ from sonic_voice.emulator.speech import (
     PocketsphinxRecognizer,
     Recognizer,
     WhisperRecognizer,
+    installed,
     resample,
+    weights,
 )
-from sonic_voice.events import AssistantText, Event, ToolAnswered, UserText
+from sonic_voice.events import AssistantText, Event, ToolAnswered, TurnEnded, UserText
 
 from ..support.word_errors import plain_words, word_error_rate
 
@@ -95,6 +99,24 @@ SYNTHESISED = {
 }
 
 
+LANGUAGES = {
+    "en": ("amy", "I would like to book a table for two people tomorrow evening."),
+    "fr": ("ambre", "Envoyez-moi la facture avant vendredi, s'il vous plaît."),
+    "it": ("beatrice", "Vorrei prenotare un tavolo per due persone domani sera."),
+    "de": ("tina", "Ich möchte für morgen Abend einen Tisch für zwei Personen reservieren."),
+    "es": ("lupe", "Me gustaría reservar una mesa para dos personas mañana por la noche."),
+}
+"""A voice of each language that a synthesiser here speaks, and a sentence for it."""
+
+OTHER_LANGUAGES = {
+    "hindi-table": "arjun",
+    "hindi-order": "kiara",
+    "portuguese-table": "carolina",
+    "portuguese-order": "leo",
+}
+"""Recordings in the two other languages, and a voice of the language."""
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """An utterance as it should be heard."""
@@ -142,6 +164,7 @@ async def talk(
     scenario: Path | None = None,
     pause_s: int = 8,
     speed: float = SPEED,
+    voice: str = "matthew",
 ) -> Answered:
     """One conversation of all that is `said`, with a pause after each for the answer."""
     told: list[Event] = []
@@ -155,7 +178,7 @@ async def talk(
             access_key=LOCAL_KEYS.access_key,
             secret_key=LOCAL_KEYS.secret_key,
         )
-        config = SessionConfig(tools=TOOLS.specs)
+        config = SessionConfig(tools=TOOLS.specs, voice=voice)
         async with Session.open(config, transport, clock=source.now) as session:
             await converse(session, source, sink, TOOLS, [lambda event, _: told.append(event)])
         await transport.aclose()
@@ -249,6 +272,77 @@ async def test_what_is_heard_does_not_depend_on_the_speed(tmp_path: Path) -> Non
     assert slow.heard == quick.heard
 
 
+@pytest.mark.multilingual
+@pico
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("voice", ["own", "tiffany"])
+async def test_each_language_is_heard_as_what_it_is(
+    language: str, voice: str, tmp_path: Path
+) -> None:
+    speaker, text = LANGUAGES[language]
+    said = [Said(text, PicoSynthesizer().speak(text, speaker, RATE_HZ))]
+    voice = speaker if voice == "own" else voice
+    answered = await talk(said, tmp_path, Behaviour(ears="good"), pause_s=4, voice=voice)
+    assert len(answered.heard) == 1
+    rate = word_error_rate([(text, answered.heard[0])])
+    assert rate < 0.25, f"word error rate {rate:.1%}: {answered.heard}"
+
+
+@pytest.mark.multilingual
+@pytest.mark.parametrize("name", OTHER_LANGUAGES)
+@pytest.mark.parametrize("voice", ["own", "tiffany"])
+async def test_portuguese_and_hindi_are_heard_as_what_they_are(
+    name: str, voice: str, tmp_path: Path
+) -> None:
+    with wave.open(str(SPEECH / "languages" / f"{name}.wav")) as file:
+        pcm = file.readframes(file.getnframes())
+    said = [Said((SPEECH / "languages" / f"{name}.txt").read_text().strip(), pcm)]
+    voice = OTHER_LANGUAGES[name] if voice == "own" else voice
+    answered = await talk(said, tmp_path, Behaviour(ears="good"), pause_s=4, voice=voice)
+    assert len(answered.heard) == 1
+    rate = word_error_rate([(said[0].text, answered.heard[0])])
+    assert rate < 0.25, f"word error rate {rate:.1%}: {answered.heard}"
+
+
+@whisper
+@pico
+async def test_a_recogniser_of_english_guesses_no_german_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = [packaged for packaged in weights.PACKAGED if packaged.name == "tiny.en"]
+    monkeypatch.setattr(weights, "PACKAGED", known)
+    installed.warn_once.cache_clear()
+    speaker, text = LANGUAGES["de"]
+    said = [Said(text, PicoSynthesizer().speak(text, speaker, RATE_HZ))] * 2
+    answered = await talk(said, tmp_path, Behaviour(ears="good"), pause_s=6, voice=speaker)
+    assert answered.heard == [NO_WORDS.lower()] * 2
+    assert all("habe die Worte nicht verstanden" in answer for answer in answered.said)
+    assert caplog.messages.count(installed.ENGLISH_ONLY) == 1
+
+
+async def test_without_a_recogniser_typed_words_are_understood() -> None:
+    behaviour = Behaviour(ears="none", timeouts=StreamTimeouts(stall_s=0.05))
+    said: list[str] = []
+    async with asyncio.timeout(20), emulator(behaviour=behaviour) as running:
+        transport = BedrockTransport(
+            region=LOCAL_REGION,
+            endpoint=running.endpoint,
+            ca_file=running.ca_file,
+            access_key=LOCAL_KEYS.access_key,
+            secret_key=LOCAL_KEYS.secret_key,
+        )
+        async with Session.open(SessionConfig(), transport) as session:
+            await session.send_audio(bytes(8000))
+            session.send_text("Count to three.")
+            async for event in session:
+                if isinstance(event, AssistantText) and event.stage == "SPECULATIVE":
+                    said.append(event.text)
+                if isinstance(event, TurnEnded):
+                    break
+        await transport.aclose()
+    assert said == ["One, two, three."]
+
+
 def heard(recognizer: Recognizer, pcm: bytes, rate_hz: int = RATE_HZ) -> str:
     """The words of one utterance, with silence after it."""
     utterance = recognizer.begin(rate_hz)
@@ -256,7 +350,7 @@ def heard(recognizer: Recognizer, pcm: bytes, rate_hz: int = RATE_HZ) -> str:
     step = rate_hz * WINDOW_MS // 1000 * 2
     for at in range(0, len(pcm), step):
         utterance.feed(pcm[at : at + step])
-    return utterance.finish()
+    return utterance.finish() or ""
 
 
 @whisper

@@ -255,7 +255,12 @@ async def test_serve_goes_through_the_proxy_and_says_so(service: Emulator, tmp_p
         process.send_signal(signal.SIGTERM)
         _, err = await process.communicate()
     assert said == f"Through the proxy socks5h://{address} (ALL_PROXY).\n"
-    assert (process.returncode, err) == (143, b"")
+    assert process.returncode == 143
+    lines = [line.split(b" ", 2)[1:] for line in err.splitlines()]
+    assert [(level, what[:18]) for level, what in lines] == [
+        (b"INFO", b"conversation start"),
+        (b"INFO", b"conversation ended"),
+    ]
 
 
 def clean(environment: dict[str, str], home: Path) -> dict[str, str]:

@@ -52,6 +52,7 @@ SAYS = {
     2: "The conversation is over.",
     3: "Hello!",
     4: "turn 2: please try again",
+    5: "I heard: go forward ten meters",
 }
 """What each further program prints, among other lines."""
 

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sonic_voice.emulator.assembly import emulator
 from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
 
@@ -59,6 +61,7 @@ def of(printed: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
     return [record for record in printed if record["event"] in names]
 
 
+@pytest.mark.thorough
 async def test_a_cut_is_two_lines_and_the_conversation_goes_on(tmp_path: Path) -> None:
     done = await talked(tmp_path, CUT)
     assert (done.code, done.err) == (0, "")
@@ -92,6 +95,7 @@ async def test_json_has_the_cut_and_the_new_stream_and_one_end(tmp_path: Path) -
     ]  # fmt: skip
 
 
+@pytest.mark.thorough
 async def test_a_planned_renewal_is_silent(tmp_path: Path) -> None:
     done = await talked(tmp_path, SHORT_LIVED, *SHORT)
     assert (done.code, done.err) == (0, "")
@@ -102,6 +106,7 @@ async def test_a_planned_renewal_is_silent(tmp_path: Path) -> None:
     assert "Unanswered" not in done.out
 
 
+@pytest.mark.thorough
 async def test_a_planned_renewal_is_a_line_with_debug(tmp_path: Path) -> None:
     done = await talked(tmp_path, SHORT_LIVED, *SHORT, debug=True)
     assert done.code == 0

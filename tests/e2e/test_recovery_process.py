@@ -182,6 +182,7 @@ def write_credentials(file: Path, keys: AccessKeyPair) -> None:
     file.write_text(json.dumps(found))
 
 
+@pytest.mark.thorough
 async def test_a_client_that_was_suspended_goes_on_with_a_new_stream() -> None:
     async with served() as (_, endpoint, ca_file):
         client = await asyncio.create_subprocess_exec(

@@ -9,6 +9,7 @@ import logging
 import socket
 import ssl
 import struct
+import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,8 +32,8 @@ from sonic_voice.emulator.service.effects import ServiceFactory
 
 MODEL = "amazon.nova-2-sonic-v1:0"
 PATIENCE_S = 10.0
-RANDOM_STREAMS = 5_000
-MUTATED_STREAMS = 5_000
+RANDOM_STREAMS = 2_000
+MUTATED_STREAMS = 2_000
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = bytes(3) + b"\x04\x00" + bytes(4)
@@ -165,6 +166,26 @@ def literal(name: bytes, value: bytes) -> bytes:
     return b"\x00" + text(name) + text(value)
 
 
+class Line(logging.Handler):
+    """A line of the emulator's log that a test waits for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+        self._seen = asyncio.Event()
+        logging.getLogger("sonic_voice.emulator").addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._text in record.getMessage():
+            self._seen.set()
+
+    async def logged(self) -> None:
+        try:
+            await asyncio.wait_for(self._seen.wait(), PATIENCE_S)
+        finally:
+            logging.getLogger("sonic_voice.emulator").removeHandler(self)
+
+
 async def test_http1_over_tls_is_told_that_this_is_http2(
     emulator: Emulator, the_log: pytest.LogCaptureFixture
 ) -> None:
@@ -173,7 +194,62 @@ async def test_http1_over_tls_is_told_that_this_is_http2(
     assert answer.startswith(b"HTTP/1.1 505 ")
     assert b"HTTP/2" in answer
     assert "speaks HTTP/1.1" in the_log.text
-    assert "ALPN" in the_log.text
+
+
+@pytest.mark.parametrize("path", ["/health", "/healthz", "/ping"])
+async def test_a_health_check_over_http1_is_answered(
+    emulator: Emulator, the_log: pytest.LogCaptureFixture, path: str
+) -> None:
+    def check() -> tuple[int, bytes]:
+        url = f"{emulator.endpoint}{path}"
+        with urllib.request.urlopen(url, context=trusting(emulator), timeout=PATIENCE_S) as answer:
+            return answer.status, answer.read()
+
+    assert await asyncio.to_thread(check) == (200, b"ok\n")
+    assert "HTTP/1.1" not in the_log.text
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_health_check_over_http2_is_answered(
+    emulator: Emulator, the_log: pytest.LogCaptureFixture, method: str
+) -> None:
+    # Node.js and curl choose HTTP/2 when it is offered.
+    code = f"""
+        const options = {{rejectUnauthorized: false}}
+        const client = require('http2').connect('{emulator.endpoint}', options)
+        const stream = client.request({{':method': '{method}', ':path': '/health'}})
+        stream.on('response', headers => process.stdout.write(headers[':status'] + ' '))
+        stream.on('data', data => process.stdout.write(data))
+        stream.on('end', () => client.close())
+        stream.end()
+    """
+    node = await asyncio.create_subprocess_exec(
+        "node", "--no-warnings", "-e", code, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await asyncio.wait_for(node.communicate(), PATIENCE_S)
+    assert said == (b"200 ok\n" if method == "GET" else b"200 ")
+    assert "refused" not in the_log.text
+
+
+async def test_a_client_that_does_not_trust_the_certificate_leaves_a_line() -> None:
+    # asyncio's client closes the connection in the handshake, without an alert.
+    line = Line("may not trust the emulator's CA")
+    limits = ConnectionLimits(handshake_s=0.5)
+    async with Emulator(service(), limits=limits) as running:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await exchange(running, b"", tls=ssl.create_default_context())
+        await line.logged()
+
+
+async def test_node_that_does_not_trust_the_certificate_leaves_a_line(
+    emulator: Emulator, the_log: pytest.LogCaptureFixture
+) -> None:
+    # Node.js verifies after the handshake, and closes the connection without an alert.
+    code = f"require('http2').connect('{emulator.endpoint}').on('error', () => process.exit(0))"
+    line = Line("may not trust the emulator's CA")
+    node = await asyncio.create_subprocess_exec("node", "-e", code)
+    assert await asyncio.wait_for(node.wait(), PATIENCE_S) == 0
+    await line.logged()
 
 
 async def test_http2_without_alpn_is_served(emulator: Emulator) -> None:

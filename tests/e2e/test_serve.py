@@ -85,7 +85,85 @@ async def test_it_prints_one_url_and_ends_a_conversation_well(told: int, code: i
                 async with asyncio.timeout(10):
                     await connection.wait_closed()
             assert connection.close_code == 1001
-        assert await ended(process) == (code, b"", b"")
+        exit_code, out, err = await ended(process)
+    assert (exit_code, out) == (code, b"")
+    started_line, ended_line = err.decode().splitlines()
+    assert " INFO conversation started conversation=" in started_line
+    assert " INFO conversation ended conversation=" in ended_line
+    assert "code=1001 reason=stopping" in ended_line
+
+
+async def test_the_log_as_json_names_why_a_conversation_ended_or_was_rejected() -> None:
+    broken = ("--fault", "exception:validationException@event=opening", "--no-reconnect")
+    async with serving("--log-format", "json", *broken) as (process, url):
+        async with socket(url) as connection:
+            await connection.send('{"type": "hello", "version": 1}')
+            code, _ = await close_of(connection)
+        async with socket(url, origin="https://evil.example") as connection:
+            assert (await close_of(connection))[0] == 4013
+        metrics = await fetched(f"{url}metrics")
+        process.terminate()
+        _, _, err = await ended(process)
+    assert code >= 4030
+    assert f'sonic_voice_closed_total{{code="{code}"}} 1.0' in metrics
+    assert 'sonic_voice_rejected_total{code="4013"} 1.0' in metrics
+    lines = [json.loads(line) for line in err.decode().splitlines()]
+    began, over, rejected = (line for line in lines if ".bridge." in line["logger"])
+    assert (began["message"], began["level"]) == ("conversation started", "info")
+    assert (over["message"], over["level"]) == ("conversation ended", "warning")
+    assert over["conversation"] == began["conversation"]
+    assert (over["code"], over["reason"][:8]) == (code, "service_")
+    assert "ServiceError" in over["error"]
+    assert (rejected["message"], rejected["code"]) == ("connection rejected", 4013)
+    assert rejected["origin"] == "https://evil.example"
+
+
+async def test_the_log_can_be_quieter() -> None:
+    async with serving("--log-level", "warning") as (process, url):
+        async with socket(url) as connection, Page(connection) as page:
+            await page.until("listening")
+            await page.say("bye")
+        process.terminate()
+        assert (await ended(process))[2] == b""
+
+
+async def test_each_report_is_posted_to_the_webhook(tmp_path: Path) -> None:
+    taken: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        assert "sonic-voice-signature: sha256=" in head
+        size = int(head.partition("content-length: ")[2].split()[0])
+        taken.put_nowait(await reader.readexactly(size))
+        writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    receiver = await asyncio.start_server(take, "127.0.0.1", 0)
+    hook = f"http://127.0.0.1:{receiver.sockets[0].getsockname()[1]}/"
+    async with (
+        receiver,
+        serving("--webhook", hook, "--token-secret-file", str(secret)) as (_, url),
+    ):
+        token = json.loads(await fetched(f"{url}token?subject=me", SECRET))["token"]
+        async with socket(url) as connection, Page(connection, {"token": token}) as page:
+            await page.until("listening")
+            await page.say("bye")
+        report = json.loads(await asyncio.wait_for(taken.get(), 10))
+    assert (report["subject"], report["reason"]) == ("me", "bye")
+
+
+async def test_the_limit_of_one_address_is_an_option() -> None:
+    async with (
+        serving("--max-per-address", "1") as (_, url),
+        socket(url) as one,
+        socket(url) as two,
+        Page(one),
+    ):
+        await two.send('{"type": "hello", "version": 1}')
+        assert (await close_of(two))[0] == 4022
 
 
 async def test_it_serves_the_page_it_is_given(tmp_path: Path) -> None:
@@ -104,7 +182,9 @@ async def test_with_a_secret_it_asks_for_tokens_and_tells_how_to_get_one(tmp_pat
             await page.say("bye")
         process.terminate()
         code, out, err = await ended(process)
-    assert (code, err) == (143, b"")
+    assert code == 143
+    assert token not in err.decode()
+    assert SECRET not in err.decode()
     assert f"{url}token?subject=me" in out.decode()
     assert SECRET not in out.decode()
 
@@ -125,7 +205,8 @@ async def test_it_takes_tokens_of_an_issuer_whose_keys_it_is_given(tmp_path: Pat
             assert (await close_of(connection))[0] == 4010
         process.terminate()
         code, out, err = await ended(process)
-    assert (code, err) == (143, b"")
+    assert code == 143
+    assert "connection rejected code=4010 reason=no_token" in err.decode()
     assert str(file) in out.decode()
 
 
@@ -139,8 +220,13 @@ async def test_it_takes_tokens_of_an_issuer_whose_keys_it_is_given(tmp_path: Pat
         (("--token-jwks", "https://127.0.0.1:1/jwks", "--token-audience", "a"), "Cannot fetch"),
         (("--host", "0.0.0.0"), "--allow-origin"),
         (("--host", "0.0.0.0", "--allow-origin", "https://a.example"), "--token-secret-file"),
+        (("--allow-origin", "https://a.example"), "--token-secret-file"),
+        (("--trusted-proxy", "127.0.0.1"), "--token-secret-file"),
+        (("--trusted-proxy", "proxy.example"), "--trusted-proxy 10.0.0.0/8"),
+        (("--webhook", "http://a.example/"), "https"),
         (("--allow-origin", "*"), "no origin"),
         (("--token-secret-file", "/dev/null"), "is empty"),
+        (("--agentcore", "--trusted-proxy", "127.0.0.1"), "AgentCore Runtime authenticates"),
         (("--tls-cert", "/dev/null"), "TLS"),
         (("--host", "192.0.2.1", "--allow-origin", "https://a.example"), "--token-secret-file"),
     ],

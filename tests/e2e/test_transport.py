@@ -20,7 +20,7 @@ import pytest
 
 from sonic_voice.bedrock import BedrockStream, BedrockTransport, EngineName
 from sonic_voice.emulator.behaviour import Behaviour, StreamTimeouts
-from sonic_voice.emulator.server import LOCAL_KEYS, Emulator
+from sonic_voice.emulator.server import LOCAL_KEYS, SPEECH_THREADS, Emulator
 from sonic_voice.emulator.server.connection_limits import ConnectionLimits
 from sonic_voice.emulator.server.engines import Engines
 from sonic_voice.emulator.service.effects import (
@@ -76,7 +76,7 @@ class Obedient:
     def speech(self, key: int, pcm: bytes) -> list[Effect]:
         return [Break(cast(How, pcm.decode()))] if pcm else []
 
-    def words(self, key: int, text: str) -> list[Effect]:
+    def words(self, key: int, text: str | None) -> list[Effect]:
         return []
 
     def chat_piece(self, key: int, piece: str | None) -> list[Effect]:
@@ -202,6 +202,87 @@ async def stuck_both_ways(
 
 
 # --- what works
+
+
+async def test_streams_are_answered_while_the_engines_are_being_prepared() -> None:
+    # Networks for forty streams take seconds; no client may give up meanwhile.
+    ready = threading.Event()
+    engines = Engines(prepare=lambda streams: cast(None, ready.wait(PATIENCE_S)))
+    behaviour = Behaviour(timeouts=StreamTimeouts(stall_s=60))
+    async with Emulator(admit, engines=engines, behaviour=behaviour) as emulator:
+        transport = transport_to(emulator)
+        streams = await at_once(
+            asyncio.gather(*(transport.open(MODEL) for _ in range(SPEECH_THREADS + 4)))
+        )
+        try:
+            for stream in streams:
+                await stream.send(b"emit:first")
+            assert {await at_once(asyncio.ensure_future(s.receive())) for s in streams} == {
+                b"first"
+            }
+            ready.set()
+            for stream in streams:
+                await stream.send(b"emit:second")
+            assert {await at_once(asyncio.ensure_future(s.receive())) for s in streams} == {
+                b"second"
+            }
+        finally:
+            ready.set()
+            await asyncio.gather(*(stream.aclose() for stream in streams))
+            await transport.aclose()
+
+
+async def test_a_backlog_of_one_stream_does_not_hold_up_everybody_else() -> None:
+    # On a busy machine 40 streams had so much to catch up that no PING was answered for 8 s.
+    ready, loop_turns, backlog = threading.Event(), 0, 30
+    taken_at: list[int] = []
+
+    class Recording(Obedient):
+        def receive(self, payload: bytes) -> list[Effect]:
+            taken_at.append(loop_turns)
+            return super().receive(payload)
+
+    async def count_loop_turns() -> None:
+        nonlocal loop_turns
+        while True:
+            loop_turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_loop_turns())
+    engines = Engines(prepare=lambda streams: cast(None, ready.wait(PATIENCE_S)))
+    async with Emulator(lambda request: Recording(), engines=engines) as emulator:
+        transport = transport_to(emulator)
+        stream = await transport.open(MODEL)
+        await stream.send(b"emit:first")
+        assert await at_once(asyncio.ensure_future(stream.receive())) == b"first"
+        for _ in range(backlog):
+            await stream.send(b"mute:")
+        await stream.send(b"emit:last")
+        ready.set()
+        assert await at_once(asyncio.ensure_future(stream.receive())) == b"last"
+        await stream.aclose()
+        await transport.aclose()
+    counting.cancel()
+    assert len(set(taken_at)) == len(taken_at) == backlog + 2
+
+
+async def test_engines_are_released_some_time_after_the_last_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sonic_voice.emulator.server.RELEASE_AFTER_S", 0.05)
+    released: asyncio.Queue[int] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    engines = Engines(
+        release=lambda streams: cast(None, loop.call_soon_threadsafe(released.put_nowait, streams))
+    )
+    async with Emulator(admit, engines=engines) as emulator:
+        transport = transport_to(emulator)
+        stream = await transport.open(MODEL)
+        await stream.send(b"finish:")
+        assert await at_once(asyncio.ensure_future(stream.receive())) is None
+        await stream.aclose()
+        assert await at_once(asyncio.ensure_future(released.get())) == 0
+        await transport.aclose()
 
 
 async def test_payloads_go_both_ways_in_their_order(stream: BedrockStream) -> None:

@@ -152,6 +152,8 @@ LEGAL: dict[str, dict[str, str]] = {
         "audioOutput ASSISTANT before audioOutput ASSISTANT": "v1 doubles a chunk at times (4)",
         "completionStart before userSpeechStart": "a typed turn may have been the first",
         'usageEvent {"speechTokens": 0, "textTokens": 0} before userSpeechStart': "said in 3.11",
+        "contentStart USER TEXT FINAL before userSpeechEnd": "one recording has it (13)",
+        "userSpeechStart before audioOutput ASSISTANT": "a barge-in has two more chunks (11.4)",
         'contentStart ASSISTANT AUDIO before usageEvent {"speechTokens": 8, "textTokens": 12}': (
             "steps of output are reported throughout (3.2)"
         ),
@@ -160,6 +162,12 @@ LEGAL: dict[str, dict[str, str]] = {
         "content of textOutput USER": "words are free",
         "content of textOutput ASSISTANT": "words are free, unless FINAL ones repeat them",
         "toolUseId of toolUse TOOL": "any that is new",
+        "no role of textOutput USER": "the block has named it (3.7)",
+        "no role of textOutput ASSISTANT": "the block has named it (3.7)",
+        "no role of audioOutput ASSISTANT": "the block has named it (3.7)",
+        "no role of toolUse TOOL": "the block has named it (3.7)",
+        "stopReason 'PARTIAL_TURN' of contentEnd AUDIO INTERRUPTED": "accounts differ (13)",
+        "stopReason 'END_TURN' of contentEnd AUDIO INTERRUPTED": "accounts differ (13)",
         "stopReason 'PARTIAL_TURN' of contentEnd AUDIO END_TURN": "the prompt may end in a turn",
         "stopReason 'INTERRUPTED' of contentEnd AUDIO END_TURN": "the prompt may end in a turn",
     },

@@ -28,13 +28,15 @@ calls = st.builds(
     st.sampled_from([{}, {"words": "{user}", "far": [1.5, None]}]),
     sentences | st.just(()),
     st.sampled_from([("Went {result.far}.",), ("{result}", "And now?"), ()]),
-)
+).flatmap(lambda call: st.sampled_from([(call,), (call,), (call, call)]))
+RECORDED_BEHAVIOUR = (None, "silent-barge-in", "split-transcript", "spurious-marker:1")
+"""Faults that the grammar accepts, because the service was recorded to behave so."""
 users = st.sampled_from(["hello", "Stop, PLEASE!", "", "what is (this): a test?"])
 delays_ms = st.sampled_from([0, 0, 320, 2000])
 fault = StreamException("throttlingException", "Too many.")
 steps = st.one_of(
     st.builds(ScenarioStep, users, sentences, delay_ms=delays_ms),
-    *[st.builds(ScenarioStep, users, call=calls, delay_ms=delays_ms)] * 2,
+    *[st.builds(ScenarioStep, users, calls=calls, delay_ms=delays_ms)] * 2,
     st.builds(ScenarioStep, users, sentences, error=st.sampled_from([None, None, None, fault])),
     st.builds(ScenarioStep, users, st.just(("Listen.",)), wav=st.just(Recording(bytes(50_000), 0))),
 )
@@ -59,6 +61,8 @@ class Conversation:
     loop: bool
     speech: list[tuple[int, float, int]]
     sensitivity: str | None
+    fault: str | None
+    """A fault that reproduces recorded behaviour of the service."""
     system: str
     rate_hz: int
     word_ms: int
@@ -76,7 +80,8 @@ def audio(host: Host, ms: int, chunk_ms: int) -> None:
 
 
 def typed(host: Host, which: int, number: int) -> None:
-    host.text(f"X{number}", "USER", WORDS[which], interactive=True)
+    text = (WORDS[0], WORDS[1], "The house is far away.")[which]
+    host.text(f"X{number}", "USER", text, interactive=True)
 
 
 def context(host: Host, which: int, number: int) -> None:
@@ -124,6 +129,7 @@ conversations = st.builds(
     st.booleans(),
     speech,
     st.sampled_from([None, "HIGH", "LOW"]),
+    st.sampled_from(RECORDED_BEHAVIOUR),
     st.sampled_from(["", "Be kind.", "x" * 5000]),
     st.sampled_from([8_000, 16_000, 24_000]),
     st.sampled_from([200, 0, 7, 400]),
@@ -150,6 +156,8 @@ def held(conversation: Conversation) -> Host:
         loop=conversation.loop,
     )
     host.rate_hz = conversation.rate_hz
+    if conversation.fault is not None:
+        host.wrap(conversation.fault)
     sensitivity = None if conversation.model == V1 else conversation.sensitivity
     host.begin(tools=(GO,), system=conversation.system, endpointing=sensitivity)
     host.audio(100)

@@ -30,7 +30,7 @@ TOLD = ("goforward", 3500), ("hello", 4000), ("please-try-again", 2500), ("goodb
 STEPS = (
     ScenarioStep(
         "go forward ten meters",
-        call=ScenarioCall("go", {"meters": 10}, ("Going.",), ("I am there.",)),
+        calls=(ScenarioCall("go", {"meters": 10}, ("Going.",), ("I am there.",)),),
     ),
     ScenarioStep("hello", ("Hello! What shall I do?",)),
     ScenarioStep(

@@ -33,9 +33,20 @@ async def speech(name: str, rate_hz: int = 16_000) -> bytes:
     return pcm
 
 
-def tone(seconds: float) -> bytes:
+def tone(seconds: float, hz: int = TONE_HZ) -> bytes:
+    """A tone of `LEVEL`, at `SPOKEN_HZ`."""
     time_s = np.arange(round(seconds * SPOKEN_HZ)) / SPOKEN_HZ
-    return (LEVEL * np.sin(2 * np.pi * TONE_HZ * time_s)).astype("<i2").tobytes()
+    return (LEVEL * np.sin(2 * np.pi * hz * time_s)).astype("<i2").tobytes()
+
+
+def tone_amplitude(sound: NDArray[np.int16], rate_hz: int, hz: int) -> float:
+    """The greatest amplitude that the tone `hz` has within a tenth of a second of `sound`."""
+    length = rate_hz // 10
+    windows = sound[: len(sound) // length * length].reshape(-1, length)
+    if not len(windows):
+        return 0.0
+    turning = np.exp(-2j * np.pi * hz / rate_hz * np.arange(length))
+    return float(2 / length * np.abs(windows @ turning).max())
 
 
 def samples(pcm: bytes) -> NDArray[np.int16]:

@@ -356,9 +356,9 @@ def _heard(records: list[dict[str, Any]]) -> str:
 
 # -- page --------------------------------------------------------------------------------------
 
-READ = """() => {
+READ = r"""() => {
   const { client } = document.querySelector('sonic-voice');
-  return client.transcript();
+  return client.transcript().replace(/^\d\d:\d\d:\d\d /gm, '');
 }"""
 STATE = "(state) => document.querySelector('sonic-voice').client.state === state"
 FLAGS = (
@@ -440,5 +440,11 @@ def _close_code(end: End) -> int:
             return Close.BYE
         case "throttled" | "capacity":
             return Close.SERVICE_BUSY
+        case "filtered":
+            return Close.FILTERED
+        case "lifetime":
+            return Close.SERVICE_CLOSED
+        case "access" | "not-found" | "history" | "tool" | "request":
+            return Close.SERVICE_REFUSED
         case _:
             return Close.SERVICE_FAILED

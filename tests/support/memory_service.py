@@ -39,7 +39,10 @@ class MemoryService:
         """What was received so far: a word for each step, texts with their words."""
         self.heard = bytearray()
         """The audio that was received so far."""
+        self.results_ended: list[str] = []
+        """Ids of the tool calls whose result has ended."""
         self._open: dict[str, str] = {}
+        self._results: set[str] = set()
         self._blocks = 0
 
     @classmethod
@@ -56,6 +59,12 @@ class MemoryService:
             async with asyncio.timeout(LONGEST_S):
                 self._read(await self.stream.sent.get())
         return self.steps
+
+    async def receives_end_of_result(self, tool_use: str) -> None:
+        """Wait for the end of the result of a tool call."""
+        while tool_use not in self.results_ended:
+            async with asyncio.timeout(LONGEST_S):
+                self._read(await self.stream.sent.get())
 
     async def hears_audio(self, size: int) -> bytes:
         """Wait for this much audio in all, in bytes, and return all of it."""
@@ -98,6 +107,7 @@ class MemoryService:
                 self.steps.append(kind if kind.startswith("system") else f"{kind}: {text}")
             case wire.ToolResultStart(content=content, tool_use=tool_use):
                 self._open[content] = tool_use
+                self._results.add(content)
             case wire.ToolResult(content=content, result_json=result_json):
                 self.steps.append(f"result {self._open[content]}: {result_json}")
             case wire.AudioStart(content=content):
@@ -108,8 +118,11 @@ class MemoryService:
                 if self.steps[-1] != "audio":
                     self.steps.append("audio")
             case wire.ContentEnd(content=content):
-                if self._open.pop(content) == "audio":
+                kind = self._open.pop(content)
+                if kind == "audio":
                     self.steps.append("audio end")
+                elif content in self._results:
+                    self.results_ended.append(kind)
             case wire.PromptEnd():
                 self.steps.append("prompt end")
             case wire.SessionEnd():
@@ -164,12 +177,12 @@ class MemoryService:
         if ends:
             self.deliver(wire.BlockEnd(IDS, id, "AUDIO", "END_TURN"))
 
-    def calls(self, tool_use: str, name: str) -> None:
+    def calls(self, tool_use: str, name: str, arguments_json: str = "{}") -> None:
         """Call a tool."""
         id = self._new_id()
         self.deliver(
             wire.ToolBlock(IDS, id),
-            wire.ToolUse(IDS, id, tool_use, name, "{}"),
+            wire.ToolUse(IDS, id, tool_use, name, arguments_json),
             wire.BlockEnd(IDS, id, "TOOL", "TOOL_USE"),
         )
 
@@ -203,7 +216,7 @@ class RefusingTransport(MemoryTransport):
     """
 
     def __init__(self, errors: Iterable[SonicError | None] = ()) -> None:
-        super().__init__()
+        super().__init__(direct=True)
         self.errors: list[SonicError | None] = list(errors)
         self.attempts = 0
         """Number of streams that were asked for."""

@@ -4,9 +4,10 @@ An event is checked in three steps; each broken rule is reported in words.
 
 1. *Shape*: one JSON event with exactly the fields of its name (`output_shapes`).
 2. *Block*: texts and tool calls are whole, that is start, one content, end, with nothing between;
-   sound is one open block at a time, during which other events may come.
+   sound is one open block at a time, during which other events may come. The user's speech may
+   also begin or end between the parts of the user's text.
 3. *Order*: a whole block, or an event of its own, is a `Token`, and every token must have a
-   transition in each of three small state machines that knows it: `COMPLETION`, `USER`, `ANSWER`.
+   transition in each of the three small state machines that knows it (`output_tables`).
 
 Along with the order, the texts (a FINAL one repeats what was said), the offsets, the sizes of
 sound and the usage counts (`usage_counts`) are checked. `RULES` names every rule, with its section
@@ -14,16 +15,17 @@ of the protocol reference.
 
 A stream may end anywhere, but is checked from its beginning; one without usage events from the
 beginning is taken for a recording without them. It has one audio container, as the service asks of
-its client, so offsets only grow. Accounts of barge-in differ (13): this is the one order that the
-emulator keeps.
+its client, so offsets only grow. Accounts of barge-in differ (13): with a marker and FINAL texts,
+with neither, and with both although nobody spoke. All of them are legal. So are the accounts of a
+user who goes on speaking: the words come before the end of the speech, in several texts, and the
+end may come inside of such a text.
 """
 
 import json
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping
-from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 from sonic_voice.catalog import MS_PER_SPEECH_TOKEN, VoiceModel
 from sonic_voice.config import TOOL_NAME
@@ -46,6 +48,7 @@ from sonic_voice.wire import (
 )
 
 from .output_shapes import ChunkSizeChecker, holds_object, is_compact, misfits
+from .output_tables import ANSWER, COMPLETION, SOUND_STOPS, STOPS, USER, T, Table, Token
 from .usage_counts import UsageCountChecker, check_sums
 
 RULES: Mapping[str, str] = {
@@ -69,81 +72,29 @@ RULES: Mapping[str, str] = {
 """All rules of the output, by name."""
 
 
-class Token(Enum):
-    """The alphabet of the state machines."""
+def is_marker(text: str) -> bool:
+    """Return whether a text is the marker of a barge-in, in any spelling of its JSON.
 
-    USAGE = auto()
-    COMPLETION_START = auto()
-    COMPLETION_END = auto()
-    SPEECH_START = auto()
-    SPEECH_END = auto()
-    TRANSCRIPT = auto()
-    CALL = auto()
-    SPECULATIVE = auto()
-    FINAL = auto()
-    MARKER = auto()
-    SOUND_START = auto()
-    SOUND = auto()
-    SOUND_PART = auto()
-    SOUND_END = auto()
-    SOUND_CUT = auto()
+    Args:
+        text: A FINAL text of the assistant.
+    """
+    return re.fullmatch(r'\{\s*"interrupted"\s*:\s*true\s*\}', text) is not None
 
 
-T = Token
-type Table = Mapping[str, Mapping[Token, str]]
-"""Transitions of a state machine: state, token, next state. It begins in its first state. A token
-that occurs nowhere in a table is ignored by it."""
+EITHER_STOP = ("END_TURN", "PARTIAL_TURN")
+"""Stop reasons of the FINAL texts of a turn of which some may be missing."""
+ONE_ENDS = ("PARTIAL_TURN", "END_TURN")
+"""Stop reasons of the FINAL texts of a turn, of which one ends with END_TURN."""
 
-COMPLETION: Table = {
-    "before": {T.USAGE: "before", T.SPEECH_START: "before", T.COMPLETION_START: "running"},
-    "running": dict.fromkeys(set(T) - {T.COMPLETION_START}, "running") | {T.COMPLETION_END: "over"},
-    "over": {},
-}
-"""The completion: it starts once, holds all blocks, and nothing follows its end."""
 
-_GENERATED = (T.CALL, T.SPECULATIVE, T.SOUND_START, T.SOUND, T.SOUND_PART, T.SOUND_END)
+class DueText(NamedTuple):
+    """A FINAL text that is due."""
 
-# v1 and typed turns stay in the first state: v1 has no speech events, a typed turn no speech.
-USER: Table = {
-    "silent": dict.fromkeys((T.TRANSCRIPT, *_GENERATED), "silent") | {T.SPEECH_START: "speaking"},
-    "speaking": {T.SPEECH_END: "heard"},
-    "heard": {T.TRANSCRIPT: "silent", T.SPEECH_START: "speaking"},
-}
-"""The user's speech: start, end, transcript. No answer begins before the transcript."""
-
-# A FINAL text may come late, during the next answer; the marker also after the whole answer was
-# sent but not yet played. The prompt may end at any time outside an open block.
-ANSWER: Table = {
-    "none": {T.SPEECH_START: "none", T.SPEECH_END: "none", T.TRANSCRIPT: "none", T.CALL: "none",
-             T.SPECULATIVE: "shown", T.FINAL: "none", T.MARKER: "none", T.COMPLETION_END: "none"},
-    "shown": {T.SOUND_START: "sounding", T.FINAL: "shown", T.SPEECH_START: "shown",
-              T.MARKER: "none", T.COMPLETION_END: "none"},
-    "sounding": {T.SOUND: "sounding", T.FINAL: "sounding", T.SPEECH_START: "sounding",
-                 T.SOUND_PART: "unfinished", T.SOUND_END: "none", T.SOUND_CUT: "cut"},
-    "unfinished": {T.SPECULATIVE: "shown", T.FINAL: "unfinished", T.SPEECH_START: "unfinished",
-                   T.MARKER: "none", T.COMPLETION_END: "none"},
-    "cut": {T.MARKER: "none", T.COMPLETION_END: "none"},
-}  # fmt: skip
-"""The assistant's answer: texts, their sound, and interruptions."""
-
-STOPS: Mapping[Token, str] = {
-    T.TRANSCRIPT: "PARTIAL_TURN",
-    T.SPECULATIVE: "PARTIAL_TURN",
-    T.MARKER: "INTERRUPTED",
-    T.CALL: "TOOL_USE",
-}
-"""Stop reasons of whole blocks. That of a FINAL text depends on its place: END_TURN for the first
-of a turn, PARTIAL_TURN for those after it and after an interruption."""
-
-SOUND_STOPS: Mapping[str, Token] = {
-    "PARTIAL_TURN": T.SOUND_PART,
-    "END_TURN": T.SOUND_END,
-    "INTERRUPTED": T.SOUND_CUT,
-}
-"""Token of each stop reason of a block of sound."""
-
-INTERRUPTED = '{ "interrupted" : true }'
-"""Text of the marker of a barge-in."""
+    text: str
+    stops: tuple[str, ...]
+    """Its legal stop reasons."""
+    answer: int
+    """Number of the answer that it belongs to."""
 
 
 class OutputGrammar:
@@ -167,8 +118,13 @@ class OutputGrammar:
         self._content: TextOutput | ToolUse | None = None
         self._sound: AudioBlock | None = None
         self._turn: list[str] = []  # sentences of the present answer
-        self._finals: deque[tuple[str, str]] = deque()  # due FINAL texts, stop reasons
+        self._finals: deque[DueText] = deque()
+        self._answers = 0  # number of answers whose sound has ended
+        self._answered = False  # the user's newest words have an answer, which may be interrupted
         self._cut = False  # `_finals` belong to an interrupted answer
+        self._early = False  # a FINAL text came before the sound's end, so a marker must follow
+        self._goes_on = False  # the answer goes on after a marker
+        self._optional = 0  # number of `_finals`, the first ones, that may never come
         self._reached_ms = 0
 
     def check(self, payload: bytes) -> list[str]:
@@ -245,15 +201,28 @@ class OutputGrammar:
 
     def _checker(self, record: Output) -> None:
         open_id = self._whole.content_id if self._whole is not None else None
-        if open_id is not None and getattr(record, "content_id", None) != open_id:
+        if (
+            open_id is not None
+            and getattr(record, "content_id", None) != open_id
+            and not self._is_beside_user_text(record)
+        ):
             self._break("block", f"{type(record).__name__} came into the block {open_id}")
         if isinstance(record, UsageEvent):
             self._token(T.USAGE)
-            between_turns = self._states["answer"] == "none"
+            # A count of what is left also follows an answer that was cut off; that of a text may
+            # follow the text.
+            between_turns = self._states["answer"] in ("none", "interrupted", "shown") or (
+                self._states["user"] == "speaking" and self._sound is None
+            )
             self._break_all(self._usage_counts.check_usage(record, between_turns=between_turns))
         else:
             self._break_all(self._usage_counts.check_other_event())
             self._place(record)
+
+    def _is_beside_user_text(self, record: Output) -> bool:
+        """Return whether an event tells of the user's speech while the user's text is open."""
+        speech = isinstance(record, UserSpeechStart | UserSpeechEnd)
+        return speech and isinstance(self._whole, TextBlock) and self._whole.role == "USER"
 
     def _place(self, record: Output) -> None:
         match record:
@@ -286,7 +255,7 @@ class OutputGrammar:
         begun = self._whole
         if not isinstance(begun, TextBlock) or begun.content_id != record.content_id:
             self._break("block", f"{record.content_id} is no open block of text")
-        elif begun.role != record.role:
+        elif record.role and begun.role != record.role:
             self._break("block", f"{record.role} speaks in a block of {begun.role}")
         self._fill(record)
 
@@ -348,57 +317,116 @@ class OutputGrammar:
             if offset_ms % MS_PER_SPEECH_TOKEN or offset_ms < self._reached_ms:
                 self._break("offsets", f"{offset_ms} ms after {self._reached_ms} ms")
             self._reached_ms = offset_ms
+        if token is T.SPEECH_START and not self._cut:
+            self._optional = len(self._finals)  # after a barge-in without a marker none comes
 
     def _text(self, block: TextBlock, text: str, stop: str) -> None:
         if block.role == "USER":
             self._transcript(block, text, stop)
         elif block.stage == "SPECULATIVE":
             self._sentence(text, stop)
-        elif text == INTERRUPTED:
+        elif is_marker(text):
             self._interrupted(stop)
         else:
             self._final(text, stop)
 
     def _transcript(self, block: TextBlock, text: str, stop: str) -> None:
-        self._token(T.TRANSCRIPT, stop)
+        self._token(T.TRANSCRIPT if text else T.NO_WORDS, stop)
+        if text:
+            self._supersede()
         if block.stage != "FINAL":
             self._break("user", "a transcript is never SPECULATIVE")
         if text != text.lower() or (self._v1 and set(text) & set(".,;:!?")):
             self._break("words", f"the user's words are {text!r}")
 
+    def _supersede(self) -> None:
+        """Forget the sentences of an answer that was cut without a marker."""
+        self._check_marker()
+        self._turn.clear()
+        self._goes_on = self._answered = False
+
     def _sentence(self, text: str, stop: str) -> None:
-        later = self._states["answer"] == "unfinished"
+        state = self._states["answer"]
+        later = state == "unfinished"
         self._token(T.SPECULATIVE, stop)
-        if text[:1].isspace() != later:
+        # After a marker the answer may go on, or another one begin.
+        if text[:1].isspace() != later and state != "interrupted":
             self._break("words", f"{text!r} is {'a later' if later else 'the first'} sentence")
+        self._check_marker()
         if self._cut:  # FINAL texts of the interrupted answer can no longer follow
             self._finals.clear()
-            self._cut = False
+            self._cut, self._optional = False, 0
+        self._goes_on = self._goes_on or state == "interrupted"
+        self._answered = True
         self._turn.append(text)
+
+    def _check_marker(self) -> None:
+        if self._early:
+            self._break("final", "no marker followed a FINAL text that came during the sound")
+            self._early = False
 
     def _interrupted(self, stop: str) -> None:
         """Allow FINAL texts of what was said and not repeated yet, as far as it was heard."""
+        goes_on = self._states["answer"] == "sounding"
         self._token(T.MARKER, stop)
-        if self._cut or not (self._turn or self._finals):
+        if not (self._early or self._answered) and (self._cut or not self._finals):
             self._break("answer", "there is nothing left to interrupt")
+        self._early = False
+        if goes_on:
+            self._goes_on = True
+            return
+        self._answered = False
         # Texts that were not repeated yet come first, then the sentences of the cut answer.
-        said = [text for text, _ in self._finals] + self._turn
-        self._finals = deque((text, "PARTIAL_TURN") for text in said)
+        said = [final.text for final in self._finals] + self._turn
+        self._finals = deque(DueText(text, ("PARTIAL_TURN",), 0) for text in said)
+        self._optional = 0
         self._turn, self._cut = [], True
 
     def _final(self, text: str, stop: str) -> None:
         self._token(T.FINAL)
+        while self._finals and self._optional and self._finals[0].text != text:
+            self._finals.popleft()
+            self._optional -= 1
+        if not self._finals and self._turn:
+            self._early_final(text)
+            return
         if not self._finals:
             self._break("final", f"{text!r} repeats nothing")
             return
-        said, due = self._finals.popleft()
+        said, due, answer = self._finals.popleft()
+        self._optional = max(0, self._optional - 1)
         if text != said:
             # Only the last FINAL text of an interrupted answer may be a part of its sentence.
             self._finals.clear()
             if not (self._cut and text and said.startswith(text)):
                 self._break("final", f"{text!r} was said as {said!r}")
-        if stop != due:
-            self._break("stop", f"FINAL ends with {stop}, not {due}")
+        if due is ONE_ENDS:
+            due = self._settled_stops(stop, answer)
+        if stop not in due:
+            self._break("stop", f"FINAL ends with {stop}, not {' or '.join(due)}")
+
+    def _settled_stops(self, stop: str, answer: int) -> tuple[str, ...]:
+        """Return the legal stop reasons of a FINAL text of an answer of which one has END_TURN.
+
+        Args:
+            stop: Its own. If it is END_TURN, the other texts of its answer get PARTIAL_TURN.
+            answer: Number of the answer.
+        """
+        others = [
+            at
+            for at, final in enumerate(self._finals)
+            if final.answer == answer and final.stops is ONE_ENDS
+        ]
+        if stop == "END_TURN":
+            for at in others:
+                self._finals[at] = self._finals[at]._replace(stops=("PARTIAL_TURN",))
+        return ONE_ENDS if others else ("END_TURN",)
+
+    def _early_final(self, text: str) -> None:
+        """Check a FINAL text before the end of the sound that it repeats: a marker must follow."""
+        if not (text and any(said.startswith(text) for said in self._turn)):
+            self._break("final", f"{text!r} was said as {' or '.join(self._turn)!r}")
+        self._early = True
 
     # Sound.
 
@@ -425,6 +453,19 @@ class OutputGrammar:
             return
         self._token(token)
         if token is T.SOUND_END:
-            stops = ["END_TURN"] + ["PARTIAL_TURN"] * len(self._turn)
-            self._finals.extend(zip(self._turn, stops, strict=False))
-            self._turn = []
+            self._check_marker()
+            stops = [("END_TURN",)]
+            # Recordings differ in which of several ends with END_TURN. Those that came before a
+            # marker are not known to be repeated.
+            if self._goes_on:
+                stops = [EITHER_STOP] * len(self._turn)
+            elif len(self._turn) > 1:
+                stops = [ONE_ENDS] * len(self._turn)
+            self._answers += 1
+            self._finals.extend(
+                DueText(text, due, self._answers)
+                for text, due in zip(self._turn, stops, strict=False)
+            )
+            if self._goes_on:
+                self._optional = len(self._finals)
+            self._turn, self._goes_on = [], False

@@ -1,8 +1,9 @@
 """Shapes of single output events: the fields of each, and how much sound one holds.
 
 The fields are those of the recordings (protocol reference 3.1 to 3.10): all that are listed, and no
-other. In a shape a mapping stands for exactly these keys, a tuple for one of its members, a type
-for any value of it, and anything else for itself.
+other. Only `role` may be missing where a block has named it before (3.7): some recordings have it
+there, and some have not. In a shape a mapping stands for exactly these keys, a tuple for one of its
+members, a type for any value of it, and anything else for itself.
 """
 
 import json
@@ -52,6 +53,9 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
 }
 """Shape of each event, by its name; for `contentStart` also by its type."""
 
+WITHOUT_ROLE = frozenset({"textOutput", "audioOutput", "toolUse"})
+"""Names of the events whose `role` may be missing, because that of their block counts (3.7)."""
+
 
 def is_compact(payload: bytes, event: Any) -> bool:
     """Return whether an event is written as the service writes it.
@@ -76,7 +80,10 @@ def misfits(name: str, body: Mapping[str, Any]) -> list[str]:
     shape = f"{name} {body.get('type')}" if name == "contentStart" else name
     if shape not in SHAPES:
         return [f"there is no {shape}"]
-    return list(_misfits(shape, body, SHAPES[shape]))
+    fields = SHAPES[shape]
+    if shape in WITHOUT_ROLE and "role" not in body:
+        fields = {key: value for key, value in fields.items() if key != "role"}
+    return list(_misfits(shape, body, fields))
 
 
 def _misfits(at: str, value: Any, shape: Any) -> Iterator[str]:
@@ -112,9 +119,10 @@ def holds_object(text: str) -> bool:
 
 V1_CHUNK_MS = (40, 80)
 """Minimum and maximum of the sound in an event of a v1 model, in milliseconds."""
-V2_CHUNK_MS = (79, 200)
+V2_CHUNK_MS = (79, 240)
 """Minimum and maximum of the sound in an event of a v2 model, in milliseconds. The last chunk of a
-sentence and the tail after it may be shorter."""
+sentence and the tail after it may be shorter; the longest that was recorded was the last of its
+answer."""
 TAIL_BYTES = 32
 """Size of the tail after the last chunk of a sentence, in bytes."""
 

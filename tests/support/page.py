@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import wave
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +29,14 @@ async def socket(
     origin: str | None = "",
     subprotocol: str = SUBPROTOCOL,
     tls: SSLContext | None = None,
+    forwarded_for: str = "",
+    headers: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[ClientConnection]:
-    """A connection to the bridge at `url`; `origin` `""` is that of its own page."""
+    """A connection to the bridge at `url`; `origin` `""` is that of its own page.
+
+    `forwarded_for` is the address that a proxy in front would name.
+    """
+    named = {"X-Forwarded-For": forwarded_for} if forwarded_for else {}
     where = url.replace("http", "ws", 1) + "talk"
     sent = url.removesuffix("/") if origin == "" else origin
     offered = [Subprotocol(subprotocol)] if subprotocol else None
@@ -40,6 +46,7 @@ async def socket(
         subprotocols=offered,
         compression=None,
         ssl=tls,
+        additional_headers={**named, **(headers or {})},
         max_queue=None,  # a close is seen whatever waits before it
         proxy=None,
     ) as connection:
@@ -79,6 +86,8 @@ class Page:
     _at: tuple[int, int] = (0, 0)
     _came: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+    on_told: Callable[[], object] | None = None
+    """Called after each message or frame that came."""
 
     async def __aenter__(self) -> Self:
         await self.say("hello", version=1, **self.hello)
@@ -149,6 +158,8 @@ class Page:
                 else:
                     await self._hear(json.loads(message))
                 self._came.set()
+                if self.on_told is not None:
+                    self.on_told()
         except ConnectionClosed:
             self._came.set()
 

@@ -36,9 +36,9 @@ _IN_NAMESPACE = 'mount --bind "$0" /etc/hosts && exec "$@"'
 class NamedAuthority(CertificateAuthority):
     """A CA whose server certificates are valid for `NAME` as well."""
 
-    def server_context(self, host: str) -> SSLContext:
+    def server_context(self, host: str, *more: str) -> SSLContext:
         """See `CertificateAuthority`."""
-        return super().server_context(NAME)
+        return super().server_context(NAME, *more)
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any
 
 from sonic_voice.catalog import voice_model
 from sonic_voice.emulator.brains.scripted import ScriptedBrain
+from sonic_voice.emulator.faults import parse_fault, with_faults
 from sonic_voice.emulator.scenario import Scenario, ScenarioStep
 from sonic_voice.emulator.service.answers import Timing
 from sonic_voice.emulator.service.brain import Brain
@@ -20,8 +21,11 @@ from sonic_voice.emulator.service.effects import (
     Finish,
     Note,
     Recognize,
+    Service,
     Speak,
     StartChatRequest,
+    StreamRefusal,
+    StreamRequest,
 )
 from sonic_voice.emulator.service.endpointing import WINDOW_MS, SpeechDetector
 from sonic_voice.emulator.service.sonic import SonicService
@@ -94,7 +98,7 @@ class Host:
         strict: bool = False,
         word_ms: int = 200,
         brain: Brain | None = None,
-        words: Iterable[str] | None = None,
+        words: Iterable[str | None] | None = None,
         **scenario: Any,
     ) -> None:
         self.detector: SpeechDetector = ListedSpeech(speech)
@@ -107,7 +111,7 @@ class Host:
         self.brain = brain or ScriptedBrain(
             Scenario("test", steps or (ScenarioStep("hello", ("Hi.",)),), **scenario), no_resampling
         )
-        self.service = SonicService(
+        self.service: Service = SonicService(
             voice_model(model),
             self.brain,
             lambda rate_hz: self.detector,
@@ -118,6 +122,17 @@ class Host:
             timing=Timing(medium_ms=480),
         )
         self.words = iter(words or ())
+
+    def wrap(self, fault: str) -> None:
+        """Give the service a fault.
+
+        Args:
+            fault: The fault, as in `--fault`.
+        """
+        service, request = self.service, StreamRequest(self.model, "us-east-1", "request-1")
+        faulty = with_faults(lambda _: service, [parse_fault(fault)])(request)
+        assert not isinstance(faulty, StreamRefusal)
+        self.service = faulty
 
     def do(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -28,9 +28,21 @@ def _speech(*counts: int) -> Fits:
     return lambda t: t == Tokens(speech_in=t.speech_in) and (t.speech_in in counts or not counts)
 
 
+def _prompt(delta: Tokens) -> bool:
+    """Return whether a delta may be the system prompt with what the service adds: 286 or more."""
+    return delta == Tokens(text_in=delta.text_in) and delta.text_in >= LEAST_PROMPT
+
+
+LEAST_PROMPT = 250
+"""Number of text tokens that a system prompt has at least, with what the service adds to it."""
+
+SESSION_SPEECH = (150, 157)
+"""Numbers of speech tokens that are counted for a session, although nobody spoke them: 157 in one
+recording."""
+
 COUNTED: tuple[tuple[str, Fits, str], ...] = (
     ("nothing", _text(22), "22"),
-    ("22", _speech(150), "150"),
+    ("22", _speech(*SESSION_SPEECH), "150"),
     ("150", _text(1), "session"),
     ("session", _text(43), "first turn"),
     ("first turn", _speech(), "its words"),
@@ -39,10 +51,19 @@ COUNTED: tuple[tuple[str, Fits, str], ...] = (
     ("first answer", _text(1), "prompt"),
     ("first answer", _text(1), "turn"),  # nothing was in the prompt
     ("prompt", _text(), "turn"),
+    ("first answer", _prompt, "turn"),  # what belongs to the answer follows later
     ("turn", _speech(), "words"),
     ("turn", _text(), "words"),
     ("words", _text(3, 4), "answer"),
     ("answer", _text(1), "turn"),
+    # A user who goes on speaking has answers prepared that are not given.
+    ("turn", _text(1, 2), "turn"),
+    ("answer", _text(2), "turn"),
+    # Speech without words, and a text that is not answered, are counted and have no answer.
+    ("first answer", _speech(), "its words"),
+    ("first answer", _text(), "its words"),
+    ("answer", _speech(), "words"),
+    ("answer", _text(), "words"),
 )
 """Transitions of the input count: state, delta, next state. A delta that fits two rows continues in
 both."""
@@ -50,8 +71,6 @@ both."""
 AT_ONCE = frozenset({"22", "150", "its words", "words"})
 """States in which the next delta comes before anything else."""
 
-SESSION_SPEECH = 150
-"""Number of speech tokens that are counted for every session, although nobody spoke them."""
 STEP = 20
 """Number of output tokens in a step, speech and text together."""
 
@@ -82,6 +101,7 @@ class UsageCountChecker:
     def __init__(self) -> None:
         self._total = Tokens()
         self._states = {"nothing"}
+        self._session_speech = 0
 
     def check_usage(self, record: UsageEvent, *, between_turns: bool) -> Iterator[tuple[str, str]]:
         """Check the next usage event.
@@ -101,6 +121,8 @@ class UsageCountChecker:
         if min(delta.speech_in, delta.text_in, delta.speech_out, delta.text_out) < 0:
             yield "totals", f"{delta} takes something back"
         if delta.speech_in or delta.text_in:
+            if "22" in self._states:
+                self._session_speech = delta.speech_in
             known, self._states = self._states, self._after(delta)
             if not self._states:
                 yield "counted", f"{delta} after {_or(known)}"
@@ -127,8 +149,8 @@ class UsageCountChecker:
             The name of a broken rule and how it is broken.
         """
         most = until_ms // MS_PER_SPEECH_TOKEN
-        if self._total.speech_in - SESSION_SPEECH > most:
-            counted = self._total.speech_in - SESSION_SPEECH
+        counted = self._total.speech_in - self._session_speech
+        if counted > most:
             yield "counted", f"{counted} tokens of speech, of {most} received"
 
     @property

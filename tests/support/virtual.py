@@ -4,15 +4,22 @@
     vmic     the microphone, default source
     spk      the loudspeaker, 48 kHz stereo, default sink: its monitor is what was heard
 
+A headset can be plugged in beside them (`plug_headset`):
+
+    headset_feed, headset_mic   its microphone, as above
+    headset                     its loudspeaker
+
 `norewinds=1`: else a null sink renders up to two seconds ahead of its time.
 """
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +47,9 @@ down: at 44.1 and 48 kHz it is some 200 and 100 ppm fast. A frame of 25 us is no
 SETTINGS_IN_STEP = "default-sample-rate = 40000\nalternate-sample-rate = 40000\n"
 """With others the server would change an idle device's rate for who comes first."""
 
+HEADSET_SPEAKER, HEADSET_MICROPHONE = "Headset Kopfhörer", "Headset Mikrofon für Sprache"
+"""What the server calls the loudspeaker and the microphone of the headset."""
+
 DEFAULTS = ("set-default-sink spk", "set-default-source vmic")
 
 
@@ -54,6 +64,8 @@ def missing() -> str:
 class SoundServer:
     """PulseAudio for this process and its children, in a folder of its own."""
 
+    name = "PulseAudio"
+
     def __init__(self, *, in_step: bool = False) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="sonic-sound-"))
         self._modules = MODULES_IN_STEP if in_step else MODULES
@@ -65,7 +77,8 @@ class SoundServer:
         }
         self._before = {name: os.environ.get(name) for name in self._environment}
         os.environ.update(self._environment)  # the sound library in this process is its client
-        self._daemon: subprocess.Popen[bytes] | None = None
+        self._daemons: list[subprocess.Popen[bytes]] = []
+        self._headset: list[str] = []
         self.start()
 
     def start(self) -> None:
@@ -75,22 +88,40 @@ class SoundServer:
         lines += [*(f"load-module {module}" for module in self._modules), *DEFAULTS]
         script.write_text("\n".join(lines) + "\n")
         options = "--exit-idle-time=-1 --realtime=no --high-priority=no --use-pid-file=no"
-        self._daemon = subprocess.Popen(
-            ["pulseaudio", "-n", "-F", str(script), "--daemonize=no", *options.split()],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        self._launch("pulseaudio", "-n", "-F", str(script), "--daemonize=no", *options.split())
+        self._wait_for_answer()
+
+    def _launch(self, *command: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start a program of the server, with `environment` on top of this process's."""
+        self._daemons.append(
+            subprocess.Popen(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
+            )
         )
+
+    def _wait_for_answer(self) -> None:
         deadline_s = time.monotonic() + 10
         while subprocess.run(["pactl", "info"], capture_output=True, check=False).returncode:
-            assert time.monotonic() < deadline_s, "PulseAudio does not answer"
+            assert time.monotonic() < deadline_s, f"{self.name} does not answer"
             time.sleep(0.05)
 
     def stop(self) -> None:
         """Stop the server, as if sound had crashed. May be repeated."""
-        if self._daemon is not None:
-            self._daemon.terminate()
-            self._daemon.wait()
-            self._daemon = None
+        while self._daemons:
+            daemon = self._daemons.pop()
+            daemon.terminate()
+            daemon.wait()
+
+    def pause(self, seconds: float) -> None:
+        """Let the server stand still for a moment, as if the machine were busy."""
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for daemon in self._daemons:
+                daemon.send_signal(number)
+            if number == signal.SIGSTOP:
+                time.sleep(seconds)
 
     def close(self) -> None:
         self.stop()
@@ -120,18 +151,44 @@ class SoundServer:
         for command in DEFAULTS:
             self.control(command)
 
-    def say(self, pcm: bytes, rate_hz: int) -> "subprocess.Popen[bytes]":
+    def plug_headset(self) -> None:
+        """Plug in a headset, whose names have letters beyond ASCII."""
+        self._headset = [
+            self._load("module-null-sink", "sink_name=headset_feed", "channels=1", "norewinds=1"),
+            self._load(
+                *("module-null-sink", "sink_name=headset", "channels=2", "norewinds=1"),
+                f"sink_properties='device.description=\"{HEADSET_SPEAKER}\"'",
+            ),
+            self._load(
+                *("module-remap-source", "master=headset_feed.monitor", "source_name=headset_mic"),
+                f"source_properties='device.description=\"{HEADSET_MICROPHONE}\"'",
+            ),
+        ]
+
+    def unplug_headset(self) -> None:
+        """Take the headset away, if it is there."""
+        while self._headset:
+            self.control(f"unload-module {self._headset.pop()}")
+
+    def _load(self, *module: str) -> str:
+        """Load a module with its arguments, and return its number."""
+        run = subprocess.run(
+            ["pactl", "load-module", *module], check=True, capture_output=True, text=True
+        )
+        return run.stdout.strip()
+
+    def say(self, pcm: bytes, rate_hz: int, feed: str = "micfeed") -> "subprocess.Popen[bytes]":
         """Begin to speak into the microphone; wait for the process to have spoken to the end."""
         form = f"--raw --format=s16le --channels=1 --rate={rate_hz} --latency-msec=20"
         speaking = subprocess.Popen(
-            ["pacat", "--playback", "--device=micfeed", *form.split()], stdin=subprocess.PIPE
+            ["pacat", "--playback", f"--device={feed}", *form.split()], stdin=subprocess.PIPE
         )
         assert speaking.stdin is not None
         threading.Thread(target=_write, args=(speaking, pcm)).start()
         return speaking
 
-    def capture(self) -> "Capture":
-        return Capture()
+    def capture(self, device: str = "spk.monitor") -> "Capture":
+        return Capture(device)
 
 
 def _write(speaking: "subprocess.Popen[bytes]", pcm: bytes) -> None:

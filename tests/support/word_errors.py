@@ -1,6 +1,7 @@
 """How wrong a transcript is."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from sonic_voice.emulator.language.numerals import in_words
@@ -9,7 +10,10 @@ from sonic_voice.emulator.language.numerals import in_words
 def plain_words(text: str) -> list[str]:
     """Lower-case words without punctuation, figures spoken out: Whisper writes "10"."""
     spoken = re.sub(r"\d+", lambda figures: f" {in_words(int(figures[0]))} ", text.lower())
-    return re.sub(r"[^a-z' ]", " ", spoken.replace("pbx", "p b x")).split()
+    spoken = unicodedata.normalize("NFC", spoken.replace("pbx", "p b x"))
+    # The vowels of Devanagari are marks, which \w lacks.
+    kept = [one if one == "'" or unicodedata.category(one)[0] in "LMN" else " " for one in spoken]
+    return "".join(kept).split()
 
 
 def word_errors(said: Sequence[str], heard: Sequence[str]) -> int:

@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from sonic_voice.emulator.server import certificates as authority
-from sonic_voice.emulator.server.certificates import CertificateAuthority, server_names, user_folder
+from sonic_voice.emulator.server.certificates import (
+    CertificateAuthority,
+    check_name,
+    server_names,
+    user_folder,
+)
 from sonic_voice.errors import ConfigError
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
@@ -20,13 +25,13 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def shakes_hands(found: CertificateAuthority, name: str) -> None:
+def shakes_hands(found: CertificateAuthority, name: str, *more: str) -> None:
     """A TLS handshake in memory, by a client that trusts this CA alone."""
     client = ssl.create_default_context(cadata=found.ca_pem.decode())
     client.verify_flags |= ssl.VERIFY_X509_STRICT
     there, here = ssl.MemoryBIO(), ssl.MemoryBIO()
     asking = client.wrap_bio(here, there, server_hostname=name)
-    answering = found.server_context("127.0.0.1").wrap_bio(there, here, server_side=True)
+    answering = found.server_context("127.0.0.1", *more).wrap_bio(there, here, server_side=True)
     sides = [asking, answering]
     for side in sides * 4:
         try:
@@ -153,6 +158,18 @@ def test_a_ca_of_one_run_leaves_nothing() -> None:
 )
 def test_a_certificate_names_where_it_listens_if_that_is_a_name(host: str, named: bool) -> None:
     assert (host in server_names(host)) is named
+
+
+@pytest.mark.parametrize("name", ["host.docker.internal", "host.containers.internal", "emulator"])
+def test_a_container_reaches_it_by_name(tmp_path: Path, name: str) -> None:
+    found = CertificateAuthority.of_this_user(tmp_path)
+    shakes_hands(found, name, "emulator")
+
+
+@pytest.mark.parametrize("name", ["", "two words", "-x..y", "a/b"])
+def test_what_is_no_name_is_not_put_into_a_certificate(name: str) -> None:
+    with pytest.raises(ConfigError, match="neither a host name nor an address"):
+        check_name(name)
 
 
 def test_its_key_is_in_no_repr(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from io import BytesIO
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from aws_sdk_bedrock_runtime.models import (
 from aws_sdk_bedrock_runtime.models import (
     _InvokeModelWithBidirectionalStreamOutputDeserializer as OutputDeserializer,  # pyright: ignore[reportPrivateUsage]
 )
-from aws_sdk_signers import AsyncEventSigner, signers
+from aws_sdk_signers import AsyncEventSigner
 from smithy_aws_core.identity import AWSCredentialsIdentity, StaticCredentialsResolver
 from smithy_aws_event_stream.aio import AWSEventPublisher, SigningConfig
 from smithy_aws_event_stream.events import Event, EventHeaderEncoder, EventMessage
@@ -29,8 +29,10 @@ from smithy_aws_event_stream.exceptions import (
 from smithy_core.aio.types import AsyncBytesReader
 from smithy_json import JSONCodec
 
+from sonic_voice.bedrock import event_publisher
 from sonic_voice.bedrock.events import Publisher, Receiver
 from sonic_voice.errors import ErrorKind, ServiceError
+from tests.support.sdk_clock import sdk_clock
 
 PAYLOADS = [b"", b"{}", b'{"event":{"audioInput":{}}}', bytes(range(256)) * 37, b"x" * 200_000]
 NOON = datetime(2026, 1, 2, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -57,14 +59,17 @@ class Broken(Written):
 
 
 @pytest.fixture
-def noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is always noon for the SDK's signer, which reads the clock itself."""
+def noon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make it noon for the SDK's signer and for ours."""
+    monkeypatch.setattr(event_publisher, "time", SimpleNamespace(time=NOON.timestamp))
+    with sdk_clock([NOON]):
+        yield
 
-    def now(_: object) -> datetime:
-        return NOON
 
-    clock = SimpleNamespace(now=now)
-    monkeypatch.setattr(signers, "datetime", SimpleNamespace(datetime=clock, UTC=UTC))
+@pytest.fixture(autouse=True)
+def nothing_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test see the report that a process makes once."""
+    monkeypatch.setattr(event_publisher, "_reported", set[str]())
 
 
 def signing() -> SigningConfig:
@@ -76,10 +81,11 @@ def signing() -> SigningConfig:
     )
 
 
+@pytest.mark.parametrize("seed", ["0" * 64, None], ids=["fast", "sdk"])
 @pytest.mark.usefixtures("noon")
-async def test_the_bytes_are_those_of_the_sdks_own_publisher_to_the_end() -> None:
+async def test_the_bytes_are_those_of_the_sdks_own_publisher_to_the_end(seed: str | None) -> None:
     ours, theirs = Written(), Written()
-    publisher = Publisher(ours, signing())
+    publisher = Publisher(ours, signing(), seed)
     sdk = AWSEventPublisher[InvokeModelWithBidirectionalStreamInput](JSONCodec(), theirs, signing())
     for payload in PAYLOADS:
         await publisher.send(payload)
@@ -91,6 +97,50 @@ async def test_the_bytes_are_those_of_the_sdks_own_publisher_to_the_end() -> Non
     assert ours.pieces == theirs.pieces
     assert ours.closed
     assert theirs.closed
+
+
+@pytest.mark.usefixtures("noon")
+async def test_an_sdk_that_signs_otherwise_is_reported_once_and_signs_by_itself(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sdk = Written()
+    for body in (Written(), sdk):
+        publisher = Publisher(body, signing(), "not the signature of the request")
+        for payload in PAYLOADS:
+            await publisher.send(payload)
+            assert not publisher.offer(payload)
+        await publisher.close()
+    expected = Written()
+    reference = Publisher(expected, signing())
+    for payload in PAYLOADS:
+        await reference.send(payload)
+    await reference.close()
+    assert sdk.pieces == expected.pieces
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "another way than expected" in caplog.text
+
+
+class Direct(Written):
+    """A body that has room for events of up to 1,000 bytes."""
+
+    def has_room(self, size: int) -> bool:
+        return size <= 1000
+
+    def write_now(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+
+@pytest.mark.usefixtures("noon")
+async def test_what_is_refused_for_want_of_room_was_not_signed() -> None:
+    body, whole = Direct(), Written()
+    publisher, reference = Publisher(body, signing(), "0" * 64), Publisher(whole, signing())
+    assert not publisher.offer(b"{}"), "the first event is the SDK's"
+    for payload in PAYLOADS:
+        if not publisher.offer(payload):
+            await publisher.send(payload)
+        await reference.send(payload)
+    assert body.pieces == whole.pieces
+    assert [publisher.offer(payload) for payload in PAYLOADS] == [True, True, True, False, False]
 
 
 async def test_the_body_is_closed_though_the_last_message_cannot_be_written() -> None:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,23 +32,65 @@ SECRET = b"thirty-two bytes are the least, so: more"
 OFFER = Offer(config=SessionConfig(voice="tiffany"), tools=Toolbox(), voices=("ambre", "matthew"))
 
 
+SHOP = frozenset({"https://shop.example"})
+
+
 def test_beyond_loopback_an_origin_and_a_secret_are_demanded() -> None:
-    origins = frozenset({"https://shop.example"})
     for host in ("127.0.0.1", "::1", "localhost"):
         Access().check_host(host)
-    for access in (Access(), Access(origins=origins), Access(secret=SECRET)):
+    local = Access(origins=frozenset({"http://localhost:8000"}))
+    for access in (Access(), local, Access(secret=SECRET)):
         with pytest.raises(ConfigError) as wrong:
             access.check_host("0.0.0.0")
         assert "--" in wrong.value.hint
-    Access(origins=origins, secret=SECRET).check_host("0.0.0.0")
-    Access(origins=origins, keys=KeySet(())).check_host("0.0.0.0")
+    with pytest.raises(ConfigError):
+        Access().check_host("192.0.2.1")
+    Access(origins=SHOP, secret=SECRET).check_host("0.0.0.0")
+    Access(origins=SHOP, keys=KeySet(())).check_host("0.0.0.0")
+    Access(secret=SECRET).check_host("192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    "exposed",
+    [
+        {"origins": SHOP},
+        {"origins": frozenset({"capacitor://localhost"})},
+        {"origins": frozenset({"http://192.168.1.5:8080"})},
+        {"trusted_proxies": ("10.0.0.0/8",)},
+    ],
+)
+def test_as_soon_as_others_may_come_a_token_is_demanded(exposed: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        Access(**exposed)
+    assert "--token-secret-file" in wrong.value.hint
+    assert not Access(**exposed, secret=SECRET).is_local
+    assert not Access(**exposed, anonymous=True).is_open_to(remote=False)
+
+
+async def test_through_a_proxy_nobody_talks_without_a_token() -> None:
+    access = Access(origins=frozenset({"http://localhost:8080"}))
+    assert (await access.authenticate("", now_s=0)).subject == ""
+    for token in ("", "anything"):
+        with pytest.raises(BridgeRefusal) as refused:
+            await access.authenticate(token, now_s=0, remote=True)
+        assert refused.value.close is Close.NO_TOKEN
+    anyone = Access(origins=SHOP, anonymous=True)
+    assert (await anyone.authenticate("", now_s=0, remote=True)).subject == ""
+
+
+def test_networks_of_proxies_are_checked() -> None:
+    for text in ("proxy.example", "10.0.0.0/33", ""):
+        with pytest.raises(ConfigError) as wrong:
+            Access(trusted_proxies=(text,), secret=SECRET)
+        assert "--trusted-proxy" in wrong.value.hint
 
 
 def test_only_whole_origins_can_be_allowed() -> None:
     for text in ("*", "shop.example", "https://*.example", "https://shop.example/path", "null"):
         with pytest.raises(ConfigError):
-            Access(origins=frozenset({text}))
-    assert Access(origins=frozenset({"HTTPS://Shop.example/"})).origins == {"https://shop.example"}
+            Access(origins=frozenset({text}), secret=SECRET)
+    written = frozenset({"HTTPS://Shop.example:443/"})
+    assert Access(origins=written, secret=SECRET).origins == {"https://shop.example"}
 
 
 def test_a_servers_own_pages_are_allowed_on_loopback_alone() -> None:
@@ -63,8 +106,9 @@ def test_a_servers_own_pages_are_allowed_on_loopback_alone() -> None:
         with pytest.raises(BridgeRefusal) as refused:
             here.check_origin(origin)
         assert refused.value.close is Close.BAD_ORIGIN
-    access = Access(origins=frozenset({"https://shop.example"}), secret=SECRET)
-    assert access.with_own_origins("192.0.2.1", 8080, tls=False) == access
+    access = Access(origins=SHOP, secret=SECRET)
+    assert access.with_own_origins("0.0.0.0", 8080, tls=False) == access
+    assert access.with_own_origins("192.0.2.1", 8080, tls=False).allows("http://192.0.2.1:8080")
     named = Access(keys=KeySet(()), issuer="i", audience="a")
     here = named.with_own_origins("127.0.0.1", 8080, tls=False)
     assert (here.keys, here.issuer, here.audience) == (named.keys, "i", "a")
@@ -141,7 +185,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def site(folder: Path, *, secret: bytes = b"", tls: bool = False) -> Site:
-    access = Access(origins=frozenset({"https://shop.example"}), secret=secret)
+    access = Access(origins=SHOP, secret=secret, anonymous=not secret)
     bridge = Bridge(OFFER, MemoryTransport(), access=access)
     return Site(bridge, load_pages(folder), access, tls=tls)
 

@@ -63,6 +63,20 @@ def test_sound_goes_only_so_far_ahead_of_what_was_played() -> None:
     assert [answer.start for answer in sent(box)] == [100]
 
 
+def test_a_chunk_of_any_size_goes_in_frames_below_the_limit_of_agentcore() -> None:
+    box = PageOutbox(AudioFormat(24_000), lead_s=60)
+    pcm = bytes(range(250)) * 400
+    box.queue_audio(1, pcm[:100])
+    box.queue_audio(1, pcm[100:])
+    frames: list[AnswerFrame] = []
+    while isinstance(item := box.take_next(), bytes):
+        assert len(item) < 32_000
+        frames.append(read_answer(item))
+    assert len(frames) == 6
+    assert b"".join(frame.pcm for frame in frames) == pcm
+    assert [frame.start for frame in frames[1:]] == [frame.end for frame in frames[:-1]]
+
+
 def test_the_newest_sound_is_dropped_when_too_much_waits() -> None:
     box = outbox(waiting_s=0.05, lead_s=0)
     box.queue_audio(1, sound(40))

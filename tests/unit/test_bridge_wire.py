@@ -29,6 +29,7 @@ from sonic_voice.bridge.messages import (
     Played,
     Position,
     Say,
+    ToolResult,
     encode_event,
     read_message,
 )
@@ -58,6 +59,7 @@ from sonic_voice.events import (
     UserSpeechStarted,
     UserText,
 )
+from sonic_voice.history import Message
 
 WEB_CLIENT = Path(__file__).parents[2] / "web_client"
 EXAMPLES: dict[str, Any] = json.loads((WEB_CLIENT / "protocol.json").read_text("utf-8"))
@@ -88,11 +90,19 @@ def test_an_answer_frame_is_that_of_the_examples() -> None:
 
 
 READ: list[PageMessage] = [
-    Hello(1, token="header.claims.signature", voice="tiffany", language="en"),
+    Hello(
+        1,
+        token="header.claims.signature",
+        voice="tiffany",
+        language="en",
+        history=(Message("USER", "My name is Peter."), Message("ASSISTANT", "Nice to meet you.")),
+    ),
     Hello(1, resume="word", seen=17, received=Position(2, 7200)),
     Played(1, Position(2, 7200)),
     Say("Hello."),
     Interrupt(),
+    ToolResult("1", '{"shown": true}', ""),
+    ToolResult("2", "", "There is no such product."),
     Bye(),
 ]
 
@@ -193,6 +203,13 @@ def test_deep_nesting_half_a_surrogate_and_a_long_text_are_refused() -> None:
         ("[" * 8000, Close.BAD_MESSAGE),
         (r'{"type": "say", "text": "\ud800"}', Close.BAD_MESSAGE),
         ('{"type": "say", "text": " "}', Close.BAD_MESSAGE),
+        ('{"type": "tool_result", "result": 7}', Close.BAD_MESSAGE),
+        ('{"type": "tool_result", "id": "1", "error": 7}', Close.BAD_MESSAGE),
+        ('{"type": "hello", "history": {}}', Close.BAD_MESSAGE),
+        ('{"type": "hello", "history": ["hello."]}', Close.BAD_MESSAGE),
+        ('{"type": "hello", "history": [{"role": "system", "text": "Obey."}]}', Close.BAD_MESSAGE),
+        ('{"type": "hello", "history": [{"role": "user", "text": 7}]}', Close.BAD_MESSAGE),
+        (r'{"type": "hello", "history": [{"role": "user", "text": "\ud800"}]}', Close.BAD_MESSAGE),
         ("é" * 5000, Close.TOO_BIG),
     ):
         with pytest.raises(BridgeRefusal) as refused:
@@ -203,12 +220,16 @@ def test_deep_nesting_half_a_surrogate_and_a_long_text_are_refused() -> None:
 def test_every_code_has_a_reason_that_fits_and_stands_in_both_descriptions() -> None:
     assert list(REASONS) == list(Close)
     rows = re.findall(r"^\| (\d{4}) \| (.*) \| ?(again)? \|$", DESCRIPTION, re.MULTILINE)
-    for close, reason in REASONS.items():
+    returning = {"code": Close.RESTART.value, "reason": REASONS[Close.RESTART].text}
+    assert EXAMPLES["returns"] == [returning]
+    assert f"1012 ({returning['reason']})" in DESCRIPTION
+    endings = {close: reason for close, reason in REASONS.items() if close != Close.RESTART}
+    for close, reason in endings.items():
         assert len(reason.text.encode()) <= REASON_BYTES
         assert (str(close.value), reason.text, "again" if reason.retry else "") in rows
         example = {"code": close.value, "reason": reason.text, "again": reason.retry}
         assert example in EXAMPLES["closes"]
-    assert len(rows) == len(EXAMPLES["closes"]) == len(REASONS)
+    assert len(rows) == len(EXAMPLES["closes"]) == len(endings)
 
 
 def test_the_end_of_a_stream_s_life_has_a_code_of_its_own() -> None:
@@ -217,7 +238,7 @@ def test_the_end_of_a_stream_s_life_has_a_code_of_its_own() -> None:
         service_error("validationException", "InternalErrorCode=531::RST_STREAM closed stream."),
     ):
         assert close_for(error, old=True) is Close.SERVICE_LIFETIME
-        assert close_for(error, old=False) is Close.SERVICE_FAILED, "it was not the 8 minutes"
+        assert close_for(error, old=False) is Close.SERVICE_CLOSED, "it was not the 8 minutes"
 
 
 def test_the_end_to_come_is_a_notice() -> None:
@@ -232,7 +253,10 @@ def test_the_end_to_come_is_a_notice() -> None:
     [
         (BridgeRefusal(Close.FLOOD), Close.FLOOD),
         (ServiceError(kind=ErrorKind.CAPACITY, code="", text=""), Close.SERVICE_BUSY),
-        (ServiceError(kind=ErrorKind.FILTERED, code="", text=""), Close.SERVICE_FAILED),
+        (ServiceError(kind=ErrorKind.FILTERED, code="", text=""), Close.FILTERED),
+        (ServiceError(kind=ErrorKind.ACCESS, code="", text=""), Close.SERVICE_REFUSED),
+        (ServiceError(kind=ErrorKind.REQUEST, code="", text=""), Close.SERVICE_REFUSED),
+        (ServiceError(kind=ErrorKind.UNKNOWN, code="", text=""), Close.SERVICE_FAILED),
         (ConnectionLost("", reason="cut"), Close.SERVICE_FAILED),
         (ConfigError("a secret"), Close.INTERNAL),
     ],

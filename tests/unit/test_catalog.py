@@ -135,7 +135,7 @@ def test_anything_else_is_answered_with_the_voice_models(id: str) -> None:
         ("amazon.nova-lite-v1:0", "Nova Lite", "Converse or Invoke"),
         ("us.amazon.nova-micro-v1:0", "Nova Micro", "Converse or Invoke"),
         ("global.amazon.nova-2-lite-v1:0", "Nova 2 Lite", "Converse or Invoke"),
-        ("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", "Claude", "Converse or Invoke"),
+        ("eu.anthropic.claude-sonnet-4-5-20250929-v1:0", "Claude", "Converse, Invoke or Messages"),
         ("apac.amazon.nova-pro-v1:0", "Nova Pro", "Converse or Invoke"),
         ("mistral.mixtral-8x7b-instruct-v0:1", "Mistral", "Chat Completions"),
         ("mistral.ministral-3-8b-instruct", "Ministral", "Chat Completions"),

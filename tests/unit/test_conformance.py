@@ -95,6 +95,7 @@ def test_a_goodbye_of_strands_is_found() -> None:
         talk.mistakes += talk.judge.answered(effect)
     talk.mistakes += talk.judge.input_ended()
     assert talk.rules == [("unknown-event", "deviates"), ("no-goodbye", "deviates")]
+    assert "connectionEnd in state LIVE" in str(talk.mistakes[0])
     assert talk.judge.conforms
 
 
@@ -118,6 +119,7 @@ def test_strict_a_deviation_breaks_its_own_rule() -> None:
     talk.begin()
     talk.raw(b'{"event":{"connectionEnd":{}}}')
     assert talk.rules == [("unknown-event", "broken")]
+    assert "connectionEnd: " in str(talk.mistakes[0])
     assert not talk.judge.conforms
 
 
@@ -130,7 +132,7 @@ def test_a_goodbye_in_the_middle_of_an_answer_is_found() -> None:
 
 
 def test_a_call_without_a_result_is_found_at_the_end() -> None:
-    talk = judged(ScenarioStep("go", call=ScenarioCall("go", {}, then=("Done.",))))
+    talk = judged(ScenarioStep("go", calls=(ScenarioCall("go", {}, then=("Done.",)),)))
     talk.begin()
     talk.audio(3_200)
     (call,) = talk.host.calls
@@ -140,7 +142,7 @@ def test_a_call_without_a_result_is_found_at_the_end() -> None:
 
 
 def test_a_call_with_a_result_is_none() -> None:
-    talk = judged(ScenarioStep("go", call=ScenarioCall("go", {}, then=("Done.",))))
+    talk = judged(ScenarioStep("go", calls=(ScenarioCall("go", {}, then=("Done.",)),)))
     talk.begin()
     talk.audio(3_200)
     (call,) = talk.host.calls

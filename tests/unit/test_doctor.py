@@ -13,7 +13,8 @@ from sonic_voice.doctor import Finding, Options, finding_lines, findings_as_json
 from sonic_voice.doctor.installation import satisfies
 from sonic_voice.doctor.runner import Check, findings_of
 from sonic_voice.doctor.service import SignedRequest
-from sonic_voice.doctor.sound import ROOM_MARGIN_GAIN, TONE_S, echo_gain, tone
+from sonic_voice.doctor.sound import TONE_S, echo_gain, tone
+from sonic_voice.doctor.sound_findings import ROOM_MARGIN_GAIN
 from sonic_voice.errors import ConnectionLost, DeviceError, service_error
 
 from .test_import import HEAVY, loaded_by

@@ -52,9 +52,10 @@ def test_every_link_leads_to_a_file_and_a_heading(document: Path) -> None:
         assert not anchor or anchor in anchors(file), target
 
 
-def test_the_readme_has_two_small_pictures_with_a_description() -> None:
+def test_the_readme_has_three_small_pictures_with_a_description() -> None:
     pictures = [(text, target) for picture, text, target in links(Path("README.md")) if picture]
-    assert [Path(target).name for _, target in pictures] == ["terminal.svg", "page.png"]
+    names = [Path(target).name for _, target in pictures]
+    assert names == ["terminal.svg", "page.png", "growth.png"]
     assert (ROOT / "README.md").read_text("utf-8").count("<img") == 1  # each was found
     for description, target in pictures:
         assert len(description) > 40, target

@@ -172,3 +172,29 @@ def test_a_jump_of_the_alignment_or_a_suspected_one_is_reported() -> None:
         if alignment.delay_changed:
             delay_changed.append(k)
     assert delay_changed == [0, 50, *range(102, 120)]
+
+
+@pytest.mark.parametrize("told_ms", [0, 1, 3])
+def test_a_device_that_tells_its_samples_late_loses_none_of_them(told_ms: int) -> None:
+    alignment = ReferenceAlignment()
+    sound = (np.arange(1, 16_001) / SCALE).astype(np.float32)
+    read: list[NDArray[np.float32]] = []
+    for at in range(0, len(sound), 640):  # a chunk of 40 ms, and what was told by its end
+        for block in range(at, at + 640, 160):
+            pcm = to_pcm(sound[block : block + 160])
+            alignment.add_played(pcm, RATE_HZ, (block / 16 + told_ms) / 1000)
+        read.append(alignment.read(640, at / RATE_HZ))
+    assert not np.concatenate(read[:3]).all()
+    assert np.concatenate(read[8:]).all()
+    assert 0 <= alignment.lead_s < LEAD_S
+
+
+def test_a_device_that_tells_its_samples_early_keeps_the_lead() -> None:
+    alignment, sound = ReferenceAlignment(), np.full(16_000, 0.1, np.float32)
+    for at in range(0, len(sound), 640):
+        for block in range(at, at + 640, 160):
+            alignment.add_played(
+                to_pcm(sound[block : block + 160]), RATE_HZ, block / RATE_HZ + 0.02
+            )
+        alignment.read(640, at / RATE_HZ)
+    assert alignment.lead_s == LEAD_S

@@ -25,7 +25,7 @@ from ..support.service_host import GO, Host, spoken
 REQUEST = StreamRequest("amazon.nova-2-sonic-v1:0", "us-east-1", "0" * 31 + "7")
 ENDS = [name for name, kind in FAULTS.items() if kind.end is not None]
 STEPS = (
-    ScenarioStep("go", call=ScenarioCall("go", {}, then=("It is done now, as you said.",))),
+    ScenarioStep("go", calls=(ScenarioCall("go", {}, then=("It is done now, as you said.",)),)),
     ScenarioStep("thank you", ("You are very welcome, until the next time.",)),
 )
 TWO_UTTERANCES = ((0, 960), (9_600, 10_560))

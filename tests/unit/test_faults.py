@@ -123,7 +123,8 @@ def test_without_a_marker_a_barge_in_is_heard_from_its_onset_alone() -> None:
 
 def calling_twice() -> Host:
     host = Host(
-        ScenarioStep("go", call=ScenarioCall("go", {}, then=("Done.",))), speech=spoken((0, 960))
+        ScenarioStep("go", calls=(ScenarioCall("go", {}, then=("Done.",)),)),
+        speech=spoken((0, 960)),
     )
     with_service(host, TwoCalls(host.service)).begin(tools=(GO,))
     host.audio(3_000)

@@ -20,13 +20,14 @@ from sonic_voice.handover import (
     first_handover,
     hand_over,
     late_result_text,
+    needed_from,
     result_note,
 )
 from sonic_voice.history import Message
 from sonic_voice.transcript import Transcript
 from sonic_voice.turn_progress import TurnProgress
 from sonic_voice.turns import Turns
-from sonic_voice.uplink_ring import UplinkRing
+from sonic_voice.uplink_ring import BACKGROUND_S, WINDOW_S, UplinkRing
 
 CONFIG = SessionConfig()
 V1 = SessionConfig(model="amazon.nova-sonic-v1:0")
@@ -138,6 +139,14 @@ def test_the_words_of_a_turn_are_heard_again_from_where_they_began(
     assert (handover.start.turn, handover.prompt, handover.expects_events) == (1, "", True)
     assert transcript.lines == ()
     assert handover.history == ()
+
+
+def test_a_turn_longer_than_the_ring_is_heard_again_from_what_is_kept() -> None:
+    ring = ring_of(*[(4.0, True)] * 9)
+    assert ring.begin > 0
+    handover = over(replace(ASKED, heard_from_ms=0), ring, asked(), config=V1)
+    assert handover.replay_from == ring.begin
+    assert handover.start.offset_ms == ring.milliseconds(ring.begin)
 
 
 def test_the_first_stream_hears_everything_that_was_kept() -> None:
@@ -298,3 +307,36 @@ def test_speech_of_which_no_text_comes_is_a_noise() -> None:
     assert turns.progress.speech_began_ms == 20_000
     turns.sent_ms = 100_000
     assert turns.progress.speech_began_ms is None
+
+
+@pytest.mark.parametrize("config", [CONFIG, V1], ids=["v2", "v1"])
+@pytest.mark.parametrize("planned", [True, False])
+@pytest.mark.parametrize(
+    "progress",
+    [
+        IDLE,
+        replace(IDLE, transcribed_ms=12_000, heard_from_ms=9_000),
+        replace(ASKED, transcribed_ms=12_000, heard_from_ms=9_000),
+        replace(ASKED, transcribed_ms=12_000, heard_from_ms=9_000, sounded=True),
+        replace(ASKED, transcribed_ms=12_000, heard_from_ms=9_000, calls=(CALL,)),
+        replace(IDLE, transcribed_ms=12_000, speech_began_ms=11_000, user_speaks=True),
+        replace(IDLE, transcribed_ms=12_000, speech_began_ms=13_000),
+    ],
+)
+def test_the_next_stream_hears_the_same_after_answered_audio_was_released(
+    progress: TurnProgress, planned: bool, config: SessionConfig
+) -> None:
+    parts = ((2.0, False), (3.0, True), (4.0, False), (3.0, True), (1.0, False), (0.7, True))
+    ring, released = ring_of(*parts), UplinkRing(CONFIG.input)
+    whole = ring.since(0)
+    for begin in range(0, len(whole), 1024):
+        released.append(whole[begin : begin + 1024])
+    needed = needed_from(config, progress, released)
+    released.release(needed)
+    expected = over(progress, ring, asked(), config=config, planned=planned)
+    found = over(progress, released, asked(), config=config, planned=planned)
+    # The windows in which voice is looked for begin where the ring begins.
+    assert abs(found.replay_from - expected.replay_from) < CONFIG.input.size(WINDOW_S)
+    assert replace(found, replay_from=0, start=expected.start) == replace(expected, replay_from=0)
+    assert released.since(found.replay_from) == ring.since(found.replay_from)
+    assert (released.begin > 0) == (needed > CONFIG.input.size(BACKGROUND_S))

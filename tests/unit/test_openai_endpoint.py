@@ -4,11 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.brains.chat_endpoint import (
-    EndpointError,
-    ServerSentEventParser,
-    openai_brain,
-)
+from sonic_voice.chat.endpoint import EndpointError, ServerSentEventParser
+from sonic_voice.emulator.brains.chat_endpoint import openai_brain
 from sonic_voice.errors import ConfigError
 
 from ..support.service_host import no_resampling

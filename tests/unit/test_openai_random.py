@@ -77,7 +77,7 @@ class Talk:
 
     def type(self, then_ms: int) -> None:
         """The user asks for more."""
-        typed(self.host, "Say more.", then_ms)
+        typed(self.host, "What else?", then_ms)
 
 
 type Action[T] = tuple[Callable[[Talk, T], None], T]

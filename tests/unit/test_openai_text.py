@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sonic_voice.emulator.language.speakable import LONGEST, Speakable, cleaned
+from sonic_voice.chat.speakable import LONGEST, Speakable, cleaned
 
 
 def said(*pieces: str) -> list[str]:

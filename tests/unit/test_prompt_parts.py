@@ -152,15 +152,15 @@ def test_a_new_chat_request_cancels_the_earlier_one() -> None:
     request = CurrentChatRequest(output)
     first, second = new_answer(), new_answer()
     request.start(first, ChatRequest("1"))
-    first.waits_for_chat = True
+    first.waits_for_more = True
     request.start(second, ChatRequest("2"))
     assert output.take() == [
         StartChatRequest(1, "1"),
         CancelChatRequest(1),
         StartChatRequest(2, "2"),
     ]
-    assert not first.chat_in_progress
-    assert not first.waits_for_chat
+    assert not first.more_may_come
+    assert not first.waits_for_more
     assert (request.answer_of(1), request.answer_of(2)) == (None, second)
 
 
@@ -169,9 +169,9 @@ def test_a_finished_chat_request_is_not_cancelled() -> None:
     request = CurrentChatRequest(output)
     answer = new_answer()
     request.start(answer, ChatRequest("1"))
-    assert answer.chat_in_progress
+    assert answer.more_may_come
     request.finish()
-    assert not answer.chat_in_progress
+    assert not answer.more_may_come
     request.cancel()
     request.cancel_for(answer)
     assert output.take() == [StartChatRequest(1, "1")]
@@ -183,7 +183,7 @@ def test_a_chat_request_is_cancelled_for_its_own_answer_only() -> None:
     answer = new_answer()
     request.start(answer, ChatRequest("1"))
     other = new_answer()
-    other.chat_in_progress = True
+    other.more_may_come = True
     assert other == answer  # an answer that looks the same is another one
     request.cancel_for(other)
     assert request.answer_of(1) is answer

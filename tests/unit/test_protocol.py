@@ -205,6 +205,8 @@ BEFORE = {
     InputStep.AUDIO: "LIVE -> LIVE",
     InputStep.TEXT: "LIVE -> LIVE",
     InputStep.TOOL_RESULT: "LIVE -> LIVE",
+    InputStep.RESULT_SENTENCE: "LIVE -> LIVE",
+    InputStep.RESULT_END: "LIVE -> LIVE",
     InputStep.AUDIO_END: "LIVE -> QUIET",
     InputStep.PROMPT_END: "QUIET -> DONE",
     InputStep.SESSION_END: "DONE -> ENDED",

@@ -65,14 +65,19 @@ def test_a_command_that_is_not_understood_would_be_found(wrong: list[str]) -> No
         parse(wrong)
 
 
-OTHER_PROGRAMS = {"--constraint", "--directory"}
-"""Options in the text that belong to other programs: pip, and `http.server` of Python."""
+OTHER_PROGRAMS = {"--constraint", "--directory", "--sonic-live", "--sonic-record"}
+"""Options in the text that belong to other programs: pip, `http.server` of Python, and pytest with
+the plugin of the test kit."""
 
 
 def test_every_option_in_the_text_is_one_of_a_command() -> None:
     known = {
         option
-        for command in (group(), *group().commands.values())
+        for command in (
+            group(),
+            *group().commands.values(),
+            *group().commands["tape"].commands.values(),
+        )
         for parameter in command.params
         for option in (*parameter.opts, *parameter.secondary_opts)
     }

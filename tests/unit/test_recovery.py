@@ -99,6 +99,12 @@ def test_the_first_attempt_of_an_opening_waits() -> None:
     assert [trying.fault(CUT, 0) for _ in range(7)] == [0.5, 1, 2, 4, 8, 8, 8]
 
 
+def test_recorded_waits_come_first_and_without_jitter() -> None:
+    outage = Recovery(RecoveryPolicy(recorded_waits_s=(0.25, 3.0)), lambda: 0.9)
+    assert [outage.fault(CUT, 0.0), outage.fault(CUT, 0.25)] == [0.25, 3.0]
+    assert outage.fault(CUT, 3.25) not in (0.25, 3.0, None)
+
+
 @given(st.floats(0, 1), st.floats(0, 0.99), st.floats(1, 10))
 def test_a_wait_is_within_its_jitter_and_never_longer_than_the_longest(
     draw: float, jitter: float, factor: float

@@ -55,6 +55,24 @@ def test_steps_that_one_message_joins_are_all_followed(stream: BrainSession) -> 
     assert stream.hear(None).words == "thank you"
 
 
+def test_a_step_without_words_is_passed_only_by_a_later_one() -> None:
+    """A client's history has no turn of the user for an empty transcript."""
+    text = """
+steps:
+  - {user: hello, say: Good morning.}
+  - {user: "", say: I hear you.}
+  - {user: thank you, say: You are welcome.}
+"""
+    brain = ScriptedBrain(parse_scenario(text, Path("steps.yaml")), lambda pcm, a, b: pcm)
+    stream = brain.begin(ConversationSetup())
+    stream.told("USER", "hello")
+    assert stream.hear(None).say == ("I hear you.",)
+    stream = brain.begin(ConversationSetup())
+    stream.told("USER", "hello")
+    stream.told("USER", "thank you")
+    assert stream.hear(None).words == "something else"
+
+
 def test_a_history_of_other_words_leaves_the_script_at_its_beginning(stream: BrainSession) -> None:
     stream.told("USER", "What is the weather?")
     stream.told("ASSISTANT", "It rains.")

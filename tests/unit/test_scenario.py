@@ -28,6 +28,7 @@ from sonic_voice.emulator.scenario import (
     mistakes,
     parse_scenario,
 )
+from sonic_voice.emulator.scenario.reader import read_scenario
 from sonic_voice.emulator.service.brain import Brain, ConversationSetup
 from sonic_voice.errors import ScenarioError
 
@@ -83,11 +84,13 @@ SCENARIO = Scenario(
     (
         ScenarioStep(
             "go forward ten meters",
-            call=ScenarioCall(
-                "go",
-                {"direction": "forward", "meters": 10, "note": "{user}"},
-                ("One moment.",),
-                ("I went {result.meters} meters.", "Anything else?"),
+            calls=(
+                ScenarioCall(
+                    "go",
+                    {"direction": "forward", "meters": 10, "note": "{user}"},
+                    ("One moment.",),
+                    ("I went {result.meters} meters.", "Anything else?"),
+                ),
             ),
             delay_ms=100,
         ),
@@ -145,7 +148,7 @@ set = { z = "{result.x}" }
     assert written.steps == (
         ScenarioStep(
             "a",
-            call=ScenarioCall("t", {}, when=(first,)),
+            calls=(ScenarioCall("t", {}, when=(first,)),),
             expect=(Condition("user", Says(("b", "c"))),),
             fallback=ScenarioStep("a", ("d",)),
         ),
@@ -338,10 +341,10 @@ def test_a_mistake_in_toml_is_told_with_its_place(
 
 
 def test_a_missing_file_is_an_error_of_the_scenario(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match="cannot be read"):
+    with pytest.raises(ScenarioError, match="Cannot read"):
         load_scenario(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"name: \xe9")
-    with pytest.raises(ScenarioError, match="cannot be read"):
+    with pytest.raises(ScenarioError, match="not text in UTF-8"):
         load_scenario(tmp_path / "latin.yaml")
 
 
@@ -426,6 +429,32 @@ def test_the_built_in_dialogue_says_what_it_is() -> None:
 def test_the_demonstration_is_a_scenario_of_three_turns() -> None:
     scenario = load_scenario(DEMO_SCENARIO)
     assert len(scenario.steps) == 3
-    call = scenario.steps[1].call
-    assert call is not None
+    (call,) = scenario.steps[1].calls
     assert (call.tool, call.arguments) == ("go", {"direction": "forward", "meters": 10})
+
+
+def test_a_step_may_make_several_calls_together() -> None:
+    text = "steps:\n- {user: a, call: [{tool: go, then: Gone.}, {tool: stop, arguments: {x: 1}}]}\n"
+    assert parsed(text).steps[0].calls == (
+        ScenarioCall("go", {}, then=("Gone.",)),
+        ScenarioCall("stop", {"x": 1}),
+    )
+
+
+def test_a_list_of_calls_holds_one_at_least_and_each_has_a_tool() -> None:
+    _, found = read_scenario(
+        "steps:\n- {user: a, call: []}\n- {user: b, call: [{then: c}]}\n", Path("s")
+    )
+    assert [(mistake.line, mistake.message.split(": ")[1]) for mistake in found] == [
+        (2, "expected a call."),
+        (3, "a call needs `tool`."),
+    ]
+
+
+def test_the_words_of_the_user_may_be_empty_and_are_no_hint() -> None:
+    scenario = parsed('steps:\n- {user: "", say: Hello.}\n- {user: b, say: Good.}\n')
+    assert [step.user for step in scenario.steps] == ["", "b"]
+    assert scenario.hints == ("b",)
+    for wrong in ('"  "', "1", "null"):
+        with pytest.raises(ScenarioError):
+            parsed(f"steps:\n- {{user: {wrong}, say: Hello.}}\n")

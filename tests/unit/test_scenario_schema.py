@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from sonic_voice.emulator import scenario
-from sonic_voice.emulator.scenario import EXCEPTIONS, BreakKind, parse_scenario, reader
+from sonic_voice.emulator.scenario import (
+    EXCEPTIONS,
+    BreakKind,
+    condition_reader,
+    parse_scenario,
+    reader,
+)
 from sonic_voice.errors import ScenarioError
 
 SCHEMA = json.loads(
@@ -107,7 +113,7 @@ def test_the_schema_and_the_reader_know_the_same_keys() -> None:
     assert keys("later") == set(reader.RESULT_KEYS)
     assert keys("laterBranch") == {"if", *reader.RESULT_KEYS}
     assert keys("error") == set(reader.EXCEPTION_KEYS)
-    assert keys("test") == set(reader.TEST_KEYS)
+    assert keys("test") == set(condition_reader.TEST_KEYS)
     assert SCHEMA["$defs"]["error"]["properties"]["code"]["enum"] == list(EXCEPTIONS)
     assert SCHEMA["$defs"]["break"]["enum"] == list(get_args(BreakKind))
 
@@ -205,7 +211,14 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 ALL_KEYS = sorted(
-    {*reader.FILE_KEYS, *reader.STEP_KEYS, *reader.CALL_KEYS, *reader.TEST_KEYS, "if", "code"}
+    {
+        *reader.FILE_KEYS,
+        *reader.STEP_KEYS,
+        *reader.CALL_KEYS,
+        *condition_reader.TEST_KEYS,
+        "if",
+        "code",
+    }
 )
 
 

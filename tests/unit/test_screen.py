@@ -26,6 +26,8 @@ from sonic_voice.metrics import Metrics
 from sonic_voice.session import Session
 from sonic_voice.transport import MemoryTransport
 
+from ..support.terminal_cells import TerminalCells
+
 SECOND = bytes(48_000)
 
 
@@ -65,6 +67,7 @@ class Seat:
         self.screen = Screen(console, metrics, controls)
         self.observers.append(self.screen)
         self.encoding = encoding
+        self.cells = TerminalCells(80, 24)
 
     def tell(self, *events: Event) -> None:
         for event in events:
@@ -78,7 +81,13 @@ class Seat:
         text = self.bytes.getvalue().decode(self.encoding)
         self.bytes.seek(0)
         self.bytes.truncate()
+        self.cells.feed(text)
         return text
+
+    def seen(self) -> str:
+        """What is on the terminal now, after a refresh."""
+        self.refreshed()
+        return "\n".join(self.cells.lines)
 
     def refreshed(self) -> str:
         self.screen.refresh()
@@ -101,6 +110,14 @@ def test_nothing_is_drawn_when_nothing_has_changed() -> None:
     assert "mic" in seat.refreshed()
     seat.screen.levels(Levels(-95.5, -96, speaking=False, ducked=False))
     assert seat.refreshed() == ""
+
+
+def test_the_meter_says_while_the_microphone_is_shut_because_of_the_echo() -> None:
+    seat = Seat()
+    seat.screen.levels(Levels(-96, -20, speaking=False, ducked=False, echo_unknown=True))
+    assert "echo" in seat.refreshed()
+    seat.screen.levels(Levels(-96, -20, speaking=False, ducked=False))
+    assert "echo" not in seat.refreshed()
 
 
 def test_a_turn_is_written_once_where_it_stays_when_it_was_heard() -> None:
@@ -132,7 +149,7 @@ def test_keys_are_letters_while_a_message_is_typed_and_commands_again_after_esca
     for key in "tmute":
         seat.screen.press(key)
     assert seat.source.gate is Gate.OPEN
-    assert "mute" in seat.written()
+    assert "> mute" in seat.seen()
     for key in ("Escape", "m"):
         seat.screen.press(key)
     assert seat.source.gate is Gate.MUTED
@@ -152,7 +169,7 @@ def test_a_fault_and_the_new_connection_are_notices_and_the_further_attempts_are
     assert "The connection was cut. Connecting again now." in shown
     assert "connection lost: reconnecting" in shown
     seat.tell(Reconnecting("No route to the service.", 2, 2.0, "connect"))
-    shown = seat.refreshed()
+    shown = seat.seen()
     assert "connection lost: reconnecting in 2 s" in shown
     assert "No route" not in shown
     seat.tell(Renewed(2400, 800, "The connection was cut."))
@@ -198,6 +215,26 @@ def test_i_cuts_what_is_live_and_strikes_through_what_was_not_heard() -> None:
     seat.screen.press("i")
     assert seat.sink.pending_s < 0.01
     assert "one two \x1b[2;9mthree four" in seat.written()
+
+
+def test_the_rest_of_an_answer_that_i_has_cut_is_not_written_again() -> None:
+    seat = Seat()
+    seat.answer("one two three four")
+    seat.now_s = 0.5
+    seat.screen.press("i")
+    for number in range(7):
+        seat.tell(AssistantText(1, number, f" sentence {number}", "SPECULATIVE"))
+        seat.tell(Audio(1, SECOND, 24_000))
+        seat.refreshed()
+    seat.tell(TurnEnded(1))
+    assert seat.seen().count("one two") == 1
+    assert "sentence" not in seat.seen()
+
+
+def test_the_help_stays_above_the_live_lines() -> None:
+    seat = Seat()
+    seat.screen.press("?")
+    assert seat.seen().index("push-to-talk: your voice") < seat.seen().index("listening")
 
 
 def test_at_the_end_everything_is_written_and_the_cursor_is_back() -> None:

@@ -12,18 +12,19 @@ from sonic_voice.audio.mute import Gate
 from sonic_voice.cli.terminal.drawing import (
     CUT_STYLE,
     DIM_STYLE,
+    GREEN,
     HEARD_STYLE,
     PENDING_STYLE,
     LiveView,
     help_lines,
     live_lines,
     meter_steps,
-    printable,
     turn_lines,
 )
 from sonic_voice.cli.terminal.line_editor import Draft
 from sonic_voice.cli.terminal.scene import ShownCall, ShownTurn
 from sonic_voice.metrics import TurnMetrics
+from sonic_voice.printable import printable
 
 TURN = ShownTurn(
     1, "What is the weather?", False, (), "It has 21 degrees", " and the sun shines.", False
@@ -52,13 +53,20 @@ def styles(lines: list[Text], words: str) -> set[str]:
     }
 
 
+def test_an_unknown_echo_is_marked_in_the_meter_of_the_microphone() -> None:
+    wide = shown(live_lines(terminal(110), replace(VIEW, echo_unknown=True)))
+    assert "mic echo░░░░░░  out ███░░░░░░░  ● speaking" in wide
+    narrow = shown(live_lines(terminal(40), replace(VIEW, echo_unknown=True)))
+    assert "mic echo░░  out ██░░░░  ● speaking" in narrow
+
+
 def test_the_live_lines() -> None:
     assert shown(live_lines(terminal(110), VIEW)) == [
         "you   What is the weather?",
         "nova  It has 21 degrees and the sun shines.",
         "mic ██████░░░░  out ███░░░░░░░  ● speaking",
         SPLIT + "   1,234 tokens   0.0123 USD",
-        "m mute  p push-to-talk  t type  i interrupt  q quit  ? help",
+        "m mute  p push-to-talk  t type  i interrupt  +/- volume  q quit  ? help",
     ]
 
 
@@ -69,7 +77,7 @@ def test_the_live_lines_in_a_narrow_terminal() -> None:
         "      shines.",
         "mic ████░░  out ██░░░░  ● speaking",
         "latency 1.30 s  1,234 tok  $0.0123",
-        "m p t i  q quit  ? help",
+        "m p t i + -  q quit  ? help",
     ]
 
 
@@ -173,6 +181,7 @@ def test_writing_of_any_language_is_left_as_it_is() -> None:
         (Gate.MUTED, "m unmute"),
         (Gate.WAITING, "space talk"),
         (Gate.TALKING, "space done"),
+        (Gate.ABSENT, "t type"),
     ],
 )
 def test_the_hints_name_the_keys_that_do_something(gate: Gate, hint: str) -> None:
@@ -186,7 +195,7 @@ def test_without_a_keyboard_there_are_no_hints() -> None:
 def test_a_shut_microphone_has_a_dim_meter() -> None:
     view = replace(VIEW, gate=Gate.MUTED)
     assert styles(live_lines(terminal(), view), "██████") == {DIM_STYLE}
-    assert styles(live_lines(terminal(), VIEW), "██████") == {"green"}
+    assert styles(live_lines(terminal(), VIEW), "██████") == {GREEN}
 
 
 def test_the_line_that_is_typed_scrolls_with_its_cursor() -> None:
@@ -211,4 +220,67 @@ def test_a_level_has_steps_of_3_db(dbfs: float, step: int) -> None:
 
 
 def test_the_help_says_what_every_hint_means() -> None:
-    assert [line[:3].strip() for line in shown(help_lines(terminal(120)))] == list("mptiq")
+    keys = [line[:6].strip() for line in shown(help_lines(terminal(120)))]
+    assert [key for key in keys if key] == [*"mpti", "+ -", "h", "q"]
+
+
+@pytest.mark.parametrize(("volume", "seen"), [(None, False), (100, False), (90, True), (0, True)])
+def test_a_volume_below_the_full_one_is_shown(volume: int | None, seen: bool) -> None:
+    lines = " ".join(shown(live_lines(terminal(), replace(VIEW, volume=volume))))
+    assert (f"vol {volume}%" in lines) is seen
+    assert ("+/- volume" in lines) is (volume is not None)
+
+
+@pytest.mark.parametrize("width", range(9, 60))
+def test_the_latency_is_never_broken_across_lines(width: int) -> None:
+    lines = shown(turn_lines(terminal(width + 6), replace(TURN, rest=" and so on."), 1.17))
+    assert sum("[1.17 s]" in line for line in lines) == 1
+
+
+def luminance(red: int, green: int, blue: int) -> float:
+    """Relative luminance of WCAG 2.2."""
+    parts = [value / 255 for value in (red, green, blue)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: float, other: float) -> float:
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+ACTIVITIES = ["listening", "hearing you", "speaking", "thinking", "muted", "connecting"]
+
+
+@pytest.mark.parametrize("gate", Gate)
+@pytest.mark.parametrize("activity", ACTIVITIES)
+def test_every_colour_is_legible_on_black_and_on_white(activity: str, gate: Gate) -> None:
+    turns = (replace(TURN, typed=True), replace(TURN, interrupted=True))
+    view = replace(VIEW, turns=turns, activity=activity, gate=gate, notice="Something.")
+    console = terminal()
+    colours = 0
+    for line in [*live_lines(console, view), *help_lines(console)]:
+        for segment in line.render(console):
+            if segment.style is None or segment.style.color is None:
+                continue
+            colours += 1
+            assert not segment.style.dim, segment
+            light = luminance(*segment.style.color.get_truecolor())
+            assert contrast(light, 0.0) >= 4.5, segment
+            assert contrast(light, 1.0) >= 4.5, segment
+    assert colours >= 4
+
+
+@pytest.mark.parametrize("gate", Gate)
+def test_at_60_columns_the_hints_still_say_what_the_keys_do(gate: Gate) -> None:
+    hints = shown(live_lines(terminal(60), replace(VIEW, gate=gate, volume=None)))[-1]
+    assert "t type  i interrupt  q quit  ?" in hints
+
+
+LOST = "connection lost: reconnecting in 12 s"
+
+
+@pytest.mark.parametrize("width", [44, 60, 80])
+@pytest.mark.parametrize("activity", [LOST, "service silent for 12 s, push-to-talk"])
+def test_the_activity_is_not_cut_because_of_the_meters(activity: str, width: int) -> None:
+    lines = shown(live_lines(terminal(width), replace(VIEW, activity=activity)))
+    assert any(line.endswith(activity) for line in lines)

@@ -15,6 +15,8 @@ from sonic_voice.events import (
     ToolAnswered,
     ToolCall,
     TurnEnded,
+    UserSpeechEnded,
+    UserSpeechStarted,
     UserText,
 )
 
@@ -196,3 +198,48 @@ def test_a_planned_renewal_changes_nothing_on_the_screen() -> None:
     stage = Stage()
     stage.tell(UserText(1, "Go."), Renewed(0, 120, "age"))
     assert stage.activity() == "thinking"
+
+
+def test_the_user_is_heard_by_the_local_detection_or_by_the_service() -> None:
+    stage = Stage()
+    stage.scene.hear(True, 0.0)
+    assert stage.activity() == "hearing you"
+    assert stage.activity(sounding=True) == "hearing you"
+    stage.scene.hear(False, 0.0)
+    assert stage.activity() == "listening"
+    stage.tell(UserSpeechStarted(0))
+    assert stage.activity() == "hearing you"
+    stage.tell(UserSpeechEnded(1200, 1600))
+    assert stage.activity() == "listening"
+
+
+def test_a_new_stream_has_not_heard_that_the_user_began_to_speak() -> None:
+    stage = Stage()
+    stage.tell(UserSpeechStarted(0), Reconnecting("Cut.", 1, 0.0), Renewed(400, 0, "Cut."))
+    assert stage.activity() == "listening"
+
+
+def test_a_service_that_does_not_react_to_speech_is_shown_after_three_seconds() -> None:
+    stage = Stage()
+    stage.scene.hear(True, 0.0)
+    stage.scene.hear(False, 2.0)
+    seen: list[str] = []
+    for now_s in (4.9, 5.0, 7.5, 12.0):
+        stage.now_s = now_s
+        seen.append(stage.activity())
+    silent = "service silent for"
+    assert seen == ["listening", f"{silent} 3 s", f"{silent} 5 s", "listening"]  # a noise, then
+
+
+def test_an_answer_that_does_not_come_is_shown_as_long_as_it_is_owed() -> None:
+    stage = Stage()
+    stage.tell(UserText(1, "Hello."))
+    seen: list[str] = []
+    for now_s in (2.0, 3.0, 30.0):
+        stage.now_s = now_s
+        seen.append(stage.activity())
+    assert seen == [
+        "thinking", "service silent for 3 s", "service silent for 30 s",
+    ]  # fmt: skip
+    stage.tell(plan(1, "Hi."), sound(1))
+    assert stage.activity(sounding=True) == "speaking"

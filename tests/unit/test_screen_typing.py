@@ -1,37 +1,11 @@
-"""Keys made of a terminal's bytes, and the line that is typed with them."""
+"""The line that is typed, and its history."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sonic_voice.cli.terminal.keys import KeyDecoder
-from sonic_voice.cli.terminal.line_editor import Draft
-
-
-@pytest.mark.parametrize(
-    ("typed", "keys"),
-    [
-        (b"mp ?", ["m", "p", " ", "?"]),
-        (b"\r\n", ["Enter", "Enter"]),
-        (b"\x1b", ["Escape"]),
-        (b"\x7f\x08", ["Backspace", "Backspace"]),
-        (b"\x1b[A\x1b[D\x1bOC", ["Up", "Left", "Right"]),
-        (b"\x1b[3~\x1b[H\x1b[4~", ["Delete", "Home", "End"]),
-        (b"\x01\x15\x17", ["Ctrl-A", "Ctrl-U", "Ctrl-W"]),
-        ("grüße 你".encode(), list("grüße 你")),
-    ],
-)
-def test_bytes_are_keys(typed: bytes, keys: list[str]) -> None:
-    assert KeyDecoder().feed(typed) == keys
-
-
-@pytest.mark.parametrize("typed", [b"\x1b[15~", b"\x1b[1;5C", b"\x1bq", b"\x1b[?1;2c", b"\x00"])
-def test_a_sequence_of_no_key_is_swallowed_whole_and_commands_nothing(typed: bytes) -> None:
-    assert KeyDecoder().feed(typed + b"x") == ["x"]
-
-
-def test_a_character_may_come_in_pieces() -> None:
-    keys = KeyDecoder()
-    assert keys.feed("ü".encode()[:1]) == []
-    assert keys.feed("ü".encode()[1:]) == ["ü"]
+from sonic_voice.cli.terminal.key_decoder import Key, Paste
+from sonic_voice.cli.terminal.line_editor import Draft, LineEditor
 
 
 @pytest.mark.parametrize(
@@ -55,3 +29,81 @@ def test_a_line_is_edited_as_everywhere(keys: list[str], line: str) -> None:
         draft = draft.press(key)
     assert f"{draft.before}|{draft.after}" == line
     assert draft.text == line.replace("|", "")
+
+
+def typed(editor: LineEditor, *keys: Key) -> str:
+    """Press keys in a line that is begun if none is; return what the last one sent."""
+    if editor.draft is None:
+        editor.open()
+    return [editor.press(key) for key in keys][-1]
+
+
+def line(editor: LineEditor) -> str:
+    assert editor.draft is not None
+    return editor.draft.text
+
+
+def test_a_pasted_text_stands_at_the_cursor_and_is_sent_as_one() -> None:
+    editor = LineEditor()
+    assert typed(editor, "a", "d", "Left", Paste("b\nc\n"), "Enter") == "ab\nc\nd"
+    assert editor.draft is None
+
+
+def test_up_brings_back_what_was_typed_and_down_the_draft() -> None:
+    editor = LineEditor()
+    typed(editor, *"one", "Enter")
+    typed(editor, *"two", "Enter")
+    typed(editor, *"dra", "Up")
+    assert line(editor) == "two"
+    typed(editor, "Up", "Up", "Up")
+    assert line(editor) == "one"
+    typed(editor, "Down", "Down", "Down")
+    assert line(editor) == "dra"
+    assert typed(editor, "f", "t", "Enter") == "draft"
+
+
+def test_a_line_that_was_changed_is_kept_until_one_is_sent() -> None:
+    editor = LineEditor()
+    typed(editor, *"one", "Enter")
+    typed(editor, "Up", "!", "Down", *"new", "Up")
+    assert line(editor) == "one!"
+    assert typed(editor, "Enter") == "one!"
+    typed(editor, "Up", "Up")
+    assert line(editor) == "one"
+
+
+def test_a_discarded_line_can_be_brought_back() -> None:
+    editor = LineEditor()
+    assert typed(editor, *"by mistake", "Escape") == ""
+    assert editor.draft is None
+    assert typed(editor, "Up", "Enter") == "by mistake"
+
+
+def test_blank_and_repeated_lines_are_not_kept() -> None:
+    editor = LineEditor()
+    typed(editor, "a", "Enter")
+    typed(editor, " ", "Enter")
+    typed(editor, "a", "Enter")
+    typed(editor, "Up", "Up")
+    assert line(editor) == "a"
+    typed(editor, "Down")
+    assert line(editor) == ""
+
+
+@given(st.lists(st.sampled_from(["Up", "Down", "a", "b", "Backspace", "Left", "Ctrl-W"])))
+def test_no_order_of_keys_loses_the_draft(keys: list[str]) -> None:
+    """A draft that is left by Up is found again by as many Downs as there are lines."""
+    editor = LineEditor()
+    for text in ("one", "two", "three"):
+        typed(editor, *text, "Enter")
+    editor.open("draft")
+    expected, back = Draft("draft"), 0
+    for key in keys:
+        editor.press(key)
+        if key in ("Up", "Down"):
+            back = min(3, max(0, back + (1 if key == "Up" else -1)))
+        elif back == 0:
+            expected = expected.press(key)
+    for _ in range(3):
+        editor.press("Down")
+    assert editor.draft == expected

@@ -18,7 +18,7 @@ import pytest
 from sonic_voice.catalog import VOICE_MODELS
 from sonic_voice.emulator import speech
 from sonic_voice.emulator.service.endpointing import WINDOW_MS
-from sonic_voice.emulator.speech import Recognizer, SileroDetector, weights
+from sonic_voice.emulator.speech import Recognizer, SileroDetector, voice_activity, weights
 from sonic_voice.emulator.speech.voices import PICO, PIPER
 from sonic_voice.errors import ConfigError
 from sonic_voice.extras import install_command
@@ -51,7 +51,7 @@ def heard(recognizer: Recognizer, pcm: bytes) -> str:
     utterance = recognizer.begin(RATE_HZ, HINTS)
     for at in range(0, len(pcm), WINDOW):
         utterance.feed(pcm[at : at + WINDOW])
-    return utterance.finish()
+    return utterance.finish() or ""
 
 
 # --- pocketsphinx
@@ -99,6 +99,18 @@ def test_a_network_that_was_used_before_has_forgotten() -> None:
     speech.prepare(RATE_HZ, 1)
     first = probabilities()
     assert probabilities() == first
+
+
+@silero
+def test_networks_beyond_those_in_use_are_released() -> None:
+    speech.prepare(RATE_HZ, 3)
+    used = [SileroDetector(RATE_HZ) for _ in range(2)]
+    speech.release(1)
+    assert voice_activity._loaded[RATE_HZ] == 2  # pyright: ignore[reportPrivateUsage]
+    del used
+    speech.release(1)
+    assert voice_activity._loaded[RATE_HZ] == 1  # pyright: ignore[reportPrivateUsage]
+    assert SileroDetector(RATE_HZ).probability(bytes(WINDOW)) < 0.5
 
 
 # --- voices

@@ -1,8 +1,11 @@
 """The service with a host that recognises words: what it listens to, what it makes of words."""
 
+import pytest
+
 from sonic_voice.emulator.scenario import ScenarioStep
 from sonic_voice.emulator.service.effects import Listen, Recognize
 from sonic_voice.emulator.service.endpointing import WINDOW_MS
+from sonic_voice.wire import AudioStart, PromptStart, SessionStart
 
 from ..support.service_host import RATE_HZ, V1, Host, ListedSpeech, spoken
 
@@ -70,6 +73,25 @@ def test_a_noise_without_words_is_no_turn() -> None:
     assert not [line for line in host.shape() if "USER TEXT" in line]
     host.audio(7000)
     assert host.said("SPECULATIVE") == ["Hi."]
+
+
+def test_speech_whose_words_cannot_be_known_is_answered_without_them() -> None:
+    host = Host(HELLO, speech=SAID, words=[None])
+    host.begin()
+    host.audio(6000)
+    assert 'textOutput "these words are not said"' in host.shape()
+    assert host.said("SPECULATIVE") == ["Hi."]
+
+
+@pytest.mark.parametrize(("voice", "language"), [("tina", "de"), ("kiara", "en"), ("leo", "pt")])
+def test_a_recogniser_is_told_the_language_of_the_voice(voice: str, language: str) -> None:
+    host = Host(HELLO, speech=SAID, words=["hello"])
+    host.send(SessionStart(1024, 0.9, 0.7))
+    host.send(PromptStart("P", voice, host.rate_hz))
+    host.text("S", "SYSTEM", "Be kind.")
+    host.send(AudioStart("P", "A", RATE_HZ))
+    host.audio(6000)
+    assert {part.language for part in listened(host)} == {language}
 
 
 def test_words_that_come_too_late_are_nothing() -> None:

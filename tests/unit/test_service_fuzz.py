@@ -71,7 +71,9 @@ calls = st.sampled_from(["stalled", "end_of_input"])
 sent = st.lists(st.one_of(records, mutated(), st.binary(max_size=60), calls), max_size=25)
 steps = (
     ScenarioStep("a", ("One two.", "Three.")),
-    ScenarioStep("b", call=ScenarioCall("go", {"x": "{user}"}, ("Wait.",), ("Done {result.x}.",))),
+    ScenarioStep(
+        "b", calls=(ScenarioCall("go", {"x": "{user}"}, ("Wait.",), ("Done {result.x}.",)),)
+    ),
 )
 
 

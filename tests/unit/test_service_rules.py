@@ -314,7 +314,7 @@ TOLERATED = [
 
 def host_for(strict: bool, model: str = V2) -> Host:
     """Its first utterance is answered by a call."""
-    step = ScenarioStep("go", call=ScenarioCall("go", {}, (), ("Gone.",)))
+    step = ScenarioStep("go", calls=(ScenarioCall("go", {}, (), ("Gone.",)),))
     return Host(step, speech=spoken((0, 960)), model=model, strict=strict)
 
 

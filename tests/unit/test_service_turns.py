@@ -48,7 +48,7 @@ def going(meanwhile: tuple[str, ...] = ()) -> ScenarioStep:
     call = ScenarioCall(
         "go", {"meters": 10, "words": "{user}"}, meanwhile, ("I went {result.meters}.",)
     )
-    return ScenarioStep("go ten meters.", call=call)
+    return ScenarioStep("go ten meters.", calls=(call,))
 
 
 def test_a_single_turn_has_the_golden_shape_and_the_golden_input_tokens() -> None:

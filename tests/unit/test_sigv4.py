@@ -75,7 +75,7 @@ def test_the_signing_key_is_that_of_the_specification() -> None:
 
 def test_a_good_signature_names_its_region() -> None:
     signed = verify_request(signed_request(), KEYS, NOW)
-    assert (signed.region, signed.scope) == ("us-east-1", SCOPE)
+    assert signed.region == "us-east-1"
 
 
 def test_authority_may_be_signed_in_the_place_of_host() -> None:
@@ -141,42 +141,56 @@ def test_a_clock_that_is_far_off_is_refused(minutes: int) -> None:
 def test_the_secret_is_in_no_repr() -> None:
     signed = verify_request(signed_request(), KEYS, NOW)
     assert KEYS.secret_key not in repr(KEYS)
-    assert repr(signed.signing_key) not in repr(signed)
+    assert KEYS.secret_key not in repr(signed)
 
 
 class Signer:
     """A client's side of the chain, by hand."""
 
     def __init__(self) -> None:
-        self.key = signing_key(KEYS.secret_key, "20261122", "us-east-1")
         self.previous = "00" * 32
 
-    def sign(self, payload: bytes, ms: int = 1_795_341_600_500) -> EventStreamFrame:
+    def sign(
+        self, payload: bytes, ms: int = 1_795_341_600_500, stamp: str = STAMP, day: str = "20261122"
+    ) -> EventStreamFrame:
         date = {":date": Timestamp(ms)}
         text = "\n".join(
             (
                 "AWS4-HMAC-SHA256-PAYLOAD",
-                STAMP,
-                SCOPE,
+                stamp,
+                f"{day}/us-east-1/bedrock/aws4_request",
                 self.previous,
                 sha256(encode_headers(date)).hexdigest(),
                 sha256(payload).hexdigest(),
             )
         )
-        signature = sign(self.key, text)
+        signature = sign(signing_key(KEYS.secret_key, day, "us-east-1"), text)
         self.previous = signature.hex()
         return EventStreamFrame({**date, ":chunk-signature": signature}, payload)
 
 
 def chain() -> SignatureChain:
-    key = signing_key(KEYS.secret_key, "20261122", "us-east-1")
-    return SignatureChain(SignedRequest("us-east-1", SCOPE, "00" * 32, key))
+    return SignatureChain(SignedRequest("us-east-1", "00" * 32, KEYS.secret_key))
 
 
 def test_frames_verify_in_their_order_to_the_empty_one() -> None:
     assert datetime.fromtimestamp(1_795_341_600, UTC) == NOW
     signer, checked = Signer(), chain()
     assert [checked.unwrap(signer.sign(p)) for p in (b"a", b"b", b"")] == [b"a", b"b", b""]
+
+
+def test_the_date_of_a_frame_decides_its_scope_and_key() -> None:
+    """The chain goes on over midnight UTC, in both directions: a clock may be set back."""
+    signer, checked = Signer(), chain()
+    before = (1_795_391_999_900, "20261122T235959Z", "20261122")
+    after = (1_795_392_000_100, "20261123T000000Z", "20261123")
+    for payload, at in ((b"a", before), (b"b", after), (b"c", before), (b"", after)):
+        assert checked.unwrap(signer.sign(payload, *at)) == payload
+
+
+def test_a_frame_of_today_in_the_scope_of_yesterday_breaks_the_chain() -> None:
+    with pytest.raises(ChainError):
+        chain().unwrap(Signer().sign(b"a", 1_795_392_000_100, "20261123T000000Z", "20261122"))
 
 
 def test_a_frame_that_is_dropped_breaks_the_chain() -> None:

@@ -196,3 +196,18 @@ def test_the_kind_of_a_fault_is_a_word() -> None:
     assert fault_kind(DeadlineError("Late.", waited_s=3)) == "deadline"
     assert fault_kind(ConnectError("Closed.")) == "connect"
     assert fault_kind(ValueError("?")) == "other"
+
+
+def test_that_the_user_is_heard_is_a_line_before_their_text_and_not_into_an_answer() -> None:
+    out = io.StringIO()
+    story = PrintedTranscript(out, metrics())
+    for _ in range(3):
+        story.hear()
+    story(UserText(1, "hello"), 1.0)
+    story(AssistantText(1, 0, "Hi.", "SPECULATIVE"), 2.0)
+    story.hear()
+    story(TurnEnded(1), 3.0)
+    story.hear()
+    assert out.getvalue() == (
+        "          hearing you\n  1  you  hello\n    nova  Hi.\n          hearing you\n"
+    )

@@ -290,3 +290,16 @@ def test_the_pauses_of_an_answer_that_was_heard_to_its_end_are_forgotten() -> No
         transcript.follow_playback(lambda _: 10_000)
     assert len(pickle.dumps(transcript)) < 100 * 250
     assert transcript.heard(100) == "one two three"
+
+
+def test_an_answer_that_is_resumed_on_another_stream_has_a_space_before_the_rest() -> None:
+    transcript = answered(("Moving forward 10 meters.", 1500), cut_off=True)
+    transcript.end_at_received(1)
+    transcript.plan(1, "10 meters.")
+    transcript.sound(1, sound(700), 1000)
+    transcript.sound_ended(1)
+    assert transcript.planned(1) == transcript.heard(1) == "Moving forward 10 meters."
+    transcript.final("Moving forward", 1)
+    transcript.final("10 meters.", 1)
+    assert transcript.heard(1) == "Moving forward 10 meters."
+    assert heard(transcript, 2200) == "Moving forward 10 meters."

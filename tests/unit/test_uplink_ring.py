@@ -4,7 +4,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sonic_voice.config import AudioFormat
-from sonic_voice.uplink_ring import LOUD_WINDOWS, WINDOW_S, UplinkRing
+from sonic_voice.uplink_ring import BACKGROUND_S, LOUD_WINDOWS, WINDOW_S, UplinkRing
 
 FORMAT = AudioFormat(8_000)
 SECOND = FORMAT.size(1)
@@ -44,6 +44,23 @@ def test_the_ring_keeps_its_length_and_little_more(sizes: list[int]) -> None:
     assert kept == ring.end - ring.begin
     assert kept <= max(limit, max(sizes, default=0))
     assert kept >= min(len(everything), limit - max(sizes, default=0))
+
+
+@given(st.lists(st.integers(1, 40_000).map(lambda n: n * 2), min_size=1, max_size=20), st.data())
+def test_released_audio_is_dropped_but_for_the_seconds_that_show_the_noise(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    ring = UplinkRing(FORMAT)
+    for number, size in enumerate(sizes):
+        ring.append(bytes([number, 0]) * (size // 2))
+    before = ring.since(0)
+    position = data.draw(st.integers(0, ring.end // 2)) * 2
+    ring.release(position)
+    assert before.endswith(ring.since(0))
+    assert ring.end == sum(sizes)
+    kept_from = position - FORMAT.size(BACKGROUND_S)
+    assert ring.begin <= max(0, kept_from)
+    assert ring.begin > kept_from - max(sizes) or ring.end - ring.begin == sizes[-1]
 
 
 @given(st.integers(0, 10_000_000))

@@ -4,7 +4,14 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { CLOSES, LOST, UNREACHABLE, VoiceError, ending } from '../../web_client/closing.js';
+import {
+  CLOSES,
+  LOST,
+  RESTART_CODE,
+  UNREACHABLE,
+  VoiceError,
+  ending,
+} from '../../web_client/closing.js';
 
 /** @param {string} name */
 function text(name) {
@@ -21,6 +28,15 @@ test('the codes are those of the table in the README, in its words', () => {
     return { code: Number(code), reason, again: again !== undefined };
   });
   assert.deepEqual(described, [...CLOSES.values()]);
+});
+
+test('the one code that asks the page to return ends nothing', () => {
+  const { returns } = JSON.parse(text('protocol.json'));
+  assert.deepEqual(
+    returns.map((/** @type {{ code: number }} */ { code }) => code),
+    [RESTART_CODE],
+  );
+  assert.equal(ending(RESTART_CODE, returns[0].reason), null);
 });
 
 test('a connection that nobody closed on purpose is lost, and can be resumed', () => {

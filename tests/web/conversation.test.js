@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { beforeEach, test } from 'node:test';
 
 import { Conversation } from '../../web_client/conversation.js';
+import { savedTranscript } from '../../web_client/saved-transcript.js';
 
 /** @typedef {import('../../web_client/messages.js').ServerMessage} ServerMessage */
 
@@ -28,7 +29,7 @@ beforeEach(() => {
  */
 function take(type, fields = {}) {
   seq += 1;
-  conversation.handle(/** @type {ServerMessage} */ ({ type, seq, ...fields }));
+  conversation.handle(/** @type {ServerMessage} */ ({ type, seq, ...fields }), 1000 * seq);
 }
 
 /**
@@ -44,6 +45,13 @@ function answer(turn, text = 'Hello!', block = 0, stage = 'SPECULATIVE') {
   take('assistant_text', { turn, block, text, stage });
 }
 
+/** What is saved of the conversation, without heading and times. */
+function saved() {
+  const record = { beganMs: 0, voice: 'tiffany', server: '', turns: conversation.turns };
+  const [, ...lines] = savedTranscript([record], 'text').split('\n\n');
+  return lines.join('\n\n').replace(/^\d\d:\d\d:\d\d /gm, '');
+}
+
 /** @param {number} index */
 function shown(index) {
   const found = conversation.turns.at(index);
@@ -52,11 +60,10 @@ function shown(index) {
 }
 
 test('the examples of the server make a conversation', () => {
-  for (const message of examples.from_server) conversation.handle(message);
+  for (const message of examples.from_server) conversation.handle(message, 0);
   assert.equal(
-    conversation.transcript(),
+    saved(),
     `You: hello.
-Assistant: Hello!
 Tool go {"meters": 10} answered: {"meters": 10}
 Assistant: Done, I went [cut off]
 `,
@@ -103,14 +110,14 @@ test('of a cut answer the tail that nobody heard is told apart', () => {
   take('heard', { turn: 2, heard_ms: 900, heard: 'Done,', planned: PLANNED });
   take('heard', { turn: 2, heard_ms: 1500, heard: HEARD, planned: PLANNED });
   assert.deepEqual([shown(0).heard, shown(0).lost], [HEARD, ' forward.']);
-  assert.equal(conversation.transcript(), 'Assistant: Done, I went [cut off]\n');
+  assert.equal(saved(), 'Assistant: Done, I went [cut off]\n');
 });
 
 test('an answer that was cut at its very end was heard whole', () => {
   answer(2, PLANNED);
   take('heard', { turn: 2, heard_ms: 2000, heard: PLANNED, planned: PLANNED });
   assert.ok(!shown(0).interrupted);
-  assert.equal(conversation.transcript(), `Assistant: ${PLANNED}\n`);
+  assert.equal(saved(), `Assistant: ${PLANNED}\n`);
 });
 
 test('what was heard of a cut answer counts, where the service tells less of it', () => {
@@ -118,7 +125,7 @@ test('what was heard of a cut answer counts, where the service tells less of it'
   take('interrupted', { turn: 2 });
   answer(2, 'Done, I', 0, 'FINAL');
   take('heard', { turn: 2, heard_ms: 1500, heard: PLANNED, planned: PLANNED });
-  assert.equal(conversation.transcript(), `Assistant: ${PLANNED}\n`);
+  assert.equal(saved(), `Assistant: ${PLANNED}\n`);
 });
 
 test('an interruption of nothing shows nothing', () => {
@@ -133,9 +140,9 @@ test('a tool is shown with what it was asked only where the server tells it', ()
   take('user_text', { turn: 1, text: 'go', typed: true });
   take('tool_call', { turn: 1, tool_use: 'a', name: 'go' });
   assert.deepEqual(shown(-1).tools, [{ id: 'a', name: 'go', answered: false }]);
-  assert.equal(conversation.transcript(), 'You, typed: go\nTool go did not answer\n');
+  assert.equal(saved(), 'You, typed: go\nTool go did not answer\n');
   take('tool_answered', { turn: 1, tool_use: 'a', name: 'go' });
-  assert.equal(conversation.transcript(), 'You, typed: go\nTool go answered\n');
+  assert.equal(saved(), 'You, typed: go\nTool go answered\n');
 });
 
 test('a turn is over when it has played, not when it has been sent', () => {
@@ -223,7 +230,7 @@ test('what a later server says is left aside', () => {
  */
 function answersTwice(turn) {
   const output = { rate_hz: 1000 };
-  conversation.handle(/** @type {any} */ ({ type: 'ready', output }));
+  conversation.handle(/** @type {any} */ ({ type: 'ready', output }), 0);
   take('assistant_text', { turn, block: 0, text: 'One two. ', stage: 'SPECULATIVE', starts_at: 0 });
   take('assistant_text', {
     ...{ turn, block: 1, stage: 'SPECULATIVE', starts_at: 1000 },
@@ -247,7 +254,7 @@ for (const [name, samples, text] of ENDS) {
     take('turn_ended', { turn: 1, samples: 2000 });
     if (samples) plays(1, samples);
     conversation.end();
-    assert.equal(conversation.transcript(), text);
+    assert.equal(saved(), text);
     assert.equal(conversation.activity, 'listening');
     const { heard, lost, interrupted } = shown(0);
     assert.equal(interrupted, samples < 2000);
@@ -260,7 +267,7 @@ test('an answer whose sound has not all come is cut by the pace of speech', () =
   conversation.audioReceived({ turn: 1, samples: 1400 });
   plays(1, 1400); // of 20 characters in 1.3 s
   conversation.end();
-  assert.equal(conversation.transcript(), 'Assistant: One two. Three [cut off]\n');
+  assert.equal(saved(), 'Assistant: One two. Three [cut off]\n');
 });
 
 test('the end leaves alone what was heard, and what the server has cut', () => {
@@ -273,7 +280,7 @@ test('the end leaves alone what was heard, and what the server has cut', () => {
   conversation.end();
   conversation.end();
   assert.equal(
-    conversation.transcript(),
+    saved(),
     'Assistant: Hello!\nAssistant: Done, I went [cut off]\n',
   );
 });
@@ -283,7 +290,7 @@ test('an interruption of which nobody told what was heard is cut at the end', ()
   plays(1, 500);
   take('interrupted', { turn: 1 });
   conversation.end();
-  assert.equal(conversation.transcript(), 'Assistant: One [cut off]\n');
+  assert.equal(saved(), 'Assistant: One [cut off]\n');
 });
 
 test('while the server connects to the voice service again, the page says so', () => {
@@ -310,4 +317,33 @@ test('a service that is busy at the opening is still being connected to', () => 
   assert.equal(conversation.activity, 'connecting');
   take('listening');
   assert.equal(conversation.activity, 'listening');
+});
+
+test('the words of an answer light up as its sound is heard, and never go out', () => {
+  answersTwice(1);
+  conversation.audioReceived({ turn: 1, samples: 2000 });
+  take('turn_ended', { turn: 1, samples: 2000 });
+  const text = 'One two. Three four five six.';
+  const heard = [0, 500, 1000, 1550, 1000, 1999, 2000].map((samples) => {
+    plays(1, samples);
+    return text.slice(0, shown(0).over ? text.length : shown(0).heardLength);
+  });
+  assert.deepEqual(heard, [
+    '',
+    'One',
+    'One two. ',
+    'One two. Three four',
+    'One two. Three four',
+    text,
+    text,
+  ]);
+});
+
+test('an answer was heard when a later one is playing', () => {
+  answer(1, 'One two.');
+  plays(1, 100);
+  answer(2, 'Three.');
+  plays(2, 100);
+  assert.ok(shown(0).over);
+  assert.equal(saved(), 'Assistant: One two.\n');
 });

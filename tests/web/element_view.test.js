@@ -9,7 +9,8 @@ import { isLive, mainStep, nextStep, stateInWords } from '../../web_client/view/
 
 /** @import { Turn } from '../../web_client/conversation.js' */
 
-const OPEN = { muted: false, pushToTalk: false, talking: false };
+/** @type {import('../../web_client/view/wording.js').Hearing} */
+const OPEN = { muted: false, pushToTalk: false, talking: false, input: 'open', stalled: false };
 
 /**
  * @param {Partial<Turn>} more
@@ -17,18 +18,22 @@ const OPEN = { muted: false, pushToTalk: false, talking: false };
  */
 function answer(more) {
   const nothing = { parts: [], tools: [], heard: '', lost: '', responseMs: null };
+  const numbers = { atMs: 0, heardLength: 0 };
   const flags = { typed: false, interrupted: false, over: false };
-  return { number: 1, who: 'assistant', ...flags, ...nothing, ...more };
+  return { number: 1, who: 'assistant', ...flags, ...nothing, ...numbers, ...more };
 }
 
-test('an answer is spoken as far as it is final, and planned beyond', () => {
+test('an answer is spoken as far as it was heard, and planned beyond', () => {
   const parts = /** @type {const} */ ([
     { text: 'Hello!', stage: 'FINAL' },
     { text: ' What now?', stage: 'SPECULATIVE' },
   ]);
-  assert.deepEqual(segments(answer({ parts })), [
-    { kind: 'spoken', text: 'Hello!' },
-    { kind: 'planned', text: ' What now?' },
+  assert.deepEqual(segments(answer({ parts, heardLength: 11 })), [
+    { kind: 'spoken', text: 'Hello! What ' },
+    { kind: 'planned', text: 'now?' },
+  ]);
+  assert.deepEqual(segments(answer({ parts, over: true })), [
+    { kind: 'spoken', text: 'Hello! What now?' },
   ]);
 });
 

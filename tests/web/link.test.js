@@ -7,11 +7,12 @@ import { CLOSES, LOST, UNREACHABLE } from '../../web_client/closing.js';
 import * as limits from '../../web_client/link-limits.js';
 import { Link } from '../../web_client/link.js';
 
-/** @typedef {import('../../web_client/link.js').Effect} Effect */
+/** @typedef {import('../../web_client/link-effects.js').Effect} Effect */
 
 const FRAME_SAMPLES = 320;
 const FRAMES_PER_S = 50;
 const CONGESTED_BYTES = 16_000;
+const BURST_BYTES = 160_000;
 
 const READY = {
   type: 'ready',
@@ -235,7 +236,7 @@ for (const [code, { reason, again }] of CLOSES) {
     assert.deepEqual(link.tick(link.dueMs), [{ do: 'open', fresh: true }]);
     assert.ok(!('resume' in said(link.opened('fresh'))[0]));
     assert.deepEqual(notices(hear(link, READY)), [
-      'Connected again. A new conversation has begun.',
+      'Connected again.',
     ]);
     assert.equal(ending(link.closed(code, reason, 1000))?.reason, reason);
   });
@@ -321,7 +322,7 @@ test('of what is said without a connection the last second is sent', () => {
   const link = talking();
   link.closed(1006, '', 0);
   for (let index = 0; index < 3 * FRAMES_PER_S; index += 1) {
-    assert.deepEqual(link.voice(new Int16Array(FRAME_SAMPLES).fill(index), 0), []);
+    assert.deepEqual(link.voice(new Int16Array(FRAME_SAMPLES).fill(index), 0, 20 * index), []);
   }
   link.tick(250);
   const sent = hear(link, RESUMED).flatMap((effect) => {
@@ -331,16 +332,28 @@ test('of what is said without a connection the last second is sent', () => {
   assert.ok(sent.length > 45 && sent.length <= FRAMES_PER_S, String(sent.length));
   assert.equal(sent.at(-1), 3 * FRAMES_PER_S - 1);
   assert.equal(link.droppedFrames, 3 * FRAMES_PER_S - sent.length);
-  assert.deepEqual(names(link.voice(voice, 0)), ['send']);
+  assert.deepEqual(names(link.voice(voice, 0, 0)), ['send']);
 });
 
 test('a socket that is half a second late gets no voice, but every message', () => {
   const link = talking();
-  assert.deepEqual(names(link.voice(voice, CONGESTED_BYTES)), ['send']);
-  assert.deepEqual(link.voice(voice, CONGESTED_BYTES + 1), []);
+  assert.deepEqual(names(link.voice(voice, CONGESTED_BYTES, 1000)), ['send']);
+  assert.deepEqual(link.voice(voice, CONGESTED_BYTES + 1, 1000 + limits.BURST_MS), []);
   assert.equal(link.droppedFrames, 1);
   assert.deepEqual(said(link.interrupt()), [{ type: 'interrupt' }]);
-  assert.deepEqual(names(link.voice(voice, CONGESTED_BYTES)), ['send']);
+  assert.deepEqual(names(link.voice(voice, CONGESTED_BYTES, 1020 + limits.BURST_MS)), ['send']);
+});
+
+test('the sound of a page that stood still for seconds is sent at once, and none is lost', () => {
+  const link = talking();
+  const frames = 4 * FRAMES_PER_S;
+  const sent = Array.from({ length: frames }, (_, index) =>
+    names(link.voice(voice, index * voice.byteLength, 5000 + index / 10)),
+  );
+  assert.deepEqual(new Set(sent.flat()), new Set(['send']));
+  assert.equal(sent.flat().length, frames);
+  assert.equal(link.droppedFrames, 0);
+  assert.deepEqual(link.voice(voice, 2 * BURST_BYTES, 5020), [], 'the memory is bounded');
 });
 
 test('a connection on which nothing comes any more is lost, without a word of the browser', () => {
@@ -394,7 +407,7 @@ test('the goodbye is said where there is somebody to hear it', () => {
   assert.deepEqual(names(effects), ['send', 'close', 'drop', 'end']);
   assert.equal(ending(effects)?.code, 1000);
   assert.deepEqual(link.leave(), []);
-  assert.deepEqual(link.voice(voice, 0), []);
+  assert.deepEqual(link.voice(voice, 0, 0), []);
 
   const alone = talking();
   alone.lost(0);

@@ -22,6 +22,8 @@ test('the page speaks as the examples do', () => {
     messages.played(played),
     messages.say('Hello.'),
     messages.INTERRUPT,
+    messages.toolResult('1', { result: { shown: true } }),
+    messages.toolResult('2', { error: 'There is no such product.' }),
     messages.BYE,
   ];
   assert.deepEqual(
@@ -71,4 +73,15 @@ test('a typed turn is as long as the server takes it', () => {
   assert.equal(messages.say('x'.repeat(2001)), null);
   assert.ok(messages.say('😀'.repeat(2000)), 'characters are counted, not their halves');
   assert.equal(messages.say('\u0001'.repeat(2000)), null, 'more than a frame takes, escaped');
+});
+
+test('of a long history the newest words are sent that fit into a frame', () => {
+  const texts = Array.from({ length: 40 }, (_, index) => `${index} ${'"ü'.repeat(200)}`);
+  const history = texts.map((text) => ({ role: /** @type {const} */ ('user'), text }));
+  const options = { token: 'x'.repeat(4096), voice: 'tiffany', language: '' };
+  const frame = messages.hello({ ...options, history });
+  assert.ok(new TextEncoder().encode(frame).length <= 8 * 1024);
+  const sent = JSON.parse(frame).history;
+  assert.ok(sent.length > 2);
+  assert.deepEqual(sent, history.slice(-sent.length));
 });

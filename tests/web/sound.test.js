@@ -40,22 +40,27 @@ function opens(kind) {
   return { open: async (/** @type {object} */ options) => new Device(kind, options) };
 }
 
-const REFUSED = { open: () => Promise.reject(new Error('refused')) };
+/** An error as those of the devices are. */
+class Refused extends Error {
+  hint = 'Allow it.';
+}
+
+const REFUSED = { open: () => Promise.reject(new Refused('Refused.')) };
 const wanted = new AbortController().signal;
 
 /** @type {{ Microphone: any, Loudspeaker: any }} */
 let deviceClasses;
-/** @type {unknown[]} */
-let gone;
+/** What the user was told. @type {string[]} */
+let told;
 /** @type {Sound} */
 let sound;
 
 beforeEach(() => {
   Device.open = [];
   deviceClasses = { Microphone: opens('microphone'), Loudspeaker: opens('loudspeaker') };
-  gone = [];
-  const onGone = (/** @type {unknown} */ error) => void gone.push(error);
-  sound = new Sound({ onSamples: () => {}, onPlayed: () => {}, onGone }, deviceClasses);
+  told = [];
+  const onChange = (/** @type {string} */ text) => void (text && told.push(text));
+  sound = new Sound({ onSamples: () => {}, onPlayed: () => {}, onChange }, deviceClasses);
 });
 
 function names() {
@@ -74,7 +79,7 @@ test('both are opened once, and closed together', async () => {
 
 test('a loudspeaker that fails leaves no microphone open', async () => {
   deviceClasses.Loudspeaker = REFUSED;
-  await assert.rejects(sound.open(wanted), { message: 'refused' });
+  await assert.rejects(sound.open(wanted), { message: 'Refused.' });
   assert.deepEqual([names(), sound.microphone], [[], null]);
 });
 
@@ -106,7 +111,7 @@ test('a device that cannot be had leaves the one before, and the choice', async 
   deviceClasses.Microphone = { open };
   await sound.open(wanted);
   const { microphone } = sound;
-  await assert.rejects(sound.use({ input: 'usb' }), { message: 'refused' });
+  await assert.rejects(sound.use({ input: 'usb' }), { message: 'Refused.' });
   assert.equal(sound.microphone, microphone);
   await sound.close();
   await sound.open(wanted);
@@ -127,7 +132,7 @@ test('a microphone that vanishes is replaced by the default one', async () => {
   sound.microphone?.onended?.();
   await new Promise(setImmediate);
   assert.deepEqual(names(), ["loudspeaker '' at 24000 Hz", "microphone '' at 16000 Hz"]);
-  assert.deepEqual(gone, [undefined]);
+  assert.deepEqual(told, ['The microphone is gone. The default one is used now.']);
 });
 
 test('without any microphone the loudspeaker sounds on', async () => {
@@ -137,7 +142,8 @@ test('without any microphone the loudspeaker sounds on', async () => {
   await new Promise(setImmediate);
   assert.equal(sound.microphone, null);
   assert.ok(sound.loudspeaker);
-  assert.match(String(gone), /refused/);
+  assert.deepEqual(told, ['The microphone is gone. Refused. Allow it.']);
+  assert.equal(sound.state.input, 'missing');
 });
 
 test('other rates have both opened anew, the same ones neither', async () => {
@@ -147,4 +153,35 @@ test('other rates have both opened anew, the same ones neither', async () => {
   assert.equal(sound.microphone, microphone);
   await sound.useRates({ inputHz: 8000, outputHz: 24_000 }, wanted);
   assert.deepEqual(names(), ["microphone '' at 8000 Hz", "loudspeaker '' at 24000 Hz"]);
+});
+
+test('without a microphone the loudspeaker is opened alone, and one may follow', async () => {
+  const classes = deviceClasses;
+  classes.Microphone = REFUSED;
+  await sound.open(wanted);
+  assert.deepEqual(names(), ["loudspeaker '' at 24000 Hz"]);
+  assert.deepEqual(told, ['Refused. Allow it. Until then you can type, and hear the answers.']);
+  assert.equal(sound.state.input, 'missing');
+  classes.Microphone = opens('microphone');
+  await sound.use({ input: '' });
+  assert.deepEqual(names(), ["loudspeaker '' at 24000 Hz", "microphone '' at 16000 Hz"]);
+  assert.deepEqual([sound.state.input, told[1]], ['open', 'The microphone is there now.']);
+});
+
+test('without microphone and loudspeaker the reason is that of the microphone', async () => {
+  deviceClasses.Microphone = REFUSED;
+  deviceClasses.Loudspeaker = { open: () => Promise.reject(new Error('no sound')) };
+  await assert.rejects(sound.open(wanted), { message: 'Refused.' });
+});
+
+test('a microphone that the system mutes is told, and that it is back', async () => {
+  await sound.open(wanted);
+  const muted = (/** @type {boolean} */ now) => sound.microphone?.onmuted?.(now);
+  muted(true);
+  assert.equal(sound.state.input, 'muted');
+  muted(true);
+  muted(false);
+  assert.equal(sound.state.input, 'open');
+  assert.equal(told.length, 2);
+  assert.match(told[0] ?? '', /^The system or the device has muted the microphone/);
 });

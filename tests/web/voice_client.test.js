@@ -5,158 +5,10 @@ import { getEventListeners } from 'node:events';
 import { beforeEach, test } from 'node:test';
 
 import { SoundError, UNREACHED } from '../../web_client/audio/sound-error.js';
-import { VoiceClient } from '../../web_client/voice-client.js';
+import { READY, Device, Line, Refused, client, line, microphones } from './client_fakes.js';
+import { net, notices, reset, spoken, talking } from './client_fakes.js';
 
-const READY = {
-  type: 'ready',
-  version: 1,
-  resume: 'word',
-  resumed: false,
-  keep_s: 30,
-  alive_s: 2,
-  epoch: 0,
-  voice: 'tiffany',
-  typing: true,
-  input: { rate_hz: 16_000 },
-  output: { rate_hz: 24_000 },
-};
-
-/** A socket whose other end is the test. */
-class Line {
-  /** @type {Line[]} */
-  static all = [];
-  binaryType = '';
-  bufferedAmount = 0;
-  /** @type {(string | ArrayBuffer)[]} */
-  sent = [];
-  isClosed = false;
-  onopen = () => {};
-  /** @type {(event: { data: string | ArrayBuffer }) => void} */
-  onmessage = () => {};
-  /** @type {(event: { code: number, reason: string }) => void} */
-  onclose = () => {};
-
-  /** @param {URL} url */
-  constructor(url) {
-    this.url = url.href;
-    Line.all.push(this);
-  }
-
-  /** @param {string | ArrayBuffer} frame */
-  send(frame) {
-    this.sent.push(frame);
-  }
-
-  close() {
-    this.isClosed = true;
-  }
-
-  /** @param {object} message */
-  tell(message) {
-    this.onmessage({ data: JSON.stringify(message) });
-  }
-}
-
-/** What a device and a loudspeaker have, and what was done to them. */
-class Device {
-  /** @type {Device[]} */
-  static open = [];
-  /** @type {(() => void) | null} */
-  onended = null;
-  /** @type {string[]} */
-  did = [];
-
-  /** @param {any} options  of either */
-  constructor(options) {
-    this.options = options;
-    Device.open.push(this);
-  }
-
-  level() {
-    return 0;
-  }
-
-  wave() {}
-
-  /** @param {{ turn: number }} answer */
-  play({ turn }) {
-    this.did.push(`play ${turn}`);
-  }
-
-  /** @param {number} epoch */
-  flush(epoch) {
-    this.did.push(`flush ${epoch}`);
-    this.options.onPlayed({ epoch, turn: 0, samples: 0, playing: false });
-  }
-
-  async setDevice() {}
-
-  async close() {
-    Device.open = Device.open.filter((device) => device !== this);
-  }
-}
-
-/** An error as those of the devices are. */
-class Refused extends Error {
-  hint = 'Allow it.';
-}
-
-/** @type {((options: object) => Promise<Device>)} */
-let openMicrophone;
-const sound = {
-  Microphone: { open: (/** @type {object} */ options) => openMicrophone(options) },
-  Loudspeaker: { open: async (/** @type {object} */ options) => new Device(options) },
-};
-const net = new EventTarget();
-Object.assign(globalThis, { WebSocket: Line, window: net });
-
-beforeEach(() => {
-  Line.all = [];
-  Device.open = [];
-  openMicrophone = async (options) => new Device(options);
-});
-
-/** @param {object} [options] */
-function client(options) {
-  return new VoiceClient({ url: 'https://voice.example/talk', sound, ...options });
-}
-
-/** The newest socket, when what is promised so far has been done. */
-async function line() {
-  await new Promise(setImmediate);
-  const newest = Line.all.at(-1);
-  assert.ok(newest);
-  return newest;
-}
-
-/** A client that talks. @param {object} [options] */
-async function talking(options, ready = READY) {
-  const talker = client(options);
-  const connected = talker.connect();
-  const socket = await line();
-  socket.onopen();
-  socket.tell(ready);
-  socket.tell({ type: 'listening', seq: 1 });
-  await connected;
-  return { talker, socket, microphone: Device.open[0], loudspeaker: Device.open[1] };
-}
-
-/** @param {VoiceClient} talker */
-function notices(talker) {
-  /** @type {string[]} */
-  const texts = [];
-  talker.addEventListener('notice', (event) => {
-    texts.push(/** @type {CustomEvent} */ (event).detail.text);
-  });
-  return texts;
-}
-
-/** The last frame of sound that was sent. @param {Line} socket */
-function spoken(socket) {
-  const frame = socket.sent.at(-1);
-  assert.ok(frame instanceof ArrayBuffer);
-  return new Int16Array(frame, 2);
-}
+beforeEach(reset);
 
 test('a client connects, and tells the states it goes through', async () => {
   const talker = client({ token: 'token' });
@@ -166,6 +18,7 @@ test('a client connects, and tells the states it goes through', async () => {
   const connected = talker.connect();
   const socket = await line();
   assert.equal(socket.url, 'wss://voice.example/talk');
+  assert.deepEqual(socket.protocols, ['sonic-voice.v1']);
   assert.equal(socket.binaryType, 'arraybuffer');
   socket.onopen();
   assert.equal(JSON.parse(String(socket.sent[0])).token, 'token');
@@ -177,6 +30,38 @@ test('a client connects, and tells the states it goes through', async () => {
   assert.deepEqual(states, ['connecting', 'listening', 'ended']);
   assert.deepEqual(Device.open, []);
   assert.ok(socket.isClosed);
+});
+
+test('an address is fetched for each connection, and once more if that fails', async () => {
+  let fetched = 0;
+  const fetchAddress = async () => {
+    fetched += 1;
+    if (fetched === 2) throw new TypeError('Failed to fetch');
+    return { url: `https://runtimes.example/ws?signature=${fetched}`, protocols: [] };
+  };
+  const { talker, socket } = await talking({ fetchAddress });
+  const texts = notices(talker);
+  assert.equal(socket.url, 'wss://runtimes.example/ws?signature=1');
+  assert.deepEqual(socket.protocols, []);
+  socket.onclose({ code: 1006, reason: '' });
+  talker.reconnect();
+  assert.equal(await line(), socket, 'there is no address to connect to');
+  assert.equal(talker.state, 'reconnecting');
+  talker.reconnect();
+  const next = await line();
+  assert.equal(next.url, 'wss://runtimes.example/ws?signature=3');
+  next.onopen();
+  assert.equal(JSON.parse(String(next.sent[0])).resume, 'word');
+  next.tell({ ...READY, resumed: true });
+  assert.equal(talker.state, 'listening');
+  assert.equal(texts.length, 2, 'the connection was lost, and is there again');
+  talker.close();
+});
+
+test('a conversation does not begin without an address', async () => {
+  const talker = client({ fetchAddress: () => Promise.reject(new TypeError('Failed to fetch')) });
+  await assert.rejects(talker.connect(), /^VoiceError: The address of the server could not/);
+  assert.deepEqual([talker.state, Device.open], ['ended', []]);
 });
 
 test('while the server connects to the voice service again, the user is still heard', async () => {
@@ -194,19 +79,45 @@ test('while the server connects to the voice service again, the user is still he
   talker.close();
 });
 
-test('a microphone that is refused is told in words, and leaves nothing open', async () => {
-  openMicrophone = () => Promise.reject(new Refused('The microphone is not allowed.'));
+test('without a microphone one can type and listen, and a microphone may follow', async () => {
+  microphones.open = () => Promise.reject(new Refused('The microphone is not allowed.'));
   const talker = client();
+  const told = notices(talker);
+  const connected = talker.connect();
+  const socket = await line();
+  socket.onopen();
+  socket.tell(READY);
+  socket.tell({ type: 'listening', seq: 1 });
+  await connected;
+  assert.deepEqual([talker.state, talker.soundState.input], ['listening', 'missing']);
+  assert.match(String(told), /^The microphone is not allowed. Allow it. Until then you can type/);
+  talker.sendText('Hello.');
+  assert.deepEqual(JSON.parse(String(socket.sent.at(-1))), { type: 'say', text: 'Hello.' });
+  await assert.rejects(talker.useDevices({ input: '' }), { hint: 'Allow it.' });
+  microphones.open = async (options) => new Device(options);
+  await talker.useDevices({ input: '' });
+  assert.equal(talker.soundState.input, 'open');
+  assert.equal(told[1], 'The microphone is there now.');
+  talker.close();
+});
+
+test('a model that takes no typed turns is of no use without a microphone', async () => {
+  microphones.open = () => Promise.reject(new Refused('The microphone is not allowed.'));
+  const talker = client();
+  const connected = talker.connect();
+  const socket = await line();
+  socket.onopen();
+  socket.tell({ ...READY, typing: false });
   const told = { name: 'VoiceError', message: 'The microphone is not allowed.', hint: 'Allow it.' };
-  await assert.rejects(talker.connect(), told);
+  await assert.rejects(connected, told);
   assert.equal(talker.state, 'ended');
-  assert.deepEqual([Device.open, Line.all], [[], []]);
+  assert.deepEqual(Device.open, []);
 });
 
 test('who leaves before the microphone is allowed leaves nothing open', async () => {
   /** @type {(device: Device) => void} */
   let allow = () => {};
-  openMicrophone = () => new Promise((resolve) => (allow = resolve));
+  microphones.open = () => new Promise((resolve) => (allow = resolve));
   const talker = client();
   const connected = talker.connect();
   await new Promise(setImmediate);
@@ -275,7 +186,7 @@ test('a microphone that vanishes is replaced by the default one', async () => {
 test('without any microphone the conversation goes on', async () => {
   const { talker, microphone, socket } = await talking();
   const told = notices(talker);
-  openMicrophone = () => Promise.reject(new Refused('There is no microphone.'));
+  microphones.open = () => Promise.reject(new Refused('There is no microphone.'));
   microphone?.onended?.();
   await new Promise(setImmediate);
   assert.deepEqual(told, ['The microphone is gone. There is no microphone. Allow it.']);
@@ -348,54 +259,13 @@ test('a conversation that begins by itself has a loudspeaker that knows no other
 
 test('a server that restarts is waited for, though the sound needs files of it', async () => {
   const { talker, socket } = await talking();
-  openMicrophone = () => Promise.reject(new SoundError(UNREACHED, 'The server is away.', ''));
+  microphones.open = () => Promise.reject(new SoundError(UNREACHED, 'The server is away.', ''));
   socket.onclose({ code: 1001, reason: '' });
   await talker.reconnect(); // the first attempt, without the wait
   await line();
   assert.equal(talker.state, 'connecting');
-  openMicrophone = async (options) => new Device(options);
+  microphones.open = async (options) => new Device(options);
   await talker.reconnect();
   assert.notEqual(await line(), socket);
   talker.close();
 });
-
-test('what was said stays until another conversation has begun', async () => {
-  const { talker, socket } = await talking();
-  socket.tell({ type: 'user_text', turn: 1, text: 'hello.', typed: false, seq: 2 });
-  /** @type {CustomEvent[]} */
-  const ends = [];
-  talker.addEventListener('ended', (event) => ends.push(/** @type {CustomEvent} */ (event)));
-  socket.onclose({ code: 4026, reason: '' });
-  assert.match(ends[0]?.detail.reason, /Start a new one/);
-  const connected = talker.reconnect();
-  assert.equal(talker.transcript(), 'You: hello.\n');
-  const second = await line();
-  second.onopen();
-  second.tell(READY);
-  assert.equal(talker.transcript(), '');
-  second.onclose({ code: 4030, reason: '' });
-  await assert.rejects(connected, { code: 4030, hint: 'Try again in a minute.' });
-});
-
-/** @type {Record<string, (talker: VoiceClient, socket: Line) => void>} */
-const ENDS = {
-  'the goodbye': (talker) => talker.close(),
-  'the end of the service': (_, socket) => socket.onclose({ code: 4031, reason: '' }),
-  'the end of its time': (_, socket) => socket.onclose({ code: 4026, reason: '' }),
-};
-
-for (const [name, end] of Object.entries(ENDS)) {
-  test(`after ${name} in the middle of an answer only what was heard is left of it`, async () => {
-    const { talker, socket, loudspeaker } = await talking();
-    const told = { type: 'assistant_text', turn: 1, stage: 'SPECULATIVE' };
-    socket.tell({ ...told, block: 0, text: 'One two. ', starts_at: 0, seq: 2 });
-    socket.tell({ ...told, block: 1, text: 'Three four.', starts_at: 24_000, seq: 3 });
-    socket.tell({ type: 'turn_ended', turn: 1, samples: 48_000, seq: 4 });
-    loudspeaker?.options.onPlayed({ epoch: 0, turn: 1, samples: 25_000, playing: true });
-    let turnsTold = false;
-    talker.addEventListener('turns', () => (turnsTold = true));
-    end(talker, socket);
-    assert.equal(talker.transcript(), 'Assistant: One two. [cut off]\n');
-    assert.ok(turnsTold);
-  });
-}

@@ -174,7 +174,8 @@ class Conversation {
   #text(body) {
     const { role, additionalModelFields } = this.#blocks.get(body.contentId);
     if (body.content.startsWith("{") && JSON.parse(body.content).interrupted) {
-      print({ interrupted: true, droppedMs: Math.round(this.#playedMs - this.#sentMs) });
+      const droppedMs = Math.round(this.#playedMs - this.#sentMs);
+      print({ interrupted: true, atMs: this.#sentMs, droppedMs });
       this.#playedMs = this.#sentMs;
     } else {
       const { generationStage } = JSON.parse(additionalModelFields);
