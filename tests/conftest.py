@@ -30,6 +30,11 @@ pytest_plugins = ["sonic_voice.testing.plugin"]
 
 os.environ["SONIC_VOICE_CONFIG"] = ""  # no test may depend on the settings of its user
 
+# A shell without job control starts a program in the background with Ctrl-C ignored, and every
+# program that a test starts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).parent
 FAST_FOLDERS = ("unit", "asyncio")
 """Folders of tests that have short time limits, since they wait for nothing but themselves."""
