@@ -3,6 +3,7 @@
 import { joinContext, leaveContext, workletNode } from './context.js';
 import { HeardPosition } from './heard.js';
 import { Level } from './level.js';
+import { outputLatencyS } from './output-latency.js';
 import { isOlder } from './ring.js';
 import { loudspeakerError } from './sound-error.js';
 
@@ -16,10 +17,9 @@ const REPORT_S = 0.1 - 0.02 / 2;
 const VOLUME_S = 0.01;
 
 /**
- * An `AudioContext` with members that some browsers lack; TypeScript's library lacks `setSinkId`.
+ * An `AudioContext` with a member that some browsers and TypeScript's library lack.
  *
- * @typedef {AudioContext & { setSinkId?: (id: string) => Promise<void>, outputLatency?: number }}
- *   Context
+ * @typedef {AudioContext & { setSinkId?: (id: string) => Promise<void> }} Context
  */
 
 /**
@@ -165,8 +165,7 @@ export class Loudspeaker {
 
   /** Time of the sound that is heard now, on the clock of the context, in seconds. */
   get #heardS() {
-    const { currentTime, outputLatency, baseLatency } = this.#context;
-    return currentTime - (outputLatency || baseLatency || 0);
+    return this.#context.currentTime - outputLatencyS(this.#context, navigator.userAgent);
   }
 
   /** Handle a report of the worklet. @param {Float64Array} status */
