@@ -161,12 +161,13 @@ async def test_the_screen_takes_lines_one_after_the_other_without_a_key(folder: 
         await program.until("Good morning.")
         program.type("\x1b")  # discards nothing, and keys are commands
         await program.until("q quit")
-        program.type("\r\x1b[A")  # a line again, and the one before
-        await program.until("> hello")
-        program.type("\x15\x04")
+        program.type("\r\x1b[A you\r")  # a line again, and the one before with a word more
+        await program.until("hello you (typed)")
+        await program.until("nova", times=2)
+        program.type("\x04")
         assert await program.ended() == 0
         assert program.raw.endswith(b"\x1b[?2004l") or b"\x1b[?2004l" in program.raw
-        assert "Turns         1" in program.text
+        assert "Turns         2" in program.text
         assert "Traceback" not in program.text
 
 
