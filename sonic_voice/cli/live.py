@@ -38,6 +38,7 @@ from .absent_devices import AbsentMicrophone, AbsentSpeaker
 from .answers import AnswerTimer
 from .echo_watch import BY_KEY, BY_LINE, BY_OPTION, EchoWatch
 from .ending import Ending, print_notice
+from .garbage import exempt_existing_objects
 from .guard_option import GuardOption, opened_guard
 from .line_input import LineInput
 from .live_recording import LiveRecording
@@ -202,6 +203,7 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
                     options, controls, metrics, observers, feedback, advice, greeting
                 ) as typed,
             ):
+                exempt_existing_objects()
                 sent = source
                 if options.transcript is not None:
                     options.transcript.begin(session, sink, options.where, continuation.line)

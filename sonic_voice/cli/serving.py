@@ -17,6 +17,7 @@ from ..extras import install_command
 from ..http2.loopback import is_loopback
 from ..metrics import SessionObserver
 from ..tools.toolbox import Toolbox
+from .garbage import exempt_existing_objects
 from .guard_option import GuardOption, opened_guard
 from .printing import echo
 from .reasoner import CommandReasoner
@@ -173,6 +174,7 @@ async def serve_bridge(options: ServeOptions, service: TransportFactory, place: 
             sockets=place.sockets,
         )
         url = await stack.enter_async_context(serving)
+        exempt_existing_objects()
         place.on_ready(greeting(options, url))
         await _until_signal(bridge, options.drain_s, place)
 

@@ -5,6 +5,7 @@ This machine's sound devices are not used: there need not be any.
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -169,6 +170,22 @@ async def test_the_screen_takes_lines_one_after_the_other_without_a_key(folder: 
         assert program.raw.endswith(b"\x1b[?2004l") or b"\x1b[?2004l" in program.raw
         assert "Turns         2" in program.text
         assert "Traceback" not in program.text
+
+
+async def test_garbage_collection_passes_over_what_the_imports_have_made(folder: Path) -> None:
+    (folder / "count.py").write_text(
+        "import gc\nfrom sonic_voice import tool\n"
+        "@tool\ndef count() -> int:\n    'Count.'\n    return len(gc.get_objects())\n"
+    )
+    (folder / "s.yaml").write_text(
+        "steps:\n  - {user: how many, call: {tool: count, then: 'They are {result}.'}}\n"
+    )
+    code, out, err = await shell(
+        rf"printf 'how many\n' | sonic-voice {' '.join(TEXT)} --tools count.py --plain", folder
+    )
+    assert code == 0, err
+    [count] = re.findall(r"They are .*?(\d+)", out)
+    assert int(count) < 40_000
 
 
 async def test_options_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
