@@ -311,7 +311,9 @@ class Turns:
             return False
         if self._turn.over:
             return not self._owes_answer
-        return self._turn.called and bool(self._calls) and not self._turn.sounded
+        # Between the sentences of a reasoner the model says nothing of its own.
+        speaks_itself = self._turn.sounded and not any(call.reserved for call in self.open_calls)
+        return self._turn.called and bool(self._calls) and not speaks_itself
 
     # -- the user ------------------------------------------------------------------------------
 

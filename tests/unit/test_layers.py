@@ -81,7 +81,7 @@ LAYERS: dict[str, Layer] = {
     ),
     "guards": Layer(
         ("guards",),
-        ("guard rules", "audio", "tool rules", "session", "installation", "vocabulary"),
+        ("guard rules", "audio", "tool rules", "session", "rules", "installation", "vocabulary"),
     ),
     "chat rules": Layer(
         (
@@ -101,7 +101,8 @@ LAYERS: dict[str, Layer] = {
         pure=True,
     ),
     "reasoner": Layer(
-        ("reasoning.expert",), ("reasoning rules", "session", "tool rules", "vocabulary")
+        ("reasoning.expert",),
+        ("reasoning rules", "session", "rules", "tools", "tool rules", "vocabulary"),
     ),
     "reasoning": Layer(
         ("reasoning",),
