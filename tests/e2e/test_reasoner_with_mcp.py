@@ -65,3 +65,56 @@ async def test_serve_lets_a_reasoner_call_the_tools_of_an_mcp_server(tmp_path: P
         code, out, err = await shell(f"sonic-voice test caller.yaml --against {where}", tmp_path)
     assert code == 0, out + err
     check_asked(service)
+
+
+async def test_callers_call_a_reasoner_with_the_tools_of_an_mcp_server(tmp_path: Path) -> None:
+    (tmp_path / "caller.yaml").write_text(CALLER)
+    async with HttpTextModel("messages", moves()).running() as service:
+        code, out, err = await shell(
+            f"sonic-voice test caller.yaml --mcp {shlex.quote(ROBOT)} "
+            f"--reasoner '{service.address}' --json",
+            tmp_path,
+        )
+    assert code == 0, out + err
+    (turn,) = json.loads(out)["turns"]
+    assert [call["tool"] for call in turn["calls"]] == ["go"]
+    assert len(service.asked) == 2
+
+
+async def test_a_conversation_in_the_background_has_both_too(tmp_path: Path) -> None:
+    async with HttpTextModel("openai", moves()).running() as service:
+        code, out, err = await shell(
+            f"sonic-voice say --start --mcp {shlex.quote(ROBOT)} --reasoner '{service.address}' "
+            "&& sonic-voice say 'Go forward ten meters, please.'; sonic-voice say --stop",
+            tmp_path,
+        )
+    assert (code, err) == (0, "")
+    answer = json.loads(out.splitlines()[1])
+    assert answer["assistant"] == "One moment. I went ten meters."
+    assert [call["tool"] for call in answer["calls"]] == ["go"]
+    check_asked(service)
+
+
+async def test_the_demonstration_is_held_by_a_reasoner(tmp_path: Path) -> None:
+    said = [saying("I am a model of yours."), *moves(), saying("So long!")]
+    async with HttpTextModel("openai", said).running() as service:
+        code, out, err = await shell(
+            f"sonic-voice demo --speed 4 --mcp {shlex.quote(ROBOT)} --reasoner '{service.address}'",
+            tmp_path,
+        )
+    assert code == 0, err
+    assert "with the reasoner stand-in by openai" in out
+    assert "I am a model of yours." in out
+    assert service.asked[0]["messages"][0]["content"].endswith("You steer a small robot.")
+    assert "turn_left" in [tool["function"]["name"] for tool in service.asked[0]["tools"]]
+
+
+async def test_where_they_have_no_effect_they_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "caller.yaml").write_text(CALLER)
+    for command, reason in [
+        ("demo --mcp robot", "--mcp needs --reasoner here"),
+        ("test caller.yaml --against ws://localhost:1/ --mcp robot", "give --mcp to `serve`"),
+    ]:
+        code, out, err = await shell(f"sonic-voice {command}", tmp_path)
+        assert (code, out) == (2, "")
+        assert reason in " ".join(err.replace("│", " ").split())

@@ -278,7 +278,7 @@ LAYERS: dict[str, Layer] = {
             *("caller rules", "virtual time", "conversation", "session", "network port", "audio"),
             *("tools", "rules", "emulator speech", "chat", "chat rules"),
             *("emulator scenario", "bridge rules", "installation", "vocabulary", "printable"),
-            "recording",
+            *("recording", "reasoner"),
         ),
     ),
     "package": Layer(
