@@ -188,7 +188,10 @@ class ToolRunner:
             self._cancelled.discard(call.tool_use)
             self._calls.forget(call.tool_use)
             if not self._over:
-                self._notify(ToolAnswered(call.turn, call.tool_use, call.name, result_json))
+                answered = ToolAnswered(
+                    call.turn, call.tool_use, call.name, result_json, by_reasoner=True
+                )
+                self._notify(answered)
 
     # -- calls ---------------------------------------------------------------------------------
 

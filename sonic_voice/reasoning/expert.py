@@ -301,7 +301,8 @@ class ExpertAnswers:
             # Ids of text models are not unique within a conversation.
             self._tools_run += 1
             tool_use = f"{call.tool_use}/{self._tools_run}"
-            return await run_tool(ToolCall(call.turn, tool_use, name, arguments_json), tools)
+            made = ToolCall(call.turn, tool_use, name, arguments_json, by_reasoner=True)
+            return await run_tool(made, tools)
 
         return reasoner.with_tools_run_by(run)
 

@@ -4,9 +4,10 @@
                     ▲   └──► tool calls ──► results ─┐
                     └────────────────────────────────┘     at most `MAX_ROUNDS` times a turn
 
-Text before a tool call is spoken before the tool has run. The model is a part of a spoken
-conversation: it is asked for sentences that can be heard, and Markdown and thoughts that it writes
-all the same are not spoken (`chat.speakable`).
+`converse` runs the tools, so that observers see the calls and tools have their `ToolContext`;
+called by itself, a reasoner runs them. Text before a tool call is spoken before the tool has run.
+The model is a part of a spoken conversation: it is asked for sentences that can be heard, and
+Markdown and thoughts that it writes all the same are not spoken (`chat.speakable`).
 """
 
 import asyncio

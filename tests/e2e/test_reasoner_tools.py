@@ -22,10 +22,9 @@ from sonic_voice.reasoning.expert_tool import reasoner_tool
 from sonic_voice.reasoning.model_reasoner import ModelReasoner
 from sonic_voice.reasoning.requests import AnswerPart, ModelCall, ModelRequest
 from sonic_voice.recording import Recorder, read_tape
-from sonic_voice.recording.conversation_outline import conversation_outline
-from sonic_voice.recording.records import Tape
+from sonic_voice.recording.records import SessionEvent, Tape
 from sonic_voice.session import Session
-from sonic_voice.tools.builtin import end_call
+from sonic_voice.tools.builtin import Transfer, end_call, transfer_tool
 from sonic_voice.tools.context import ToolContext
 from sonic_voice.tools.toolbox import Toolbox, tool
 from sonic_voice.virtual_service import VirtualService
@@ -95,13 +94,19 @@ class Talk:
 
     def check_calls(self, *names: str) -> None:
         """Check that these tools of the reasoner were called, each with exactly one result."""
-        called = [call for call in self.of(ToolCall) if not call.reserved]
+        called = [call for call in self.of(ToolCall) if call.by_reasoner]
         assert [call.name for call in called] == list(names)
-        answered = [answer.tool_use for answer in self.of(ToolAnswered) if not answer.reserved]
+        answered = [answer.tool_use for answer in self.of(ToolAnswered) if answer.by_reasoner]
         assert sorted(answered) == sorted(call.tool_use for call in called)
         assert len(set(answered)) == len(answered)
-        (turn,) = [turn for turn in conversation_outline(self.tape).turns if turn.tools]
-        assert [used.name for used in turn.tools if used.name in names] == list(names)
+        on_tape = [
+            (record.name, record.fields["tool_use"])
+            for record in self.tape.records
+            if isinstance(record, SessionEvent) and record.fields.get("by_reasoner")
+        ]
+        assert sorted(on_tape) == sorted(
+            (kind, call.tool_use) for call in called for kind in ("ToolCall", "ToolAnswered")
+        )
 
 
 def hold(
@@ -177,7 +182,7 @@ def test_observers_and_tapes_see_each_call_with_one_result(tmp_path: Path) -> No
         (1, f"{asked.tool_use}/1"),
         (1, f"{asked.tool_use}/3"),
     ]
-    results = [json.loads(a.result_json) for a in talked.of(ToolAnswered) if not a.reserved]
+    results = [json.loads(a.result_json) for a in talked.of(ToolAnswered) if a.by_reasoner]
     assert sorted(map(str, results)) == [
         str({"error": "There is no tool 'nothing'. Tools: look."}),
         *[str({"result": "noon"})] * 2,
@@ -238,12 +243,21 @@ def test_words_of_a_tool_are_said_after_the_answer_without_asking_the_reasoner(
     assert len(moves.asked) == 2
 
 
-def test_a_reasoner_hangs_up_once_its_goodbye_was_heard(tmp_path: Path) -> None:
-    hang_up = ModelCall("call-1", "end_call", '{"goodbye": "So long!"}')
-    talked = hold(
-        tmp_path, Moves(["One moment. ", hang_up], ["So long, Ada!"]), end_call, stays=True
-    )
-    talked.check_calls("end_call")
+@pytest.mark.parametrize("name", ["end_call", "transfer"])
+def test_a_reasoner_hangs_up_or_transfers_once_its_goodbye_was_heard(
+    tmp_path: Path, name: str
+) -> None:
+    connected: list[Transfer] = []
+    arguments = {
+        "end_call": {"goodbye": "So long!"},
+        "transfer": {"destination": "billing", "reason": "Money.", "announcement": "So long!"},
+    }[name]
+    call = ModelCall("call-1", name, json.dumps(arguments))
+    tools = (end_call, transfer_tool(["billing"], connected.append))
+    moves = Moves(["One moment. ", call], ["So long, Ada!"])
+    talked = hold(tmp_path, moves, *tools, stays=True)
+    talked.check_calls(name)
+    assert [transfer.destination for transfer in connected] == ["billing"] * (name == "transfer")
     assert talked.sentences == [["One moment.", "So long, Ada!"]]
     assert talked.lines == ["One moment. So long, Ada!"]
     assert talked.events[-1][0] < 20
@@ -259,7 +273,7 @@ def test_a_model_without_the_reserved_tool_is_asked_to_acknowledge(tmp_path: Pat
 
     moves = Moves([CALL], ["It is noon."])
     talked = hold(tmp_path, moves, look, model=V25, scenario=ASKING)
-    talked.check_calls("ask_expert", "look")
+    talked.check_calls("look")
     assert [r for _, results in blocks_of_results(talked.tape) for r in results] == [
         '{"answer": "It is noon."}'
     ]
