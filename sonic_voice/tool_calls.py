@@ -133,20 +133,26 @@ class ToolCalls:
         call = self._calls.get(tool_use)
         return call is not None and call.result_json is not None
 
-    def called(self, tool_use: str, policy: ToolPolicy, now: float) -> bool:
+    def called(
+        self, tool_use: str, policy: ToolPolicy, now: float, *, is_acknowledged: bool = False
+    ) -> bool:
         """Note a call of the model.
 
         Args:
             tool_use: Id of the call.
             policy: The policy of its tool.
             now: Monotonic seconds; it never runs backwards.
+            is_acknowledged: Whether the user has been told something in its place.
 
         Returns:
             False if the call is known and open, so that its tool must not run again.
         """
         if tool_use in self._calls:
             return False
-        self._calls[tool_use] = _Call(policy, now, is_spoken=policy.result != "silent")
+        is_spoken = policy.result != "silent"
+        self._calls[tool_use] = _Call(
+            policy, now, is_spoken=is_spoken, is_acknowledged=is_acknowledged
+        )
         return True
 
     def returned(self, tool_use: str, result_json: str, now: float) -> bool:

@@ -159,7 +159,9 @@ class ToolRunner:
         self._over = True
         self.reasoner = None  # which refers to this object
 
-    async def run_for_reasoner(self, call: ToolCall, tools: Toolbox) -> str:
+    async def run_for_reasoner(
+        self, call: ToolCall, tools: Toolbox, *, is_acknowledged: bool = False
+    ) -> str:
         """Run a call that the reasoner has made.
 
         The observers receive the call, and exactly one result. Cancelling it cancels the call.
@@ -167,12 +169,14 @@ class ToolRunner:
         Args:
             call: The call, with an id that is unique in the conversation.
             tools: The tools of the reasoner.
+            is_acknowledged: Whether the reasoner has just said something.
 
         Returns:
             The result, a JSON object as a string.
         """
         self._notify(call)
-        self._calls.called(call.tool_use, tools.policy(call.name), self._session.now())
+        policy, now = tools.policy(call.name), self._session.now()
+        self._calls.called(call.tool_use, policy, now, is_acknowledged=is_acknowledged)
         name = f"sonic tool {call.name}"
         task = self._group.create_task(self._result_of(call, tools), name=name)
         self._tasks[call.tool_use] = task

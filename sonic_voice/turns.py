@@ -305,15 +305,17 @@ class Turns:
         Args:
             now: Monotonic seconds; it never runs backwards.
         """
-        if self._speech.is_open(self.sent_ms) or self._sound_is_open:
+        if self._speech.is_open(self.sent_ms):
             return False
         if now < self._playback.until_s + PLAYBACK_MARGIN_S:
             return False
+        if self._turn.called and any(call.reserved for call in self.open_calls):
+            return True  # between sentences of a reasoner, where a block of sound may be open
+        if self._sound_is_open:
+            return False
         if self._turn.over:
             return not self._owes_answer
-        # Between the sentences of a reasoner the model says nothing of its own.
-        speaks_itself = self._turn.sounded and not any(call.reserved for call in self.open_calls)
-        return self._turn.called and bool(self._calls) and not speaks_itself
+        return self._turn.called and bool(self._calls) and not self._turn.sounded
 
     # -- the user ------------------------------------------------------------------------------
 

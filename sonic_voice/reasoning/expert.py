@@ -65,6 +65,20 @@ type Reasoner = Callable[[Sequence[Message]], AsyncGenerator[str]]
 of an answer as they are ready. It is cancelled when the user interrupts, and must then end."""
 
 
+class RunToolCall(Protocol):
+    """A function that runs a call of a reasoner."""
+
+    def __call__(self, call: ToolCall, tools: Toolbox, *, is_acknowledged: bool) -> Awaitable[str]:
+        """Run a call, and return its result.
+
+        Args:
+            call: The call, with an id that is unique in the conversation.
+            tools: The tools of the reasoner.
+            is_acknowledged: Whether the reasoner has just said something.
+        """
+        ...
+
+
 @runtime_checkable
 class ToolUser(Protocol):
     """A reasoner that calls tools of its own, as `ModelReasoner` does."""
@@ -123,7 +137,7 @@ class ExpertAnswers:
         expert: Expert,
         session: Session,
         tasks: TaskGroup,
-        run_tool: Callable[[ToolCall, Toolbox], Awaitable[str]] | None = None,
+        run_tool: "RunToolCall | None" = None,
     ) -> None:
         needed = reasoner_tool(session.config.model).name
         if not any(tool.name == needed for tool in session.config.tools):
@@ -143,6 +157,8 @@ class ExpertAnswers:
         """
         self._tools_run = 0
         """Number of the tool calls that the reasoner has made."""
+        self._has_spoken = False
+        """True if the answer in progress has a sentence since its last tool call."""
 
     def observe(self, event: Event) -> bool:
         """Answer a call that is for the reasoner, and cancel an answer that is not wanted any more.
@@ -234,7 +250,7 @@ class ExpertAnswers:
         if words:
             self._speak_only(call, words)
         elif any(message.role == "USER" for message in messages):
-            self._call = call
+            self._call, self._has_spoken = call, False
             self._task = self._tasks.create_task(work(call, messages), name="sonic reasoner")
         else:
             self._end(call)  # there is nothing to answer
@@ -275,6 +291,7 @@ class ExpertAnswers:
         try:
             async with aclosing(self._sentences(call, messages)) as sentences:
                 async for sentence in sentences:
+                    self._has_spoken = True
                     self._session.send_result_sentence(call.tool_use, sentence)
             self._session.end_result(call.tool_use)
         except SonicError as error:  # the call, its stream or the session is over
@@ -302,7 +319,9 @@ class ExpertAnswers:
             self._tools_run += 1
             tool_use = f"{call.tool_use}/{self._tools_run}"
             made = ToolCall(call.turn, tool_use, name, arguments_json, by_reasoner=True)
-            return await run_tool(made, tools)
+            result = await run_tool(made, tools, is_acknowledged=self._has_spoken)
+            self._has_spoken = False
+            return result
 
         return reasoner.with_tools_run_by(run)
 

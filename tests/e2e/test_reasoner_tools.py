@@ -23,6 +23,7 @@ from sonic_voice.reasoning.model_reasoner import ModelReasoner
 from sonic_voice.reasoning.requests import AnswerPart, ModelCall, ModelRequest
 from sonic_voice.recording import Recorder, read_tape
 from sonic_voice.recording.records import SessionEvent, Tape
+from sonic_voice.recording.rerun import replay_tape
 from sonic_voice.session import Session
 from sonic_voice.tools.builtin import Transfer, end_call, transfer_tool
 from sonic_voice.tools.context import ToolContext
@@ -194,15 +195,17 @@ def test_observers_and_tapes_see_each_call_with_one_result(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("after_s", "reports", "spoken"),
+    ("after_s", "before", "reports", "spoken"),
     [
-        (0.1, "", []),
-        (4.0, "", ["One moment."]),
-        (4.0, "I am still looking.", ["I am still looking."]),
+        (0.1, "", "", []),
+        (4.0, "", "", ["One moment."]),
+        (4.0, "", "I am still looking.", ["I am still looking."]),
+        (4.0, "Let me see. ", "", ["Let me see."]),
+        (8.0, "Let me see. ", "I am still looking.", ["Let me see.", "I am still looking."]),
     ],
 )
 def test_a_slow_tool_is_acknowledged_within_the_answer(
-    tmp_path: Path, after_s: float, reports: str, spoken: list[str]
+    tmp_path: Path, after_s: float, before: str, reports: str, spoken: list[str]
 ) -> None:
     @tool(ack="One moment.")
     async def look(context: ToolContext) -> str:
@@ -212,12 +215,19 @@ def test_a_slow_tool_is_acknowledged_within_the_answer(
         await asyncio.sleep(after_s)
         return "noon"
 
-    moves = Moves([CALL], ["It is noon. ", "And it rains."])
+    moves = Moves([before, CALL], ["It is noon. ", "And it rains."])
     talked = hold(tmp_path, moves, look)
     talked.check_calls("look")
     assert talked.sentences == [[*spoken, "It is noon.", "And it rains."]]
     assert talked.lines == [" ".join([*spoken, "It is noon.", "And it rains."])]
     assert len(moves.asked) == 2
+    # In a replay the sentences come from the tape, also those that were no words of the reasoner.
+    again = replay_tape(talked.tape)
+    assert again.error is None
+    repeated = [event for _, event in again.events if isinstance(event, ToolAnswered)]
+    assert [event.result_json for event in repeated] == [
+        event.result_json for event in talked.of(ToolAnswered) if not event.by_reasoner
+    ]
 
 
 def test_words_of_a_tool_are_said_after_the_answer_without_asking_the_reasoner(
