@@ -344,10 +344,10 @@ LAYERS: dict[str, Layer] = {
 
 PURE_LIBRARY = frozenset(
     """
-    __future__ array ast base64 binascii bisect codecs collections contextlib dataclasses datetime
-    decimal difflib enum fractions functools hashlib hmac heapq html importlib.resources inspect
-    io ipaddress itertools json keyword math operator pathlib re statistics string struct textwrap
-    tomllib types typing unicodedata uuid wave zlib
+    __future__ abc array ast base64 binascii bisect codecs collections contextlib dataclasses
+    datetime decimal difflib enum fractions functools hashlib hmac heapq html importlib.resources
+    inspect io ipaddress itertools json keyword math operator pathlib re statistics string struct
+    textwrap tomllib types typing unicodedata uuid wave zlib
     """.split()
 )
 """Modules of the standard library that a pure module may import: none of them waits, asks for the
