@@ -92,10 +92,10 @@ async def converse(
     declare = _ignore if reasoner else partial(_declare_tools, session, toolbox)
     with _unwrap_group(), toolbox.watched(declare):
         async with TaskGroup() as tasks:
-            expert = ExpertAnswers(expert_of(reasoner), session, tasks) if reasoner else None
             for call in session.resumed_calls:
                 with suppress(SonicError):  # the session may be over; the loop below raises why
                     session.send_tool_result(call.tool_use, error_result(LOST_CALL))
+            expert = expert_of(reasoner) if reasoner else None
             downlink = _Downlink(session, sink, toolbox, observers, tasks, expert)
             guarded = downlink.guarded_by(guard)
             uplink = tasks.create_task(
@@ -111,8 +111,8 @@ async def converse(
                     else:
                         await guarded.receive(event)
             finally:
-                if expert is not None:
-                    expert.cancel()
+                if downlink.expert is not None:
+                    downlink.expert.cancel()
                 session.on_audio = before  # the runner refers to the session
                 downlink.runner.close()
                 downlink.stop(guarded)
@@ -129,16 +129,19 @@ class _Downlink:
         tools: Toolbox,
         observers: Sequence[Observer],
         tasks: TaskGroup,
-        expert: ExpertAnswers | None,
+        expert: Expert | None,
     ) -> None:
-        self.expert = expert
         self.session = session
         self.sink = sink
         self.observers = observers
         self.tasks = tasks
         # It must not refer to this object, which a reference cycle would keep.
         notify = partial(_notify_now, session, observers)
-        self.runner = ToolRunner(session, sink, tools, tasks, notify)
+        self.runner = runner = ToolRunner(session, sink, tools, tasks, notify)
+        self.expert: ExpertAnswers | None = None
+        if expert is not None:
+            self.expert = ExpertAnswers(expert, session, tasks, runner.run_for_reasoner)
+        runner.reasoner = self.expert
 
     def guarded_by(self, guard: "Guard | GuardSettings | None") -> "GuardedOutput | None":
         """Return the gate before this downlink; None without a guard."""
@@ -148,7 +151,8 @@ class _Downlink:
         from .guards.verdicts import guard_settings
 
         settings, session, sink = guard_settings(guard), self.session, self.sink
-        return GuardedOutput(settings, session, sink, self.deliver, self.notify, self.tasks)
+        refuse = None if self.expert is None else self.expert.refuse
+        return GuardedOutput(settings, session, sink, self.deliver, self.notify, self.tasks, refuse)
 
     def notify(self, event: Event) -> None:
         """Call the observers with an event."""

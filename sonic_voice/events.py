@@ -140,7 +140,11 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool by the model. Exactly one result must be sent for it."""
+    """A call of a tool by the model. Exactly one result must be sent for it.
+
+    `converse` sends it, and also runs the calls of a reasoner, which observers receive like those
+    of the model.
+    """
 
     turn: int
     tool_use: str
@@ -148,6 +152,8 @@ class ToolCall:
     name: str
     arguments_json: str
     """Arguments as the model wrote them: a JSON object as a string."""
+    by_reasoner: bool = False
+    """True if the reasoner has made the call, and gets the result; the service is not involved."""
 
     @property
     def reserved(self) -> bool:
@@ -166,13 +172,15 @@ class ToolHeld:
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswered:
-    """The result that was sent for a tool call."""
+    """The result that was sent for a tool call, to the service or to the reasoner."""
 
     turn: int
     tool_use: str
     name: str
     result_json: str
     """A JSON object as a string. For `ExpertTool`: the sentences that were sent, as `text`."""
+    by_reasoner: bool = False
+    """True if the reasoner has made the call, and got the result."""
 
     @property
     def reserved(self) -> bool:

@@ -47,6 +47,9 @@ a result, so that it cannot be held for ever beside a loud television."""
 PROGRESS_EVERY_S = 6.0
 """Minimum time between two texts about running tools, in seconds."""
 
+_INSTRUCTION = "Tell the caller this now, and nothing else: "
+"""Text before the quoted words that the model is to say."""
+
 TEXTS_WAITING = 8
 """Maximum number of texts of tools that wait for quiet; more are refused."""
 
@@ -65,9 +68,10 @@ class SendResult:
 
 @dataclass(frozen=True, slots=True)
 class SendText:
-    """An action: send a text that asks the model to say something."""
+    """An action: have the model say something, by a text (`instruction`) or as a reasoner does."""
 
-    text: str
+    words: str
+    """The words that the user is to hear."""
 
 
 @dataclass(slots=True)
@@ -129,20 +133,26 @@ class ToolCalls:
         call = self._calls.get(tool_use)
         return call is not None and call.result_json is not None
 
-    def called(self, tool_use: str, policy: ToolPolicy, now: float) -> bool:
+    def called(
+        self, tool_use: str, policy: ToolPolicy, now: float, *, is_acknowledged: bool = False
+    ) -> bool:
         """Note a call of the model.
 
         Args:
             tool_use: Id of the call.
             policy: The policy of its tool.
             now: Monotonic seconds; it never runs backwards.
+            is_acknowledged: Whether the user has been told something in its place.
 
         Returns:
             False if the call is known and open, so that its tool must not run again.
         """
         if tool_use in self._calls:
             return False
-        self._calls[tool_use] = _Call(policy, now, is_spoken=policy.result != "silent")
+        is_spoken = policy.result != "silent"
+        self._calls[tool_use] = _Call(
+            policy, now, is_spoken=is_spoken, is_acknowledged=is_acknowledged
+        )
         return True
 
     def returned(self, tool_use: str, result_json: str, now: float) -> bool:
@@ -198,8 +208,16 @@ class ToolCalls:
         """
         if not self._text_input or not text.strip() or len(self._texts) >= TEXTS_WAITING:
             return False
-        self._texts.append(instruction(text))
+        self._texts.append(text)
         return True
+
+    def forget(self, tool_use: str) -> None:
+        """Forget a call whose result is not sent to the service: a reasoner has made it.
+
+        Args:
+            tool_use: Id of the call.
+        """
+        self._calls.pop(tool_use, None)
 
     def progress(self, tool_use: str, text: str) -> None:
         """Note a report of a running tool, which replaces an earlier one that was not said.
@@ -259,11 +277,11 @@ class ToolCalls:
         return self._answer_until_s is not None and now < self._answer_until_s
 
     def _next_text(self, now: float) -> str:
-        """Return the text to send while neither side speaks; empty for none."""
+        """Return the words to say while neither side speaks; empty for none."""
         if self._texts:
             text = self._texts.popleft()
         elif (news := self._news(now)) is not None:
-            text = instruction(news)
+            text = news
         else:
             return ""
         # The user has heard something: that is the acknowledgement of all that runs.
@@ -300,4 +318,16 @@ def instruction(words: str) -> str:
         words: The words that the user is to hear.
     """
     quoted = " ".join(words.replace('"', "'").split())
-    return f'Tell the caller this now, and nothing else: "{quoted}"'
+    return f'{_INSTRUCTION}"{quoted}"'
+
+
+def instructed_words(text: str) -> str:
+    """Return the words that `instruction` asks for at the end of a text; empty if it does not.
+
+    Args:
+        text: The text, which may begin with words of the user: a service joins texts that come one
+            after the other.
+    """
+    found = text.rstrip().rpartition(_INSTRUCTION)[2]
+    is_instruction = found != text.rstrip() and found[:1] == found[-1:] == '"' and len(found) > 2
+    return found[1:-1] if is_instruction and '"' not in found[1:-1] else ""

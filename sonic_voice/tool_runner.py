@@ -5,6 +5,9 @@
                                                              └──► Session.prompt
     ToolContext ──► say, progress, end_after_answer
 
+    a call of a reasoner ──► run_for_reasoner: a task ──► its result, for the reasoner
+                                 └──► ToolCall and ToolAnswered, for the observers
+
 `converse` gives it each event and each chunk of audio. What is due is decided then: no timer runs,
 because the time of a conversation is that of its audio.
 
@@ -21,22 +24,28 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from .audio.ports import AudioSink
+from .catalog import EXPERT_TOOL
 from .errors import SonicError
 from .events import (
     Audio,
+    Closed,
+    Ended,
     Event,
     Interrupted,
     Renewed,
+    ToolAnswered,
     ToolCall,
     ToolHeld,
     TurnEnded,
     UserText,
 )
 from .history import Message
+from .reasoning.expert import ExpertAnswers
 from .session import Session
-from .tool_calls import SendResult, SendText, ToolCalls
+from .tool_calls import SendResult, SendText, ToolCalls, instruction
 from .tools.results import cancelled_result, error_result, silent_result
 from .tools.toolbox import Toolbox
 
@@ -74,13 +83,19 @@ class ToolRunner:
         notify: Callable[[Event], None],
     ) -> None:
         model = session.config.voice_model
-        self._calls = ToolCalls(silent_tools=model.silent_tools, text_input=model.text_input)
+        self._says_sentences = any(tool.name == EXPERT_TOOL for tool in session.config.tools)
+        """Whether the model says what a reasoner sends it, and nothing while the reasoner works."""
+        self._calls = ToolCalls(
+            silent_tools=model.silent_tools or self._says_sentences, text_input=model.text_input
+        )
+        self.reasoner: ExpertAnswers | None = None
+        """The answers of the reasoner whose tools are run, too; None without one."""
         self._session = session
         self._sink = sink
         self._tools = tools
         self._group = tasks
         self._notify = notify
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
         """Tasks of the running calls, by the ids of the calls."""
         self._cancelled: set[str] = set()
         """Ids of running calls that a barge-in has cancelled."""
@@ -109,6 +124,8 @@ class ToolRunner:
                 self._calls.answered()
             case Renewed():
                 self._calls.renewed()
+            case Closed() | Ended():  # the last event of the observers
+                self._over = True
             case _:
                 pass
         self.advance()
@@ -123,13 +140,15 @@ class ToolRunner:
         if self._calls.is_idle:
             return
         now = session.now()
-        quiet = self._calls.needs_quiet(now) and session.nobody_speaks and self._is_played
+        quiet = self._calls.needs_quiet(now) and self._is_quiet
         for action in self._calls.due(now, quiet=quiet, lost=session.lost_calls):
             # The session may have ended meanwhile; its owner learns why when it reads events.
             with suppress(SonicError):
                 match action:
-                    case SendText(text):
-                        session.prompt(text)
+                    case SendText(words) if self.reasoner is not None and self.reasoner.speaks:
+                        self.reasoner.say(words)
+                    case SendText(words):
+                        session.prompt(instruction(words))
                     case SendResult(tool_use, result_json, is_spoken):
                         result = result_json if is_spoken else silent_result(result_json)
                         session.send_tool_result(tool_use, result, is_spoken=is_spoken)
@@ -138,6 +157,45 @@ class ToolRunner:
         """Send nothing more: the conversation is over. Tools that still run find themselves
         cancelled."""
         self._over = True
+        self.reasoner = None  # which refers to this object
+
+    async def run_for_reasoner(
+        self, call: ToolCall, tools: Toolbox, *, is_acknowledged: bool = False
+    ) -> str:
+        """Run a call that the reasoner has made.
+
+        The observers receive the call, and exactly one result. Cancelling it cancels the call.
+
+        Args:
+            call: The call, with an id that is unique in the conversation.
+            tools: The tools of the reasoner.
+            is_acknowledged: Whether the reasoner has just said something.
+
+        Returns:
+            The result, a JSON object as a string.
+        """
+        self._notify(call)
+        policy, now = tools.policy(call.name), self._session.now()
+        self._calls.called(call.tool_use, policy, now, is_acknowledged=is_acknowledged)
+        name = f"sonic tool {call.name}"
+        task = self._group.create_task(self._result_of(call, tools), name=name)
+        self._tasks[call.tool_use] = task
+        result_json = cancelled_result()
+        try:
+            await asyncio.wait({task})
+            if not task.cancelled():
+                result_json = task.result()
+            return result_json
+        finally:
+            task.cancel()
+            del self._tasks[call.tool_use]
+            self._cancelled.discard(call.tool_use)
+            self._calls.forget(call.tool_use)
+            if not self._over:
+                answered = ToolAnswered(
+                    call.turn, call.tool_use, call.name, result_json, by_reasoner=True
+                )
+                self._notify(answered)
 
     # -- calls ---------------------------------------------------------------------------------
 
@@ -150,14 +208,18 @@ class ToolRunner:
             task.add_done_callback(lambda task: self._ended(call, cancelled=task.cancelled()))
 
     async def _run(self, call: ToolCall) -> None:
-        """Run a call, and note its result, also if the toolbox fails."""
+        """Run a call of the model, and note its result."""
+        result_json = await self._result_of(call, self._tools)
+        self._calls.returned(call.tool_use, result_json, self._session.now())
+
+    async def _result_of(self, call: ToolCall, tools: Toolbox) -> str:
+        """Run a call, and return its result, also if the toolbox fails."""
         try:
-            tools = self._tools.for_call(call.turn, call.tool_use, self)
-            result_json = await tools.run(call.name, call.arguments_json)
+            bound = tools.for_call(call.turn, call.tool_use, self)
+            return await bound.run(call.name, call.arguments_json)
         except Exception:
             _log.exception("the call of %s failed", call.name)
-            result_json = error_result(f"{call.name} failed.")
-        self._calls.returned(call.tool_use, result_json, self._session.now())
+            return error_result(f"{call.name} failed.")
 
     def _ended(self, call: ToolCall, *, cancelled: bool) -> None:
         """Send the result of a call that has ended, or report that it waits."""
@@ -178,13 +240,25 @@ class ToolRunner:
     def _is_played(self) -> bool:
         return self._sink.pending_s <= 0
 
+    @property
+    def _is_quiet(self) -> bool:
+        """True if the model can be asked to say something, without interrupting anybody."""
+        if not (self._session.nobody_speaks and self._is_played):
+            return False
+        if not self._says_sentences or (self.reasoner is not None and self.reasoner.speaks):
+            return True
+        return not self._session.owes_answer  # a text would end the call that is to be answered
+
     def _answer_was_heard(self, ending: "_Ending") -> bool:
         """Return whether the answer to the call that ends the conversation was heard."""
         if self._calls.is_running(ending.tool_use) or self._calls.is_held(ending.tool_use):
             return False
         now = self._session.now()
-        if ending.answer_by_s is None:
+        thinks = self.reasoner is not None and self.reasoner.is_answering
+        if ending.answer_by_s is None or thinks:
             ending.answer_by_s = now + LAST_ANSWER_S
+        if thinks:  # more may be said
+            return False
         if ending.sounded:
             return self._session.settled and self._is_played
         return now >= ending.answer_by_s and self._is_played

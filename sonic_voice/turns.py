@@ -305,9 +305,13 @@ class Turns:
         Args:
             now: Monotonic seconds; it never runs backwards.
         """
-        if self._speech.is_open(self.sent_ms) or self._sound_is_open:
+        if self._speech.is_open(self.sent_ms):
             return False
         if now < self._playback.until_s + PLAYBACK_MARGIN_S:
+            return False
+        if self._turn.called and any(call.reserved for call in self.open_calls):
+            return True  # between sentences of a reasoner, where a block of sound may be open
+        if self._sound_is_open:
             return False
         if self._turn.over:
             return not self._owes_answer

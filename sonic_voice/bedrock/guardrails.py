@@ -12,13 +12,9 @@ Source: API reference of Amazon Bedrock, InvokeGuardrailChecks, ApplyGuardrail a
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from ..guards.moderation_prompt import POLICY, instructions, question, read_answer
-from ..guards.verdicts import PASSED, Role, Verdict
+from ..guards.moderation_prompt import POLICY, ModerationModel
+from ..guards.verdicts import PASSED, REQUEST_TIMEOUT_S, Role, Verdict
 from .operations import BedrockOperations
-
-REQUEST_TIMEOUT_S = 10.0
-"""Maximum time of a request, in seconds. The deadline of the guard, which is shorter, decides; this
-one ends requests that are made without it."""
 
 SEVERITY = 0.5
 """Default score of a check from which a text is flagged, of 0 to 1."""
@@ -133,7 +129,7 @@ class GuardrailGuard:
         return Verdict(flagged=True, reason=", ".join(names) or "guardrail")
 
 
-class ConverseGuard:
+class ConverseGuard(ModerationModel):
     """A guard by a moderation model of Bedrock, through `Converse`.
 
     Args:
@@ -144,30 +140,21 @@ class ConverseGuard:
 
     def __init__(self, operations: BedrockOperations, model: str, policy: str = POLICY) -> None:
         self._operations = operations
+        super().__init__(policy)
         self._model = model
-        self._system = [{"text": instructions(policy)}]
 
-    async def __call__(self, role: Role, text: str) -> Verdict:
-        """Judge a text.
-
-        Args:
-            role: The side that said it.
-            text: The words.
-
-        Raises:
-            SonicError: The request failed.
-            ValueError: The model's answer has no verdict.
-        """
+    async def answer(self, question: str) -> str:
+        """See `ModerationModel`."""
         document = {
             "modelId": self._model,
-            "system": self._system,
-            "messages": [{"role": "user", "content": [{"text": question(role, text)}]}],
+            "system": [{"text": self.system}],
+            "messages": [{"role": "user", "content": [{"text": question}]}],
             "inferenceConfig": {"maxTokens": MODEL_TOKENS, "temperature": 0.0},
         }
         answer = await self._operations.call("converse", document, timeout_s=REQUEST_TIMEOUT_S)
         message: Mapping[str, Any] = answer.get("output", {}).get("message", {})
         texts = [block["text"] for block in message.get("content", []) if "text" in block]
-        return read_answer("".join(texts))
+        return "".join(texts)
 
 
 def _categories(names: Sequence[str]) -> dict[str, Any]:

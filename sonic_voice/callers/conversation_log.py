@@ -96,6 +96,8 @@ class ConversationLog:
                 self._owner_of(turn)
             case Audio(turn):
                 self._sounded(turn, now)
+            case ToolCall() | ToolAnswered() if event.reserved:  # its sentences are the answer
+                pass
             case ToolCall(turn, tool_use, name, arguments_json):
                 call = ObservedCall(name, arguments_json)
                 self._owner_of(turn).calls.append(call)

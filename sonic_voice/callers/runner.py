@@ -12,6 +12,7 @@ from ..config import DEFAULT_SYSTEM, AudioFormat, SessionConfig
 from ..conversation import Observer, converse
 from ..errors import ConfigError, SonicError
 from ..events import Event
+from ..reasoning.expert import Expert, Reasoner
 from ..recording import Recorder
 from ..session import Session
 from ..tools.toolbox import Toolbox
@@ -81,6 +82,7 @@ class SessionTarget:
         transport: Where its streams are opened.
         tools: The tools that the model may call.
         record: File for a tape of the conversation; None for none.
+        reasoner: Makes what thinks, with the tools that it may call; None if the model thinks.
     """
 
     def __init__(
@@ -90,12 +92,14 @@ class SessionTarget:
         tools: Toolbox,
         *,
         record: Path | None = None,
+        reasoner: Callable[[Toolbox], Expert | Reasoner] | None = None,
     ) -> None:
         self.input = config.input
         self._config = config
         self._transport = transport
         self._tools = tools
         self._record = record
+        self._reasoner = reasoner
 
     async def converse(self, caller: Caller) -> None:
         """See `Target`."""
@@ -115,7 +119,9 @@ class SessionTarget:
                 Session.open(self._config, transport, clock=source.now)
             )
             caller.begin(session.transcript, sink)
-            await converse(session, source, sink, self._tools, observers)
+            think = self._reasoner
+            reasoner = None if think is None else think(self._tools)
+            await converse(session, source, sink, self._tools, observers, reasoner=reasoner)
 
     def _awaits_tool(self) -> bool:
         return self._tools.awaits_thread

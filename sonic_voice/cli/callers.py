@@ -1,12 +1,13 @@
 """The command `sonic-voice test`: callers against an application. `callers` explains the files.
 
 With `--against local` the emulator runs in this process, on virtual time: the conversation takes as
-long as the computations in it, and is the same on every run. Other targets take real time.
+long as the computations in it, and is the same on every run. Other targets take real time. So do
+conversations with MCP servers or a reasoner, which have clocks of their own.
 """
 
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,17 +22,23 @@ from ..virtual_time import VirtualTimeLoop
 from .base import errors, require_emulator, run_until_done
 from .caller_report import caller_tape, recorded_callers, write_caller_report
 from .emulate import Ears, EarsName
+from .ending import print_notice
 from .faults import FaultTexts
+from .mcp import mcp_servers, offered_tools
 from .options import (
     CaFile,
+    McpConfig,
+    McpTargets,
     ProfileName,
     ProxyUrl,
+    ReasonerAddress,
     RegionName,
     ReportPath,
     ScenarioFile,
     ToolsFile,
 )
 from .printing import echo
+from .reasoner import load_reasoner
 from .service import BEDROCK, LOCAL, service_against
 from .tools_file import load_tools
 
@@ -82,6 +89,18 @@ class CallerOptions:
     proxy: str | None = None
     token: str = ""
     """Session token of a bridge."""
+    mcp: tuple[str, ...] = ()
+    """MCP servers whose tools the model may call: command lines and URLs."""
+    mcp_config: Path | None = None
+    """File that names MCP servers."""
+    reasoner: str | None = None
+    """Address of the model that thinks; None if the voice model does."""
+
+    @property
+    def is_virtual(self) -> bool:
+        """True if the conversation runs on virtual time: nothing in it has a clock of its own."""
+        others = (*self.mcp, self.mcp_config, self.reasoner)
+        return self.against == LOCAL and not any(others)
 
 
 def call(
@@ -104,6 +123,9 @@ def call(
         ),
     ] = "",
     tools: ToolsFile = None,
+    reasoner: ReasonerAddress = None,
+    mcp: McpTargets = None,
+    mcp_config: McpConfig = None,
     scenario: ScenarioFile = None,
     ears: EarsName = "default",
     fault: FaultTexts = None,
@@ -131,14 +153,15 @@ def call(
     [bold]sonic-voice test order.yaml --against bedrock --region us-east-1[/bold]
 
     It exits with 1 if an expectation does not hold. Against the emulator it runs faster than real
-    time, and prints the same on every run. --scenario and --tools replace those of the files.
+    time, and prints the same on every run; with --mcp or --reasoner it takes real time. --scenario
+    and --tools replace those of the files.
     """
     with errors(context):
         require_emulator()  # the caller's voice is one of its engines
         scripts = read_scripts(files)
         options = CallerOptions(
             against, judge, caller, tools, scenario, ears, tuple(fault or ()),
-            region, profile, ca, proxy, token,
+            region, profile, ca, proxy, token, tuple(mcp or ()), mcp_config, reasoner,
         )  # fmt: skip
         check_target(options)
         _check_words(options, scripts)
@@ -152,11 +175,10 @@ def call(
             for line in lines:
                 echo(printable(line))
 
-        is_virtual = against == LOCAL
         with recorded_callers(report, against) as tapes:
             run_until_done(
                 run_callers(scripts, options, print_result, tapes),
-                loop_factory=VirtualTimeLoop if is_virtual else None,
+                loop_factory=VirtualTimeLoop if options.is_virtual else None,
             )
             if report is not None and tapes is not None:
                 write_caller_report(report, results, tapes)
@@ -260,9 +282,18 @@ async def open_target(
         return
     from ..callers.runner import SessionTarget, session_config
 
+    servers = mcp_servers(options.mcp, options.mcp_config)
     tools = load_tools(options.tools or script.tools)
     tools.on_notice = lambda text: echo(printable(text), err=True)
     config = replace(session_config(script, tools), region=options.region)
+    config, thinker = load_reasoner(
+        options.reasoner,
+        config,
+        region=options.region,
+        profile=options.profile,
+        proxy=options.proxy,
+        on_notice=print_notice,
+    )
     behaviour = None
     if options.against == LOCAL:
         from ..emulator.behaviour import Behaviour
@@ -278,8 +309,13 @@ async def open_target(
         ca=options.ca,
         proxy=options.proxy,
     )
-    async with service as transport:
-        yield SessionTarget(config, transport, tools, record=record)
+    async with AsyncExitStack() as stack:
+        if thinker is not None:
+            stack.push_async_callback(thinker.aclose)
+        offered = offered_tools(servers, config, tools, has_reasoner=thinker is not None)
+        config = await stack.enter_async_context(offered)
+        transport = await stack.enter_async_context(service)
+        yield SessionTarget(config, transport, tools, record=record, reasoner=thinker)
 
 
 def check_target(options: CallerOptions) -> None:
@@ -302,6 +338,14 @@ def check_target(options: CallerOptions) -> None:
             "Calling a bridge needs the package websockets.",
             hint=f"Install it: {install_command('bridge')}",
         )
+    thinking = {
+        "--mcp": options.mcp, "--mcp-config": options.mcp_config, "--reasoner": options.reasoner
+    }  # fmt: skip
+    for name, value in thinking.items():
+        if value and options.against.startswith(BRIDGE_SCHEMES):
+            raise typer.BadParameter(
+                f"The application behind a bridge has its own tools: give {name} to `serve`."
+            )
     emulated = {"--scenario": options.scenario, "--fault": options.faults}
     for name, value in emulated.items():
         if value and options.against != LOCAL:

@@ -3,7 +3,8 @@
 What they need is imported where one of them is given.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -71,16 +72,39 @@ async def run_with_tools[T: Options](
         ConnectError: A server cannot be reached.
         DeadlineError: A server did not answer in time.
     """
+    has_reasoner = options.reasoner is not None
+    async with offered_tools(
+        servers, options.config, options.tools, has_reasoner=has_reasoner
+    ) as config:
+        declared: Any = options
+        await run(options if config is options.config else replace(declared, config=config))
+
+
+@asynccontextmanager
+async def offered_tools(
+    servers: "Sequence[McpServer]", config: SessionConfig, tools: Toolbox, *, has_reasoner: bool
+) -> AsyncGenerator[SessionConfig]:
+    """Add the tools of MCP servers to a toolbox while the block runs.
+
+    Args:
+        servers: The servers; without one nothing changes.
+        config: The configuration of the conversation.
+        tools: The toolbox.
+        has_reasoner: Whether a reasoner has the tools. The voice model then has only its own.
+
+    Yields:
+        The configuration, in which the tools are declared if the voice model has them.
+
+    Raises:
+        ConfigError: A program cannot be started.
+        ConnectError: A server cannot be reached.
+        DeadlineError: A server did not answer in time.
+    """
     if not servers:
-        await run(options)
+        yield config
         return
     from ..mcp_servers import mcp_tools
 
-    options.tools.on_notice = print_notice  # until the display of the conversation is there
-    async with mcp_tools(*servers, tools=options.tools):
-        if options.reasoner is not None:  # which has the tools; the voice model has only its own
-            await run(options)
-            return
-        declared: Any = options
-        config = replace(options.config, tools=options.tools.specs)
-        await run(replace(declared, config=config))
+    tools.on_notice = print_notice  # until the display of the conversation is there
+    async with mcp_tools(*servers, tools=tools):
+        yield config if has_reasoner else replace(config, tools=tools.specs)

@@ -28,9 +28,12 @@ from .callers import Against, CallerOptions, check_target, open_target
 from .options import (
     CaFile,
     Greeting,
+    McpConfig,
+    McpTargets,
     ModelId,
     ProfileName,
     ProxyUrl,
+    ReasonerAddress,
     RegionName,
     ScenarioFile,
     SystemPrompt,
@@ -78,6 +81,9 @@ def say(
     against: Against = LOCAL,
     scenario: ScenarioFile = None,
     tools: ToolsFile = None,
+    reasoner: ReasonerAddress = None,
+    mcp: McpTargets = None,
+    mcp_config: McpConfig = None,
     system: SystemPrompt = None,
     greeting: Greeting = "",
     model: ModelId = "",
@@ -103,7 +109,8 @@ def say(
     [bold]sonic-voice say --stop --session demo[/bold]
 
     Without further options it talks to the emulator: no account, microphone or network is needed,
-    and an answer of ten seconds comes within one. Options from --against on go with --start.
+    and an answer of ten seconds comes within one; with --mcp or --reasoner it takes ten. Options
+    from --against on go with --start.
     """
     wanted = [text is not None, start, events, stop, serve]
     if sum(wanted) != 1:
@@ -111,7 +118,7 @@ def say(
     if serve:
         options = CallerOptions(
             against, tools=tools, scenario=scenario, region=region, profile=profile, ca=ca,
-            proxy=proxy,
+            proxy=proxy, mcp=tuple(mcp or ()), mcp_config=mcp_config, reasoner=reasoner,
         )  # fmt: skip
         with errors(context), _json_errors():
             _serve(session, options, system, greeting, model, idle_min)
@@ -270,7 +277,7 @@ def _serve(
         async with open_target(script, options) as target:
             await server.run(target, _report_ready)
 
-    loop_factory: Callable[[], Any] | None = VirtualTimeLoop if options.against == LOCAL else None
+    loop_factory: Callable[[], Any] | None = VirtualTimeLoop if options.is_virtual else None
     run_until_done(hold(), loop_factory)
 
 

@@ -1,5 +1,6 @@
 """The values of options that `talk` and `serve` share: service, prompts, first words."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from ..languages import language_code
 from ..policies import NO_RECOVERY, IdlePrompt, RecoveryPolicy
 from ..text_files import read_text_file
 from ..transport import Transport
+from ..virtual_time import VirtualTimeLoop
 from .base import require_emulator
 from .ending import print_notice
 from .faults import chaos_notice, chaos_seed
@@ -138,7 +140,9 @@ async def service_against(
     ca: Path | None = None,
     proxy: str | None = None,
 ) -> AsyncGenerator[Transport]:
-    """Open the service that --against names. The emulator needs a `VirtualTimeLoop`.
+    """Open the service that --against names.
+
+    The emulator keeps the pace of the loop's clock, which may be that of a `VirtualTimeLoop`.
 
     Args:
         against: `local`, `bedrock`, or the URL of another endpoint.
@@ -158,9 +162,12 @@ async def service_against(
     """
     if against == LOCAL:
         require_emulator()
+        from ..local_service import LocalService
         from ..virtual_service import VirtualService
 
-        async with VirtualService(scenario, behaviour=behaviour) as transport:
+        is_virtual = isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
+        emulated = VirtualService if is_virtual else LocalService
+        async with emulated(scenario, behaviour=behaviour) as transport:
             yield transport
         return
     factory = _bedrock(

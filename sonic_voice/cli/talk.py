@@ -479,13 +479,17 @@ def demo(
         Path, typer.Option("--output", "-o", help="WAV file to write the answers to.")
     ] = Path("sonic-voice-demo.wav"),
     speed: Annotated[float, typer.Option(help="Speed as a multiple of real time.")] = 1.0,
+    reasoner: ReasonerAddress = None,
+    mcp: McpTargets = None,
+    mcp_config: McpConfig = None,
     record: TapePath = None,
     report: ReportPath = None,
     as_json: EventsAsJson = False,
 ) -> None:
     """Show a conversation on the local emulator: three turns, a tool call, an interruption.
 
-    The user's side is a recording. Nothing leaves this machine.
+    The user's side is a recording. Nothing leaves this machine, unless --reasoner has a model
+    elsewhere answer in place of the script, with the tools of --mcp if there are some.
     """
 
     @tool
@@ -497,8 +501,19 @@ def demo(
         folder = resources.files("sonic_voice.emulator")
         script = stack.enter_context(resources.as_file(folder / "demo.yaml"))
         speech = stack.enter_context(resources.as_file(folder / "demo.wav"))
+        if (mcp or mcp_config is not None) and reasoner is None:
+            raise typer.BadParameter("The script calls one tool: --mcp needs --reasoner here.")
+        servers = mcp_servers(mcp, mcp_config)
         tools = Toolbox([go])
-        config = SessionConfig(tools=tools.specs, system="You steer a small robot.")
+        config, thinker = load_reasoner(
+            reasoner,
+            SessionConfig(tools=tools.specs, system="You steer a small robot."),
+            region=None,
+            profile=None,
+            proxy=None,
+            on_notice=lambda text: end.notice(text),
+        )
+        where = EMULATOR if thinker is None else f"{EMULATOR} with the reasoner {thinker.name}"
         run = stack.enter_context(
             prepare_conversation(
                 config,
@@ -508,9 +523,11 @@ def demo(
                 None,
                 tools,
                 end,
-                EMULATOR,
+                where,
+                reasoner=thinker,
                 tape=stack.enter_context(reported(report, record, end)),
                 keeps_tape=record is not None,
             )
         )
-        run_until_done(run_conversation(run, emulated_service(script)))
+        service = emulated_service(script)
+        run_until_done(run_with_tools(servers, run, lambda run: run_conversation(run, service)))

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigError, ConnectError, ServiceError, service_error
 from ..http2.loopback import is_loopback
-from .moderation_prompt import POLICY, instructions, question, read_answer
-from .verdicts import Role, Verdict
+from .moderation_prompt import POLICY, ModerationModel
+from .verdicts import REQUEST_TIMEOUT_S
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -23,15 +23,12 @@ if TYPE_CHECKING:
 KEY_VARIABLE = "OPENAI_API_KEY"
 """Environment variable that holds the endpoint's key."""
 
-REQUEST_TIMEOUT_S = 10.0
-"""Maximum time of a request, in seconds. The deadline of the guard, which is shorter, decides."""
-
 ANSWER_BYTES = 256 * 1024
 """Maximum size of an answer, in bytes. A verdict has a few hundred."""
 
 
-class ChatGuard:
-    """A guard by a moderation model.
+class ChatGuard(ModerationModel):
+    """A guard by a moderation model behind an endpoint.
 
     Args:
         url: Base URL of the endpoint, such as `https://host/v1`; `http` for this machine alone.
@@ -43,6 +40,7 @@ class ChatGuard:
     """
 
     def __init__(self, url: str, model: str, policy: str = POLICY) -> None:
+        super().__init__(policy)
         parts = urlsplit(url)
         host = parts.hostname or ""
         local = parts.scheme == "http" and is_loopback(host)
@@ -53,28 +51,18 @@ class ChatGuard:
             )
         self._url = f"{url.rstrip('/')}/chat/completions"
         self._model = model
-        self._system = instructions(policy)
         self._session: ClientSession | None = None
 
-    async def __call__(self, role: Role, text: str) -> Verdict:
-        """Judge a text.
-
-        Args:
-            role: The side that said it.
-            text: The words.
-
-        Raises:
-            SonicError: The request failed.
-            ValueError: The model's answer has no verdict.
-        """
+    async def answer(self, question: str) -> str:
+        """See `ModerationModel`."""
         import aiohttp  # importing it takes 0.2 s
 
         body = {
             "model": self._model,
             "temperature": 0,
             "messages": [
-                {"role": "system", "content": self._system},
-                {"role": "user", "content": question(role, text)},
+                {"role": "system", "content": self.system},
+                {"role": "user", "content": question},
             ],
         }
         if self._session is None:
@@ -92,7 +80,7 @@ class ChatGuard:
             raise ConnectError(f"The guard's endpoint failed: {type(error).__name__}.") from error
         if response.status != HTTPStatus.OK:
             raise _refusal(response.status)
-        return read_answer(_content(answer))
+        return _content(answer)
 
     async def aclose(self) -> None:
         """Close the connections. May be called again."""

@@ -13,8 +13,9 @@ have left:
 - FINAL texts and ends of turns need none, but keep their place;
 - a tool call needs the verdicts on the user's words alone, and overtakes the answer.
 
-All other events pass at once, a barge-in among them, which drops what waits of its turn. What is
-clean and has its verdict before its sound comes is therefore not delayed at all.
+Words that the model was asked to say in place of others are heard, also where the user's words
+were flagged. All other events pass at once, a barge-in among them, which drops what waits of its
+turn. What is clean and has its verdict before its sound comes is therefore not delayed at all.
 
 *Which sound belongs to which sentence.* The service sends for each sentence its text, then one
 block of sound (reference 3.11). If it breaks this order, sound counts as that of every sentence
@@ -74,6 +75,8 @@ class _Checked:
     verdict: Verdict | None = None
     withheld: bool = False
     """True once the sentence was taken out of the transcript."""
+    is_own: bool = False
+    """True for words that the model was asked to say in place of others."""
 
     @property
     def flagged(self) -> bool:
@@ -128,7 +131,8 @@ class Gate:
         replacement: Words in place of a flagged sentence; empty for none.
         fails_open: Whether words without a verdict pass.
         deadline_s: Time for a verdict, in seconds.
-        own_words: Words that the model is asked to say; a sentence with them is not checked.
+        own_words: Words that the model is asked to say; a sentence with them is not checked. If
+            there is no `replacement`, it is heard whatever the user has said.
     """
 
     def __init__(
@@ -268,7 +272,8 @@ class Gate:
             checked, start = self._check("ASSISTANT", turn, block, text, now)
             self._forget_sounded(state)
             state.sentences.append(checked)
-        return [*start, *self._enqueue(_Waiting(event, turn, (*state.user, checked), checked))]
+        needs = (checked,) if checked.is_own else (*state.user, checked)
+        return [*start, *self._enqueue(_Waiting(event, turn, needs, checked))]
 
     def _sound(self, event: Audio, turn: int, now: float) -> list[Action]:
         state = self._turn(turn)
@@ -281,7 +286,9 @@ class Gate:
                 state.sentences.append(unknown)
                 state.textless.append(unknown)
             state.sound_of = tuple(state.sentences)
-        return self._enqueue(_Waiting(event, turn, (*state.user, *state.sound_of)))
+        is_own = all(checked.is_own for checked in state.sound_of)
+        needs = state.sound_of if is_own else (*state.user, *state.sound_of)
+        return self._enqueue(_Waiting(event, turn, needs))
 
     def _forget_sounded(self, state: _Turn) -> None:
         """Forget the sentences if a block of sound has come for each of them."""
@@ -299,6 +306,7 @@ class Gate:
         if not comparable or (role == "ASSISTANT" and comparable in self._own_words):
             del self._pending[checked.id]
             checked.verdict = PASSED
+            checked.is_own = bool(comparable) and not self._replacement
             return checked, []
         return checked, [StartCheck(checked.id, role, text.strip())]
 
@@ -396,7 +404,7 @@ class Gate:
 
 
 def _comparable(text: str) -> str:
-    return " ".join(text.casefold().split()).strip(" .,!?")
+    return " ".join(text.casefold().replace('"', "'").split()).strip(" .,!?")
 
 
 def _spaced(words: str, original: str) -> str:

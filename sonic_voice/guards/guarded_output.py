@@ -23,6 +23,7 @@ from ..daemon_thread import start_in_thread
 from ..errors import SonicError
 from ..events import Audio, Closed, Event, ToolCall, UserText
 from ..session import Session
+from ..tool_calls import instruction
 from ..tools.results import error_result
 from .actions import Action, RefuseCall, StartCheck, StopCheck, Withhold
 from .gate import EVENTS_HELD, Gate
@@ -35,10 +36,6 @@ checks then fail at once."""
 REFUSED_CALL = "This request was refused by a guard. The tool was not run."
 """Error with which a tool call is answered when the words of the user were flagged."""
 
-SAY = "Say exactly the following to the user, and nothing else: {}"
-"""Text with which the model is asked to speak the replacement. An order, because Nova 2.5 obeys
-nothing else (reference 2.10)."""
-
 
 class GuardedOutput:
     """The gate of one conversation with its tasks.
@@ -50,6 +47,9 @@ class GuardedOutput:
         deliver: Called with each event that may be shown and played.
         notify: Called with each event that may be shown and leads to nothing else.
         tasks: The task group of the conversation, which owns the checks.
+        refuse: Called with a tool call that is refused, and with the words in place of an answer to
+            it. It returns whether it has answered the call, as a reasoner does. None if there is no
+            reasoner.
     """
 
     def __init__(
@@ -60,8 +60,10 @@ class GuardedOutput:
         deliver: Callable[[Event], None],
         notify: Callable[[Event], None],
         tasks: TaskGroup,
+        refuse: Callable[[ToolCall, str], bool] | None = None,
     ) -> None:
         self._settings = settings
+        self._refuse_otherwise = refuse
         self._session = session
         self._sink = sink
         self._deliver = deliver
@@ -120,7 +122,7 @@ class GuardedOutput:
         if self._session.settled and not self._session.finished:
             self._to_say = False
             with suppress(SonicError):  # the session may be over; the downlink raises why
-                self._session.prompt(SAY.format(self._settings.replacement))
+                self._session.prompt(instruction(self._settings.replacement))
 
     # ------------------------------------------------------------------------------------------
 
@@ -159,6 +161,9 @@ class GuardedOutput:
 
     def _refuse(self, call: ToolCall) -> None:
         self._notify(call)
+        refuse = self._refuse_otherwise
+        if refuse is not None and refuse(call, self._settings.replacement):
+            return
         with suppress(SonicError):  # the session may be over; the downlink raises why
             self._session.send_tool_result(call.tool_use, error_result(REFUSED_CALL))
 

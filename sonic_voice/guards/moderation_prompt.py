@@ -1,4 +1,4 @@
-"""The request to a moderation model, and what its answer means.
+"""Moderation models as guards: what they are asked, and what their answers mean.
 
 Models such as gpt-oss-safeguard judge a text by a policy that they are given. They are asked for a
 JSON object, but some answer with a word or wrap the object in prose, so that the first object of
@@ -7,6 +7,7 @@ the answer counts, or else its first word. An answer that says neither is a miss
 
 import json
 import re
+from abc import ABC, abstractmethod
 from typing import Any
 
 from .verdicts import PASSED, Role, Verdict
@@ -26,6 +27,43 @@ Answer with one JSON object and nothing else: {"violation": true, "category": "a
 
 _VIOLATION_WORDS = frozenset({"1", "yes", "true", "unsafe", "violation", "flagged"})
 _CLEAN_WORDS = frozenset({"0", "no", "false", "safe", "clean", "allowed"})
+
+
+class ModerationModel(ABC):
+    """A guard by a moderation model. How the model is asked is up to the class derived from it.
+
+    Args:
+        policy: What is not allowed, in words.
+    """
+
+    def __init__(self, policy: str = POLICY) -> None:
+        self.system = instructions(policy)
+        """System prompt of the model."""
+
+    async def __call__(self, role: Role, text: str) -> Verdict:
+        """Judge a text.
+
+        Args:
+            role: The side that said it.
+            text: The words.
+
+        Raises:
+            SonicError: The request failed.
+            ValueError: The model's answer has no verdict.
+        """
+        return read_answer(await self.answer(question(role, text)))
+
+    @abstractmethod
+    async def answer(self, question: str) -> str:
+        """Return the text of the model's answer.
+
+        Args:
+            question: The user message for the model.
+
+        Raises:
+            SonicError: The request failed.
+            ValueError: The answer cannot be read.
+        """
 
 
 def instructions(policy: str = POLICY) -> str:

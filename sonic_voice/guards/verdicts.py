@@ -33,6 +33,11 @@ DEADLINE_S = 1.0
 (reference 3.12), so that a guard that takes longer than that is heard as a pause."""
 
 
+REQUEST_TIMEOUT_S = 10.0
+"""Maximum time of a guard's request, in seconds. `DEADLINE_S`, which is shorter, decides; this one
+ends requests that are made without it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The judgement of a guard on a piece of text."""

@@ -10,7 +10,15 @@ from typing import Any
 from ..chat.calls import IncomingCalls
 from ..chat.pieces import read_piece
 from ..chat.thoughts import without_unopened_thoughts
-from .requests import AnswerPart, ModelCall, ModelRequest, calls_with_results
+from ..config import ToolSpec
+from .requests import (
+    AnswerPart,
+    ModelCall,
+    ModelRequest,
+    add_tools,
+    calls_with_results,
+    plain_messages,
+)
 
 PATH = "/chat/completions"
 """Path of the API behind the root of the URL."""
@@ -29,28 +37,19 @@ def request_body(request: ModelRequest, model: str) -> dict[str, Any]:
         "max_tokens": request.max_tokens,
         "messages": list(_messages(request)),
     }
-    if request.tools:
-        body["tools"] = [
-            {
-                "type": "function",
-                "function": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": tool.schema,
-                },
-            }
-            for tool in request.tools
-        ]
-        if not request.may_call:
-            body["tool_choice"] = "none"
+    add_tools(body, request, _described, "none")
     return body
+
+
+def _described(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.schema}
+    return {"type": "function", "function": function}
 
 
 def _messages(request: ModelRequest) -> Iterator[dict[str, Any]]:
     if request.system:
         yield {"role": "system", "content": request.system}
-    for message in request.messages:
-        yield {"role": message.role.lower(), "content": message.text}
+    yield from plain_messages(request)
     for found in request.rounds:
         calls = [
             {

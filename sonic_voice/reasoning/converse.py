@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..chat.json_values import as_object, as_text, parse_object
-from .requests import AnswerPart, ModelCall, ModelRequest, calls_with_results
+from .requests import AnswerPart, CallBlocks, ModelRequest, calls_with_results
 
 NO_MORE_CALLS = "Answer now, without further tool calls."
 """Text behind the results of the last tool calls of a turn."""
@@ -68,8 +68,7 @@ class ConverseReader:
 
     def __init__(self) -> None:
         self.finished = False
-        self._calls: dict[object, tuple[str, str, list[str]]] = {}
-        """Id, name and JSON so far of the calls whose block is open, by the index of the block."""
+        self._calls = CallBlocks()
 
     def read(self, piece: Mapping[str, Any]) -> Iterator[AnswerPart]:
         """See `AnswerReader`. Thoughts, which have deltas of their own, are not read."""
@@ -81,17 +80,14 @@ class ConverseReader:
                     use = as_object(as_object(event.get("start")).get("toolUse"))
                     if use:
                         id, tool = as_text(use.get("toolUseId")), as_text(use.get("name"))
-                        self._calls[index] = (id, tool, [])
+                        self._calls.begin(index, id, tool)
                 case "contentBlockDelta":
                     delta = as_object(event.get("delta"))
                     if text := as_text(delta.get("text")):
                         yield text
-                    if index in self._calls:
-                        part = as_text(as_object(delta.get("toolUse")).get("input"))
-                        self._calls[index][2].append(part)
-                case "contentBlockStop" if index in self._calls:
-                    id, tool, parts = self._calls.pop(index)
-                    yield ModelCall(id, tool, "".join(parts) or "{}")
+                    self._calls.add(index, as_text(as_object(delta.get("toolUse")).get("input")))
+                case "contentBlockStop":
+                    yield from self._calls.end(index)
                 case "messageStop":
                     self.finished = True
                 case _:

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..chat.json_values import as_object, as_text, parse_object
-from .requests import AnswerPart, ModelCall, ModelRequest, calls_with_results
+from ..config import ToolSpec
+from .requests import (
+    AnswerPart,
+    CallBlocks,
+    ModelRequest,
+    add_tools,
+    calls_with_results,
+    plain_messages,
+)
 
 PATH = "/messages"
 """Path of the API behind the root of the URL."""
@@ -34,19 +42,16 @@ def request_body(request: ModelRequest, model: str) -> dict[str, Any]:
     }
     if request.system:
         body["system"] = request.system
-    if request.tools:
-        body["tools"] = [
-            {"name": tool.name, "description": tool.description, "input_schema": tool.schema}
-            for tool in request.tools
-        ]
-        if not request.may_call:
-            body["tool_choice"] = {"type": "none"}
+    add_tools(body, request, _described, {"type": "none"})
     return body
 
 
+def _described(tool: ToolSpec) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "input_schema": tool.schema}
+
+
 def _messages(request: ModelRequest) -> Iterator[dict[str, Any]]:
-    for message in request.messages:
-        yield {"role": message.role.lower(), "content": message.text}
+    yield from plain_messages(request)
     for found in request.rounds:
         blocks: list[dict[str, Any]] = []
         if found.text:
@@ -79,8 +84,7 @@ class MessagesReader:
 
     def __init__(self) -> None:
         self.finished = False
-        self._calls: dict[object, tuple[str, str, list[str]]] = {}
-        """Id, name and JSON so far of the calls whose block is open, by the index of the block."""
+        self._calls = CallBlocks()
 
     def read(self, piece: Mapping[str, Any]) -> Iterator[AnswerPart]:
         """See `AnswerReader`. Thoughts, which have deltas of their own, are not read."""
@@ -92,11 +96,9 @@ class MessagesReader:
                 delta = as_object(piece.get("delta"))
                 if text := as_text(delta.get("text")):
                     yield text
-                if index in self._calls:
-                    self._calls[index][2].append(as_text(delta.get("partial_json")))
-            case "content_block_stop" if index in self._calls:
-                id, name, parts = self._calls.pop(index)
-                yield ModelCall(id, name, "".join(parts) or "{}")
+                self._calls.add(index, as_text(delta.get("partial_json")))
+            case "content_block_stop":
+                yield from self._calls.end(index)
             case "message_stop":
                 self.finished = True
             case _:
@@ -106,5 +108,5 @@ class MessagesReader:
         if block.get("type") != "tool_use":
             return
         given = as_object(block.get("input"))
-        parts = [json.dumps(given)] if given else []
-        self._calls[index] = (as_text(block.get("id")), as_text(block.get("name")), parts)
+        begin = json.dumps(given) if given else ""
+        self._calls.begin(index, as_text(block.get("id")), as_text(block.get("name")), begin)

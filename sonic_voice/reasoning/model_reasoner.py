@@ -4,18 +4,20 @@
                     ▲   └──► tool calls ──► results ─┐
                     └────────────────────────────────┘     at most `MAX_ROUNDS` times a turn
 
-Text before a tool call is spoken before the tool has run. The model is a part of a spoken
-conversation: it is asked for sentences that can be heard, and Markdown and thoughts that it writes
-all the same are not spoken (`chat.speakable`).
+`converse` runs the tools, so that observers see the calls and tools have their `ToolContext`;
+called by itself, a reasoner runs them. Text before a tool call is spoken before the tool has run.
+The model is a part of a spoken conversation: it is asked for sentences that can be heard, and
+Markdown and thoughts that it writes all the same are not spoken (`chat.speakable`).
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from ..chat.speakable import Speakable
 from ..history import Message
-from ..tools.toolbox import Toolbox
+from ..tools.toolbox import RunTool, Toolbox
 from .requests import ModelApi, ModelCall, ModelRequest, ToolRound, begun_by_user
 
 SPEAK = (
@@ -67,6 +69,19 @@ class ModelReasoner:
         Raises:
             SonicError: The model gave no answer, or only the sentences that were yielded.
         """
+        async with aclosing(self._sentences(Toolbox.run, messages)) as sentences:
+            async for sentence in sentences:
+                yield sentence
+
+    def with_tools_run_by(self, run: RunTool) -> Callable[[Sequence[Message]], AsyncGenerator[str]]:
+        """Return the same reasoner, whose tools are run by a function. `converse` uses it.
+
+        Args:
+            run: The function.
+        """
+        return partial(self._sentences, run)
+
+    async def _sentences(self, run: RunTool, messages: Sequence[Message]) -> AsyncGenerator[str]:
         rounds: list[ToolRound] = []
         while True:
             request = ModelRequest(
@@ -93,14 +108,14 @@ class ModelReasoner:
                 yield sentence
             if not calls or not request.may_call:
                 return
-            results = await self._results(calls)
+            results = await self._results(run, calls)
             rounds.append(ToolRound(" ".join(said), tuple(calls), tuple(results)))
 
-    async def _results(self, calls: Sequence[ModelCall]) -> list[str]:
+    async def _results(self, run: RunTool, calls: Sequence[ModelCall]) -> list[str]:
         """Return the results of the calls of an answer, which run concurrently."""
         made = calls[:MAX_CALLS]
         results = await asyncio.gather(
-            *(self._tools.run(call.name, call.arguments_json) for call in made)
+            *(run(self._tools, call.name, call.arguments_json) for call in made)
         )
         refused = '{"error": "Too many tool calls at once."}'
         return [*results, *(refused for _ in calls[len(made) :])]

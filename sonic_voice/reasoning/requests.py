@@ -4,7 +4,7 @@ A turn may take several requests: the model answers with tool calls, which are m
 again with their results. Each such exchange is a `ToolRound`.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -116,3 +116,72 @@ def calls_with_results(found: ToolRound) -> Iterator[tuple[ModelCall, str]]:
         found: The round.
     """
     yield from zip(found.calls, found.results, strict=True)
+
+
+def plain_messages(request: ModelRequest) -> Iterator[dict[str, Any]]:
+    """Yield the messages of a request as the HTTP APIs write them: a role and a text.
+
+    Args:
+        request: The request.
+    """
+    for message in request.messages:
+        yield {"role": message.role.lower(), "content": message.text}
+
+
+def add_tools(
+    body: dict[str, Any],
+    request: ModelRequest,
+    describe: Callable[[ToolSpec], dict[str, Any]],
+    no_calls: object,
+) -> None:
+    """Add the tools of a request to its body, as the HTTP APIs write them.
+
+    Args:
+        body: The body.
+        request: The request; without tools nothing is added.
+        describe: Returns what the API says of a tool.
+        no_calls: Value of `tool_choice` that forbids calls.
+    """
+    if request.tools:
+        body["tools"] = [describe(tool) for tool in request.tools]
+        if not request.may_call:
+            body["tool_choice"] = no_calls
+
+
+class CallBlocks:
+    """The tool calls of an answer that comes in content blocks, a call's JSON in parts."""
+
+    def __init__(self) -> None:
+        self._open: dict[object, tuple[str, str, list[str]]] = {}
+        """Id, name and JSON so far of the calls whose block is open, by the index of the block."""
+
+    def begin(self, index: object, id: str, name: str, arguments_json: str = "") -> None:
+        """Note the begin of a call.
+
+        Args:
+            index: Index of its block.
+            id: Its id.
+            name: Name of the tool.
+            arguments_json: JSON that comes with the begin.
+        """
+        self._open[index] = id, name, [arguments_json]
+
+    def add(self, index: object, part: str) -> None:
+        """Add a part of a call's JSON. Nothing happens if the block is not that of a call.
+
+        Args:
+            index: Index of the block.
+            part: The part.
+        """
+        if index in self._open:
+            self._open[index][2].append(part)
+
+    def end(self, index: object) -> Iterator[ModelCall]:
+        """Yield the call of a block that has ended, if it is that of a call.
+
+        Args:
+            index: Index of the block.
+        """
+        if index in self._open:
+            id, name, parts = self._open.pop(index)
+            yield ModelCall(id, name, "".join(parts) or "{}")

@@ -8,7 +8,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..chat.json_values import as_object, as_text
-from .requests import AnswerPart, ModelCall, ModelRequest, calls_with_results
+from ..config import ToolSpec
+from .requests import (
+    AnswerPart,
+    ModelCall,
+    ModelRequest,
+    add_tools,
+    calls_with_results,
+    plain_messages,
+)
 
 PATH = "/responses"
 """Path of the API behind the root of the URL."""
@@ -30,25 +38,22 @@ def request_body(request: ModelRequest, model: str) -> dict[str, Any]:
     }
     if request.system:
         body["instructions"] = request.system
-    if request.tools:
-        body["tools"] = [
-            {
-                "type": "function",
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": tool.schema,
-                "strict": False,
-            }
-            for tool in request.tools
-        ]
-        if not request.may_call:
-            body["tool_choice"] = "none"
+    add_tools(body, request, _described, "none")
     return body
 
 
+def _described(tool: ToolSpec) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.schema,
+        "strict": False,
+    }
+
+
 def _items(request: ModelRequest) -> Iterator[dict[str, Any]]:
-    for message in request.messages:
-        yield {"role": message.role.lower(), "content": message.text}
+    yield from plain_messages(request)
     for found in request.rounds:
         if found.text:
             yield {"role": "assistant", "content": found.text}

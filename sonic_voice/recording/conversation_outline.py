@@ -70,6 +70,8 @@ def conversation_outline(tape: Tape) -> ConversationOutline:
         if not isinstance(number, int):
             continue
         turn = turns.setdefault(number, TurnOutline(number))
+        if event.name == "ToolCall" and event.fields.get("by_reasoner"):
+            continue  # the sentences of a reasoner are repeated in a replay, its tools are not run
         if event.name == "ToolCall":
             name = str(event.fields.get("name", ""))
             arguments = _parsed(str(event.fields.get("arguments_json", "")))

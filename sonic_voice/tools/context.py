@@ -111,7 +111,8 @@ class ToolContext:
         A model that is silent while a tool runs (Nova 2.5) is asked to say it when neither side
         speaks, in place of an acknowledgement that was not said yet. Reports that come faster than
         they can be said are replaced by the newest one, and all are dropped when the result is
-        there. Models that go on talking by themselves are not told.
+        there. Models that go on talking by themselves are not told. Within the answer of a reasoner
+        it is a sentence of that answer.
 
         Args:
             text: A sentence for the user, such as "I have found three of five."

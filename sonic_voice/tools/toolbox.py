@@ -18,7 +18,7 @@ import inspect
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
@@ -256,6 +256,11 @@ class Toolbox:
         _, unfinished = await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
         if unfinished:
             _log.warning("tool %s: still running %g s after its cancel", name, CANCEL_GRACE_S)
+
+
+type RunTool = Callable[[Toolbox, str, str], Awaitable[str]]
+"""A function that runs a call of a tool of a toolbox, by name and arguments, and returns its result
+as `Toolbox.run` does."""
 
 
 def _warn(text: str) -> None:

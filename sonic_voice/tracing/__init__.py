@@ -280,12 +280,8 @@ class Tracing:
     def _observe_tool(self, event: ToolCall | ToolAnswered, now: float) -> None:
         match event:
             case ToolCall(turn, tool_use, name, arguments_json):
-                current = self._generation_of(turn)
-                # Several calls in a row are one answer.
-                if current is None or current.stop != names.TOOL_USE:
-                    current = self._answer(turn, now)
-                current.call(tool_use, name, arguments_json)
-                current.finish(now, names.TOOL_USE)
+                if not event.by_reasoner:
+                    self._add_call(turn, tool_use, name, arguments_json, now)
                 attributes = {
                     **self._operation(names.EXECUTE_TOOL),
                     names.TOOL_NAME: printable(name),
@@ -298,14 +294,25 @@ class Tracing:
                 title = f"{names.EXECUTE_TOOL} {printable(name)}"
                 self._tools[tool_use] = self._spans.open(title, now, attributes)
             case ToolAnswered(_, tool_use, _, result_json):
-                self._question.append(
-                    names.message("tool", [names.result_part(tool_use, result_json)])
-                )
-                if self._generation is None or not self._generation.open:
-                    self._asked_s = now
+                if not event.by_reasoner:
+                    self._question.append(
+                        names.message("tool", [names.result_part(tool_use, result_json)])
+                    )
+                    if self._generation is None or not self._generation.open:
+                        self._asked_s = now
                 held = self._tools.pop(tool_use, None)
                 if held is not None:
                     _finish_tool(held, now, result_json, content=self._content)
+
+    def _add_call(
+        self, turn: int, tool_use: str, name: str, arguments_json: str, now: float
+    ) -> None:
+        """Add a call to the answer that is going on. Several calls in a row are one answer."""
+        current = self._generation_of(turn)
+        if current is None or current.stop != names.TOOL_USE:
+            current = self._answer(turn, now)
+        current.call(tool_use, name, arguments_json)
+        current.finish(now, names.TOOL_USE)
 
     # -- the whole -----------------------------------------------------------------------------
 

@@ -3,8 +3,9 @@
 import asyncio
 import json
 from asyncio import TaskGroup
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from sonic_voice.catalog import EXPERT_TOOL
 from sonic_voice.config import SessionConfig
 from sonic_voice.errors import ConfigError, ConnectionLost
-from sonic_voice.events import Event, ToolAnswered
+from sonic_voice.events import Event, ToolAnswered, ToolCall
 from sonic_voice.history import Message
+from sonic_voice.policies import RecoveryPolicy
 from sonic_voice.reasoning.expert import (
     BROKEN_OFF,
     FALLBACK,
@@ -25,6 +27,7 @@ from sonic_voice.reasoning.expert import (
 )
 from sonic_voice.reasoning.expert_tool import ASK_EXPERT, reasoner_tool
 from sonic_voice.session import Session
+from sonic_voice.tool_calls import instruction
 from sonic_voice.transport import MemoryTransport
 from sonic_voice.virtual_time import VirtualTimeLoop
 
@@ -32,6 +35,7 @@ from ..support.memory_service import MemoryService
 
 V1, V2, V25 = "amazon.nova-sonic-v1:0", "amazon.nova-2-sonic-v1:0", "amazon.nova-2-5-sonic"
 CUT = ConnectionLost("The network is gone.", reason="cut")
+QUICK = RecoveryPolicy(first_wait_s=0.01, longest_wait_s=0.02, jitter=0, outages=100)
 PATIENCE_S = 20.0
 
 
@@ -60,12 +64,18 @@ class Answering:
         self.transport = transport
         self.service = service
         self.events: list[Event] = []
+        self.held_back = ""
+        """Id of a call that the answers do not get before `release`."""
+        self.release: Callable[[], object] = lambda: None
         self._changed = asyncio.Event()
 
     async def run(self, answers: ExpertAnswers) -> None:
         """Pass the events of the session to the answers."""
         async for event in self.session:
-            answers.observe(event)
+            if isinstance(event, ToolCall) and event.tool_use == self.held_back:
+                self.release = partial(answers.observe, event)
+            else:
+                answers.observe(event)
             self.events.append(event)
             self._changed.set()
 
@@ -86,7 +96,7 @@ class Answering:
 async def answering(reasoner: Expert | Reasoner, model: str = V2) -> AsyncGenerator[Answering]:
     """Open a session whose calls a reasoner answers, and end it well."""
     transport = MemoryTransport(direct=True)
-    config = SessionConfig(model=model, tools=(reasoner_tool(model),))
+    config = SessionConfig(model=model, tools=(reasoner_tool(model),), recovery=QUICK)
     async with Session.open(config, transport) as session:
         held = Answering(session, transport, await MemoryService.of(transport))
         async with TaskGroup() as tasks:
@@ -200,6 +210,43 @@ async def test_an_interruption_cancels_the_answer_of_its_turn() -> None:
         held.service.speech_begins(1000)
         await held.service.receives_end_of_result("t1")
     assert reasoner.cancelled == 1
+
+
+async def test_a_call_that_comes_after_that_of_a_later_turn_is_not_answered() -> None:
+    """A guard holds a call back until the words of its turn are judged."""
+    reasoner = Directed()
+    async with answering(reasoner) as held:
+        held.held_back = "t1"
+        held.call("t1")
+        held.service.hears("stop")
+        held.service.answers("Sure.")
+        held.call("t2")
+        await reasoner.begun.wait()
+        held.release()
+        reasoner.say("It is noon.", None)
+        await held.service.receives_end_of_result("t2")
+        assert sentences(held.service) == ["It is noon."]
+        assert held.service.results_ended == ["t2"]
+    assert (len(reasoner.asked), reasoner.cancelled) == (1, 0)
+
+
+@pytest.mark.parametrize("model", [V2, V25])
+async def test_words_that_the_program_has_the_model_say_are_not_given_to_the_reasoner(
+    model: str,
+) -> None:
+    reasoner = Directed()
+    async with answering(reasoner, model) as held:
+        said = f"hello {instruction('One moment.')}"
+        if model == V2:
+            held.call("t1", EXPERT_TOOL, arguments(said))
+        else:
+            held.call("t1", ASK_EXPERT, json.dumps({"question": said}))
+        await held.service.receives_end_of_result("t1")
+        results = [step for step in held.service.look() if step.startswith("result ")]
+        assert [json.loads(result.partition(": ")[2]) for result in results] == [
+            {"text": "One moment.", "type": "TEXT"} if model == V2 else {"answer": "One moment."}
+        ]
+    assert reasoner.asked == []
 
 
 async def _raise(messages: Sequence[Message]) -> AsyncGenerator[str]:

@@ -5,9 +5,10 @@ one without.
 """
 
 import asyncio
+import json
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sonic_voice.audio.wav import WavSource
 from sonic_voice.config import SessionConfig
 from sonic_voice.conversation import converse
 from sonic_voice.demo import DEMO_SCENARIO, DEMO_WAV
+from sonic_voice.emulator.behaviour import Behaviour
 from sonic_voice.events import (
     AssistantText,
     Audio,
@@ -29,13 +31,20 @@ from sonic_voice.events import (
     Interrupted,
     Renewed,
     ToolAnswered,
+    ToolCall,
     TurnEnded,
 )
 from sonic_voice.guards.verdicts import PASSED, Guard, GuardSettings, Role, Verdict
+from sonic_voice.history import Message
+from sonic_voice.reasoning.expert import FALLBACK, Reasoner
+from sonic_voice.reasoning.expert_tool import reasoner_tool
+from sonic_voice.recording import Recorder, read_tape
+from sonic_voice.recording.records import Sent, Tape
 from sonic_voice.session import Session
 from sonic_voice.tools.toolbox import Toolbox, tool
 from sonic_voice.virtual_service import VirtualService
 from sonic_voice.virtual_time import VirtualTimeLoop
+from sonic_voice.wire import ContentEnd, ToolResult, ToolResultStart, decode_input
 
 from ..support import demo_tape
 
@@ -49,7 +58,7 @@ name: secrets
 steps:
   - user: hello
     say: {list(SENTENCES)!r}
-  - user: say exactly
+  - user: tell the caller
     say: {INSTEAD}
 """
 
@@ -73,6 +82,7 @@ class Talk:
     """All samples of the sink, silence included."""
     lines: list[str]
     """The answers of the transcript."""
+    tape: Tape
 
     def of(self, kind: type[Event]) -> list[Any]:
         return [event for _, event in self.events if isinstance(event, kind)]
@@ -95,6 +105,7 @@ def without_silence(pcm: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Talk]:
     tmp_path = tmp_path_factory.mktemp("guards")
+    tape = tmp_path / "guards.tape"
 
     def hold(
         guard: Guard | GuardSettings | None = None,
@@ -104,6 +115,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Talk]:
         tools: Toolbox | None = None,
         config: SessionConfig | None = None,
         speech: Path = HELLO,
+        reasoner: Reasoner | None = None,
         on_event: Callable[[Session, Event], object] = lambda session, event: None,
     ) -> Talk:
         path = tmp_path / "scenario.yaml"
@@ -112,27 +124,34 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Talk]:
             config = SessionConfig(tools=(tools or Toolbox()).specs)
         if model is not None:
             config = SessionConfig(model=model)
+        if reasoner is not None:
+            config = replace(config, tools=(reasoner_tool(config.model),))
         events: list[tuple[float, Event]] = []
         played = bytearray()
 
         async def run() -> list[str]:
             loop = asyncio.get_running_loop()
-            async with VirtualService(path) as transport:
+            tape.unlink(missing_ok=True)
+            behaviour = Behaviour(strict=reasoner is not None)
+            async with VirtualService(path, behaviour=behaviour) as transport:
                 source = WavSource(speech)
-                session = Session.open(config, transport, clock=source.now)
-                async with source, session:
+                recorder = Recorder(transport, tape, config, clock=source.now)
+                session = Session.open(config, recorder, clock=source.now)
+                async with source, recorder, session:
                     sink = VirtualSpeaker(config.output, now=source.now, on_played=played.extend)
 
                     def keep(event: Event, now: float) -> None:
                         events.append((loop.time(), event))
                         on_event(session, event)
 
-                    await converse(session, source, sink, tools, [keep], guard=guard)
+                    await converse(
+                        session, source, sink, tools, [keep], guard=guard, reasoner=reasoner
+                    )
                 return [line.text for line in session.transcript.lines if line.role != "USER"]
 
         with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             lines = runner.run(run())
-        return Talk(events, bytes(played), lines)
+        return Talk(events, bytes(played), lines, read_tape(tape))
 
     return hold
 
@@ -331,3 +350,126 @@ def test_barge_ins_tools_and_renewals_happen_as_without_a_guard(talk: Callable[.
     assert len(guarded.lines[1].split()) < 30  # the story was cut where it was interrupted
     assert guarded.lines[2] == INSTEAD
     assert not [audio for audio in guarded.of(Audio) if audio.turn == 3]
+
+
+# -- with a reasoner -----------------------------------------------------------------------------
+
+
+class Thinker:
+    """A reasoner that says the same sentences to everything, and keeps what it was asked."""
+
+    def __init__(self, *sentences: str) -> None:
+        self.sentences = sentences
+        self.asked: list[str] = []
+
+    async def __call__(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
+        """See `Reasoner`."""
+        self.asked.append(messages[-1].text)
+        for sentence in self.sentences:
+            yield sentence
+
+
+def blocks_of_results(tape: Tape) -> list[tuple[str, list[str]]]:
+    """Return the blocks of results that were sent, each with the id of its call and its results.
+
+    Each block was ended.
+    """
+    opened: dict[str, tuple[str, list[str]]] = {}
+    blocks: list[tuple[str, list[str]]] = []
+    for record in tape.records:
+        if not isinstance(record, Sent):
+            continue
+        match decode_input(record.payload):
+            case ToolResultStart(content=content, tool_use=tool_use):
+                opened[content] = (tool_use, [])
+            case ToolResult(content=content, result_json=result_json):
+                opened[content][1].append(result_json)
+            case ContentEnd(content=content) if content in opened:
+                blocks.append(opened.pop(content))
+            case _:
+                pass
+    assert opened == {}
+    return blocks
+
+
+def said_in(block: tuple[str, list[str]]) -> list[str]:
+    """Return the sentences of a block of results."""
+    assert all(set(json.loads(result)) == {"text", "type"} for result in block[1])
+    return [json.loads(result)["text"] for result in block[1]]
+
+
+def check_answered(talked: Talk, sentences: list[list[str]]) -> None:
+    """Check that each call of `ExpertTool` has one result and one block, with these sentences."""
+    calls = [call.tool_use for call in talked.of(ToolCall)]
+    assert [answer.tool_use for answer in talked.of(ToolAnswered)] == calls
+    blocks = blocks_of_results(talked.tape)
+    assert [tool_use for tool_use, _ in blocks] == calls
+    assert [said_in(block) for block in blocks] == sentences
+
+
+def test_a_flagged_sentence_of_a_reasoner_is_not_heard_and_replaced_word_for_word(
+    talk: Callable[..., Talk], sounds: list[bytes]
+) -> None:
+    think = Thinker(*SENTENCES)
+    guarded = talk(GuardSettings(secrets_after(0.2), INSTEAD), reasoner=think)
+    assert think.asked == ["hello"]
+    assert guarded.lines == [f"{SENTENCES[0]} {SENTENCES[2]}", INSTEAD]
+    assert guarded.heard.startswith(without_silence(sounds[0] + sounds[2]))
+    assert [event.text for event in guarded.of(Guarded)] == [SENTENCES[1]]
+    check_answered(guarded, [list(SENTENCES), [INSTEAD]])
+
+
+@pytest.mark.parametrize(
+    ("replacing", "beep", "text", "said"),
+    [
+        ("auto", b"", INSTEAD, INSTEAD),
+        ("auto", b"", "", FALLBACK),
+        ("silence", b"", INSTEAD, INSTEAD),
+        ("auto", b"\x11\x11" * 6_000, INSTEAD, INSTEAD),
+    ],
+)
+def test_flagged_words_of_the_user_are_not_given_to_a_reasoner(
+    talk: Callable[..., Talk], replacing: Any, beep: bytes, text: str, said: str
+) -> None:
+    async def check(role: Role, words: str) -> Verdict:
+        await asyncio.sleep(0.5)
+        return Verdict(role == "USER", "prompt attack")
+
+    think = Thinker(*SENTENCES)
+    settings = GuardSettings(check, text, beep, replacing=replacing)
+    guarded = talk(settings, reasoner=think)
+    assert think.asked == []
+    assert guarded.lines == [text]
+    assert [event.role for event in guarded.of(Guarded)] == ["USER"]
+    check_answered(guarded, [[said]])
+    if beep:
+        assert guarded.heard == without_silence(beep)
+    else:  # the replacement is heard if the service speaks it, as the answer to the call
+        assert bool(guarded.heard) == (replacing == "auto" and bool(text))
+
+
+ASKING = """
+name: asking
+steps:
+  - user: hello
+    call: {tool: ask_expert, arguments: {question: "{user}"}, then: Something went wrong.}
+  - user: tell the caller
+    say: Let us talk of something else.
+"""
+
+
+def test_a_refused_call_of_the_ordinary_tool_of_a_reasoner_gets_one_error(
+    talk: Callable[..., Talk],
+) -> None:
+    think = Thinker(*SENTENCES)
+    guarded = talk(
+        GuardSettings(lambda role, text: Verdict(role == "USER", "prompt attack"), INSTEAD),
+        scenario=ASKING,
+        config=SessionConfig(model="amazon.nova-2-5-sonic"),
+        reasoner=think,
+    )
+    assert think.asked == []
+    (block,) = blocks_of_results(guarded.tape)
+    assert ["guard" in json.loads(result)["error"] for result in block[1]] == [True]
+    assert [answer.tool_use for answer in guarded.of(ToolAnswered)] == [block[0]]
+    assert guarded.lines == [INSTEAD]

@@ -179,6 +179,19 @@ def test_blank_texts_and_the_replacement_itself_are_not_checked() -> None:
     assert door.receive(text(2, 0, INSTEAD.upper()), 0.0) == [text(2, 0, INSTEAD.upper())]
 
 
+def test_words_that_the_model_was_asked_to_say_are_heard_whatever_the_user_has_said() -> None:
+    door = Gate("", fails_open=False, deadline_s=DEADLINE_S, own_words=INSTEAD)
+    (check,) = started(door.receive(UserText(1, "Do harm."), 0.0))
+    door.decide(check.id, BAD)
+    assert door.receive(text(1, 0, INSTEAD), 0.1) == [text(1, 0, INSTEAD)]
+    assert door.receive(sound(1, 1), 0.2) == [sound(1, 1)]
+    (sentence,) = started(door.receive(text(1, 1, "Gladly."), 0.3))
+    assert door.receive(sound(1, 2), 0.4) == []
+    assert door.decide(sentence.id, PASSED) == [
+        Withhold(1, 1, "Gladly.", "", is_replaced=True),
+    ]
+
+
 def test_other_events_pass_at_once() -> None:
     door = gate()
     door.receive(text(1, 0, "Waits."), 0.0)
@@ -218,6 +231,8 @@ class Turn:
 
 
 NAMES = itertools.count()
+OWN = "own words"
+"""Words that the model was asked to say."""
 delays = st.sampled_from([0.0, 0.001, 0.05, 0.3, 0.999, 1.5])
 
 in_time = delays.filter(lambda delay_s: delay_s < DEADLINE_S)
@@ -236,12 +251,22 @@ def sentences(may_fail: bool) -> st.SearchStrategy[Sentence]:
     )
 
 
-def turns(may_fail: bool) -> st.SearchStrategy[list[Turn]]:
+own_words = st.builds(
+    Sentence,
+    words=st.just(OWN),
+    flagged=st.just(False),
+    verdict_after_s=st.just(0.0),
+    breaks=st.just(False),
+    chunks=st.integers(0, 3),
+)
+
+
+def turns(may_fail: bool, answers: st.SearchStrategy[Sentence]) -> st.SearchStrategy[list[Turn]]:
     return st.lists(
         st.builds(
             Turn,
             user=sentences(may_fail),
-            sentences=st.lists(sentences(may_fail), max_size=5),
+            sentences=st.lists(answers, max_size=5),
             calls=st.integers(0, 2),
             disorder=st.integers(0, 3) if may_fail else st.just(0),
             cut_after=st.one_of(st.none(), st.integers(0, 12)) if may_fail else st.none(),
@@ -255,7 +280,9 @@ class Play:
     """A service and a guard on one time line, with the gate between them."""
 
     def __init__(self, told: list[Turn], gap_s: list[float], *, fails_open: bool) -> None:
-        self.gate = Gate(INSTEAD, fails_open=fails_open, deadline_s=DEADLINE_S)
+        has_own = any(s.words == OWN for t in told for s in t.sentences)
+        instead = "" if has_own else INSTEAD
+        self.gate = Gate(instead, fails_open=fails_open, deadline_s=DEADLINE_S, own_words=OWN)
         self.told = told
         self.by_words = {s.words: s for t in told for s in (t.user, *t.sentences)}
         self.of_chunk: dict[bytes, tuple[Turn, Sentence]] = {}
@@ -349,7 +376,7 @@ class Play:
         for action in actions:
             match action:
                 case StartCheck(_, _, words):
-                    assert words not in self.checks
+                    assert words not in self.checks or words == OWN
                     self.checks[words] = at
                     after_s = self.by_words[words].verdict_after_s
                     if after_s is not None:
@@ -385,14 +412,14 @@ gaps = st.lists(st.sampled_from([0.0, 0.01, 0.1, 0.7]), min_size=1, max_size=7)
 
 
 @settings(max_examples=60, deadline=None)
-@given(turns(may_fail=True), gaps, st.booleans())
+@given(turns(True, st.one_of(sentences(may_fail=True), own_words)), gaps, st.booleans())
 def test_not_one_sample_of_a_flagged_sentence_leaves_the_gate(
     told: list[Turn], gap_s: list[float], fails_open: bool
 ) -> None:
     play = Play(told, gap_s, fails_open=fails_open).run()
     for at, pcm in play.heard:
         turn, sentence = play.of_chunk[pcm]
-        for words in (sentence, turn.user):
+        for words in (sentence,) if sentence.words == OWN else (sentence, turn.user):
             if fails_open and turn.disorder == 2 and at <= play.checks.get(words.words, at):
                 continue  # its text came later than its sound by more than the deadline
             assert not play.is_bad(words)
@@ -402,7 +429,7 @@ def test_not_one_sample_of_a_flagged_sentence_leaves_the_gate(
 
 
 @settings(max_examples=60, deadline=None)
-@given(turns(may_fail=True), gaps, st.booleans())
+@given(turns(True, sentences(may_fail=True)), gaps, st.booleans())
 def test_nothing_is_held_for_ever_and_nothing_leaves_twice(
     told: list[Turn], gap_s: list[float], fails_open: bool
 ) -> None:
@@ -415,7 +442,7 @@ def test_nothing_is_held_for_ever_and_nothing_leaves_twice(
 
 
 @settings(max_examples=60, deadline=None)
-@given(turns(may_fail=False), gaps)
+@given(turns(False, sentences(may_fail=False)), gaps)
 def test_clean_sound_leaves_in_order_as_soon_as_it_and_its_verdicts_are_there(
     told: list[Turn], gap_s: list[float]
 ) -> None:

@@ -81,7 +81,7 @@ LAYERS: dict[str, Layer] = {
     ),
     "guards": Layer(
         ("guards",),
-        ("guard rules", "audio", "tool rules", "session", "installation", "vocabulary"),
+        ("guard rules", "audio", "tool rules", "session", "rules", "installation", "vocabulary"),
     ),
     "chat rules": Layer(
         (
@@ -101,7 +101,8 @@ LAYERS: dict[str, Layer] = {
         pure=True,
     ),
     "reasoner": Layer(
-        ("reasoning.expert",), ("reasoning rules", "session", "tool rules", "vocabulary")
+        ("reasoning.expert",),
+        ("reasoning rules", "session", "rules", "tools", "tool rules", "vocabulary"),
     ),
     "reasoning": Layer(
         ("reasoning",),
@@ -277,7 +278,7 @@ LAYERS: dict[str, Layer] = {
             *("caller rules", "virtual time", "conversation", "session", "network port", "audio"),
             *("tools", "rules", "emulator speech", "chat", "chat rules"),
             *("emulator scenario", "bridge rules", "installation", "vocabulary", "printable"),
-            "recording",
+            *("recording", "reasoner"),
         ),
     ),
     "package": Layer(
@@ -343,10 +344,10 @@ LAYERS: dict[str, Layer] = {
 
 PURE_LIBRARY = frozenset(
     """
-    __future__ array ast base64 binascii bisect codecs collections contextlib dataclasses datetime
-    decimal difflib enum fractions functools hashlib hmac heapq html importlib.resources inspect
-    io ipaddress itertools json keyword math operator pathlib re statistics string struct textwrap
-    tomllib types typing unicodedata uuid wave zlib
+    __future__ abc array ast base64 binascii bisect codecs collections contextlib dataclasses
+    datetime decimal difflib enum fractions functools hashlib hmac heapq html importlib.resources
+    inspect io ipaddress itertools json keyword math operator pathlib re statistics string struct
+    textwrap tomllib types typing unicodedata uuid wave zlib
     """.split()
 )
 """Modules of the standard library that a pure module may import: none of them waits, asks for the

@@ -18,12 +18,13 @@ from sonic_voice.tool_calls import (
     SendResult,
     SendText,
     ToolCalls,
+    instructed_words,
     instruction,
 )
 
 ACK = ToolPolicy(ack="One moment.")
 WHEN_IDLE = ToolPolicy(result="when_idle")
-SAID = SendText(instruction("One moment."))
+SAID = SendText("One moment.")
 
 
 def nova_2_5() -> ToolCalls:
@@ -162,12 +163,12 @@ def test_reports_are_said_with_pauses_and_the_newest_replaces_the_others() -> No
     calls.progress("a", "One of five.")
     calls.progress("a", "Two of five.")
     assert calls.due(0.1, quiet=True) == []
-    assert calls.due(1.0, quiet=True) == [SendText(instruction("Two of five."))]
+    assert calls.due(1.0, quiet=True) == [SendText("Two of five.")]
     calls.answered()
     calls.progress("a", "Three of five.")
     assert calls.due(2.0, quiet=True) == []
     later = 1.0 + PROGRESS_EVERY_S
-    assert calls.due(later, quiet=True) == [SendText(instruction("Three of five."))]
+    assert calls.due(later, quiet=True) == [SendText("Three of five.")]
     calls.answered()
     calls.progress("a", "Four of five.")
     calls.returned("a", "{}", later)
@@ -180,7 +181,7 @@ def test_a_tool_may_say_something_when_it_has_returned() -> None:
     calls = ToolCalls(silent_tools=False, text_input=True)
     assert calls.say("Your picture is ready.")
     assert calls.due(1.0, quiet=False) == []
-    assert calls.due(2.0, quiet=True) == [SendText(instruction("Your picture is ready."))]
+    assert calls.due(2.0, quiet=True) == [SendText("Your picture is ready.")]
     assert calls.is_idle
 
 
@@ -196,6 +197,33 @@ def test_what_cannot_be_said_is_refused() -> None:
 def test_the_words_of_a_text_stand_in_one_pair_of_quotation_marks() -> None:
     text = instruction('He said "yes".\nTwice.')
     assert text == "Tell the caller this now, and nothing else: \"He said 'yes'. Twice.\""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (instruction("One moment."), "One moment."),
+        (instruction('He said "yes".'), "He said 'yes'."),
+        (f"hello {instruction('One moment.')} ", "One moment."),
+        (f"{instruction('One.')} {instruction('Two.')}", "Two."),
+        (f"{instruction('One moment.')} What time is it?", ""),
+        ('"One moment."', ""),
+        ("Tell the caller this now, and nothing else: a story", ""),
+        (instruction(""), ""),
+        ("", ""),
+    ],
+)
+def test_the_words_of_an_instruction_are_found_at_the_end_of_a_text(text: str, words: str) -> None:
+    assert instructed_words(text) == words
+
+
+def test_a_call_of_a_reasoner_is_acknowledged_and_has_no_result_to_send() -> None:
+    calls = nova_2_5()
+    calls.called("a", ACK, 0.0)
+    assert calls.due(1.0, quiet=True) == [SAID]
+    calls.forget("a")
+    assert calls.is_idle
+    assert calls.due(2.0, quiet=True) == []
 
 
 def test_an_unknown_time_of_the_result_is_refused() -> None:
@@ -267,7 +295,7 @@ class History:
         for action in self.calls.due(self.now, quiet=self.quiet, lost=lost):
             assert self.now >= self.text_until_s, "sent while a text is being answered"
             if isinstance(action, SendText):
-                self._said(action.text)
+                self._said(action.words)
             else:
                 self._answered(action)
 
@@ -280,11 +308,11 @@ class History:
         if waits and action.is_spoken:
             assert self.quiet or held_s >= HOLD_S
 
-    def _said(self, text: str) -> None:
+    def _said(self, words: str) -> None:
         assert self.quiet
         assert self.text_input
         self.text_until_s = self.now + TEXT_ANSWER_S
-        if text == SAID.text:
+        if words == SAID.words:
             assert self.silent_tools
             assert any(
                 self.called[name].ack and self.called_s[name] <= self.now - ACK_AFTER_S

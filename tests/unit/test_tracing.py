@@ -131,6 +131,23 @@ def test_two_calls_in_a_row_are_one_answer_and_an_error_of_a_tool_is_one_of_its_
     assert seconds(told) == pytest.approx(1.0), "from the last result"
 
 
+def test_a_tool_of_a_reasoner_has_a_span_and_is_no_answer_of_the_voice_model() -> None:
+    conversation = Conversation()
+    conversation.asks()
+    conversation.tell(3.0, ToolCall(1, "a", "ExpertTool", "{}"))
+    conversation.tell(3.1, ToolCall(1, "a/1", "go", "{}", by_reasoner=True))
+    conversation.tell(3.2, Audio(1, SOUND, 24_000))
+    conversation.tell(3.6, ToolAnswered(1, "a/1", "go", "{}", by_reasoner=True))
+    conversation.tell(3.7, ToolCall(1, "a/2", "go", "{}", by_reasoner=True))
+    conversation.tell(3.8, ToolAnswered(1, "a/2", "go", '{"error": "no"}', by_reasoner=True))
+    conversation.tell(4.0, ToolAnswered(1, "a", "ExpertTool", "{}"))
+    conversation.tell(5.0, TurnEnded(1), Closed())
+    assert conversation.reasons() == [("TOOL_USE",), ("END_TURN",)]
+    of_tools = [span for span in conversation.collector.spans("execute_tool") if "go" in span.name]
+    assert [seconds(span) for span in of_tools] == pytest.approx([0.5, 0.1])
+    assert [span.status.status_code.name for span in of_tools] == ["UNSET", "ERROR"]
+
+
 def test_closing_ends_what_is_open_and_repeating_it_does_nothing() -> None:
     conversation = Conversation()
     conversation.tell(1.2, UserSpeechStarted(1000))

@@ -385,6 +385,8 @@ class PromptTurns:
         # While a tool runs, the brain has nothing to say, and an instruction is carried out.
         waits_for_tool = self._model.silent_tools and bool(self._delivery.calls)
         words = dictated_words(text, only_quoted=not waits_for_tool)
+        if self._expert:  # every turn is a call, and the client knows its own instructions
+            words = None
         reply = Reply((words,)) if words else self._brain_session.hear(text, typed=True)
         self._out.usage(self._counter.reply())
         self._answer_utterance(reply, at_ms + self._timing.typed_ms - self._timing.text_ms)
