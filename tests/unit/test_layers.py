@@ -48,7 +48,7 @@ LAYERS: dict[str, Layer] = {
     "rules": Layer(
         (
             *("order", "turns", "transcript", "protocol", "uplink_lag", "first_words", "idle"),
-            *("uplink_ring", "uplink_silence", "renewal", "recovery", "handover"),
+            *("uplink_outbox", "uplink_ring", "uplink_silence", "renewal", "recovery", "handover"),
             *("turn_progress", "user_speech", "snapshot", "answer_blocks", "self_interruption"),
             *("virtual_clock", "tool_calls"),
         ),
@@ -59,7 +59,8 @@ LAYERS: dict[str, Layer] = {
     "network port": Layer(("transport",), ("vocabulary",)),
     "session": Layer(
         (
-            *("service_stream", "session_input", "stream_opener", "neighbour_streams"),
+            *("uplink_writer", "service_stream", "session_input", "stream_opener"),
+            "neighbour_streams",
             *("stream_manager", "session", "start_advice"),
         ),
         ("network port", "rules", "advice", "vocabulary"),
