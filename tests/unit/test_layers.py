@@ -60,8 +60,8 @@ LAYERS: dict[str, Layer] = {
     "session": Layer(
         (
             *("uplink_writer", "service_stream", "session_input", "stream_opener"),
-            "neighbour_streams",
-            *("stream_manager", "session", "start_advice"),
+            *("neighbour_streams", "live_watch", "continuation", "stream_manager", "session"),
+            "start_advice",
         ),
         ("network port", "rules", "advice", "vocabulary"),
     ),
