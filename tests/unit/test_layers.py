@@ -50,7 +50,7 @@ LAYERS: dict[str, Layer] = {
             *("order", "turns", "transcript", "protocol", "uplink_lag", "first_words", "idle"),
             *("uplink_outbox", "uplink_ring", "uplink_silence", "renewal", "recovery", "handover"),
             *("turn_progress", "user_speech", "snapshot", "answer_blocks", "self_interruption"),
-            *("virtual_clock", "tool_calls"),
+            *("virtual_clock", "tool_calls", "content_blocks", "repeated_texts"),
         ),
         ("vocabulary",),
         pure=True,
