@@ -61,7 +61,7 @@ LAYERS: dict[str, Layer] = {
         (
             *("uplink_writer", "service_stream", "session_input", "stream_opener"),
             *("neighbour_streams", "live_watch", "continuation", "stream_manager", "session"),
-            "start_advice",
+            *("event_queue", "start_advice"),
         ),
         ("network port", "rules", "advice", "vocabulary"),
     ),
