@@ -48,6 +48,7 @@ def test_frames_beside_h2_and_those_of_h2_count_in_the_same_windows() -> None:
     pair = Pair()
     frame = pair.client.data_frame(pair.id, bytes(400))
     assert pair.client.send_available(pair.id, memoryview(bytes(1_000))) == 600
+    assert pair.client.outbound_flow_control_window == DEFAULT_WINDOW_BYTES - WINDOW_BYTES
     data = data_of(pair.server.receive_data(frame + pair.client.data_to_send()))
     assert len(data) == WINDOW_BYTES
     assert not pair.client.has_room(pair.id, 1)
