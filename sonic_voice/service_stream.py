@@ -1,12 +1,7 @@
-"""One stream of the service, with its writer, its reader and its outbox.
+"""One stream of the service, with its writer and its reader.
 
-    send_audio ──► [outbox] ──► writer task ──► Stream.send
+    send_audio ──► SonicProtocol.audio ──► UplinkWriter, with its task ──► Stream.offer or send
     Stream.receive ──► reader task ──► SonicProtocol.receive ──► deliver(events)
-
-The writer owns sending, so that cancelling the caller of `send_audio` does not break the chain of
-signatures. Tool results and typed text overtake queued audio, because the model otherwise goes on
-without them (reference 8.4). When no audio comes, the writer sends the silence that is due
-(`uplink_silence`), because the service measures time only in samples (reference 4).
 
 Only the reader receives, and it is not cancelled while the stream can still end by itself. When it
 ends, the stream is over: the writer is woken with the reason, and no caller waits any longer.
@@ -19,58 +14,20 @@ Service streams are numbered and thrown away, never reset. Nothing of stream n t
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from .errors import (
-    ConnectionLost,
-    DeadlineError,
-    ErrorKind,
-    ServiceError,
-    SonicError,
-)
+from .errors import ConnectionLost, ErrorKind, ServiceError, SonicError
 from .events import Event, Ignored, NetworkSlow, ToolCall, Usage, UserText
 from .history import Message
-from .order import InputState
 from .protocol import SonicProtocol
 from .transport import Stream
 from .turn_progress import AudioStart, TurnProgress
-from .uplink_lag import UplinkLag
-from .uplink_silence import UplinkSilence
-from .virtual_clock import VirtualClock
-
-OUTBOX_CHUNKS = 16
-"""Maximum number of audio payloads that wait for the wire: half a second of the usual 32 ms chunks.
-When it is reached, `send_audio` waits. The network is then slower than the user speaks, and the
-audio source decides what to drop."""
-
-SILENCE_TIMER_MARGIN_S = 0.125
-"""Time before the silence timer fires at which a chunk of audio moves it, in seconds. Moving it
-with each chunk would cost more, and a timer that fires in vain would wake the process."""
-
-RUSH_S = 0.001
-"""Distance of two chunks, in seconds, below which their source is faster than any microphone."""
-
-CLOCK_RESOLUTION_S = 1e-6
-"""Time by which a timer may fire early, in seconds."""
+from .uplink_writer import UplinkWriter
 
 SHUTDOWN_GRACE_S = 1.0
 """Time that a task of the stream gets to end by itself once the stream is over, in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Queued:
-    """A payload in the outbox."""
-
-    payload: bytes
-    at_s: float
-    """Time at which it was queued, in seconds of the loop's clock."""
-    speech_s: float
-    """Length of the speech in it, in seconds; 0 for everything but audio."""
-
 
 MAX_AUDIO_CHUNK_BYTES = 32_000
 """Maximum size of one audio payload, in bytes of PCM: one second at 16 kHz. Larger pieces are cut.
@@ -98,7 +55,7 @@ type WaitForRoom = Callable[[], Awaitable[None]]
 
 
 class ServiceStream:
-    """One stream of the service: its protocol, its two tasks and its outbox.
+    """One stream of the service: its protocol and its two tasks.
 
     Creating it starts both tasks. It must be closed with `aclose`.
     """
@@ -133,8 +90,6 @@ class ServiceStream:
         self.number = number
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the stream has ended: well, or with the `SonicError` that ended it."""
-        self.retired = False
-        """True once another stream has taken the conversation over."""
         self.reacted = False
         """True once the service has sent more than counts of tokens, which it also sends for the
         prompt alone, and for input that it does not answer."""
@@ -146,30 +101,21 @@ class ServiceStream:
         self.goodbye_timed_out = False
         """True if the service did not end the stream in time after a complete goodbye."""
         self._protocol = protocol
-        self._goodbye_sent = False
         self._wire_stream = stream
         self._deliver = deliver
         self._wait_for_event_room = wait_for_room
         self._events_full = False
         self._clock = clock
-        self._send_deadline_s = send_deadline_s
-        self._on_slow = on_slow
-        self._on_silence = on_silence
-        self._live = False
-        self._lag = UplinkLag()
-        self._urgent: deque[bytes] = deque()
-        self._audio: deque[_Queued] = deque()
-        self._sending: _Queued | None = None
-        self._filled = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._send_timeout: asyncio.Timeout | None = None
-        self._silence = UplinkSilence(protocol.input_format, self.opened_at[0])
-        self._silence_timer: asyncio.TimerHandle | None = None  # while the writer waits for audio
-        self._offered_at_s = -RUSH_S
-        self.rushed = False
-        """True if the last two chunks were sent within `RUSH_S`, as those of a file are. Their
-        source must let the loop run, because sending does not wait."""
+        self._uplink = UplinkWriter(
+            stream,
+            protocol,
+            self.over,
+            clock=clock,
+            send_deadline_s=send_deadline_s,
+            on_deadline=self.end,
+            on_slow=on_slow,
+            on_silence=on_silence,
+        )
         self._accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for future in (self.over, self._accepted):  # an error that no caller awaits is no warning
             future.add_done_callback(_mark_retrieved)
@@ -189,7 +135,7 @@ class ServiceStream:
 
     def begin(self) -> None:
         """Queue the session, the prompt and the system prompt. The stream is then prepared."""
-        self._queue_urgent(self._protocol.begin())
+        self._uplink.queue_urgent(self._protocol.begin())
 
     def start_audio(self, history: Iterable[Message], start: AudioStart) -> None:
         """Queue the history and the start of the audio.
@@ -200,7 +146,7 @@ class ServiceStream:
         """
         self._protocol.turns.carry_on(start)
         # In the urgent queue, because texts that follow at once must not overtake it.
-        self._queue_urgent(self._protocol.go_live(history))
+        self._uplink.queue_urgent(self._protocol.go_live(history))
 
     def go_live(self, replay: bytes) -> None:
         """Queue audio that was said before, and send silence from now on when none comes.
@@ -209,15 +155,13 @@ class ServiceStream:
             replay: s16le mono PCM in the session's input format; may be empty.
         """
         for begin in range(0, len(replay), MAX_AUDIO_CHUNK_BYTES):
-            self._queue([self._protocol.audio(replay[begin : begin + MAX_AUDIO_CHUNK_BYTES])])
-        self._live = True
-        loop = asyncio.get_running_loop()
-        self._silence = UplinkSilence(self._protocol.input_format, loop.time())
-        self._filled.set()
+            chunk = replay[begin : begin + MAX_AUDIO_CHUNK_BYTES]
+            self._uplink.queue([self._protocol.audio(chunk)])
+        self._uplink.go_live()
 
     async def wait_for_room(self) -> None:
         """Wait until the outbox has room for audio, or the stream is over."""
-        await self._room.wait()
+        await self._uplink.wait_for_room()
 
     def send_audio(self, pcm: bytes, speech_s: float) -> bytes:
         """Queue one chunk of audio. Never waits; see `wait_for_room`.
@@ -235,35 +179,10 @@ class ServiceStream:
             AudioError: `pcm` is not a whole number of samples.
             OrderError: The goodbye was said.
         """
-        admitted = self._silence.admit(pcm, asyncio.get_running_loop().time())
+        admitted = self._uplink.admit(pcm)
         if admitted:
-            payload = self._protocol.audio(admitted)
-            if not self._offer(payload):
-                self._queue([payload], speech_s=speech_s)
+            self._uplink.send_audio(self._protocol.audio(admitted), speech_s)
         return admitted
-
-    def _offer(self, payload: bytes) -> bool:
-        """Send a payload at once if nothing waits before it, and return whether it was sent.
-
-        The writer is not woken for it. This saves most of the cost of a chunk.
-        """
-        waiting = self._urgent or self._audio or self._send_timeout is not None
-        if waiting or self.over.done() or not self._wire_stream.offer(payload):
-            return False
-        self._lag.nothing_waits()
-        now = asyncio.get_running_loop().time()
-        self.rushed = now - self._offered_at_s < RUSH_S
-        self._offered_at_s = now
-        timer = self._silence_timer
-        if timer is not None and timer.when() - now < SILENCE_TIMER_MARGIN_S:
-            self._set_silence_timer()
-        return True
-
-    def _set_silence_timer(self) -> None:
-        if self._silence_timer is not None:
-            self._silence_timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._silence_timer = loop.call_at(self._silence.due_s, self._filled.set)
 
     def prompt(self, text: str) -> None:
         """Queue a text that the service answers and that is no turn of the user. Never waits.
@@ -271,7 +190,7 @@ class ServiceStream:
         Args:
             text: The text.
         """
-        self._queue_urgent(self._protocol.prompt(text))
+        self._uplink.queue_urgent(self._protocol.prompt(text))
 
     def expect_recording(self, user_spoke: Callable[[], bool]) -> None:
         """Expect that the service transcribes and answers a recording that the user has not said.
@@ -295,7 +214,7 @@ class ServiceStream:
             SonicError: The error that ended the stream.
         """
         payloads, event = self._protocol.text(text)
-        self._queue_urgent(payloads)
+        self._uplink.queue_urgent(payloads)
         return event
 
     def send_tool_result(
@@ -316,7 +235,7 @@ class ServiceStream:
             SonicError: The error that ended the stream.
         """
         payloads, call = self._protocol.tool_result(tool_use, result_json, is_spoken=is_spoken)
-        self._queue_urgent(payloads)
+        self._uplink.queue_urgent(payloads)
         return call
 
     def send_result_sentence(self, tool_use: str, sentence: str) -> None:
@@ -330,7 +249,7 @@ class ServiceStream:
             OrderError: No such call waits for a result, `sentence` is blank, or the goodbye was
                 said.
         """
-        self._queue_urgent(self._protocol.result_sentence(tool_use, sentence))
+        self._uplink.queue_urgent(self._protocol.result_sentence(tool_use, sentence))
 
     def end_result(self, tool_use: str) -> ToolCall:
         """Queue the end of a result in sentences; nothing is sent if it has none. Never waits.
@@ -345,23 +264,12 @@ class ServiceStream:
             OrderError: No such call waits for a result, or the goodbye was said.
         """
         payloads, call = self._protocol.end_result(tool_use)
-        self._queue_urgent(payloads)
+        self._uplink.queue_urgent(payloads)
         return call
 
     def finish(self) -> None:
         """Queue the goodbye. Never waits."""
-        self._queue(self._protocol.finish())
-
-    def _queue(self, payloads: Sequence[bytes], *, speech_s: float = 0.0) -> None:
-        now = asyncio.get_running_loop().time()
-        self._audio.extend(_Queued(payload, now, speech_s) for payload in payloads)
-        if len(self._audio) >= OUTBOX_CHUNKS:
-            self._room.clear()
-        self._filled.set()
-
-    def _queue_urgent(self, payloads: Sequence[bytes]) -> None:
-        self._urgent.extend(payloads)
-        self._filled.set()
+        self._uplink.queue(self._protocol.finish())
 
     # -- state ---------------------------------------------------------------------------------
 
@@ -373,13 +281,19 @@ class ServiceStream:
     @property
     def has_room(self) -> bool:
         """True if the outbox has room for audio."""
-        return self._room.is_set()
+        return self._uplink.has_room
+
+    @property
+    def rushed(self) -> bool:
+        """True if audio was sent faster than any microphone delivers it: its source must let the
+        loop run, because sending does not wait."""
+        return self._uplink.rushed
 
     @property
     def surplus_s(self) -> float:
         """Time by which the service's clock is ahead of real time, in seconds: silence that was
         sent in addition to audio which came late."""
-        return self._silence.surplus_s
+        return self._uplink.surplus_s
 
     @property
     def credentials_expire_at(self) -> datetime | None:
@@ -415,9 +329,8 @@ class ServiceStream:
         Args:
             finishing: Whether the answer to the newest turn may come to its end.
         """
-        self.retired = True
         self._protocol.turns.retire(finishing=finishing)
-        self._room.set()  # a sender that waits for it goes on with the live stream
+        self._uplink.retire()
 
     @property
     def progress(self) -> TurnProgress:
@@ -458,7 +371,7 @@ class ServiceStream:
 
     @property
     def _goodbye_complete(self) -> bool:
-        return self._goodbye_sent and not self._protocol.owes_answer
+        return self._uplink.goodbye_sent and not self._protocol.owes_answer
 
     async def aclose(self) -> None:
         """Release the stream and both tasks.
@@ -535,28 +448,14 @@ class ServiceStream:
             self.over.set_exception(error)
         if not self._accepted.done():
             self._accepted.set_exception(error or _ended_without_goodbye())
-        # Wake the writer and the callers of `send_audio`, and end a send in progress.
-        self._filled.set()
-        self._room.set()
+        self._uplink.wake()
         self.progressed.set()
-        if self._send_timeout is not None and not self._send_timeout.expired():
-            self._send_timeout.reschedule(asyncio.get_running_loop().time())
 
     # -- the writer ----------------------------------------------------------------------------
 
     async def _write(self) -> None:
         try:
-            while (payload := await self._next()) is not None:
-                if not self._wire_stream.offer(payload):
-                    await self._with_deadline(self._wire_stream.send(payload))
-                self._measure()
-                if self._urgent or self._audio:
-                    # A send rarely suspends. Seconds of replayed audio must not keep the event loop
-                    # from learning that the connection is lost, or from playing.
-                    await asyncio.sleep(0)
-            if not self.over.done():
-                self._goodbye_sent = True
-                await self._with_deadline(self._wire_stream.end_input())
+            await self._uplink.run()
         except SonicError as error:
             # The service's last message says more than the write that failed because of it.
             await asyncio.wait([self._reader], timeout=SHUTDOWN_GRACE_S)
@@ -568,91 +467,12 @@ class ServiceStream:
         except Exception as error:  # a bug of ours must reach the owner like any other end
             self._end(error)
 
-    def _measure(self) -> None:
-        """Report the network as slow if the speech just sent was late for too long."""
-        sent, self._sending = self._sending, None
-        if sent is not None and sent.speech_s and not self.over.done():
-            now = asyncio.get_running_loop().time()
-            if slow := self._lag.sent(sent.at_s, sent.speech_s, now):
-                self._on_slow(slow)
-
-    async def _with_deadline(self, sending: Awaitable[None]) -> None:
-        """Await `sending`, but no longer than the deadline, and no longer than the stream lasts."""
-        try:
-            async with asyncio.timeout(self._send_deadline_s) as self._send_timeout:
-                await sending
-        except TimeoutError:
-            if not self.over.done():
-                self.end(_send_timed_out(self._send_deadline_s))
-        finally:
-            self._send_timeout = None
-
-    async def _next(self) -> bytes | None:
-        """Return the next payload, or None when everything is sent.
-
-        The payload is silence if none was queued until silence was due.
-        """
-        while not self.over.done():
-            if self._urgent or self._audio:
-                return self._take()
-            if self._protocol.finished:
-                return None
-            self._filled.clear()
-            if not self._live or self._protocol.state is not InputState.LIVE:
-                await self._filled.wait()
-            elif isinstance(self._clock, VirtualClock) and not self.retired:
-                await self._filled.wait()  # no time passes for which silence would be due
-            elif await self._silence_is_due():
-                silence_s = self._silence.fill(asyncio.get_running_loop().time())
-                silence = bytes(self._protocol.input_format.size(silence_s))
-                payload = self._protocol.audio(silence)  # `_on_silence` may say goodbye
-                if not self.retired:
-                    self._on_silence(silence)
-                return payload
-        return None
-
-    async def _silence_is_due(self) -> bool:
-        """Wait until a payload is queued or silence is due, and return whether it is silence."""
-        self._set_silence_timer()
-        try:
-            await self._filled.wait()
-            if self._urgent or self._audio or self._protocol.finished or self.over.done():
-                return False
-            due_s = self._silence.due_s
-            # After a stall of the loop, the source is as late as the timer was. It may go first.
-            self._filled.clear()
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            # Audio that was offered meanwhile, or while the timer fired, has moved the time.
-            in_time = due_s - asyncio.get_running_loop().time() < CLOCK_RESOLUTION_S
-            return in_time and not self._filled.is_set() and self._silence.due_s == due_s
-        finally:
-            if self._silence_timer is not None:
-                self._silence_timer.cancel()
-                self._silence_timer = None
-
-    def _take(self) -> bytes:
-        if self._urgent:
-            return self._urgent.popleft()
-        self._sending = self._audio.popleft()
-        if len(self._audio) < OUTBOX_CHUNKS:
-            self._room.set()
-        return self._sending.payload
-
 
 def _ended_without_goodbye() -> ConnectionLost:
     return ConnectionLost(
         "The service ended the stream without a goodbye.",
         reason="ended",
         hint="Open a new session to go on.",
-    )
-
-
-def _send_timed_out(waited_s: float) -> DeadlineError:
-    return DeadlineError(
-        f"The network took nothing for {waited_s:g} s.",
-        waited_s=waited_s,
-        hint="Check the connection; open a new session to go on.",
     )
 
 

@@ -6,17 +6,12 @@
 
 A session is a thin asyncio shell. `protocol` decides what may be sent when, `turns` decides what
 events mean, `ServiceStream` owns a stream with its two tasks, and `StreamManager` owns the streams,
-which follow each other for as long as the conversation lasts. This module adds the event queue and
-the goodbye.
-
-The event queue stands between the reader of the stream and the owner. It holds `EVENTS_WAITING`
-events. When it is full, the reader waits, and HTTP/2 flow control makes the service wait too. No
-event is lost when the owner reads slowly.
+which follow each other for as long as the conversation lasts. `EventQueue` stands between the
+reader of the stream and the owner. This module adds the goodbye and the idle prompts.
 """
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -24,6 +19,7 @@ from typing import Any, Self
 
 from .config import Endpointing, SessionConfig, ToolSpec
 from .errors import DeadlineError, OrderError, SonicError
+from .event_queue import EventQueue
 from .events import (
     Closed,
     Event,
@@ -41,9 +37,6 @@ from .stream_manager import StreamManager
 from .transcript import Transcript
 from .transport import Transport
 from .wire import Tokens
-
-EVENTS_WAITING = 1024
-"""Maximum number of events in the event queue: 20 s of sound, at 20 ms an event."""
 
 EXPIRY_NOTICE_AT = 7 / 8
 """Share of a stream's life after which its end is announced: 7 of 8 minutes."""
@@ -131,10 +124,7 @@ class Session:
         self.on_audio: Callable[[], object] = _nothing
         """Called after each chunk of audio, the user's or silence in its place: the time of the
         conversation has gone on. It must return at once, and raise nothing."""
-        self._events: deque[Event] = deque()
-        self._arrived = asyncio.Event()
-        self._room = asyncio.Event()
-        self._closed = False
+        self._events = EventQueue()
         self._goodbye: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -152,14 +142,14 @@ class Session:
             self._transport,
             self.transcript,
             deliver=self._deliver,
-            wait_for_room=self._wait_for_room,
+            wait_for_room=self._events.wait_for_room,
             push=lambda event: self._push([event]),
             clock=self.now,
             on_audio=self._note_audio,
             announce_opening=self._early_audio,
             resume=self._resume,
         )
-        manager.over.add_done_callback(lambda _: self._arrived.set())
+        manager.over.add_done_callback(lambda _: self._events.wake())
         if not self._early_audio:
             try:
                 await asyncio.shield(manager.opened)
@@ -203,8 +193,7 @@ class Session:
     ) -> None:
         manager = self._open_manager
         # The owner reads no more events, so the reader must not wait for room in the queue.
-        self._closed = True
-        self._room.set()
+        self._events.close()
         try:
             if not manager.over.done():
                 self.finish()
@@ -400,14 +389,10 @@ class Session:
             StopAsyncIteration: The last event, `Closed`, was returned before.
         """
         manager = self._open_manager
-        while not self._events:
+        while (event := self._events.take()) is None:
             if manager.over.done():
                 return self._end_of(manager)
-            self._arrived.clear()
-            await self._arrived.wait()
-        event = self._events.popleft()
-        if len(self._events) < EVENTS_WAITING:
-            self._room.set()
+            await self._events.wait()
         return event
 
     def heard(self, turn: int, heard_ms: int) -> Heard:
@@ -524,13 +509,7 @@ class Session:
     def _deliver(self, events: Sequence[Event]) -> bool:
         """Queue `events`, and return whether the queue has room for more."""
         self._push(events)
-        return len(self._events) < EVENTS_WAITING or self._closed
-
-    async def _wait_for_room(self) -> None:
-        """Wait until the queue has room for events."""
-        while len(self._events) >= EVENTS_WAITING and not self._closed:
-            self._room.clear()
-            await self._room.wait()
+        return self._events.has_room
 
     def _push(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -538,9 +517,7 @@ class Session:
                 self.tokens = event.total
             elif isinstance(event, UserSpeechStarted | UserText) and self._idle is not None:
                 self._idle.user_spoke()
-        if not self._closed:
-            self._events.extend(events)
-            self._arrived.set()
+        self._events.push(events)
 
     def _end_of(self, manager: StreamManager) -> Closed:
         """Return `Closed` once after the last event, or raise the error that ended the session."""

@@ -4,10 +4,10 @@
                 └────► fault ──► attempts to open ────► live             `recovery`
 
 One stream at a time is *live*: it receives the user's audio (`session_input`). The manager opens
-another one before the life of the live one ends, or after a fault. What the next stream receives is
-decided in `handover`. A stream that was replaced in good health is *retired*: it finishes the
-answer that it has begun, and is read to its end. Nothing that an old stream sends can interrupt or
-answer a turn of a newer one.
+another one before the life of the live one ends (`live_watch`), or after a fault. What the next
+stream receives is decided in `continuation`. A stream that was replaced in good health is
+*retired*: it finishes the answer that it has begun, and is read to its end. Nothing that an old
+stream sends can interrupt or answer a turn of a newer one.
 
 Every task of the session's streams is owned here: the supervisor, a preparation, and the closing of
 each old stream. `aclose` ends them all.
@@ -18,27 +18,19 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime
 
 from .config import SessionConfig
+from .continuation import Continuation
 from .errors import ConnectionLost, SonicError, fault_kind
 from .events import Ended, Event, Opened, Reconnecting, Renewed, ToolCall
-from .first_words import greeting_config, with_greeting
-from .handover import (
-    Handover,
-    can_finish,
-    first_handover,
-    hand_over,
-    needed_from,
-    unanswered_audio,
-)
-from .neighbour_streams import CHECK_S, PreparedStream, RetiredStreams
+from .handover import Handover, can_finish, unanswered_audio
+from .live_watch import LiveWatch
+from .neighbour_streams import PreparedStream, RetiredStreams
 from .recovery import Recovery, has_expired_credentials, is_transient
-from .renewal import LiveState, Renewal, Step
+from .renewal import Step
 from .service_stream import Deliver, ServiceStream, WaitForRoom
 from .session_input import SessionInput
-from .snapshot import SessionSnapshot, resume_handover, take_snapshot
+from .snapshot import SessionSnapshot
 from .stream_opener import ClosingTasks, StreamOpener
 from .transcript import Transcript
 from .transport import Transport
@@ -51,18 +43,6 @@ TICK_S = 5.0
 
 SUSPENDED_S = 10.0
 """Time that must be missing at a tick for the process to count as suspended, in seconds."""
-
-RENEW_WITHIN_S = 15.0
-"""Time after which a requested renewal is forced, in seconds."""
-
-VERIFY_S = 10.0
-"""Maximum time until a new stream reacts to speech or text, in seconds; answers take 1 to 2 s."""
-
-RELEASE_S = 1.0
-"""Interval at which audio of the user that was answered is released, in seconds."""
-
-WORKING_S = 5.0
-"""Age from which a stream counts as one that worked, in seconds: a fault then begins an outage."""
 
 
 class StreamManager:
@@ -112,7 +92,6 @@ class StreamManager:
         """True if the service did not end the stream in time after a complete goodbye."""
         self._config = config
         self._transport = transport
-        self._transcript = transcript
         self._deliver = deliver
         self._push = push
         self._clock = clock
@@ -120,15 +99,15 @@ class StreamManager:
         self._announces_opening = announce_opening
         self._playback = Playback()
         self._recovery = Recovery(config.recovery, random.random)
-        self._renewal: Renewal | None = None
-        self._check_at_s = 0.0
-        self._release_at_s = 0.0
-        self._opened_at = (0.0, 0.0)
-        self._verify_at_s: float | None = None
+        self._watch: LiveWatch | None = None
+        """The watch over the stream that went live last; None before the first one."""
         self._changed = asyncio.Event()
         self._closing = ClosingTasks()
         self._prepared = PreparedStream(
-            self._open_next, self._closing, self._changed.set, self._age_s
+            self._open_next,
+            self._closing,
+            self._changed.set,
+            lambda: self._live_watch.age_s(),
         )
         self._retired = RetiredStreams(self._closing, self._is_playing, self._changed.set)
         self._opener = StreamOpener(
@@ -149,12 +128,9 @@ class StreamManager:
         self._updates = 0
         self._updates_of_newest = 0
         """Number of updates that the newest stream was configured with."""
-        self._live_last: ServiceStream | None = None
-        self._resume = resume
+        self._continuation = Continuation(self.input, transcript, self._playback, resume)
         if resume is not None:
-            self._playback.newest_turn = resume.turn
             self._opener.add_tokens(resume.tokens)
-            self.input.restore(resume)
         self._entered_s = self._loop.time()
         self._supervisor = asyncio.create_task(self._supervise(), name="sonic streams")
 
@@ -177,8 +153,8 @@ class StreamManager:
         Args:
             reason: The reason that is reported.
         """
-        if self._renewal is not None:
-            self._renewal.request(reason, self._age_s(), within_s=RENEW_WITHIN_S)
+        if self._watch is not None:
+            self._watch.request_renewal(reason)
             self._prepared.retry_now()
             self._changed.set()
 
@@ -188,19 +164,8 @@ class StreamManager:
         Args:
             audio: Whether it has the user's audio that was not answered.
         """
-        progress = self._live_last.progress if self._live_last is not None else None
-        resumed, turn = self._resume, self._playback.newest_turn
-        return take_snapshot(
-            self._config,
-            self._transcript,
-            turn=turn,
-            tokens=self.tokens,
-            calls=self.input.open_calls,
-            results=self.input.results,
-            progress=progress,
-            still_owed=resumed is not None and resumed.owed and resumed.turn == turn,
-            audio=unanswered_audio(progress, self.input.ring) if audio else b"",
-        )
+        newest = self._watch.stream if self._watch is not None else None
+        return self._continuation.snapshot(newest, self.tokens, audio=audio)
 
     def finish(self) -> None:
         """Say goodbye. Does nothing if it was said before."""
@@ -252,8 +217,7 @@ class StreamManager:
     @property
     def _awaits_reaction(self) -> bool:
         """True until the live stream reacts to what it must answer."""
-        stream = self.input.stream
-        return self._verify_at_s is not None and stream is not None and not stream.reacted
+        return self.input.stream is not None and self._live_watch.awaits_reaction
 
     def is_settled(self, now: float) -> bool:
         """Return whether a stream is live, nobody speaks, and no answer is owed or playing.
@@ -288,34 +252,16 @@ class StreamManager:
         """Tokens used so far by all streams."""
         return self._opener.tokens
 
-    def _age_s(self) -> float:
-        """Return the age of the live stream, in seconds: by the clock, or by the conversation.
-
-        A recorded conversation may run faster than the clock, and the service's time with it. In
-        virtual time only that of the conversation counts.
-        """
-        clock_s, conversation_s = self._opened_at
-        if isinstance(self._clock, VirtualClock):
-            return self._clock() - conversation_s
-        return max(self._loop.time() - clock_s, self._clock() - conversation_s)
+    @property
+    def _live_watch(self) -> LiveWatch:
+        """The watch over the live stream."""
+        assert self._watch is not None
+        return self._watch
 
     def _note_audio(self) -> None:
-        self._check_renewal()
+        if self._watch is not None:
+            self._watch.note_audio()
         self._on_audio()
-
-    def _check_renewal(self) -> None:
-        """Wake the supervisor if a renewal is due, and release audio that was answered.
-
-        Called after each chunk of audio.
-        """
-        if self._renewal is not None and (age_s := self._age_s()) >= self._check_at_s:
-            self._check_at_s = age_s + CHECK_S
-            if self._renewal.is_due(age_s):
-                self._changed.set()
-            if age_s >= self._release_at_s and (live := self.input.live) is not None:
-                self._release_at_s = age_s + RELEASE_S
-                ring = self.input.ring
-                ring.release(needed_from(self._config, live.progress, ring))
 
     # -- the supervisor ------------------------------------------------------------------------
 
@@ -343,7 +289,7 @@ class StreamManager:
         self.input.wake()
 
     async def _open_first(self) -> ServiceStream:
-        handover = self._hand_over(None, planned=False)
+        handover = self._continuation.hand_over(None, planned=False)
         try:
             stream = await self._open(self._config.deadlines.open_s, handover)
         except SonicError as error:
@@ -372,31 +318,16 @@ class StreamManager:
                     stream.finish()
             elif (next_live := self._renew(stream)) is not None:
                 return next_live
-            self._verify(stream)
+            self._live_watch.verify()
             await self._wait_for_change()
         return await self._after(stream)
 
-    def _verify(self, stream: ServiceStream) -> None:
-        """End a new stream that does not react to what it must answer."""
-        if self._verify_at_s is None:
-            return
-        if stream.reacted:
-            self._verify_at_s = None
-        elif self._loop.time() >= self._verify_at_s:
-            stream.end(ConnectionLost("The service does not react to what is said.", reason="cut"))
-
     async def _wait_for_change(self) -> None:
         """Wait until something may have to be decided, at most until the next tick."""
-        assert self._renewal is not None
-        age_s = self._age_s()
-        self._attentive = (
-            self.input.finished or self._renewal.is_due(age_s) or self._verify_at_s is not None
-        )
-        wait_s = min(TICK_S, max(CHECK_S, self._renewal.next_check_s(age_s) - age_s))
-        if self._prepared.since_s() is not None:
-            wait_s = CHECK_S
-        if self._verify_at_s is not None:
-            wait_s = min(wait_s, max(0.0, self._verify_at_s - self._loop.time()))
+        watch = self._live_watch
+        self._attentive = self.input.finished or watch.renewal_is_due or watch.awaits_reaction
+        is_prepared = self._prepared.since_s() is not None
+        wait_s = min(TICK_S, watch.next_look_s(is_prepared=is_prepared))
         calendar_s = time.time()
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
@@ -422,7 +353,7 @@ class StreamManager:
                 return None  # nothing is missing, and a goodbye needs no new stream
             raise error
         # A stream that never reacted to what it had to answer belongs to the same outage.
-        if self._age_s() >= WORKING_S and (self._verify_at_s is None or stream.reacted):
+        if self._live_watch.worked:
             self._recovery.worked()
         return await self._recover(error, stream)
 
@@ -430,23 +361,17 @@ class StreamManager:
 
     def _renew(self, stream: ServiceStream) -> ServiceStream | None:
         """Take the next step of the renewal, and return the next live stream after a switch."""
-        assert self._renewal is not None
-        age_s = self._age_s()
-        if not self._renewal.is_due(age_s):
+        watch = self._live_watch
+        if not watch.renewal_is_due:
             return None
-        state = LiveState(
-            user_speaks=stream.progress.user_speaks,
-            user_quiet_s=self.input.ring.quiet_s(),
-            owes=self.owes_answer,
-        )
-        match self._renewal.decide(age_s, state, self._prepared.since_s()):
+        match watch.next_step(owes=self.owes_answer, prepared_since_s=self._prepared.since_s()):
             case Step.WAIT:
                 return None
             case Step.PREPARE:
                 self._prepared.prepare(self._config.recovery.longest_wait_s)
                 return None
             case Step.SWITCH:
-                return self._switch(stream, self._renewal.reason)
+                return self._switch(stream, watch.renewal_reason)
 
     async def _open_next(self) -> ServiceStream:
         """Open a stream with everything but history and audio."""
@@ -459,11 +384,11 @@ class StreamManager:
 
     def _switch(self, old: ServiceStream, reason: str) -> ServiceStream:
         """Make the prepared stream the live one, and retire the old one."""
-        if self._age_s() >= WORKING_S and not self._awaits_reaction:
+        if self._live_watch.worked:
             self._recovery.worked()
         new = self._prepared.take()
         progress = old.progress
-        handover = self._hand_over(old, planned=True)
+        handover = self._continuation.hand_over(old, planned=True)
         old.retire(finishing=can_finish(progress))
         self.input.lost_calls |= {call.tool_use: call for call in progress.calls}
         new.start_audio(handover.history, handover.start)
@@ -507,7 +432,7 @@ class StreamManager:
                 patience_s = self._recovery.remaining_s(self._loop.time())
                 deadline_s = min(deadline_s, max(1.0, patience_s))
             try:
-                handover = self._hand_over(broken, planned=False)
+                handover = self._continuation.hand_over(broken, planned=False)
                 stream = await self._open(deadline_s, handover)
                 break
             except SonicError as failed:
@@ -520,53 +445,12 @@ class StreamManager:
             self._push(Renewed(gap_ms, replayed_ms, reason))
         return stream
 
-    def _hand_over(self, old: ServiceStream | None, *, planned: bool) -> Handover:
-        owes_greeting = self._owes_greeting
-        handover = self._hand_over_conversation(old, planned=planned)
-        if not owes_greeting or handover.prompt:
-            return handover
-        # A user who speaks needs no greeting. v1 does not report it, and hears both.
-        if handover.expects_events and self._config.voice_model.text_input:
-            return handover
-        return with_greeting(handover, self._config)
-
-    @property
-    def _owes_greeting(self) -> bool:
-        """True until the greeting sounds, or the user's words take its place."""
-        return (
-            bool(self._config.greeting)
-            and (self._resume is None or not self._resume.turn)
-            and not self._playback.sounding
-            and not any(line.role == "USER" for line in self._transcript.lines)
-        )
-
-    def _hand_over_conversation(self, old: ServiceStream | None, *, planned: bool) -> Handover:
-        ring = self.input.ring
-        if old is None and self._resume is not None:
-            return resume_handover(
-                self._config, self._transcript, ring, self._resume, results=self.input.results
-            )
-        if old is None:
-            return first_handover(self._config, ring)
-        progress = old.progress
-        lost = [c for c in self.input.lost_calls.values() if c.turn == progress.turn]
-        calls = {call.tool_use: call for call in (*progress.calls, *lost)}
-        return hand_over(
-            self._config,
-            self._transcript,
-            replace(progress, calls=tuple(calls.values())),
-            ring,
-            results=self.input.results,
-            planned=planned,
-        )
-
     # -- opening and closing -------------------------------------------------------------------
 
     async def _open(self, deadline_s: float, handover: Handover | None) -> ServiceStream:
         """Return a stream that the service has taken, in the configuration that is due now."""
         self._updates_of_newest = self._updates
-        config = greeting_config(self._config) if self._owes_greeting else self._config
-        return await self._opener.open(config, deadline_s, handover)
+        return await self._opener.open(self._continuation.next_config, deadline_s, handover)
 
     def _deliver_events(self, events: Sequence[Event]) -> bool:
         for event in events:
@@ -584,19 +468,17 @@ class StreamManager:
 
     def _go_live(self, stream: ServiceStream, handover: Handover) -> int:
         """Make a stream the live one, and return the length of the replayed audio, in ms."""
-        now_s = self._loop.time()
         self._recovery.opened()
-        self._opened_at = stream.opened_at
-        self._live_last = stream
-        self._renewal = Renewal(
-            self._config.renewal,
-            life_s=self._config.stream_life_s,
-            expires_s=_seconds_until(stream.credentials_expire_at),
+        self._watch = LiveWatch(
+            stream,
+            self._config,
+            self.input.ring,
+            clock=self._clock,
+            expects_reaction=handover.expects_events,
+            on_due=self._changed.set,
         )
         if self._updates_of_newest != self._updates:  # while this stream was opened
             self.renew("update")
-        self._check_at_s = self._release_at_s = 0.0
-        self._verify_at_s = now_s + VERIFY_S if handover.expects_events else None
         return self.input.attach(stream, handover)
 
     async def aclose(self) -> None:
@@ -620,10 +502,6 @@ class StreamManager:
             self._closing.start(self.input.stream.aclose())
         self._retired.end()
         await self._closing.wait()
-
-
-def _seconds_until(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp() - time.time()
 
 
 def _mark_retrieved(future: "asyncio.Future[None]") -> None:

@@ -30,7 +30,6 @@ the reason. No event raises an error, because one wrong event is no reason to en
 Source: protocol reference 3.3 to 3.11, 11.4.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +37,7 @@ from typing import Any
 from . import wire
 from .catalog import EXPERT_TOOL
 from .config import BYTES_PER_SAMPLE, AudioFormat
+from .content_blocks import OpenBlock, OpenBlocks
 from .events import (
     AssistantText,
     Audio,
@@ -51,6 +51,7 @@ from .events import (
     UserSpeechStarted,
     UserText,
 )
+from .repeated_texts import RepeatedTexts
 from .transcript import Transcript
 from .turn_progress import AudioStart, Playback, TurnProgress
 from .user_speech import UserSpeech
@@ -63,24 +64,6 @@ in seconds would be meaningless."""
 PLAYBACK_MARGIN_S = 0.1
 """Time after the end of an answer's sound after which it is over for the service, too, in seconds.
 The service measures time in the chunks of audio that it receives."""
-
-RECORDED_WORDS = "hello"
-"""Words of the recording with which v1 is asked for a greeting, as they are transcribed."""
-
-
-@dataclass(slots=True)
-class _OpenBlock:
-    """A content block of the service that has begun and not ended."""
-
-    turn: int
-    kind: str = "text"
-    """`text`, `audio` or `tool`."""
-    role: str = ""
-    stage: wire.Stage | None = None
-    rate_hz: int = 0
-    dead: bool = False
-    number: int = 0
-    """Number of a block of sound within the session, from 1."""
 
 
 @dataclass(slots=True)
@@ -116,7 +99,7 @@ class Turns:
         self._transcript = transcript
         self._playback = playback or Playback()
         self._turn = _NewestTurn(self._playback.newest_turn, over=True)
-        self._blocks: dict[str, _OpenBlock] = {}
+        self._blocks = OpenBlocks()
         self._retired = False
         self._continuing = False
         """True until sound comes of an answer that another stream has begun."""
@@ -129,9 +112,7 @@ class Turns:
         """True from the marker of an interruption to the next words of the user."""
         self._goes_on = False
         """True while an answer goes on after such a marker."""
-        self._echoes: deque[str] = deque(maxlen=16)
-        self._recording: Callable[[], bool] | None = None
-        """Set until a recording that was sent before the user's audio is transcribed."""
+        self._repeated = RepeatedTexts()
         self._calls: dict[str, ToolCall] = {}
         """Tool calls whose result is owed, by their ids."""
 
@@ -158,7 +139,7 @@ class Turns:
         Args:
             text: The text. The service repeats it, which is then ignored.
         """
-        self._echoes.append(_comparable(text))
+        self._repeated.text_sent(text)
         self._owes_answer = True
 
     def recording_sent(self, user_spoke: Callable[[], bool]) -> None:
@@ -168,7 +149,7 @@ class Turns:
             user_spoke: Returns whether the user has said something, too. Otherwise the next
                 transcription is that of the recording, whatever its words.
         """
-        self._recording = user_spoke
+        self._repeated.recording_sent(user_spoke)
         self._owes_answer = True
 
     def retire(self, *, finishing: bool) -> None:
@@ -183,8 +164,7 @@ class Turns:
         if not finishing or self._turn.over or not self._turn.sounded:
             self._turn.over = True
             self._owes_answer = False
-            for block in self._blocks.values():
-                block.dead = True
+            self._blocks.drop_the_rest()
 
     @property
     def progress(self) -> TurnProgress:
@@ -225,7 +205,7 @@ class Turns:
         self._open_turn()
         self._marked = False
         self._turn.typed = True
-        self._echoes.append(_comparable(text))
+        self._repeated.text_sent(text)
         self._transcript.user(self._turn.number, text)
         self._owes_answer = True
         return UserText(self._turn.number, text, typed=True)
@@ -311,7 +291,7 @@ class Turns:
             return False
         if self._turn.called and any(call.reserved for call in self.open_calls):
             return True  # between sentences of a reasoner, where a block of sound may be open
-        if self._sound_is_open:
+        if self._blocks.have_sound:
             return False
         if self._turn.over:
             return not self._owes_answer
@@ -325,7 +305,7 @@ class Turns:
         events: list[Event] = [UserSpeechStarted(self._speech.started(record.offset_ms))]
         if self._continuing:  # the rest of the answer will not come
             events += self._interrupt(self._turn.number, "userSpeechStart", now)
-        elif now < self._playback.until_s or self._sound_is_open:
+        elif now < self._playback.until_s or self._blocks.have_sound:
             events += self._interrupt(self._playback.sounding, "userSpeechStart", now)
         return events
 
@@ -337,13 +317,11 @@ class Turns:
     def _user_text(self, text: str, now: float) -> list[Event]:
         if self._retired:
             return []
-        if not self._speech.awaits_text and self._is_echo(text):
+        if not self._speech.awaits_text and self._repeated.is_repetition(text):
             return []
         self._marked = False
         heard_from_ms = self._speech.transcribed(self.sent_ms)
-        if self._recording is not None:
-            text = _without_recorded_words(text) if self._recording() else ""
-            self._recording = None
+        text = self._repeated.without_recording(text)
         if not text.strip():  # a noise that was recognised as speech
             return []
         turn = self._turn
@@ -356,15 +334,6 @@ class Turns:
         events = self._talked_over(now)
         self._owes_answer = True  # an interruption ends what was owed before
         return [*events, UserText(self._turn.number, text)]
-
-    def _is_echo(self, text: str) -> bool:
-        """Return whether a text repeats one that was sent as text; earlier ones are then past."""
-        comparable = _comparable(text)
-        if comparable not in self._echoes:
-            return False
-        while self._echoes.popleft() != comparable:
-            pass
-        return True
 
     def _talked_over(self, now: float) -> list[Event]:
         """Interrupt an answer of another stream that is playing; this service knows nothing of it.
@@ -386,8 +355,8 @@ class Turns:
                 events = self._talked_over(now)
                 self._owes_answer = True
             dead = not self._open_answer()
-        block = _OpenBlock(self._turn.number, "text", record.role, record.stage, dead=dead)
-        self._begin(record.content_id, block)
+        block = OpenBlock(self._turn.number, "text", record.role, record.stage, dead=dead)
+        self._blocks.begin(record.content_id, block)
         return events
 
     def _audio_block(self, record: wire.AudioBlock, now: float) -> list[Event]:
@@ -395,8 +364,8 @@ class Turns:
         dead = not self._open_answer()
         self._playback.sound_blocks += 1
         number = self._playback.sound_blocks
-        block = _OpenBlock(self._turn.number, "audio", "", None, record.rate_hz, dead, number)
-        self._begin(record.content_id, block)
+        block = OpenBlock(self._turn.number, "audio", "", None, record.rate_hz, dead, number)
+        self._blocks.begin(record.content_id, block)
         if record.rate_hz not in RATES_HZ:
             return [Ignored(f"a block of sound at {record.rate_hz} Hz")]
         if not dead:
@@ -407,18 +376,17 @@ class Turns:
 
     def _tool_block(self, record: wire.ToolBlock, now: float) -> list[Event]:
         dead = not self._open_answer()
-        self._begin(record.content_id, _OpenBlock(self._turn.number, "tool", "TOOL", dead=dead))
+        block = OpenBlock(self._turn.number, "tool", "TOOL", dead=dead)
+        self._blocks.begin(record.content_id, block)
         return []
 
     def _text_output(self, record: wire.TextOutput, now: float) -> list[Event]:
-        block = self._blocks.get(record.content_id)
         if record.is_interruption:
             self._marked = True
             return self._interrupt(self._answering, "marker", now)
-        if block is None:
-            return [Ignored(f"text of the unknown block {record.content_id}")]
-        if block.kind != "text":
-            return [Ignored(f"text in the {block.kind} block {record.content_id}")]
+        block = self._blocks.find(record.content_id, "text")
+        if isinstance(block, str):
+            return [Ignored(block)]
         if block.role == "USER":
             return self._user_text(record.text, now)
         if block.stage == "FINAL":  # also of a dead block: it confirms what was spoken before
@@ -434,11 +402,9 @@ class Turns:
         return [AssistantText(block.turn, index, record.text, "SPECULATIVE")]
 
     def _audio_output(self, record: wire.AudioOutput, now: float) -> list[Event]:
-        block = self._blocks.get(record.content_id)
-        if block is None:
-            return [Ignored(f"sound of the unknown block {record.content_id}")]
-        if block.kind != "audio":
-            return [Ignored(f"sound in the {block.kind} block {record.content_id}")]
+        block = self._blocks.find(record.content_id, "audio")
+        if isinstance(block, str):
+            return [Ignored(block)]
         if block.dead or block.turn in self._playback.interrupted:
             self._note_answer_goes_on()
             return []
@@ -472,7 +438,7 @@ class Turns:
         return [call]
 
     def _block_end(self, record: wire.BlockEnd, now: float) -> list[Event]:
-        block = self._blocks.pop(record.content_id, None)
+        block = self._blocks.end(record.content_id)
         if record.stop == "INTERRUPTED":
             turn = block.turn if block is not None and block.kind == "audio" else self._answering
             return self._interrupt(turn, "contentEnd", now)
@@ -513,8 +479,7 @@ class Turns:
             return []
         self._playback.interrupted.add(turn)
         self._continuing = False
-        for block in self._blocks.values():
-            block.dead = True
+        self._blocks.drop_the_rest()
         self._playback.until_s = now
         self._owes_answer = False
         if turn == self._turn.number:
@@ -526,11 +491,6 @@ class Turns:
     def _silenced(self) -> bool:
         """True if the stream is retired and has nothing to finish any more."""
         return self._retired and self._turn.over
-
-    @property
-    def _sound_is_open(self) -> bool:
-        """True while a block of sound that is played has not ended."""
-        return any(block.kind == "audio" and not block.dead for block in self._blocks.values())
 
     def _open_turn(self) -> None:
         self._playback.newest_turn += 1
@@ -554,9 +514,6 @@ class Turns:
         """Number of the turn whose answer came last, 0 before any."""
         return self._turn.number if self._turn.answering else self._sounding
 
-    def _begin(self, content_id: str, block: _OpenBlock) -> None:
-        self._blocks[content_id] = block
-
     def _usage(self, record: wire.UsageEvent, now: float) -> list[Event]:
         return [Usage(record.delta, record.total)]
 
@@ -576,13 +533,3 @@ class Turns:
         wire.BlockEnd: _block_end,
         wire.UnknownOutput: _unknown,
     }
-
-
-def _without_recorded_words(text: str) -> str:
-    """Return the words of the user from a transcription that may begin with the recording."""
-    first, _, rest = text.strip().partition(" ")
-    return rest if _comparable(first) == RECORDED_WORDS else text
-
-
-def _comparable(text: str) -> str:
-    return " ".join(text.lower().split()).strip(" .,!?")

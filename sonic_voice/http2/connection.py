@@ -1,6 +1,6 @@
 """One HTTP/2 connection on asyncio, used by the client and by the emulator.
 
-`H2Connection` is an `asyncio.Protocol` around h2's state machine. Bytes arrive in
+`H2Connection` is an `asyncio.Protocol` around h2's state machine (`H2State`). Bytes arrive in
 `data_received`, are parsed by h2, and are given to the stream they belong to within the same call:
 there is no queue, task or thread between the socket and the reader. An `H2Stream` is one request
 and its response, as a reader and a writer of bytes.
@@ -19,12 +19,8 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from functools import cache
 from typing import cast
 
-from h2.config import H2Configuration
-from h2.connection import ConnectionInputs, ConnectionState, H2ConnectionStateMachine
-from h2.connection import H2Connection as H2State
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
@@ -38,10 +34,10 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes, Settings
 
 from ..errors import ConnectionLost, NetworkError
 from .frames import DATA, END_STREAM, DataFrame, FrameSplitter, frame_header, window_update
+from .h2_state import H2State
 from .keepalive import PING_DEADLINE_S, Keepalive
 from .preface import PrefaceCheck
 from .read_buffers import limit_read_buffers
@@ -53,13 +49,6 @@ _log = logging.getLogger(__name__)
 STREAM_WINDOW_BYTES = 4 * 1024 * 1024
 """Flow-control window of a stream, in bytes: the amount that a peer may send ahead of the reader,
 about 45 s of speech (24,000 * 2 * 16/9 bytes/s)."""
-
-_STREAMS_PER_CONNECTION = 100
-"""Maximum number of concurrent streams, which the settings tell the peer."""
-
-DEFAULT_WINDOW_BYTES = 65_535
-"""Flow-control window of a stream or connection before any setting or WINDOW_UPDATE, in bytes
-(RFC 9113, 6.9.2)."""
 
 _WRITE_AHEAD_BYTES = 64 * 1024
 """Maximum data that waits for a server's socket before `write` waits, in bytes: 0.8 s of an
@@ -75,19 +64,6 @@ needs to miss the answer to a ping, and short enough not to keep its descriptor 
 _CLOSE_S = 1.0
 """Maximum time for a peer to answer the close of a connection, in seconds; then the socket is
 dropped."""
-
-
-class _StateMachine(H2ConnectionStateMachine):
-    """A state machine of h2 that stays open after a GOAWAY.
-
-    h2 treats every GOAWAY as the end of the connection, which a graceful one is not. There is no
-    option for it, so that the private table of transitions is replaced here.
-    """
-
-    _transitions = H2ConnectionStateMachine._transitions | {
-        (state, ConnectionInputs.RECV_GOAWAY): (None, state)
-        for state in (ConnectionState.CLIENT_OPEN, ConnectionState.SERVER_OPEN)
-    }
 
 
 class H2Connection(asyncio.Protocol):
@@ -127,8 +103,7 @@ class H2Connection(asyncio.Protocol):
         self._window_bytes = window_bytes
         self._ping_s = ping_s
         self._ping_deadline_s = ping_deadline_s
-        self._h2 = H2State(H2Configuration(client_side=on_stream is None, header_encoding="utf-8"))
-        self._h2.state_machine = _StateMachine()
+        self._h2 = H2State(client=on_stream is None)
         self._streams: dict[int, H2Stream] = {}
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
@@ -140,7 +115,6 @@ class H2Connection(asyncio.Protocol):
         self._lost: NetworkError | None = None
         self._peer = peer
         self._preface = PrefaceCheck(peer) if on_stream is None else None
-        self._writes_frames = False
         self._splitter: FrameSplitter | None = None
         if on_stream is None:
             self._splitter = FrameSplitter(self._reads_data, self._h2.max_inbound_frame_size)
@@ -150,27 +124,15 @@ class H2Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         self._transport = cast(asyncio.Transport, transport)
-        client = self._on_stream is None
         self._transport.set_write_buffer_limits(high=_WRITE_AHEAD_BYTES)
         sock = transport.get_extra_info("socket")
         if sock is not None:
             # Audio is sent in small packets, which must not wait for earlier acknowledgements.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         limit_read_buffers(self._transport)
-        if client:
+        if self._on_stream is None:
             limit_send_buffers(self._transport)
-        self._h2.local_settings = Settings(
-            client=client,
-            initial_values={
-                SettingCodes.ENABLE_PUSH: 0,
-                SettingCodes.INITIAL_WINDOW_SIZE: self._window_bytes,
-                SettingCodes.MAX_CONCURRENT_STREAMS: _STREAMS_PER_CONNECTION,
-            },
-        )
-        self._h2.initiate_connection()
-        more = 4 * self._window_bytes - DEFAULT_WINDOW_BYTES
-        if more > 0:
-            self._h2.increment_flow_control_window(more)
+        self._h2.begin(self._window_bytes)
         self._flush()
         self.received_at_s = self._loop.time()
         if self._ping_s is not None:
@@ -290,7 +252,7 @@ class H2Connection(asyncio.Protocol):
         self._streams[stream.id] = stream
         self._h2.send_headers(stream.id, headers)
         self._flush()
-        self._writes_frames = _windows_are_known(self._h2, stream.id)
+        self._h2.check_windows(stream.id)
         return stream
 
     def send_headers(self, stream: H2Stream, headers: Headers) -> None:
@@ -308,36 +270,23 @@ class H2Connection(asyncio.Protocol):
         """See `StreamConnection`."""
         if self._paused:
             return 0
-        size = min(len(view), max(0, self._h2.local_flow_control_window(stream_id)))
-        step = self._h2.max_outbound_frame_size
-        for at in range(0, size, step):
-            self._h2.send_data(stream_id, bytes(view[at : min(at + step, size)]))
+        size = self._h2.send_available(stream_id, view)
         self._flush()
         return size
 
     def has_room(self, stream_id: int, size: int) -> bool:
         """See `StreamConnection`."""
-        transport, h2 = self._transport, self._h2
-        if self._paused or transport is None or transport.is_closing() or not self._writes_frames:
+        transport = self._transport
+        if self._paused or transport is None or transport.is_closing():
             return False
-        stream = h2.streams.get(stream_id)
-        # A window is negative after the peer has made it smaller.
-        return (
-            stream is not None
-            and size <= stream.outbound_flow_control_window
-            and size <= h2.outbound_flow_control_window
-            and size <= h2.max_outbound_frame_size
-        )
+        return self._h2.has_room(stream_id, size)
 
     def send_now(self, stream_id: int, data: bytes) -> None:
         """See `StreamConnection`."""
         assert self._transport is not None
-        size = len(data)
         # h2 has nothing else to send: all its bytes are written with the call that makes them.
-        self._h2.outbound_flow_control_window -= size
-        self._h2.streams[stream_id].outbound_flow_control_window -= size
         # One write: asyncio makes a TLS record of each.
-        self._transport.write(frame_header(DATA, 0, stream_id, size) + data)
+        self._transport.write(self._h2.data_frame(stream_id, data))
 
     def end(self, stream: H2Stream) -> None:
         """See `StreamConnection`."""
@@ -384,7 +333,7 @@ class H2Connection(asyncio.Protocol):
 
     def ping(self) -> None:
         """Send a PING; do nothing once the connection is ending."""
-        if self._h2.state_machine.state is ConnectionState.CLOSED:
+        if self._h2.is_closed:
             self._stop_keepalive()
             return
         self._h2.ping(b"sonic---")
@@ -414,7 +363,7 @@ class H2Connection(asyncio.Protocol):
             return
         self._fail_all(ConnectionLost("This side closed the connection.", reason="ended"))
         self._stop_keepalive()
-        if self._h2.state_machine.state is not ConnectionState.CLOSED:
+        if not self._h2.is_closed:
             self._h2.close_connection()
         self._flush()
         transport.close()
@@ -552,30 +501,6 @@ class H2Connection(asyncio.Protocol):
         data = self._h2.data_to_send()
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
-
-
-@cache
-def _warn_of_h2() -> None:
-    """Log, once for each process, that frames cannot be written without h2."""
-    _log.warning("h2 counts its windows in another way than expected; sending takes more CPU time.")
-
-
-def _windows_are_known(h2: H2State, stream_id: int) -> bool:
-    """Return whether the windows of h2 are where `has_room` and `send_now` expect them.
-
-    h2's manual does not name these attributes, which have been there since h2 2.
-    """
-    try:
-        windows = (
-            h2.outbound_flow_control_window,
-            h2.streams[stream_id].outbound_flow_control_window,
-        )
-        known = min(windows) == h2.local_flow_control_window(stream_id)
-    except (AttributeError, KeyError, TypeError):
-        known = False
-    if not known:
-        _warn_of_h2()
-    return known
 
 
 def _name(code: ErrorCodes | int | None) -> str:

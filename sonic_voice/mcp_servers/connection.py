@@ -13,31 +13,27 @@ of a call only there. Servers that refuse it get the protocol of 2026.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Literal, cast
 
-import httpx2
 import mcp_types
 from mcp.client import Client
-from mcp.client.session import ClientRequestContext
-from mcp.client.stdio import StdioServerParameters, stdio_client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server import Server
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
-from mcp.shared.message import SessionMessage
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from ..errors import ConfigError, ConnectError, DeadlineError, SonicError
 from ..printable import printable
 from ..tools.context import ToolContext
-from .calls import CALL, CLOSE_S, McpCall, McpCallError, McpCalls
+from .calls import CLOSE_S, McpCall, McpCallError, McpCalls
 from .definitions import ListedTool
+from .elicitation import Elicitation
 from .error_output import ErrorOutput
-from .questions import read_form
 from .results import ERROR_CHARACTERS, result_value
 from .targets import McpServer
+from .transports import watched_transport
 
 OPEN_S = 30.0
 """Maximum time for a server to start and to list its tools, in seconds. The first start with `uvx`
@@ -45,12 +41,6 @@ or `npx` downloads packages."""
 
 MAX_PAGES = 20
 """Maximum number of pages of a list of tools."""
-
-_HTTP_S = 30.0
-"""Maximum time to connect, and to wait for a response that is no stream, in seconds."""
-
-_STREAM_S = 300.0
-"""Maximum time without a byte on a stream of responses, in seconds, as in the package."""
 
 type InMemoryServer = Server[Any] | MCPServer
 """A server in this process."""
@@ -92,15 +82,13 @@ class McpConnection:
         self.tools: list[ListedTool] = []
         """The tools that the server has listed last."""
         self._server = server
-        self._calls = calls
         self._notice = on_notice
         self._on_tools = on_tools
         self._call_s = call_s
         self._open_s = open_s
         self._modes = modes
         self._errors = ErrorOutput(self.name)
-        self._running: list[McpCall] = []
-        """Calls whose requests run on this connection."""
+        self._elicitation = Elicitation(self.name, calls, on_notice)
         self._client: Client | None = None
         self._opening: asyncio.Future[Client] | None = None
         self._wake = asyncio.Event()
@@ -151,7 +139,7 @@ class McpConnection:
                 context.progress(printable(message))
 
         client: Client | None = None
-        self._running.append(call)
+        self._elicitation.running.append(call)
         try:
             async with asyncio.timeout(call.limit_s) as call.deadline:
                 client = await self._ready()
@@ -173,7 +161,7 @@ class McpConnection:
             raise McpCallError(f"{name} gave a result that cannot be read.") from error
         finally:
             call.deadline = None
-            self._running.remove(call)
+            self._elicitation.running.remove(call)
         return result_value(result.model_dump(mode="json", by_alias=True, exclude_none=True))
 
     def _failed(self, client: Client | None, name: str, error: MCPError) -> McpCallError:
@@ -260,6 +248,19 @@ class McpConnection:
                     self._changed = False
                     await self._list_again(client)
 
+    def _new_client(self, mode: ProtocolMode) -> Client:
+        target = self._server
+        return Client(
+            watched_transport(target, self._errors, self._end)
+            if isinstance(target, McpServer)
+            else target,
+            mode=mode,
+            message_handler=self._on_message,
+            elicitation_callback=self._elicitation.answer,
+            client_info=mcp_types.Implementation(name="sonic-voice", version="1"),
+            cache=None,
+        )
+
     def _opening_error(self, error: BaseException | None) -> SonicError:
         """Return the error for a connection that could not be opened."""
         cause, said = _cause(error), self._errors.last_line
@@ -323,110 +324,6 @@ class McpConnection:
             )
             return
         self._on_tools(self)
-
-    # -- questions to the user -----------------------------------------------------------------
-
-    async def _on_elicitation(
-        self, context: ClientRequestContext, params: mcp_types.ElicitRequestParams
-    ) -> mcp_types.ElicitResult | mcp_types.ErrorData:
-        del context
-        call = CALL.get(None) or self._asking_call()
-        if call is None or isinstance(params, mcp_types.ElicitRequestURLParams):
-            self._notice(
-                f"The MCP server {self.name} asks for something that cannot be asked by voice, "
-                "which was declined."
-            )
-            return mcp_types.ElicitResult(action="decline")
-        questions = read_form(params.message, params.requested_schema)
-        if questions is None:
-            self._notice(
-                f"The MCP server {self.name} has a form that cannot be asked by voice, "
-                "which was declined."
-            )
-            return mcp_types.ElicitResult(action="decline")
-        try:
-            answers = await self._calls.ask(call, questions)
-        except TimeoutError:
-            return mcp_types.ElicitResult(action="cancel")
-        if answers is None:
-            return mcp_types.ElicitResult(action="decline")
-        return mcp_types.ElicitResult(action="accept", content=dict(answers))
-
-    def _asking_call(self) -> McpCall | None:
-        """Return the call that a question without a call belongs to; None if that is not known.
-
-        Servers of 2025 do not say which. The calls of one conversation have one user; those of
-        several do not, and nobody may be asked the question of somebody else.
-        """
-        conversations = {call.conversation for call in self._running}
-        return self._running[-1] if len(conversations) == 1 else None
-
-    # -- transports ----------------------------------------------------------------------------
-
-    def _new_client(self, mode: ProtocolMode) -> Client:
-        target = self._server
-        return Client(
-            self._watched(target) if isinstance(target, McpServer) else target,
-            mode=mode,
-            message_handler=self._on_message,
-            elicitation_callback=self._on_elicitation,
-            client_info=mcp_types.Implementation(name="sonic-voice", version="1"),
-            cache=None,
-        )
-
-    @asynccontextmanager
-    async def _watched(self, server: McpServer) -> AsyncGenerator[tuple[Any, Any]]:
-        """Open the transport to a server, and notice when the server closes it."""
-        async with AsyncExitStack() as stack:
-            if server.url:
-                timeout = httpx2.Timeout(_HTTP_S, read=_STREAM_S)
-                http = httpx2.AsyncClient(headers=dict(server.headers), timeout=timeout)
-                await stack.enter_async_context(http)
-                transport = streamable_http_client(server.url, http_client=http)
-            else:
-                parameters = StdioServerParameters(
-                    command=server.command[0],
-                    args=list(server.command[1:]),
-                    env=dict(server.environment),
-                    cwd=server.folder,
-                )
-                file = stack.enter_context(self._errors.file())
-                transport = stdio_client(parameters, errlog=file)
-            reading, writing = await stack.enter_async_context(transport)
-            yield _WatchedStream(reading, self._end), writing
-
-
-class _WatchedStream:
-    """The messages of a server, with a call when there are no more.
-
-    Args:
-        stream: The messages.
-        on_end: Called when the stream ends.
-    """
-
-    def __init__(self, stream: Any, on_end: Callable[[], None]) -> None:
-        self._stream = stream
-        self._on_end = on_end
-
-    def __aiter__(self) -> "_WatchedStream":
-        return self
-
-    async def __anext__(self) -> SessionMessage | Exception:
-        try:
-            return await self._stream.__anext__()
-        except StopAsyncIteration:
-            self._on_end()
-            raise
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    async def __aenter__(self) -> "_WatchedStream":
-        await self._stream.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: Any) -> bool | None:
-        return await self._stream.__aexit__(*error)
 
 
 async def _list_tools(client: Client, *, again: bool = False) -> list[ListedTool]:

@@ -19,11 +19,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sonic_voice.errors import ConnectionLost
-from sonic_voice.http2.connection import (
-    H2Connection,
-    _warn_of_h2,  # pyright: ignore[reportPrivateUsage]
-)
+from sonic_voice.http2.connection import H2Connection
 from sonic_voice.http2.frames import DATA, frame_header
+from sonic_voice.http2.h2_state import _warn_of_h2  # pyright: ignore[reportPrivateUsage]
 from sonic_voice.http2.stream import H2Stream
 
 WINDOW_BYTES = 1_000

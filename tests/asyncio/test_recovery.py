@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sonic_voice import stream_manager
+from sonic_voice import live_watch
 from sonic_voice.config import Deadlines, SessionConfig, ToolSpec
 from sonic_voice.errors import (
     ConnectionLost,
@@ -487,7 +487,7 @@ async def test_the_patience_with_an_outage_is_limited(transport: RefusingTranspo
 async def test_streams_that_break_again_and_again_end_the_conversation(
     transport: RefusingTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_manager, "WORKING_S", 0.0)
+    monkeypatch.setattr(live_watch, "WORKING_S", 0.0)
     policy = RecoveryPolicy(outages=3, first_wait_s=0.01)
     with pytest.raises(ConnectionLost):
         async with Session.open(config(recovery=policy), transport) as session:
@@ -546,7 +546,7 @@ async def test_a_service_that_is_not_reached_at_the_first_opening_is_reported_at
 async def test_a_stream_that_reacts_to_nothing_is_replaced(
     transport: RefusingTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_manager, "VERIFY_S", 0.05)
+    monkeypatch.setattr(live_watch, "VERIFY_S", 0.05)
     async with talking(transport) as (session, first):
         first.hears("what time is it")
         await next_event(session, UserText)
@@ -563,8 +563,8 @@ async def test_a_stream_that_reacts_to_nothing_is_replaced(
 async def test_streams_that_react_to_nothing_are_one_outage(
     transport: RefusingTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_manager, "VERIFY_S", 0.02)
-    monkeypatch.setattr(stream_manager, "WORKING_S", 0.01)
+    monkeypatch.setattr(live_watch, "VERIFY_S", 0.02)
+    monkeypatch.setattr(live_watch, "WORKING_S", 0.01)
     policy = RecoveryPolicy(attempts=3, first_wait_s=0.01)
     with pytest.raises(ConnectionLost, match="does not react"):
         async with Session.open(config(recovery=policy), transport) as session:

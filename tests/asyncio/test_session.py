@@ -18,9 +18,10 @@ from sonic_voice.errors import (
     ServiceError,
     service_error,
 )
+from sonic_voice.event_queue import EVENTS_WAITING
 from sonic_voice.events import Closed, Ignored, Opened, StreamExpiring, ToolCall, UserText
 from sonic_voice.policies import NO_RECOVERY, NO_RENEWAL
-from sonic_voice.session import EVENTS_WAITING, EXPIRY_NOTICE_AT, Session
+from sonic_voice.session import EXPIRY_NOTICE_AT, Session
 from sonic_voice.transport import MemoryStream, MemoryTransport
 from sonic_voice.virtual_time import run_in_virtual_time
 

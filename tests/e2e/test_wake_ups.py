@@ -19,8 +19,8 @@ from sonic_voice.emulator.server.connection_limits import ConnectionLimits
 from sonic_voice.emulator.service.effects import Effect, Emit, Expiry, Finish
 from sonic_voice.events import Audio
 from sonic_voice.http2.connection import STREAM_WINDOW_BYTES
-from sonic_voice.service_stream import RUSH_S
 from sonic_voice.session import Session
+from sonic_voice.uplink_writer import RUSH_S
 from sonic_voice.virtual_clock import VirtualClock
 
 FRAME = bytes(1024)

