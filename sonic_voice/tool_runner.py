@@ -28,13 +28,16 @@ from .events import (
     Audio,
     Event,
     Interrupted,
+    PictureShown,
     Renewed,
     ToolCall,
     ToolHeld,
+    ToolProgress,
     TurnEnded,
     UserText,
 )
 from .history import Message
+from .pictures import checked_picture
 from .session import Session
 from .tool_calls import SendResult, SendText, ToolCalls
 from .tools.results import cancelled_result, error_result, silent_result
@@ -82,6 +85,8 @@ class ToolRunner:
         self._notify = notify
         self._tasks: dict[str, asyncio.Task[None]] = {}
         """Tasks of the running calls, by the ids of the calls."""
+        self._running: dict[str, ToolCall] = {}
+        """The running calls, by their ids."""
         self._cancelled: set[str] = set()
         """Ids of running calls that a barge-in has cancelled."""
         self._ending: _Ending | None = None
@@ -128,8 +133,10 @@ class ToolRunner:
             # The session may have ended meanwhile; its owner learns why when it reads events.
             with suppress(SonicError):
                 match action:
-                    case SendText(text):
+                    case SendText(text, acknowledged):
                         session.prompt(text)
+                        if acknowledged is not None:
+                            self._report(*acknowledged)
                     case SendResult(tool_use, result_json, is_spoken):
                         result = result_json if is_spoken else silent_result(result_json)
                         session.send_tool_result(tool_use, result, is_spoken=is_spoken)
@@ -146,6 +153,7 @@ class ToolRunner:
         if self._calls.called(call.tool_use, policy, self._session.now()):
             task = self._group.create_task(self._run(call), name=f"sonic tool {call.name}")
             self._tasks[call.tool_use] = task
+            self._running[call.tool_use] = call
             # A task that is cancelled before its first step runs nothing of its coroutine.
             task.add_done_callback(lambda task: self._ended(call, cancelled=task.cancelled()))
 
@@ -161,7 +169,7 @@ class ToolRunner:
 
     def _ended(self, call: ToolCall, *, cancelled: bool) -> None:
         """Send the result of a call that has ended, or report that it waits."""
-        del self._tasks[call.tool_use]
+        del self._tasks[call.tool_use], self._running[call.tool_use]
         if self._over or (cancelled and call.tool_use not in self._cancelled):
             return  # the conversation has ended, or ends
         self._cancelled.discard(call.tool_use)
@@ -210,7 +218,31 @@ class ToolRunner:
 
     def progress(self, tool_use: str, text: str) -> None:
         """See `ToolConversation`."""
-        self._in_loop(lambda: self._calls.progress(tool_use, text), None)
+
+        def note() -> None:
+            self._calls.progress(tool_use, text)
+            self._report(tool_use, text)
+
+        self._in_loop(note, None)
+
+    def show(self, tool_use: str, data: bytes, alt: str) -> bool:
+        """See `ToolConversation`."""
+        kind, words = checked_picture(data, alt)
+
+        def show() -> bool:
+            call = self._running.get(tool_use)
+            if self._over or call is None:
+                return False
+            self._notify(PictureShown(call.turn, tool_use, call.name, words, kind, data))
+            return True
+
+        return self._in_loop(show, False)
+
+    def _report(self, tool_use: str, text: str) -> None:
+        """Report words of a running tool; nothing of one that has ended."""
+        call, words = self._running.get(tool_use), " ".join(text.split())
+        if call is not None and words and not self._over:
+            self._notify(ToolProgress(call.turn, tool_use, call.name, words))
 
     def is_cancelled(self, tool_use: str) -> bool:
         """See `ToolConversation`."""

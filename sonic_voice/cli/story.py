@@ -19,6 +19,7 @@ from ..events import (
     Heard,
     Interrupted,
     NetworkSlow,
+    PictureShown,
     Reconnecting,
     Renewed,
     StreamExpiring,
@@ -204,12 +205,13 @@ def event_fields(event: Event) -> dict[str, Any]:
     """Return the fields of an event as a JSON object.
 
     Args:
-        event: The event. Of `Audio`, the field `pcm` is replaced by `sound_ms`.
+        event: The event. Of `Audio`, the field `pcm` is replaced by `sound_ms`, and of
+            `PictureShown` the field `data` by `size_bytes`.
     """
     if isinstance(event, Audio):
         sound_ms = round(len(event.pcm) / 2 / event.rate_hz * 1000)
         return {"turn": event.turn, "rate_hz": event.rate_hz, "sound_ms": sound_ms}
-    return asdict(event)
+    return event.facts if isinstance(event, PictureShown) else asdict(event)
 
 
 def summary(snapshot: Snapshot, config: SessionConfig) -> dict[str, Any]:

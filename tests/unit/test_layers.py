@@ -36,7 +36,7 @@ LAYERS: dict[str, Layer] = {
     "vocabulary": Layer(
         (
             *("errors", "catalog", "other_models", "regions", "config", "history", "policies"),
-            "device_settings",
+            *("device_settings", "pictures"),
             *("wire", "events", "text_files", "languages", "http2.loopback"),
         ),
         ("printable",),
@@ -149,6 +149,7 @@ LAYERS: dict[str, Layer] = {
         (
             *("bridge.closing", "bridge.frames", "bridge.limits", "bridge.messages"),
             *("bridge.keys", "bridge.metrics", "bridge.outbox", "bridge.tokens"),
+            "bridge.picture_queue",
             *("bridge.origins", "bridge.forwarding", "bridge.rationing"),
             *("bridge.conversation_report", "bridge.exchange", "bridge.agentcore"),
         ),
