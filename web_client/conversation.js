@@ -7,6 +7,7 @@
  */
 
 import { cutAt, heardLength } from './heard-words.js';
+import { PICTURES_KEPT } from './pictures.js';
 
 /**
  * Duration of a character of speech, in milliseconds: calm speech has 15 characters a second. Used
@@ -20,16 +21,24 @@ const MS_PER_CHARACTER = 65;
  * `Part`: one block of a turn. `startsAt`: samples of the turn before the sound of this block;
  * missing if the server did not say.
  *
+ * `Tool`: `progress` has the newest words of a running tool for the user; `held`: its result is there
+ * and waits until neither side speaks.
+ *
+ * `ShownPicture`: `alt` says what it shows. `blob` is missing until it has arrived, and of pictures
+ * that are no longer kept.
+ *
  * @typedef {{ text: string, stage: Stage, startsAt?: number }} Part
  * @typedef {{ id: string, name: string, argumentsJson?: string, resultJson?: string,
- *   answered: boolean }} Tool
+ *   progress?: string, held?: boolean, answered: boolean }} Tool
+ * @typedef {{ id: number, alt: string, blob?: Blob }} ShownPicture
  */
 
 /**
  * A turn of the user, or the answer to it, which has the same number.
  *
  * - `atMs`: the time at which it began, in milliseconds since 1970
- * - `parts`: one part for the user; one part for each block of an answer, joined without separators
+ * - `parts`: one part for the user; one part for each block of an answer, joined by `wholeText`
+ * - `pictures`: the pictures that tools have shown, if there are any
  * - `heardLength`: the characters of an answer that were heard so far; it grows word by word
  * - `interrupted`: the answer was cut. The text that was `heard`, and the rest that was `lost`,
  *   follow a moment later
@@ -37,7 +46,8 @@ const MS_PER_CHARACTER = 65;
  * - `over`: no more of it will be played
  *
  * @typedef {Readonly<{ number: number, who: 'user' | 'assistant', typed: boolean, atMs: number,
- *   parts: readonly Part[], tools: readonly Tool[], heardLength: number, interrupted: boolean,
+ *   parts: readonly Part[], tools: readonly Tool[],
+ *   pictures?: readonly ShownPicture[], heardLength: number, interrupted: boolean,
  *   heard: string, lost: string, responseMs: number | null, over: boolean }>} Turn
  */
 
@@ -120,6 +130,22 @@ export class Conversation {
     this.#played = { turn, samples };
     this.#light(turn);
     this.#settle();
+  }
+
+  /**
+   * Record that a picture has arrived. Of older ones only the words are kept.
+   *
+   * @param {number} turn
+   * @param {number} id  the `seq` of its announcement
+   * @param {Blob} blob
+   */
+  pictureArrived(turn, id, blob) {
+    this.#amend(turn, ({ pictures = [] }) => ({
+      pictures: pictures.map((one) => (one.id === id ? { ...one, blob } : one)),
+    }));
+    const kept = this.turns.flatMap(({ pictures = [] }) => pictures.filter((one) => one.blob));
+    const dropped = new Set(kept.slice(0, -PICTURES_KEPT));
+    if (dropped.size) this.turns = this.turns.map((one) => withoutPictures(one, dropped));
   }
 
   /** End the conversation: cut each answer that was not played completely, where playback is. */
@@ -216,12 +242,23 @@ export class Conversation {
         }));
         break;
       }
+      case 'tool_progress': {
+        const { tool_use, text: progress } = message;
+        this.#changeTool(message.turn, tool_use, { progress });
+        break;
+      }
+      case 'tool_held':
+        this.#changeTool(message.turn, message.tool_use, { held: true });
+        break;
+      case 'picture': {
+        const picture = { id: message.seq, alt: message.alt };
+        this.#answer(message.turn, ({ pictures = [] }) => ({ pictures: [...pictures, picture] }));
+        break;
+      }
       case 'tool_answered': {
         const { tool_use: id, result_json: resultJson } = message;
         const result = resultJson === undefined ? {} : { resultJson };
-        const answered = (/** @type {Tool} */ tool) =>
-          tool.id === id ? { ...tool, ...result, answered: true } : tool;
-        this.#answer(message.turn, ({ tools }) => ({ tools: tools.map(answered) }));
+        this.#changeTool(message.turn, id, { ...result, answered: true });
         break;
       }
       case 'interrupted':
@@ -312,6 +349,18 @@ export class Conversation {
   }
 
   /**
+   * Change a tool call of an answer.
+   *
+   * @param {number} number
+   * @param {string} id  the id of the call
+   * @param {Partial<Tool>} change
+   */
+  #changeTool(number, id, change) {
+    const changed = (/** @type {Tool} */ tool) => (tool.id === id ? { ...tool, ...change } : tool);
+    this.#answer(number, ({ tools }) => ({ tools: tools.map(changed) }));
+  }
+
+  /**
    * Change an answer, or add it.
    *
    * @param {number} number
@@ -352,6 +401,23 @@ export class Conversation {
     turns[index] = { ...turn, ...change(turn) };
     this.turns = turns;
   }
+}
+
+/**
+ * Return a turn of whose pictures only the words are kept.
+ *
+ * @param {Turn} turn
+ * @param {ReadonlySet<ShownPicture>} [dropped]  the pictures; all if it is missing
+ * @returns {Turn}
+ */
+export function withoutPictures(turn, dropped) {
+  const { pictures } = turn;
+  if (!pictures?.some((one) => one.blob && (dropped?.has(one) ?? true))) return turn;
+  const words = (/** @type {ShownPicture} */ { id, alt }) => ({ id, alt });
+  return {
+    ...turn,
+    pictures: pictures.map((one) => ((dropped?.has(one) ?? true) ? words(one) : one)),
+  };
 }
 
 /**

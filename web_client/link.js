@@ -43,7 +43,16 @@ import {
   SIGNS_MISSED,
   VOICE_KEPT_S,
 } from './link-limits.js';
-import { BYE, INTERRUPT, hello, helloAgain, played, readMessage, say } from './messages.js';
+import {
+  BYE,
+  INTERRUPT,
+  hello,
+  helloAgain,
+  pictureReceived,
+  played,
+  readMessage,
+  say,
+} from './messages.js';
 
 /** @import { Ending } from './closing.js' */
 /** @import { Answer } from './frames.js' */
@@ -145,6 +154,7 @@ export class Link {
     if (this.phase === 'talking') this.dueMs = nowMs + this.#silentMs;
     if (!('type' in decoded)) return this.#handleAnswer(decoded);
     if ('seq' in decoded) return this.#handleMessage(decoded);
+    if (decoded.type === 'picture_data') return [{ do: 'deliver', message: decoded }];
     return decoded.type === 'ready' ? this.#ready(decoded, nowMs) : [];
   }
 
@@ -287,6 +297,18 @@ export class Link {
     if (this.phase === 'talking') return [{ do: 'send', frame }];
     this.#results = [...this.#results, frame].slice(-RESULTS_KEPT);
     return [];
+  }
+
+  /**
+   * Report how much of a picture was received, so that the server sends more. Without a connection
+   * this is not needed: the server repeats what was not reported.
+   *
+   * @param {number} picture  the `seq` of its announcement
+   * @param {number} bytes  from its beginning
+   * @returns {Effect[]}
+   */
+  pictureReceived(picture, bytes) {
+    return this.phase === 'talking' ? [{ do: 'send', frame: pictureReceived(picture, bytes) }] : [];
   }
 
   /**
