@@ -7,8 +7,8 @@
  * dropped when there are more than `MAX_CHARACTERS`.
  */
 
-import { withoutPictures } from './conversation.js';
 import { heardText, withoutPlans } from './heard-words.js';
+import { withoutPictures } from './pictures.js';
 
 /** @import { Turn } from './conversation.js' */
 

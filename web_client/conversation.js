@@ -7,7 +7,7 @@
  */
 
 import { cutAt, heardLength } from './heard-words.js';
-import { PICTURES_KEPT } from './pictures.js';
+import { withPicture } from './pictures.js';
 
 /**
  * Duration of a character of speech, in milliseconds: calm speech has 15 characters a second. Used
@@ -21,8 +21,8 @@ const MS_PER_CHARACTER = 65;
  * `Part`: one block of a turn. `startsAt`: samples of the turn before the sound of this block;
  * missing if the server did not say.
  *
- * `Tool`: `progress` has the newest words of a running tool for the user; `held`: its result is there
- * and waits until neither side speaks.
+ * `Tool`: `progress` has the newest words of a running tool for the user; `held`: its result is
+ * there, and waits until neither side speaks.
  *
  * `ShownPicture`: `alt` says what it shows. `blob` is missing until it has arrived, and of pictures
  * that are no longer kept.
@@ -106,6 +106,7 @@ export class Conversation {
     this.#nowMs = nowMs;
     this.#follow(message);
     this.#write(message);
+    this.#writeTool(message);
   }
 
   /**
@@ -130,22 +131,6 @@ export class Conversation {
     this.#played = { turn, samples };
     this.#light(turn);
     this.#settle();
-  }
-
-  /**
-   * Record that a picture has arrived. Of older ones only the words are kept.
-   *
-   * @param {number} turn
-   * @param {number} id  the `seq` of its announcement
-   * @param {Blob} blob
-   */
-  pictureArrived(turn, id, blob) {
-    this.#amend(turn, ({ pictures = [] }) => ({
-      pictures: pictures.map((one) => (one.id === id ? { ...one, blob } : one)),
-    }));
-    const kept = this.turns.flatMap(({ pictures = [] }) => pictures.filter((one) => one.blob));
-    const dropped = new Set(kept.slice(0, -PICTURES_KEPT));
-    if (dropped.size) this.turns = this.turns.map((one) => withoutPictures(one, dropped));
   }
 
   /** End the conversation: cut each answer that was not played completely, where playback is. */
@@ -208,7 +193,7 @@ export class Conversation {
   }
 
   /**
-   * Update the turns.
+   * Update the words of the turns.
    *
    * @param {ServerMessage} message
    */
@@ -234,33 +219,6 @@ export class Conversation {
         });
         break;
       }
-      case 'tool_call': {
-        const { tool_use: id, name, arguments_json: argumentsJson } = message;
-        const asked = argumentsJson === undefined ? {} : { argumentsJson };
-        this.#answer(message.turn, ({ tools }) => ({
-          tools: [...tools, { id, name, ...asked, answered: false }],
-        }));
-        break;
-      }
-      case 'tool_progress': {
-        const { tool_use, text: progress } = message;
-        this.#changeTool(message.turn, tool_use, { progress });
-        break;
-      }
-      case 'tool_held':
-        this.#changeTool(message.turn, message.tool_use, { held: true });
-        break;
-      case 'picture': {
-        const picture = { id: message.seq, alt: message.alt };
-        this.#answer(message.turn, ({ pictures = [] }) => ({ pictures: [...pictures, picture] }));
-        break;
-      }
-      case 'tool_answered': {
-        const { tool_use: id, result_json: resultJson } = message;
-        const result = resultJson === undefined ? {} : { resultJson };
-        this.#changeTool(message.turn, id, { ...result, answered: true });
-        break;
-      }
       case 'interrupted':
         this.#amend(message.turn, () => ({ interrupted: true, over: true }));
         break;
@@ -278,6 +236,44 @@ export class Conversation {
       case 'latency':
         this.responseMs = message.response_ms;
         this.#amend(message.turn, () => ({ responseMs: message.response_ms }));
+        break;
+    }
+  }
+
+  /**
+   * Update the tools of the turns, and what they show.
+   *
+   * @param {ServerMessage} message
+   */
+  #writeTool(message) {
+    switch (message.type) {
+      case 'tool_call': {
+        const { tool_use: id, name, arguments_json: argumentsJson } = message;
+        const asked = argumentsJson === undefined ? {} : { argumentsJson };
+        this.#answer(message.turn, ({ tools }) => ({
+          tools: [...tools, { id, name, ...asked, answered: false }],
+        }));
+        break;
+      }
+      case 'tool_progress':
+        this.#changeTool(message.turn, message.tool_use, { progress: message.text });
+        break;
+      case 'tool_held':
+        this.#changeTool(message.turn, message.tool_use, { held: true });
+        break;
+      case 'tool_answered': {
+        const { tool_use: id, result_json: resultJson } = message;
+        const result = resultJson === undefined ? {} : { resultJson };
+        this.#changeTool(message.turn, id, { ...result, answered: true });
+        break;
+      }
+      case 'picture': {
+        const picture = { id: message.seq, alt: message.alt };
+        this.#answer(message.turn, ({ pictures = [] }) => ({ pictures: [...pictures, picture] }));
+        break;
+      }
+      case 'picture_arrived':
+        this.turns = withPicture(this.turns, message);
         break;
     }
   }
@@ -401,23 +397,6 @@ export class Conversation {
     turns[index] = { ...turn, ...change(turn) };
     this.turns = turns;
   }
-}
-
-/**
- * Return a turn of whose pictures only the words are kept.
- *
- * @param {Turn} turn
- * @param {ReadonlySet<ShownPicture>} [dropped]  the pictures; all if it is missing
- * @returns {Turn}
- */
-export function withoutPictures(turn, dropped) {
-  const { pictures } = turn;
-  if (!pictures?.some((one) => one.blob && (dropped?.has(one) ?? true))) return turn;
-  const words = (/** @type {ShownPicture} */ { id, alt }) => ({ id, alt });
-  return {
-    ...turn,
-    pictures: pictures.map((one) => ((dropped?.has(one) ?? true) ? words(one) : one)),
-  };
 }
 
 /**

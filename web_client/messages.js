@@ -5,8 +5,8 @@
  * Messages of the page are encoded here so that the server accepts them: counts are whole numbers,
  * texts are well-formed and within the limits. A message of the server is only checked to be an
  * object with a type; unknown types are ignored where messages are handled. `Ready` and `Alive`
- * belong to a connection, `Numbered` messages to the conversation. `PictureData` follows its picture
- * without a number of its own.
+ * belong to a connection, `Numbered` messages to the conversation. The data of a picture follows
+ * its announcement without numbers of its own.
  */
 
 /** Version of the protocol between page and bridge. */
@@ -23,6 +23,9 @@ const TEXT_BYTES = 8 * 1024;
 
 /**
  * `VoiceChoice`: a voice that the page may choose, with the locales that it was made for.
+ *
+ * `PictureArrived`: what the page makes of the data of a picture, once it is whole. `picture`: the
+ * `seq` of its announcement.
  *
  * `ToolSpec`: a tool that the page carries out, with the JSON schema of its arguments.
  *
@@ -65,7 +68,8 @@ const TEXT_BYTES = 8 * 1024;
  *   | { seq: number, type: 'page_tool', id: string, name: string, arguments: object }
  *   | Flush | Notice | UserText | AssistantText | ToolCall | ToolProgress | ToolHeld
  *   | ToolAnswered | Picture | Heard} Numbered
- * @typedef {Ready | Alive | PictureData | Numbered} ServerMessage
+ * @typedef {{ type: 'picture_arrived', turn: number, picture: number, blob: Blob }} PictureArrived
+ * @typedef {Ready | Alive | PictureData | PictureArrived | Numbered} ServerMessage
  */
 
 /**

@@ -18,7 +18,6 @@ import { Conversation } from './conversation.js';
 import { Link } from './link.js';
 import { runTool } from './page-tools.js';
 import { PageWatch } from './page-watch.js';
-import { IncomingPictures } from './pictures.js';
 import { whyUnreachable } from './reachability.js';
 import { savedTranscript } from './saved-transcript.js';
 import { openSocket } from './socket.js';
@@ -30,7 +29,7 @@ import { Sound } from './sound.js';
 /** @import { Activity, Turn } from './conversation.js' */
 /** @import { Answer } from './frames.js' */
 /** @import { Effect } from './link-effects.js' */
-/** @import { PictureData, ServerMessage, ToolSpec, VoiceChoice } from './messages.js' */
+/** @import { ServerMessage, ToolSpec, VoiceChoice } from './messages.js' */
 /** @import { Tools } from './page-tools.js' */
 /** @import { Format } from './saved-transcript.js' */
 
@@ -69,7 +68,6 @@ export class VoiceClient extends EventTarget {
 
   #link = new Link();
   #conversation = new Conversation();
-  #pictures = new IncomingPictures();
   /** @type {State} */
   #state = 'idle';
   /** @type {readonly Turn[]} */
@@ -365,7 +363,6 @@ export class VoiceClient extends EventTarget {
   #begin(known) {
     this.#log.begin();
     this.#conversation = new Conversation();
-    this.#pictures = new IncomingPictures();
     if (!this.#log.hasEarlier) return;
     const knows = known ? 'knows the last' : 'does not know the';
     this.#notice(`A new conversation has begun. It ${knows} words above.`);
@@ -388,17 +385,6 @@ export class VoiceClient extends EventTarget {
     this.#conversation.handle(message, Date.now());
     if (message.type === 'listening') this.#waiting?.resolve();
     if (message.type === 'page_tool') void this.#runTool(message);
-    if (message.type === 'picture') this.#pictures.expect(message);
-    if (message.type === 'picture_data') this.#takePicture(message);
-  }
-
-  /** Take a piece of a picture, and ask for more. @param {PictureData} piece */
-  #takePicture(piece) {
-    const taken = this.#pictures.take(piece);
-    if (!taken) return;
-    const { turn, received, blob } = taken;
-    if (blob) this.#conversation.pictureArrived(turn, piece.picture, blob);
-    this.#do(this.#link.pictureReceived(piece.picture, received));
   }
 
   /** Carry out a call of a tool. @param {Parameters<typeof runTool>[0]} call */

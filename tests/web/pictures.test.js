@@ -10,13 +10,32 @@ import { Link } from '../../web_client/link.js';
 import { IncomingPictures, MAX_PICTURE_BYTES, PICTURES_KEPT } from '../../web_client/pictures.js';
 import { savedTranscript } from '../../web_client/saved-transcript.js';
 
-/** @import { Picture } from '../../web_client/messages.js' */
+/** @import { Picture, PictureData } from '../../web_client/messages.js' */
 
 const fixture = new URL('../../web_client/protocol.json', import.meta.url);
 const examples = JSON.parse(readFileSync(fixture, 'utf8')).from_server;
 const ofType = (/** @type {string} */ type) =>
   examples.find((/** @type {{ type: string }} */ example) => example.type === type);
 const ANNOUNCED = /** @type {Picture} */ (ofType('picture'));
+
+/**
+ * What is reported of a picture, and the picture if it is whole.
+ *
+ * @param {IncomingPictures} pictures
+ * @param {PictureData} data
+ */
+function taken(pictures, data) {
+  /** @type {{ received?: number, blob?: Blob }} */
+  const found = {};
+  for (const effect of pictures.take(data)) {
+    if (effect.do === 'send') found.received = JSON.parse(String(effect.frame)).bytes;
+    if (effect.do === 'deliver' && effect.message.type === 'picture_arrived') {
+      found.blob = effect.message.blob;
+      assert.equal(effect.message.turn, 2);
+    }
+  }
+  return found;
+}
 
 /** @param {string} text @param {number} [start] */
 function piece(text, start = 0) {
@@ -26,9 +45,9 @@ function piece(text, start = 0) {
 test('a picture of the examples is put together', async () => {
   const pictures = new IncomingPictures();
   pictures.expect(ANNOUNCED);
-  const taken = pictures.take(ofType('picture_data'));
-  assert.deepEqual([taken?.turn, taken?.received, taken?.blob?.type], [2, 8, 'image/png']);
-  const bytes = new Uint8Array((await taken?.blob?.arrayBuffer()) ?? []);
+  const { received, blob } = taken(pictures, ofType('picture_data'));
+  assert.deepEqual([received, blob?.type], [8, 'image/png']);
+  const bytes = new Uint8Array((await blob?.arrayBuffer()) ?? []);
   assert.deepEqual([...bytes.slice(0, 4)], [0x89, 0x50, 0x4e, 0x47]);
 });
 
@@ -36,7 +55,7 @@ test('pieces that were repeated or lost change nothing, and are reported as what
   const pictures = new IncomingPictures();
   pictures.expect(ANNOUNCED);
   const take = (/** @type {string} */ text, /** @type {number} */ start) => {
-    const { received, blob } = pictures.take(piece(text, start)) ?? {};
+    const { received, blob } = taken(pictures, piece(text, start));
     return [received, blob?.size];
   };
   assert.deepEqual(take('abc', 0), [3, undefined]);
@@ -45,10 +64,10 @@ test('pieces that were repeated or lost change nothing, and are reported as what
   assert.deepEqual(take('defghi', 3), [3, undefined], 'more than was announced');
   assert.deepEqual(take('defgh', 3), [8, 8]);
   assert.deepEqual(take('defgh', 3), [8, undefined], 'whole once');
-  assert.equal(pictures.take({ ...piece('a'), picture: 7 }), null);
+  assert.deepEqual(pictures.take({ ...piece('a'), picture: 7 }), []);
   pictures.expect({ ...ANNOUNCED, seq: 20 });
   const wrong = { ...piece(''), picture: 20, data: 'no base64!' };
-  assert.equal(pictures.take(wrong)?.received, 0);
+  assert.equal(taken(pictures, wrong).received, 0);
 });
 
 test('only pictures are expected, of a bounded size', () => {
@@ -60,20 +79,30 @@ test('only pictures are expected, of a bounded size', () => {
   ]) {
     const pictures = new IncomingPictures();
     pictures.expect({ ...ANNOUNCED, ...wrong });
-    assert.equal(pictures.take(piece('a')), null, JSON.stringify(wrong));
+    assert.deepEqual(pictures.take(piece('a')), [], JSON.stringify(wrong));
   }
 });
 
-test('data of pictures is delivered without a number, and reported while there is a connection', () => {
+test('a link puts pictures together, each for its own conversation', () => {
   const link = new Link();
   link.begin();
-  assert.deepEqual(link.pictureReceived(19, 8), []);
-  link.received(JSON.stringify(ofType('ready')), 0);
-  const data = ofType('picture_data');
-  assert.deepEqual(link.received(JSON.stringify(data), 0), [{ do: 'deliver', message: data }]);
+  const [ready, announced, data] = ['ready', 'picture', 'picture_data'].map(ofType);
+  const receives = (/** @type {object} */ message) => link.received(JSON.stringify(message), 0);
+  receives(ready);
+  receives(announced);
+  const [report, arrived] = receives(data);
   const frame = '{"type":"picture_received","picture":19,"bytes":8}';
-  assert.deepEqual(link.pictureReceived(19, 8), [{ do: 'send', frame }]);
+  assert.deepEqual([report, arrived?.do], [{ do: 'send', frame }, 'deliver']);
+  receives({ ...ready, resumed: true });
+  assert.deepEqual(receives(data), [{ do: 'send', frame }], 'repeated after a lost connection');
+  receives(ready);
+  assert.deepEqual(receives(data), []);
 });
+
+/** @param {Conversation} conversation @param {Picture} announced @param {Blob} blob */
+function arrives(conversation, { turn, seq: picture }, blob) {
+  conversation.handle({ type: 'picture_arrived', turn, picture, blob }, 0);
+}
 
 /** A conversation in which `count` pictures were shown. @param {number} count */
 function shown(count) {
@@ -82,7 +111,7 @@ function shown(count) {
     const alt = `Boat ${index}`;
     const message = { ...ANNOUNCED, seq: index + 1, turn: index + 1, alt };
     conversation.handle(message, 0);
-    conversation.pictureArrived(message.turn, message.seq, new Blob(['boat']));
+    arrives(conversation, message, new Blob(['boat']));
   }
   return conversation;
 }
@@ -93,9 +122,9 @@ test('a picture stands at its turn, by its words until it is there', () => {
   assert.deepEqual(conversation.turns[0]?.pictures, [{ id: 19, alt: 'A red boat' }]);
   const before = conversation.turns;
   const blob = new Blob(['boat']);
-  conversation.pictureArrived(2, 19, blob);
+  arrives(conversation, ANNOUNCED, blob);
   assert.notEqual(conversation.turns, before, 'turns are replaced');
-  assert.equal(conversation.turns[0]?.pictures?.[0]?.blob, blob);
+  assert.deepEqual(conversation.turns[0]?.pictures, [{ id: 19, alt: 'A red boat', blob }]);
 });
 
 test('of the oldest pictures of a conversation only the words are kept', () => {
@@ -131,10 +160,10 @@ test('words are stored, pictures are not; the last conversation keeps them in me
 
 test('what is stored as a picture is none until it was read as words', () => {
   const [turn] = shown(1).turns;
-  const of = (/** @type {unknown} */ pictures) =>
-    readConversations(
-      JSON.stringify({ version: 1, conversations: [{ ...record(1), turns: [{ ...turn, pictures }] }] }),
-    );
+  const of = (/** @type {unknown} */ pictures) => {
+    const conversations = [{ ...record(1), turns: [{ ...turn, pictures }] }];
+    return readConversations(JSON.stringify({ version: 1, conversations }));
+  };
   assert.deepEqual(of([{ id: 1, alt: 'Boat', blob: {} }])[0]?.turns[0]?.pictures, [
     { id: 1, alt: 'Boat' },
   ]);
