@@ -185,6 +185,11 @@ class PictureShown:
     """The file, at most `pictures.MAX_PICTURE_BYTES`."""
 
     @property
+    def notice(self) -> str:
+        """A sentence for a user who has no page."""
+        return f"Picture: {self.alt}"
+
+    @property
     def facts(self) -> dict[str, Any]:
         """The fields as JSON values, with the size of the file in its place."""
         return {
@@ -204,6 +209,11 @@ class ToolHeld:
     turn: int
     tool_use: str
     name: str
+
+    @property
+    def notice(self) -> str:
+        """A sentence for the user."""
+        return "Its answer waits for a pause."
 
 
 @dataclass(frozen=True, slots=True)

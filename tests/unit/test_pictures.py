@@ -37,7 +37,7 @@ def test_only_formats_that_browsers_show_and_that_run_nothing_are_pictures(
 def test_a_picture_has_words_and_a_bounded_size() -> None:
     assert checked_picture(PNG, " A red\n boat ") == ("image/png", "A red boat")
     assert len(checked_picture(PNG, "boat " * 1000)[1]) == ALT_CHARACTERS
-    assert checked_picture(PNG + bytes(MAX_PICTURE_BYTES - len(PNG)), "A boat")
+    checked_picture(PNG + bytes(MAX_PICTURE_BYTES - len(PNG)), "A boat")
     for data, alt in [
         (PNG + bytes(MAX_PICTURE_BYTES), "A boat"),
         (PNG, " "),
