@@ -133,6 +133,7 @@ class BrowserSession:
         resumed: The conversation of another process that it continues; None for a new one.
         tapes: Where it is recorded; None for nowhere.
         observe: Returns one more observer of each session; None for none.
+        mask_pii: Whether personal data is masked in what is stored and reported.
 
     Attributes:
         resume: The resume token, which a page sends to continue this conversation.
@@ -154,6 +155,7 @@ class BrowserSession:
         resumed: Resumed | None = None,
         tapes: TapeFolder | None = None,
         observe: SessionObserver | None = None,
+        mask_pii: bool = False,
     ) -> None:
         self.resume = resume or secrets.token_urlsafe(32)
         secret = f"sonic-voice id {self.resume}".encode("utf-8", "replace")
@@ -166,6 +168,7 @@ class BrowserSession:
         self._transport = transport
         self._tapes = tapes
         self._extra_observer = observe
+        self._mask_pii = mask_pii
         self._tape_observers: list[Observer] = []
         """The recorder's observer, if there is one."""
         self._limits = limits
@@ -300,7 +303,7 @@ class BrowserSession:
         def take(ended: bool) -> Record:
             controls = self._controls
             snapshot = first if controls is None else controls.session.snapshot()
-            return Record(snapshot, self._subject, self._outbox.epoch, ended)
+            return Record(snapshot, self._subject, self._outbox.epoch, ended, self._mask_pii)
 
         if self._offer.store is not None:
             self._saver = Saver(self._offer.store, store_key(self.resume), take)
@@ -381,7 +384,7 @@ class BrowserSession:
                     if turn.response_latency_s is not None
                 ),
             }
-        return ConversationReport(
+        report = ConversationReport(
             conversation=self.id,
             subject=self._subject,
             voice=str(self._config.voice),
@@ -392,6 +395,7 @@ class BrowserSession:
             request_id=self._request_id,
             **facts,
         )
+        return report.masked() if self._mask_pii else report
 
     def end(self, close: Close) -> None:
         """End the conversation, unless it has ended.

@@ -42,7 +42,7 @@ LAYERS: dict[str, Layer] = {
         ("printable",),
         pure=True,
     ),
-    "masking": Layer(("masking",), pure=True),
+    "masking": Layer(("masking", "masked_events"), ("vocabulary",), pure=True),
     "background": Layer(("background_writer",), ("vocabulary",)),
     "installation": Layer(("extras", "demo", "daemon_thread", "private_files", "fast_imports")),
     "rules": Layer(
@@ -52,7 +52,7 @@ LAYERS: dict[str, Layer] = {
             *("turn_progress", "user_speech", "snapshot", "answer_blocks", "self_interruption"),
             *("virtual_clock", "tool_calls"),
         ),
-        ("vocabulary",),
+        ("vocabulary", "masking"),
         pure=True,
     ),
     "advice": Layer(("advice",), ("tool rules", "vocabulary"), pure=True),
@@ -153,7 +153,7 @@ LAYERS: dict[str, Layer] = {
             *("bridge.origins", "bridge.forwarding", "bridge.rationing"),
             *("bridge.conversation_report", "bridge.exchange", "bridge.agentcore"),
         ),
-        ("vocabulary",),
+        ("vocabulary", "masking"),
         pure=True,
     ),
     "tape rules": Layer(
