@@ -51,6 +51,16 @@ THREAD_PATIENCE_S = 5.0
 """Maximum time that a tool in a thread waits for the event loop to say or return something, in
 seconds."""
 
+REPORT_CHARACTERS = 500
+"""Maximum length of a report of a tool as an event, in characters; more are cut."""
+
+REPORT_EVERY_S = 0.2
+"""Mean time between two reports of a call as events, in seconds. A server may report each percent,
+and a page keeps up with its messages."""
+
+REPORT_BURST = 10
+"""Number of reports of a call that may come at once."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -85,7 +95,7 @@ class ToolRunner:
         self._notify = notify
         self._tasks: dict[str, asyncio.Task[None]] = {}
         """Tasks of the running calls, by the ids of the calls."""
-        self._running: dict[str, ToolCall] = {}
+        self._running: dict[str, _Running] = {}
         """The running calls, by their ids."""
         self._cancelled: set[str] = set()
         """Ids of running calls that a barge-in has cancelled."""
@@ -153,7 +163,7 @@ class ToolRunner:
         if self._calls.called(call.tool_use, policy, self._session.now()):
             task = self._group.create_task(self._run(call), name=f"sonic tool {call.name}")
             self._tasks[call.tool_use] = task
-            self._running[call.tool_use] = call
+            self._running[call.tool_use] = _Running(call)
             # A task that is cancelled before its first step runs nothing of its coroutine.
             task.add_done_callback(lambda task: self._ended(call, cancelled=task.cancelled()))
 
@@ -230,18 +240,22 @@ class ToolRunner:
         kind, words = checked_picture(data, alt)
 
         def show() -> bool:
-            call = self._running.get(tool_use)
-            if self._over or call is None:
+            running = self._running.get(tool_use)
+            if self._over or running is None:
                 return False
+            call = running.call
             self._notify(PictureShown(call.turn, tool_use, call.name, words, kind, data))
             return True
 
         return self._in_loop(show, False)
 
     def _report(self, tool_use: str, text: str) -> None:
-        """Report words of a running tool; nothing of one that has ended."""
-        call, words = self._running.get(tool_use), " ".join(text.split())
-        if call is not None and words and not self._over:
+        """Report words of a running tool; nothing of one that has ended or reports too often."""
+        running, words = self._running.get(tool_use), " ".join(text.split())[:REPORT_CHARACTERS]
+        if self._over or running is None or not words:
+            return
+        if running.may_report(self._session.now()):
+            call = running.call
             self._notify(ToolProgress(call.turn, tool_use, call.name, words))
 
     def is_cancelled(self, tool_use: str) -> bool:
@@ -273,6 +287,23 @@ class ToolRunner:
             return done.result(THREAD_PATIENCE_S)
         except (RuntimeError, TimeoutError):
             return otherwise
+
+
+@dataclass(slots=True)
+class _Running:
+    """A running call, and how often it has reported."""
+
+    call: ToolCall
+    reported_until_s: float = 0.0
+    """Time that its reports have used up, in seconds of the session's clock."""
+
+    def may_report(self, now: float) -> bool:
+        """Return whether a report is not one too many, and count it."""
+        until_s = max(self.reported_until_s, now) + REPORT_EVERY_S
+        if until_s - now > REPORT_BURST * REPORT_EVERY_S + REPORT_EVERY_S / 2:
+            return False
+        self.reported_until_s = until_s
+        return True
 
 
 @dataclass(slots=True)

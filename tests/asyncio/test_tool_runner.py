@@ -25,6 +25,7 @@ from sonic_voice.events import (
 from sonic_voice.policies import NO_RENEWAL, RecoveryPolicy
 from sonic_voice.session import Session
 from sonic_voice.tool_calls import HOLD_S
+from sonic_voice.tool_runner import REPORT_BURST, REPORT_CHARACTERS, REPORT_EVERY_S
 from sonic_voice.tools.context import ToolContext
 from sonic_voice.tools.toolbox import Toolbox, tool
 from sonic_voice.virtual_time import run_in_virtual_time
@@ -334,3 +335,23 @@ def test_reports_and_the_acknowledgement_of_a_running_tool_are_events(
     ]
     assert [type(event) for event in of_search][-2:] == [ToolHeld, ToolAnswered]
     assert [type(event) for event in told if event.name == "quick"] == [ToolAnswered]
+
+
+def test_a_tool_that_reports_all_the_time_is_reported_now_and_then() -> None:
+    @tool
+    async def count(context: ToolContext) -> None:
+        """Report each per mille, for ten seconds."""
+        for per_mille in range(1000):
+            context.progress(f"{per_mille} " * 1000)
+            await asyncio.sleep(0.01)
+
+    async def act(conversation: Conversation) -> None:
+        conversation.call("count")
+        await asyncio.sleep(12)
+
+    conversation = Conversation(Toolbox([count]), NOVA_2)
+    run_in_virtual_time(conversation.hold(act))
+    conversation.check()
+    reports = [event for event in conversation.events if isinstance(event, ToolProgress)]
+    assert 50 <= len(reports) <= REPORT_BURST + 10 / REPORT_EVERY_S + 1
+    assert max(len(report.text) for report in reports) == REPORT_CHARACTERS
