@@ -55,12 +55,14 @@ if TYPE_CHECKING:
         Interrupted,
         NetworkSlow,
         Opened,
+        PictureShown,
         Reconnecting,
         Renewed,
         StreamExpiring,
         ToolAnswered,
         ToolCall,
         ToolHeld,
+        ToolProgress,
         TurnEnded,
         Usage,
         UserSpeechEnded,
@@ -107,8 +109,9 @@ _MODULE_OF = {
         ),
         "events": (
             "AssistantText Audio Closed Ended Event Guarded GuardFailed Heard Ignored Interrupted "
-            "NetworkSlow Opened Reconnecting Renewed StreamExpiring ToolAnswered ToolCall ToolHeld "
-            "TurnEnded Usage UserSpeechEnded UserSpeechStarted UserText"
+            "NetworkSlow Opened PictureShown Reconnecting Renewed StreamExpiring ToolAnswered "
+            "ToolCall ToolHeld ToolProgress TurnEnded Usage UserSpeechEnded UserSpeechStarted "
+            "UserText"
         ),
         "guards.verdicts": "GuardSettings Verdict",
         "history": "Message",
@@ -182,6 +185,7 @@ __all__ = [
     "Observer",
     "Opened",
     "OrderError",
+    "PictureShown",
     "PlayoutBuffer",
     "Reasoner",
     "Reconnecting",
@@ -209,6 +213,7 @@ __all__ = [
     "ToolChoice",
     "ToolContext",
     "ToolHeld",
+    "ToolProgress",
     "ToolSpec",
     "Toolbox",
     "Tracing",

@@ -7,6 +7,7 @@ spoken.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from .catalog import EXPERT_TOOL
 from .errors import SonicError
@@ -162,12 +163,63 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolProgress:
+    """Words of a running tool for the user: a report of it, or its acknowledgement.
+
+    Nova 2.5 is asked to say them; with other models they are shown only.
+    """
+
+    turn: int
+    tool_use: str
+    name: str
+    text: str
+    """A sentence, such as "I have found three of five."."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureShown:
+    """A picture that a tool shows to the user (`ToolContext.show`)."""
+
+    turn: int
+    tool_use: str
+    name: str
+    alt: str
+    """What the picture shows, in words."""
+    media_type: str
+    """`image/png`, `image/jpeg` or `image/webp`."""
+    data: bytes = field(repr=False)
+    """The file, at most `pictures.MAX_PICTURE_BYTES`."""
+
+    @property
+    def notice(self) -> str:
+        """A sentence for a user who has no page."""
+        return f"Picture: {self.alt}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The fields as JSON values, with the size of the file in its place."""
+        return {
+            "turn": self.turn,
+            "tool_use": self.tool_use,
+            "name": self.name,
+            "alt": self.alt,
+            "media_type": self.media_type,
+            "size_bytes": len(self.data),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ToolHeld:
     """A tool whose result is there, and is sent when neither side speaks."""
 
     turn: int
     tool_use: str
     name: str
+
+    @property
+    def notice(self) -> str:
+        """A sentence for the user."""
+        return "Its answer waits for a pause."
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +414,8 @@ type Event = (
     | Interrupted
     | Heard
     | ToolCall
+    | ToolProgress
+    | PictureShown
     | ToolHeld
     | ToolAnswered
     | TurnEnded

@@ -29,6 +29,7 @@ from .errors import ConfigError
 from .events import ToolCall
 from .handover import CONTINUE_TEXT, Handover, conversation_history
 from .history import Message, normalise
+from .masking import mask, mask_json
 from .transcript import Line, Transcript
 from .turns import AudioStart, TurnProgress
 from .uplink_ring import RING_S, UplinkRing
@@ -87,6 +88,26 @@ class SessionSnapshot:
         transcript = Transcript()
         transcript.restore(self.lines)
         return conversation_history(self.config, transcript, results_by_turn(self))
+
+    def masked(self) -> "SessionSnapshot":
+        """Return the snapshot with personal data masked, and without audio.
+
+        A conversation that continues from it knows as much as the snapshot has.
+        """
+        history = tuple(replace(one, text=mask(one.text)) for one in self.config.history)
+        return replace(
+            self,
+            config=replace(self.config, system=mask(self.config.system), history=history),
+            lines=tuple(
+                replace(line, text=mask(line.text), planned=mask(line.planned))
+                for line in self.lines
+            ),
+            calls=tuple(
+                replace(call, arguments_json=mask_json(call.arguments_json)) for call in self.calls
+            ),
+            results=tuple(replace(result, text=mask(result.text)) for result in self.results),
+            audio=b"",
+        )
 
     def to_json(self) -> str:
         """Return the snapshot as a JSON object. `from_json` returns the same snapshot."""

@@ -28,7 +28,7 @@ imperative texts and for both sides to be silent.
 
 from collections import deque
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .policies import ToolPolicy
 
@@ -72,6 +72,8 @@ class SendText:
 
     words: str
     """The words that the user is to hear."""
+    acknowledged: str | None = field(default=None, compare=False)
+    """Id of the call that the words acknowledge; None if they do not."""
 
 
 @dataclass(slots=True)
@@ -267,8 +269,8 @@ class ToolCalls:
             # An answer is about to begin, unless the model waits for other results, too.
             others_run = any(other.result_json is None for other in self._calls.values())
             quiet = quiet and not (call.is_spoken and not (self._silent_tools and others_run))
-        if quiet and (text := self._next_text(now)):
-            actions.append(SendText(text))
+        if quiet and (text := self._next_text(now)) is not None:
+            actions.append(text)
             self._answer_until_s = now + TEXT_ANSWER_S
         return actions
 
@@ -276,32 +278,31 @@ class ToolCalls:
         """Return whether the model has not answered the last text, and may still do so."""
         return self._answer_until_s is not None and now < self._answer_until_s
 
-    def _next_text(self, now: float) -> str:
-        """Return the words to say while neither side speaks; empty for none."""
+    def _next_text(self, now: float) -> SendText | None:
+        """Return what to say while neither side speaks; None for nothing."""
         if self._texts:
-            text = self._texts.popleft()
-        elif (news := self._news(now)) is not None:
-            text = news
-        else:
-            return ""
+            text = SendText(self._texts.popleft())
+        elif (text := self._news(now)) is None:
+            return None
         # The user has heard something: that is the acknowledgement of all that runs.
         self._told_s = now
         for call in self._calls.values():
             call.is_acknowledged, call.progress = True, ""
         return text
 
-    def _news(self, now: float) -> str | None:
+    def _news(self, now: float) -> SendText | None:
         """Return what there is to say about running tools: the newest report, or else an
         acknowledgement; None for nothing."""
         if not (self._silent_tools and self._text_input):
             return None
-        running = [call for call in self._calls.values() if call.result_json is None]
-        for call in reversed(running):
+        running = [(id, call) for id, call in self._calls.items() if call.result_json is None]
+        for _, call in reversed(running):
             if call.progress and now - max(self._told_s, call.called_s) >= self._pause_s(call):
-                return call.progress
-        for call in running:
-            if call.policy.ack and not call.is_acknowledged and now - call.called_s >= ACK_AFTER_S:
-                return call.policy.ack
+                return SendText(call.progress)
+        for id, call in running:
+            ack = call.policy.ack
+            if ack and not call.is_acknowledged and now - call.called_s >= ACK_AFTER_S:
+                return SendText(ack, id)
         return None
 
     def _pause_s(self, call: _Call) -> float:

@@ -35,14 +35,17 @@ from .events import (
     Ended,
     Event,
     Interrupted,
+    PictureShown,
     Renewed,
     ToolAnswered,
     ToolCall,
     ToolHeld,
+    ToolProgress,
     TurnEnded,
     UserText,
 )
 from .history import Message
+from .pictures import checked_picture
 from .reasoning.expert import ExpertAnswers
 from .session import Session
 from .tool_calls import SendResult, SendText, ToolCalls, instruction
@@ -56,6 +59,16 @@ without it. A model may have said its goodbye before it made the call."""
 THREAD_PATIENCE_S = 5.0
 """Maximum time that a tool in a thread waits for the event loop to say or return something, in
 seconds."""
+
+REPORT_CHARACTERS = 500
+"""Maximum length of a report of a tool as an event, in characters; more are cut."""
+
+REPORT_EVERY_S = 0.2
+"""Mean time between two reports of a call as events, in seconds. A server may report each percent,
+and a page keeps up with its messages."""
+
+REPORT_BURST = 10
+"""Number of reports of a call that may come at once."""
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +110,8 @@ class ToolRunner:
         self._notify = notify
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         """Tasks of the running calls, by the ids of the calls."""
+        self._running: dict[str, _Running] = {}
+        """The running calls, by their ids."""
         self._cancelled: set[str] = set()
         """Ids of running calls that a barge-in has cancelled."""
         self._ending: _Ending | None = None
@@ -145,10 +160,13 @@ class ToolRunner:
             # The session may have ended meanwhile; its owner learns why when it reads events.
             with suppress(SonicError):
                 match action:
-                    case SendText(words) if self.reasoner is not None and self.reasoner.speaks:
-                        self.reasoner.say(words)
-                    case SendText(words):
-                        session.prompt(instruction(words))
+                    case SendText(words, acknowledged):
+                        if self.reasoner is not None and self.reasoner.speaks:
+                            self.reasoner.say(words)
+                        else:
+                            session.prompt(instruction(words))
+                        if acknowledged is not None:
+                            self._report(acknowledged, words)
                     case SendResult(tool_use, result_json, is_spoken):
                         result = result_json if is_spoken else silent_result(result_json)
                         session.send_tool_result(tool_use, result, is_spoken=is_spoken)
@@ -180,6 +198,7 @@ class ToolRunner:
         name = f"sonic tool {call.name}"
         task = self._group.create_task(self._result_of(call, tools), name=name)
         self._tasks[call.tool_use] = task
+        self._running[call.tool_use] = _Running(call)
         result_json = cancelled_result()
         try:
             await asyncio.wait({task})
@@ -188,7 +207,7 @@ class ToolRunner:
             return result_json
         finally:
             task.cancel()
-            del self._tasks[call.tool_use]
+            del self._tasks[call.tool_use], self._running[call.tool_use]
             self._cancelled.discard(call.tool_use)
             self._calls.forget(call.tool_use)
             if not self._over:
@@ -204,6 +223,7 @@ class ToolRunner:
         if self._calls.called(call.tool_use, policy, self._session.now()):
             task = self._group.create_task(self._run(call), name=f"sonic tool {call.name}")
             self._tasks[call.tool_use] = task
+            self._running[call.tool_use] = _Running(call)
             # A task that is cancelled before its first step runs nothing of its coroutine.
             task.add_done_callback(lambda task: self._ended(call, cancelled=task.cancelled()))
 
@@ -223,7 +243,7 @@ class ToolRunner:
 
     def _ended(self, call: ToolCall, *, cancelled: bool) -> None:
         """Send the result of a call that has ended, or report that it waits."""
-        del self._tasks[call.tool_use]
+        del self._tasks[call.tool_use], self._running[call.tool_use]
         if self._over or (cancelled and call.tool_use not in self._cancelled):
             return  # the conversation has ended, or ends
         self._cancelled.discard(call.tool_use)
@@ -284,7 +304,35 @@ class ToolRunner:
 
     def progress(self, tool_use: str, text: str) -> None:
         """See `ToolConversation`."""
-        self._in_loop(lambda: self._calls.progress(tool_use, text), None)
+
+        def note() -> None:
+            self._calls.progress(tool_use, text)
+            self._report(tool_use, text)
+
+        self._in_loop(note, None)
+
+    def show(self, tool_use: str, data: bytes, alt: str) -> bool:
+        """See `ToolConversation`."""
+        kind, words = checked_picture(data, alt)
+
+        def show() -> bool:
+            running = self._running.get(tool_use)
+            if self._over or running is None:
+                return False
+            call = running.call
+            self._notify(PictureShown(call.turn, tool_use, call.name, words, kind, data))
+            return True
+
+        return self._in_loop(show, False)
+
+    def _report(self, tool_use: str, text: str) -> None:
+        """Report words of a running tool; nothing of one that has ended or reports too often."""
+        running, words = self._running.get(tool_use), " ".join(text.split())[:REPORT_CHARACTERS]
+        if self._over or running is None or not words:
+            return
+        if running.may_report(self._session.now()):
+            call = running.call
+            self._notify(ToolProgress(call.turn, tool_use, call.name, words))
 
     def is_cancelled(self, tool_use: str) -> bool:
         """See `ToolConversation`."""
@@ -315,6 +363,23 @@ class ToolRunner:
             return done.result(THREAD_PATIENCE_S)
         except (RuntimeError, TimeoutError):
             return otherwise
+
+
+@dataclass(slots=True)
+class _Running:
+    """A running call, and how often it has reported."""
+
+    call: ToolCall
+    reported_until_s: float = 0.0
+    """Time that its reports have used up, in seconds of the session's clock."""
+
+    def may_report(self, now: float) -> bool:
+        """Return whether a report is not one too many, and count it."""
+        until_s = max(self.reported_until_s, now) + REPORT_EVERY_S
+        if until_s - now > REPORT_BURST * REPORT_EVERY_S + REPORT_EVERY_S / 2:
+            return False
+        self.reported_until_s = until_s
+        return True
 
 
 @dataclass(slots=True)

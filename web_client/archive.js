@@ -8,6 +8,7 @@
  */
 
 import { heardText, withoutPlans } from './heard-words.js';
+import { withoutPictures } from './pictures.js';
 
 /** @import { Turn } from './conversation.js' */
 
@@ -72,7 +73,8 @@ export class Archive {
   add(record) {
     if (!record.turns.length) return;
     const kept = { ...record, turns: withoutPlans(record.turns) };
-    this.earlier = this.#bounded([...this.earlier, kept]);
+    // Pictures stay in the memory until the next conversation is over, their words longer.
+    this.earlier = this.#bounded([...this.earlier.map(asStored), kept]);
   }
 
   /**
@@ -144,7 +146,7 @@ export class Archive {
   #encode(record) {
     const known = this.#encoded.get(record);
     if (known !== undefined) return known;
-    const json = JSON.stringify(record);
+    const json = JSON.stringify(asStored(record));
     this.#encoded.set(record, json);
     return json;
   }
@@ -197,10 +199,20 @@ export function readConversations(stored) {
   if (value?.version !== VERSION || !Array.isArray(value.conversations)) return [];
   return value.conversations
     .filter(isConversation)
-    .map((/** @type {ConversationRecord} */ record) => ({
-      ...record,
-      turns: withoutPlans(record.turns),
-    }));
+    .map((/** @type {ConversationRecord} */ record) =>
+      asStored({ ...record, turns: withoutPlans(record.turns) }),
+    );
+}
+
+/**
+ * Return a conversation as it can be stored: without its pictures, and with the words for them.
+ *
+ * @param {ConversationRecord} record
+ * @returns {ConversationRecord}
+ */
+function asStored(record) {
+  const turns = record.turns.map((turn) => withoutPictures(turn));
+  return turns.some((turn, index) => turn !== record.turns[index]) ? { ...record, turns } : record;
 }
 
 /** The types of a turn's members. @type {Record<string, string>} */
@@ -222,14 +234,16 @@ function isConversation(value) {
 
 /** Return whether a stored value is a turn. @param {any} value */
 function isTurn(value) {
-  const { parts, tools, responseMs } = value ?? {};
+  const { parts, tools, pictures = [], responseMs } = value ?? {};
   return (
     Object.entries(MEMBERS).every(([name, type]) => typeof value?.[name] === type) &&
     (responseMs === null || typeof responseMs === 'number') &&
     Array.isArray(parts) &&
     parts.every((part) => typeof part?.text === 'string') &&
     Array.isArray(tools) &&
-    tools.every((tool) => typeof tool?.name === 'string')
+    tools.every((tool) => typeof tool?.name === 'string') &&
+    Array.isArray(pictures) &&
+    pictures.every((picture) => typeof picture?.alt === 'string')
   );
 }
 

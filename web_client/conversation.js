@@ -7,6 +7,7 @@
  */
 
 import { cutAt, heardLength } from './heard-words.js';
+import { withPicture } from './pictures.js';
 
 /**
  * Duration of a character of speech, in milliseconds: calm speech has 15 characters a second. Used
@@ -20,16 +21,24 @@ const MS_PER_CHARACTER = 65;
  * `Part`: one block of a turn. `startsAt`: samples of the turn before the sound of this block;
  * missing if the server did not say.
  *
+ * `Tool`: `progress` has the newest words of a running tool for the user; `held`: its result is
+ * there, and waits until neither side speaks.
+ *
+ * `ShownPicture`: `alt` says what it shows. `blob` is missing until it has arrived, and of pictures
+ * that are no longer kept.
+ *
  * @typedef {{ text: string, stage: Stage, startsAt?: number }} Part
  * @typedef {{ id: string, name: string, argumentsJson?: string, resultJson?: string,
- *   answered: boolean }} Tool
+ *   progress?: string, held?: boolean, answered: boolean }} Tool
+ * @typedef {{ id: number, alt: string, blob?: Blob }} ShownPicture
  */
 
 /**
  * A turn of the user, or the answer to it, which has the same number.
  *
  * - `atMs`: the time at which it began, in milliseconds since 1970
- * - `parts`: one part for the user; one part for each block of an answer, joined without separators
+ * - `parts`: one part for the user; one part for each block of an answer, joined by `wholeText`
+ * - `pictures`: the pictures that tools have shown, if there are any
  * - `heardLength`: the characters of an answer that were heard so far; it grows word by word
  * - `interrupted`: the answer was cut. The text that was `heard`, and the rest that was `lost`,
  *   follow a moment later
@@ -37,7 +46,8 @@ const MS_PER_CHARACTER = 65;
  * - `over`: no more of it will be played
  *
  * @typedef {Readonly<{ number: number, who: 'user' | 'assistant', typed: boolean, atMs: number,
- *   parts: readonly Part[], tools: readonly Tool[], heardLength: number, interrupted: boolean,
+ *   parts: readonly Part[], tools: readonly Tool[],
+ *   pictures?: readonly ShownPicture[], heardLength: number, interrupted: boolean,
  *   heard: string, lost: string, responseMs: number | null, over: boolean }>} Turn
  */
 
@@ -96,6 +106,7 @@ export class Conversation {
     this.#nowMs = nowMs;
     this.#follow(message);
     this.#write(message);
+    this.#writeTool(message);
   }
 
   /**
@@ -182,7 +193,7 @@ export class Conversation {
   }
 
   /**
-   * Update the turns.
+   * Update the words of the turns.
    *
    * @param {ServerMessage} message
    */
@@ -208,22 +219,6 @@ export class Conversation {
         });
         break;
       }
-      case 'tool_call': {
-        const { tool_use: id, name, arguments_json: argumentsJson } = message;
-        const asked = argumentsJson === undefined ? {} : { argumentsJson };
-        this.#answer(message.turn, ({ tools }) => ({
-          tools: [...tools, { id, name, ...asked, answered: false }],
-        }));
-        break;
-      }
-      case 'tool_answered': {
-        const { tool_use: id, result_json: resultJson } = message;
-        const result = resultJson === undefined ? {} : { resultJson };
-        const answered = (/** @type {Tool} */ tool) =>
-          tool.id === id ? { ...tool, ...result, answered: true } : tool;
-        this.#answer(message.turn, ({ tools }) => ({ tools: tools.map(answered) }));
-        break;
-      }
       case 'interrupted':
         this.#amend(message.turn, () => ({ interrupted: true, over: true }));
         break;
@@ -241,6 +236,44 @@ export class Conversation {
       case 'latency':
         this.responseMs = message.response_ms;
         this.#amend(message.turn, () => ({ responseMs: message.response_ms }));
+        break;
+    }
+  }
+
+  /**
+   * Update the tools of the turns, and what they show.
+   *
+   * @param {ServerMessage} message
+   */
+  #writeTool(message) {
+    switch (message.type) {
+      case 'tool_call': {
+        const { tool_use: id, name, arguments_json: argumentsJson } = message;
+        const asked = argumentsJson === undefined ? {} : { argumentsJson };
+        this.#answer(message.turn, ({ tools }) => ({
+          tools: [...tools, { id, name, ...asked, answered: false }],
+        }));
+        break;
+      }
+      case 'tool_progress':
+        this.#changeTool(message.turn, message.tool_use, { progress: message.text });
+        break;
+      case 'tool_held':
+        this.#changeTool(message.turn, message.tool_use, { held: true });
+        break;
+      case 'tool_answered': {
+        const { tool_use: id, result_json: resultJson } = message;
+        const result = resultJson === undefined ? {} : { resultJson };
+        this.#changeTool(message.turn, id, { ...result, answered: true });
+        break;
+      }
+      case 'picture': {
+        const picture = { id: message.seq, alt: message.alt };
+        this.#answer(message.turn, ({ pictures = [] }) => ({ pictures: [...pictures, picture] }));
+        break;
+      }
+      case 'picture_arrived':
+        this.turns = withPicture(this.turns, message);
         break;
     }
   }
@@ -309,6 +342,18 @@ export class Conversation {
     if (told !== undefined) return told;
     const guess = startsAt + (text.length * MS_PER_CHARACTER * this.#outputHz) / 1000;
     return Math.max(guess, this.#came.turn === turn ? this.#came.samples : 0);
+  }
+
+  /**
+   * Change a tool call of an answer.
+   *
+   * @param {number} number
+   * @param {string} id  the id of the call
+   * @param {Partial<Tool>} change
+   */
+  #changeTool(number, id, change) {
+    const changed = (/** @type {Tool} */ tool) => (tool.id === id ? { ...tool, ...change } : tool);
+    this.#answer(number, ({ tools }) => ({ tools: tools.map(changed) }));
   }
 
   /**

@@ -17,9 +17,11 @@
  *   last block ends, in samples of the turn
  */
 export function heardLength(parts, played, endOfLast) {
+  const texts = joinableTexts(parts);
   let length = 0;
   let begin = 0;
-  for (const [index, { text, startsAt = begin }] of parts.entries()) {
+  for (const [index, { startsAt = begin }] of parts.entries()) {
+    const text = texts[index] ?? '';
     const end = parts[index + 1]?.startsAt ?? endOfLast(startsAt, text);
     begin = end;
     if (played < end || end <= startsAt) {
@@ -32,7 +34,25 @@ export function heardLength(parts, played, endOfLast) {
 
 /** Return the whole text of a turn, whether it was heard or not. @param {Turn} turn */
 export function wholeText({ parts }) {
-  return parts.map(({ text }) => text).join('');
+  return joinableTexts(parts).join('');
+}
+
+/**
+ * Return the texts of blocks such that they can be joined without separators.
+ *
+ * Each but the first begins with a space. Where an answer is continued on another stream of the
+ * service, or after a tool call, another answer begins in its middle, and the space is missing.
+ *
+ * @param {readonly Pick<Part, 'text'>[]} parts
+ * @returns {string[]}
+ */
+function joinableTexts(parts) {
+  let before = '';
+  return parts.map(({ text }) => {
+    const isSeparate = !before || /\s$/.test(before) || !text || /^\s/.test(text);
+    if (text) before = text;
+    return isSeparate ? text : ` ${text}`;
+  });
 }
 
 /**

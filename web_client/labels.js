@@ -26,7 +26,8 @@ export const LABELS = Object.freeze([
   ...['Try again', 'Start again', 'Reload the page', 'Sign in again', 'Use the default voice'],
   ...['Talk here instead', 'ready', 'connecting', 'listening', 'hearing you', 'thinking'],
   ...['using a tool', 'speaking', 'reconnecting', 'ended', 'muted', 'waiting for you'],
-  ...['no microphone', 'muted by the system', 'sound stopped'],
+  ...['no microphone', 'muted by the system', 'sound stopped', 'Its answer waits for a pause.'],
+  'Picture: {words}',
 ]);
 
 /** The translations. @type {Readonly<Record<string, string>>} */

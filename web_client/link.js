@@ -44,6 +44,7 @@ import {
   VOICE_KEPT_S,
 } from './link-limits.js';
 import { BYE, INTERRUPT, hello, helloAgain, played, readMessage, say } from './messages.js';
+import { IncomingPictures } from './pictures.js';
 
 /** @import { Ending } from './closing.js' */
 /** @import { Answer } from './frames.js' */
@@ -94,6 +95,7 @@ export class Link {
   #congestion = new Congestion();
   /** Results of tools that wait for a connection. @type {string[]} */
   #results = [];
+  #pictures = new IncomingPictures();
 
   /** @param {{ voice?: string, language?: string }} [options]  empty values: the server's choice */
   constructor({ voice = '', language = '' } = {}) {
@@ -145,6 +147,7 @@ export class Link {
     if (this.phase === 'talking') this.dueMs = nowMs + this.#silentMs;
     if (!('type' in decoded)) return this.#handleAnswer(decoded);
     if ('seq' in decoded) return this.#handleMessage(decoded);
+    if (decoded.type === 'picture_data') return this.#pictures.take(decoded);
     return decoded.type === 'ready' ? this.#ready(decoded, nowMs) : [];
   }
 
@@ -359,6 +362,7 @@ export class Link {
     const effects = [];
     if (!ready.resumed) {
       this.#results = [];
+      this.#pictures = new IncomingPictures();
       this.#seen = 0;
       this.#received = { turn: 0, samples: 0 };
     }
@@ -399,6 +403,7 @@ export class Link {
     if (message.seq <= this.#seen) return [];
     this.#seen = message.seq;
     if (message.type === 'notice') return [{ do: 'notice', text: message.text }];
+    if (message.type === 'picture') this.#pictures.expect(message);
     if (message.type !== 'flush') {
       const text = noticeOf(message);
       /** @type {Effect[]} */

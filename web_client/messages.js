@@ -5,7 +5,8 @@
  * Messages of the page are encoded here so that the server accepts them: counts are whole numbers,
  * texts are well-formed and within the limits. A message of the server is only checked to be an
  * object with a type; unknown types are ignored where messages are handled. `Ready` and `Alive`
- * belong to a connection, `Numbered` messages to the conversation.
+ * belong to a connection, `Numbered` messages to the conversation. The data of a picture follows
+ * its announcement without numbers of its own.
  */
 
 /** Version of the protocol between page and bridge. */
@@ -22,6 +23,9 @@ const TEXT_BYTES = 8 * 1024;
 
 /**
  * `VoiceChoice`: a voice that the page may choose, with the locales that it was made for.
+ *
+ * `PictureArrived`: what the page makes of the data of a picture, once it is whole. `picture`: the
+ * `seq` of its announcement.
  *
  * `ToolSpec`: a tool that the page carries out, with the JSON schema of its arguments.
  *
@@ -44,6 +48,13 @@ const TEXT_BYTES = 8 * 1024;
  *   arguments_json?: string }} ToolCall
  * @typedef {{ seq: number, type: 'tool_answered', turn: number, tool_use: string, name: string,
  *   result_json?: string }} ToolAnswered
+ * @typedef {{ seq: number, type: 'tool_progress', turn: number, tool_use: string, name: string,
+ *   text: string }} ToolProgress
+ * @typedef {{ seq: number, type: 'tool_held', turn: number, tool_use: string,
+ *   name: string }} ToolHeld
+ * @typedef {{ seq: number, type: 'picture', turn: number, tool_use: string, alt: string,
+ *   media_type: string, bytes: number }} Picture
+ * @typedef {{ type: 'picture_data', picture: number, start: number, data: string }} PictureData
  * @typedef {{ seq: number, type: 'heard', turn: number, heard_ms: number, heard: string,
  *   planned: string }} Heard
  * @typedef {{ seq: number, type: 'listening' }
@@ -55,8 +66,10 @@ const TEXT_BYTES = 8 * 1024;
  *   | { seq: number, type: 'reconnecting', attempt: number, retry_in_s: number }
  *   | { seq: number, type: 'renewed', gap_ms: number, replayed_ms: number }
  *   | { seq: number, type: 'page_tool', id: string, name: string, arguments: object }
- *   | Flush | Notice | UserText | AssistantText | ToolCall | ToolAnswered | Heard} Numbered
- * @typedef {Ready | Alive | Numbered} ServerMessage
+ *   | Flush | Notice | UserText | AssistantText | ToolCall | ToolProgress | ToolHeld
+ *   | ToolAnswered | Picture | Heard} Numbered
+ * @typedef {{ type: 'picture_arrived', turn: number, picture: number, blob: Blob }} PictureArrived
+ * @typedef {Ready | Alive | PictureData | PictureArrived | Numbered} ServerMessage
  */
 
 /**
@@ -164,6 +177,16 @@ export function toolResult(id, answer) {
   } catch (cause) {
     return error(`The result cannot be sent: ${cause}`);
   }
+}
+
+/**
+ * Encode a report of how much of a picture was received.
+ *
+ * @param {number} picture  the `seq` of its announcement
+ * @param {number} bytes  from its beginning
+ */
+export function pictureReceived(picture, bytes) {
+  return JSON.stringify({ type: 'picture_received', picture, bytes });
 }
 
 /** Return a text in which half of a surrogate pair is replaced. @param {string} text */

@@ -76,7 +76,7 @@ function twoDigits(number) {
 }
 
 /**
- * Return the lines of a turn: its calls of tools, then its words.
+ * Return the lines of a turn: its calls of tools, the words for its pictures, then its words.
  *
  * @param {Turn} turn
  * @param {typeof STYLES['text']} style
@@ -88,7 +88,8 @@ function lines(turn, { line, tool, plain }) {
   const who = turn.who === 'assistant' ? 'Assistant' : turn.typed ? 'You, typed' : 'You';
   const at = time(turn.atMs);
   const tools = turn.tools.map((call) => tool(at, plain(called(call))));
-  return [...tools, ...(words ? [line(at, who, words + cut)] : [])];
+  const shown = (turn.pictures ?? []).map(({ alt }) => tool(at, plain(`Picture: ${alt}`)));
+  return [...tools, ...shown, ...(words ? [line(at, who, words + cut)] : [])];
 }
 
 /** Return a tool call in words: its name, arguments and result. @param {Tool} tool */
@@ -124,6 +125,7 @@ function asObject(records) {
             ...(argumentsJson !== undefined && { arguments: parsed(argumentsJson) }),
             ...(resultJson !== undefined && { result: parsed(resultJson) }),
           })),
+          ...(turn.pictures && { pictures: turn.pictures.map(({ alt }) => ({ alt })) }),
         };
       }),
     })),

@@ -71,6 +71,8 @@ class Bridge:
         on_end: Receives the report of each conversation: transcript, usage and latency.
         tapes: Where conversations are recorded; None records none.
         observe: Returns one more observer of each conversation, as `Tracing` is one.
+        mask_pii: Whether personal data is masked in what is stored and reported. Tapes have an
+            option of their own (`TapeFolder`).
         shared: What all processes behind this address share, with which the limits hold over all of
             them. It should be the store of `offer`, too. It is closed with the bridge.
         siblings: Whether other processes serve this address. A page whose conversation is not known
@@ -100,6 +102,7 @@ class Bridge:
         on_end: OnEnd | None = None,
         tapes: TapeFolder | None = None,
         observe: SessionObserver | None = None,
+        mask_pii: bool = False,
         shared: SharedState | None = None,
         siblings: bool = False,
         local_sessions: int | None = None,
@@ -114,6 +117,7 @@ class Bridge:
         self._on_visit = on_visit
         self._tapes = tapes
         self._observe = observe
+        self._mask_pii = mask_pii
         self._reporter = Reporter(on_end)
         self._pending = PendingLimit(
             self.limits.unauthenticated, self.limits.unauthenticated_of_address
@@ -387,6 +391,7 @@ class Bridge:
             resumed=resumed,
             tapes=self._tapes,
             observe=self._observe,
+            mask_pii=self._mask_pii,
         )
         task = asyncio.create_task(session.run(), name="bridge conversation")
         self._sessions[key] = session, task

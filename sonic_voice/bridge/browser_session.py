@@ -38,6 +38,7 @@ from ..events import (
     GuardFailed,
     Heard,
     Interrupted,
+    PictureShown,
     ToolAnswered,
     ToolCall,
     TurnEnded,
@@ -62,6 +63,7 @@ from .messages import (
     Hello,
     Interrupt,
     PageMessage,
+    PictureReceived,
     Played,
     Say,
     ToolResult,
@@ -72,6 +74,7 @@ from .metrics import BridgeMetrics
 from .offer import Offer
 from .outbox import PageOutbox
 from .page_tools import PAGE_CALLS, PageCalls, page_tool_specs
+from .picture_queue import PictureQueue
 from .saving import Record, Saver, first_snapshot, store_key
 from .service_watch import EndTimers, ServiceWatch
 from .socket import ConnectionGone, Socket
@@ -130,6 +133,7 @@ class BrowserSession:
         resumed: The conversation of another process that it continues; None for a new one.
         tapes: Where it is recorded; None for nowhere.
         observe: Returns one more observer of each session; None for none.
+        mask_pii: Whether personal data is masked in what is stored and reported.
 
     Attributes:
         resume: The resume token, which a page sends to continue this conversation.
@@ -151,6 +155,7 @@ class BrowserSession:
         resumed: Resumed | None = None,
         tapes: TapeFolder | None = None,
         observe: SessionObserver | None = None,
+        mask_pii: bool = False,
     ) -> None:
         self.resume = resume or secrets.token_urlsafe(32)
         secret = f"sonic-voice id {self.resume}".encode("utf-8", "replace")
@@ -158,11 +163,12 @@ class BrowserSession:
         self.ending: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         self._config = config
         self._offer = offer
-        self._tools = offer.tools.for_conversation(ToolContext(subject, self.id))
+        self._tools = offer.tools.for_conversation(ToolContext(subject, self.id, on_page=True))
         self._show_tools = show_tools
         self._transport = transport
         self._tapes = tapes
         self._extra_observer = observe
+        self._mask_pii = mask_pii
         self._tape_observers: list[Observer] = []
         """The recorder's observer, if there is one."""
         self._limits = limits
@@ -173,6 +179,7 @@ class BrowserSession:
         self._outbox = PageOutbox(config.output)
         if resumed is not None:
             self._outbox.carry_on(resumed.seen, resumed.record.next_epoch)
+        self._pictures = PictureQueue()
         self._sendable = asyncio.Event()
         # It refers to these two and not to this object, which a reference cycle would keep.
         self._page_calls = PageCalls(partial(_queue_message, self._outbox, self._sendable))
@@ -296,7 +303,7 @@ class BrowserSession:
         def take(ended: bool) -> Record:
             controls = self._controls
             snapshot = first if controls is None else controls.session.snapshot()
-            return Record(snapshot, self._subject, self._outbox.epoch, ended)
+            return Record(snapshot, self._subject, self._outbox.epoch, ended, self._mask_pii)
 
         if self._offer.store is not None:
             self._saver = Saver(self._offer.store, store_key(self.resume), take)
@@ -325,6 +332,8 @@ class BrowserSession:
             self._saver.changed()
         if message:
             self._queue_message(message)
+        if isinstance(event, PictureShown):
+            self._pictures.add(self._outbox.seq, event.data)
         if isinstance(event, (TurnEnded, Interrupted)):
             self._report_latency(event.turn)
 
@@ -375,7 +384,7 @@ class BrowserSession:
                     if turn.response_latency_s is not None
                 ),
             }
-        return ConversationReport(
+        report = ConversationReport(
             conversation=self.id,
             subject=self._subject,
             voice=str(self._config.voice),
@@ -386,6 +395,7 @@ class BrowserSession:
             request_id=self._request_id,
             **facts,
         )
+        return report.masked() if self._mask_pii else report
 
     def end(self, close: Close) -> None:
         """End the conversation, unless it has ended.
@@ -469,6 +479,7 @@ class BrowserSession:
                 self._timers.disarm(Close.FORGOTTEN)
                 if hello.resume:
                     self._outbox.rewind(hello.seen, hello.received)
+                    self._pictures.rewind()
                 return await self._run_connection(socket, self._ready(hello), mine)
         except BridgeRefusal as refusal:
             self.end(refusal.close)
@@ -542,12 +553,17 @@ class BrowserSession:
         """Wait for the next message or frame, and return `ALIVE` after `alive_s` without one."""
         try:
             async with asyncio.timeout(self._limits.alive_s):
-                while (message := self._outbox.take_next()) is None:
+                while (message := self._take_next()) is None:
                     self._sendable.clear()
                     await self._sendable.wait()
                 return message
         except TimeoutError:
             return ALIVE
+
+    def _take_next(self) -> str | bytes | None:
+        """Return what to send next: messages, sound, or data of pictures; None for nothing."""
+        message = self._outbox.take_next()
+        return self._pictures.take_next() if message is None else message
 
     async def _send(self, socket: Socket, message: str | bytes) -> None:
         try:
@@ -585,6 +601,9 @@ class BrowserSession:
                 self._with_controls(lambda controls: controls.interrupt())
             case ToolResult(id, result_json, error):
                 self._page_calls.answer(id, result_json, error)
+            case PictureReceived(picture, received):
+                self._pictures.confirm(picture, received)
+                self._sendable.set()
             case Bye():
                 self.end(Close.BYE)
 

@@ -1,10 +1,11 @@
 """The report of a conversation that has ended: transcript, usage and latency. Pure."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..history import Message
+from ..masking import mask
 from ..wire import Tokens
 from .closing import Close
 
@@ -82,6 +83,14 @@ class ConversationReport:
     def turns(self) -> int:
         """Number of turns in which something was said."""
         return len({line.turn for line in self.transcript})
+
+    def masked(self) -> "ConversationReport":
+        """Return the report with the personal data in its transcript masked."""
+        lines = tuple(
+            replace(line, text=mask(line.text), planned=mask(line.planned))
+            for line in self.transcript
+        )
+        return replace(self, transcript=lines)
 
     def to_json(self) -> str:
         """Return the report as JSON, with the names of the fields. Webhooks receive it."""

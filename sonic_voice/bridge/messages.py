@@ -17,11 +17,14 @@ from ..events import (
     Interrupted,
     NetworkSlow,
     Opened,
+    PictureShown,
     Reconnecting,
     Renewed,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
+    ToolHeld,
+    ToolProgress,
     TurnEnded,
     UserSpeechEnded,
     UserSpeechStarted,
@@ -119,11 +122,21 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureReceived:
+    """A report of how much of a picture the page has received."""
+
+    picture: int
+    """The `seq` of the picture's announcement."""
+    received: int
+    """Bytes from its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bye:
     """A request to end the conversation."""
 
 
-type PageMessage = Hello | Played | Say | Interrupt | ToolResult | Bye
+type PageMessage = Hello | Played | Say | Interrupt | ToolResult | PictureReceived | Bye
 
 
 def read_message(text: str) -> PageMessage:
@@ -247,6 +260,9 @@ _READERS: dict[str, Callable[[_Fields], PageMessage]] = {
     "say": _say,
     "interrupt": lambda _: Interrupt(),
     "tool_result": _tool_result,
+    "picture_received": lambda fields: PictureReceived(
+        fields.count("picture"), fields.count("bytes")
+    ),
     "bye": lambda _: Bye(),
 }
 
@@ -278,6 +294,22 @@ def encode_event(event: Event, *, show_tools: bool) -> dict[str, Any] | None:
         case Heard(turn, heard_ms, heard, planned):
             facts = {"turn": turn, "heard_ms": heard_ms, "heard": heard, "planned": planned}
             return {"type": "heard", **facts}
+        case TurnEnded(turn):
+            return {"type": "turn_ended", "turn": turn}
+        case ToolCall() | ToolProgress() | PictureShown() | ToolHeld() | ToolAnswered():
+            return _encode_tool_event(event, show_tools=show_tools)
+        case _:
+            return _encode_connection_event(event)
+
+
+def _encode_tool_event(
+    event: ToolCall | ToolProgress | PictureShown | ToolHeld | ToolAnswered, *, show_tools: bool
+) -> dict[str, Any] | None:
+    """Encode an event about a tool, as `encode_event`.
+
+    Reports and pictures are addressed to the user: they are no data of the tool.
+    """
+    match event:
         case ToolCall() | ToolAnswered() if event.reserved:
             return None
         case ToolCall(turn, tool_use, name, arguments_json):
@@ -288,10 +320,14 @@ def encode_event(event: Event, *, show_tools: bool) -> dict[str, Any] | None:
             facts = {"turn": turn, "tool_use": tool_use, "name": name}
             shown = {"result_json": result_json} if show_tools else {}
             return {"type": "tool_answered", **facts, **shown}
-        case TurnEnded(turn):
-            return {"type": "turn_ended", "turn": turn}
-        case _:
-            return _encode_connection_event(event)
+        case ToolProgress(turn, tool_use, name, text):
+            facts = {"turn": turn, "tool_use": tool_use, "name": name}
+            return {"type": "tool_progress", **facts, "text": text}
+        case ToolHeld(turn, tool_use, name):
+            return {"type": "tool_held", "turn": turn, "tool_use": tool_use, "name": name}
+        case PictureShown(turn, tool_use, _, alt, kind, data):
+            facts = {"turn": turn, "tool_use": tool_use, "alt": alt}
+            return {"type": "picture", **facts, "media_type": kind, "bytes": len(data)}
 
 
 def _encode_connection_event(event: Event) -> dict[str, Any] | None:

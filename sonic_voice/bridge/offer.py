@@ -32,7 +32,8 @@ class Offer:
     """Voices that a page may choose, besides that of `config`."""
     show_tools: bool = False
     """True if a page receives the arguments and results of tools; False: their names alone. Where
-    only pages of this machine are allowed, clients that come through a proxy never receive them."""
+    only pages of this machine are allowed, clients that come through a proxy never receive them.
+    What a tool addresses to the user, its reports and pictures, every page receives."""
 
     page_history: bool = False
     """True if a new conversation begins with the words of earlier ones that the page has kept. The

@@ -49,6 +49,8 @@ class Record:
     """Epoch of its sound, see `PageOutbox.epoch`."""
     ended: bool = False
     """True if it has ended for good, so that no page may resume it."""
+    mask_pii: bool = False
+    """True if personal data is masked when the record is written."""
 
     @property
     def next_epoch(self) -> int:
@@ -57,12 +59,13 @@ class Record:
 
     def to_bytes(self) -> bytes:
         """Return the record as JSON."""
+        snapshot = self.snapshot.masked() if self.mask_pii else self.snapshot
         document = {
             "version": VERSION,
             "subject": self.subject,
             "epoch": self.epoch,
             "ended": self.ended,
-            "snapshot": json.loads(self.snapshot.to_json()),
+            "snapshot": json.loads(snapshot.to_json()),
         }
         return json.dumps(document, separators=(",", ":")).encode()
 

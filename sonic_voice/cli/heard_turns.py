@@ -31,6 +31,7 @@ from ..events import (
     Heard,
     Interrupted,
     NetworkSlow,
+    PictureShown,
     Reconnecting,
     Renewed,
     StreamExpiring,
@@ -253,6 +254,8 @@ class HeardTurns:
             case NetworkSlow():
                 self._slow_at_s, text = now, event.notice
             case Reconnecting(attempt=1) | StreamExpiring() | Guarded() | GuardFailed():
+                text = event.notice
+            case PictureShown():
                 text = event.notice
             case Renewed() if not event.planned:
                 text = event.notice

@@ -30,6 +30,7 @@ from ..echo import (
 )
 from ..echo.local_speech import Levels
 from ..errors import ConfigError, DeadlineError, DeviceError
+from ..masked_events import masked
 from ..metrics import Metrics, SessionObserver
 from ..printable import printable
 from ..session import Session
@@ -238,7 +239,7 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
                 tape=options.tape if options.keeps_tape else None,
             )
             if end.now is not None:
-                continuation.save(session)
+                continuation.save(session, mask_pii=end.mask_pii)
 
 
 @asynccontextmanager
@@ -273,14 +274,14 @@ async def _display(
             end.out.write(greeting + hint)
         if plain and not end.as_json:
             transcript = PrintedTranscript(end.out, metrics, planned_renewals=options.debug)
-            observers.append(transcript)
+            observers.append(masked(transcript) if end.mask_pii else transcript)
             feedback.transcript, feedback.source = transcript, controls.source
             show = transcript.note
         elif not end.as_json:
             shown = screen(console, metrics, controls, advice=advice, opened=False)
             stack.callback(feedback.leave_screen)  # once it is closed
             feedback.screen = await stack.enter_async_context(shown)
-            observers.append(feedback.screen)
+            observers.append(masked(feedback.screen) if end.mask_pii else feedback.screen)
             offer = BY_KEY if feedback.screen.keys else BY_OPTION
         feedback.watch = EchoWatch(controls, show, switch=options.auto_half_duplex, offer=offer)
         observers.append(feedback.watch)

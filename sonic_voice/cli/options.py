@@ -383,7 +383,8 @@ MaskPii = Annotated[
     typer.Option(
         "--mask-pii",
         help="Mask mail addresses and numbers of telephones, cards and accounts in what is "
-        "written: tapes, whose sound becomes silence, transcripts and events.",
+        "written or leaves the process: tapes, whose sound becomes silence, transcripts, events, "
+        "traces, stored conversations and reports.",
     ),
 ]
 """Option --mask-pii of `talk` and `serve`."""

@@ -22,6 +22,7 @@ from ..config import SessionConfig
 from ..conversation import OWED_ANSWER_TIMEOUT_S, Observer, converse
 from ..errors import DeadlineError
 from ..events import Event, Opened
+from ..masked_events import masked
 from ..metrics import Metrics, SessionObserver
 from ..printable import printable, printable_json
 from ..recording import Recorder
@@ -249,7 +250,7 @@ async def run_conversation(run: RecordedConversation, service: TransportFactory)
                 tape=run.tape if run.keeps_tape else None,
             )
             if run.end.now is not None:
-                run.continuation.save(session)
+                run.continuation.save(session, mask_pii=run.end.mask_pii)
             if run.end.now is not None and run.source.unspoken_s > UNSPOKEN_NOTICE_S:
                 _print_unspoken(run)
 
@@ -271,7 +272,8 @@ async def _converse(
     if end.as_json:
         observers.append(JsonLines(end.out, mask_pii=end.mask_pii))
     else:
-        observers.append(PrintedTranscript(end.out, metrics, planned_renewals=run.debug))
+        printed = PrintedTranscript(end.out, metrics, planned_renewals=run.debug)
+        observers.append(masked(printed) if end.mask_pii else printed)
     if end.events is not None:
         observers.append(JsonLines(end.events, mask_pii=end.mask_pii))
     if not end.as_json:

@@ -28,16 +28,19 @@ class Continuation:
     file: Path | None = None
     """File in which the conversation is saved at its end; None if it is not saved."""
 
-    def save(self, session: Session) -> None:
+    def save(self, session: Session, *, mask_pii: bool) -> None:
         """Save a conversation that had any turns. A failure is reported on standard error.
 
         Args:
             session: The session, which was entered.
+            mask_pii: Whether personal data is masked.
         """
         if self.file is None or not session.transcript.lines:
             return
         try:
-            write_private(self.file, session.snapshot().to_json().encode())
+            snapshot = session.snapshot()
+            snapshot = snapshot.masked() if mask_pii else snapshot
+            write_private(self.file, snapshot.to_json().encode())
         except OSError as error:
             print_notice(
                 f"The conversation could not be saved in {self.file}: {error.strerror}. "

@@ -329,8 +329,11 @@ def serve(
             max_minutes=max_minutes,
             idle_s=idle_s,
             webhook=webhook,
-            traced=stack.enter_context(telemetry(trace and not supervises, print_notice)),
+            traced=stack.enter_context(
+                telemetry(trace and not supervises, print_notice, mask_pii=mask_pii)
+            ),
             tapes=tape_folder(record, record_mb, mask_pii=mask_pii),
+            mask_pii=mask_pii,
             guard=guarding,
             one_time_tokens=one_time_tokens,
             workers=workers,

@@ -87,6 +87,8 @@ class ServeOptions:
     """Returns the observer that traces a session; None if they are not traced."""
     tapes: "TapeFolder | None"
     """Folder in which conversations are recorded; None records none."""
+    mask_pii: bool
+    """True if personal data is masked in what is stored and reported."""
     guard: GuardOption | None
     """The guard of every conversation; None for no guard."""
     one_time_tokens: bool
@@ -159,6 +161,7 @@ async def serve_bridge(options: ServeOptions, service: TransportFactory, place: 
                 on_end=webhook,
                 tapes=options.tapes,
                 observe=options.traced,
+                mask_pii=options.mask_pii,
                 shared=shared,
                 siblings=options.workers > 1,
                 local_sessions=share,

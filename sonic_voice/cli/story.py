@@ -19,11 +19,14 @@ from ..events import (
     Heard,
     Interrupted,
     NetworkSlow,
+    PictureShown,
     Reconnecting,
     Renewed,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
+    ToolHeld,
+    ToolProgress,
     TurnEnded,
     UserText,
 )
@@ -99,12 +102,10 @@ class PrintedTranscript:
                 self._line("you", f"{text}{' (typed)' if typed else ''}", turn)
             case AssistantText(turn, _, text, "SPECULATIVE") if turn not in self._cut:
                 self._answer(turn, text)
-            case ToolCall() | ToolAnswered() if event.reserved:
-                pass
-            case ToolCall(turn, _, name, arguments):
-                self._line("tool", f"{name}({_shortened(arguments)})", turn)
-            case ToolAnswered(_, _, name, result):
-                self._line("", f"{name} -> {_shortened(result)}")
+            case ToolCall() | ToolProgress() | ToolHeld() | ToolAnswered():
+                self._tool(event)
+            case PictureShown():
+                self._line("note", event.notice)
             # An answer that was heard, or read, to its last word was not interrupted.
             case Heard(turn, heard_ms, heard, planned) if (
                 heard != planned and turn not in self._cut
@@ -146,6 +147,19 @@ class PrintedTranscript:
             self._answering = turn
         else:
             self._write(f" {printable(text).strip()}")
+
+    def _tool(self, event: ToolCall | ToolProgress | ToolHeld | ToolAnswered) -> None:
+        match event:
+            case ToolCall() | ToolAnswered() if event.reserved:
+                pass
+            case ToolCall(turn, _, name, arguments):
+                self._line("tool", f"{name}({_shortened(arguments)})", turn)
+            case ToolProgress(_, _, name, text):
+                self._line("", f"{name}: {_shortened(text)}")
+            case ToolHeld(_, _, name):
+                self._line("", f"{name}: {event.notice}")
+            case ToolAnswered(_, _, name, result):
+                self._line("", f"{name} -> {_shortened(result)}")
 
     def _time(self, turn: int) -> None:
         latency_s = self._metrics.turn(turn).response_latency_s
@@ -204,12 +218,13 @@ def event_fields(event: Event) -> dict[str, Any]:
     """Return the fields of an event as a JSON object.
 
     Args:
-        event: The event. Of `Audio`, the field `pcm` is replaced by `sound_ms`.
+        event: The event. Of `Audio`, the field `pcm` is replaced by `sound_ms`, and of
+            `PictureShown` the field `data` by `size_bytes`.
     """
     if isinstance(event, Audio):
         sound_ms = round(len(event.pcm) / 2 / event.rate_hz * 1000)
         return {"turn": event.turn, "rate_hz": event.rate_hz, "sound_ms": sound_ms}
-    return asdict(event)
+    return event.facts if isinstance(event, PictureShown) else asdict(event)
 
 
 def summary(snapshot: Snapshot, config: SessionConfig) -> dict[str, Any]:

@@ -320,7 +320,9 @@ def talk(
         from .transcript_file import transcript_file
 
         tape = stack.enter_context(reported(report, record, end))
-        traced = stack.enter_context(telemetry(trace, lambda text: end.notice(text)))
+        traced = stack.enter_context(
+            telemetry(trace, lambda text: end.notice(text), mask_pii=mask_pii)
+        )
         written = stack.enter_context(transcript_file(transcript, end))
         where = EMULATOR if local else f"at {endpoint}" if endpoint else "on Amazon Bedrock"
         if thinker is not None:

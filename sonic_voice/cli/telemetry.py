@@ -15,6 +15,7 @@ from typing import Any
 from ..conversation import Observer
 from ..errors import ConfigError
 from ..extras import install_command
+from ..masked_events import masked
 from ..metrics import Metrics, SessionObserver
 from ..session import Session
 
@@ -30,13 +31,14 @@ SERVICE_NAME = "sonic-voice"
 
 @contextmanager
 def telemetry(
-    wanted: bool, on_notice: Callable[[str], object]
+    wanted: bool, on_notice: Callable[[str], object], *, mask_pii: bool = False
 ) -> Generator[SessionObserver | None]:
     """Send the tracing of the sessions of this block to a collector, and the rest at its end.
 
     Args:
         wanted: Whether there is any.
         on_notice: Called with a sentence if the collector does not take it, from any thread.
+        mask_pii: Whether personal data in the content is masked.
 
     Yields:
         A function that returns the observer of a session; None if it is not wanted.
@@ -62,7 +64,7 @@ def telemetry(
         tracings[:] = [tracing for tracing in tracings if not tracing.closed]
         options: dict[str, Any] = {**providers, "content": content}
         tracings.append(Tracing(session, metrics, conversation=conversation, **options))
-        return tracings[-1]
+        return masked(tracings[-1]) if mask_pii else tracings[-1]
 
     with _quiet_sdk(), exporting(SERVICE_NAME, FLUSH_S, on_notice) as providers:
         try:

@@ -3,7 +3,8 @@
     draw = image_tool("pictures")                    # with the AWS settings of the environment
     draw = image_tool("pictures", operations=client, on_file=show)
 
-The result names the file, so that the terminal and the transcript show where the picture is.
+A page shows the picture. The result names the file, so that the terminal and the transcript show
+where it is.
 
 Source: user guide of Amazon Nova, "Request and response structure for image generation".
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ..daemon_thread import in_thread
 from ..errors import SonicError
 from ..private_files import write_private
+from ..tools.context import ToolContext
 from ..tools.toolbox import Tool, tool
 from .explanations import explain
 from .shared_client import OperationsSource
@@ -55,8 +57,9 @@ def image_tool(
 
     async def draw_image(
         description: Annotated[str, "What the picture shows, in English, in one or two sentences."],
+        context: ToolContext,
     ) -> dict[str, Any]:
-        """Draw a picture, which is saved in a file. It takes about ten seconds."""
+        """Draw a picture for the user. It takes about ten seconds."""
         body = {
             "taskType": "TEXT_IMAGE",
             "textToImageParams": {"text": description[:PROMPT_CHARACTERS]},
@@ -81,9 +84,19 @@ def image_tool(
             }
         if on_file is not None:
             on_file(path)
-        return {"file": str(path), "tell_the_user": f"It is in the file {path.name}."}
+        shown = _show(context, picture, description)
+        place = "on the page" if shown else f"in the file {path.name}"
+        return {"file": str(path), "tell_the_user": f"It is {place}."}
 
     return tool(timeout_s=DRAWING_S + 10)(draw_image)
+
+
+def _show(context: ToolContext, picture: bytes, description: str) -> bool:
+    """Show a picture to the user, and return whether there is a page on which it is."""
+    try:
+        return context.show(picture, description) and context.on_page
+    except ValueError:  # too large for a page
+        return False
 
 
 def _save(folder: Path, description: str, picture: bytes) -> Path:

@@ -24,7 +24,7 @@ from typing import Any, Self
 from ..audio.ports import AudioSink
 from ..config import SessionConfig
 from ..errors import SonicError, fault_kind
-from ..events import Audio, Ended, Event
+from ..events import Audio, Ended, Event, PictureShown
 from ..transport import Sink, Stream, Transport
 from .masked_records import masked_header, masked_record
 from .played_sound import PlayedSound
@@ -340,7 +340,7 @@ def event_fields(event: Event) -> Mapping[str, Any]:
     """
     if isinstance(event, Ended):
         return {"kind": fault_kind(event.error), "error": str(event.error)}
-    return asdict(event)
+    return event.facts if isinstance(event, PictureShown) else asdict(event)
 
 
 def error_text(error: SonicError) -> str:

@@ -53,7 +53,7 @@ SCHEMA_KEYS = frozenset({"schema", "inputSchema"})
 TOOL_PARENTS = frozenset({"toolSpec", "tool", "tools", "tool_choice"})
 """Names of the members whose `name` is that of a tool."""
 
-TOOL_EVENTS = ("ToolCall", "ToolHeld", "ToolAnswered")
+TOOL_EVENTS = ("ToolCall", "ToolProgress", "PictureShown", "ToolHeld", "ToolAnswered")
 """Events whose field `name` is that of a tool, which is kept like the names of tools elsewhere."""
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..history import Message
+from ..pictures import checked_picture
 
 
 class ToolConversation(Protocol):
@@ -34,6 +35,10 @@ class ToolConversation(Protocol):
 
     def progress(self, tool_use: str, text: str) -> None:
         """Note the progress of a call. See `ToolContext.progress`."""
+        ...
+
+    def show(self, tool_use: str, data: bytes, alt: str) -> bool:
+        """Show a picture to the user. See `ToolContext.show`."""
         ...
 
     def is_cancelled(self, tool_use: str) -> bool:
@@ -59,6 +64,10 @@ class NoConversation:
     def progress(self, tool_use: str, text: str) -> None:
         """Do nothing."""
 
+    def show(self, tool_use: str, data: bytes, alt: str) -> bool:
+        """Return false: there is nobody to show it to."""
+        return False
+
     def is_cancelled(self, tool_use: str) -> bool:
         """Return false."""
         return False
@@ -82,6 +91,8 @@ class ToolContext:
     """Number of the turn in which the model made the call; 0 outside a conversation."""
     tool_use: str = ""
     """Id of the call; empty outside a conversation."""
+    on_page: bool = False
+    """True if the user has a page, which shows pictures. A terminal shows their words."""
     port: ToolConversation = field(default=_NO_CONVERSATION, repr=False, compare=False)
     """What the tool may do to the conversation."""
 
@@ -118,6 +129,26 @@ class ToolContext:
             text: A sentence for the user, such as "I have found three of five."
         """
         self.port.progress(self.tool_use, text)
+
+    def show(self, data: bytes, alt: str) -> bool:
+        """Show a picture to the user.
+
+        A page shows it at the turn of the call, also where arguments and results of tools are kept
+        from pages (`Offer.show_tools`): showing it is the purpose of the call. A terminal shows the
+        words.
+
+        Args:
+            data: A PNG, JPEG or WebP file of at most `pictures.MAX_PICTURE_BYTES`.
+            alt: What it shows, in words: for those who cannot see it, and for the transcript.
+
+        Returns:
+            False if there is no conversation, or it is over.
+
+        Raises:
+            ValueError: The picture cannot be shown, or has no words.
+        """
+        checked_picture(data, alt)
+        return self.port.show(self.tool_use, data, alt)
 
     @property
     def cancelled(self) -> bool:

@@ -212,6 +212,31 @@ async def test_the_application_learns_what_was_said() -> None:
     assert report.duration_s > 0
 
 
+async def test_what_leaves_a_bridge_that_masks_has_no_personal_data() -> None:
+    """The store, the report and thereby the webhook; the page has its own words."""
+    values: list[bytes] = []
+
+    class Kept(MemoryStore):
+        async def save(self, key: str, value: bytes) -> None:
+            values.append(value)
+            await super().save(key, value)
+
+    offer = replace(QUIET, store=Kept())
+    for mask_pii in (False, True):
+        values.clear()
+        async with (
+            reporting(offer=offer, mask_pii=mask_pii) as (bridge, reports),
+            visiting(bridge) as page,
+        ):
+            await page.until("listening")
+            page.say("say", text="Call 415-555-0123.")
+            assert (await page.until("user_text"))["text"] == "Call 415-555-0123."
+        [report] = reports
+        kept = b"".join(values).decode() + report.to_json()
+        assert ("415-555" in kept) != mask_pii
+        assert ("Call [phone]." in kept) == mask_pii
+
+
 async def test_the_application_and_the_operator_learn_why_it_failed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

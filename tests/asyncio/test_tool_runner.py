@@ -13,10 +13,19 @@ from sonic_voice.audio.ports import INPUT_FORMAT, NullSink
 from sonic_voice.config import Deadlines, SessionConfig
 from sonic_voice.conversation import converse
 from sonic_voice.errors import ConnectionLost
-from sonic_voice.events import Event, Interrupted, Renewed, ToolAnswered, ToolCall
+from sonic_voice.events import (
+    Event,
+    Interrupted,
+    Renewed,
+    ToolAnswered,
+    ToolCall,
+    ToolHeld,
+    ToolProgress,
+)
 from sonic_voice.policies import NO_RENEWAL, RecoveryPolicy
 from sonic_voice.session import Session
 from sonic_voice.tool_calls import HOLD_S
+from sonic_voice.tool_runner import REPORT_BURST, REPORT_CHARACTERS, REPORT_EVERY_S
 from sonic_voice.tools.context import ToolContext
 from sonic_voice.tools.toolbox import Toolbox, tool
 from sonic_voice.virtual_time import run_in_virtual_time
@@ -289,3 +298,60 @@ def test_a_repeated_call_does_not_run_its_tool_again(model: str) -> None:
     run_in_virtual_time(conversation.hold(act))
     conversation.check()
     assert runs == ["call-0"]
+
+
+@tool(ack="One moment.", result="when_idle")
+async def search(context: ToolContext) -> str:
+    """Report twice, then return something that can wait."""
+    await asyncio.sleep(1)
+    context.progress("One of two\nshops.")
+    await asyncio.sleep(1)
+    context.progress("Two of two shops.")
+    context.progress(" ")
+    return "found"
+
+
+@pytest.mark.parametrize(("model", "acknowledged"), [(NOVA_2, []), (NOVA_2_5, ["One moment."])])
+def test_reports_and_the_acknowledgement_of_a_running_tool_are_events(
+    model: str, acknowledged: list[str]
+) -> None:
+    async def act(conversation: Conversation) -> None:
+        conversation.call("quick")
+        await asyncio.sleep(4)
+        conversation.call("search")
+        await asyncio.sleep(1.9)
+        conversation.service.answers("A long sentence of the model.", payloads=20)
+        await asyncio.sleep(6)
+
+    conversation = Conversation(Toolbox([search, quick]), model)
+    run_in_virtual_time(conversation.hold(act))
+    conversation.check()
+    told = [e for e in conversation.events if isinstance(e, (ToolProgress, ToolHeld, ToolAnswered))]
+    of_search = [event for event in told if event.name == "search"]
+    assert [event.text for event in of_search if isinstance(event, ToolProgress)] == [
+        *acknowledged,
+        "One of two shops.",
+        "Two of two shops.",
+    ]
+    assert [type(event) for event in of_search][-2:] == [ToolHeld, ToolAnswered]
+    assert [type(event) for event in told if event.name == "quick"] == [ToolAnswered]
+
+
+def test_a_tool_that_reports_all_the_time_is_reported_now_and_then() -> None:
+    @tool
+    async def count(context: ToolContext) -> None:
+        """Report each per mille, for ten seconds."""
+        for per_mille in range(1000):
+            context.progress(f"{per_mille} " * 1000)
+            await asyncio.sleep(0.01)
+
+    async def act(conversation: Conversation) -> None:
+        conversation.call("count")
+        await asyncio.sleep(12)
+
+    conversation = Conversation(Toolbox([count]), NOVA_2)
+    run_in_virtual_time(conversation.hold(act))
+    conversation.check()
+    reports = [event for event in conversation.events if isinstance(event, ToolProgress)]
+    assert 50 <= len(reports) <= REPORT_BURST + 10 / REPORT_EVERY_S + 1
+    assert max(len(report.text) for report in reports) == REPORT_CHARACTERS

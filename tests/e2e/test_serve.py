@@ -145,14 +145,23 @@ async def test_each_report_is_posted_to_the_webhook(tmp_path: Path) -> None:
     hook = f"http://127.0.0.1:{receiver.sockets[0].getsockname()[1]}/"
     async with (
         receiver,
-        serving("--webhook", hook, "--token-secret-file", str(secret)) as (_, url),
+        serving(
+            *("--webhook", hook, "--token-secret-file", str(secret)),
+            *("--mask-pii", "--store", str(tmp_path / "store")),
+        ) as (_, url),
     ):
         token = json.loads(await fetched(f"{url}token?subject=me", SECRET))["token"]
         async with socket(url) as connection, Page(connection, {"token": token}) as page:
             await page.until("listening")
+            await page.say("say", text="Call 415-555-0123.")
+            await page.until("user_text")
             await page.say("bye")
         report = json.loads(await asyncio.wait_for(taken.get(), 10))
     assert (report["subject"], report["reason"]) == ("me", "bye")
+    assert report["transcript"][0]["text"] == "Call [phone]."
+    [stored] = (tmp_path / "store").iterdir()
+    assert b"Call [phone]." in stored.read_bytes()
+    assert b"415-555" not in stored.read_bytes()
 
 
 async def test_the_limit_of_one_address_is_an_option() -> None:

@@ -25,10 +25,10 @@ TALK = (
 )
 
 
-def talk(endpoint: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def talk(endpoint: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **environment}
     return subprocess.run(
-        [sys.executable, "-m", "sonic_voice", *TALK],
+        [sys.executable, "-m", "sonic_voice", *TALK, *options],
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
@@ -100,6 +100,24 @@ def test_a_collector_receives_spans_events_and_metrics_without_content() -> None
     }
     assert {"gen_ai.client.inference.tokens", "sonic_voice.response_latency"} <= metrics
     assert b"hello" not in b"".join(body for posted in bodies.values() for body in posted)
+
+
+PERSONAL = """
+steps:
+  - user: hello
+    say: Mail jo@example.com or call 415-555-0123.
+"""
+
+
+def test_content_that_was_asked_for_is_masked_where_files_are(tmp_path: Path) -> None:
+    (tmp_path / "personal.yaml").write_text(PERSONAL)
+    options = ("--scenario", str(tmp_path / "personal.yaml"), "--mask-pii")
+    with collector() as (url, bodies):
+        done = talk(url, *options, OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="true")
+    assert (done.returncode, done.stderr) == (0, "")
+    sent = b"".join(body for posted in bodies.values() for body in posted)
+    assert b"Mail [email] or call [phone]." in sent
+    assert b"415-555" not in sent
 
 
 def test_a_collector_that_is_not_there_is_one_notice_and_the_conversation_is_held() -> None:

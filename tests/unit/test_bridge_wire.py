@@ -26,6 +26,7 @@ from sonic_voice.bridge.messages import (
     Hello,
     Interrupt,
     PageMessage,
+    PictureReceived,
     Played,
     Position,
     Say,
@@ -33,6 +34,7 @@ from sonic_voice.bridge.messages import (
     encode_event,
     read_message,
 )
+from sonic_voice.bridge.picture_queue import PictureQueue
 from sonic_voice.errors import (
     ConfigError,
     ConnectionLost,
@@ -49,11 +51,14 @@ from sonic_voice.events import (
     Interrupted,
     NetworkSlow,
     Opened,
+    PictureShown,
     Reconnecting,
     Renewed,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
+    ToolHeld,
+    ToolProgress,
     TurnEnded,
     UserSpeechEnded,
     UserSpeechStarted,
@@ -103,6 +108,7 @@ READ: list[PageMessage] = [
     Interrupt(),
     ToolResult("1", '{"shown": true}', ""),
     ToolResult("2", "", "There is no such product."),
+    PictureReceived(19, 8),
     Bye(),
 ]
 
@@ -125,6 +131,9 @@ TOLD: list[Event] = [
     Opened(2500, 2400),
     Reconnecting("The connection to 10.0.0.1 was cut.", 2, 0.5, "cut"),
     Renewed(1700, 900, "The connection to 10.0.0.1 was cut."),
+    ToolProgress(2, "id", "go", "Half the way is done."),
+    ToolHeld(2, "id", "go"),
+    PictureShown(2, "id", "draw", "A red boat", "image/png", b"\x89PNG\r\n\x1a\n"),
 ]
 
 
@@ -142,6 +151,9 @@ def test_events_are_told_as_the_examples_say() -> None:
     slow = NetworkSlow(late_s=4.5, speech_per_s=0.14)
     assert encode_event(slow, show_tools=True) == {"type": "notice", "text": slow.notice}
     assert json.loads(ALIVE) == by_type["alive"]
+    pictures = PictureQueue()
+    pictures.add(19, b"\x89PNG\r\n\x1a\n")
+    assert json.loads(pictures.take_next() or "") == by_type["picture_data"]
 
 
 def test_a_planned_renewal_is_not_told_to_the_page() -> None:

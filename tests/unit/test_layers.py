@@ -36,13 +36,13 @@ LAYERS: dict[str, Layer] = {
     "vocabulary": Layer(
         (
             *("errors", "catalog", "other_models", "regions", "config", "history", "policies"),
-            "device_settings",
+            *("device_settings", "pictures"),
             *("wire", "events", "text_files", "languages", "http2.loopback"),
         ),
         ("printable",),
         pure=True,
     ),
-    "masking": Layer(("masking",), pure=True),
+    "masking": Layer(("masking", "masked_events"), ("vocabulary",), pure=True),
     "background": Layer(("background_writer",), ("vocabulary",)),
     "installation": Layer(("extras", "demo", "daemon_thread", "private_files", "fast_imports")),
     "rules": Layer(
@@ -52,7 +52,7 @@ LAYERS: dict[str, Layer] = {
             *("turn_progress", "user_speech", "snapshot", "answer_blocks", "self_interruption"),
             *("virtual_clock", "tool_calls", "content_blocks", "repeated_texts"),
         ),
-        ("vocabulary",),
+        ("vocabulary", "masking"),
         pure=True,
     ),
     "advice": Layer(("advice",), ("tool rules", "vocabulary"), pure=True),
@@ -151,10 +151,11 @@ LAYERS: dict[str, Layer] = {
         (
             *("bridge.closing", "bridge.frames", "bridge.limits", "bridge.messages"),
             *("bridge.keys", "bridge.metrics", "bridge.outbox", "bridge.tokens"),
+            "bridge.picture_queue",
             *("bridge.origins", "bridge.forwarding", "bridge.rationing"),
             *("bridge.conversation_report", "bridge.exchange", "bridge.agentcore"),
         ),
-        ("vocabulary",),
+        ("vocabulary", "masking"),
         pure=True,
     ),
     "tape rules": Layer(

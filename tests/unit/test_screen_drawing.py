@@ -104,12 +104,14 @@ def test_what_was_heard_is_bright_what_comes_is_dim_and_what_was_cut_is_struck_t
 
 def test_a_turn_with_a_tool_and_its_latency() -> None:
     call = ShownCall("weather", '{"city":"Berlin"}', '{"degrees":21}')
-    turn = replace(TURN, typed=True, calls=(call, replace(call, result_json=None)))
+    running = replace(call, result_json=None, status="I still look.")
+    turn = replace(TURN, typed=True, calls=(replace(call, status="Old."), running))
     assert shown(turn_lines(terminal(), turn, 1.3)) == [
         "you   What is the weather? (typed)",
         'tool  weather({"city":"Berlin"})',
         '      -> {"degrees":21}',
         'tool  weather({"city":"Berlin"})',
+        "      I still look.",
         "nova  It has 21 degrees and the sun shines.  [1.30 s]",
     ]
 

@@ -14,6 +14,8 @@ from sonic_voice.events import (
     Renewed,
     ToolAnswered,
     ToolCall,
+    ToolHeld,
+    ToolProgress,
     TurnEnded,
     UserSpeechEnded,
     UserSpeechStarted,
@@ -243,3 +245,20 @@ def test_an_answer_that_does_not_come_is_shown_as_long_as_it_is_owed() -> None:
     ]  # fmt: skip
     stage.tell(plan(1, "Hi."), sound(1))
     assert stage.activity(sounding=True) == "speaking"
+
+
+def test_a_running_tool_has_the_status_that_was_reported_last() -> None:
+    stage = Stage()
+    stage.tell(UserText(1, "Find it."), ToolCall(1, "t", "find", "{}"))
+    seen = [stage.live().calls[0].status]
+    for event in (
+        ToolProgress(1, "t", "find", "One of two."),
+        ToolProgress(1, "other", "find", "Never."),
+        ToolHeld(1, "t", "find"),
+        ToolAnswered(1, "t", "find", "{}"),
+        ToolProgress(7, "t", "find", "Too late."),
+    ):
+        stage.tell(event)
+        seen.append(stage.live().calls[0].status)
+    waits = "Its answer waits for a pause."
+    assert seen == ["", "One of two.", "One of two.", waits, "", ""]

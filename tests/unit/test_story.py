@@ -25,11 +25,14 @@ from sonic_voice.events import (
     Interrupted,
     NetworkSlow,
     Opened,
+    PictureShown,
     Reconnecting,
     Renewed,
     StreamExpiring,
     ToolAnswered,
     ToolCall,
+    ToolHeld,
+    ToolProgress,
     TurnEnded,
     UserSpeechEnded,
     UserSpeechStarted,
@@ -211,3 +214,22 @@ def test_that_the_user_is_heard_is_a_line_before_their_text_and_not_into_an_answ
     assert out.getvalue() == (
         "          hearing you\n  1  you  hello\n    nova  Hi.\n          hearing you\n"
     )
+
+
+def test_what_a_running_tool_reports_and_shows_is_a_line_each() -> None:
+    out = io.StringIO()
+    story = PrintedTranscript(out, metrics())
+    shown = PictureShown(1, "t", "draw", "A red boat", "image/png", b"\x89PNG")
+    for event in (
+        ToolProgress(1, "t", "find", "One of two."),
+        ToolHeld(1, "t", "find"),
+        shown,
+    ):
+        story(event, 12.0)
+    assert out.getvalue() == (
+        "          find: One of two.\n"
+        "          find: Its answer waits for a pause.\n"
+        "    note  Picture: A red boat\n"
+    )
+    fields = event_fields(shown)
+    assert (fields["alt"], fields["size_bytes"], "data" in fields) == ("A red boat", 4, False)

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { beforeEach, test } from 'node:test';
 
 import { Conversation } from '../../web_client/conversation.js';
+import { heardText } from '../../web_client/heard-words.js';
 import { savedTranscript } from '../../web_client/saved-transcript.js';
 
 /** @typedef {import('../../web_client/messages.js').ServerMessage} ServerMessage */
@@ -65,6 +66,7 @@ test('the examples of the server make a conversation', () => {
     saved(),
     `You: hello.
 Tool go {"meters": 10} answered: {"meters": 10}
+Picture: A red boat
 Assistant: Done, I went [cut off]
 `,
   );
@@ -346,4 +348,36 @@ test('an answer was heard when a later one is playing', () => {
   plays(2, 100);
   assert.ok(shown(0).over);
   assert.equal(saved(), 'Assistant: One two.\n');
+});
+
+test('the blocks of an answer are joined as the server joins them', () => {
+  for (const { blocks, text } of examples.joined) {
+    const parts = blocks.map((/** @type {string} */ block) => ({ text: block, stage: 'FINAL' }));
+    answer(1);
+    const turn = { ...shown(0), parts, over: true };
+    assert.equal(heardText(turn).heard.trim(), text);
+  }
+});
+
+test('words are lit across a space that the service has left out', () => {
+  const blocks = ['One moment.', 'It is ten.'];
+  blocks.forEach((text, block) =>
+    take('assistant_text', { turn: 1, block, text, stage: 'SPECULATIVE', starts_at: block * 1000 }),
+  );
+  take('turn_ended', { turn: 1, samples: 2000 });
+  plays(1, 1000);
+  assert.equal(heardText(shown(0)).heard.trim(), 'One moment.');
+  plays(1, 1999);
+  assert.equal(heardText(shown(0)).heard, 'One moment. It is ten.');
+});
+
+test('a running tool shows its newest report, then that its result waits', () => {
+  take('tool_call', { turn: 1, tool_use: 'a', name: 'find' });
+  take('tool_call', { turn: 1, tool_use: 'b', name: 'go' });
+  take('tool_progress', { turn: 1, tool_use: 'a', name: 'find', text: 'One of two.' });
+  take('tool_progress', { turn: 1, tool_use: 'a', name: 'find', text: 'Two of two.' });
+  const reported = shown(0).tools.map(({ progress, held }) => [progress, held]);
+  assert.deepEqual(reported, [['Two of two.', undefined], [undefined, undefined]]);
+  take('tool_held', { turn: 1, tool_use: 'a', name: 'find' });
+  assert.equal(shown(0).tools[0]?.held, true);
 });

@@ -24,6 +24,7 @@ test('the page speaks as the examples do', () => {
     messages.INTERRUPT,
     messages.toolResult('1', { result: { shown: true } }),
     messages.toolResult('2', { error: 'There is no such product.' }),
+    messages.pictureReceived(19, 8),
     messages.BYE,
   ];
   assert.deepEqual(

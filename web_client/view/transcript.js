@@ -21,6 +21,7 @@ import { seconds, voiceName } from './wording.js';
 /** @typedef {import('../archive.js').ConversationRecord} ConversationRecord */
 /** @typedef {import('../conversation.js').Turn} Turn */
 /** @typedef {Turn['tools'][number]} Tool */
+/** @typedef {import('../conversation.js').ShownPicture} ShownPicture */
 /** @typedef {{ kind: 'planned' | 'spoken' | 'lost', text: string }} Segment */
 
 /** Maximum distance from the end at which the transcript scrolls with new words. */
@@ -102,6 +103,8 @@ export class Transcript {
       this.#log.focus({ preventScroll: true });
     });
     new ResizeObserver(() => this.#follow()).observe(this.#log);
+    // A picture has its height when it is loaded. The event does not bubble.
+    this.#log.addEventListener('load', () => this.#follow(), { capture: true });
   }
 
   /** Whether there are neither turns nor notices. */
@@ -220,6 +223,7 @@ class Row {
   #voice = '';
   #who = element('span', { class: 'who' });
   #tools = element('div', { class: 'tools' });
+  #pictures = element('div', { class: 'pictures' });
   #said = element('p', { class: 'said', dir: 'auto' });
   #margin = element('span', { class: 'margin' });
 
@@ -228,7 +232,7 @@ class Row {
       'div',
       { class: 'turn' },
       this.#who,
-      element('div', { class: 'words' }, this.#tools, this.#said),
+      element('div', { class: 'words' }, this.#tools, this.#pictures, this.#said),
       this.#margin,
     );
   }
@@ -245,14 +249,16 @@ class Row {
     this.#turn = turn;
     this.#voice = voice;
     const words = segments(turn);
-    this.node.hidden = !words.length && !turn.tools.length;
+    const { tools, pictures = [] } = turn;
+    this.node.hidden = !words.length && !tools.length && !pictures.length;
     this.node.dataset.who = turn.who;
     setText(this.#who, turn.who === 'user' ? label('You') : voice);
     const latency = turn.responseMs === null ? '' : seconds(turn.responseMs);
     setText(this.#margin, turn.typed ? label('typed') : latency);
     this.#said.hidden = !words.length;
     updateChildren(this.#said, words, segmentNode);
-    updateChildren(this.#tools, turn.tools, toolNode);
+    updateChildren(this.#tools, tools, toolNode);
+    updateChildren(this.#pictures, pictures, pictureNode);
   }
 }
 
@@ -294,17 +300,64 @@ function segmentNode({ kind, text }, now) {
 }
 
 /**
- * Return the node for a tool call: name, arguments and result.
+ * Return the node for a tool call: name, arguments and result, and what is reported while it runs.
  *
  * @param {Tool} tool
  * @param {Element | undefined} now  the current node
  */
 function toolNode(tool, now) {
-  const node =
-    now ?? element('p', { class: 'tool' }, element('b'), element('span'), element('span'));
+  const status = { class: 'progress', role: 'status' };
+  const [span, progress] = [() => element('span'), () => element('span', status)];
+  const node = now ?? element('p', { class: 'tool' }, element('b'), span(), span(), progress());
   const asked = tool.argumentsJson ? ` ${readableJson(tool.argumentsJson)}` : '';
   const answered = tool.resultJson ? readableJson(tool.resultJson) : label('done');
-  const texts = [tool.name, asked, tool.answered ? ` → ${answered}` : ' …'];
+  const end = tool.answered ? ` → ${answered}` : ' …';
+  const texts = [tool.name, asked, end, tool.answered ? '' : progressOf(tool)];
   [...node.children].forEach((child, index) => setText(child, texts[index] ?? ''));
   return node;
+}
+
+/** Return what is reported of a running tool; '' for nothing. @param {Tool} tool */
+function progressOf({ held, progress = '' }) {
+  return held ? label('Its answer waits for a pause.') : shortened(progress);
+}
+
+/** The pictures that nodes show. @type {WeakMap<Element, Blob | undefined>} */
+const shownPictures = new WeakMap();
+
+/**
+ * Return the node for a picture: the picture, or its words while it is not there.
+ *
+ * @param {ShownPicture} picture
+ * @param {Element | undefined} now  the current node
+ */
+function pictureNode({ alt, blob }, now) {
+  if (now && shownPictures.get(now) === blob) return now;
+  const node = now ?? element('figure', { class: 'picture' });
+  shownPictures.set(node, blob);
+  node.replaceChildren(blob ? image(blob, alt) : pictureWords(alt));
+  return node;
+}
+
+/**
+ * Return an image. Its URL is revoked as soon as it is loaded. One that cannot be shown, because it
+ * is damaged or the policy of the page forbids it, is replaced by its words.
+ *
+ * @param {Blob} blob
+ * @param {string} alt
+ */
+function image(blob, alt) {
+  const src = URL.createObjectURL(blob);
+  const node = element('img', { src, alt });
+  node.addEventListener('load', () => URL.revokeObjectURL(src));
+  node.addEventListener('error', () => {
+    URL.revokeObjectURL(src);
+    node.replaceWith(pictureWords(alt));
+  });
+  return node;
+}
+
+/** Return the words for a picture. @param {string} alt */
+function pictureWords(alt) {
+  return element('figcaption', {}, label('Picture: {words}', { words: alt }));
 }

@@ -147,6 +147,8 @@ def turn_lines(console: Console, turn: ShownTurn, latency_s: float | None = None
         lines += paragraph(console, "tool", Text(name, DIM_STYLE))
         if call.result_json is not None:
             lines += paragraph(console, "", Text(f"-> {_shortened(call.result_json)}", DIM_STYLE))
+        elif call.status:
+            lines += paragraph(console, "", Text(_shortened(call.status), DIM_STYLE))
     if turn.heard or turn.rest:
         lines += paragraph(console, "nova", _answer(turn), _remark(turn, latency_s))
     return lines

@@ -15,7 +15,7 @@ Pure: no clock, no terminal. The number of milliseconds played and the time are 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ...events import (
     AssistantText,
@@ -28,6 +28,8 @@ from ...events import (
     Renewed,
     ToolAnswered,
     ToolCall,
+    ToolHeld,
+    ToolProgress,
     TurnEnded,
     UserSpeechEnded,
     UserSpeechStarted,
@@ -61,6 +63,8 @@ class ShownCall:
     """Arguments; None if they belong to a turn that was taken already."""
     result_json: str | None
     """Result; None while the tool runs."""
+    status: str = ""
+    """What is reported of it until its result is sent; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,19 +168,34 @@ class Scene:
                 self._plan(number, text)
             case Audio(number, pcm, rate_hz):
                 self._sound(number, pcm, rate_hz)
-            case ToolCall(number, tool_use, name, arguments):
-                self._turn(number).calls[tool_use] = ShownCall(name, arguments, None)
-            case ToolAnswered(number, tool_use, name, result):
-                calls = self._turn(number).calls
-                arguments = calls[tool_use].arguments_json if tool_use in calls else None
-                calls[tool_use] = ShownCall(name, arguments, result)
-                self._owes_answer = True
+            case ToolCall() | ToolProgress() | ToolHeld() | ToolAnswered():
+                self._tool(event)
             case TurnEnded(number) | Interrupted(number):
                 self._end(number)
             case Heard(number):
                 self._cut(number, event)
             case _:
                 pass
+
+    def _tool(self, event: ToolCall | ToolProgress | ToolHeld | ToolAnswered) -> None:
+        match event:
+            case ToolCall(number, tool_use, name, arguments):
+                self._turn(number).calls[tool_use] = ShownCall(name, arguments, None)
+            case ToolProgress(number, tool_use, _, text):
+                self._report(number, tool_use, text)
+            case ToolHeld(number, tool_use):
+                self._report(number, tool_use, event.notice)
+            case ToolAnswered(number, tool_use, name, result):
+                calls = self._turn(number).calls
+                arguments = calls[tool_use].arguments_json if tool_use in calls else None
+                calls[tool_use] = ShownCall(name, arguments, result)
+                self._owes_answer = True
+
+    def _report(self, number: int, tool_use: str, text: str) -> None:
+        """Show the status of a call, unless its turn was taken."""
+        turn = self._turns.get(number)
+        if turn is not None and tool_use in turn.calls:
+            turn.calls[tool_use] = replace(turn.calls[tool_use], status=text)
 
     def _note_reaction(self, event: Event, now: float) -> None:
         """Note whether the service hears the user, and since when it owes a reaction."""

@@ -36,6 +36,7 @@ from ...events import (
     Guarded,
     GuardFailed,
     NetworkSlow,
+    PictureShown,
     Reconnecting,
     Renewed,
     StreamExpiring,
@@ -182,7 +183,7 @@ class Screen:
         self._newest_event_s = time.monotonic()
         self._leaving = self._leaving or isinstance(event, Closed)
         match event:
-            case StreamExpiring() | NetworkSlow() | Guarded() | GuardFailed():
+            case StreamExpiring() | NetworkSlow() | Guarded() | GuardFailed() | PictureShown():
                 self.notice(event.notice)
             case Reconnecting(attempt=1):  # the activity counts down to the further attempts
                 self.notice(event.notice)
