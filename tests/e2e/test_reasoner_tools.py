@@ -17,7 +17,7 @@ from sonic_voice.audio.wav import WavSource
 from sonic_voice.config import SessionConfig
 from sonic_voice.conversation import converse
 from sonic_voice.emulator.behaviour import Behaviour
-from sonic_voice.events import Closed, Event, ToolAnswered, ToolCall
+from sonic_voice.events import Closed, Event, ToolAnswered, ToolCall, ToolProgress
 from sonic_voice.reasoning.expert_tool import reasoner_tool
 from sonic_voice.reasoning.model_reasoner import ModelReasoner
 from sonic_voice.reasoning.requests import AnswerPart, ModelCall, ModelRequest
@@ -218,6 +218,8 @@ def test_a_slow_tool_is_acknowledged_within_the_answer(
     moves = Moves([before, CALL], ["It is noon. ", "And it rains."])
     talked = hold(tmp_path, moves, look)
     talked.check_calls("look")
+    told = [event.text for event in talked.of(ToolProgress)]
+    assert told == [words for words in spoken if words != before.strip()]
     assert talked.sentences == [[*spoken, "It is noon.", "And it rains."]]
     assert talked.lines == [" ".join([*spoken, "It is noon.", "And it rains."])]
     assert len(moves.asked) == 2

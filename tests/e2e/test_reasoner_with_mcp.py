@@ -48,7 +48,8 @@ async def test_talk_lets_a_reasoner_call_the_tools_of_an_mcp_server(tmp_path: Pa
     assert code == 0, err
     assert f"go({ARGUMENTS})" in out
     assert 'go -> {"direction": "forward", "meters": 10}' in out
-    assert "One moment. I went ten meters." in " ".join(out.split())
+    assert "One moment." in out
+    assert "I went ten meters." in out
     assert "ExpertTool" not in out
     assert "The tool 'turn/left' of the MCP server mcp_robot.py is called 'turn_left'." in err
     check_asked(service)
