@@ -56,7 +56,6 @@ from .exchange import ExchangeState
 from .frames import read_voice
 from .limits import BridgeLimits, TokenBucket
 from .messages import (
-    ALIVE,
     VERSION,
     Bye,
     Hello,
@@ -72,6 +71,7 @@ from .metrics import BridgeMetrics
 from .offer import Offer
 from .outbox import PageOutbox
 from .page_tools import PAGE_CALLS, PageCalls, page_tool_specs
+from .page_writer import PageWriter
 from .saving import Record, Saver, first_snapshot, store_key
 from .service_watch import EndTimers, ServiceWatch
 from .socket import ConnectionGone, Socket
@@ -173,12 +173,12 @@ class BrowserSession:
         self._outbox = PageOutbox(config.output)
         if resumed is not None:
             self._outbox.carry_on(resumed.seen, resumed.record.next_epoch)
-        self._sendable = asyncio.Event()
+        self._writer = PageWriter(self._outbox, limits)
         # It refers to these two and not to this object, which a reference cycle would keep.
-        self._page_calls = PageCalls(partial(_queue_message, self._outbox, self._sendable))
+        self._page_calls = PageCalls(partial(_queue_message, self._outbox, self._writer))
         self._source = BrowserSource(config.input)
         self._browser_sink = BrowserSink(
-            config.output, self._outbox, now=time.monotonic, wake=self._sendable.set
+            config.output, self._outbox, now=time.monotonic, wake=self._writer.wake
         )
         self._sink = HushableSink(self._browser_sink)
         self._controls: Controls | None = None
@@ -349,7 +349,7 @@ class BrowserSession:
             self._queue_message({"type": "latency", "turn": turn, "response_ms": latency_ms})
 
     def _queue_message(self, message: dict[str, Any]) -> None:
-        _queue_message(self._outbox, self._sendable, message)
+        _queue_message(self._outbox, self._writer, message)
 
     def _note_error(self, error: Exception) -> None:
         """Keep the error for the report, unless the conversation had ended before it came."""
@@ -487,8 +487,8 @@ class BrowserSession:
         self, socket: Socket, ready: str, replaced: asyncio.Future[Close]
     ) -> Close:
         tasks = [
-            asyncio.create_task(self._receive_messages(socket), name="bridge reader"),
-            asyncio.create_task(self._send_messages(socket, ready), name="bridge writer"),
+            asyncio.create_task(socket.receive_each(self._receive), name="bridge reader"),
+            asyncio.create_task(self._writer.send(socket, ready), name="bridge writer"),
         ]
         try:
             await asyncio.wait([*tasks, replaced, self.ending], return_when=asyncio.FIRST_COMPLETED)
@@ -505,8 +505,7 @@ class BrowserSession:
             del faults, tasks
         # Send the last messages, such as what was heard, before the connection is closed.
         with suppress(ConnectionGone):
-            while isinstance(message := self._outbox.take_next(), str):
-                await self._send(socket, message)
+            await self._writer.send_last(socket)
         return self.ending.result()
 
     def _ready(self, hello: Hello) -> str:
@@ -531,44 +530,18 @@ class BrowserSession:
         }
         return json.dumps(facts, separators=(",", ":"))
 
-    async def _send_messages(self, socket: Socket, ready: str) -> None:
-        await self._send(socket, ready)
-        while True:
-            await self._send(socket, await self._next_item())
-            if self._outbox.behind:
-                raise BridgeRefusal(Close.TOO_SLOW)
-
-    async def _next_item(self) -> str | bytes:
-        """Wait for the next message or frame, and return `ALIVE` after `alive_s` without one."""
-        try:
-            async with asyncio.timeout(self._limits.alive_s):
-                while (message := self._outbox.take_next()) is None:
-                    self._sendable.clear()
-                    await self._sendable.wait()
-                return message
-        except TimeoutError:
-            return ALIVE
-
-    async def _send(self, socket: Socket, message: str | bytes) -> None:
-        try:
-            async with asyncio.timeout(self._limits.stuck_s):
-                await socket.send(message)
-        except TimeoutError:
-            raise BridgeRefusal(Close.TOO_SLOW) from None
-
-    async def _receive_messages(self, socket: Socket) -> None:
-        while True:
-            message = await socket.receive()
-            now_s = time.monotonic()
-            self._message_bucket.consume(1, now_s)
-            if isinstance(message, bytes):
-                pcm = read_voice(message)
-                seconds = self._config.input.seconds(len(pcm))
-                self._sound_bucket.consume(seconds, now_s)
-                self._bridge_metrics.voice_s += seconds
-                self._source.feed(pcm)
-            else:
-                self._handle_message(read_message(message))
+    def _receive(self, message: str | bytes) -> None:
+        """Act on a message of the page."""
+        now_s = time.monotonic()
+        self._message_bucket.consume(1, now_s)
+        if isinstance(message, bytes):
+            pcm = read_voice(message)
+            seconds = self._config.input.seconds(len(pcm))
+            self._sound_bucket.consume(seconds, now_s)
+            self._bridge_metrics.voice_s += seconds
+            self._source.feed(pcm)
+        else:
+            self._handle_message(read_message(message))
 
     def _handle_message(self, message: PageMessage) -> None:
         match message:
@@ -613,9 +586,9 @@ class BrowserSession:
             self._observe(session.heard(turn, self._browser_sink.played_ms(turn)), session.now())
 
 
-def _queue_message(outbox: PageOutbox, sendable: asyncio.Event, message: dict[str, Any]) -> None:
+def _queue_message(outbox: PageOutbox, writer: PageWriter, message: dict[str, Any]) -> None:
     outbox.queue_message(message)
-    sendable.set()
+    writer.wake()
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> list[Exception]:

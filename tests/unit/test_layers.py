@@ -151,6 +151,7 @@ LAYERS: dict[str, Layer] = {
             *("bridge.keys", "bridge.metrics", "bridge.outbox", "bridge.tokens"),
             *("bridge.origins", "bridge.forwarding", "bridge.rationing"),
             *("bridge.conversation_report", "bridge.exchange", "bridge.agentcore"),
+            "bridge.websocket_frames",
         ),
         ("vocabulary",),
         pure=True,
