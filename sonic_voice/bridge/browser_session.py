@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..audio.mute import HushableSink, MutableSource
+from ..audio.mute import SHUT, HushableSink, MutableSource
 from ..config import SessionConfig
 from ..controls import Controls
 from ..conversation import Observer, converse, stop_playback
@@ -268,6 +268,8 @@ class BrowserSession:
             self.save()
             self._exchange_changed.set()
             guard = self._offer.guard
+            if guard is None:  # it is asked with each chunk that `converse` sends
+                self._source.offer = partial(_offer_audio, session, source)
             think = self._offer.reasoner
             reasoner = None if think is None else think(self._tools)
             await converse(
@@ -303,10 +305,14 @@ class BrowserSession:
 
     def _observe(self, event: Event, now: float) -> None:
         """Count an event, restart the timers that it concerns, and send it to the page."""
+        self._watch.observe(event)
+        self._exchange.observe(event)
+        self._exchange_changed.set()
+        if isinstance(event, Audio):  # most events are
+            self._bridge_metrics.answer_s += self._config.output.seconds(len(event.pcm))
+            return
         message = encode_event(event, show_tools=self._show_tools)
         match event:
-            case Audio(_, pcm):
-                self._bridge_metrics.answer_s += self._config.output.seconds(len(pcm))
             case TurnEnded(turn) if message:
                 message["samples"] = self._outbox.end(turn)
             case AssistantText(turn, _, _, "SPECULATIVE") if message:
@@ -318,9 +324,6 @@ class BrowserSession:
                 _log.warning("conversation %s: %s", self.id, event.notice)
             case _:
                 pass
-        self._watch.observe(event)
-        self._exchange.observe(event)
-        self._exchange_changed.set()
         if self._saver is not None and isinstance(event, _SAVED_AFTER):
             self._saver.changed()
         if message:
@@ -589,6 +592,10 @@ class BrowserSession:
 def _queue_message(outbox: PageOutbox, writer: PageWriter, message: dict[str, Any]) -> None:
     outbox.queue_message(message)
     writer.wake()
+
+
+def _offer_audio(session: Session, source: MutableSource, pcm: bytes) -> bool:
+    return source.gate not in SHUT and session.offer_audio(pcm)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> list[Exception]:
