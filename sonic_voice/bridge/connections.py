@@ -24,6 +24,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
+from ..http2.read_buffers import limit_read_buffers
 from .closing import REASONS, BridgeRefusal, Close
 from .forwarding import TrustedProxies
 from .frames import FRAGMENT_BYTES, FRAME_BYTES
@@ -145,6 +146,7 @@ class RationedConnection(ServerConnection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         super().connection_made(transport)
+        limit_read_buffers(self.transport)
         address = peer_address(self)
         if not address or self._proxies.trust(address):
             return
