@@ -534,7 +534,9 @@ class BrowserSession:
         return json.dumps(facts, separators=(",", ":"))
 
     def _receive(self, message: str | bytes) -> None:
-        """Act on a message of the page."""
+        """Act on a message of the page, unless the conversation has ended."""
+        if self.ending.done():
+            return
         now_s = time.monotonic()
         self._message_bucket.consume(1, now_s)
         if isinstance(message, bytes):
