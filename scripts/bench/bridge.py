@@ -20,9 +20,9 @@ target is the largest gap of the other pages.
 
 `--core 0.3` gives the bridge that share of a core. It is then busy with a few sessions, as a server
 is with many, while the other processes have what they need. Sessions per core are the most that
-keep the target, divided by the share. CPU per session says less: it falls to a third from the first
-sessions to the last, because a busy process is woken less often and finds more at once. It needs
-root and cgroup v1.
+keep the target, divided by the share. CPU per session says less: it falls by a third towards that
+limit, because a busy process is woken less often and finds more at once. It needs root and cgroup
+v1.
 
 The exit code is 0 if the targets are met and no session was dropped, 1 if not, 130 at Ctrl-C. No
 process is left. Needs Linux's /proc.
