@@ -215,12 +215,11 @@ async def _run_uplink(
             await session.send_audio(pcm)
         except SonicError:
             return
-        quiet = session.settled and sink.pending_s <= 0
         if guarded is not None:
             guarded.speak_replacement_if_due()
-            quiet = quiet and guarded.idle
         # A source that is done delivers silence, so that the service goes on measuring time.
         if source.done:
+            quiet = session.settled and sink.pending_s <= 0 and (guarded is None or guarded.idle)
             rest_s = (
                 QUIET_BEFORE_GOODBYE_S if session.transcript.lines else QUIET_BEFORE_FIRST_TEXT_S
             )

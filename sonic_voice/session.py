@@ -224,6 +224,19 @@ class Session:
         """
         await self._open_manager.input.send_audio(pcm)
 
+    def offer_audio(self, pcm: bytes) -> bool:
+        """Send audio of the user if that can be done at once. It saves a step of the event loop.
+
+        Not to be called while `send_audio` runs.
+
+        Args:
+            pcm: As for `send_audio`.
+
+        Returns:
+            Whether it was sent. Otherwise nothing was done, and `send_audio` waits or says why.
+        """
+        return self._open_manager.input.offer_audio(pcm)
+
     def send_text(self, text: str) -> None:
         """Send a typed turn of the user, which the model answers by voice.
 

@@ -182,12 +182,29 @@ class SessionInput:
         for begin in range(0, len(pcm), MAX_AUDIO_CHUNK_BYTES):
             chunk = pcm[begin : begin + MAX_AUDIO_CHUNK_BYTES]
             stream = await self._room()
-            if stream is not None:
-                chunk = stream.send_audio(chunk, self.config.input.seconds(len(chunk)))
-            self._append(chunk)
-            self._on_audio()
+            self._send(stream, chunk)
             if stream is not None and stream.rushed:
                 await asyncio.sleep(0)
+
+    def offer_audio(self, pcm: bytes) -> bool:
+        """Send audio if that can be done without waiting, and return whether it was sent.
+
+        Args:
+            pcm: s16le mono PCM of any length.
+        """
+        stream = self.live
+        if stream is None or not stream.has_room or stream.rushed:
+            return False
+        if self.finished or self._over.done() or len(pcm) % 2 or len(pcm) > MAX_AUDIO_CHUNK_BYTES:
+            return False
+        self._send(stream, pcm)
+        return True
+
+    def _send(self, stream: ServiceStream | None, chunk: bytes) -> None:
+        if stream is not None:
+            chunk = stream.send_audio(chunk, self.config.input.seconds(len(chunk)))
+        self._append(chunk)
+        self._on_audio()
 
     def _append(self, pcm: bytes) -> None:
         if self._audio_began_s is None:

@@ -154,6 +154,13 @@ class _Connection:
         text: str | None = message.get("text")
         return text if text is not None else message["bytes"]
 
+    async def receive_each(self, take: Callable[[str | bytes], None]) -> None:
+        while True:
+            take(await self.receive())
+
+    def offer(self, message: str | bytes) -> bool:
+        return False  # ASGI knows sending only as something to wait for
+
     async def send(self, message: str | bytes) -> None:
         field = "text" if isinstance(message, str) else "bytes"
         try:

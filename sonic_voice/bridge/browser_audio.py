@@ -32,12 +32,17 @@ class BrowserSource:
 
     It belongs to one event loop. Sound is not paced again: after a stall the delayed sound is
     returned at once, so that the rest of the conversation does not lag behind.
+
+    Attributes:
+        offer: Takes sound as it arrives, while `read` waits for some, and returns whether it did.
     """
 
     def __init__(self, format: AudioFormat) -> None:
         self.format = format
         self.dropped_s = 0.0
         """Sound that was dropped because too much waited, in seconds."""
+        self.offer: Callable[[bytes], bool] = _refuse
+        self._reading = False
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._closed = False
@@ -49,6 +54,9 @@ class BrowserSource:
         Args:
             pcm: s16le mono bytes in the rate of `format`.
         """
+        # What `read` has returned before may still be on its way: only a reader that waits is done.
+        if self._reading and not self._waiting and self.offer(pcm):
+            return
         self._waiting.append(pcm)
         self._waiting_bytes += len(pcm)
         while self._waiting_bytes > self.format.size(WAITING_S) and len(self._waiting) > 1:
@@ -64,7 +72,11 @@ class BrowserSource:
         """
         if not self._waiting and not self._closed:
             self._arrived.clear()
-            await self._arrived.wait()
+            self._reading = True
+            try:
+                await self._arrived.wait()
+            finally:
+                self._reading = False
         if self._closed:
             return b""
         pcm = self._waiting.popleft()
@@ -89,7 +101,12 @@ class BrowserSource:
     def close(self) -> None:
         """End the conversation, like `aclose`, for callers that cannot await."""
         self._closed = True
+        self.offer = _refuse
         self._arrived.set()
+
+
+def _refuse(pcm: bytes) -> bool:
+    return False
 
 
 class BrowserSink:

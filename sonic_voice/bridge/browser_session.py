@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..audio.mute import HushableSink, MutableSource
+from ..audio.mute import SHUT, HushableSink, MutableSource
 from ..config import SessionConfig
 from ..controls import Controls
 from ..conversation import Observer, converse, stop_playback
@@ -57,7 +57,6 @@ from .exchange import ExchangeState
 from .frames import read_voice
 from .limits import BridgeLimits, TokenBucket
 from .messages import (
-    ALIVE,
     VERSION,
     Bye,
     Hello,
@@ -74,6 +73,7 @@ from .metrics import BridgeMetrics
 from .offer import Offer
 from .outbox import PageOutbox
 from .page_tools import PAGE_CALLS, PageCalls, page_tool_specs
+from .page_writer import PageWriter
 from .picture_queue import PictureQueue
 from .saving import Record, Saver, first_snapshot, store_key
 from .service_watch import EndTimers, ServiceWatch
@@ -180,12 +180,12 @@ class BrowserSession:
         if resumed is not None:
             self._outbox.carry_on(resumed.seen, resumed.record.next_epoch)
         self._pictures = PictureQueue()
-        self._sendable = asyncio.Event()
+        self._writer = PageWriter(self._outbox, self._pictures, limits)
         # It refers to these two and not to this object, which a reference cycle would keep.
-        self._page_calls = PageCalls(partial(_queue_message, self._outbox, self._sendable))
+        self._page_calls = PageCalls(partial(_queue_message, self._outbox, self._writer))
         self._source = BrowserSource(config.input)
         self._browser_sink = BrowserSink(
-            config.output, self._outbox, now=time.monotonic, wake=self._sendable.set
+            config.output, self._outbox, now=time.monotonic, wake=self._writer.wake
         )
         self._sink = HushableSink(self._browser_sink)
         self._controls: Controls | None = None
@@ -275,6 +275,8 @@ class BrowserSession:
             self.save()
             self._exchange_changed.set()
             guard = self._offer.guard
+            if guard is None:  # it is asked with each chunk that `converse` sends
+                self._source.offer = partial(_offer_audio, session, source)
             think = self._offer.reasoner
             reasoner = None if think is None else think(self._tools)
             await converse(
@@ -310,10 +312,14 @@ class BrowserSession:
 
     def _observe(self, event: Event, now: float) -> None:
         """Count an event, restart the timers that it concerns, and send it to the page."""
+        self._watch.observe(event)
+        self._exchange.observe(event)
+        self._exchange_changed.set()
+        if isinstance(event, Audio):  # most events are
+            self._bridge_metrics.answer_s += self._config.output.seconds(len(event.pcm))
+            return
         message = encode_event(event, show_tools=self._show_tools)
         match event:
-            case Audio(_, pcm):
-                self._bridge_metrics.answer_s += self._config.output.seconds(len(pcm))
             case TurnEnded(turn) if message:
                 message["samples"] = self._outbox.end(turn)
             case AssistantText(turn, _, _, "SPECULATIVE") if message:
@@ -325,15 +331,13 @@ class BrowserSession:
                 _log.warning("conversation %s: %s", self.id, event.notice)
             case _:
                 pass
-        self._watch.observe(event)
-        self._exchange.observe(event)
-        self._exchange_changed.set()
         if self._saver is not None and isinstance(event, _SAVED_AFTER):
             self._saver.changed()
         if message:
             self._queue_message(message)
         if isinstance(event, PictureShown):
             self._pictures.add(self._outbox.seq, event.data)
+            self._writer.wake()
         if isinstance(event, (TurnEnded, Interrupted)):
             self._report_latency(event.turn)
 
@@ -358,7 +362,7 @@ class BrowserSession:
             self._queue_message({"type": "latency", "turn": turn, "response_ms": latency_ms})
 
     def _queue_message(self, message: dict[str, Any]) -> None:
-        _queue_message(self._outbox, self._sendable, message)
+        _queue_message(self._outbox, self._writer, message)
 
     def _note_error(self, error: Exception) -> None:
         """Keep the error for the report, unless the conversation had ended before it came."""
@@ -498,8 +502,8 @@ class BrowserSession:
         self, socket: Socket, ready: str, replaced: asyncio.Future[Close]
     ) -> Close:
         tasks = [
-            asyncio.create_task(self._receive_messages(socket), name="bridge reader"),
-            asyncio.create_task(self._send_messages(socket, ready), name="bridge writer"),
+            asyncio.create_task(socket.receive_each(self._receive), name="bridge reader"),
+            asyncio.create_task(self._writer.send(socket, ready), name="bridge writer"),
         ]
         try:
             await asyncio.wait([*tasks, replaced, self.ending], return_when=asyncio.FIRST_COMPLETED)
@@ -516,8 +520,7 @@ class BrowserSession:
             del faults, tasks
         # Send the last messages, such as what was heard, before the connection is closed.
         with suppress(ConnectionGone):
-            while isinstance(message := self._outbox.take_next(), str):
-                await self._send(socket, message)
+            await self._writer.send_last(socket)
         return self.ending.result()
 
     def _ready(self, hello: Hello) -> str:
@@ -542,49 +545,20 @@ class BrowserSession:
         }
         return json.dumps(facts, separators=(",", ":"))
 
-    async def _send_messages(self, socket: Socket, ready: str) -> None:
-        await self._send(socket, ready)
-        while True:
-            await self._send(socket, await self._next_item())
-            if self._outbox.behind:
-                raise BridgeRefusal(Close.TOO_SLOW)
-
-    async def _next_item(self) -> str | bytes:
-        """Wait for the next message or frame, and return `ALIVE` after `alive_s` without one."""
-        try:
-            async with asyncio.timeout(self._limits.alive_s):
-                while (message := self._take_next()) is None:
-                    self._sendable.clear()
-                    await self._sendable.wait()
-                return message
-        except TimeoutError:
-            return ALIVE
-
-    def _take_next(self) -> str | bytes | None:
-        """Return what to send next: messages, sound, or data of pictures; None for nothing."""
-        message = self._outbox.take_next()
-        return self._pictures.take_next() if message is None else message
-
-    async def _send(self, socket: Socket, message: str | bytes) -> None:
-        try:
-            async with asyncio.timeout(self._limits.stuck_s):
-                await socket.send(message)
-        except TimeoutError:
-            raise BridgeRefusal(Close.TOO_SLOW) from None
-
-    async def _receive_messages(self, socket: Socket) -> None:
-        while True:
-            message = await socket.receive()
-            now_s = time.monotonic()
-            self._message_bucket.consume(1, now_s)
-            if isinstance(message, bytes):
-                pcm = read_voice(message)
-                seconds = self._config.input.seconds(len(pcm))
-                self._sound_bucket.consume(seconds, now_s)
-                self._bridge_metrics.voice_s += seconds
-                self._source.feed(pcm)
-            else:
-                self._handle_message(read_message(message))
+    def _receive(self, message: str | bytes) -> None:
+        """Act on a message of the page, unless the conversation has ended."""
+        if self.ending.done():
+            return
+        now_s = time.monotonic()
+        self._message_bucket.consume(1, now_s)
+        if isinstance(message, bytes):
+            pcm = read_voice(message)
+            seconds = self._config.input.seconds(len(pcm))
+            self._sound_bucket.consume(seconds, now_s)
+            self._bridge_metrics.voice_s += seconds
+            self._source.feed(pcm)
+        else:
+            self._handle_message(read_message(message))
 
     def _handle_message(self, message: PageMessage) -> None:
         match message:
@@ -603,7 +577,7 @@ class BrowserSession:
                 self._page_calls.answer(id, result_json, error)
             case PictureReceived(picture, received):
                 self._pictures.confirm(picture, received)
-                self._sendable.set()
+                self._writer.wake()
             case Bye():
                 self.end(Close.BYE)
 
@@ -632,9 +606,13 @@ class BrowserSession:
             self._observe(session.heard(turn, self._browser_sink.played_ms(turn)), session.now())
 
 
-def _queue_message(outbox: PageOutbox, sendable: asyncio.Event, message: dict[str, Any]) -> None:
+def _queue_message(outbox: PageOutbox, writer: PageWriter, message: dict[str, Any]) -> None:
     outbox.queue_message(message)
-    sendable.set()
+    writer.wake()
+
+
+def _offer_audio(session: Session, source: MutableSource, pcm: bytes) -> bool:
+    return source.gate not in SHUT and session.offer_audio(pcm)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> list[Exception]:

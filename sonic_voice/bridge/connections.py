@@ -1,5 +1,8 @@
 """Connections of `websockets` that ration what a client may send, before it is parsed.
 
+Usual messages do not pass through `websockets` (`websocket_frames`): they are given to the bridge
+within the call that reads them from the socket, and written within the call that sends them.
+
 `websockets` answers each ping with a write of its own. When the client does not read, asyncio
 keeps the writes, and sums their sizes at each further one: a client that sent pings and read no
 pongs stopped the event loop for 4 to 5 s. Here the answers to one chunk are one write, and a client
@@ -16,14 +19,23 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from websockets.asyncio.server import ServerConnection
-from websockets.frames import CTRL_OPCODES, Frame
+from websockets.frames import CTRL_OPCODES, CloseCode, Frame
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
+from ..http2.read_buffers import limit_read_buffers
 from .closing import REASONS, BridgeRefusal, Close
 from .forwarding import TrustedProxies
+from .frames import FRAGMENT_BYTES, FRAME_BYTES
 from .limits import BridgeLimits
 from .rationing import FrameRation
+from .websocket_frames import BINARY, TEXT, ForeignFrames, MessageSplitter, write_frame
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no wheel for this platform
+    from websockets.utils import apply_mask
 
 SLICE_BYTES = 4096
 """Maximum size of the data that is parsed before the ration is checked, in bytes. asyncio delivers
@@ -32,6 +44,12 @@ up to 256 KiB at once, which can hold 43,000 frames; 4 KiB hold 680, which take 
 HEADER_LINE_BYTES = 16 * 1024
 """Maximum length of the request line and of a header, in bytes. All cookies of a site are in one
 header, and applications have 12 KB of them; `websockets` allows 8 KiB."""
+
+UNREAD_MESSAGES = 16
+"""Number of messages after the end of a conversation at which no more is read from the socket."""
+
+_HEAD_END = b"\r\n\r\n"
+"""Last bytes of a request."""
 
 
 def rationed(
@@ -104,10 +122,31 @@ class RationedConnection(ServerConnection):
         self._ration = FrameRation(limits, now_s=time.monotonic())
         self._exceeded = False
         self._first_bytes = b""
+        self._requested = False
+        """Whether the whole request has come."""
+        self._request_end = b""
+        """The last bytes of the request so far."""
+        self._splitter = MessageSplitter(FRAME_BYTES, SLICE_BYTES, apply_mask)
+        self._queued = 0
+        """Number of messages that wait in the queue of `websockets`."""
+        self._fragments: bytearray | None = None
+        """The fragmented message that has begun."""
+        self._is_text = False
+        """Whether that is a text."""
+        self._take: Callable[[str | bytes], None] | None = None
+        self._direct = False
+        """Whether messages are no longer queued by `websockets`."""
+        self._unread = 0
+        """Number of messages that have come after the end of the conversation."""
+        self._over: asyncio.Future[None] = self.loop.create_future()
+        """Done when the connection is lost, or the function of `receive_each` has failed."""
+        self._fault: Exception | None = None
+        """What that function has raised."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         super().connection_made(transport)
+        limit_read_buffers(self.transport)
         address = peer_address(self)
         if not address or self._proxies.trust(address):
             return
@@ -121,26 +160,150 @@ class RationedConnection(ServerConnection):
         """See `asyncio.Protocol`."""
         self._wait_no_longer()
         super().connection_lost(exc)
+        self._stop(None)
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         self._first_bytes = self._first_bytes or bytes(data[:8])
-        for start in range(0, len(data), SLICE_BYTES):
-            super().data_received(data[start : start + SLICE_BYTES])
+        if not self._requested:
+            data = self._receive_request(data)
+        self._notice_closing()
+        for part in self._splitter.split(data, reads=self._direct):
+            if isinstance(part, ForeignFrames):
+                super().data_received(part.data)
+                self._notice_closing()
+            elif self.protocol.state is State.OPEN:
+                self._count_frame(control=False)
+                self._deliver(part)
             if self._exceeded:
                 self._disconnect()
                 return
 
+    def _notice_closing(self) -> None:
+        if self.protocol.state is State.CLOSING:
+            self._splitter.stop()
+
+    def _receive_request(self, data: bytes) -> bytes:
+        """Give `websockets` what belongs to the request, and return the rest."""
+        kept = len(self._request_end)
+        seen = self._request_end + data
+        at = seen.find(_HEAD_END)
+        self._requested = at >= 0
+        end = at + len(_HEAD_END) - kept if self._requested else len(data)
+        self._request_end = seen[1 - len(_HEAD_END) :]
+        for start in range(0, end, SLICE_BYTES):
+            super().data_received(data[start : min(start + SLICE_BYTES, end)])
+        return data[end:]
+
     def process_event(self, event: Any) -> None:
         """Count a frame, or note that the request has come."""
         if isinstance(event, Frame):
-            try:
-                self._ration.consume(time.monotonic(), control=event.opcode in CTRL_OPCODES)
-            except BridgeRefusal:
-                self._exceeded = True
+            control = event.opcode in CTRL_OPCODES
+            self._count_frame(control=control)
+            if not control:
+                if self._direct:
+                    self._assemble(event)
+                    return
+                self._queued += event.fin
+                self._fragments = None if event.fin else bytearray()
         else:
             self._wait_no_longer()
         super().process_event(event)
+
+    def _count_frame(self, *, control: bool) -> None:
+        try:
+            self._ration.consume(time.monotonic(), control=control)
+        except BridgeRefusal:
+            self._exceeded = True
+
+    def _assemble(self, frame: Frame) -> None:
+        """Deliver a message that has come in fragments, or is not UTF-8."""
+        if frame.opcode in (TEXT, BINARY):
+            self._fragments, self._is_text = bytearray(), frame.opcode == TEXT
+        assert self._fragments is not None
+        self._fragments += frame.data  # at most the maximum size of a message in all
+        if frame.fin:
+            whole, self._fragments = bytes(self._fragments), None
+            try:
+                self._deliver(whole.decode() if self._is_text else whole)
+            except UnicodeDecodeError:
+                self.protocol.fail(CloseCode.INVALID_DATA)
+                self.send_data()
+                self._stop(BridgeRefusal(Close.BAD_MESSAGE))
+
+    def _deliver(self, message: str | bytes) -> None:
+        if self._take is None:
+            self._unread += 1
+            if self._unread == UNREAD_MESSAGES:
+                self.transport.pause_reading()
+            return
+        try:
+            self._take(message)
+        except Exception as error:  # it is raised by `receive_each`
+            self._stop(error)
+
+    def _stop(self, fault: Exception | None) -> None:
+        self._take = None
+        if not self._over.done():
+            self._fault = fault
+            self._over.set_result(None)
+
+    async def receive(self) -> str | bytes:
+        """Return the next message. Not to be called after `receive_each`.
+
+        Raises:
+            ConnectionClosed: The connection is closed.
+        """
+        message = await self.recv()
+        self._queued -= 1
+        return message
+
+    async def receive_each(self, take: Callable[[str | bytes], None]) -> None:
+        """Call a function with each message as it comes, until the connection is closed.
+
+        When this ends, the messages that come afterwards are lost.
+
+        Args:
+            take: The function. When it raises an exception, this raises it.
+
+        Raises:
+            ConnectionClosed: The connection is closed.
+        """
+        while self._queued or self._fragments is not None:
+            take(await self.receive())
+        if self.protocol.state is not State.CLOSED:
+            self._take, self._direct = take, True
+            try:
+                await self._over
+                if self._fault is not None:
+                    raise self._fault
+            finally:
+                self._take = self._fault = None  # its traceback refers to this connection
+        await self.recv()
+
+    def offer(self, message: str | bytes) -> bool:
+        """Write a message at once if the client reads, and it fits in a frame.
+
+        Not to be called while `send` runs.
+
+        Args:
+            message: Text for a text frame, bytes for a binary frame.
+
+        Returns:
+            Whether it was written. Otherwise nothing was done.
+        """
+        closing = self.protocol.state is not State.OPEN or self.transport.is_closing()
+        if closing or self.paused:
+            return False
+        if isinstance(message, bytes):
+            frame = write_frame(BINARY, message)
+        else:
+            text = message.encode()
+            if len(text) > FRAGMENT_BYTES:
+                return False
+            frame = write_frame(TEXT, text)
+        self.transport.write(frame)
+        return True
 
     def send_data(self) -> None:
         """Write all that the protocol wants to send at once."""

@@ -151,7 +151,7 @@ def read_message(text: str) -> PageMessage:
     if len(text) > TEXT_BYTES or len(text.encode("utf-8", "replace")) > TEXT_BYTES:
         raise BridgeRefusal(Close.TOO_BIG)
     try:
-        document = json.loads(text, parse_constant=_no_number)
+        document = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise BridgeRefusal(Close.BAD_MESSAGE) from error
     if not isinstance(document, dict):
@@ -165,6 +165,10 @@ def read_message(text: str) -> PageMessage:
 
 def _no_number(name: str) -> float:
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
+"""A decoder that refuses `NaN` and `Infinity`. `json.loads` would make one for each message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from .access import Access
 from .agentcore import choose_subprotocol, session_id, verified_subject
 from .bridge import Bridge
 from .closing import BridgeRefusal, Close
-from .connections import peer_address, rationed
+from .connections import RationedConnection, peer_address, rationed
 from .forwarding import TrustedProxies, is_remote, join_headers
 from .frames import FRAME_BYTES, fragments
 from .limits import BridgeLimits
@@ -83,6 +83,7 @@ def handler(bridge: Bridge) -> Callable[[ServerConnection], Awaitable[None]]:
     """
 
     async def handle(connection: ServerConnection) -> None:
+        assert isinstance(connection, RationedConnection)  # because of `options`
         await bridge.handle(_Connection(connection, bridge.access))
         await connection.wait_closed()
         # The connection is part of reference cycles inside `websockets`. Messages that wait in it
@@ -210,7 +211,7 @@ def _select(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Sub
 class _Connection:
     """A `Socket` over a connection of `websockets`."""
 
-    def __init__(self, connection: ServerConnection, access: Access) -> None:
+    def __init__(self, connection: RationedConnection, access: Access) -> None:
         request = connection.request
         headers = join_headers(request.headers.raw_items() if request is not None else ())
         self.origin = headers.get("origin")
@@ -228,9 +229,18 @@ class _Connection:
 
     async def receive(self) -> str | bytes:
         try:
-            return await self._connection.recv()
+            return await self._connection.receive()
         except ConnectionClosed as closed:
             raise _exception_for(closed) from closed
+
+    async def receive_each(self, take: Callable[[str | bytes], None]) -> None:
+        try:
+            await self._connection.receive_each(take)
+        except ConnectionClosed as closed:
+            raise _exception_for(closed) from closed
+
+    def offer(self, message: str | bytes) -> bool:
+        return self._connection.offer(message)
 
     async def send(self, message: str | bytes) -> None:
         try:

@@ -33,6 +33,8 @@ class EndTimers:
     def __init__(self, end: Callable[[Close], None]) -> None:
         self._end: Callable[[Close], None] | None = end
         self._timers: dict[Close, asyncio.TimerHandle] = {}
+        self._due_s: dict[Close, float] = {}
+        """When the timers are over, in seconds of the loop's clock."""
 
     def arm(self, close: Close, after_s: float) -> None:
         """Start or restart a timer.
@@ -41,10 +43,23 @@ class EndTimers:
             close: The code to end the conversation with.
             after_s: The time until then, in seconds.
         """
-        self.disarm(close)
-        if self._end is not None:
-            loop = asyncio.get_running_loop()
-            self._timers[close] = loop.call_later(after_s, self._end, close)
+        if self._end is None:
+            return
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + after_s
+        timer = self._timers.get(close)
+        if timer is None or timer.when() > due_s:
+            self.disarm(close)
+            self._timers[close] = loop.call_at(due_s, self._fire, close)
+        self._due_s[close] = due_s  # a timer that fires earlier is moved then, which costs less
+
+    def _fire(self, close: Close) -> None:
+        del self._timers[close]
+        loop = asyncio.get_running_loop()
+        if self._due_s[close] > loop.time():
+            self._timers[close] = loop.call_at(self._due_s[close], self._fire, close)
+        elif self._end is not None:
+            self._end(close)
 
     def disarm(self, close: Close) -> bool:
         """Stop a timer, and return whether it was running.

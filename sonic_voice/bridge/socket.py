@@ -1,5 +1,6 @@
 """The network port of the bridge: an open WebSocket, independent of the library that serves it."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from ..errors import NetworkError
@@ -55,6 +56,30 @@ class Socket(Protocol):
 
         Raises:
             ConnectionGone: If the connection is closed.
+        """
+        ...
+
+    async def receive_each(self, take: Callable[[str | bytes], None]) -> None:
+        """Call a function with each further message as it comes, until the connection is closed.
+
+        To be called once, and `receive` not afterwards: messages that come after this are lost.
+
+        Args:
+            take: The function. It must return at once. When it raises an exception, this raises it.
+
+        Raises:
+            ConnectionGone: If the connection is closed.
+        """
+        ...
+
+    def offer(self, message: str | bytes) -> bool:
+        """Send a message if that can be done without waiting, and while no `send` runs.
+
+        Args:
+            message: Text for a text frame, bytes for a binary frame.
+
+        Returns:
+            Whether it was sent. Otherwise nothing was done, and `send` is needed.
         """
         ...
 

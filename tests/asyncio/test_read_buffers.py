@@ -1,4 +1,4 @@
-"""The read buffers of TLS are small, and everything arrives through them."""
+"""Read buffers are small, and everything arrives through them."""
 
 import asyncio
 import os
@@ -19,10 +19,12 @@ class Receiver(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.received = b""
+        self.largest = 0
         self.over = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes) -> None:
         self.received += data
+        self.largest = max(self.largest, len(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.over.set_result(exc)
@@ -70,7 +72,7 @@ async def test_the_buffer_becomes_small_and_stays_so_while_data_arrives(
     assert buffer_of(transport) == READ_BYTES < before
 
 
-async def test_a_connection_without_tls_stays_as_it_is() -> None:
+async def test_a_connection_without_tls_reads_no_more_at_once() -> None:
     async with await asyncio.start_server(send_all, "localhost", 0) as started:
         port = started.sockets[0].getsockname()[1]
         transport, receiver = await asyncio.get_running_loop().create_connection(
@@ -80,3 +82,4 @@ async def test_a_connection_without_tls_stays_as_it_is() -> None:
         transport.write(b"?")
         assert await receiver.over is None
     assert receiver.received == SENT
+    assert receiver.largest <= READ_BYTES

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 from sonic_voice.bridge.messages import SUBPROTOCOL
@@ -55,6 +56,14 @@ class MemorySocket:
         if message is None:
             raise ConnectionGone
         return message
+
+    async def receive_each(self, take: Callable[[str | bytes], None]) -> None:
+        while True:
+            take(await self.receive())
+
+    def offer(self, message: str | bytes) -> bool:
+        self._to_page.put_nowait(message)
+        return True
 
     async def send(self, message: str | bytes) -> None:
         self._to_page.put_nowait(message)

@@ -22,17 +22,22 @@ class QuietService(MemoryTransport):
     """Takes every session, and says nothing until it is asked for its goodbye."""
 
     refusal: SonicError | None = None
+    direct = False
+    """Whether sound is sent to it at once, as to the real service."""
 
     async def open(self, model: str) -> MemoryStream:
         if self.refusal is not None:
             raise self.refusal
-        return _Quiet()
+        return _Quiet(direct=self.direct)
 
 
 class _Quiet(MemoryStream):
     async def send(self, payload: bytes) -> None:
         if b'"sessionEnd"' in payload:
             self.finish()
+
+    def offer(self, payload: bytes) -> bool:
+        return b'"sessionEnd"' not in payload and super().offer(payload)
 
 
 @asynccontextmanager

@@ -154,6 +154,7 @@ LAYERS: dict[str, Layer] = {
             "bridge.picture_queue",
             *("bridge.origins", "bridge.forwarding", "bridge.rationing"),
             *("bridge.conversation_report", "bridge.exchange", "bridge.agentcore"),
+            "bridge.websocket_frames",
         ),
         ("vocabulary", "masking"),
         pure=True,
