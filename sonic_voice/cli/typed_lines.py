@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from ..controls import Controls
 from ..conversation import OWED_ANSWER_TIMEOUT_S
 from ..events import Event, Interrupted, TurnEnded, UserText
+from ..turns import PLAYBACK_MARGIN_S
 from .answers import NotAnswered
 from .line_commands import QUIT, LineCommands, TypedTurn, parse_lines
 from .line_input import LineInput
@@ -117,6 +118,6 @@ class TypedLines:
                     )
                     return
             elif sink.pending_s > 0:
-                await asyncio.sleep(sink.pending_s)
+                await asyncio.sleep(sink.pending_s + PLAYBACK_MARGIN_S)
             else:
                 return

@@ -70,9 +70,20 @@ async def test_the_lines_of_a_pipe_are_answered_in_turn_and_its_end_is_the_end(
     assert "2  you  tell me a story (typed)" in out
     assert "Good morning.  [" in out
     assert "that had no name at all.  [" in out
-    assert "interrupted" not in out
+    assert "Interrupted   0" in out
     assert "There is no command /moot." in out
     assert out.index("/moot") < out.index("name at all.  [")
+
+
+async def test_a_line_of_a_pipe_does_not_interrupt_the_end_of_the_answer(folder: Path) -> None:
+    # Without a scenario, whose sentences are shorter than what the service sends at once.
+    typed = r"printf 'hello\nwhat time is it?\nthanks\n'"
+    code, out, err = await shell(
+        f"{typed} | sonic-voice talk --local --text --no-save --plain", folder
+    )
+    assert code == 0, err
+    assert "Turns         3" in out
+    assert "Interrupted   0" in out
 
 
 async def test_quit_in_a_pipe_waits_for_the_answer_and_lines_after_it_are_not_sent(
