@@ -194,6 +194,8 @@ class StreamingEndpoint:
             raise self._failure(str(error)) from error
         except TimeoutError as error:
             raise self._failure("did not answer in time") from error
+        except aiohttp.ClientConnectorError as error:
+            raise self._failure(f"cannot be reached: {error.os_error.strerror}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             why = f"could not be asked: {error or type(error).__name__}"
             raise self._failure(why) from error

@@ -179,10 +179,12 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
         feedback.timer = AnswerTimer(feedback.notice)
         stack.callback(feedback.timer.close)
         # The metrics come first: the transcript and the screen read them when they get an event.
+        start_s = source.now()
         observers: list[Observer] = [
-            *(metrics, LoggedEvents(), feedback.timer, end.begin_when_opened(source.now)),
+            *(metrics, LoggedEvents(), feedback.timer),
+            end.begin_when_opened(lambda: source.now() - start_s),
             *([near_end.observe] if near_end else []),
-            *([JsonLines(end.events, mask_pii=end.mask_pii)] if end.events is not None else []),
+            *_json_lines(end, start_s),
             *([options.transcript] if options.transcript is not None else []),
             *([recorder.observer] if recorder is not None else []),
             *([options.traced(session, metrics, None)] if options.traced is not None else []),
@@ -240,6 +242,13 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
             )
             if end.now is not None:
                 continuation.save(session, mask_pii=end.mask_pii)
+
+
+def _json_lines(end: Ending, start_s: float) -> list[Observer]:
+    """Return the observer that writes the events, if they are wanted."""
+    if end.events is None:
+        return []
+    return [JsonLines(end.events, mask_pii=end.mask_pii, start_s=start_s)]
 
 
 @asynccontextmanager

@@ -33,7 +33,8 @@ def comparison_lines(comparison: ConversationComparison) -> Iterator[str]:
             yield f"The conversation {when} ended with an error: {printable(error)}"
     before, after = len(comparison.before.turns), len(comparison.after.turns)
     found = ", ".join(comparison.differences)
-    yield f"{before} turns on the tape, {after} now: " + (
+    turns = "turn" if before == 1 else "turns"
+    yield f"{before} {turns} on the tape, {after} now: " + (
         f"they differ in {found}." if found else "no difference."
     )
 

@@ -161,9 +161,17 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def _utterance(text: str) -> dict[str, Any]:
-    """Return the request that says a text, or plays the file that it names."""
+    """Return the request that says a text, or plays the file that it names.
+
+    Raises:
+        ConfigError: It names a file that does not exist, or says nothing.
+    """
     path = Path(text)
-    if path.suffix.lower() in SOUND_SUFFIXES and path.is_file():
+    if not text.strip():
+        raise ConfigError("There is nothing to say.", hint="Give words, or a sound file.")
+    if path.suffix.lower() in SOUND_SUFFIXES and len(text.split()) == 1:
+        if not path.is_file():
+            raise ConfigError(f"There is no file {text}.", hint="Give words, or a sound file.")
         return {"do": "play", "path": str(path.absolute())}
     return {"do": "say", "text": text}
 

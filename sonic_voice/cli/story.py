@@ -191,11 +191,13 @@ class JsonLines:
     Args:
         out: Receiver of the lines.
         mask_pii: Whether personal data in the fields is masked; see `masking`.
+        start_s: Time on the session's clock from which `at_s` counts, in seconds.
     """
 
-    def __init__(self, out: TextOutput, *, mask_pii: bool = False) -> None:
+    def __init__(self, out: TextOutput, *, mask_pii: bool = False, start_s: float = 0.0) -> None:
         self._out = out
         self._mask_pii = mask_pii
+        self._start_s = start_s
 
     def __call__(self, event: Event, now: float) -> None:
         """Write an event.
@@ -209,7 +211,7 @@ class JsonLines:
         fields = event_fields(event)
         if self._mask_pii:
             fields = mask_value(fields, keep=_IDS.__contains__)
-        line = {"event": type(event).__name__, "at_s": round(now, 3)} | fields
+        line = {"event": type(event).__name__, "at_s": round(now - self._start_s, 3)} | fields
         self._out.write(printable_json(line) + "\n")
         self._out.flush()
 

@@ -11,7 +11,9 @@ from .server_state import RECORDINGS_COMMAND
 DEVICE_NOUNS: dict[Direction, str] = {"input": "microphone", "output": "loudspeaker"}
 """Noun for a device of each direction, for messages."""
 
-WITHOUT_DEVICES_HINT = f"Without one, talk with recordings: {RECORDINGS_COMMAND}"
+WITHOUT_DEVICES_HINT = (
+    f"Without one, type (talk --text) or talk with recordings: {RECORDINGS_COMMAND}"
+)
 """Hint on how to do without a microphone or a loudspeaker."""
 
 COMMON_RATES_HZ = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000)

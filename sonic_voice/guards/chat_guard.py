@@ -50,6 +50,8 @@ class ChatGuard(ModerationModel):
                 hint="It sees what people say: use https, or http on this machine, and a #MODEL.",
             )
         self._url = f"{url.rstrip('/')}/chat/completions"
+        self._shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        """The endpoint for messages, without what may be secret."""
         self._model = model
         self._session: ClientSession | None = None
 
@@ -77,7 +79,11 @@ class ChatGuard(ModerationModel):
                 while len(answer) < ANSWER_BYTES and not response.content.at_eof():
                     answer += await response.content.read(ANSWER_BYTES - len(answer))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ConnectError(f"The guard's endpoint failed: {type(error).__name__}.") from error
+            reached = "did not answer" if isinstance(error, TimeoutError) else "cannot be reached"
+            raise ConnectError(
+                f"The guard's endpoint {self._shown} {reached}.",
+                hint="Start its server, or correct the address.",
+            ) from error
         if response.status != HTTPStatus.OK:
             raise _refusal(response.status)
         return _content(answer)

@@ -271,7 +271,7 @@ class McpConnection:
         ):
             return ConfigError(
                 f"The MCP server {self.name} cannot be started: {cause.strerror or cause}.",
-                hint="Check the command.",
+                hint=f"Check the command: is {self._server.command[0]} installed?",
             )
         if isinstance(cause, TimeoutError):
             return DeadlineError(

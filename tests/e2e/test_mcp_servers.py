@@ -121,9 +121,10 @@ async def test_a_server_behind_a_url_may_go_and_come_back() -> None:
 
 
 async def test_a_server_that_cannot_be_started_is_named_with_the_reason() -> None:
-    with pytest.raises(ConfigError, match="no-such-program cannot be started: No such file"):
+    with pytest.raises(ConfigError, match="no-such-program cannot be started: No such") as raised:
         async with mcp_tools("no-such-program --x", on_notice=print):
             pass
+    assert raised.value.hint == "Check the command: is no-such-program installed?"
     dying = shlex.join([sys.executable, "-c", "raise SystemExit('no licence')"])
     with pytest.raises(ConnectError, match=r"cannot be reached.*It said: no licence"):
         async with mcp_tools(dying, on_notice=print):

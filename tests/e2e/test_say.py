@@ -88,6 +88,9 @@ def test_a_conversation_is_started_driven_and_stopped(commands: Commands) -> Non
     assert order["response_latency_ms"] < 2000
     second = commands.one(ROOT / "tests" / "speech" / "goodbye.wav", "--session", "x")
     assert (second["turn"], second["heard"]) == (2, "You are welcome. Goodbye!")
+    for nothing in ("nowhere.wav", " "):
+        code, [error] = commands.run(nothing, "--session", "x")
+        assert (code, error["hint"]) == (3, "Give words, or a sound file.")
     code, events = commands.run("--events", "--after", "10", "--session", "x")
     assert code == 0
     assert events[0]["number"] == 11

@@ -4,6 +4,7 @@ This machine's sound devices are not used: there need not be any.
 """
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -130,6 +131,8 @@ async def test_json_lines_take_typed_turns_too(folder: Path) -> None:
     assert '"event": "UserText"' in out
     assert '"text": "Good morning."' in out
     assert all(line.startswith("{") for line in out.splitlines())
+    times = [json.loads(line).get("at_s", 0) for line in out.splitlines()]
+    assert 0 <= min(times) <= max(times) < 60, "seconds since the beginning of the conversation"
 
 
 async def test_lines_at_a_terminal_interrupt_command_and_end(folder: Path) -> None:
