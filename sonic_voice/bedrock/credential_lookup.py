@@ -219,7 +219,7 @@ def no_credentials_error(profile: str, *, only_profile: bool) -> CredentialsErro
         )
     places = f"profile {profile!r} of the shared AWS files"
     if not only_profile:
-        places = f"the environment, and {places}"
+        places = f"the environment or in {places}"
     return CredentialsError(
         f"No AWS credentials were found in {places}; nor does a container or an instance give any.",
         hint=CREDENTIALS_HINT,

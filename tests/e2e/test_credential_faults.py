@@ -184,7 +184,7 @@ SSO_LOGIN = "aws sso login --profile voice"
 FAULTS: dict[str, tuple[Callable[[Home], Environment], str, str]] = {
     "nothing": (
         given(),
-        "No AWS credentials were found in the environment, and profile 'default'",
+        "No AWS credentials were found in the environment or in profile 'default'",
         "AWS_ACCESS_KEY_ID",
     ),
     "a Bedrock API key alone": (

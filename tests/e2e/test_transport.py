@@ -661,7 +661,7 @@ async def test_a_bearer_token_beside_credentials_does_no_harm(
 async def test_no_credentials_says_where_was_looked() -> None:
     error = await refuses_to_open(BedrockTransport(region="us-east-1"))
     assert isinstance(error, CredentialsError)
-    assert "the environment, and profile 'default'" in error.message
+    assert "the environment or in profile 'default'" in error.message
     assert "AWS_ACCESS_KEY_ID" in error.hint
 
 
