@@ -245,10 +245,11 @@ async def run_live_conversation(options: LiveOptions, service: TransportFactory)
 
 
 def _json_lines(end: Ending, start_s: float) -> list[Observer]:
-    """Return the observer that writes the events, if they are wanted."""
-    if end.events is None:
-        return []
-    return [JsonLines(end.events, mask_pii=end.mask_pii, start_s=start_s)]
+    """Return the observers that write the events, to a file and to standard output."""
+    outputs = (end.events, end.out if end.as_json else None)
+    return [
+        JsonLines(out, mask_pii=end.mask_pii, start_s=start_s) for out in outputs if out is not None
+    ]
 
 
 @asynccontextmanager
@@ -276,9 +277,7 @@ async def _display(
     reads_lines = reads_lines or (options.typed and (plain or end.as_json))
     show, offer = feedback.notice, BY_LINE if reads_lines else BY_OPTION
     async with AsyncExitStack() as stack:
-        if end.as_json:
-            observers.append(JsonLines(end.out, mask_pii=end.mask_pii))
-        else:
+        if not end.as_json:
             hint = LINES_HINT if reads_lines else KEYS_HINT if options.typed else ""
             end.out.write(greeting + hint)
         if plain and not end.as_json:
