@@ -188,10 +188,16 @@ class Scene:
             since_s: Beginning of the interval, in seconds of `time.monotonic()`.
             until_s: End of the interval.
         """
+        came = self.talk.events
+        dated = [(came_s, event) for came_s, event in came if event.get("at_s") is not None]
+        # The command counts from its beginning. The event that came soonest after it was written
+        # shows when that was.
+        begin_s = min((came_s - event["at_s"] for came_s, event in dated), default=0.0)
+        times = [(begin_s + event["at_s"], event) for _, event in dated]
         return [
-            (event["at_s"], event)
-            for _, event in self.talk.events
-            if event["event"] == name and since_s <= event["at_s"] < until_s
+            (at_s, event)
+            for at_s, event in times
+            if event["event"] == name and since_s <= at_s < until_s
         ]
 
 
