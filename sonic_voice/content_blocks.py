@@ -16,7 +16,7 @@ type BlockKind = Literal["text", "audio", "tool"]
 """The kind of a content block."""
 
 _CONTENT: dict[BlockKind, str] = {"text": "text", "audio": "sound", "tool": "a tool call"}
-"""What comes in a block of each kind, for messages."""
+"""The contents of a block of each kind, for messages."""
 
 
 @dataclass(slots=True)

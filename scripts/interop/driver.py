@@ -42,7 +42,7 @@ GO_SCHEMA: dict[str, Any] = {
 
 _began_s = time.monotonic()
 _output = sys.stdout
-"""What lines are printed to, also after a driver has replaced `sys.stdout`."""
+"""The output that lines are printed to, also after a driver has replaced `sys.stdout`."""
 
 
 async def speech(chunk_ms: int = CHUNK_MS) -> AsyncIterator[bytes]:

@@ -123,7 +123,7 @@ class RationedConnection(ServerConnection):
         self._exceeded = False
         self._first_bytes = b""
         self._requested = False
-        """Whether the whole request has come."""
+        """True once the whole request has come."""
         self._request_end = b""
         """The last bytes of the request so far."""
         self._splitter = MessageSplitter(FRAME_BYTES, SLICE_BYTES, apply_mask)
@@ -132,16 +132,16 @@ class RationedConnection(ServerConnection):
         self._fragments: bytearray | None = None
         """The fragmented message that has begun."""
         self._is_text = False
-        """Whether that is a text."""
+        """True if that is a text."""
         self._take: Callable[[str | bytes], None] | None = None
         self._direct = False
-        """Whether messages are no longer queued by `websockets`."""
+        """True once messages are not queued by `websockets` any more."""
         self._unread = 0
         """Number of messages that have come after the end of the conversation."""
         self._over: asyncio.Future[None] = self.loop.create_future()
         """Done when the connection is lost, or the function of `receive_each` has failed."""
         self._fault: Exception | None = None
-        """What that function has raised."""
+        """The exception that the function of `receive_each` has raised; None for none."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""

@@ -83,9 +83,9 @@ class MessageSplitter:
         self._unmask = unmask
         self._rest = b""
         self._fragmented = False
-        """Whether a fragmented message has begun, which `websockets` must see to its end."""
+        """True while a fragmented message is not complete; `websockets` must see its end."""
         self._foreign = False
-        """Whether all the rest is for `websockets`, because a frame is not as it should be."""
+        """True if all the rest is for `websockets`, because a frame is not as it should be."""
 
     def stop(self) -> None:
         """Leave all that follows to `websockets`, because the connection is closing."""

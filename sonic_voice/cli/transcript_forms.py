@@ -47,7 +47,7 @@ class Opening:
     service: str
     """Model, service and voice, in a line."""
     continuing: str = ""
-    """What it continues, in a sentence; empty for a new conversation."""
+    """The conversation that it continues, in a sentence; empty for a new one."""
 
 
 class TranscriptForm(Protocol):

@@ -58,7 +58,7 @@ class Device:
 
     @property
     def identity(self) -> tuple[str, str]:
-        """What the device is recognized by when the list has been read again."""
+        """The properties by which the device is recognized when the list has been read again."""
         return self.host_api, self.server_name or self.name
 
     def channels(self, direction: Direction) -> int:

@@ -64,7 +64,7 @@ class ShownCall:
     result_json: str | None
     """Result; None while the tool runs."""
     status: str = ""
-    """What is reported of it until its result is sent; may be empty."""
+    """The words that are reported of it until its result is sent; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
