@@ -184,7 +184,7 @@ class PictureShown:
     tool_use: str
     name: str
     alt: str
-    """What the picture shows, in words."""
+    """The content of the picture, in words."""
     media_type: str
     """`image/png`, `image/jpeg` or `image/webp`."""
     data: bytes = field(repr=False)

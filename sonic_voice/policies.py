@@ -89,7 +89,7 @@ type ResultPolicy = Literal["now", "when_idle", "silent"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolPolicy:
-    """What happens around a call of a tool. The module `tool_calls` carries it out."""
+    """The policy around a call of a tool. The module `tool_calls` carries it out."""
 
     ack: str = ""
     """Words that the user is to hear while the tool runs, on models that are silent until then

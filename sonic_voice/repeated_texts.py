@@ -17,7 +17,7 @@ TEXTS_KEPT = 16
 
 
 class RepeatedTexts:
-    """What was sent to one stream and will come back from it as the words of the user."""
+    """The texts that were sent to one stream and will come back as the words of the user."""
 
     def __init__(self) -> None:
         self._texts: deque[str] = deque(maxlen=TEXTS_KEPT)

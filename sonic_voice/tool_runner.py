@@ -97,7 +97,7 @@ class ToolRunner:
     ) -> None:
         model = session.config.voice_model
         self._says_sentences = any(tool.name == EXPERT_TOOL for tool in session.config.tools)
-        """Whether the model says what a reasoner sends it, and nothing while the reasoner works."""
+        """True if the model says what a reasoner sends it, and nothing while the reasoner works."""
         self._calls = ToolCalls(
             silent_tools=model.silent_tools or self._says_sentences, text_input=model.text_input
         )
@@ -389,7 +389,7 @@ class _Ending:
     tool_use: str
     """Id of its call."""
     then: Callable[[], object] | None
-    """What is done before the goodbye."""
+    """The function that is called before the goodbye."""
     answer_by_s: float | None = None
     """Time by which the answer must have begun, in seconds of the session's clock; None until the
     result was sent."""

@@ -1,4 +1,4 @@
-/** Whether a network takes the user's sound in time. Pure. */
+/** A judgement of whether a network takes the user's sound in time. Pure. */
 
 import { BURST_MS, BURST_S, CONGESTED_S } from './link-limits.js';
 

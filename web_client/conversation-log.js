@@ -11,7 +11,7 @@ const SAVE_MS = 1000;
 
 /** All conversations of a client. */
 export class ConversationLog {
-  /** Whether the next conversation may know the earlier ones. */
+  /** True if the next conversation may know the earlier ones. */
   sendsHistory = true;
 
   #archive;
@@ -38,7 +38,7 @@ export class ConversationLog {
     return [...this.#archive.earlier, this.#record()];
   }
 
-  /** Whether there was another conversation before the current one. */
+  /** True if there was another conversation before the current one. */
   get hasEarlier() {
     return this.#archive.earlier.length > 0;
   }

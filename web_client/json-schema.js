@@ -13,7 +13,7 @@
  *   minimum?: number, maximum?: number, minLength?: number, maxLength?: number }} Schema
  */
 
-/** Whether a value has a type. @type {Record<string, (value: unknown) => boolean>} */
+/** Tests of the type of a value. @type {Record<string, (value: unknown) => boolean>} */
 const TYPES = {
   string: (value) => typeof value === 'string',
   number: (value) => typeof value === 'number',

@@ -1,4 +1,4 @@
-/** What a link between page and bridge (`link.js`) asks of the owner of its socket. Types only. */
+/** Actions that a link between page and bridge (`link.js`) asks of its owner. Types only. */
 
 /** @import { Ending } from './closing.js' */
 /** @import { Answer } from './frames.js' */

@@ -2,7 +2,7 @@
 
 /** @import { Numbered } from './messages.js' */
 
-/** What the user is told when the server asks the page to connect again. */
+/** Notices to the user when the server asks the page to connect again. */
 export const RESTARTING = 'The server is restarting. The conversation goes on in a moment.';
 
 /**

@@ -21,7 +21,7 @@ export const FORMATS = {
   json: { extension: 'json', type: 'application/json' },
 };
 
-/** What text and Markdown have in common: how each piece is written. */
+/** The common part of text and Markdown: the form of each piece. */
 const STYLES = {
   text: {
     heading: (/** @type {string} */ words) => `${words}\n\n`,

@@ -19,7 +19,7 @@ const STALLED =
 export class SoundState {
   /** @type {InputState} */
   input = 'open';
-  /** Whether the browser or the device has stopped the sound. */
+  /** True if the browser or the device has stopped the sound. */
   stalled = false;
   /** Why no microphone could be opened; null if one was. @type {unknown} */
   missing = null;

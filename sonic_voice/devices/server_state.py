@@ -1,4 +1,4 @@
-"""What a sound server says about its devices, and what keeps one of them from being of use.
+"""The devices as a sound server reports them, and the faults that make one of them useless.
 
 A sound server (PulseAudio, or PipeWire through the same protocol) has sources, which record, and
 sinks, which play. Each sink has a *monitor*: a source that records what the sink plays. On a

@@ -34,7 +34,7 @@ MAX_SETTLE_S = 1.0
 """Maximum time, in seconds, for which a series of changes delays the report."""
 
 STATE_EVENTS = ("sink", "source", "server")
-"""What the server reports changes of, in the words of `pulsectl`."""
+"""The kinds of objects whose changes the server reports, in the words of `pulsectl`."""
 
 FORCED_INPUT, FORCED_OUTPUT = os.environ.get("PULSE_SOURCE"), os.environ.get("PULSE_SINK")
 """Devices that the user's environment puts in the place of the server's defaults. They are read

@@ -41,7 +41,7 @@ AEC_ENGINE = "pywebrtc_audio"
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What the microphone recorded in a check, and what was measured in it."""
+    """The recording of the microphone in a check, and its measurements."""
 
     opening: "DeviceOpening"
     """The microphone and its settings."""
@@ -56,7 +56,7 @@ class Recording:
 
     @property
     def is_monitor(self) -> bool:
-        """Whether this is the recording of a monitor and not of a microphone."""
+        """True if this is the recording of a monitor and not of a microphone."""
         least, most = MONITOR_GAINS
         return self.room_level_db == -math.inf and least < self.echo_gain < most
 

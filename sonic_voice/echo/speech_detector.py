@@ -34,7 +34,7 @@ them was found 0.3 s later."""
 
 @dataclass(frozen=True, slots=True)
 class Onset:
-    """What begins a span of speech."""
+    """The conditions for the beginning of a span of speech."""
 
     threshold: float
     """Probability above which a window counts as speech."""

@@ -1,4 +1,4 @@
-"""What the gate of a guard asks its owner to do, beside delivering events."""
+"""The actions that the gate of a guard asks of its owner, beside delivering events."""
 
 from dataclasses import dataclass
 

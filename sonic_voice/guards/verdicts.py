@@ -1,4 +1,4 @@
-"""What a guard is, what it answers, and what is done with its answer.
+"""The interface of a guard, its verdicts, and the settings for their consequences.
 
 def no_prices(role: Role, text: str) -> Verdict:
     return Verdict(role == "ASSISTANT" and "$" in text, "a price")
@@ -18,11 +18,11 @@ type Role = Literal["USER", "ASSISTANT"]
 """The side whose words are judged."""
 
 type FailurePolicy = Literal["open", "closed"]
-"""What happens to words on which a guard gives no verdict: `open` lets them pass, `closed` treats
+"""The policy for words on which a guard gives no verdict: `open` lets them pass, `closed` treats
 them as flagged."""
 
 type Replacing = Literal["auto", "service", "silence"]
-"""How a replacement without a sound of its own is spoken: by the service, or not at all. `auto` is
+"""The speaker of a replacement without a sound of its own: the service, or nobody. `auto` is
 `service` where the model takes text."""
 
 REPLACEMENT = "I can't say that."
@@ -68,11 +68,11 @@ class GuardSettings:
     """Sound of the replacement: s16le mono PCM at the rate of the session's output; empty: see
     `replacing`."""
     replacing: Replacing = "auto"
-    """How the replacement is spoken if it has no `sound`. With `service`, the model is asked for
+    """The speaker of the replacement if it has no `sound`. With `service`, the model is asked for
     it by a text once the answer is over and the user is silent, and what it then says is a turn of
     its own. Otherwise the words stand in the transcript in place of the sentence."""
     on_failure: FailurePolicy = "closed"
-    """What happens when the guard fails, or its time is over."""
+    """The policy for a guard that fails, or whose time is over."""
     deadline_s: float = DEADLINE_S
     """Maximum time for a verdict, in seconds."""
 

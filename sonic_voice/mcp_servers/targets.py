@@ -1,4 +1,4 @@
-"""How an MCP server is named: a command line, a URL, or an entry of a standard `mcp.json`.
+"""Names of MCP servers: a command line, a URL, or an entry of a standard `mcp.json`.
 
     {"mcpServers": {
        "time":  {"command": "uvx", "args": ["mcp-server-time"], "env": {"TZ": "UTC"}},

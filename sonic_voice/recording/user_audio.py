@@ -146,7 +146,7 @@ def _report_of(first: SentAudio, replays: Sequence[ReportedReplay]) -> ReportedR
 
 @dataclass(frozen=True, slots=True)
 class _MoreAudio:
-    """What the audio of a next stream adds to the audio of the streams before."""
+    """The part that the audio of a next stream adds to the audio of the streams before."""
 
     sent: list[SentAudio]
     unsent: list[SentAudio]

@@ -70,7 +70,7 @@ class Transfer:
     destination: str
     """One of the destinations that were given to `transfer_tool`."""
     reason: str
-    """What the caller wants, in the model's words."""
+    """The wish of the caller, in the model's words."""
     subject: str = ""
     """Name of the user, as the application has signed it in; empty if nobody has."""
     conversation: str = ""

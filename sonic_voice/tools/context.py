@@ -94,7 +94,7 @@ class ToolContext:
     on_page: bool = False
     """True if the user has a page, which shows pictures. A terminal shows their words."""
     port: ToolConversation = field(default=_NO_CONVERSATION, repr=False, compare=False)
-    """What the tool may do to the conversation."""
+    """The conversation, as far as the tool may act on it."""
 
     @property
     def transcript(self) -> tuple[Message, ...]:

@@ -55,7 +55,7 @@ class Tool[**P, R]:
     parameters: "Parameters | JsonArguments"
     """Reader of the model's arguments: of a Python signature, or of a JSON schema."""
     policy: ToolPolicy = PLAIN_TOOL
-    """What happens around a call: acknowledgement, time of the result, cancellation."""
+    """The policy around a call: acknowledgement, time of the result, cancellation."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function directly, without validation, timeout or thread.

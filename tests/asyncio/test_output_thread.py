@@ -20,7 +20,7 @@ from sonic_voice.cli.output_thread import OutputThread
 from sonic_voice.cli.standard_streams import BackgroundText, background_streams
 
 ENOUGH = 200_000
-"""More bytes than a pipe or a terminal holds."""
+"""A number of bytes that no pipe or terminal holds."""
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sonic_voice.errors import ConfigError
 
 
 class Shown(TypedDict):
-    """What the page returns."""
+    """The result that the page returns."""
 
     shown: bool
     price: float

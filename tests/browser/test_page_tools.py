@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class Way(TypedDict):
-    """What the page returns."""
+    """The result that the page returns."""
 
     direction: str
     meters: int

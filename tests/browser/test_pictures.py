@@ -34,7 +34,7 @@ LOADED = """(source) => new Promise((resolve) => {
   image.onerror = () => resolve('revoked');
   image.src = source;
 })"""
-"""Whether the URL of a picture can still be loaded."""
+"""An expression that is true if the URL of a picture can still be loaded."""
 
 
 @functools.cache

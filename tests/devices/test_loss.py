@@ -94,7 +94,7 @@ async def test_a_sound_server_that_dies_and_returns_ends_nothing(
 
 
 def about_loss(notices: list[str]) -> list[str]:
-    """What was said about the loss of devices; a machine without any has other notices, too."""
+    """Return the notices about lost devices; a machine without any has others, too."""
     said = ("has stopped", "is back", "is gone")
     return [notice for notice in notices if any(words in notice for words in said)]
 

@@ -28,7 +28,7 @@ async def call(tools: Toolbox, name: str, **arguments: Any) -> dict[str, Any]:
 
 
 class Notices(list[str]):
-    """What the user was told, and an event at each sentence."""
+    """The sentences that the user was told, and an event at each."""
 
     def __init__(self) -> None:
         self._told = asyncio.Event()

@@ -55,7 +55,7 @@ CHUNK_S = 0.032
 STORY = "Once upon a time there was a lighthouse keeper who counted the ships each night."
 
 type React = Callable[["Talk", Event], None]
-"""What the user does at an event."""
+"""The reaction of the user to an event."""
 
 
 class SilentSource:

@@ -29,7 +29,7 @@ async def test_a_recording_that_cannot_be_made_is_an_error_before_anything_is_se
 
 
 async def test_a_conversation_that_does_not_begin_leaves_no_recording(tmp_path: Path) -> None:
-    """Whether it is for want of a device or of a service."""
+    """True if it is for want of a device or of a service."""
     arguments = ("--endpoint", "https://127.0.0.1:9", "--microphone", "no such device")
     done = await sonic_voice(
         *("talk", *arguments, "--output", "talk.wav"),

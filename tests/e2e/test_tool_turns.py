@@ -75,7 +75,7 @@ def utterances(count: int, pause_s: float = 0.0) -> io.BytesIO:
 
 @dataclass
 class Outcome:
-    """What came of a conversation."""
+    """The outcome of a conversation."""
 
     events: list[tuple[float, Event]] = field(default_factory=list[tuple[float, Event]])
     """The events with their times, in seconds of the conversation's clock."""

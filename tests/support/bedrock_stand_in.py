@@ -57,13 +57,13 @@ class Asked:
 
 @dataclass
 class BedrockStandIn:
-    """What was asked, and what is answered."""
+    """The requests so far, and the answers to them."""
 
     answers: dict[str, Answer] = field(default_factory=dict[str, Answer])
     """Answers by the last words of the path, such as `apply`; the longest that fits counts."""
     asked: list[Asked] = field(default_factory=list[Asked])
     faults: list[str] = field(default_factory=list[str])
-    """What was wrong with requests."""
+    """The faults of requests."""
     port: int = 0
 
     def operations(self, *, secret_key: str = KEYS.secret_key) -> BedrockOperations:

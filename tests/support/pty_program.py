@@ -31,7 +31,7 @@ class PtyProgram:
 
     @property
     def text(self) -> str:
-        """What was written, without escape sequences."""
+        """The written text, without escape sequences."""
         return ESCAPES.sub("", self.raw.decode(errors="replace"))
 
     def type(self, text: str) -> None:

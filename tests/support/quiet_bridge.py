@@ -23,7 +23,7 @@ class QuietService(MemoryTransport):
 
     refusal: SonicError | None = None
     direct = False
-    """Whether sound is sent to it at once, as to the real service."""
+    """True if sound is sent to it at once, as to the real service."""
 
     async def open(self, model: str) -> MemoryStream:
         if self.refusal is not None:

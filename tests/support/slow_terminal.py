@@ -33,13 +33,13 @@ class SlowTerminal:
 
     def __init__(self, controller: int) -> None:
         self.seen = b""
-        """What was read so far."""
+        """The bytes that were read so far."""
         self.first_s: float | None = None
         """When the first output was read, in seconds of `time.monotonic()`."""
         self.bytes_per_s: float = float("inf")
-        """How fast it is read."""
+        """The rate at which it is read."""
         self.resizing = False
-        """Whether its size changes at every tick."""
+        """True if its size changes at every tick."""
         self._controller = controller
         self._ended = threading.Event()
         self._reader = threading.Thread(target=self._read)

@@ -14,7 +14,7 @@ from typing import Any
 PATIENCE_S = 25.0
 
 BUSY = ("This machine is too busy", "because this machine is busy")
-"""What is said about a machine that the tests keep busy themselves."""
+"""Notices about a machine that the tests keep busy themselves."""
 
 
 class Talk:

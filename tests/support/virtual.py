@@ -48,7 +48,7 @@ SETTINGS_IN_STEP = "default-sample-rate = 40000\nalternate-sample-rate = 40000\n
 """With others the server would change an idle device's rate for who comes first."""
 
 HEADSET_SPEAKER, HEADSET_MICROPHONE = "Headset Kopfhörer", "Headset Mikrofon für Sprache"
-"""What the server calls the loudspeaker and the microphone of the headset."""
+"""Names of the loudspeaker and the microphone of the headset on the server."""
 
 DEFAULTS = ("set-default-sink spk", "set-default-source vmic")
 

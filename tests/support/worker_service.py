@@ -39,7 +39,7 @@ class Server:
     process: asyncio.subprocess.Process
     lines: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     other: str = ""
-    """What stands in the log and is no line of JSON, such as a stack trace."""
+    """The lines of the log that are no JSON, such as a stack trace."""
     _came: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def follow(self) -> None:

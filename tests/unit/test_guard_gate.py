@@ -400,7 +400,7 @@ class Play:
         return not sentence.breaks and after_s is not None and after_s <= DEADLINE_S
 
     def is_bad(self, sentence: Sentence) -> bool:
-        """Whether it is known to be flagged."""
+        """True if it is known to be flagged."""
         return sentence.flagged and self.judged(sentence)
 
     @property

@@ -58,7 +58,7 @@ export class Line {
   }
 }
 
-/** What a device and a loudspeaker have, and what was done to them. */
+/** The members of a device and a loudspeaker, and a record of their calls. */
 export class Device {
   /** @type {Device[]} */
   static open = [];
@@ -102,7 +102,7 @@ export class Refused extends Error {
   hint = 'Allow it.';
 }
 
-/** How microphones are opened. A test may replace it. */
+/** The function that opens microphones. A test may replace it. */
 export const microphones = {
   /**
    * @param {object} options

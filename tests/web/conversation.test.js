@@ -46,7 +46,7 @@ function answer(turn, text = 'Hello!', block = 0, stage = 'SPECULATIVE') {
   take('assistant_text', { turn, block, text, stage });
 }
 
-/** What is saved of the conversation, without heading and times. */
+/** Return what is saved of the conversation, without heading and times. */
 function saved() {
   const record = { beganMs: 0, voice: 'tiffany', server: '', turns: conversation.turns };
   const [, ...lines] = savedTranscript([record], 'text').split('\n\n');

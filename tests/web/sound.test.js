@@ -50,7 +50,7 @@ const wanted = new AbortController().signal;
 
 /** @type {{ Microphone: any, Loudspeaker: any }} */
 let deviceClasses;
-/** What the user was told. @type {string[]} */
+/** The sentences that the user was told. @type {string[]} */
 let told;
 /** @type {Sound} */
 let sound;

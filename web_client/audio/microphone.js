@@ -76,7 +76,7 @@ export class Microphone {
     }
   }
 
-  /** Whether the system or the device has muted the sound. */
+  /** True if the system or the device has muted the sound. */
   get muted() {
     return this.#stream.getAudioTracks().some((track) => track.muted);
   }

@@ -34,7 +34,7 @@ const SAID_CHARACTERS = 2000;
 /** The state, the buttons and the text field. */
 export class Controls {
   #state = element('p', { class: 'state' });
-  /** What screen readers announce. */
+  /** The text that screen readers announce. */
   #status = element('p', { class: 'unseen', role: 'status', 'aria-live': 'polite' });
   #latency = element('p', { class: 'latency' });
   #trouble = element('p', { class: 'trouble', role: 'alert' });

@@ -11,7 +11,7 @@ export class Launcher {
   #section;
   #floats = false;
   #open = false;
-  /** Whether the styles were loaded. Nothing is shown before. */
+  /** True once the styles were loaded. Nothing is shown before. */
   #ready = false;
   #name = label('Sonic Voice');
 

@@ -20,12 +20,12 @@ export class Panel {
     this.button.addEventListener('click', () => this.#show(!this.shown));
   }
 
-  /** Whether the part is shown. */
+  /** True if the part is shown. */
   get shown() {
     return !this.#node.hidden;
   }
 
-  /** Whether the part is shown and has the focus. */
+  /** True if the part is shown and has the focus. */
   get hasFocus() {
     return this.shown && this.#node.matches(':focus-within');
   }

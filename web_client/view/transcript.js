@@ -90,7 +90,7 @@ export class Transcript {
     tabindex: '0',
   });
   #followed = true;
-  /** What the box was like when it was last scrolled. @type {Geometry} */
+  /** The geometry of the box when it was last scrolled. @type {Geometry} */
   #geometry = [0, 0, 0];
 
   constructor() {
