@@ -5,9 +5,10 @@ there is one, TLS, and the negotiation of HTTP/2 in the handshake (ALPN). The cl
 conversations and the doctor's probe both use it, so that they report the same fault in the same
 words.
 
-TLS is started on a plain transport by `loop.start_tls`, because only then can the limit of the
-plain transport's own write buffer be set. With its default limit that buffer holds a second of
-audio that is not measured.
+On a direct connection TLS is done on the socket itself (`tls_transport`). Through a proxy, and on
+event loops other than asyncio's own for sockets, it is started on a plain transport by
+`loop.start_tls`, because only then can the limit of the plain transport's own write buffer be set.
+With its default limit that buffer holds a second of audio that is not measured.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from .tls import (
     tls_context,
     tls_error,
 )
+from .tls_transport import start_tls_on_socket
 from .tunnel import Tunnel
 
 CONNECT_TIMEOUT_S = 8.0
@@ -149,7 +151,7 @@ class _Dialing:
         transport.set_protocol(connection)
         connection.connection_made(transport)
         early.replay_to(connection)
-        raw.resume_reading()
+        transport.resume_reading()
         if self._tls is not None and _alpn(transport) != "h2":
             connection.cut()
             raise no_http2(f"{self._host}:{self._port}")
@@ -170,13 +172,13 @@ class _Dialing:
             context = tls_context(cas.file if cas.explicit else None)
             context.check_hostname = False
             async with asyncio.timeout(_NAMES_TIMEOUT_S):
-                raw, early = await self._plain()
+                transport, early = await self._plain()
                 try:
-                    secured = await self._secure(raw, early, context)
-                    found: ssl.SSLObject = secured.get_extra_info("ssl_object")
+                    transport = await self._secure(transport, early, context)
+                    found: ssl.SSLObject = transport.get_extra_info("ssl_object")
                     listed = (found.getpeercert() or {}).get("subjectAltName", ())
                 finally:
-                    raw.abort()
+                    transport.abort()
         except (OSError, TimeoutError, ConfigError):
             return ()
         names = [str(pair[1]) for pair in listed if isinstance(pair, tuple)]
@@ -193,11 +195,15 @@ class _Dialing:
     async def _secure(
         self, raw: asyncio.Transport, early: EarlyBytes, context: ssl.SSLContext
     ) -> asyncio.Transport:
+        loop = asyncio.get_running_loop()
         self.stage = "TLS"
+        if self._tunnel is None and isinstance(loop, asyncio.SelectorEventLoop):
+            sock = _taken_socket(raw)
+            return await start_tls_on_socket(sock, context, self._host, early)
         # The TLS transport has a limit of its own. Only TLS below it needs room for one record.
         below_tls = raw.get_extra_info("ssl_object") is not None
         raw.set_write_buffer_limits(high=_TLS_RECORD_BYTES if below_tls else 0)
-        secured = await asyncio.get_running_loop().start_tls(
+        secured = await loop.start_tls(
             raw,
             early,
             context,
@@ -206,6 +212,15 @@ class _Dialing:
         )
         assert secured is not None
         return secured
+
+
+def _taken_socket(transport: asyncio.Transport) -> socket.socket:
+    """Return the socket of a transport, which it loses."""
+    found = transport.get_extra_info("socket")
+    taken = socket.fromfd(found.fileno(), found.family, found.type)
+    transport.set_protocol(asyncio.Protocol())  # for the end of the transport
+    transport.abort()
+    return taken
 
 
 def _alpn(transport: asyncio.Transport) -> str | None:
