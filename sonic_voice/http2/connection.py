@@ -97,6 +97,8 @@ class H2Connection(asyncio.Protocol):
         that the peer acknowledges data."""
         self.credit_step_bytes = max(1, window_bytes // 8)
         """Minimum amount of credit that a stream returns at once, in bytes."""
+        self.tls_version: str | None = None
+        """The negotiated version of TLS; None without TLS."""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """A future that is done when the socket is closed."""
         self._on_stream = on_stream
@@ -129,6 +131,8 @@ class H2Connection(asyncio.Protocol):
         if sock is not None:
             # Audio is sent in small packets, which must not wait for earlier acknowledgements.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+        self.tls_version = tls.version() if tls is not None else None
         limit_read_buffers(self._transport)
         if self._on_stream is None:
             limit_send_buffers(self._transport)
@@ -154,9 +158,12 @@ class H2Connection(asyncio.Protocol):
         if self._stall_timer is not None:
             return
         self.received_at_s = self._loop.time()
-        if self._preface is not None and (wrong := self._preface.check(data)):
-            self.drop(wrong)
-            return
+        if self._preface is not None:
+            if wrong := self._preface.check(data):
+                self.drop(wrong)
+                return
+            if self._preface.done:
+                self._preface = None
         if self._splitter is None:
             self._receive_by_h2(data)
             return
@@ -223,7 +230,7 @@ class H2Connection(asyncio.Protocol):
             reason="goaway" if self._goaway else "cut",
             hint=_GO_ON,
         )
-        if self._preface is not None and not self._preface.done:
+        if self._preface is not None:
             lost = self._preface.closed(exc, secure=self.tls_version is not None)
         lost.__cause__ = exc
         self._fail_all(lost)
@@ -276,10 +283,7 @@ class H2Connection(asyncio.Protocol):
 
     def has_room(self, stream_id: int, size: int) -> bool:
         """See `StreamConnection`."""
-        transport = self._transport
-        if self._paused or transport is None or transport.is_closing():
-            return False
-        return self._h2.has_room(stream_id, size)
+        return not self._paused and self._h2.has_room(stream_id, size)
 
     def send_now(self, stream_id: int, data: bytes) -> None:
         """See `StreamConnection`."""
@@ -319,14 +323,6 @@ class H2Connection(asyncio.Protocol):
             self._transport.write(credit)
 
     @property
-    def tls_version(self) -> str | None:
-        """The negotiated version of TLS; None without TLS."""
-        tls: ssl.SSLObject | None = None
-        if self._transport is not None:
-            tls = self._transport.get_extra_info("ssl_object")
-        return tls.version() if tls is not None else None
-
-    @property
     def has_streams(self) -> bool:
         """True while a stream of the connection is open."""
         return bool(self._streams)
@@ -363,6 +359,7 @@ class H2Connection(asyncio.Protocol):
             return
         self._fail_all(ConnectionLost("This side closed the connection.", reason="ended"))
         self._stop_keepalive()
+        self._paused = True
         if not self._h2.is_closed:
             self._h2.close_connection()
         self._flush()
@@ -373,6 +370,7 @@ class H2Connection(asyncio.Protocol):
     def cut(self) -> None:
         """Drop the connection without GOAWAY, as a broken network does."""
         self._stop_keepalive()
+        self._paused = True
         if self._transport is not None:
             self._transport.abort()
 

@@ -42,8 +42,6 @@ class PrefaceCheck:
         Args:
             data: The next bytes from the server.
         """
-        if self.done:
-            return None
         self._received += data[:_SHOWN_BYTES]
         self.done = len(self._received) >= _HEADER_BYTES
         if len(self._received) <= _TYPE_AT or self._received[_TYPE_AT] == _SETTINGS:
