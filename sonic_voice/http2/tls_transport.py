@@ -144,7 +144,17 @@ class TlsTransport(asyncio.Transport):
                 self._tls.unwrap()
             self._drop(None)
         elif not self._closing:
+            self._deliver(data)
+
+    def _deliver(self, data: bytes) -> None:
+        try:
             self._protocol.data_received(data)
+        except Exception as error:
+            # As asyncio's transports do: a protocol that has failed gets nothing more.
+            message = "Fatal error: protocol.data_received() call failed."
+            context = {"message": message, "exception": error, "transport": self}
+            self._loop.call_exception_handler(context)
+            self._drop(error)
 
     # --- writing
 

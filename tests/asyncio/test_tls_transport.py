@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 import trustme
@@ -73,7 +74,11 @@ def tls(request: pytest.FixtureRequest) -> Tls:
 
 @asynccontextmanager
 async def connected(
-    tls: Tls, handle: Handler, *, small_buffers: bool = False
+    tls: Tls,
+    handle: Handler,
+    *,
+    small_buffers: bool = False,
+    protocol: Callable[[], Received] = Received,
 ) -> AsyncGenerator[tuple[TlsTransport, Received]]:
     """Serve one handler, and yield a client's transport that reads."""
 
@@ -89,7 +94,7 @@ async def connected(
     sock = socket.create_connection(server.sockets[0].getsockname())
     if small_buffers:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    received = Received()
+    received = protocol()
     transport = await start_tls_on_socket(sock, tls.client, "localhost", received)
     transport.resume_reading()
     try:
@@ -231,6 +236,20 @@ async def test_an_aborted_transport_drops_what_waits(tls: Tls) -> None:
         async with asyncio.timeout(PATIENCE_S):
             assert await received.lost is None
         assert transport.get_write_buffer_size() == 0
+
+
+async def test_a_protocol_that_fails_is_reported_and_loses_its_connection(tls: Tls) -> None:
+    class Broken(Received):
+        def data_received(self, data: bytes) -> None:
+            raise LookupError(data.decode())
+
+    reported = list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    async with connected(tls, echo, protocol=Broken) as (transport, received):
+        transport.write(b"bug")
+        async with asyncio.timeout(PATIENCE_S):
+            assert isinstance(await received.lost, LookupError)
+    assert [repr(context["exception"]) for context in reported] == ["LookupError('bug')"]
 
 
 @pytest.mark.parametrize("fault", ["silence", "untrusted", "plain text"])
