@@ -490,7 +490,11 @@ async def test_a_copy_shares_the_options_and_no_connection(client: Http2Client, 
 # --- connecting
 
 
-async def test_tls_with_a_private_ca_carries_a_stream(authority: trustme.CA, ca_file: Path) -> None:
+async def test_tls_with_a_private_ca_carries_a_stream(
+    authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A direct connection has its TLS on the socket, without asyncio's transport.
+    monkeypatch.setattr(asyncio.get_running_loop(), "start_tls", None)
     async with serving(server_tls(authority, ["h2"])) as peer:
         client = Http2Client(tls=tls_context(ca_file))
         sending = asyncio.create_task(client.send(request_to(peer.port, b"hi", "https")))
