@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import signal
+import ssl
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -12,9 +13,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 from websockets.exceptions import ConnectionClosed
 
-from ..support.page import close_of, socket
+from ..support.page import Page, close_of, socket
 from ..support.real_haproxy import free_port, haproxy
 from ..support.real_redis import real_redis
 from ..support.worker_service import PATIENCE_S, Place, ReturningPage, place, serve_process
@@ -170,6 +172,77 @@ async def test_a_server_that_stops_hands_its_conversations_to_another_machine(
             async with asyncio.timeout(60):
                 assert await holder.process.wait() == 128 + signal.SIGTERM
             assert len(other.of(STARTED[1])) == 1
+
+
+def processes(here: Place) -> list[int]:
+    """Return the processes of the workers that have listened, those that are gone included."""
+    words = [line["message"].split() for line in here.server.lines]
+    return [int(said[1]) for said in words if said[0] == "worker" and said[2] == "listens"]
+
+
+async def until_gone(*workers: int) -> None:
+    """Wait until processes have ended."""
+    async with asyncio.timeout(PATIENCE_S):
+        while any(Path(f"/proc/{worker}").exists() for worker in workers):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_workers_are_added_replaced_and_removed_while_a_page_talks(tmp_path: Path) -> None:
+    async with place(tmp_path, *SCENARIO, "--drain-s", "20") as here, acquainted(here, "Ada") as of:
+        page, supervisor = of["Ada"], here.server.process
+        await here.server.until_listening(2)
+        supervisor.send_signal(signal.SIGTTIN)
+        await here.server.until_listening(3)
+        before = processes(here)
+        supervisor.send_signal(signal.SIGHUP)
+        await here.server.until_listening(6)
+        await until_gone(*before)
+        await page.until_back()
+        assert await page.ask(QUESTION)
+        supervisor.send_signal(signal.SIGTTOU)
+        leaving = processes(here)[-1]
+        await until_gone(leaving)
+        if holders(here)[id_of(page)] == leaving:
+            await page.until_back(2)
+        assert await page.ask("and again?")
+        assert set(page.closes) == {1012}
+        assert set(page.unplayed_s) == {0.0}, "each answer was heard to its end"
+        await page.bye()
+        assert await said_by_user(here, page) == ["my name is Ada.", QUESTION, "and again?"]
+        assert len(set(processes(here))) == 6, "no other worker was started"
+
+
+async def test_workers_whose_supervisor_was_killed_end_by_themselves(tmp_path: Path) -> None:
+    async with (
+        place(tmp_path, *SCENARIO, "--drain-s", "5") as here,
+        acquainted(here, "Ada") as pages,
+    ):
+        workers = processes(here)
+        here.server.process.kill()
+        await until_gone(*workers)
+        assert pages["Ada"].closes == [1012]
+        assert await said_by_user(here, pages["Ada"]) == ["my name is Ada."]
+
+
+async def test_workers_serve_tls_without_a_redis_server(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate, trust = authority.issue_cert("localhost"), ssl.create_default_context()
+    authority.configure_trust(trust)  # pyright: ignore[reportUnknownMemberType]
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    files = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    port = free_port()
+    async with (
+        serve_process("--workers", "2", *files, *SCENARIO, port=port),
+        socket(f"https://localhost:{port}/", tls=trust) as connection,
+    ):
+        page = Page(connection, {})
+        async with page:
+            await page.say("say", text="my name is Ada.")
+            await page.until("turn_ended")
+            await page.say("bye")
+            await connection.wait_closed()
+        assert connection.close_code == 1000
 
 
 async def outcome(url: str, stack: AsyncExitStack) -> int:
