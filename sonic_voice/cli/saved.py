@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from ..errors import ConfigError
+from ..errors import ConfigError, FileError
 from ..private_files import write_private
 from ..session import Session
 from ..snapshot import SessionSnapshot
@@ -61,7 +61,8 @@ def prepare_continuation(named: str | None, *, save: bool) -> Continuation:
         save: Whether the conversation is saved at its end.
 
     Raises:
-        ConfigError: The file is missing or cannot be read.
+        FileError: The file is missing, cannot be read, or is no saved conversation.
+        ConfigError: No file is named, and there is no folder for them.
     """
     file = Path(named) if named else default_file()
     if named is None:
@@ -74,12 +75,12 @@ def prepare_continuation(named: str | None, *, save: bool) -> Continuation:
     try:
         content, written_s = file.read_bytes(), file.stat().st_mtime
     except FileNotFoundError as error:
-        raise ConfigError(
+        raise FileError(
             f"There is no saved conversation: {file} does not exist.",
             hint="Leave --continue out. Conversations are saved at their end, without --no-save.",
         ) from error
     except OSError as error:
-        raise ConfigError(
+        raise FileError(
             f"Cannot read the saved conversation {file}: {error.strerror}.",
             hint="Name another file with --continue FILE, or leave --continue out.",
         ) from error
@@ -87,7 +88,7 @@ def prepare_continuation(named: str | None, *, save: bool) -> Continuation:
     try:
         snapshot = SessionSnapshot.from_json(text)
     except ConfigError as error:
-        raise ConfigError(f"{file}: {error.message}", hint=error.hint) from error
+        raise FileError(f"{file}: {error.message}", hint=error.hint) from error
     line = continuing_line(snapshot.turn, time.time() - written_s)
     return Continuation(snapshot, line, file if save else None)
 

@@ -266,7 +266,7 @@ def read_text_argument(argument: str) -> str:
         argument: Text, or `@` and the path of a text file.
 
     Raises:
-        ConfigError: The file cannot be read.
+        FileError: The file cannot be read.
     """
     if not argument.startswith("@"):
         return argument
