@@ -2,15 +2,21 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from ..catalog import DEFAULT_MODEL
+from ..config import DEFAULT_SYSTEM, SessionConfig, ToolChoice
 from ..errors import ConfigError, FileError
+from ..languages import voice_for
+from ..policies import IdlePrompt, RecoveryPolicy
 from ..private_files import write_private
 from ..session import Session
 from ..snapshot import SessionSnapshot
 from ..text_files import decode_text
+from ..tools.toolbox import Toolbox
 from .ending import print_notice
 
 FILE_NAME = "conversation.json"
@@ -91,6 +97,74 @@ def prepare_continuation(named: str | None, *, save: bool) -> Continuation:
         raise FileError(f"{file}: {error.message}", hint=error.hint) from error
     line = continuing_line(snapshot.turn, time.time() - written_s)
     return Continuation(snapshot, line, file if save else None)
+
+
+def conversation_config(
+    continuation: Continuation,
+    *,
+    voice: str | None,
+    language: str | None,
+    **given: Any,
+) -> SessionConfig:
+    """Return the configuration of a conversation: what is given, else what it had, else defaults.
+
+    Args:
+        continuation: What the conversation continues.
+        voice: Voice that is given; None for that of the conversation or the model.
+        language: Language that the voice has to speak; None for any.
+        given: The other settings, see `_config_with_voice`.
+    """
+    config = _config_with_voice(continuation, voice=voice, **given)
+    if language is None:
+        return config
+    return replace(config, voice=voice_for(config.voice_model, language, voice).id)
+
+
+def _config_with_voice(
+    continuation: Continuation,
+    *,
+    model: str | None,
+    voice: str | None,
+    region: str | None,
+    system: str | None,
+    tools: Toolbox,
+    greeting: str,
+    idle_prompts: tuple[IdlePrompt, ...],
+    stream_s: float | None,
+    recovery: RecoveryPolicy,
+) -> SessionConfig:
+    """Return the configuration of a conversation, whatever language its voice speaks.
+
+    A voice belongs to a model: with another model, the voice that the conversation had is not used.
+    """
+    if continuation.resume is None:
+        model, system = model or DEFAULT_MODEL, DEFAULT_SYSTEM if system is None else system
+        return SessionConfig(
+            model=model,
+            voice=voice,
+            region=region,
+            system=system,
+            tools=tools.specs,
+            greeting=greeting,
+            idle_prompts=idle_prompts,
+            stream_s=stream_s,
+            recovery=recovery,
+        )
+    before = continuation.resume.config
+    same = model is None or model == before.model
+    return replace(
+        before if same else SessionConfig(model=str(model), system=before.system),
+        region=region,
+        voice=voice if voice or not same else before.voice,
+        system=before.system if system is None else system,
+        tools=tools.specs,
+        tool_choice=ToolChoice(),
+        history_policy="trim",
+        greeting=greeting,
+        idle_prompts=idle_prompts,
+        stream_s=stream_s,
+        recovery=recovery,
+    )
 
 
 def default_file() -> Path | None:

@@ -24,6 +24,9 @@ type TransportFactory = Callable[[], AbstractAsyncContextManager[Transport]]
 if TYPE_CHECKING:
     from ..emulator.behaviour import Behaviour
 
+EMULATOR = "on the local emulator"
+"""Description of the service in the first line that a conversation prints."""
+
 LOCAL, BEDROCK = "local", "bedrock"
 """Values of --against that are no URL."""
 
