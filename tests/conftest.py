@@ -2,7 +2,7 @@
 
 The rest of the strictness (warnings are errors, asyncio in debug mode, a hang fails the test) is in
 pyproject.toml. Properties are tried with few examples, so that the tests can be run often;
-`scripts/test` tries them again with the profile `many`.
+`scripts/test` tries them with the profile `many`.
 """
 
 import asyncio
