@@ -20,7 +20,7 @@ from tokenize import detect_encoding
 from types import ModuleType
 from typing import Any, cast
 
-from ..errors import FileError, SonicError
+from ..errors import ConfigError, FileError, SonicError
 from ..text_files import decode_text
 from ..tools.toolbox import Tool, Toolbox
 
@@ -50,6 +50,9 @@ def load_tools(path: Path | None) -> Toolbox:
             exec(compile(_text_of(source, path), path, "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         del sys.modules[module.__name__]
+        if isinstance(error, ConfigError):  # a tool is impossible; `lint` looks for its line
+            same = FileError(error.message, hint=error.hint)
+            raise same.with_traceback(error.__traceback__) from error
         if isinstance(error, SonicError) or not isinstance(error, Exception | SystemExit):
             raise
         raise _explain_failure(path, error) from error

@@ -295,7 +295,7 @@ WRONG: list[tuple[str, list[str], dict[str, str], int, list[str]]] = [
     ("scenario alone", talk("--scenario", "bad.yaml"), {}, 2, ["--local"]),
     ("two services", talk("--local", "--endpoint", "https://x"), {}, 2, ["--local"]),
     ("no tools", talk(*LOCAL, "--tools", "text.wav"), {}, 2, ["text.wav", "fails"]),
-    ("wrong tool", talk(*LOCAL, "--tools", "tool.py"), {}, 3, ["bytes", "size"]),
+    ("wrong tool", talk(*LOCAL, "--tools", "tool.py"), {}, 2, ["bytes", "size"]),
     ("speed", talk(*LOCAL, "--speed", "0"), {}, 3, ["speed"]),
     ("events", talk(*LOCAL, "--events", "no/e.jsonl"), {}, 2, ["no/e.jsonl"]),
     ("no device", ["talk", "--local", "--microphone", "nothing"], {}, 6, ["microphone"]),

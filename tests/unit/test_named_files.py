@@ -9,6 +9,13 @@ from sonic_voice.cli.commands import app
 
 TALK = ("talk", "--local", "--text")
 SERVE = ("serve", "--local")
+IMPOSSIBLE_TOOL = """
+from sonic_voice import tool
+
+@tool
+def send(size: bytes) -> None:
+    "Send it."
+"""
 
 
 def ended(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str]:
@@ -61,6 +68,7 @@ def test_a_missing_file_is_named_with_the_next_step(
         ((*TALK, "--scenario"), "steps: [{user: a, sey: b}]", "wrong:1:19: a step has no key"),
         ((*TALK, "--tools"), "1 / 0", "ZeroDivisionError"),
         ((*TALK, "--tools"), "def answer(): ...", "has no tools"),
+        ((*TALK, "--tools"), IMPOSSIBLE_TOOL, "bytes"),
         ((*TALK, "--mcp-config"), "{", "is not JSON"),
         ((*TALK, "--continue"), "{}", "wrong: "),
         (("talk", "--local", "--input"), "no sound", "wrong"),
