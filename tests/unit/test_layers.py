@@ -11,7 +11,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePath
 
 import pytest
@@ -451,14 +451,19 @@ def layer_of(name: str) -> str | None:
     return max(matching)[1] if matching else None
 
 
-@cache
+@lru_cache(maxsize=1)
 def syntax_nodes(source: str) -> tuple[ast.AST, ...]:
     """Return every node of the syntax tree of a source text."""
     return tuple(ast.walk(ast.parse(source)))
 
 
-def imports(file: PurePath, source: str) -> Iterator[str]:
-    """Yield the full dotted names of all that `source` imports, were it the text of `file`."""
+@cache
+def imports(file: PurePath, source: str) -> tuple[str, ...]:
+    """Return the full dotted names of all that `source` imports, were it the text of `file`."""
+    return tuple(_imports(file, source))
+
+
+def _imports(file: PurePath, source: str) -> Iterator[str]:
     folder = ["sonic_voice", *file.parent.parts]
     for node in syntax_nodes(source):
         match node:
