@@ -3,8 +3,9 @@
     SonicError
     ├── ConfigError           the request is impossible; nothing was sent
     │   ├── CredentialsError  none found, expired, or of a kind that the service does not take
-    │   ├── ScenarioError     a scenario of the emulator that cannot be read
-    │   └── TapeError         a tape that cannot be read or written
+    │   └── FileError         a file that the user named and that is missing or wrong
+    │       ├── ScenarioError a scenario of the emulator that cannot be read
+    │       └── TapeError     a tape that cannot be read or written
     ├── AudioError            a sound file or samples that cannot be used
     ├── DeviceError           a microphone or loudspeaker that is missing or does not open
     ├── OrderError            the call is not allowed at this point of the session
@@ -53,7 +54,11 @@ class CredentialsError(ConfigError):
     """A lack of usable AWS credentials: none found, expired, or only a Bedrock API key."""
 
 
-class ScenarioError(ConfigError):
+class FileError(ConfigError):
+    """A file that the user named and that is missing, cannot be read, or has the wrong content."""
+
+
+class ScenarioError(FileError):
     """A scenario that cannot be read."""
 
     def __init__(
@@ -75,7 +80,7 @@ class ScenarioError(ConfigError):
         self.column = column
 
 
-class TapeError(ConfigError):
+class TapeError(FileError):
     """A tape that cannot be read or written: no tape, too large, or refused by the system."""
 
 

@@ -17,7 +17,7 @@ Source of the prices: protocol reference 9.2.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from .audio.ports import AudioSink
 from .conversation import Observer
@@ -68,9 +68,13 @@ class Snapshot:
     turns: tuple[TurnMetrics, ...]
     """The turns, in order."""
     tokens: Tokens
-    """Tokens used."""
+    """Tokens used, those of the conversation that the session continues included."""
     cost_usd: float
-    """Cost of the tokens, in USD."""
+    """Cost of `tokens`, in USD."""
+    new_tokens: Tokens
+    """Tokens used by the session alone."""
+    new_cost_usd: float
+    """Cost of `new_tokens`, in USD."""
     duration_s: float
     """Time from the first event to the last, in seconds of the session's clock."""
 
@@ -97,6 +101,11 @@ class Metrics:
     """Arrival of the first sound of that turn."""
     _first_event_s: float | None = None
     _last_event_s: float = 0.0
+    _tokens_before: Tokens = field(init=False)
+    """Tokens of the conversation that the session continues."""
+
+    def __post_init__(self) -> None:
+        self._tokens_before = self.session.tokens
 
     def __call__(self, event: Event, now: float) -> None:
         """Record one event.
@@ -140,17 +149,15 @@ class Metrics:
     def snapshot(self) -> Snapshot:
         """The figures so far."""
         self._measure_playout(self.session.now())
-        tokens = self.session.tokens
+        tokens, before = self.session.tokens, asdict(self._tokens_before)
+        new = {kind: count - before[kind] for kind, count in asdict(tokens).items()}
         prices = self.session.config.voice_model.prices
         return Snapshot(
             turns=tuple(turn for _, turn in sorted(self._turns.items())),
             tokens=tokens,
-            cost_usd=prices.cost(
-                speech_in=tokens.speech_in,
-                text_in=tokens.text_in,
-                speech_out=tokens.speech_out,
-                text_out=tokens.text_out,
-            ),
+            cost_usd=prices.cost(**asdict(tokens)),
+            new_tokens=Tokens(**new),
+            new_cost_usd=prices.cost(**new),
             duration_s=self._last_event_s - (self._first_event_s or 0.0),
         )
 

@@ -8,7 +8,7 @@ would change letters without notice, so that they are refused.
 import codecs
 from pathlib import Path
 
-from .errors import ConfigError
+from .errors import FileError
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -27,12 +27,12 @@ def read_text_file(path: Path) -> str:
         path: The file.
 
     Raises:
-        ConfigError: The file cannot be read, or is in another encoding; see `decode_text`.
+        FileError: The file cannot be read, or is in another encoding; see `decode_text`.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ConfigError(
+        raise FileError(
             f"Cannot read {path}: {error.strerror or error}.", hint="Name a text file in UTF-8."
         ) from error
     return decode_text(content, str(path))
@@ -46,7 +46,7 @@ def decode_text(content: bytes, name: str) -> str:
         name: Name of the file, for the error.
 
     Raises:
-        ConfigError: It is in another encoding. The message has the file, the offset of the first
+        FileError: It is in another encoding. The message has the file, the offset of the first
             byte that is wrong, and its line.
     """
     mark, encoding = next(
@@ -59,7 +59,7 @@ def decode_text(content: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line = text[: error.start].decode(encoding, "ignore").count("\n") + 1
         announced = f"the {encoding.upper()} that its first bytes announce" if mark else "UTF-8"
-        raise ConfigError(
+        raise FileError(
             f"{name} is not text in {announced}: byte 0x{text[error.start]:02x} at offset "
             f"{len(mark) + error.start}, in line {line}.",
             hint="Save it as UTF-8. UTF-16 is read if it begins with a byte order mark (BOM).",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from ..config import ToolSpec
-from ..errors import ConfigError
+from ..errors import FileError
 
 type Path = tuple[str, ...]
 """Keys and indexes that lead to a value in a JSON document."""
@@ -53,12 +53,12 @@ def read_definitions(text: str, name: str) -> list[Definition]:
         name: Name of the file, for errors.
 
     Raises:
-        ConfigError: The text is not JSON, or a definition has no name or no schema.
+        FileError: The text is not JSON, or a definition has no name or no schema.
     """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{name} is not JSON: {error}.", hint="Name a JSON file.") from error
+        raise FileError(f"{name} is not JSON: {error}.", hint="Name a JSON file.") from error
     lines = value_lines(text)
     path: Path = ()
     while isinstance(document, Mapping) and not _is_definition(cast(Any, document)):
@@ -66,7 +66,7 @@ def read_definitions(text: str, name: str) -> list[Definition]:
             (key for key in ("tools", "result", "toolConfiguration") if key in document), ""
         )
         if not step:
-            raise ConfigError(f"{name} defines no tools.", hint=_HINT)
+            raise FileError(f"{name} defines no tools.", hint=_HINT)
         document = cast(Mapping[str, Any], document)[step]
         path = (*path, step)
     if not isinstance(document, list):
@@ -76,7 +76,7 @@ def read_definitions(text: str, name: str) -> list[Definition]:
         _definition(item, (*path, str(index)), lines, name) for index, item in enumerate(items)
     ]
     if not found:
-        raise ConfigError(f"{name} defines no tools.", hint=_HINT)
+        raise FileError(f"{name} defines no tools.", hint=_HINT)
     return found
 
 
@@ -90,7 +90,7 @@ def _definition(value: Any, path: Path, lines: Mapping[Path, int], file: str) ->
             value, path = cast(Mapping[str, Any], value)[key], (*path, key)
     place = f"{file}:{lines.get(path, 1)}"
     if not isinstance(value, Mapping) or not isinstance(cast(Any, value).get("name"), str):
-        raise ConfigError(f"{place}: this is no definition of a tool.", hint=_HINT)
+        raise FileError(f"{place}: this is no definition of a tool.", hint=_HINT)
     fields = cast(Mapping[str, Any], value)
     key = next((key for key in _SCHEMA_KEYS if key in fields), "")
     schema: Any = fields.get(key, {"type": "object", "properties": {}})
@@ -101,11 +101,11 @@ def _definition(value: Any, path: Path, lines: Mapping[Path, int], file: str) ->
         try:
             schema = json.loads(schema)
         except (ValueError, RecursionError) as error:
-            raise ConfigError(
+            raise FileError(
                 f"{place}: the schema is not JSON: {error}.", hint="It is a JSON schema."
             ) from error
     if not isinstance(schema, dict):
-        raise ConfigError(f"{place}: the schema is not an object.", hint="It is a JSON schema.")
+        raise FileError(f"{place}: the schema is not an object.", hint="It is a JSON schema.")
     spec = ToolSpec(
         fields["name"], str(fields.get("description") or ""), cast(dict[str, Any], schema)
     )

@@ -29,10 +29,10 @@ from ..errors import (
     AudioError,
     ConfigError,
     DeviceError,
+    FileError,
     NetworkError,
     ServiceError,
     SonicError,
-    TapeError,
 )
 from ..extras import install_command
 from ..printable import printable
@@ -41,9 +41,12 @@ from .signals import ending_signals
 
 _log = logging.getLogger(__name__)
 
+FILE_EXIT = 2
+"""Exit code for a file that is missing or wrong, and for a wrong use of the options."""
+
 EXIT_CODES: tuple[tuple[type[SonicError], int], ...] = (
-    (AudioError, 2),
-    (TapeError, 2),
+    (AudioError, FILE_EXIT),
+    (FileError, FILE_EXIT),
     (ConfigError, 3),
     (ServiceError, 4),
     (NetworkError, 5),

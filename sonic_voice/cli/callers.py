@@ -19,7 +19,7 @@ from ..errors import ConfigError, NetworkError
 from ..extras import install_command
 from ..printable import printable, printable_json
 from ..virtual_time import VirtualTimeLoop
-from .base import errors, require_emulator, run_until_done
+from .base import FILE_EXIT, errors, require_emulator, run_until_done
 from .caller_report import caller_tape, recorded_callers, write_caller_report
 from .emulate import Ears, EarsName
 from .ending import print_notice
@@ -207,7 +207,7 @@ def read_scripts(files: Sequence[Path]) -> "list[CallerScript]":
     for mistake in found:
         echo(printable(f"{mistake.message} {mistake.hint}").rstrip(), err=True)
     if found:
-        raise typer.Exit(3)
+        raise typer.Exit(FILE_EXIT)
     return [load_caller(file) for file in files]
 
 

@@ -36,7 +36,7 @@ _CONFIGURED = "configured:ConfiguredCommand"
 _ENTRIES = {
     "talk": _Entry("talk:talk", "talk:TalkCommand"),
     "serve": _Entry("serve:serve", _CONFIGURED),
-    "demo": _Entry("talk:demo"),
+    "demo": _Entry("demo:demo"),
     "emulate": _Entry("emulate:emulate"),
     "scenario": _Entry("emulate:scenario"),
     "replay": _Entry("replay:replay"),

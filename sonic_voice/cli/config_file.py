@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from ..errors import ConfigError
+from ..errors import ConfigError, FileError
 from ..text_files import read_text_file
 
 PATH_VARIABLE = "SONIC_VOICE_CONFIG"
@@ -140,7 +140,11 @@ def load_config() -> ConfigFile:
     path = config_path()
     if path is None or (not path.exists() and not os.environ.get(PATH_VARIABLE)):
         return ConfigFile()
-    return parse_config(read_text_file(path), path)
+    try:
+        text = read_text_file(path)
+    except FileError as error:  # configuration, and no file of the command line
+        raise ConfigError(error.message, hint=error.hint) from error
+    return parse_config(text, path)
 
 
 def parse_config(text: str, path: Path) -> ConfigFile:

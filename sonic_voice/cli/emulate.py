@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..printable import printable
-from .base import errors, require_emulator, run_until_done
+from .base import FILE_EXIT, errors, require_emulator, run_until_done
 from .faults import ChaosSeed, FaultTexts, chaos_seed
 from .log_file import log_to_file
 from .options import ListenHost, ListenPort, LogFile
@@ -183,4 +183,4 @@ def scenario(
             if not found:
                 echo(printable(f"{file}: good"))
         if wrong:
-            raise typer.Exit(3)
+            raise typer.Exit(FILE_EXIT)

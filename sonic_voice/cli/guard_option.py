@@ -16,7 +16,7 @@ from pathlib import Path
 
 import typer
 
-from ..errors import ConfigError
+from ..errors import AudioError
 from ..guards.moderation_prompt import POLICY
 from ..guards.verdicts import (
     DEADLINE_S,
@@ -184,7 +184,7 @@ def _read_sound(path: Path) -> bytes:
     recording = open_recording(path)
     try:
         if recording.frames > _MAX_SOUND_S * recording.rate_hz:
-            raise ConfigError(
+            raise AudioError(
                 f"{path} is longer than {_MAX_SOUND_S} s.", hint="Name a short sentence."
             )
         resampler = Resampler(recording.rate_hz, OUTPUT_FORMAT.rate_hz)

@@ -2,15 +2,21 @@
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from ..errors import ConfigError
+from ..catalog import DEFAULT_MODEL
+from ..config import DEFAULT_SYSTEM, SessionConfig, ToolChoice
+from ..errors import ConfigError, FileError
+from ..languages import voice_for
+from ..policies import IdlePrompt, RecoveryPolicy
 from ..private_files import write_private
 from ..session import Session
 from ..snapshot import SessionSnapshot
 from ..text_files import decode_text
+from ..tools.toolbox import Toolbox
 from .ending import print_notice
 
 FILE_NAME = "conversation.json"
@@ -61,7 +67,8 @@ def prepare_continuation(named: str | None, *, save: bool) -> Continuation:
         save: Whether the conversation is saved at its end.
 
     Raises:
-        ConfigError: The file is missing or cannot be read.
+        FileError: The file is missing, cannot be read, or is no saved conversation.
+        ConfigError: No file is named, and there is no folder for them.
     """
     file = Path(named) if named else default_file()
     if named is None:
@@ -74,12 +81,12 @@ def prepare_continuation(named: str | None, *, save: bool) -> Continuation:
     try:
         content, written_s = file.read_bytes(), file.stat().st_mtime
     except FileNotFoundError as error:
-        raise ConfigError(
+        raise FileError(
             f"There is no saved conversation: {file} does not exist.",
             hint="Leave --continue out. Conversations are saved at their end, without --no-save.",
         ) from error
     except OSError as error:
-        raise ConfigError(
+        raise FileError(
             f"Cannot read the saved conversation {file}: {error.strerror}.",
             hint="Name another file with --continue FILE, or leave --continue out.",
         ) from error
@@ -87,9 +94,77 @@ def prepare_continuation(named: str | None, *, save: bool) -> Continuation:
     try:
         snapshot = SessionSnapshot.from_json(text)
     except ConfigError as error:
-        raise ConfigError(f"{file}: {error.message}", hint=error.hint) from error
+        raise FileError(f"{file}: {error.message}", hint=error.hint) from error
     line = continuing_line(snapshot.turn, time.time() - written_s)
     return Continuation(snapshot, line, file if save else None)
+
+
+def conversation_config(
+    continuation: Continuation,
+    *,
+    voice: str | None,
+    language: str | None,
+    **given: Any,
+) -> SessionConfig:
+    """Return the configuration of a conversation: what is given, else what it had, else defaults.
+
+    Args:
+        continuation: What the conversation continues.
+        voice: Voice that is given; None for that of the conversation or the model.
+        language: Language that the voice has to speak; None for any.
+        given: The other settings, see `_config_with_voice`.
+    """
+    config = _config_with_voice(continuation, voice=voice, **given)
+    if language is None:
+        return config
+    return replace(config, voice=voice_for(config.voice_model, language, voice).id)
+
+
+def _config_with_voice(
+    continuation: Continuation,
+    *,
+    model: str | None,
+    voice: str | None,
+    region: str | None,
+    system: str | None,
+    tools: Toolbox,
+    greeting: str,
+    idle_prompts: tuple[IdlePrompt, ...],
+    stream_s: float | None,
+    recovery: RecoveryPolicy,
+) -> SessionConfig:
+    """Return the configuration of a conversation, whatever language its voice speaks.
+
+    A voice belongs to a model: with another model, the voice that the conversation had is not used.
+    """
+    if continuation.resume is None:
+        model, system = model or DEFAULT_MODEL, DEFAULT_SYSTEM if system is None else system
+        return SessionConfig(
+            model=model,
+            voice=voice,
+            region=region,
+            system=system,
+            tools=tools.specs,
+            greeting=greeting,
+            idle_prompts=idle_prompts,
+            stream_s=stream_s,
+            recovery=recovery,
+        )
+    before = continuation.resume.config
+    same = model is None or model == before.model
+    return replace(
+        before if same else SessionConfig(model=str(model), system=before.system),
+        region=region,
+        voice=voice if voice or not same else before.voice,
+        system=before.system if system is None else system,
+        tools=tools.specs,
+        tool_choice=ToolChoice(),
+        history_policy="trim",
+        greeting=greeting,
+        idle_prompts=idle_prompts,
+        stream_s=stream_s,
+        recovery=recovery,
+    )
 
 
 def default_file() -> Path | None:

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import ConfigError, SonicError
+from ..errors import ConfigError, FileError, SonicError
 from ..printable import printable_json
 from ..virtual_time import VirtualTimeLoop
-from .base import errors, exit_code_of, require_emulator, run_until_done
+from .base import FILE_EXIT, errors, exit_code_of, require_emulator, run_until_done
 from .callers import Against, CallerOptions, check_target, open_target
 from .options import (
     CaFile,
@@ -164,14 +164,15 @@ def _utterance(text: str) -> dict[str, Any]:
     """Return the request that says a text, or plays the file that it names.
 
     Raises:
-        ConfigError: It names a file that does not exist, or says nothing.
+        FileError: It names a file that does not exist.
+        ConfigError: It says nothing.
     """
     path = Path(text)
     if not text.strip():
         raise ConfigError("There is nothing to say.", hint="Give words, or a sound file.")
     if path.suffix.lower() in SOUND_SUFFIXES and len(text.split()) == 1:
         if not path.is_file():
-            raise ConfigError(f"There is no file {text}.", hint="Give words, or a sound file.")
+            raise FileError(f"There is no file {text}.", hint="Give words, or a sound file.")
         return {"do": "play", "path": str(path.absolute())}
     return {"do": "say", "text": text}
 
@@ -235,8 +236,8 @@ def _start(files: "SessionFiles", arguments: list[str]) -> dict[str, Any]:
             f"The conversation {files.name} did not start.", hint=f"Its log is {files.log}."
         ) from None
     if "error" in first:
-        process.wait()
-        raise ConfigError(first["error"], hint=first.get("hint", ""))
+        kind = FileError if process.wait() == FILE_EXIT else ConfigError
+        raise kind(first["error"], hint=first.get("hint", ""))
     return first
 
 

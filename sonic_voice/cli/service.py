@@ -24,6 +24,9 @@ type TransportFactory = Callable[[], AbstractAsyncContextManager[Transport]]
 if TYPE_CHECKING:
     from ..emulator.behaviour import Behaviour
 
+EMULATOR = "on the local emulator"
+"""Description of the service in the first line that a conversation prints."""
+
 LOCAL, BEDROCK = "local", "bedrock"
 """Values of --against that are no URL."""
 
@@ -266,7 +269,7 @@ def read_text_argument(argument: str) -> str:
         argument: Text, or `@` and the path of a text file.
 
     Raises:
-        ConfigError: The file cannot be read.
+        FileError: The file cannot be read.
     """
     if not argument.startswith("@"):
         return argument

@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import ssl
-from contextlib import AsyncExitStack
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..config import SessionConfig
-from ..errors import ConfigError
+from ..errors import ConfigError, FileError
 from ..extras import install_command
 from ..http2.loopback import is_loopback
 from ..metrics import SessionObserver
@@ -244,21 +245,37 @@ def access_rules(options: ServeOptions) -> "Access":
 
     Raises:
         ConfigError: They are not strict enough for the address that is listened on.
+        FileError: The file of the keys cannot be used.
     """
     from ..bridge import Access, key_source
 
+    keys = None
+    if options.jwks is not None:
+        with _reading(options.jwks):
+            keys = key_source(options.jwks)
     access = Access(
         origins=options.origins,
         agentcore=options.agentcore,
         trusted_proxies=options.proxies,
         secret=options.secret,
-        keys=None if options.jwks is None else key_source(options.jwks),
+        keys=keys,
         issuer=options.issuer,
         audience=options.audience,
         one_time_tokens=options.one_time_tokens,
     )
     access.check_host(options.host)
     return access
+
+
+@contextmanager
+def _reading(source: str) -> Generator[None]:
+    """Raise a `FileError` if the block finds the source wrong, unless it is a URL."""
+    try:
+        yield
+    except ConfigError as error:
+        if "://" in source:
+            raise
+        raise FileError(error.message, hint=error.hint) from error
 
 
 async def _fetch_keys(access: "Access") -> None:
@@ -335,6 +352,20 @@ def require_packages(*, workers: int, redis: str | None) -> None:
             )
 
 
+def page_folder(path: Path | None) -> Path | None:
+    """Return the folder of a page if it is one; None without a path.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        FileError: There is no such folder.
+    """
+    if path is not None and not path.is_dir():
+        raise FileError(f"{path} is no folder.", hint="Name a folder with the files of a page.")
+    return path
+
+
 def read_secret(path: Path | None) -> bytes:
     """Return the secret in a file; empty without a file.
 
@@ -342,18 +373,18 @@ def read_secret(path: Path | None) -> bytes:
         path: The file.
 
     Raises:
-        ConfigError: The file cannot be read, or is empty.
+        FileError: The file cannot be read, or is empty.
     """
     if path is None:
         return b""
     try:
         secret = path.read_bytes().strip()
     except OSError as error:
-        raise ConfigError(
+        raise FileError(
             f"Cannot read {path}: {error.strerror}.", hint="Name a file with a secret in it."
         ) from error
     if not secret:
-        raise ConfigError(f"{path} is empty.", hint="Write 32 random bytes into it, as hex.")
+        raise FileError(f"{path} is empty.", hint="Write 32 random bytes into it, as hex.")
     return secret
 
 
@@ -365,7 +396,7 @@ def tls_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
         key: PEM file with its key; None if it is in the same file.
 
     Raises:
-        ConfigError: The files cannot be used.
+        FileError: The files cannot be used.
         typer.BadParameter: There is a key without a certificate.
     """
     if cert is None:
@@ -376,7 +407,7 @@ def tls_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(cert, key)
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(
+        raise FileError(
             f"{cert} and {key or 'its key'} cannot be used for TLS: {error.strerror or error}.",
             hint="Name PEM files: the certificate with its chain, and the key.",
         ) from error

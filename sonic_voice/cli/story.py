@@ -232,12 +232,14 @@ def event_fields(event: Event) -> dict[str, Any]:
 def summary(snapshot: Snapshot, config: SessionConfig) -> dict[str, Any]:
     """Return the metrics of a conversation as a JSON object.
 
+    If it continues another one, `with_continued` has the tokens and the cost of both.
+
     Args:
         snapshot: The metrics.
         config: Configuration of the session.
     """
     latencies = [t.response_latency_s for t in snapshot.turns if t.response_latency_s is not None]
-    return {
+    facts = {
         "model": config.model,
         "voice": config.voice,
         "duration_s": round(snapshot.duration_s, 3),
@@ -248,9 +250,15 @@ def summary(snapshot: Snapshot, config: SessionConfig) -> dict[str, Any]:
         "response_latency_s": {"mean": sum(latencies) / len(latencies), "max": max(latencies)}
         if latencies
         else None,
-        "tokens": asdict(snapshot.tokens),
-        "cost_usd": round(snapshot.cost_usd, 6),
+        "tokens": asdict(snapshot.new_tokens),
+        "cost_usd": round(snapshot.new_cost_usd, 6),
     }
+    if snapshot.tokens != snapshot.new_tokens:
+        facts["with_continued"] = {
+            "tokens": asdict(snapshot.tokens),
+            "cost_usd": round(snapshot.cost_usd, 6),
+        }
+    return facts
 
 
 def summary_lines(snapshot: Snapshot, config: SessionConfig) -> str:
@@ -261,7 +269,7 @@ def summary_lines(snapshot: Snapshot, config: SessionConfig) -> str:
         config: Configuration of the session.
     """
     facts = summary(snapshot, config)
-    tokens, latency_s = snapshot.tokens, facts["response_latency_s"]
+    tokens, latency_s = snapshot.new_tokens, facts["response_latency_s"]
     latency = "no answer"
     if latency_s:
         latency = f"{latency_s['mean']:.2f} s mean, {latency_s['max']:.2f} s at most"
@@ -272,8 +280,10 @@ def summary_lines(snapshot: Snapshot, config: SessionConfig) -> str:
         "Latency": latency,
         "Tokens in": f"{tokens.speech_in} speech, {tokens.text_in} text",
         "Tokens out": f"{tokens.speech_out} speech, {tokens.text_out} text",
-        "Cost": f"{snapshot.cost_usd:.4f} USD at us-east-1 prices",
+        "Cost": f"{snapshot.new_cost_usd:.4f} USD at us-east-1 prices",
     }
+    if "with_continued" in facts:
+        rows["Cost"] += f"; {snapshot.cost_usd:.4f} USD with what it continues"
     if facts["unanswered"]:
         rows["Unanswered"] = f"{facts['unanswered']} (the answer did not come, or without sound)"
     return "\n".join(f"{name:<14}{text}" for name, text in rows.items())

@@ -1,9 +1,7 @@
-"""The commands `sonic-voice talk` and `demo`: one conversation each."""
+"""The command `sonic-voice talk`: its options, and the conversation that they ask for."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,11 +10,7 @@ import typer
 from ..audio.mute import Gate
 from ..audio.sound_file import FLAC_SUFFIX
 from ..catalog import DEFAULT_MODEL
-from ..config import DEFAULT_SYSTEM, SessionConfig, ToolChoice
 from ..guards.verdicts import DEADLINE_S
-from ..languages import voice_for
-from ..policies import IdlePrompt, RecoveryPolicy
-from ..tools.toolbox import Toolbox, tool
 from .base import errors, run_until_done
 from .builtin_tools import with_builtin
 from .completion import complete_model
@@ -73,10 +67,10 @@ from .options import (
 from .reasoner import load_reasoner
 from .recorded import prepare_conversation, run_conversation
 from .report import reported
-from .saved import Continuation, prepare_continuation
+from .saved import conversation_config, prepare_continuation
 from .service import (
+    EMULATOR,
     Engine,
-    emulated_service,
     idle_prompts,
     read_text_argument,
     recovery_policy,
@@ -84,9 +78,6 @@ from .service import (
 )
 from .telemetry import telemetry
 from .tools_file import load_tools
-
-EMULATOR = "on the local emulator"
-"""Description of the service in the first line that a conversation prints."""
 
 
 class TalkCommand(ConfiguredCommand):
@@ -281,7 +272,7 @@ def talk(
             policy=guard_policy,
             aws=AwsSettings(region, profile, endpoint, ca, proxy),
         )
-        config = _config(
+        config = conversation_config(
             continuation,
             model=model,
             voice=voice,
@@ -412,124 +403,3 @@ def initial_gate(
         raise typer.BadParameter(f"{given[0]} is for a live conversation: leave --input away.")
     by_option = {"--text": Gate.ABSENT, "--mute": Gate.MUTED, "--push-to-talk": Gate.WAITING}
     return by_option[given[0]] if given else Gate.OPEN
-
-
-def _config(
-    continuation: Continuation,
-    *,
-    voice: str | None,
-    language: str | None,
-    **given: Any,
-) -> SessionConfig:
-    """Return the configuration of a conversation, with a voice that speaks the language."""
-    config = _config_with_voice(continuation, voice=voice, **given)
-    if language is None:
-        return config
-    return replace(config, voice=voice_for(config.voice_model, language, voice).id)
-
-
-def _config_with_voice(
-    continuation: Continuation,
-    *,
-    model: str | None,
-    voice: str | None,
-    region: str | None,
-    system: str | None,
-    tools: Toolbox,
-    greeting: str,
-    idle_prompts: tuple[IdlePrompt, ...],
-    stream_s: float | None,
-    recovery: RecoveryPolicy,
-) -> SessionConfig:
-    """Return the configuration of a conversation: what is given, else what it had, else defaults.
-
-    A voice belongs to a model: with another model, the voice that the conversation had is not used.
-    """
-    if continuation.resume is None:
-        model, system = model or DEFAULT_MODEL, DEFAULT_SYSTEM if system is None else system
-        return SessionConfig(
-            model=model,
-            voice=voice,
-            region=region,
-            system=system,
-            tools=tools.specs,
-            greeting=greeting,
-            idle_prompts=idle_prompts,
-            stream_s=stream_s,
-            recovery=recovery,
-        )
-    before = continuation.resume.config
-    same = model is None or model == before.model
-    return replace(
-        before if same else SessionConfig(model=str(model), system=before.system),
-        region=region,
-        voice=voice if voice or not same else before.voice,
-        system=before.system if system is None else system,
-        tools=tools.specs,
-        tool_choice=ToolChoice(),
-        history_policy="trim",
-        greeting=greeting,
-        idle_prompts=idle_prompts,
-        stream_s=stream_s,
-        recovery=recovery,
-    )
-
-
-def demo(
-    context: typer.Context,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="WAV file to write the answers to.")
-    ] = Path("sonic-voice-demo.wav"),
-    speed: Annotated[float, typer.Option(help="Speed as a multiple of real time.")] = 1.0,
-    reasoner: ReasonerAddress = None,
-    mcp: McpTargets = None,
-    mcp_config: McpConfig = None,
-    record: TapePath = None,
-    report: ReportPath = None,
-    as_json: EventsAsJson = False,
-) -> None:
-    """Show a conversation on the local emulator: three turns, a tool call, an interruption.
-
-    The user's side is a recording. Nothing leaves this machine, unless --reasoner has a model
-    elsewhere answer in place of the script, with the tools of --mcp if there are some.
-    """
-
-    @tool
-    def go(direction: Literal["forward", "backward"], meters: int) -> dict[str, Any]:
-        """Move the robot."""
-        return {"direction": direction, "meters": meters}
-
-    with errors(context), ending(as_json) as end, ExitStack() as stack:
-        folder = resources.files("sonic_voice.emulator")
-        script = stack.enter_context(resources.as_file(folder / "demo.yaml"))
-        speech = stack.enter_context(resources.as_file(folder / "demo.wav"))
-        if (mcp or mcp_config is not None) and reasoner is None:
-            raise typer.BadParameter("The script calls one tool: --mcp needs --reasoner here.")
-        servers = mcp_servers(mcp, mcp_config)
-        tools = Toolbox([go])
-        config, thinker = load_reasoner(
-            reasoner,
-            SessionConfig(tools=tools.specs, system="You steer a small robot."),
-            region=None,
-            profile=None,
-            proxy=None,
-            on_notice=lambda text: end.notice(text),
-        )
-        where = EMULATOR if thinker is None else f"{EMULATOR} with the reasoner {thinker.name}"
-        run = stack.enter_context(
-            prepare_conversation(
-                config,
-                speech,
-                output,
-                speed,
-                None,
-                tools,
-                end,
-                where,
-                reasoner=thinker,
-                tape=stack.enter_context(reported(report, record, end)),
-                keeps_tape=record is not None,
-            )
-        )
-        service = emulated_service(script)
-        run_until_done(run_with_tools(servers, run, lambda run: run_conversation(run, service)))

@@ -20,7 +20,7 @@ from tokenize import detect_encoding
 from types import ModuleType
 from typing import Any, cast
 
-from ..errors import ConfigError, SonicError
+from ..errors import ConfigError, FileError, SonicError
 from ..text_files import decode_text
 from ..tools.toolbox import Tool, Toolbox
 
@@ -32,14 +32,14 @@ def load_tools(path: Path | None) -> Toolbox:
         path: The file; None for no tools.
 
     Raises:
-        ConfigError: The file cannot be read, fails, or has no tools.
+        FileError: The file cannot be read, fails, or has no tools.
     """
     if path is None:
         return Toolbox()
     try:
         source = path.read_bytes()
     except OSError as error:
-        raise ConfigError(
+        raise FileError(
             f"Cannot read {path}: {error.strerror}.", hint="Name a Python file."
         ) from error
     path = path.absolute()
@@ -50,6 +50,9 @@ def load_tools(path: Path | None) -> Toolbox:
             exec(compile(_text_of(source, path), path, "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         del sys.modules[module.__name__]
+        if isinstance(error, ConfigError):  # a tool is impossible; `lint` looks for its line
+            same = FileError(error.message, hint=error.hint)
+            raise same.with_traceback(error.__traceback__) from error
         if isinstance(error, SonicError) or not isinstance(error, Exception | SystemExit):
             raise
         raise _explain_failure(path, error) from error
@@ -59,7 +62,7 @@ def load_tools(path: Path | None) -> Toolbox:
         if isinstance(value, Tool) and value not in found:
             found.append(cast(Any, value))
     if not found:
-        raise ConfigError(f"{path.name} has no tools.", hint="Decorate functions with @tool.")
+        raise FileError(f"{path.name} has no tools.", hint="Decorate functions with @tool.")
     return Toolbox(found)
 
 
@@ -67,7 +70,7 @@ def _text_of(source: bytes, path: Path) -> str | bytes:
     """Return the text of a file, or its bytes if a comment declares another encoding (PEP 263).
 
     Raises:
-        ConfigError: It is not in the encoding that it should be in.
+        FileError: It is not in the encoding that it should be in.
     """
     declared = "utf-8"
     with suppress(SyntaxError):  # the first lines are not UTF-8, or begin with the BOM of UTF-16
@@ -114,26 +117,26 @@ def _imports_from(folder: Path) -> Generator[None]:
     sys.path.append(entry)
 
 
-def _explain_failure(path: Path, error: BaseException) -> ConfigError:
+def _explain_failure(path: Path, error: BaseException) -> FileError:
     """Return the error for an exception that the file raised, with the next step as its hint."""
     if isinstance(error, ImportError) and "relative import" in str(error):
-        return ConfigError(
+        return FileError(
             f"{path.name} has a relative import, which only a module of a package can have.",
             hint="Name the module without the dot: modules beside the file are found.",
         )
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         top = error.name.partition(".")[0]
         if PathFinder.find_spec(top, [str(path.parent)]) is None:
-            return ConfigError(
+            return FileError(
                 f"{path.name} needs the module {error.name}, which cannot be found.",
                 hint=f"Install it with pip, or put {top}.py beside {path.name}.",
             )
     if isinstance(error, SystemExit):
-        return ConfigError(
+        return FileError(
             f"{path.name} exits when it is run.",
             hint='Put code for the command line below `if __name__ == "__main__":`.',
         )
-    return ConfigError(
+    return FileError(
         f"{path.name} fails when it is run: {type(error).__name__}: {error}.",
         hint="--debug shows where.",
     )

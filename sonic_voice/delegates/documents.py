@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ConfigError
+from ..errors import FileError
 from ..text_files import read_text_file
 
 SUFFIXES = frozenset({".md", ".txt", ".rst"})
@@ -40,10 +40,10 @@ def read_passages(folder: Path) -> list[Passage]:
         folder: The folder; folders in it are read as well, but for hidden ones.
 
     Raises:
-        ConfigError: It is no folder, has no documents or too many, or one cannot be read.
+        FileError: It is no folder, has no documents or too many, or one cannot be read.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder.", hint="Name a folder with text files.")
+        raise FileError(f"{folder} is no folder.", hint="Name a folder with text files.")
     passages: list[Passage] = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
@@ -51,15 +51,15 @@ def read_passages(folder: Path) -> list[Passage]:
         if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
             continue
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path} has more than {MAX_FILE_BYTES / 1e6:.0f} MB.")
+            raise FileError(f"{path} has more than {MAX_FILE_BYTES / 1e6:.0f} MB.")
         passages += divide(name.as_posix(), read_text_file(path))
         if len(passages) > MAX_PASSAGES:
-            raise ConfigError(
+            raise FileError(
                 f"{folder} has more than {MAX_PASSAGES} passages.", hint="Name a smaller folder."
             )
     if not passages:
         kinds = ", ".join(sorted(SUFFIXES))
-        raise ConfigError(f"{folder} has no documents.", hint=f"Put text files there: {kinds}.")
+        raise FileError(f"{folder} has no documents.", hint=f"Put text files there: {kinds}.")
     return passages
 
 

@@ -23,6 +23,7 @@ from ..errors import DeviceError
 from .finding import Finding, failure
 from .options import Options
 from .sound_findings import (
+    WITHOUT_DEVICES,
     Recording,
     echo_finding,
     loudspeaker_finding,
@@ -69,7 +70,8 @@ async def check_sound(options: Options) -> AsyncIterator[Finding]:
 
     Yields:
         Findings named `sound library`, `loudspeaker`, `microphone` and `echo`, and `timing` if the
-        devices were served too late.
+        devices were served too late. On a machine without any device, which can hold a
+        conversation in text, `devices` takes the place of the last four.
     """
     from ..devices import Microphone, Speaker, devices, read_sound_server
 
@@ -80,6 +82,9 @@ async def check_sound(options: Options) -> AsyncIterator[Finding]:
         return
     text = f"PortAudio, through {options.backend}; {len(listed)} devices"
     yield Finding("sound library", "ok", text)
+    if not listed and options.microphone is None and options.loudspeaker is None:
+        yield WITHOUT_DEVICES
+        return
     # PyAudio has no high latency. Elsewhere it keeps the busy start of the checks out of the sound.
     latency: Latency = "high" if options.backend == "sounddevice" else "low"
     async with AsyncExitStack() as stack:

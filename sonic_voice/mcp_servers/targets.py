@@ -17,7 +17,7 @@ from pathlib import PurePath
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from ..errors import ConfigError
+from ..errors import ConfigError, FileError
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?::-(?P<default>[^}]*))?\}")
@@ -108,16 +108,17 @@ def read_servers(text: str, file: str, environment: Mapping[str, str]) -> list[M
         environment: Values of the variables that it refers to.
 
     Raises:
-        ConfigError: It cannot be read, or an entry names no server that can be reached.
+        FileError: It is not JSON, or an entry names no server that can be reached.
+        ConfigError: A variable that it refers to is not set.
     """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{file} is not JSON: {error}.", hint=_HINT) from error
+        raise FileError(f"{file} is not JSON: {error}.", hint=_HINT) from error
     fields = cast(dict[str, Any], document) if isinstance(document, dict) else {}
     entries = fields.get("mcpServers", fields.get("servers"))
     if not isinstance(entries, dict):
-        raise ConfigError(f"{file} has no mcpServers.", hint=_HINT)
+        raise FileError(f"{file} has no mcpServers.", hint=_HINT)
     return [
         _read_entry(name, entry, file, environment)
         for name, entry in cast(dict[str, Any], entries).items()
@@ -128,11 +129,11 @@ def read_servers(text: str, file: str, environment: Mapping[str, str]) -> list[M
 def _read_entry(name: str, entry: Any, file: str, environment: Mapping[str, str]) -> McpServer:
     where = f"{file}: the server {name!r}"
     if not isinstance(entry, dict):
-        raise ConfigError(f"{where} is no object.", hint=_HINT)
+        raise FileError(f"{where} is no object.", hint=_HINT)
     fields = cast(dict[str, Any], entry)
     kind = fields.get("type", "")
     if kind == "sse":
-        raise ConfigError(
+        raise FileError(
             f"{where} uses the transport SSE, which MCP has given up.",
             hint='Use Streamable HTTP ("type": "http") or a command.',
         )
@@ -141,7 +142,7 @@ def _read_entry(name: str, entry: Any, file: str, environment: Mapping[str, str]
     tables = [_strings(fields.get(key, {})) for key in ("env", "headers")]
     known = isinstance(arguments, list) and all(isinstance(one, str) for one in (command, url))
     if not known or None in tables or bool(command) == bool(url) or not isinstance(folder, str):
-        raise ConfigError(f"{where} has neither a command nor a URL, or both.", hint=_HINT)
+        raise FileError(f"{where} has neither a command nor a URL, or both.", hint=_HINT)
 
     def expanded(value: str) -> str:
         return _VARIABLE.sub(lambda match: _value_of(match, where, environment), value)

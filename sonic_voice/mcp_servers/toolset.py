@@ -124,7 +124,8 @@ def load_servers(path: Path) -> list[McpServer]:
         path: The file.
 
     Raises:
-        ConfigError: It cannot be read, or an entry names no server that can be reached.
+        FileError: It cannot be read, or an entry names no server that can be reached.
+        ConfigError: A variable that it refers to is not set.
     """
     return read_servers(read_text_file(path), path.name, os.environ)
 

@@ -225,7 +225,7 @@ def test_the_command_names_the_line_and_column_of_each_mistake(tmp_path: Path) -
     file = tmp_path / "caller.yaml"
     file.write_text("turns:\n  - sey: Hello\n  - say: Hello\n    when: {word: no}\n")
     ran = command(file)
-    assert ran.returncode == 3
+    assert ran.returncode == 2
     assert ran.stdout == ""
     assert f"{file}:2:5: a turn has no key `sey`. Did you mean `say`?" in ran.stderr
     assert f"{file}:4:18: expected a number from 1 to 1000, not False." in ran.stderr

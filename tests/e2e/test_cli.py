@@ -221,7 +221,7 @@ async def test_scenarios_are_checked_and_every_mistake_has_its_place(tmp_path: P
     (tmp_path / "good.yaml").write_text("steps: [{user: hello, say: Hi.}]")
     (tmp_path / "bad.yaml").write_text("steps:\n  - user: hello\n    sai: hi\n  - say: hi\n")
     done = await sonic_voice("scenario", "good.yaml", "bad.yaml", "none.yaml", cwd=tmp_path)
-    assert (done.code, done.out) == (3, "good.yaml: good\n")
+    assert (done.code, done.out) == (2, "good.yaml: good\n")
     places = [line.split(" ")[0] for line in done.err.splitlines()]
     assert places == ["bad.yaml:3:5:", "bad.yaml:4:5:", "Cannot"]
     assert "Cannot read none.yaml" in done.err
@@ -289,13 +289,13 @@ WRONG: list[tuple[str, list[str], dict[str, str], int, list[str]]] = [
     ("http", talk("--endpoint", "http://192.0.2.1"), KEYS, 3, ["http://", "this machine"]),
     ("nobody there", talk("--region", "us-east-1", "--endpoint", NOBODY), KEYS, 5, ["localhost"]),
     ("long system", talk(*LOCAL, "--system", "@long.txt"), {}, 3, ["200001 bytes", "200000"]),
-    ("system file", talk(*LOCAL, "--system", "@none.txt"), {}, 3, ["none.txt"]),
+    ("system file", talk(*LOCAL, "--system", "@none.txt"), {}, 2, ["none.txt"]),
     ("no system", talk(*LOCAL, "--system", " "), {}, 3, ["system prompt"]),
-    ("scenario", talk(*LOCAL, "--scenario", "bad.yaml"), {}, 3, ["bad.yaml:3:5", "say"]),
+    ("scenario", talk(*LOCAL, "--scenario", "bad.yaml"), {}, 2, ["bad.yaml:3:5", "say"]),
     ("scenario alone", talk("--scenario", "bad.yaml"), {}, 2, ["--local"]),
     ("two services", talk("--local", "--endpoint", "https://x"), {}, 2, ["--local"]),
-    ("no tools", talk(*LOCAL, "--tools", "text.wav"), {}, 3, ["text.wav", "fails"]),
-    ("wrong tool", talk(*LOCAL, "--tools", "tool.py"), {}, 3, ["bytes", "size"]),
+    ("no tools", talk(*LOCAL, "--tools", "text.wav"), {}, 2, ["text.wav", "fails"]),
+    ("wrong tool", talk(*LOCAL, "--tools", "tool.py"), {}, 2, ["bytes", "size"]),
     ("speed", talk(*LOCAL, "--speed", "0"), {}, 3, ["speed"]),
     ("events", talk(*LOCAL, "--events", "no/e.jsonl"), {}, 2, ["no/e.jsonl"]),
     ("no device", ["talk", "--local", "--microphone", "nothing"], {}, 6, ["microphone"]),

@@ -123,7 +123,7 @@ def test_a_missing_or_broken_file_is_an_error_with_the_next_step(
     if content is not None:
         file.write_bytes(content)
     done = run(*TALK, "--continue", str(file))
-    assert (done.returncode, done.stdout) == (3, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert why in done.stderr
     assert str(file) in done.stderr
     assert step in done.stderr.splitlines()[1]

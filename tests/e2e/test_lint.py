@@ -108,7 +108,7 @@ async def test_lint_tells_faults_from_success_and_from_its_own_errors(tmp_path: 
     assert empty[0] == 1
     assert empty[1].startswith("--system:1: refused-prompt: ")
     assert nothing[0] == 2
-    assert missing[0] == 3
+    assert missing[0] == 2
     assert "none.json" in missing[2]
 
 

@@ -88,9 +88,9 @@ def test_a_conversation_is_started_driven_and_stopped(commands: Commands) -> Non
     assert order["response_latency_ms"] < 2000
     second = commands.one(ROOT / "tests" / "speech" / "goodbye.wav", "--session", "x")
     assert (second["turn"], second["heard"]) == (2, "You are welcome. Goodbye!")
-    for nothing in ("nowhere.wav", " "):
+    for nothing, exit_code in (("nowhere.wav", 2), (" ", 3)):
         code, [error] = commands.run(nothing, "--session", "x")
-        assert (code, error["hint"]) == (3, "Give words, or a sound file.")
+        assert (code, error["hint"]) == (exit_code, "Give words, or a sound file.")
     code, events = commands.run("--events", "--after", "10", "--session", "x")
     assert code == 0
     assert events[0]["number"] == 11
@@ -145,7 +145,7 @@ def test_a_conversation_that_cannot_start_says_why(commands: Commands, tmp_path:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("steps: [{user: a, sey: b}]")
     code, [error] = commands.run("--start", "--scenario", wrong)
-    assert code == 3
+    assert code == 2
     assert "wrong.yaml:1:19: a step has no key `sey`" in error["error"]
     code, [error] = commands.run("--stop", "--session", "../x")
     assert (code, error["error"]) == (3, "'../x' is no name for a session.")

@@ -11,7 +11,7 @@ tests/sounds/room-impulse.wav is the way from one to the other: 4.2 x 3.6 x 2.6 
 
 import wave
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,17 @@ def onset(sound: Samples) -> int:
 def at_level(sound: Samples, level: float) -> Samples:
     """`sound` with that `loudness`."""
     return (sound * (level / loudness(sound))).astype(np.float32)
+
+
+def decibels(sound: Samples) -> float:
+    """Return the mean power of `sound`, in decibels of full scale."""
+    return float(10 * np.log10(np.mean(np.square(sound)) + 1e-12))
+
+
+MODEL = at_level(recording("speech", "jfk"), 0.1)
+"""What the model says: 11 s."""
+PERSON = at_level(recording("speech", "transfer"), 0.06)
+"""What the person says, about as loud as the model is at the microphone."""
 
 
 class Block(NamedTuple):
@@ -179,3 +190,17 @@ def _path(delay_ms: int) -> NDArray[np.complex64]:
     kept = min(len(response), BLOCK - late - FRAME)
     impulse[late : late + kept] = response[:kept]
     return np.fft.rfft(impulse).astype(np.complex64)
+
+
+class Microphone(Protocol):
+    """What `sent_until` reads: usually an echo-cancelled microphone."""
+
+    async def read(self) -> bytes: ...
+
+
+async def sent_until(speakers: Microphone, room: SimulatedRoom, end_s: float) -> Samples:
+    """Return what the microphone delivers until the room's time is `end_s`."""
+    sent: list[Samples] = []
+    while room.now() < end_s:
+        sent.append(from_pcm(await speakers.read()))
+    return np.concatenate(sent)

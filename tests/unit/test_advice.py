@@ -273,7 +273,8 @@ def test_lines_are_those_of_the_values() -> None:
 
 
 def python_examples() -> dict[str, ast.Module]:
-    """Return the programs of the README, of the scripts and of the package, parsed."""
+    """Return the programs of the README, of the scripts and of the package that have a prompt or a
+    tool, parsed."""
     readme = (ROOT / "README.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     texts = {f"README block {n}": block for n, block in enumerate(blocks)}
@@ -282,6 +283,8 @@ def python_examples() -> dict[str, ast.Module]:
             texts[str(path.relative_to(ROOT))] = path.read_text("utf-8")
     parsed: dict[str, ast.Module] = {}
     for name, text in texts.items():
+        if not re.search(r"\bsystem\s*=|@tool\b", text):
+            continue
         try:
             parsed[name] = ast.parse(text)
         except SyntaxError:  # a part of a program, with `async with` at its top

@@ -99,7 +99,7 @@ def test_a_gap_of_hours_takes_bounded_memory_at_a_time() -> None:
 
 
 @pytest.mark.parametrize(("ppm", "source_hz"), [(-300, 48_000), (0, 16_000), (200, 16_000)])
-def test_ten_minutes_of_a_drifting_clock_stay_aligned(ppm: int, source_hz: int) -> None:
+def test_four_minutes_of_a_drifting_clock_stay_aligned(ppm: int, source_hz: int) -> None:
     """The device is too fast or too slow, and its dates jitter; a click marks each minute."""
     chance = np.random.default_rng(7)
     track, second, quiet = DatedTrack(RATE, 0.0), clicking_second(source_hz), bytes(2 * source_hz)
@@ -107,7 +107,7 @@ def test_ten_minutes_of_a_drifting_clock_stay_aligned(ppm: int, source_hz: int) 
     step = 2 * source_hz // 25
     found: list[float] = []
     done_s, worst_s = 0.0, 0.0
-    for minute in range(10):
+    for minute in range(4):
         for part in range(60):
             sound = quiet if part % 2 else second
             track.add(

@@ -11,7 +11,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePath
 
 import pytest
@@ -443,6 +443,7 @@ def lies_in(name: str, top: str) -> bool:
     return f"{name}.".startswith(f"{top}.")
 
 
+@cache
 def layer_of(name: str) -> str | None:
     """Return the layer of a module: that of the longest matching row."""
     rows = [(top, layer) for layer, row in LAYERS.items() for top in row.modules]
@@ -450,16 +451,21 @@ def layer_of(name: str) -> str | None:
     return max(matching)[1] if matching else None
 
 
+@lru_cache(maxsize=1)
+def syntax_nodes(source: str) -> tuple[ast.AST, ...]:
+    """Return every node of the syntax tree of a source text."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
 @cache
-def parsed(source: str) -> ast.Module:
-    """Return the syntax tree of a source text."""
-    return ast.parse(source)
+def imports(file: PurePath, source: str) -> tuple[str, ...]:
+    """Return the full dotted names of all that `source` imports, were it the text of `file`."""
+    return tuple(_imports(file, source))
 
 
-def imports(file: PurePath, source: str) -> Iterator[str]:
-    """Yield the full dotted names of all that `source` imports, were it the text of `file`."""
+def _imports(file: PurePath, source: str) -> Iterator[str]:
     folder = ["sonic_voice", *file.parent.parts]
-    for node in ast.walk(parsed(source)):
+    for node in syntax_nodes(source):
         match node:
             case ast.Import(names):
                 yield from (alias.name for alias in names)
@@ -477,9 +483,11 @@ def imports(file: PurePath, source: str) -> Iterator[str]:
 
 def clocks(source: str) -> Iterator[str]:
     """Yield the functions in `CLOCKS` that `source` calls or refers to."""
-    for node in ast.walk(parsed(source)):
+    for node in syntax_nodes(source):
         match node:
-            case ast.Attribute(owner, name) if ast.unparse(owner).split(".")[-1] in CLOCK_OWNERS:
+            case ast.Attribute(ast.Name(owner) | ast.Attribute(_, owner), name) if (
+                owner in CLOCK_OWNERS
+            ):
                 yield name
             case ast.Call(ast.Name("uuid1" | "uuid4" as name), _):
                 yield name

@@ -15,7 +15,9 @@ from sonic_voice.events import (
 )
 from sonic_voice.metrics import Metrics, TurnMetrics
 from sonic_voice.session import Session
+from sonic_voice.snapshot import SessionSnapshot
 from sonic_voice.transport import MemoryTransport
+from sonic_voice.wire import Tokens
 
 SECOND = bytes(48_000)
 
@@ -98,3 +100,14 @@ def test_a_turn_interrupted_before_it_was_audible_has_no_playout() -> None:
     conversation.tell(2.0, Interrupted(1, "marker"))
     conversation.tell(2.5, UserSpeechStarted(2000))
     assert conversation.turn.playout_s is None
+
+
+def test_of_a_continued_conversation_what_is_new_is_counted_by_itself() -> None:
+    before = SessionSnapshot(config=SessionConfig(), tokens=Tokens(1000, 10, 2000, 20))
+    session = Session.open(SessionConfig(), MemoryTransport(), resume=before)
+    metrics = Metrics(session)
+    session.tokens = before.tokens + Tokens(100, 1, 200, 2)
+    snapshot = metrics.snapshot
+    assert snapshot.tokens == session.tokens
+    assert snapshot.new_tokens == Tokens(100, 1, 200, 2)
+    assert snapshot.cost_usd == pytest.approx(11 * snapshot.new_cost_usd)

@@ -40,6 +40,7 @@ from sonic_voice.events import (
 )
 from sonic_voice.metrics import Metrics
 from sonic_voice.session import Session
+from sonic_voice.snapshot import SessionSnapshot
 from sonic_voice.transport import MemoryTransport
 from sonic_voice.wire import Tokens
 
@@ -233,3 +234,18 @@ def test_what_a_running_tool_reports_and_shows_is_a_line_each() -> None:
     )
     fields = event_fields(shown)
     assert (fields["alt"], fields["size_bytes"], "data" in fields) == ("A red boat", 4, False)
+
+
+def test_the_summary_of_a_continued_conversation_counts_what_is_new_and_names_the_sum() -> None:
+    config = SessionConfig()
+    before = SessionSnapshot(config=config, tokens=Tokens(1000, 10, 2000, 20))
+    session = Session.open(config, MemoryTransport(), resume=before)
+    metrics = Metrics(session)
+    session.tokens = before.tokens + Tokens(100, 1, 200, 2)
+    facts = summary(metrics.snapshot, config)
+    assert facts["tokens"] == {"speech_in": 100, "text_in": 1, "speech_out": 200, "text_out": 2}
+    assert facts["with_continued"]["tokens"]["speech_in"] == 1100
+    assert facts["with_continued"]["cost_usd"] > facts["cost_usd"]
+    lines = summary_lines(metrics.snapshot, config)
+    assert "Tokens in     100 speech, 1 text\n" in lines
+    assert f"; {facts['with_continued']['cost_usd']:.4f} USD with what it continues" in lines
