@@ -141,7 +141,8 @@ class SonicProtocol:
             raise AudioError(
                 f"{len(pcm)} bytes are not a whole number of samples.", hint="Send s16le mono PCM."
             )
-        self.state = next_state(self.state, InputStep.AUDIO)
+        if self.state is not InputState.LIVE:  # where it stays with each chunk
+            self.state = next_state(self.state, InputStep.AUDIO)
         self.audio_bytes += len(pcm)
         return self._audio_input.encode(pcm)
 

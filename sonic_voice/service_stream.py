@@ -163,14 +163,13 @@ class ServiceStream:
         """Wait until the outbox has room for audio, or the stream is over."""
         await self._uplink.wait_for_room()
 
-    def send_audio(self, pcm: bytes, speech_s: float) -> bytes:
+    def send_audio(self, pcm: bytes) -> bytes:
         """Queue one chunk of audio. Never waits; see `wait_for_room`.
 
         Silence that was already sent in its place is not sent again.
 
         Args:
             pcm: s16le mono PCM in the session's input format.
-            speech_s: Length of the chunk, in seconds; how late it is sent is measured.
 
         Returns:
             The part of the chunk that was queued.
@@ -179,10 +178,7 @@ class ServiceStream:
             AudioError: `pcm` is not a whole number of samples.
             OrderError: The goodbye was said.
         """
-        admitted = self._uplink.admit(pcm)
-        if admitted:
-            self._uplink.send_audio(self._protocol.audio(admitted), speech_s)
-        return admitted
+        return self._uplink.send_audio(pcm)
 
     def prompt(self, text: str) -> None:
         """Queue a text that the service answers and that is no turn of the user. Never waits.
@@ -282,6 +278,12 @@ class ServiceStream:
     def has_room(self) -> bool:
         """True if the outbox has room for audio."""
         return self._uplink.has_room
+
+    @property
+    def is_ready(self) -> bool:
+        """True if the stream is not over, the outbox has room for audio, and none is `rushed`."""
+        uplink = self._uplink
+        return uplink.has_room and not uplink.rushed and not self.over.done()
 
     @property
     def rushed(self) -> bool:
