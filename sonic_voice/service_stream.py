@@ -180,6 +180,25 @@ class ServiceStream:
         """
         return self._uplink.send_audio(pcm)
 
+    def offer_audio(self, pcm: bytes) -> bytes | None:
+        """Queue one chunk of audio, as `send_audio`, if its source need not wait.
+
+        Args:
+            pcm: s16le mono PCM in the session's input format.
+
+        Returns:
+            The part of the chunk that was queued. None if nothing was done, because the stream is
+            over, the outbox has no room, or the source is `rushed`.
+
+        Raises:
+            AudioError: `pcm` is not a whole number of samples.
+            OrderError: The goodbye was said.
+        """
+        uplink = self._uplink
+        if self.over.done() or not uplink.has_room or uplink.rushed:
+            return None
+        return uplink.send_audio(pcm)
+
     def prompt(self, text: str) -> None:
         """Queue a text that the service answers and that is no turn of the user. Never waits.
 
@@ -278,12 +297,6 @@ class ServiceStream:
     def has_room(self) -> bool:
         """True if the outbox has room for audio."""
         return self._uplink.has_room
-
-    @property
-    def is_ready(self) -> bool:
-        """True if the stream is not over, the outbox has room for audio, and none is `rushed`."""
-        uplink = self._uplink
-        return uplink.has_room and not uplink.rushed and not self.over.done()
 
     @property
     def rushed(self) -> bool:

@@ -223,9 +223,8 @@ class Session:
             OrderError: The goodbye was said, or the session is over.
             SonicError: The error that ended the session.
         """
-        user = self._open_manager.input
-        if not user.offer_audio(pcm):
-            await user.send_audio(pcm)
+        if not self.offer_audio(pcm):
+            await self._open_manager.input.send_audio(pcm)
 
     def offer_audio(self, pcm: bytes) -> bool:
         """Send audio of the user if that can be done at once. It saves a step of the event loop.

@@ -191,12 +191,15 @@ class SessionInput:
         Args:
             pcm: s16le mono PCM of any length.
         """
-        size, stream = len(pcm), self.stream
-        if stream is None or self.finished or self._over.done():
+        size = len(pcm)
+        if self.stream is None or self.finished or self._over.done():
             return False
-        if size % 2 or not 0 < size <= MAX_AUDIO_CHUNK_BYTES or not stream.is_ready:
+        if size % 2 or not 0 < size <= MAX_AUDIO_CHUNK_BYTES:
             return False
-        self._record(stream.send_audio(pcm))
+        sent = self.stream.offer_audio(pcm)
+        if sent is None:
+            return False
+        self._record(sent)
         return True
 
     def _record(self, pcm: bytes) -> None:

@@ -174,7 +174,8 @@ class UplinkWriter:
         waiting = not self._outbox.is_empty or self._send_timeout is not None
         if waiting or self._over.done() or not self._stream.offer(payload):
             return False
-        self._lag.nothing_waits()
+        if self._lag.late_since_s is not None:
+            self._lag.nothing_waits()
         self.rushed = now - self._offered_at_s < RUSH_S
         self._offered_at_s = now
         if self._silence_timer is not None and self._timer_moves_at_s < now:
