@@ -1,6 +1,6 @@
 """One stream of the service, with its writer and its reader.
 
-    send_audio ──► SonicProtocol.audio ──► UplinkWriter, with its task ──► Stream.offer or send
+    send_audio ──► UplinkWriter, with its task ──► SonicProtocol.audio ──► Stream.offer or send
     Stream.receive ──► reader task ──► SonicProtocol.receive ──► deliver(events)
 
 Only the reader receives, and it is not cancelled while the stream can still end by itself. When it

@@ -1,7 +1,9 @@
 """The writer of one service stream: what is sent, in which order, and by when.
 
-    send_audio ─┬─────────────────────────────────► Stream.offer      nothing waits before it
-                └─► [outbox] ──► `run`, in a task ──► Stream.send
+    send_audio ──► SonicProtocol.audio ─┬───────────────────────────────────► Stream.offer
+                                        └─► [outbox] ──► `run`, in a task ──► Stream.send
+
+A chunk is offered if nothing waits before it.
 
 Its one task owns sending, so that cancelling the caller of `send_audio` does not break the chain of
 signatures. When no audio comes, the task sends the silence that is due (`uplink_silence`), because
