@@ -86,6 +86,7 @@ class SonicProtocol:
         self.turns = Turns(transcript, playback)
         """The interpreter of the service's events."""
         self.state = InputState.NEW
+        self._bytes_per_ms = config.input.size(1) / 1000
         self.audio_bytes = 0
         """PCM encoded so far, in bytes. It is the clock of the service, which counts samples."""
 
@@ -141,8 +142,10 @@ class SonicProtocol:
             raise AudioError(
                 f"{len(pcm)} bytes are not a whole number of samples.", hint="Send s16le mono PCM."
             )
-        self.state = next_state(self.state, InputStep.AUDIO)
+        if self.state is not InputState.LIVE:  # where it stays with each chunk
+            self.state = next_state(self.state, InputStep.AUDIO)
         self.audio_bytes += len(pcm)
+        self.turns.sent_ms = round(self.audio_bytes / self._bytes_per_ms)
         return self._audio_input.encode(pcm)
 
     def silence(self, seconds: float) -> bytes:
@@ -318,16 +321,11 @@ class SonicProtocol:
             record = wire.decode_output(payload)
         except WireError as error:
             return [Ignored(error.message)]
-        self._update_sent()
         return self.turns.receive(record, now)
-
-    def _update_sent(self) -> None:
-        self.turns.sent_ms = round(self._config.input.seconds(self.audio_bytes) * 1000)
 
     @property
     def progress(self) -> TurnProgress:
         """The progress of the newest turn, for the stream that replaces this one."""
-        self._update_sent()
         return self.turns.progress
 
     @property
@@ -352,7 +350,6 @@ class SonicProtocol:
         Args:
             now: Monotonic seconds; it never runs backwards.
         """
-        self._update_sent()
         return self.turns.nobody_speaks(now)
 
     # ------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """One stream of the service, with its writer and its reader.
 
-    send_audio ──► SonicProtocol.audio ──► UplinkWriter, with its task ──► Stream.offer or send
+    send_audio ──► UplinkWriter, with its task ──► SonicProtocol.audio ──► Stream.offer or send
     Stream.receive ──► reader task ──► SonicProtocol.receive ──► deliver(events)
 
 Only the reader receives, and it is not cancelled while the stream can still end by itself. When it
@@ -163,14 +163,13 @@ class ServiceStream:
         """Wait until the outbox has room for audio, or the stream is over."""
         await self._uplink.wait_for_room()
 
-    def send_audio(self, pcm: bytes, speech_s: float) -> bytes:
+    def send_audio(self, pcm: bytes) -> bytes:
         """Queue one chunk of audio. Never waits; see `wait_for_room`.
 
         Silence that was already sent in its place is not sent again.
 
         Args:
             pcm: s16le mono PCM in the session's input format.
-            speech_s: Length of the chunk, in seconds; how late it is sent is measured.
 
         Returns:
             The part of the chunk that was queued.
@@ -179,10 +178,26 @@ class ServiceStream:
             AudioError: `pcm` is not a whole number of samples.
             OrderError: The goodbye was said.
         """
-        admitted = self._uplink.admit(pcm)
-        if admitted:
-            self._uplink.send_audio(self._protocol.audio(admitted), speech_s)
-        return admitted
+        return self._uplink.send_audio(pcm)
+
+    def offer_audio(self, pcm: bytes) -> bytes | None:
+        """Queue one chunk of audio, as `send_audio`, if its source need not wait.
+
+        Args:
+            pcm: s16le mono PCM in the session's input format.
+
+        Returns:
+            The part of the chunk that was queued. None if nothing was done, because the stream is
+            over, the outbox has no room, or the source is `rushed`.
+
+        Raises:
+            AudioError: `pcm` is not a whole number of samples.
+            OrderError: The goodbye was said.
+        """
+        uplink = self._uplink
+        if self.over.done() or not uplink.has_room or uplink.rushed:
+            return None
+        return uplink.send_audio(pcm)
 
     def prompt(self, text: str) -> None:
         """Queue a text that the service answers and that is no turn of the user. Never waits.

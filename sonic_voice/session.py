@@ -162,22 +162,23 @@ class Session:
         return self
 
     def _note_audio(self) -> None:
-        self._check_idle()
+        if self._idle is not None:
+            self._check_idle(self._idle)
         self.on_audio()
 
-    def _check_idle(self) -> None:
+    def _check_idle(self, idle: IdleTimer) -> None:
         """Address a silent user if it is time, or end the conversation."""
         now = self.now()
-        if self._idle is None or self.finished or now < self._idle_check_s:
+        if self.finished or now < self._idle_check_s:
             return
         self._idle_check_s = now + IDLE_CHECK_S
         manager = self._open_manager
         busy = not manager.is_settled(now)
         if not self.config.voice_model.speech_events:  # the level says whether the user speaks
             busy = busy or manager.input.ring.quiet_s() < IDLE_QUIET_S
-        if self._idle.is_over(now, busy=busy):
+        if idle.is_over(now, busy=busy):
             self.finish()
-        elif (prompt := self._idle.prompt(now, busy=busy)) is not None and prompt.text:
+        elif (prompt := idle.prompt(now, busy=busy)) is not None and prompt.text:
             manager.input.send_prompt(prompt.text)
 
     def _announce_expiry(self) -> None:
@@ -222,7 +223,8 @@ class Session:
             OrderError: The goodbye was said, or the session is over.
             SonicError: The error that ended the session.
         """
-        await self._open_manager.input.send_audio(pcm)
+        if not self.offer_audio(pcm):
+            await self._open_manager.input.send_audio(pcm)
 
     def offer_audio(self, pcm: bytes) -> bool:
         """Send audio of the user if that can be done at once. It saves a step of the event loop.
@@ -235,7 +237,7 @@ class Session:
         Returns:
             Whether it was sent. Otherwise nothing was done, and `send_audio` waits or says why.
         """
-        return self._open_manager.input.offer_audio(pcm)
+        return self._manager is not None and self._manager.input.offer_audio(pcm)
 
     def send_text(self, text: str) -> None:
         """Send a typed turn of the user, which the model answers by voice.

@@ -161,8 +161,7 @@ class SessionInput:
             pcm: The silence, as PCM.
         """
         if stream is self.stream:
-            self._append(pcm)
-            self._on_audio()
+            self._record(pcm)
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send or keep audio. Waits while neither is possible.
@@ -182,7 +181,7 @@ class SessionInput:
         for begin in range(0, len(pcm), MAX_AUDIO_CHUNK_BYTES):
             chunk = pcm[begin : begin + MAX_AUDIO_CHUNK_BYTES]
             stream = await self._room()
-            self._send(stream, chunk)
+            self._record(chunk if stream is None else stream.send_audio(chunk))
             if stream is not None and stream.rushed:
                 await asyncio.sleep(0)
 
@@ -192,24 +191,23 @@ class SessionInput:
         Args:
             pcm: s16le mono PCM of any length.
         """
-        stream = self.live
-        if stream is None or not stream.has_room or stream.rushed:
+        size = len(pcm)
+        if self.stream is None or self.finished or self._over.done():
             return False
-        if self.finished or self._over.done() or len(pcm) % 2 or len(pcm) > MAX_AUDIO_CHUNK_BYTES:
+        if size % 2 or not 0 < size <= MAX_AUDIO_CHUNK_BYTES:
             return False
-        self._send(stream, pcm)
+        sent = self.stream.offer_audio(pcm)
+        if sent is None:
+            return False
+        self._record(sent)
         return True
 
-    def _send(self, stream: ServiceStream | None, chunk: bytes) -> None:
-        if stream is not None:
-            chunk = stream.send_audio(chunk, self.config.input.seconds(len(chunk)))
-        self._append(chunk)
-        self._on_audio()
-
-    def _append(self, pcm: bytes) -> None:
+    def _record(self, pcm: bytes) -> None:
+        """Add audio that was sent, or is only kept, to the ring."""
         if self._audio_began_s is None:
             self._audio_began_s = self._clock() - self.config.input.seconds(len(pcm))
         self.ring.append(pcm)
+        self._on_audio()
 
     async def _room(self) -> ServiceStream | None:
         """Wait for room, and return the live stream; None if the audio is only kept."""

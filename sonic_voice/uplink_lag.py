@@ -25,13 +25,14 @@ class UplinkLag:
     """A meter of the uplink lag of one service stream."""
 
     def __init__(self) -> None:
-        self._late_since_s: float | None = None
+        self.late_since_s: float | None = None
+        """Time since which the line is too slow, in monotonic seconds; None if it is not."""
         self._notice_at_s: float | None = None
         self._speech_s = 0.0
 
     def nothing_waits(self) -> None:
         """Record that a chunk of speech was sent at once: the line is not too slow."""
-        self._late_since_s = self._notice_at_s = None
+        self.late_since_s = self._notice_at_s = None
 
     def sent(self, queued_at_s: float, speech_s: float, now: float) -> NetworkSlow | None:
         """Record that a chunk of speech was sent.
@@ -46,13 +47,13 @@ class UplinkLag:
         """
         late_s = now - queued_at_s
         if late_s < LATENESS_THRESHOLD_S:
-            self._late_since_s = self._notice_at_s = None
+            self.late_since_s = self._notice_at_s = None
             return None
-        if self._late_since_s is None:
-            self._late_since_s, self._speech_s = now, 0.0
+        if self.late_since_s is None:
+            self.late_since_s, self._speech_s = now, 0.0
             return None
         self._speech_s += speech_s
-        lasted_s = now - (self._notice_at_s or self._late_since_s)
+        lasted_s = now - (self._notice_at_s or self.late_since_s)
         if lasted_s < (NOTICE_AFTER_S if self._notice_at_s is None else REPEAT_NOTICE_AFTER_S):
             return None
         notice = NetworkSlow(round(late_s, 1), round(self._speech_s / lasted_s, 2))

@@ -31,10 +31,8 @@ class UplinkOutbox:
     def __init__(self) -> None:
         self._urgent: deque[QueuedPayload] = deque()
         self._audio: deque[QueuedPayload] = deque()
-
-    def __bool__(self) -> bool:
-        """Return whether a payload waits."""
-        return bool(self._urgent or self._audio)
+        self.is_empty = True
+        """True if no payload waits."""
 
     @property
     def is_full(self) -> bool:
@@ -48,6 +46,7 @@ class UplinkOutbox:
             queued: The payload.
         """
         self._audio.append(queued)
+        self.is_empty = False
 
     def add_urgent(self, payloads: Iterable[bytes]) -> None:
         """Add payloads before all audio, after the urgent ones that were added earlier.
@@ -56,6 +55,7 @@ class UplinkOutbox:
             payloads: The payloads, in order.
         """
         self._urgent.extend(map(QueuedPayload, payloads))
+        self.is_empty = not (self._urgent or self._audio)
 
     def take(self) -> QueuedPayload:
         """Return the next payload, which then waits no longer.
@@ -63,4 +63,6 @@ class UplinkOutbox:
         Raises:
             IndexError: No payload waits.
         """
-        return (self._urgent or self._audio).popleft()
+        taken = (self._urgent or self._audio).popleft()
+        self.is_empty = not (self._urgent or self._audio)
+        return taken

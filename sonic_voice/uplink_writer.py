@@ -1,7 +1,9 @@
 """The writer of one service stream: what is sent, in which order, and by when.
 
-    send_audio ─┬─────────────────────────────────► Stream.offer      nothing waits before it
-                └─► [outbox] ──► `run`, in a task ──► Stream.send
+    send_audio ──► SonicProtocol.audio ─┬───────────────────────────────────► Stream.offer
+                                        └─► [outbox] ──► `run`, in a task ──► Stream.send
+
+A chunk is offered if nothing waits before it.
 
 Its one task owns sending, so that cancelling the caller of `send_audio` does not break the chain of
 signatures. When no audio comes, the task sends the silence that is due (`uplink_silence`), because
@@ -64,6 +66,9 @@ class UplinkWriter:
         self.rushed = False
         """True if the last two chunks were sent within `RUSH_S`, as those of a file are. Their
         source must let the loop run, because sending does not wait."""
+        self.has_room = True
+        """True if the outbox has room for audio, or the stream is over or retired."""
+        self._loop = asyncio.get_running_loop()
         self._stream = stream
         self._protocol = protocol
         self._over = over
@@ -80,8 +85,10 @@ class UplinkWriter:
         self._room = asyncio.Event()
         self._room.set()
         self._send_timeout: asyncio.Timeout | None = None
-        self._silence = UplinkSilence(protocol.input_format, _loop_time())
+        self._silence = UplinkSilence(protocol.input_format, self._loop.time())
         self._silence_timer: asyncio.TimerHandle | None = None  # while the writer waits for audio
+        self._timer_moves_at_s = 0.0
+        """Time from which audio moves the silence timer, in monotonic seconds."""
         self._offered_at_s = -RUSH_S
 
     # -- what the owner calls ------------------------------------------------------------------
@@ -89,29 +96,29 @@ class UplinkWriter:
     def go_live(self) -> None:
         """Send silence from now on when no audio comes."""
         self._live = True
-        self._silence = UplinkSilence(self._protocol.input_format, _loop_time())
+        self._silence = UplinkSilence(self._protocol.input_format, self._loop.time())
         self._filled.set()
 
-    def admit(self, pcm: bytes) -> bytes:
-        """Return what to send of a chunk of audio that has just come.
+    def send_audio(self, pcm: bytes) -> bytes:
+        """Send or queue a chunk of audio that has just come. Never waits; see `wait_for_room`.
 
         Args:
             pcm: s16le mono PCM in the session's input format.
 
         Returns:
-            The chunk, without the part that was already sent as silence in its place.
-        """
-        return self._silence.admit(pcm, _loop_time())
+            The part of the chunk that was not already sent as silence in its place.
 
-    def send_audio(self, payload: bytes, speech_s: float) -> None:
-        """Send or queue a chunk of audio. Never waits; see `wait_for_room`.
-
-        Args:
-            payload: The chunk, as `admit` has left it.
-            speech_s: Length of the chunk, in seconds; how late it is sent is measured.
+        Raises:
+            AudioError: `pcm` is not a whole number of samples.
+            OrderError: The audio block is not open.
         """
-        if not self._offer(payload):
-            self.queue([payload], speech_s=speech_s)
+        now = self._loop.time()
+        admitted = self._silence.admit(pcm, now)
+        if admitted:
+            payload = self._protocol.audio(admitted)
+            if not self._offer(payload, now):
+                self.queue([payload], speech_s=self._protocol.input_format.seconds(len(pcm)))
+        return admitted
 
     def queue(self, payloads: Sequence[bytes], *, speech_s: float = 0.0) -> None:
         """Queue payloads after all others. Never waits.
@@ -120,10 +127,11 @@ class UplinkWriter:
             payloads: The payloads, in order.
             speech_s: Length of the speech in each, in seconds, if it was said just now.
         """
-        now = _loop_time()
+        now = self._loop.time()
         for payload in payloads:
             self._outbox.add(QueuedPayload(payload, now, speech_s))
         if self._outbox.is_full:
+            self.has_room = False
             self._room.clear()
         self._filled.set()
 
@@ -135,11 +143,6 @@ class UplinkWriter:
         """
         self._outbox.add_urgent(payloads)
         self._filled.set()
-
-    @property
-    def has_room(self) -> bool:
-        """True if the outbox has room for audio."""
-        return self._room.is_set()
 
     async def wait_for_room(self) -> None:
         """Wait until the outbox has room for audio, or the stream is over or retired."""
@@ -154,39 +157,39 @@ class UplinkWriter:
     def retire(self) -> None:
         """Send only silence until the goodbye, and report none, because another stream is live."""
         self._retired = True
-        self._room.set()  # a sender that waits for it goes on with the live stream
+        self._make_room()  # a sender that waits for it goes on with the live stream
 
     def wake(self) -> None:
         """Wake the task and whoever waits for room, and end a send: the stream is over."""
         self._filled.set()
-        self._room.set()
+        self._make_room()
         if self._send_timeout is not None and not self._send_timeout.expired():
-            self._send_timeout.reschedule(_loop_time())
+            self._send_timeout.reschedule(self._loop.time())
 
     # -- sending at once -----------------------------------------------------------------------
 
-    def _offer(self, payload: bytes) -> bool:
+    def _offer(self, payload: bytes, now: float) -> bool:
         """Send a payload at once if nothing waits before it, and return whether it was sent.
 
         The writer is not woken for it. This saves most of the cost of a chunk.
         """
-        waiting = self._outbox or self._send_timeout is not None
+        waiting = not self._outbox.is_empty or self._send_timeout is not None
         if waiting or self._over.done() or not self._stream.offer(payload):
             return False
-        self._lag.nothing_waits()
-        now = _loop_time()
+        if self._lag.late_since_s is not None:
+            self._lag.nothing_waits()
         self.rushed = now - self._offered_at_s < RUSH_S
         self._offered_at_s = now
-        timer = self._silence_timer
-        if timer is not None and timer.when() - now < SILENCE_TIMER_MARGIN_S:
+        if self._silence_timer is not None and self._timer_moves_at_s < now:
             self._set_silence_timer()
         return True
 
     def _set_silence_timer(self) -> None:
         if self._silence_timer is not None:
             self._silence_timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._silence_timer = loop.call_at(self._silence.due_s, self._filled.set)
+        due_s = self._silence.due_s
+        self._silence_timer = self._loop.call_at(due_s, self._filled.set)
+        self._timer_moves_at_s = due_s - SILENCE_TIMER_MARGIN_S
 
     # -- the task ------------------------------------------------------------------------------
 
@@ -200,7 +203,7 @@ class UplinkWriter:
             if not self._stream.offer(queued.payload):
                 await self._with_deadline(self._stream.send(queued.payload))
             self._measure(queued)
-            if self._outbox:
+            if not self._outbox.is_empty:
                 # A send rarely suspends. Seconds of replayed audio must not keep the event loop
                 # from learning that the connection is lost, or from playing.
                 await asyncio.sleep(0)
@@ -212,7 +215,7 @@ class UplinkWriter:
         """Report the network as slow if the speech just sent was late for too long."""
         if not sent.speech_s or self._over.done():
             return
-        if slow := self._lag.sent(sent.at_s, sent.speech_s, _loop_time()):
+        if slow := self._lag.sent(sent.at_s, sent.speech_s, self._loop.time()):
             self._on_slow(slow)
 
     async def _with_deadline(self, sending: Awaitable[None]) -> None:
@@ -232,7 +235,7 @@ class UplinkWriter:
         The payload is silence if none was queued until silence was due.
         """
         while not self._over.done():
-            if self._outbox:
+            if not self._outbox.is_empty:
                 return self._take()
             if self._protocol.finished:
                 return None
@@ -242,7 +245,8 @@ class UplinkWriter:
             elif isinstance(self._clock, VirtualClock) and not self._retired:
                 await self._filled.wait()  # no time passes for which silence would be due
             elif await self._silence_is_due():
-                silence = bytes(self._protocol.input_format.size(self._silence.fill(_loop_time())))
+                silence_s = self._silence.fill(self._loop.time())
+                silence = bytes(self._protocol.input_format.size(silence_s))
                 payload = self._protocol.audio(silence)  # `_on_silence` may say goodbye
                 if not self._retired:
                     self._on_silence(silence)
@@ -254,7 +258,7 @@ class UplinkWriter:
         self._set_silence_timer()
         try:
             await self._filled.wait()
-            if self._outbox or self._protocol.finished or self._over.done():
+            if not self._outbox.is_empty or self._protocol.finished or self._over.done():
                 return False
             due_s = self._silence.due_s
             # After a stall of the loop, the source is as late as the timer was. It may go first.
@@ -262,7 +266,7 @@ class UplinkWriter:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             # Audio that was offered meanwhile, or while the timer fired, has moved the time.
-            in_time = due_s - _loop_time() < CLOCK_RESOLUTION_S
+            in_time = due_s - self._loop.time() < CLOCK_RESOLUTION_S
             return in_time and not self._filled.is_set() and self._silence.due_s == due_s
         finally:
             if self._silence_timer is not None:
@@ -272,12 +276,12 @@ class UplinkWriter:
     def _take(self) -> QueuedPayload:
         queued = self._outbox.take()
         if not self._outbox.is_full:
-            self._room.set()
+            self._make_room()
         return queued
 
-
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
+    def _make_room(self) -> None:
+        self.has_room = True
+        self._room.set()
 
 
 def _send_timed_out(waited_s: float) -> DeadlineError:

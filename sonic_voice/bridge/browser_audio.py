@@ -179,7 +179,8 @@ class BrowserSink:
         """
         if epoch != self._outbox.epoch:
             return None
-        at = Position(at.turn, min(at.samples, self._outbox.end(at.turn)))
+        if at.samples > (end := self._outbox.end(at.turn)):
+            at = Position(at.turn, end)
         corrected = at.turn if at.turn in self._cut else None
         self._cut.clear()
         if corrected is not None:

@@ -203,6 +203,7 @@ class BrowserSession:
         self._message_bucket = TokenBucket(
             limits.messages_per_s, limits.burst_s, now_s=time.monotonic()
         )
+        self._input_bytes_per_s = config.input.size(1)
         self._sound_bucket = TokenBucket(limits.sound_per_s, limits.burst_s, now_s=time.monotonic())
         self._typed_bucket = TokenBucket(
             limits.typed_per_s, limits.typed_burst_s, now_s=time.monotonic()
@@ -553,7 +554,7 @@ class BrowserSession:
         self._message_bucket.consume(1, now_s)
         if isinstance(message, bytes):
             pcm = read_voice(message)
-            seconds = self._config.input.seconds(len(pcm))
+            seconds = len(pcm) / self._input_bytes_per_s
             self._sound_bucket.consume(seconds, now_s)
             self._bridge_metrics.voice_s += seconds
             self._source.feed(pcm)

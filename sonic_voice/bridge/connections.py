@@ -167,21 +167,15 @@ class RationedConnection(ServerConnection):
         self._first_bytes = self._first_bytes or bytes(data[:8])
         if not self._requested:
             data = self._receive_request(data)
-        self._notice_closing()
         for part in self._splitter.split(data, reads=self._direct):
             if isinstance(part, ForeignFrames):
                 super().data_received(part.data)
-                self._notice_closing()
             elif self.protocol.state is State.OPEN:
                 self._count_frame(control=False)
                 self._deliver(part)
             if self._exceeded:
                 self._disconnect()
                 return
-
-    def _notice_closing(self) -> None:
-        if self.protocol.state is State.CLOSING:
-            self._splitter.stop()
 
     def _receive_request(self, data: bytes) -> bytes:
         """Give `websockets` what belongs to the request, and return the rest."""
@@ -212,7 +206,10 @@ class RationedConnection(ServerConnection):
 
     def _count_frame(self, *, control: bool) -> None:
         try:
-            self._ration.consume(time.monotonic(), control=control)
+            if control:
+                self._ration.consume_control(time.monotonic())
+            else:
+                self._ration.consume(1, time.monotonic())
         except BridgeRefusal:
             self._exceeded = True
 
@@ -306,7 +303,12 @@ class RationedConnection(ServerConnection):
         return True
 
     def send_data(self) -> None:
-        """Write all that the protocol wants to send at once."""
+        """Write all that the protocol wants to send at once.
+
+        It is called after everything that can begin the closing of the connection.
+        """
+        if self.protocol.state is State.CLOSING:
+            self._splitter.stop()
         writes = self.protocol.data_to_send()
         if self.request is None and self.protocol.handshake_exc is not None and writes == [b""]:
             # The request could not be read, for instance because it has a body.

@@ -39,7 +39,7 @@ such as one with the result of a tool, is sent in several frames."""
 EPOCHS = 1 << 16
 """Modulus of epochs. Epochs in use at the same time never differ by that much."""
 
-_VOICE = struct.Struct("<BB")
+_VOICE_HEADER = bytes((VOICE, 0))
 _ANSWER = struct.Struct("<BBHII")
 
 
@@ -73,7 +73,7 @@ def voice_frame(pcm: bytes) -> bytes:
     Args:
         pcm: The user's sound, s16le mono.
     """
-    return _VOICE.pack(VOICE, 0) + pcm
+    return _VOICE_HEADER + pcm
 
 
 def read_voice(frame: bytes) -> bytes:
@@ -90,8 +90,8 @@ def read_voice(frame: bytes) -> bytes:
     """
     if len(frame) > FRAME_BYTES:
         raise BridgeRefusal(Close.TOO_BIG)
-    pcm = frame[_VOICE.size :]
-    if frame[: _VOICE.size] != _VOICE.pack(VOICE, 0) or not pcm or len(pcm) % BYTES_PER_SAMPLE:
+    pcm = frame[len(_VOICE_HEADER) :]
+    if not frame.startswith(_VOICE_HEADER) or not pcm or len(pcm) % BYTES_PER_SAMPLE:
         raise BridgeRefusal(Close.BAD_FRAME)
     return pcm
 

@@ -17,8 +17,8 @@ send a message in one frame; the rest is for pongs and for what is under way whe
 messages ends the conversation with a reason."""
 
 
-class FrameRation:
-    """The ration of frames of one connection.
+class FrameRation(TokenBucket):
+    """The ration of frames of one connection: a bucket of all frames, and one of control frames.
 
     Args:
         limits: The limits `messages_per_s`, `controls_per_s` and `burst_s`.
@@ -26,23 +26,20 @@ class FrameRation:
     """
 
     def __init__(self, limits: BridgeLimits, *, now_s: float) -> None:
-        per_s = limits.messages_per_s * FRAMES_PER_MESSAGE
-        self._frames = TokenBucket(per_s, limits.burst_s, now_s=now_s)
+        super().__init__(limits.messages_per_s * FRAMES_PER_MESSAGE, limits.burst_s, now_s=now_s)
         self._controls = TokenBucket(limits.controls_per_s, limits.burst_s, now_s=now_s)
 
-    def consume(self, now_s: float, *, control: bool) -> None:
-        """Count a frame.
+    def consume_control(self, now_s: float) -> None:
+        """Count a control frame: a ping, a pong or a close.
 
         Args:
             now_s: The current time, in monotonic seconds.
-            control: Whether it is a ping, a pong or a close.
 
         Raises:
             BridgeRefusal: `FLOOD`, if there were too many.
         """
-        self._frames.consume(1, now_s)
-        if control:
-            self._controls.consume(1, now_s)
+        self.consume(1, now_s)
+        self._controls.consume(1, now_s)
 
 
 class PendingLimit:

@@ -8,7 +8,7 @@ protocol. Pure.
 Source: RFC 6455, 5.2.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from struct import Struct
 
@@ -91,8 +91,10 @@ class MessageSplitter:
         """Leave all that follows to `websockets`, because the connection is closing."""
         self._foreign = True
 
-    def split(self, data: bytes, *, reads: bool) -> Generator[str | bytes | ForeignFrames]:
-        """Yield what the received bytes contain, in their order.
+    def split(self, data: bytes, *, reads: bool) -> Iterable[str | bytes | ForeignFrames]:
+        """Return what the received bytes contain, in their order.
+
+        What follows a part is read when the next part is asked for.
 
         Args:
             data: The next bytes from the client.
@@ -100,8 +102,25 @@ class MessageSplitter:
         """
         if self._rest:
             data = self._rest + data
+        first = self._bounds(data, 0)
+        if first is None or first[1] != len(data):
+            return self._split(data, first, reads=reads)
+        self._rest = b""
+        message = self._message(data, 0, *first, reads=reads)
+        return (ForeignFrames(data) if message is None else message,)
+
+    def _split(
+        self, data: bytes, bounds: tuple[int, int] | None, *, reads: bool
+    ) -> Generator[str | bytes | ForeignFrames]:
+        """Yield what bytes contain that are not one frame.
+
+        Args:
+            data: The bytes, from the beginning of a frame.
+            bounds: The result of `_bounds` for that frame.
+            reads: As for `split`.
+        """
         at = begin = 0  # of the next frame, and of the frames for `websockets` before it
-        while (bounds := self._bounds(data, at)) is not None:
+        while bounds is not None:
             payload, end = bounds
             message = self._message(data, at, payload, end, reads=reads)
             if message is not None:
@@ -113,6 +132,7 @@ class MessageSplitter:
             if at - begin >= self._run_bytes:
                 yield ForeignFrames(data[begin:at])
                 begin = at
+            bounds = self._bounds(data, at)
         if self._foreign:
             at = len(data)
         self._rest = data[at:]

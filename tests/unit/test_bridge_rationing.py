@@ -14,11 +14,11 @@ LIMITS = BridgeLimits(messages_per_s=100, controls_per_s=5, burst_s=10)
 def test_pings_are_rationed_more_strictly_than_messages() -> None:
     pings, messages = FrameRation(LIMITS, now_s=0), FrameRation(LIMITS, now_s=0)
     for _ in range(50):
-        pings.consume(0, control=True)
+        pings.consume_control(0)
     with pytest.raises(BridgeRefusal):
-        pings.consume(0, control=True)
+        pings.consume_control(0)
     for _ in range(1000):
-        messages.consume(0, control=False)
+        messages.consume(1, 0)
 
 
 def test_the_limit_of_messages_ends_a_conversation_before_that_of_frames() -> None:
@@ -26,7 +26,7 @@ def test_the_limit_of_messages_ends_a_conversation_before_that_of_frames() -> No
     defaults = BridgeLimits()
     ration = FrameRation(defaults, now_s=0)
     for _ in range(round(defaults.messages_per_s * defaults.burst_s)):
-        ration.consume(0, control=False)
+        ration.consume(1, 0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.2), st.booleans()), max_size=300))
@@ -37,7 +37,10 @@ def test_no_client_sends_more_than_its_burst_and_the_average(
     for pause_s, control in frames:
         now_s += pause_s
         try:
-            ration.consume(now_s, control=control)
+            if control:
+                ration.consume_control(now_s)
+            else:
+                ration.consume(1, now_s)
         except BridgeRefusal:
             return
         controls += control

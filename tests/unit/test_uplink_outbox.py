@@ -8,7 +8,7 @@ from sonic_voice.uplink_outbox import OUTBOX_CHUNKS, QueuedPayload, UplinkOutbox
 def taken(outbox: UplinkOutbox) -> list[bytes]:
     """Return all payloads of `outbox`, in the order in which they are taken."""
     payloads: list[bytes] = []
-    while outbox:
+    while not outbox.is_empty:
         payloads.append(outbox.take().payload)
     return payloads
 
@@ -46,6 +46,6 @@ def test_there_is_room_until_as_many_chunks_of_audio_wait_as_it_holds() -> None:
 
 def test_nothing_is_taken_of_an_empty_outbox() -> None:
     outbox = UplinkOutbox()
-    assert not outbox
+    assert outbox.is_empty
     with pytest.raises(IndexError):
         outbox.take()
