@@ -65,7 +65,8 @@ class LiveWatch:
             life_s=config.stream_life_s,
             expires_s=_seconds_until(stream.credentials_expire_at),
         )
-        self._check_at_s = 0.0
+        self._check_at_s = clock()
+        """Time of the next check, in monotonic seconds on the time line of the conversation."""
         self._release_at_s = 0.0
         self._verify_at_s = self._loop.time() + VERIFY_S if expects_reaction else None
 
@@ -155,9 +156,11 @@ class LiveWatch:
 
         To be called after each chunk of audio.
         """
-        if (age_s := self.age_s()) < self._check_at_s:
+        now = self._clock()
+        if now < self._check_at_s:
             return
-        self._check_at_s = age_s + CHECK_S
+        self._check_at_s = now + CHECK_S
+        age_s = self.age_s()
         if self._renewal.is_due(age_s):
             self._on_due()
         if age_s >= self._release_at_s and not self.stream.over.done():
