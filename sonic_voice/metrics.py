@@ -105,10 +105,14 @@ class Metrics:
             event: The event.
             now: The time at which it came, in seconds of the session's clock.
         """
-        self._first_event_s = now if self._first_event_s is None else self._first_event_s
+        if self._first_event_s is None:
+            self._first_event_s = now
         self._last_event_s = now
-        self._measure_playout(now)
+        if self._awaiting_playout is not None:
+            self._measure_playout(now)
         match event:
+            case Audio(turn, pcm, _):  # most events are
+                self._add_sound(self._turn(turn), len(pcm), now)
             case UserSpeechStarted():
                 self._speech_end_s = None
             case UserSpeechEnded(offset_ms, detected_ms):
@@ -118,8 +122,6 @@ class Metrics:
                 since_speech_end = self._speech_end_s is not None and not typed
                 self._turn(turn).since_speech_end = since_speech_end
                 self._measured_from_s = self._speech_end_s if since_speech_end else now
-            case Audio(turn, pcm, _):
-                self._add_sound(self._turn(turn), len(pcm), now)
             case ToolCall(turn):
                 self._turn(turn).tool_calls += 1
             case Interrupted(turn):
@@ -155,7 +157,10 @@ class Metrics:
         )
 
     def _turn(self, number: int) -> TurnMetrics:
-        return self._turns.setdefault(number, TurnMetrics(number))
+        turn = self._turns.get(number)
+        if turn is None:
+            turn = self._turns[number] = TurnMetrics(number)
+        return turn
 
     def _add_sound(self, turn: TurnMetrics, pcm_bytes: int, now: float) -> None:
         if turn.response_latency_s is None and self._measured_from_s is not None:
