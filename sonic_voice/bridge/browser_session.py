@@ -314,10 +314,10 @@ class BrowserSession:
         """Count an event, restart the timers that it concerns, and send it to the page."""
         self._watch.observe(event)
         self._exchange.observe(event)
-        self._exchange_changed.set()
-        if isinstance(event, Audio):  # most events are
+        if isinstance(event, Audio):  # most events are, and with none of them a pause begins
             self._bridge_metrics.answer_s += self._config.output.seconds(len(event.pcm))
             return
+        self._exchange_changed.set()
         message = encode_event(event, show_tools=self._show_tools)
         match event:
             case TurnEnded(turn) if message:

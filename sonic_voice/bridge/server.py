@@ -222,6 +222,7 @@ class _Connection:
             self.subject = verified_subject(headers)
         self.remote = is_remote(peer_address(connection), headers)
         self._connection = connection
+        self.offer = connection.offer
 
     @property
     def subprotocol(self) -> str | None:
@@ -238,9 +239,6 @@ class _Connection:
             await self._connection.receive_each(take)
         except ConnectionClosed as closed:
             raise _exception_for(closed) from closed
-
-    def offer(self, message: str | bytes) -> bool:
-        return self._connection.offer(message)
 
     async def send(self, message: str | bytes) -> None:
         try:
