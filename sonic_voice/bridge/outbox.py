@@ -127,7 +127,8 @@ class PageOutbox:
         Args:
             at: The position that the page has played up to. Frames are played in order.
         """
-        while self._sent and _before(self._sent[0], at):
+        position = (at.turn, at.samples)
+        while self._sent and (self._sent[0].turn, self._sent[0].end) <= position:
             self._unplayed_bytes -= len(self._sent.popleft().pcm)
 
     def take_next(self) -> str | bytes | None:
@@ -158,7 +159,8 @@ class PageOutbox:
         """
         oldest = self._messages[0][0] if self._messages else self.seq + 1
         self._taken_seq = min(self.seq, max(seen, oldest - 1))
-        while self._sent and not _before(self._sent[-1], received):
+        position = (received.turn, received.samples)
+        while self._sent and (self._sent[-1].turn, self._sent[-1].end) > position:
             answer = self._sent.pop()
             self._waiting.appendleft(answer)
             self._unplayed_bytes -= len(answer.pcm)
@@ -181,7 +183,3 @@ class PageOutbox:
             turn: The number of the turn; 0 samples are returned for one that is not known.
         """
         return self._ends.get(turn, 0)
-
-
-def _before(answer: AnswerFrame, at: Position) -> bool:
-    return (answer.turn, answer.end) <= (at.turn, at.samples)
