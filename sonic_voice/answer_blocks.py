@@ -98,13 +98,11 @@ class AnswerBlock:
         end = len(pcm) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE
         for begin in range(0, end, step):
             window = pcm[begin : min(begin + step, end)]
-            self._add_run(has_voice(window), 1000 * len(window) / BYTES_PER_SAMPLE / rate_hz)
-
-    def _add_run(self, voice: bool, ms: float) -> None:
-        if voice == len(self.runs_ms) % 2:
-            self.runs_ms[-1] += ms
-        else:
-            self.runs_ms.append(ms)
+            ms = 1000 * len(window) / BYTES_PER_SAMPLE / rate_hz
+            if has_voice(window) == len(self.runs_ms) % 2:
+                self.runs_ms[-1] += ms
+            else:
+                self.runs_ms.append(ms)
 
     def voiced_ms(self, heard_ms: float) -> float:
         """Return how much of the beginning of the block is voice, in ms.

@@ -102,6 +102,8 @@ async def converse(
                 _run_uplink(session, source, sink, guarded), name="sonic uplink"
             )
             before, session.on_audio = session.on_audio, downlink.runner.advance
+            if guarded is None:
+                session.on_sound = downlink.play
             try:
                 async for event in session:
                     if isinstance(event, Closed):  # it must be the last event of the observers
@@ -113,7 +115,7 @@ async def converse(
             finally:
                 if downlink.expert is not None:
                     downlink.expert.cancel()
-                session.on_audio = before  # the runner refers to the session
+                session.on_audio, session.on_sound = before, None  # they refer to the session
                 downlink.runner.close()
                 downlink.stop(guarded)
             uplink.cancel()
@@ -136,8 +138,9 @@ class _Downlink:
         self.observers = observers
         self.tasks = tasks
         # It must not refer to this object, which a reference cycle would keep.
-        notify = partial(_notify_now, session, observers)
-        self.runner = runner = ToolRunner(session, sink, tools, tasks, notify)
+        self.notify = partial(_notify, session, observers)
+        """Calls the observers with an event."""
+        self.runner = runner = ToolRunner(session, sink, tools, tasks, self.notify)
         self.expert: ExpertAnswers | None = None
         if expert is not None:
             self.expert = ExpertAnswers(expert, session, tasks, runner.run_for_reasoner)
@@ -154,18 +157,21 @@ class _Downlink:
         refuse = None if self.expert is None else self.expert.refuse
         return GuardedOutput(settings, session, sink, self.deliver, self.notify, self.tasks, refuse)
 
-    def notify(self, event: Event) -> None:
-        """Call the observers with an event."""
-        _notify_now(self.session, self.observers, event)
+    def play(self, sound: Audio) -> None:
+        """Call the observers with sound, and play it."""
+        self.notify(sound)
+        self.sink.play(sound.turn, sound.pcm)
+        self.runner.observe(sound)
 
     def deliver(self, event: Event) -> None:
         """Call the observers with an event, and do what it asks for."""
+        if isinstance(event, Audio):
+            self.play(event)
+            return
         session, sink = self.session, self.sink
         self.notify(event)
         taken = self.expert is not None and self.expert.observe(event)
         match event:
-            case Audio(turn, pcm):
-                sink.play(turn, pcm)
             case Interrupted(turn):
                 sink.flush()
                 self.notify(session.heard(turn, sink.played_ms(turn)))
@@ -199,7 +205,7 @@ def stop_playback(session: Session, sink: AudioSink, observers: Sequence[Observe
     if cut:
         sink.flush()
     for heard in cut:
-        _notify(observers, heard, session.now())
+        _notify(session, observers, heard)
 
 
 async def _run_uplink(
@@ -259,15 +265,12 @@ def _declare_tools(session: Session, tools: Toolbox) -> None:
         session.update(tools=tools.specs)
 
 
-def _notify_now(session: Session, observers: Sequence[Observer], event: Event) -> None:
-    _notify(observers, event, session.now())
-
-
 def _ignore() -> None:
     """Leave the tools of the session as they are."""
 
 
-def _notify(observers: Sequence[Observer], event: Event, now: float) -> None:
+def _notify(session: Session, observers: Sequence[Observer], event: Event) -> None:
+    now = session.now()
     for observe in observers:
         observe(event, now)
 

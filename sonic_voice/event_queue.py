@@ -1,27 +1,42 @@
 """The queue of events between the reader of a session's streams and the owner of the session.
 
-It holds `EVENTS_WAITING` events. When it is full, the reader waits, and HTTP/2 flow control makes
-the service wait too. No event is lost when the owner reads slowly.
+    push ──► [events] ──► take         in the task of the owner, which waits with `wait`
+       └───────────────► on_sound     sound, while the owner waits and no event is before it
+
+The queue holds `EVENTS_WAITING` events. When it is full, the reader waits, and HTTP/2 flow control
+makes the service wait too. No event is lost when the owner reads slowly.
+
+Most events are sound. An owner that sets `on_sound` is not woken for it, which saves a turn of the
+event loop for each packet.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextvars import Context, copy_context
 
-from .events import Event
+from .events import Audio, Event
 
 EVENTS_WAITING = 1024
 """Maximum number of events in the queue: 20 s of sound, at 20 ms an event."""
 
 
 class EventQueue:
-    """A queue of events for one reader, bounded by `wait_for_room`."""
+    """A queue of events for one owner, bounded by `wait_for_room`."""
 
     def __init__(self) -> None:
+        self.on_sound: Callable[[Audio], object] | None = None
+        """Called with sound in place of queuing it, while the owner waits and no event is before
+        it. It runs in the context of the owner, and `wait` raises what it raises. None queues all
+        sound."""
         self._events: deque[Event] = deque()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
         self._closed = False
+        self._context: Context | None = None
+        """The context of the owner while it waits; None while it does not."""
+        self._fault: Exception | None = None
+        """The exception that `on_sound` has raised; None for none."""
 
     def __len__(self) -> int:
         """Return the number of events that wait."""
@@ -32,15 +47,36 @@ class EventQueue:
         """True if there is room for more events."""
         return len(self._events) < EVENTS_WAITING or self._closed
 
-    def push(self, events: Iterable[Event]) -> None:
+    def push(self, events: Iterable[Event]) -> bool:
         """Add events, also if there is no room. Once the queue is closed, they are dropped.
 
         Args:
             events: The events, in order.
+
+        Returns:
+            Whether there is room for more.
         """
-        if not self._closed:
-            self._events.extend(events)
+        if self._closed:
+            return True
+        for event in events:
+            if self._events or not isinstance(event, Audio) or not self._deliver(event):
+                self._events.append(event)
+                self._arrived.set()
+        return len(self._events) < EVENTS_WAITING
+
+    def _deliver(self, sound: Audio) -> bool:
+        """Call `on_sound` if the owner waits, and return whether it was called."""
+        context = self._context
+        if context is None or self.on_sound is None:
+            return False
+        self._context = None  # what comes meanwhile is queued
+        try:
+            context.run(self.on_sound, sound)
+            self._context = context
+        except Exception as error:  # it is raised by `wait`
+            self._fault = error
             self._arrived.set()
+        return True
 
     async def wait_for_room(self) -> None:
         """Wait until there is room for events, or the queue is closed."""
@@ -53,17 +89,27 @@ class EventQueue:
         if not self._events:
             return None
         event = self._events.popleft()
-        if len(self._events) < EVENTS_WAITING:
+        if len(self._events) == EVENTS_WAITING - 1:
             self._room.set()
         return event
 
     async def wait(self) -> None:
-        """Wait until `push` or `wake` is called. Cancelling it loses no event."""
+        """Wait until an event is queued, or `wake` is called. Cancelling it loses no event.
+
+        Raises:
+            Exception: What `on_sound` has raised.
+        """
         self._arrived.clear()
-        await self._arrived.wait()
+        self._context = copy_context()
+        try:
+            await self._arrived.wait()
+            if self._fault is not None:
+                raise self._fault
+        finally:
+            self._context = self._fault = None  # its traceback refers to the owner
 
     def wake(self) -> None:
-        """Wake the reader without an event, because no more may come."""
+        """Wake the owner without an event, because no more may come."""
         self._arrived.set()
 
     def close(self) -> None:

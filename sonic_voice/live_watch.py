@@ -65,8 +65,6 @@ class LiveWatch:
             life_s=config.stream_life_s,
             expires_s=_seconds_until(stream.credentials_expire_at),
         )
-        self._check_at_s = 0.0
-        """Time before which chunks of audio cause nothing, on the clock of the conversation."""
         self._release_at_s = 0.0
         self._verify_at_s = self._loop.time() + VERIFY_S if expects_reaction else None
 
@@ -151,16 +149,11 @@ class LiveWatch:
             wait_s = min(wait_s, max(0.0, self._verify_at_s - self._loop.time()))
         return wait_s
 
-    def note_audio(self) -> None:
+    def check(self) -> None:
         """Report a renewal that is due, and release audio that was answered.
 
-        To be called after each chunk of audio. Between two chunks, the manager looks by itself
-        (`next_look_s`).
+        To be called every `CHECK_S` of the conversation.
         """
-        now = self._clock()
-        if now < self._check_at_s:
-            return
-        self._check_at_s = now + CHECK_S
         age_s = self.age_s()
         if self._renewal.is_due(age_s):
             self._on_due()

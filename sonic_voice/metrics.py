@@ -114,10 +114,17 @@ class Metrics:
             event: The event.
             now: The time at which it came, in seconds of the session's clock.
         """
-        self._first_event_s = now if self._first_event_s is None else self._first_event_s
+        if self._first_event_s is None:
+            self._first_event_s = now
         self._last_event_s = now
-        self._measure_playout(now)
+        if self._awaiting_playout is not None:
+            self._measure_playout(now)
         match event:
+            case Audio(number, pcm, _):  # most events are
+                turn = self._turn(number)
+                if self._measured_from_s is not None and turn.response_latency_s is None:
+                    self._measure_response(turn, self._measured_from_s, now)
+                turn.sound_s += self.session.config.output.seconds(len(pcm))
             case UserSpeechStarted():
                 self._speech_end_s = None
             case UserSpeechEnded(offset_ms, detected_ms):
@@ -127,8 +134,6 @@ class Metrics:
                 since_speech_end = self._speech_end_s is not None and not typed
                 self._turn(turn).since_speech_end = since_speech_end
                 self._measured_from_s = self._speech_end_s if since_speech_end else now
-            case Audio(turn, pcm, _):
-                self._add_sound(self._turn(turn), len(pcm), now)
             case ToolCall(turn):
                 self._turn(turn).tool_calls += 1
             case Interrupted(turn):
@@ -162,17 +167,19 @@ class Metrics:
         )
 
     def _turn(self, number: int) -> TurnMetrics:
-        return self._turns.setdefault(number, TurnMetrics(number))
+        turn = self._turns.get(number)
+        if turn is None:
+            turn = self._turns[number] = TurnMetrics(number)
+        return turn
 
-    def _add_sound(self, turn: TurnMetrics, pcm_bytes: int, now: float) -> None:
-        if turn.response_latency_s is None and self._measured_from_s is not None:
-            turn.response_latency_s = turn.answering_s = now - self._measured_from_s
-            if turn.since_speech_end:
-                turn.endpointing_s = self._endpointing_s
-                turn.answering_s -= self._endpointing_s
-            self._measured_from_s = None
-            self._awaiting_playout, self._answer_began_s = turn, now
-        turn.sound_s += self.session.config.output.seconds(pcm_bytes)
+    def _measure_response(self, turn: TurnMetrics, from_s: float, now: float) -> None:
+        """Measure the response latency of a turn, whose first sound has come."""
+        turn.response_latency_s = turn.answering_s = now - from_s
+        if turn.since_speech_end:
+            turn.endpointing_s = self._endpointing_s
+            turn.answering_s -= self._endpointing_s
+        self._measured_from_s = None
+        self._awaiting_playout, self._answer_began_s = turn, now
 
     def _measure_playout(self, now: float) -> None:
         """Measure when the newest answer became audible, if it is sounding now."""

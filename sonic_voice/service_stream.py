@@ -94,7 +94,7 @@ class ServiceStream:
         """True once the service has sent more than counts of tokens, which it also sends for the
         prompt alone, and for input that it does not answer."""
         self.progressed = asyncio.Event()
-        """Set after each payload of the service, and at the end."""
+        """Set at the end, and after each payload of the service once the stream is retired."""
         self.opened_at = (asyncio.get_running_loop().time(), clock())
         """Time at which it was opened, by the clock of the loop and that of the conversation, in
         monotonic seconds."""
@@ -105,6 +105,7 @@ class ServiceStream:
         self._deliver = deliver
         self._wait_for_event_room = wait_for_room
         self._events_full = False
+        self._retired = False
         self._clock = clock
         self._uplink = UplinkWriter(
             stream,
@@ -344,6 +345,7 @@ class ServiceStream:
         Args:
             finishing: Whether the answer to the newest turn may come to its end.
         """
+        self._retired = True
         self._protocol.turns.retire(finishing=finishing)
         self._uplink.retire()
 
@@ -420,33 +422,31 @@ class ServiceStream:
                 if self._events_full:
                     await self._wait_for_event_room()
                     self._events_full = False
-                if self.over.done():  # what a stream sends after its end changes nothing
+                if not self._take_payload(payload):  # the stream is over
                     return
-                self._receive(payload)
             self._end(None if self._protocol.finished else _ended_without_goodbye())
         except Exception as error:  # a bug of ours must reach the owner like any other end
             self._end(None if self._is_harmless(error) else error)
 
     def _take_payload(self, payload: bytes) -> bool:
-        """Act on a payload that has just arrived, unless the events of others wait.
+        """Act on a payload, unless the events of others wait, or the stream is over.
 
-        The reader is not woken for it. This saves a step of the event loop for each payload.
+        What a stream sends after its end changes nothing. A payload that has just arrived is
+        given to this without waking the reader, which saves a step of the event loop.
         """
         if self._events_full or self.over.done():
             return False
         try:
-            self._receive(payload)
+            events = self._protocol.receive(payload, self._clock())
+            self.reacted = self.reacted or any(
+                not isinstance(event, Usage | Ignored) for event in events
+            )
+            self._events_full = not self._deliver(events)
         except Exception as error:  # a bug of ours must reach the owner like any other end
             self._end(error)
+        if self._retired:
+            self.progressed.set()
         return True
-
-    def _receive(self, payload: bytes) -> None:
-        events = self._protocol.receive(payload, self._clock())
-        self.reacted = self.reacted or any(
-            not isinstance(event, Usage | Ignored) for event in events
-        )
-        self._events_full = not self._deliver(events)
-        self.progressed.set()
 
     def _is_harmless(self, error: Exception) -> bool:
         """Return whether nothing is missing although `error` ended the stream."""

@@ -21,6 +21,7 @@ from .config import Endpointing, SessionConfig, ToolSpec
 from .errors import DeadlineError, OrderError, SonicError
 from .event_queue import EventQueue
 from .events import (
+    Audio,
     Closed,
     Event,
     Heard,
@@ -141,7 +142,7 @@ class Session:
             self.config,
             self._transport,
             self.transcript,
-            deliver=self._deliver,
+            deliver=self._push,
             wait_for_room=self._events.wait_for_room,
             push=lambda event: self._push([event]),
             clock=self.now,
@@ -410,6 +411,19 @@ class Session:
             await self._events.wait()
         return event
 
+    @property
+    def on_sound(self) -> Callable[[Audio], object] | None:
+        """A function that is called with sound in place of returning it from the iteration.
+
+        It is called while the iteration waits and no other event is before the sound, within the
+        call that has received it. It must return at once; the iteration raises what it raises.
+        """
+        return self._events.on_sound
+
+    @on_sound.setter
+    def on_sound(self, take: Callable[[Audio], object] | None) -> None:
+        self._events.on_sound = take
+
     def heard(self, turn: int, heard_ms: int) -> Heard:
         """Cut the transcript of an interrupted turn where its playback stopped.
 
@@ -521,18 +535,14 @@ class Session:
             raise OrderError("The session is not open.", hint="Enter it with `async with`.")
         return self._manager
 
-    def _deliver(self, events: Sequence[Event]) -> bool:
+    def _push(self, events: Sequence[Event]) -> bool:
         """Queue `events`, and return whether the queue has room for more."""
-        self._push(events)
-        return self._events.has_room
-
-    def _push(self, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, Usage):
                 self.tokens = event.total
-            elif isinstance(event, UserSpeechStarted | UserText) and self._idle is not None:
+            elif self._idle is not None and isinstance(event, UserSpeechStarted | UserText):
                 self._idle.user_spoke()
-        self._events.push(events)
+        return self._events.push(events)
 
     def _end_of(self, manager: StreamManager) -> Closed:
         """Return `Closed` once after the last event, or raise the error that ended the session."""

@@ -25,7 +25,7 @@ from .errors import ConnectionLost, SonicError, fault_kind
 from .events import Ended, Event, Opened, Reconnecting, Renewed, ToolCall
 from .handover import Handover, can_finish, unanswered_audio
 from .live_watch import LiveWatch
-from .neighbour_streams import PreparedStream, RetiredStreams
+from .neighbour_streams import CHECK_S, PreparedStream, RetiredStreams
 from .recovery import Recovery, has_expired_credentials, is_transient
 from .renewal import Step
 from .service_stream import Deliver, ServiceStream, WaitForRoom
@@ -101,6 +101,8 @@ class StreamManager:
         self._recovery = Recovery(config.recovery, random.random)
         self._watch: LiveWatch | None = None
         """The watch over the stream that went live last; None before the first one."""
+        self._check_at_s = 0.0
+        """Time from which the watch is to check, in seconds of the conversation's clock."""
         self._changed = asyncio.Event()
         self._closing = ClosingTasks()
         self._prepared = PreparedStream(
@@ -259,8 +261,10 @@ class StreamManager:
         return self._watch
 
     def _note_audio(self) -> None:
-        if self._watch is not None:
-            self._watch.note_audio()
+        now = self._clock()
+        if self._watch is not None and now >= self._check_at_s:
+            self._check_at_s = now + CHECK_S
+            self._watch.check()
         self._on_audio()
 
     # -- the supervisor ------------------------------------------------------------------------
@@ -477,6 +481,7 @@ class StreamManager:
             expects_reaction=handover.expects_events,
             on_due=self._changed.set,
         )
+        self._check_at_s = self._clock()
         if self._updates_of_newest != self._updates:  # while this stream was opened
             self.renew("update")
         return self.input.attach(stream, handover)

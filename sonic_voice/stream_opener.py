@@ -109,7 +109,12 @@ class StreamOpener:
         number = self._opened
 
         def deliver(events: Sequence[Event]) -> bool:
-            return self._deliver([self._counted(event, number) for event in events])
+            return self._deliver(
+                [
+                    self._counted(event, number) if isinstance(event, Usage) else event
+                    for event in events
+                ]
+            )
 
         stream = ServiceStream(
             number,
@@ -125,12 +130,10 @@ class StreamOpener:
         stream.over.add_done_callback(lambda _: self._on_over())
         return stream
 
-    def _counted(self, event: Event, number: int) -> Event:
-        """Return an event, with the tokens of all streams in place of those of one."""
-        if not isinstance(event, Usage):
-            return event
-        self._used[number] = event.total
-        return replace(event, total=self.tokens)
+    def _counted(self, usage: Usage, number: int) -> Usage:
+        """Return a count, with the tokens of all streams in place of those of one."""
+        self._used[number] = usage.total
+        return replace(usage, total=self.tokens)
 
 
 class ClosingTasks:

@@ -104,6 +104,8 @@ class ToolCalls:
     def __init__(self, *, silent_tools: bool, text_input: bool) -> None:
         self._silent_tools = silent_tools
         self._text_input = text_input
+        self.is_idle = True
+        """True if there is nothing to decide: no call is open, and no text waits."""
         self._calls: dict[str, _Call] = {}
         self._texts: deque[str] = deque()
         self._answer_until_s: float | None = None
@@ -111,11 +113,6 @@ class ToolCalls:
         if it has answered."""
         self._told_s = float("-inf")
         """Time of the last text about running tools, in monotonic seconds."""
-
-    @property
-    def is_idle(self) -> bool:
-        """True if there is nothing to decide: no call is open, and no text waits."""
-        return not self._calls and not self._texts
 
     def is_running(self, tool_use: str) -> bool:
         """Return whether a call is known whose result has not come.
@@ -155,6 +152,7 @@ class ToolCalls:
         self._calls[tool_use] = _Call(
             policy, now, is_spoken=is_spoken, is_acknowledged=is_acknowledged
         )
+        self.is_idle = False
         return True
 
     def returned(self, tool_use: str, result_json: str, now: float) -> bool:
@@ -211,6 +209,7 @@ class ToolCalls:
         if not self._text_input or not text.strip() or len(self._texts) >= TEXTS_WAITING:
             return False
         self._texts.append(text)
+        self.is_idle = False
         return True
 
     def forget(self, tool_use: str) -> None:
@@ -220,6 +219,7 @@ class ToolCalls:
             tool_use: Id of the call.
         """
         self._calls.pop(tool_use, None)
+        self._note_idle()
 
     def progress(self, tool_use: str, text: str) -> None:
         """Note a report of a running tool, which replaces an earlier one that was not said.
@@ -272,7 +272,11 @@ class ToolCalls:
         if quiet and (text := self._next_text(now)) is not None:
             actions.append(text)
             self._answer_until_s = now + TEXT_ANSWER_S
+        self._note_idle()
         return actions
+
+    def _note_idle(self) -> None:
+        self.is_idle = not self._calls and not self._texts
 
     def _awaits_answer(self, now: float) -> bool:
         """Return whether the model has not answered the last text, and may still do so."""

@@ -147,13 +147,13 @@ class ToolRunner:
 
     def advance(self) -> None:
         """Send what is due. To be called whenever time has passed."""
+        if self._ending is None and self._calls.is_idle:
+            return
         session = self._session
         if self._over or session.finished:
             return
         if self._ending is not None and self._answer_was_heard(self._ending):
             self._end(self._ending)
-        if self._calls.is_idle:
-            return
         now = session.now()
         quiet = self._calls.needs_quiet(now) and self._is_quiet
         for action in self._calls.due(now, quiet=quiet, lost=session.lost_calls):

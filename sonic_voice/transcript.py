@@ -19,6 +19,7 @@ Where playback stopped inside a block, `answer_blocks` estimates the words that 
 Source: protocol reference 3.11.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -72,7 +73,7 @@ class Transcript:
     """
 
     def __init__(self) -> None:
-        self._turns: dict[int, _TurnRecord] = {}
+        self._turns = defaultdict[int, _TurnRecord](_TurnRecord)
         self._unsettled: set[int] = set()
         """Turns whose answer has begun and was neither heard to its end nor cut."""
         self._stopped = False
@@ -84,7 +85,7 @@ class Transcript:
             lines: The lines of that part, as they were heard.
         """
         for line in lines:
-            turn = self._turn(line.turn)
+            turn = self._turns[line.turn]
             if line.role == "USER":
                 turn.user.append(line.text)
             else:
@@ -99,7 +100,7 @@ class Transcript:
             turn: Number of the turn.
             text: The words.
         """
-        self._turn(turn).user.append(text)
+        self._turns[turn].user.append(text)
 
     def plan(self, turn: int, text: str) -> int:
         """Add a block of an answer as it was planned.
@@ -123,7 +124,7 @@ class Transcript:
         Args:
             turn: Number of the turn.
         """
-        self._turn(turn).blocks.clear()
+        self._turns[turn].blocks.clear()
 
     def retake(self, turn: int) -> None:
         """Drop the words of a turn and its planned answer, because its audio is sent again.
@@ -131,7 +132,7 @@ class Transcript:
         Args:
             turn: Number of the turn.
         """
-        self._turn(turn).user.clear()
+        self._turns[turn].user.clear()
         self.drop_plans(turn)
 
     def end_at_received(self, turn: int) -> None:
@@ -142,7 +143,7 @@ class Transcript:
         Args:
             turn: Number of the turn.
         """
-        self._turn(turn).blocks[:] = received_blocks(self._turn(turn).blocks)
+        self._turns[turn].blocks[:] = received_blocks(self._turns[turn].blocks)
 
     def sound(self, turn: int, pcm: bytes, rate_hz: int) -> None:
         """Add sound to the newest block of a turn.
@@ -166,7 +167,7 @@ class Transcript:
         Args:
             turn: Number of the turn.
         """
-        blocks = self._turn(turn).blocks
+        blocks = self._turns[turn].blocks
         if blocks and not self._stopped:
             blocks[-1].whole = True
 
@@ -186,7 +187,7 @@ class Transcript:
             replacement: The words in its place; empty for none.
             sound_ms: Length of the sound that is played in its place, in ms.
         """
-        blocks = self._turn(turn).blocks
+        blocks = self._turns[turn].blocks
         for found in (*blocks[block : block + 1], *blocks):
             if found.withheld is None and found.planned.strip() and text.startswith(found.planned):
                 found.withheld, found.planned = text, replacement
@@ -200,7 +201,7 @@ class Transcript:
         Args:
             turn: Number of the turn.
         """
-        self._turn(turn).complete = not self._stopped
+        self._turns[turn].complete = not self._stopped
 
     def final(self, text: str, current: int) -> tuple[int, int] | None:
         """Assign a FINAL text to the block that it confirms.
@@ -268,7 +269,7 @@ class Transcript:
         Args:
             turn: Number of the turn.
         """
-        self._turn(turn).interrupted = True
+        self._turns[turn].interrupted = True
 
     def hear(self, turn: int, heard_ms: int) -> None:
         """Record where playback of a turn stopped.
@@ -277,7 +278,7 @@ class Transcript:
             turn: Number of the turn.
             heard_ms: How much of its sound was played, in ms.
         """
-        self._turn(turn).heard_ms = heard_ms
+        self._turns[turn].heard_ms = heard_ms
 
     def follow_playback(self, played_ms: Callable[[int], int]) -> None:
         """Record which answers have been heard to their end, so that they are not cut later.
@@ -325,7 +326,7 @@ class Transcript:
         Args:
             turn: Number of the turn.
         """
-        return joined_blocks(b.planned or b.final or "" for b in self._turn(turn).blocks)
+        return joined_blocks(b.planned or b.final or "" for b in self._turns[turn].blocks)
 
     def heard(self, turn: int) -> str:
         """Return the answer of a turn as it was heard, by the rules of the module.
@@ -333,7 +334,7 @@ class Transcript:
         Args:
             turn: Number of the turn.
         """
-        entry = self._turn(turn)
+        entry = self._turns[turn]
         if not entry.interrupted:
             return joined_blocks(b.planned if b.final is None else b.final for b in entry.blocks)
         if entry.heard_ms is None:
@@ -347,7 +348,7 @@ class Transcript:
             turn: Number of the turn.
             played_ms: How much of its sound was played, in milliseconds.
         """
-        return cut_answer(self._turn(turn).blocks, played_ms)
+        return cut_answer(self._turns[turn].blocks, played_ms)
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -409,12 +410,9 @@ class Transcript:
             if line.text
         )
 
-    def _turn(self, number: int) -> _TurnRecord:
-        return self._turns.setdefault(number, _TurnRecord())
-
     def _answer_of(self, number: int) -> _TurnRecord:
         """Return the turn `number`, and note that its answer has begun."""
-        turn = self._turn(number)
+        turn = self._turns[number]
         if turn.heard_ms is None:
             self._unsettled.add(number)
         return turn

@@ -36,7 +36,7 @@ from typing import Any
 
 from . import wire
 from .catalog import EXPERT_TOOL
-from .config import BYTES_PER_SAMPLE, AudioFormat
+from .config import BYTES_PER_SAMPLE
 from .content_blocks import OpenBlock, OpenBlocks
 from .events import (
     AssistantText,
@@ -413,7 +413,7 @@ class Turns:
         if len(record.pcm) % BYTES_PER_SAMPLE:
             return [Ignored(f"sound of {len(record.pcm)} bytes, not a whole number of samples")]
         self._continuing = False
-        seconds = AudioFormat(block.rate_hz).seconds(len(record.pcm))
+        seconds = len(record.pcm) / (block.rate_hz * BYTES_PER_SAMPLE)
         self._playback.until_s = max(self._playback.until_s, now) + seconds
         self._transcript.sound(block.turn, record.pcm, block.rate_hz)
         return [Audio(block.turn, record.pcm, block.rate_hz, block.number)]

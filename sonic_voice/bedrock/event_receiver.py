@@ -9,6 +9,7 @@ import re
 from base64 import b64decode
 from binascii import crc32
 from collections.abc import Callable, Mapping
+from functools import partial
 from io import BytesIO
 from struct import Struct
 from typing import Any, Protocol, cast, runtime_checkable
@@ -20,7 +21,7 @@ from smithy_core.codecs import Codec
 
 from ..errors import ServiceError, service_error
 from ..transport import Sink
-from ..wire.codecs import decode_base64
+from ..wire.codecs import decode_plain_base64
 
 _PRELUDE = Struct("!III")
 """Prelude of a message: its length, the length of its headers, and the checksum of both."""
@@ -181,7 +182,7 @@ class Receiver:
         if end < 0 or not _AFTER_BASE64.fullmatch(message, end, size - _CHECKSUM.size):
             return None
         try:
-            return decode_base64(message[begin:end])
+            return decode_plain_base64(message[begin:end])
         except ValueError:
             return None  # JSON may spell it with escapes
 
@@ -191,9 +192,9 @@ class Receiver:
             return await self._source.read(self._messages.missing_bytes)
         if sink is None:
             return await self._some.read_some(READ_BYTES)
-        return await self._some.read_some(READ_BYTES, lambda data: self._deliver(data, sink))
+        return await self._some.read_some(READ_BYTES, partial(self._deliver, sink))
 
-    def _deliver(self, data: bytes, sink: Sink) -> bytes:
+    def _deliver(self, sink: Sink, data: bytes) -> bytes:
         """Give the payloads in received data to the sink, and return what `receive` must handle.
 
         A part of a message is kept. Long messages are returned, because adding their parts one by
@@ -201,24 +202,24 @@ class Receiver:
         """
         messages = self._messages
         messages.add(data)
-        while (message := messages.take()) is not None:
+        while not messages.is_empty:
+            message = messages.take()
+            if message is None:
+                return messages.take_rest() if messages.missing_bytes > READ_BYTES else b""
             payload = self._chunk_payload(message)
             if payload is None or not sink(payload):
                 return message + messages.take_rest()
-        return messages.take_rest() if messages.missing_bytes > READ_BYTES else b""
+        return b""
 
 
 class MessageBuffer:
     """A buffer of received bytes, from which whole messages are taken."""
 
     def __init__(self) -> None:
+        self.is_empty = True
+        """True if all bytes were taken."""
         self._data = b""
         self._at = 0  # of the next message
-
-    @property
-    def is_empty(self) -> bool:
-        """True if all bytes were taken."""
-        return self._at == len(self._data)
 
     @property
     def missing_bytes(self) -> int:
@@ -235,8 +236,9 @@ class MessageBuffer:
         Args:
             data: The bytes.
         """
-        self._data = self._data[self._at :] + data if self._at < len(self._data) else data
+        self._data = data if self.is_empty else self._data[self._at :] + data
         self._at = 0
+        self.is_empty = not self._data
 
     def take(self) -> bytes | None:
         """Remove the next message and return it; return None if it is not here as a whole.
@@ -254,12 +256,14 @@ class MessageBuffer:
         if end > len(data):
             return None
         self._at = end
+        self.is_empty = end == len(data)
         return data[at:end]
 
     def take_rest(self) -> bytes:
         """Remove the bytes that are no whole message, and return them."""
         rest, self._data = self._data[self._at :], b""
         self._at = 0
+        self.is_empty = True
         return rest
 
 

@@ -176,6 +176,7 @@ class BrowserSession:
         self._subject = subject
         self._resumed = None if resumed is None else resumed.record
         self._saver: Saver | None = None
+        self._output_bytes_per_s = config.output.size(1)
         self._outbox = PageOutbox(config.output)
         if resumed is not None:
             self._outbox.carry_on(resumed.seen, resumed.record.next_epoch)
@@ -315,10 +316,10 @@ class BrowserSession:
         """Count an event, restart the timers that it concerns, and send it to the page."""
         self._watch.observe(event)
         self._exchange.observe(event)
-        self._exchange_changed.set()
-        if isinstance(event, Audio):  # most events are
-            self._bridge_metrics.answer_s += self._config.output.seconds(len(event.pcm))
+        if isinstance(event, Audio):  # most events are, and with none of them a pause begins
+            self._bridge_metrics.answer_s += len(event.pcm) / self._output_bytes_per_s
             return
+        self._exchange_changed.set()
         message = encode_event(event, show_tools=self._show_tools)
         match event:
             case TurnEnded(turn) if message:

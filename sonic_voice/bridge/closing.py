@@ -55,6 +55,8 @@ class Close(IntEnum):
     FILTERED = 4034
     SERVICE_CLOSED = 4035
 
+    __hash__ = int.__hash__  # that of `Enum` is slow, and timers are moved at each packet
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:

@@ -51,6 +51,10 @@ class ExchangeState:
         Args:
             event: The event of the conversation.
         """
+        if isinstance(event, Audio):  # most events are
+            if event.turn > self._newest:
+                self._begin(event.turn)
+            return
         match event:
             case UserSpeechStarted():
                 self._user_speaks = True
@@ -62,9 +66,7 @@ class ExchangeState:
                 self._typed = max(0, self._typed - typed)
                 self._user_speaks = False
                 self._begin(turn)
-            case AssistantText(turn, stage="SPECULATIVE") | Audio(turn):
-                self._begin(turn)
-            case ToolCall(turn) | ToolAnswered(turn):
+            case AssistantText(turn, stage="SPECULATIVE") | ToolCall(turn) | ToolAnswered(turn):
                 self._begin(turn)
             case TurnEnded(turn) | Interrupted(turn):
                 self._ended = max(self._ended, turn)

@@ -58,14 +58,14 @@ class PageOutbox:
         """Number of the last message that was queued."""
         self.dropped = 0
         """Samples that were dropped because too many waited."""
-        self._capacity = round(waiting_s * format.rate_hz)
-        self._lead = round(lead_s * format.rate_hz)
+        self._capacity_bytes = format.size(waiting_s)
+        self._lead_bytes = format.size(lead_s)
         self._messages: deque[tuple[int, str]] = deque(maxlen=MESSAGES_KEPT)
         self._taken_seq = 0
         self._waiting: deque[AnswerFrame] = deque()
         self._sent: deque[AnswerFrame] = deque()
         self._ends: dict[int, int] = {}
-        self._unsent = self._unplayed = 0
+        self._unsent_bytes = self._unplayed_bytes = 0
 
     def carry_on(self, seen: int, epoch: int) -> None:
         """Begin where the outbox of another process stopped. To be called before anything else.
@@ -94,17 +94,16 @@ class PageOutbox:
             turn: The number of the turn.
             pcm: s16le mono bytes.
         """
-        samples = len(pcm) // BYTES_PER_SAMPLE
-        kept = min(samples, max(0, self._capacity - self._unsent))
-        self.dropped += samples - kept
+        kept = min(len(pcm), max(0, self._capacity_bytes - self._unsent_bytes))
+        self.dropped += (len(pcm) - kept) // BYTES_PER_SAMPLE
         if kept:
             start = self._ends.pop(turn, 0)
-            for at in range(0, kept * BYTES_PER_SAMPLE, ANSWER_BYTES):
-                part = pcm[at : min(at + ANSWER_BYTES, kept * BYTES_PER_SAMPLE)]
+            for at in range(0, kept, ANSWER_BYTES):
+                part = pcm[at : min(at + ANSWER_BYTES, kept)]
                 first = start + at // BYTES_PER_SAMPLE
                 self._waiting.append(AnswerFrame(self.epoch, turn, first, part))
-            self._ends[turn] = start + kept
-            self._unsent += kept
+            self._ends[turn] = start + kept // BYTES_PER_SAMPLE
+            self._unsent_bytes += kept
             if len(self._ends) > TURNS_REMEMBERED:
                 del self._ends[next(iter(self._ends))]
 
@@ -117,7 +116,7 @@ class PageOutbox:
         cut = {answer.turn for answer in (*self._sent, *self._waiting)}
         self._waiting.clear()
         self._sent.clear()
-        self._unsent = self._unplayed = 0
+        self._unsent_bytes = self._unplayed_bytes = 0
         self.epoch = (self.epoch + 1) % EPOCHS
         self.queue_message({"type": "flush", "epoch": self.epoch})
         return cut
@@ -128,8 +127,9 @@ class PageOutbox:
         Args:
             at: The position that the page has played up to. Frames are played in order.
         """
-        while self._sent and _before(self._sent[0], at):
-            self._unplayed -= self._sent.popleft().samples
+        position = (at.turn, at.samples)
+        while self._sent and (self._sent[0].turn, self._sent[0].end) <= position:
+            self._unplayed_bytes -= len(self._sent.popleft().pcm)
 
     def take_next(self) -> str | bytes | None:
         """Return the next message or frame to send.
@@ -142,11 +142,11 @@ class PageOutbox:
             oldest = self._messages[0][0]
             self._taken_seq = max(self._taken_seq + 1, oldest)
             return self._messages[self._taken_seq - oldest][1]
-        if self._waiting and self._unplayed < self._lead:
+        if self._waiting and self._unplayed_bytes < self._lead_bytes:
             answer = self._waiting.popleft()
             self._sent.append(answer)
-            self._unsent -= answer.samples
-            self._unplayed += answer.samples
+            self._unsent_bytes -= len(answer.pcm)
+            self._unplayed_bytes += len(answer.pcm)
             return answer_frame(answer)
         return None
 
@@ -159,11 +159,12 @@ class PageOutbox:
         """
         oldest = self._messages[0][0] if self._messages else self.seq + 1
         self._taken_seq = min(self.seq, max(seen, oldest - 1))
-        while self._sent and not _before(self._sent[-1], received):
+        position = (received.turn, received.samples)
+        while self._sent and (self._sent[-1].turn, self._sent[-1].end) > position:
             answer = self._sent.pop()
             self._waiting.appendleft(answer)
-            self._unplayed -= answer.samples
-            self._unsent += answer.samples
+            self._unplayed_bytes -= len(answer.pcm)
+            self._unsent_bytes += len(answer.pcm)
 
     @property
     def behind(self) -> bool:
@@ -173,7 +174,7 @@ class PageOutbox:
     @property
     def pending(self) -> int:
         """Number of samples that have not been reported as played, in whole frames."""
-        return self._unsent + self._unplayed
+        return (self._unsent_bytes + self._unplayed_bytes) // BYTES_PER_SAMPLE
 
     def end(self, turn: int) -> int:
         """Return the number of samples of a turn that were queued so far.
@@ -182,7 +183,3 @@ class PageOutbox:
             turn: The number of the turn; 0 samples are returned for one that is not known.
         """
         return self._ends.get(turn, 0)
-
-
-def _before(answer: AnswerFrame, at: Position) -> bool:
-    return (answer.turn, answer.end) <= (at.turn, at.samples)

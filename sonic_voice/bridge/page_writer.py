@@ -43,7 +43,7 @@ class PageWriter:
         socket = self._socket
         if socket is None:
             return
-        while (item := self._take_next()) is not None:
+        while (item := self._outbox.take_next() or self._pictures.take_next()) is not None:
             if not socket.offer(item):
                 self._refused, self._socket = item, None
                 self._sendable.set()
@@ -83,10 +83,6 @@ class PageWriter:
             await self._send(socket, self._refused)
         while isinstance(item := self._outbox.take_next(), str):
             await self._send(socket, item)
-
-    def _take_next(self) -> str | bytes | None:
-        item = self._outbox.take_next()
-        return self._pictures.take_next() if item is None else item
 
     async def _next_item(self, socket: Socket) -> str | bytes:
         """Wait for a message that cannot be written at once; it is `ALIVE` after `alive_s`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ..events import (
     AssistantText,
@@ -23,6 +24,17 @@ from .limits import BridgeLimits
 from .metrics import BridgeMetrics
 
 
+@dataclass(slots=True)
+class _Timer:
+    """A timer that runs."""
+
+    handle: asyncio.TimerHandle
+    fires_s: float
+    """When the loop calls `EndTimers`, in seconds of its clock."""
+    due_s: float
+    """When the timer is over, in seconds of the loop's clock: later if it was restarted."""
+
+
 class EndTimers:
     """The timers of one conversation, one for each close code.
 
@@ -32,9 +44,8 @@ class EndTimers:
 
     def __init__(self, end: Callable[[Close], None]) -> None:
         self._end: Callable[[Close], None] | None = end
-        self._timers: dict[Close, asyncio.TimerHandle] = {}
-        self._due_s: dict[Close, float] = {}
-        """When the timers are over, in seconds of the loop's clock."""
+        self._loop = asyncio.get_running_loop()
+        self._timers: dict[Close, _Timer] = {}
 
     def arm(self, close: Close, after_s: float) -> None:
         """Start or restart a timer.
@@ -45,19 +56,21 @@ class EndTimers:
         """
         if self._end is None:
             return
-        loop = asyncio.get_running_loop()
-        due_s = loop.time() + after_s
+        due_s = self._loop.time() + after_s
         timer = self._timers.get(close)
-        if timer is None or timer.when() > due_s:
+        if timer is None or timer.fires_s > due_s:
             self.disarm(close)
-            self._timers[close] = loop.call_at(due_s, self._fire, close)
-        self._due_s[close] = due_s  # a timer that fires earlier is moved then, which costs less
+            self._start(close, due_s)
+        else:
+            timer.due_s = due_s  # it is moved when it fires, which costs less
+
+    def _start(self, close: Close, due_s: float) -> None:
+        self._timers[close] = _Timer(self._loop.call_at(due_s, self._fire, close), due_s, due_s)
 
     def _fire(self, close: Close) -> None:
-        del self._timers[close]
-        loop = asyncio.get_running_loop()
-        if self._due_s[close] > loop.time():
-            self._timers[close] = loop.call_at(self._due_s[close], self._fire, close)
+        timer = self._timers.pop(close)
+        if timer.due_s > self._loop.time():
+            self._start(close, timer.due_s)
         elif self._end is not None:
             self._end(close)
 
@@ -69,7 +82,7 @@ class EndTimers:
         """
         timer = self._timers.pop(close, None)
         if timer is not None:
-            timer.cancel()
+            timer.handle.cancel()
         return timer is not None
 
     def close(self) -> None:
@@ -105,12 +118,15 @@ class ServiceWatch:
         Args:
             event: The event of the conversation.
         """
+        if isinstance(event, Audio):  # most events are
+            self._timers.arm(Close.SERVICE_FAILED, self._limits.answer_s)
+            return
         self._expect_answer(event)
         self._follow_streams(event)
 
     def _expect_answer(self, event: Event) -> None:
         match event:
-            case UserText() | ToolAnswered() | AssistantText(stage="SPECULATIVE") | Audio():
+            case UserText() | ToolAnswered() | AssistantText(stage="SPECULATIVE"):
                 self._timers.arm(Close.SERVICE_FAILED, self._limits.answer_s)
             case UserSpeechStarted():
                 self._timers.arm(Close.SERVICE_FAILED, self._limits.utterance_s)

@@ -10,6 +10,7 @@ remains: an integer of more than 64 bits becomes a float with `orjson`. No event
 import base64
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 load_json: Callable[[bytes], Any]
@@ -19,13 +20,15 @@ it is nested too deeply."""
 encode_base64: Callable[[bytes], bytes]
 """Return the base64 text that stands for bytes."""
 
+decode_plain_base64: Callable[[bytes | str], bytes]
+"""Return the bytes that a base64 text without superfluous padding stands for. Raises `ValueError`
+if there is any other character in it, or too little padding."""
+
 decode_base64: Callable[[bytes | str], bytes]
 """Return the bytes that a base64 text stands for. Raises `ValueError` if there is any other
 character in it, or too little padding."""
 
-
-def _strictly_decoded(text: bytes | str) -> bytes:
-    return base64.b64decode(text, validate=True)
+_strictly_decoded = partial(base64.b64decode, validate=True)
 
 
 try:
@@ -46,13 +49,14 @@ else:
 try:
     import pybase64
 except ImportError:
-    encode_base64, decode_base64 = base64.b64encode, _strictly_decoded
+    encode_base64 = base64.b64encode
+    decode_plain_base64 = decode_base64 = _strictly_decoded
 else:
-    _fast_decode = pybase64.b64decode
+    decode_plain_base64 = _fast_decoded = partial(pybase64.b64decode, validate=True)
 
     def _decoded(text: bytes | str) -> bytes:
         try:
-            return _fast_decode(text, validate=True)
+            return _fast_decoded(text)
         except ValueError:
             return _strictly_decoded(text)
 

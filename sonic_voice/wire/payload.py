@@ -49,11 +49,12 @@ def decode_event(payload: bytes) -> tuple[str, Body]:
         outer = load_json(payload)
     except (ValueError, RecursionError) as error:
         raise WireError(f"payload is not JSON: {payload[:80]!r}") from error
-    event = cast(Body, outer).get("event") if isinstance(outer, dict) else None
-    if not isinstance(event, dict) or len(cast(Body, event)) != 1:
-        raise NoEventError(f"payload holds no event: {payload[:80]!r}")
-    name, body = next(iter(cast(Body, event).items()))
-    name = encodable(name)
+    try:
+        [(name, body)] = outer["event"].items()
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise NoEventError(f"payload holds no event: {payload[:80]!r}") from error
+    if not name.isascii():
+        name = encodable(name)
     if not isinstance(body, dict):
         raise WireError(f"{name} is not an object")
     return name, cast(Body, body)
@@ -95,7 +96,7 @@ def text_field(body: Body, key: str) -> str:
     value = body[key]
     if not isinstance(value, str):
         raise TypeError(f"{key} is not a string")
-    return encodable(value)
+    return value if value.isascii() else encodable(value)
 
 
 def whole_number(value: Any) -> int:
@@ -137,6 +138,6 @@ def pcm_field(body: Body) -> bytes:
         ValueError: The string is not base64.
     """
     try:
-        return decode_base64(text_field(body, "content"))
+        return decode_base64(body["content"])
     except Base64Error as error:
         raise ValueError("content is not base64") from error

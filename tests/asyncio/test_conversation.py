@@ -465,6 +465,17 @@ async def test_what_ends_the_session_is_raised_as_itself() -> None:
             await converse(session, source, Listener())
 
 
+async def test_what_a_sink_raises_ends_the_conversation() -> None:
+    class BrokenSink(Listener):
+        def play(self, turn: int, pcm: bytes) -> None:
+            raise ValueError("broken")
+
+    source = Speaker(200)
+    with pytest.raises(ValueError, match="broken"):
+        async with conversation(lambda service: service.answer("Hello."), source) as session:
+            await converse(session, source, BrokenSink())
+
+
 async def test_a_cut_while_a_send_waits_ends_the_conversation() -> None:
     source = Speaker(10**9)
 

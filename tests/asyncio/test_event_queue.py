@@ -1,9 +1,14 @@
 """The queue of a session's events: its order, its bound, and its end."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+
+import pytest
 
 from sonic_voice.event_queue import EVENTS_WAITING, EventQueue
-from sonic_voice.events import TurnEnded
+from sonic_voice.events import Audio, Event, TurnEnded
 
 
 def events(count: int) -> list[TurnEnded]:
@@ -51,3 +56,83 @@ async def test_a_closed_queue_keeps_what_it_has_drops_the_rest_and_holds_nobody_
     queue.push(events(1))
     assert queue.has_room
     assert len(queue) == EVENTS_WAITING
+
+
+def sound(number: int) -> Audio:
+    return Audio(number, b"", 24_000)
+
+
+@asynccontextmanager
+async def waiting_owner(queue: EventQueue) -> AsyncGenerator[asyncio.Task[None]]:
+    """Yield the task of an owner that waits, and end it."""
+    task = asyncio.create_task(queue.wait())
+    await asyncio.sleep(0)
+    yield task
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_sound_passes_by_the_queue_while_the_owner_waits() -> None:
+    queue, heard = EventQueue(), list[Event]()
+    queue.on_sound = heard.append
+    queue.push([sound(1)])
+    assert queue.take() == sound(1), "nobody waits"
+    async with waiting_owner(queue) as owner:
+        assert queue.push([sound(2)])
+        await asyncio.sleep(0)
+        assert not owner.done()
+    assert heard == [sound(2)]
+    assert queue.take() is None
+    queue.push([sound(3)])
+    assert queue.take() == sound(3), "the wait was cancelled"
+
+
+async def test_sound_overtakes_no_event() -> None:
+    queue, heard = EventQueue(), list[Event]()
+    queue.on_sound = heard.append
+    async with waiting_owner(queue) as owner:
+        queue.push([sound(1), TurnEnded(1), sound(2)])
+        queue.push([sound(3)])
+        await owner
+    assert heard == [sound(1)]
+    assert [queue.take(), queue.take(), queue.take()] == [TurnEnded(1), sound(2), sound(3)]
+
+
+async def test_events_that_sound_causes_come_after_it() -> None:
+    queue, heard = EventQueue(), list[Event]()
+
+    def hear(event: Audio) -> None:
+        queue.push([sound(event.turn + 1)])
+        heard.append(event)
+
+    queue.on_sound = hear
+    async with waiting_owner(queue) as owner:
+        queue.push([sound(1)])
+        await owner
+    assert heard == [sound(1)]
+    assert queue.take() == sound(2)
+
+
+async def test_the_owner_gets_the_exception_of_its_function_and_the_events_after_it() -> None:
+    queue = EventQueue()
+
+    def fail(event: Audio) -> None:
+        raise ValueError(f"{event.turn}")
+
+    queue.on_sound = fail
+    async with waiting_owner(queue) as owner:
+        queue.push([sound(1), sound(2)])
+        with pytest.raises(ValueError, match="1"):
+            await owner
+    assert queue.take() == sound(2)
+
+
+async def test_the_function_of_an_owner_runs_in_its_context() -> None:
+    name = ContextVar("name", default="nobody")
+    queue, names = EventQueue(), list[str]()
+    queue.on_sound = lambda _: names.append(name.get())
+    token = name.set("owner")
+    async with waiting_owner(queue):
+        name.reset(token)
+        queue.push([sound(1)])
+    assert names == ["owner"]
