@@ -283,7 +283,10 @@ class H2Connection(asyncio.Protocol):
 
     def has_room(self, stream_id: int, size: int) -> bool:
         """See `StreamConnection`."""
-        return not self._paused and self._h2.has_room(stream_id, size)
+        transport = self._transport
+        if self._paused or transport is None or transport.is_closing():
+            return False
+        return self._h2.has_room(stream_id, size)
 
     def send_now(self, stream_id: int, data: bytes) -> None:
         """See `StreamConnection`."""
@@ -359,7 +362,6 @@ class H2Connection(asyncio.Protocol):
             return
         self._fail_all(ConnectionLost("This side closed the connection.", reason="ended"))
         self._stop_keepalive()
-        self._paused = True
         if not self._h2.is_closed:
             self._h2.close_connection()
         self._flush()
@@ -370,7 +372,6 @@ class H2Connection(asyncio.Protocol):
     def cut(self) -> None:
         """Drop the connection without GOAWAY, as a broken network does."""
         self._stop_keepalive()
-        self._paused = True
         if self._transport is not None:
             self._transport.abort()
 
