@@ -103,7 +103,7 @@ async def converse(
             )
             before, session.on_audio = session.on_audio, downlink.runner.advance
             if guarded is None:
-                session.on_sound = downlink.play
+                session.on_playback = downlink.deliver
             try:
                 async for event in session:
                     if isinstance(event, Closed):  # it must be the last event of the observers
@@ -115,7 +115,7 @@ async def converse(
             finally:
                 if downlink.expert is not None:
                     downlink.expert.cancel()
-                session.on_audio, session.on_sound = before, None  # they refer to the session
+                session.on_audio, session.on_playback = before, None  # they refer to the session
                 downlink.runner.close()
                 downlink.stop(guarded)
             uplink.cancel()
@@ -157,19 +157,14 @@ class _Downlink:
         refuse = None if self.expert is None else self.expert.refuse
         return GuardedOutput(settings, session, sink, self.deliver, self.notify, self.tasks, refuse)
 
-    def play(self, sound: Audio) -> None:
-        """Call the observers with sound, and play it."""
-        self.notify(sound)
-        self.sink.play(sound.turn, sound.pcm)
-        self.runner.observe(sound)
-
     def deliver(self, event: Event) -> None:
         """Call the observers with an event, and do what it asks for."""
-        if isinstance(event, Audio):
-            self.play(event)
-            return
         session, sink = self.session, self.sink
         self.notify(event)
+        if isinstance(event, Audio):  # most events
+            sink.play(event.turn, event.pcm)
+            self.runner.observe(event)
+            return
         taken = self.expert is not None and self.expert.observe(event)
         match event:
             case Interrupted(turn):

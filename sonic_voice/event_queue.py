@@ -1,13 +1,15 @@
 """The queue of events between the reader of a session's streams and the owner of the session.
 
     push ──► [events] ──► take         in the task of the owner, which waits with `wait`
-       └───────────────► on_sound     sound, while the owner waits and no event is before it
+       └───────────────► on_playback  sound and interruptions, while the owner waits and no event
+                                      is before them
 
 The queue holds `EVENTS_WAITING` events. When it is full, the reader waits, and HTTP/2 flow control
 makes the service wait too. No event is lost when the owner reads slowly.
 
-Most events are sound. An owner that sets `on_sound` is not woken for it, which saves a turn of the
-event loop for each packet.
+Most events are sound. An owner that sets `on_playback` is not woken for it, which saves a turn of
+the event loop for each packet. An interruption is acted on before the events that came with it in
+the same packet are read.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context, copy_context
 
-from .events import Audio, Event
+from .events import Audio, Event, Interrupted
 
 EVENTS_WAITING = 1024
 """Maximum number of events in the queue: 20 s of sound, at 20 ms an event."""
@@ -25,10 +27,10 @@ class EventQueue:
     """A queue of events for one owner, bounded by `wait_for_room`."""
 
     def __init__(self) -> None:
-        self.on_sound: Callable[[Audio], object] | None = None
-        """Called with sound in place of queuing it, while the owner waits and no event is before
-        it. It runs in the context of the owner, and `wait` raises what it raises. None queues all
-        sound."""
+        self.on_playback: Callable[[Audio | Interrupted], object] | None = None
+        """Called with sound and interruptions in place of queuing them, while the owner waits and
+        no event is before them. It runs in the context of the owner, and `wait` raises what it
+        raises. None queues all."""
         self._events: deque[Event] = deque()
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
@@ -36,7 +38,7 @@ class EventQueue:
         self._context: Context | None = None
         """The context of the owner while it waits; None while it does not."""
         self._fault: Exception | None = None
-        """The exception that `on_sound` has raised; None for none."""
+        """The exception that `on_playback` has raised; None for none."""
 
     def __len__(self) -> int:
         """Return the number of events that wait."""
@@ -59,19 +61,23 @@ class EventQueue:
         if self._closed:
             return True
         for event in events:
-            if self._events or not isinstance(event, Audio) or not self._deliver(event):
+            if (
+                self._events
+                or not isinstance(event, Audio | Interrupted)
+                or not self._deliver(event)
+            ):
                 self._events.append(event)
                 self._arrived.set()
         return len(self._events) < EVENTS_WAITING
 
-    def _deliver(self, sound: Audio) -> bool:
-        """Call `on_sound` if the owner waits, and return whether it was called."""
+    def _deliver(self, event: Audio | Interrupted) -> bool:
+        """Call `on_playback` if the owner waits, and return whether it was called."""
         context = self._context
-        if context is None or self.on_sound is None:
+        if context is None or self.on_playback is None:
             return False
         self._context = None  # what comes meanwhile is queued
         try:
-            context.run(self.on_sound, sound)
+            context.run(self.on_playback, event)
             self._context = context
         except Exception as error:  # it is raised by `wait`
             self._fault = error
@@ -97,7 +103,7 @@ class EventQueue:
         """Wait until an event is queued, or `wake` is called. Cancelling it loses no event.
 
         Raises:
-            Exception: What `on_sound` has raised.
+            Exception: What `on_playback` has raised.
         """
         self._arrived.clear()
         self._context = copy_context()

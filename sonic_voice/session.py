@@ -25,6 +25,7 @@ from .events import (
     Closed,
     Event,
     Heard,
+    Interrupted,
     StreamExpiring,
     ToolCall,
     Usage,
@@ -412,17 +413,17 @@ class Session:
         return event
 
     @property
-    def on_sound(self) -> Callable[[Audio], object] | None:
-        """A function that is called with sound in place of returning it from the iteration.
+    def on_playback(self) -> Callable[[Audio | Interrupted], object] | None:
+        """A function that is called with sound and interruptions, which are not iterated over then.
 
-        It is called while the iteration waits and no other event is before the sound, within the
-        call that has received it. It must return at once; the iteration raises what it raises.
+        It is called while the iteration waits and no other event is before them, within the call
+        that has received them. It must return at once; the iteration raises what it raises.
         """
-        return self._events.on_sound
+        return self._events.on_playback
 
-    @on_sound.setter
-    def on_sound(self, take: Callable[[Audio], object] | None) -> None:
-        self._events.on_sound = take
+    @on_playback.setter
+    def on_playback(self, take: Callable[[Audio | Interrupted], object] | None) -> None:
+        self._events.on_playback = take
 
     def heard(self, turn: int, heard_ms: int) -> Heard:
         """Cut the transcript of an interrupted turn where its playback stopped.

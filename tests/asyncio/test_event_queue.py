@@ -8,7 +8,7 @@ from contextvars import ContextVar
 import pytest
 
 from sonic_voice.event_queue import EVENTS_WAITING, EventQueue
-from sonic_voice.events import Audio, Event, TurnEnded
+from sonic_voice.events import Audio, Event, Interrupted, TurnEnded
 
 
 def events(count: int) -> list[TurnEnded]:
@@ -72,16 +72,16 @@ async def waiting_owner(queue: EventQueue) -> AsyncGenerator[asyncio.Task[None]]
     await asyncio.wait([task])
 
 
-async def test_sound_passes_by_the_queue_while_the_owner_waits() -> None:
+async def test_sound_and_interruptions_pass_by_the_queue_while_the_owner_waits() -> None:
     queue, heard = EventQueue(), list[Event]()
-    queue.on_sound = heard.append
+    queue.on_playback = heard.append
     queue.push([sound(1)])
     assert queue.take() == sound(1), "nobody waits"
     async with waiting_owner(queue) as owner:
-        assert queue.push([sound(2)])
+        assert queue.push([Interrupted(1, "marker"), sound(2)])
         await asyncio.sleep(0)
         assert not owner.done()
-    assert heard == [sound(2)]
+    assert heard == [Interrupted(1, "marker"), sound(2)]
     assert queue.take() is None
     queue.push([sound(3)])
     assert queue.take() == sound(3), "the wait was cancelled"
@@ -89,7 +89,7 @@ async def test_sound_passes_by_the_queue_while_the_owner_waits() -> None:
 
 async def test_sound_overtakes_no_event() -> None:
     queue, heard = EventQueue(), list[Event]()
-    queue.on_sound = heard.append
+    queue.on_playback = heard.append
     async with waiting_owner(queue) as owner:
         queue.push([sound(1), TurnEnded(1), sound(2)])
         queue.push([sound(3)])
@@ -101,11 +101,11 @@ async def test_sound_overtakes_no_event() -> None:
 async def test_events_that_sound_causes_come_after_it() -> None:
     queue, heard = EventQueue(), list[Event]()
 
-    def hear(event: Audio) -> None:
+    def hear(event: Audio | Interrupted) -> None:
         queue.push([sound(event.turn + 1)])
         heard.append(event)
 
-    queue.on_sound = hear
+    queue.on_playback = hear
     async with waiting_owner(queue) as owner:
         queue.push([sound(1)])
         await owner
@@ -116,10 +116,10 @@ async def test_events_that_sound_causes_come_after_it() -> None:
 async def test_the_owner_gets_the_exception_of_its_function_and_the_events_after_it() -> None:
     queue = EventQueue()
 
-    def fail(event: Audio) -> None:
+    def fail(event: Audio | Interrupted) -> None:
         raise ValueError(f"{event.turn}")
 
-    queue.on_sound = fail
+    queue.on_playback = fail
     async with waiting_owner(queue) as owner:
         queue.push([sound(1), sound(2)])
         with pytest.raises(ValueError, match="1"):
@@ -130,7 +130,7 @@ async def test_the_owner_gets_the_exception_of_its_function_and_the_events_after
 async def test_the_function_of_an_owner_runs_in_its_context() -> None:
     name = ContextVar("name", default="nobody")
     queue, names = EventQueue(), list[str]()
-    queue.on_sound = lambda _: names.append(name.get())
+    queue.on_playback = lambda _: names.append(name.get())
     token = name.set("owner")
     async with waiting_owner(queue):
         name.reset(token)
