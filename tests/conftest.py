@@ -36,7 +36,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent
-FAST_FOLDERS = (ROOT / "unit", ROOT / "asyncio")
+FAST_FOLDERS = ("unit", "asyncio")
 """Folders of tests that have short time limits, since they wait for nothing but themselves."""
 
 TIMEOUT_S = 10
@@ -52,8 +52,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("timeout") is not None:
         return
     many = hypothesis.settings.get_current_profile_name() == "many"
+    fast_folders = {ROOT / folder for folder in FAST_FOLDERS}
     for item in items:
-        fast = item.path.parent in FAST_FOLDERS
+        fast = item.path.parent in fast_folders
         is_property = hypothesis.is_hypothesis_test(getattr(item, "obj", None))
         if fast and not (is_property and many):
             limit_s = PROPERTY_TIMEOUT_S if is_property else TIMEOUT_S
