@@ -23,7 +23,6 @@ from ..errors import DeviceError
 from .finding import Finding, failure
 from .options import Options
 from .sound_findings import (
-    WITHOUT_DEVICES,
     Recording,
     echo_finding,
     loudspeaker_finding,
@@ -70,8 +69,7 @@ async def check_sound(options: Options) -> AsyncIterator[Finding]:
 
     Yields:
         Findings named `sound library`, `loudspeaker`, `microphone` and `echo`, and `timing` if the
-        devices were served too late. On a machine without any device, which can hold a
-        conversation in text, `devices` takes the place of the last four.
+        devices were served too late.
     """
     from ..devices import Microphone, Speaker, devices, read_sound_server
 
@@ -82,9 +80,6 @@ async def check_sound(options: Options) -> AsyncIterator[Finding]:
         return
     text = f"PortAudio, through {options.backend}; {len(listed)} devices"
     yield Finding("sound library", "ok", text)
-    if not listed and options.microphone is None and options.loudspeaker is None:
-        yield WITHOUT_DEVICES
-        return
     # PyAudio has no high latency. Elsewhere it keeps the busy start of the checks out of the sound.
     latency: Latency = "high" if options.backend == "sounddevice" else "low"
     async with AsyncExitStack() as stack:

@@ -38,16 +38,6 @@ same time, and hold the interpreter for a moment."""
 AEC_ENGINE = "pywebrtc_audio"
 """Module whose presence tells that echo cancellation is installed."""
 
-WITHOUT_DEVICES = Finding(
-    "devices",
-    "warning",
-    "There is neither a microphone nor a loudspeaker here. Text, recordings, `say`, `serve` and "
-    "tests work; talking at this machine does not.",
-    "Type (sonic-voice talk --text), talk with recordings (sonic-voice talk --input speech.wav), "
-    "or connect a device.",
-)
-"""Finding on a machine that has a sound library and no device."""
-
 
 @dataclass(frozen=True, slots=True)
 class Recording:

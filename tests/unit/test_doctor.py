@@ -13,7 +13,7 @@ from sonic_voice.doctor import Finding, Options, finding_lines, findings_as_json
 from sonic_voice.doctor.installation import satisfies
 from sonic_voice.doctor.runner import Check, findings_of
 from sonic_voice.doctor.service import SignedRequest
-from sonic_voice.doctor.sound import TONE_S, check_sound, echo_gain, tone
+from sonic_voice.doctor.sound import TONE_S, echo_gain, tone
 from sonic_voice.doctor.sound_findings import ROOM_MARGIN_GAIN
 from sonic_voice.errors import ConnectionLost, DeviceError, service_error
 
@@ -54,34 +54,6 @@ def test_versions_are_compared_as_numbers(version: str, wanted: str, within: boo
 def test_a_warning_lets_one_talk_and_a_failure_does_not() -> None:
     assert talking_works([OK, WARNING])
     assert not talking_works([OK, FAILURE, WARNING])
-
-
-async def without_devices(monkeypatch: pytest.MonkeyPatch, options: Options) -> list[Finding]:
-    """Return the findings about sound on a machine that has the library and no device."""
-
-    def no_devices(backend: str) -> list[object]:
-        return []
-
-    monkeypatch.setattr("sonic_voice.devices.devices", no_devices)
-    return [finding async for finding in check_sound(options)]
-
-
-async def test_a_machine_without_devices_is_fit_for_text_and_recordings(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    found = await without_devices(monkeypatch, Options(local=True))
-    assert talking_works(found)
-    assert (found[-1].name, found[-1].grade) == ("devices", "warning")
-    assert "neither a microphone nor a loudspeaker" in found[-1].found
-    for command in ("say", "serve", "talk --text", "talk --input"):
-        assert command in f"{found[-1].found} {found[-1].fix}"
-
-
-async def test_a_device_that_was_named_and_is_missing_is_a_failure(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    found = await without_devices(monkeypatch, Options(microphone="headset"))
-    assert not talking_works(found)
 
 
 def test_the_fix_stands_below_what_was_found() -> None:
