@@ -14,8 +14,8 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 _RECORD_BYTES = 16 * 1024
 """Maximum data of a record of TLS, in bytes: one read returns a whole record (RFC 8446, 5.1)."""
@@ -68,7 +68,9 @@ async def start_tls_on_socket(
     return TlsTransport(loop, tls, protocol)
 
 
-async def _ready(tls: ssl.SSLSocket, add: Any, remove: Any) -> None:
+async def _ready(
+    tls: ssl.SSLSocket, add: Callable[..., object], remove: Callable[[int], object]
+) -> None:
     """Wait until a socket is ready, given the loop's functions for that direction."""
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     add(tls.fileno(), lambda: ready.done() or ready.set_result(None))
@@ -191,7 +193,7 @@ class TlsTransport(asyncio.Transport):
         if self._protocol_paused and self._queued_bytes <= self._low_bytes:
             self._protocol_paused = False
             self._protocol.resume_writing()
-        if not queue:
+        if not queue and not self._closed:  # the protocol may have aborted meanwhile
             self._loop.remove_writer(self._fd)
             if self._closing:
                 self._say_goodbye()

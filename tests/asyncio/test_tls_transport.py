@@ -17,7 +17,7 @@ PATIENCE_S = 5.0
 """Maximum time for something that must happen at once, in seconds."""
 
 LONG = bytes(range(256)) * 4_096
-"""More than both kernels and the transport accept at once: 1 MiB."""
+"""This is more than both kernels and the transport accept at once: 1 MiB."""
 
 type Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -236,6 +236,26 @@ async def test_an_aborted_transport_drops_what_waits(tls: Tls) -> None:
         async with asyncio.timeout(PATIENCE_S):
             assert await received.lost is None
         assert transport.get_write_buffer_size() == 0
+
+
+async def test_a_protocol_may_abort_when_it_is_resumed(tls: Tls) -> None:
+    class Aborting(Received):
+        abort: Callable[[], None]
+
+        def resume_writing(self) -> None:
+            self.abort()
+
+    reported = list[Any]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    async with connected(tls, echo, small_buffers=True, protocol=Aborting) as (transport, received):
+        assert isinstance(received, Aborting)
+        received.abort = transport.abort
+        transport.set_write_buffer_limits(high=0)
+        transport.write(LONG)
+        transport.close()
+        async with asyncio.timeout(PATIENCE_S):
+            assert await received.lost is None
+    assert reported == []
 
 
 async def test_a_protocol_that_fails_is_reported_and_loses_its_connection(tls: Tls) -> None:

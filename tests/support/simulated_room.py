@@ -65,9 +65,9 @@ def decibels(sound: Samples) -> float:
 
 
 MODEL = at_level(recording("speech", "jfk"), 0.1)
-"""What the model says: 11 s."""
+"""The model says this, for 11 s."""
 PERSON = at_level(recording("speech", "transfer"), 0.06)
-"""What the person says, about as loud as the model is at the microphone."""
+"""The person says this, about as loud as the model is at the microphone."""
 
 
 class Block(NamedTuple):
@@ -193,7 +193,7 @@ def _path(delay_ms: int) -> NDArray[np.complex64]:
 
 
 class Microphone(Protocol):
-    """What `sent_until` reads: usually an echo-cancelled microphone."""
+    """A port of `sent_until` to a microphone, which usually is an echo-cancelled one."""
 
     async def read(self) -> bytes: ...
 
