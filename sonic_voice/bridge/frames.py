@@ -64,7 +64,7 @@ class AnswerFrame:
     @property
     def end(self) -> int:
         """Samples of `turn` up to the end of this frame."""
-        return self.start + len(self.pcm) // BYTES_PER_SAMPLE
+        return self.start + self.samples
 
 
 def voice_frame(pcm: bytes) -> bytes:
