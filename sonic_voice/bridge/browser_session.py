@@ -1,7 +1,7 @@
-"""One claims's conversation, which outlives the connections of the page.
+"""One page's conversation, which outlives the connections of the page.
 
     page ──► feed ──► BrowserSource ──► converse ──► BrowserSink ──► PageOutbox ──► page
-                                            └──► observe ──► PageOutbox
+                                            └──► PageEvents ───► PageOutbox
 
 `run` holds the conversation, in a task of the bridge. `serve` serves one connection, in the task of
 its socket. There is one connection at a time; a newer one replaces an older one. When a connection
@@ -38,12 +38,10 @@ from ..events import (
     GuardFailed,
     Heard,
     Interrupted,
-    PictureShown,
     ToolAnswered,
     ToolCall,
     TurnEnded,
     UserText,
-    duration,
 )
 from ..metrics import Metrics, SessionObserver
 from ..recording import Recorder, TapeFolder
@@ -66,12 +64,12 @@ from .messages import (
     Played,
     Say,
     ToolResult,
-    encode_event,
     read_message,
 )
 from .metrics import BridgeMetrics
 from .offer import Offer
 from .outbox import PageOutbox
+from .page_events import PageEvents
 from .page_tools import PAGE_CALLS, PageCalls, page_tool_specs
 from .page_writer import PageWriter
 from .picture_queue import PictureQueue
@@ -164,7 +162,6 @@ class BrowserSession:
         self._config = config
         self._offer = offer
         self._tools = offer.tools.for_conversation(ToolContext(subject, self.id, on_page=True))
-        self._show_tools = show_tools
         self._transport = transport
         self._tapes = tapes
         self._extra_observer = observe
@@ -182,19 +179,19 @@ class BrowserSession:
             self._outbox.carry_on(resumed.seen, resumed.record.next_epoch)
         self._pictures = PictureQueue()
         self._writer = PageWriter(self._outbox, self._pictures, limits)
-        # It refers to these two and not to this object, which a reference cycle would keep.
-        self._page_calls = PageCalls(partial(_queue_message, self._outbox, self._writer))
+        self._page = PageEvents(
+            self._outbox, self._pictures, self._writer, bridge_metrics, show_tools=show_tools
+        )
+        # It refers to the writer and not to this object, which a reference cycle would keep.
+        self._page_calls = PageCalls(self._writer.queue)
         self._source = BrowserSource(config.input)
         self._browser_sink = BrowserSink(
             config.output, self._outbox, now=time.monotonic, wake=self._writer.wake
         )
         self._sink = HushableSink(self._browser_sink)
         self._controls: Controls | None = None
-        self._metrics: Metrics | None = None
         self._error = self._request_id = ""
         self._began_s, self._began_monotonic_s = time.time(), time.monotonic()
-        self._last_timed_turn = 0
-        """The last turn whose latency was reported."""
         self._connection: asyncio.Future[Close] | None = None
         self._outgoing = asyncio.Lock()
         self._timers = EndTimers(self.end)
@@ -223,7 +220,9 @@ class BrowserSession:
         if self._config.renewal.enabled or session_s < life_s:
             self._timers.arm(Close.TOO_LONG, session_s)
             loop = asyncio.get_running_loop()
-            limit = loop.call_later(session_s - notice_s, self._announce_limit, notice_s)
+            limit = loop.call_later(
+                session_s - notice_s, self._page.announce_limit, session_s, notice_s
+            )
         else:
             # The service ends the stream and says so. The timer is for the case that it does not.
             self._timers.arm(Close.SERVICE_LIFETIME, life_s + OVERDUE_S)
@@ -269,7 +268,7 @@ class BrowserSession:
                 # What the user says while a cold model opens is kept by the session, and answered.
                 Session.open(self._config, transport, resume=snapshot, early_audio=True)
             )
-            self._metrics = metrics = Metrics(session, self._sink)
+            self._page.metrics = metrics = Metrics(session, self._sink)
             observers: list[Observer] = [metrics, self._observe, *self._tape_observers]
             if self._extra_observer is not None:
                 observers.append(self._extra_observer(session, metrics, self.id))
@@ -320,51 +319,13 @@ class BrowserSession:
             self._bridge_metrics.answer_s += len(event.pcm) / self._output_bytes_per_s
             return
         self._exchange_changed.set()
-        message = encode_event(event, show_tools=self._show_tools)
-        match event:
-            case TurnEnded(turn) if message:
-                message["samples"] = self._outbox.end(turn)
-            case AssistantText(turn, _, _, "SPECULATIVE") if message:
-                self._timers.arm(Close.IDLE, self._limits.idle_s)
-                message["starts_at"] = self._outbox.end(turn)
-            case UserText() | AssistantText() | ToolCall():
-                self._timers.arm(Close.IDLE, self._limits.idle_s)
-            case GuardFailed():
-                _log.warning("conversation %s: %s", self.id, event.notice)
-            case _:
-                pass
+        if isinstance(event, (UserText, AssistantText, ToolCall)):
+            self._timers.arm(Close.IDLE, self._limits.idle_s)
+        elif isinstance(event, GuardFailed):
+            _log.warning("conversation %s: %s", self.id, event.notice)
         if self._saver is not None and isinstance(event, _SAVED_AFTER):
             self._saver.changed()
-        if message:
-            self._queue_message(message)
-        if isinstance(event, PictureShown):
-            self._pictures.add(self._outbox.seq, event.data)
-            self._writer.wake()
-        if isinstance(event, (TurnEnded, Interrupted)):
-            self._report_latency(event.turn)
-
-    def _announce_limit(self, left_s: float) -> None:
-        whole, left = duration(self._limits.session_s), duration(left_s)
-        text = f"This conversation ends in {left}: the limit of this server is {whole}."
-        self._queue_message({"type": "notice", "text": text})
-
-    def _report_latency(self, turn: int) -> None:
-        """Send and count the response latency of a turn, once it is known."""
-        measured = self._metrics.turn(turn) if self._metrics else None
-        # A turn may end, because all its sound was received, and still be interrupted while it
-        # plays: its latency is then reported once.
-        if (
-            turn > self._last_timed_turn
-            and measured is not None
-            and measured.response_latency_s is not None
-        ):
-            self._last_timed_turn = turn
-            self._bridge_metrics.add_response_latency(measured.response_latency_s)
-            latency_ms = round(measured.response_latency_s * 1000)
-            self._queue_message({"type": "latency", "turn": turn, "response_ms": latency_ms})
-
-    def _queue_message(self, message: dict[str, Any]) -> None:
-        _queue_message(self._outbox, self._writer, message)
+        self._page.send(event)
 
     def _note_error(self, error: Exception) -> None:
         """Keep the error for the report, unless the conversation had ended before it came."""
@@ -375,7 +336,7 @@ class BrowserSession:
     def report(self) -> ConversationReport:
         """Return the report of this conversation, which has ended."""
         facts: dict[str, Any] = {}
-        if (metrics := self._metrics) is not None:
+        if (metrics := self._page.metrics) is not None:
             measured = metrics.snapshot
             facts = {
                 "transcript": tuple(
@@ -594,7 +555,7 @@ class BrowserSession:
                 raise OrderError("The session is not open yet.")
             act(self._controls)
         except SonicError:
-            self._queue_message({"type": "notice", "text": "This cannot be done just now."})
+            self._page.send_notice("This cannot be done just now.")
             return False
         return True
 
@@ -606,11 +567,6 @@ class BrowserSession:
         if turn is not None and self._controls is not None:
             session = self._controls.session
             self._observe(session.heard(turn, self._browser_sink.played_ms(turn)), session.now())
-
-
-def _queue_message(outbox: PageOutbox, writer: PageWriter, message: dict[str, Any]) -> None:
-    outbox.queue_message(message)
-    writer.wake()
 
 
 def _offer_audio(session: Session, source: MutableSource, pcm: bytes) -> bool:

@@ -8,6 +8,7 @@ The task is not woken for what can be written at once. This saves most of the co
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 from .closing import BridgeRefusal, Close
 from .limits import BridgeLimits
@@ -37,6 +38,15 @@ class PageWriter:
         self._sendable = asyncio.Event()
         self._sent_s = 0.0
         """Time of the last message of this connection, in seconds of the loop's clock."""
+
+    def queue(self, message: dict[str, Any]) -> None:
+        """Queue a message, and send what is in the queues.
+
+        Args:
+            message: The message to the page (`messages`).
+        """
+        self._outbox.queue_message(message)
+        self.wake()
 
     def wake(self) -> None:
         """Send what is in the queues. To be called after one was filled, or may be taken from."""

@@ -47,7 +47,7 @@ async def test_a_long_message_is_sent_in_fragments_before_what_follows() -> None
         [(session, _)] = bridge._sessions.values()  # pyright: ignore[reportPrivateUsage]
         texts = ["short", "long" * 10_000, "short again"]
         for text in texts:
-            session._queue_message({"type": "notice", "text": text})  # pyright: ignore[reportPrivateUsage]
+            session._writer.queue({"type": "notice", "text": text})  # pyright: ignore[reportPrivateUsage]
         received: list[str] = []
         while len(received) < len(texts):
             message = json.loads(await connection.recv())
