@@ -5,7 +5,6 @@ import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from ..catalog import DEFAULT_MODEL
 from ..config import DEFAULT_SYSTEM, SessionConfig, ToolChoice
@@ -102,29 +101,9 @@ def prepare_continuation(named: str | None, *, save: bool) -> Continuation:
 def conversation_config(
     continuation: Continuation,
     *,
-    voice: str | None,
-    language: str | None,
-    **given: Any,
-) -> SessionConfig:
-    """Return the configuration of a conversation: what is given, else what it had, else defaults.
-
-    Args:
-        continuation: What the conversation continues.
-        voice: Voice that is given; None for that of the conversation or the model.
-        language: Language that the voice has to speak; None for any.
-        given: The other settings, see `_config_with_voice`.
-    """
-    config = _config_with_voice(continuation, voice=voice, **given)
-    if language is None:
-        return config
-    return replace(config, voice=voice_for(config.voice_model, language, voice).id)
-
-
-def _config_with_voice(
-    continuation: Continuation,
-    *,
     model: str | None,
     voice: str | None,
+    language: str | None,
     region: str | None,
     system: str | None,
     tools: Toolbox,
@@ -133,38 +112,49 @@ def _config_with_voice(
     stream_s: float | None,
     recovery: RecoveryPolicy,
 ) -> SessionConfig:
-    """Return the configuration of a conversation, whatever language its voice speaks.
+    """Return the configuration of a conversation: what is given, else what it had, else defaults.
 
     A voice belongs to a model: with another model, the voice that the conversation had is not used.
+
+    Args:
+        continuation: What the conversation continues.
+        model: The model; None for that of the conversation.
+        voice: The voice; None for that of the conversation or the model.
+        language: Language that the voice has to speak; None for any.
+        region: The region; None for that of the AWS settings.
+        system: The system prompt; None for that of the conversation.
+        tools: The tools.
+        greeting: See `SessionConfig`.
+        idle_prompts: See `SessionConfig`.
+        stream_s: See `SessionConfig`.
+        recovery: See `SessionConfig`.
+
+    Raises:
+        ConfigError: The model or the voice is unknown, or no voice speaks the language.
     """
     if continuation.resume is None:
-        model, system = model or DEFAULT_MODEL, DEFAULT_SYSTEM if system is None else system
-        return SessionConfig(
-            model=model,
-            voice=voice,
-            region=region,
-            system=system,
-            tools=tools.specs,
-            greeting=greeting,
-            idle_prompts=idle_prompts,
-            stream_s=stream_s,
-            recovery=recovery,
+        had = SessionConfig(
+            model=model or DEFAULT_MODEL, system=DEFAULT_SYSTEM if system is None else system
         )
-    before = continuation.resume.config
-    same = model is None or model == before.model
-    return replace(
-        before if same else SessionConfig(model=str(model), system=before.system),
+    else:
+        had = continuation.resume.config
+        if model is not None and model != had.model:
+            had = SessionConfig(model=model, system=had.system)
+        had = replace(had, history_policy="trim", tool_choice=ToolChoice())
+    config = replace(
+        had,
         region=region,
-        voice=voice if voice or not same else before.voice,
-        system=before.system if system is None else system,
+        voice=voice or had.voice,
+        system=had.system if system is None else system,
         tools=tools.specs,
-        tool_choice=ToolChoice(),
-        history_policy="trim",
         greeting=greeting,
         idle_prompts=idle_prompts,
         stream_s=stream_s,
         recovery=recovery,
     )
+    if language is None:
+        return config
+    return replace(config, voice=voice_for(config.voice_model, language, voice).id)
 
 
 def default_file() -> Path | None:
