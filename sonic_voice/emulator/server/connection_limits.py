@@ -62,7 +62,8 @@ class ConnectionLimits:
     window_bytes: int = DEFAULT_WINDOW_BYTES
     """Bytes that a client may send on a stream before they are read. It is the default of HTTP/2:
     with a larger first window, the AWS SDK's CRT client hangs at single events of 50 to 72 kB that
-    are sent before it has read the settings."""
+    are sent before it has read the settings. A window that grows later would let a recording at
+    full speed run seconds ahead of its answers, which are rendered while nothing is read."""
 
 
 _connecting: ContextVar["ServerConnection"] = ContextVar("connecting")
