@@ -37,8 +37,8 @@ class EventQueue:
         self._closed = False
         self._context: Context | None = None
         """The context of the owner while it waits; None while it does not."""
-        self._fault: Exception | None = None
-        """The exception that `on_playback` has raised; None for none."""
+        self._fault: BaseException | None = None
+        """The exception that `on_playback` has raised and `wait` has not; None for none."""
 
     def __len__(self) -> int:
         """Return the number of events that wait."""
@@ -79,7 +79,9 @@ class EventQueue:
         try:
             context.run(self.on_playback, event)
             self._context = context
-        except Exception as error:  # it is raised by `wait`
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # it is raised by `wait`
             self._fault = error
             self._arrived.set()
         return True
@@ -100,19 +102,26 @@ class EventQueue:
         return event
 
     async def wait(self) -> None:
-        """Wait until an event is queued, or `wake` is called. Cancelling it loses no event.
+        """Wait until an event is queued, or `wake` is called.
+
+        Cancelling it loses no event, and no exception of `on_playback`.
 
         Raises:
-            Exception: What `on_playback` has raised.
+            BaseException: What `on_playback` has raised.
         """
         self._arrived.clear()
-        self._context = copy_context()
+        if self._fault is None:
+            self._context = copy_context()
+            try:
+                await self._arrived.wait()
+            finally:
+                self._context = None
+        fault, self._fault = self._fault, None
         try:
-            await self._arrived.wait()
-            if self._fault is not None:
-                raise self._fault
+            if fault is not None:
+                raise fault
         finally:
-            self._context = self._fault = None  # its traceback refers to the owner
+            del fault  # its traceback refers to this frame
 
     def wake(self) -> None:
         """Wake the owner without an event, because no more may come."""

@@ -146,13 +146,15 @@ class _Dialing:
         except BaseException:
             raw.abort()
             raise
+        # A transport that was lost does not tell it any more.
+        speaks_h2 = self._tls is None or _alpn(transport) == "h2"
         # The peer may have sent its settings, or closed, before its protocol exists here.
         connection = new_connection()
         transport.set_protocol(connection)
         connection.connection_made(transport)
         early.replay_to(connection)
         transport.resume_reading()
-        if self._tls is not None and _alpn(transport) != "h2":
+        if not speaks_h2:
             connection.cut()
             raise no_http2(f"{self._host}:{self._port}")
         return connection

@@ -135,6 +135,7 @@ def tls_context(
         if STRICT if strict is None else strict:
             context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION  # RFC 9113, 9.2.1
     context.set_alpn_protocols(["h2"])
     return context
 

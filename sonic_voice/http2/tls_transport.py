@@ -7,7 +7,8 @@ this: a tunnel has TLS on top of a transport, and event loops without `add_reade
 transport in C, have their own.
 
 OpenSSL keeps a record that the kernel accepted in part, and finishes it when the same data is
-written again. So whatever was not accepted stays at the head of the queue, whole.
+written again. So whatever was not accepted stays at the head of the queue, whole. A peer that asks
+for two key updates in that time ends the connection: OpenSSL cannot answer the second one.
 """
 
 import asyncio
@@ -26,6 +27,10 @@ that of asyncio."""
 
 _NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """Errors of a TLS socket that must wait for the network."""
+
+_HUNG_UP = (ConnectionError, ssl.SSLEOFError)
+"""Errors of a write to a peer that has closed the connection. What it has sent before can be
+read."""
 
 
 async def start_tls_on_socket(
@@ -100,6 +105,7 @@ class TlsTransport(asyncio.Transport):
         self._queued_bytes = 0
         self._closing = False
         self._closed = False
+        self._write_error: OSError | None = None
         self._protocol_paused = False
         self._reading = False
         self.set_protocol(protocol)
@@ -139,19 +145,21 @@ class TlsTransport(asyncio.Transport):
             return
         except OSError as error:
             # After `close`, OpenSSL reports the peer's close_notify as an error.
-            self._drop(None if self._closing else error)
+            self._drop(None if self._closing else self._write_error or error)
             return
         if not data:
             with suppress(OSError):
                 self._tls.unwrap()
-            self._drop(None)
+            self._drop(self._write_error)
         elif not self._closing:
             self._deliver(data)
 
     def _deliver(self, data: bytes) -> None:
         try:
             self._protocol.data_received(data)
-        except Exception as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             # As asyncio's transports do: a protocol that has failed gets nothing more.
             message = "Fatal error: protocol.data_received() call failed."
             context = {"message": message, "exception": error, "transport": self}
@@ -162,7 +170,7 @@ class TlsTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """See `asyncio.WriteTransport`."""
-        if self._closing or not data:
+        if self._closing or self._write_error is not None or not data:
             return
         if not self._queue:
             try:
@@ -171,7 +179,7 @@ class TlsTransport(asyncio.Transport):
             except _NOT_NOW:
                 self._loop.add_writer(self._fd, self._write_ready)
             except OSError as error:
-                self._drop(error)
+                self._write_failed(error)
                 return
         self._queue.append(bytes(data))
         self._queued_bytes += len(data)
@@ -188,7 +196,7 @@ class TlsTransport(asyncio.Transport):
         except _NOT_NOW:
             pass
         except OSError as error:
-            self._drop(error)
+            self._write_failed(error)
             return
         if self._protocol_paused and self._queued_bytes <= self._low_bytes:
             self._protocol_paused = False
@@ -197,6 +205,16 @@ class TlsTransport(asyncio.Transport):
             self._loop.remove_writer(self._fd)
             if self._closing:
                 self._say_goodbye()
+
+    def _write_failed(self, error: OSError) -> None:
+        """Write nothing more, and end once what the peer had sent is read."""
+        if not self._reading or self._closing or not isinstance(error, _HUNG_UP):
+            self._drop(error)
+            return
+        self._write_error = error
+        self._loop.remove_writer(self._fd)
+        self._queue.clear()
+        self._queued_bytes = 0
 
     def get_write_buffer_size(self) -> int:
         """See `asyncio.WriteTransport`."""
@@ -249,7 +267,7 @@ class TlsTransport(asyncio.Transport):
             pass
         self._drop(None)
 
-    def _drop(self, error: Exception | None) -> None:
+    def _drop(self, error: BaseException | None) -> None:
         """Close the socket and report the end to the protocol, in the next turn of the loop."""
         if self._closed:
             return
@@ -259,4 +277,5 @@ class TlsTransport(asyncio.Transport):
         self._queue.clear()
         self._queued_bytes = 0
         self._tls.close()
-        self._loop.call_soon(self._protocol.connection_lost, error)
+        why = error if isinstance(error, Exception) else None
+        self._loop.call_soon(self._protocol.connection_lost, why)

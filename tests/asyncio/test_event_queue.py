@@ -127,6 +127,38 @@ async def test_the_owner_gets_the_exception_of_its_function_and_the_events_after
     assert queue.take() == sound(2)
 
 
+async def test_the_reader_of_a_stream_is_not_cancelled_by_the_function_of_the_owner() -> None:
+    queue = EventQueue()
+
+    def fail(_: Audio | Interrupted) -> None:
+        raise asyncio.CancelledError
+
+    queue.on_playback = fail
+    async with waiting_owner(queue) as owner:
+        assert queue.push([sound(1), sound(2)])
+        with pytest.raises(asyncio.CancelledError):
+            await owner
+    assert queue.take() == sound(2)
+
+
+async def test_an_owner_that_is_cancelled_at_once_gets_the_exception_when_it_waits_again() -> None:
+    queue = EventQueue()
+
+    def fail(_: Audio | Interrupted) -> None:
+        raise ValueError("lost")
+
+    queue.on_playback = fail
+    async with waiting_owner(queue) as owner:
+        queue.push([sound(1)])
+        owner.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await owner
+    with pytest.raises(ValueError, match="lost"):
+        await queue.wait()
+    async with waiting_owner(queue) as owner:
+        assert not owner.done(), "it is raised once"
+
+
 async def test_the_function_of_an_owner_runs_in_its_context() -> None:
     name = ContextVar("name", default="nobody")
     queue, names = EventQueue(), list[str]()

@@ -225,6 +225,37 @@ async def test_a_reset_connection_ends_the_transport(tls: Tls) -> None:
         assert transport.is_closing()
 
 
+async def test_what_a_peer_sent_before_it_hung_up_is_read_whatever_is_written(tls: Tls) -> None:
+    class Answering(Received):
+        answer: Callable[[bytes], None]
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.answer(b"But...")
+
+    gone = asyncio.Event()
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        for _ in range(3):
+            writer.write(LONG[:700])
+        writer.transport.abort()
+        await asyncio.sleep(0)
+        gone.set()
+
+    async with connected(tls, hang_up, protocol=Answering) as (transport, received):
+        assert isinstance(received, Answering)
+        received.answer = transport.write
+        transport.pause_reading()
+        transport.write(b"?")
+        await gone.wait()
+        await asyncio.sleep(0.1)
+        transport.resume_reading()
+        async with asyncio.timeout(PATIENCE_S):
+            assert isinstance(await received.lost, OSError)
+        assert received.data == 3 * LONG[:700]
+
+
 async def test_an_aborted_transport_drops_what_waits(tls: Tls) -> None:
     async def deaf(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
@@ -258,18 +289,21 @@ async def test_a_protocol_may_abort_when_it_is_resumed(tls: Tls) -> None:
     assert reported == []
 
 
-async def test_a_protocol_that_fails_is_reported_and_loses_its_connection(tls: Tls) -> None:
+@pytest.mark.parametrize("error", [LookupError, asyncio.CancelledError])
+async def test_a_protocol_that_fails_is_reported_and_loses_its_connection(
+    tls: Tls, error: type[BaseException]
+) -> None:
     class Broken(Received):
         def data_received(self, data: bytes) -> None:
-            raise LookupError(data.decode())
+            raise error(data.decode())
 
     reported = list[Any]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     async with connected(tls, echo, protocol=Broken) as (transport, received):
         transport.write(b"bug")
         async with asyncio.timeout(PATIENCE_S):
-            assert isinstance(await received.lost, LookupError)
-    assert [repr(context["exception"]) for context in reported] == ["LookupError('bug')"]
+            assert isinstance(await received.lost, LookupError | None)
+    assert [repr(context["exception"]) for context in reported] == [f"{error.__name__}('bug')"]
 
 
 @pytest.mark.parametrize("fault", ["silence", "untrusted", "plain text"])

@@ -341,6 +341,21 @@ async def test_a_company_ca_that_the_user_names_is_accepted_under_python_3_13(
         await connection.closed
 
 
+async def test_a_connection_that_is_lost_at_once_is_not_said_to_lack_http_2(
+    machine: Machine,
+) -> None:
+    class Lost(H2Connection):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self.cut()
+
+    context = tls.tls_context(str(machine.company.ca_file))
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+    async with listening(nothing, machine.company.server_context()) as port:
+        connection = await dial("localhost", port, Lost, tls=context)
+        await connection.closed
+
+
 def test_a_ca_file_that_openssl_ignores_is_not_said_to_be_trusted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
