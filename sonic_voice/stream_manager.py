@@ -181,7 +181,7 @@ class StreamManager:
                 stream.finish()
         elif self.input.stream is None and not self.over.done():
             self._end(None)  # there is no connection, and a goodbye is no reason to make one
-            self._supervisor.cancel()
+            self._stop_supervising()
         self._changed.set()
 
     def give_up(self, error: SonicError) -> None:
@@ -196,6 +196,11 @@ class StreamManager:
             stream.give_up(error)
         elif not self.over.done():
             self._end(error)
+            self._stop_supervising()
+
+    def _stop_supervising(self) -> None:
+        # Once: a second time would interrupt the release of a stream that is being opened.
+        if not self._supervisor.cancelling():
             self._supervisor.cancel()
 
     # -- state ---------------------------------------------------------------------------------
@@ -500,7 +505,7 @@ class StreamManager:
 
     async def _close(self) -> None:
         self._end(ConnectionLost("The session was closed.", reason="ended"))
-        self._supervisor.cancel()
+        self._stop_supervising()
         await asyncio.gather(self._supervisor, return_exceptions=True)
         self._prepared.discard()
         if self.input.stream is not None:

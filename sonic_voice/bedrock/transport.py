@@ -108,6 +108,8 @@ class BedrockTransport:
         self._setting_up = asyncio.Lock()
         self._setup: SharedSetup | None = None
         self._closed = False
+        self._abandoning = set[asyncio.Task[None]]()
+        """The tasks that close streams whose opening was cancelled."""
 
     def __repr__(self) -> str:
         return f"BedrockTransport({self._settings}, engine={self._engine!r})"
@@ -136,9 +138,11 @@ class BedrockTransport:
         try:
             await asyncio.wait({invoking, client.unsent_error}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            # `_invoke` does not wait for the network here, and cannot be cleaned up half-way.
-            await asyncio.wait({invoking, client.unsent_error}, return_when=asyncio.FIRST_COMPLETED)
-            await _abandon(invoking, client)
+            # The caller may be cancelled again, and the stream must be closed nevertheless.
+            abandoning = asyncio.create_task(_abandon_begun(invoking, client))
+            self._abandoning.add(abandoning)
+            abandoning.add_done_callback(self._abandoning.discard)
+            await asyncio.shield(abandoning)
             raise
         if not invoking.done():
             await _abandon(invoking, client)
@@ -198,6 +202,8 @@ class BedrockTransport:
     async def aclose(self) -> None:
         """Release the resources that the streams share. The streams are closed by their owners."""
         self._closed = True
+        if self._abandoning:
+            await asyncio.wait(self._abandoning)
         if self._setup is not None:
             await self._setup.sdk_client.close()
             await self._setup.account.aclose()
@@ -401,6 +407,12 @@ async def _invoke(
     asked = InvokeModelWithBidirectionalStreamOperationInput(model_id=model)
     duplex = await sdk.invoke_model_with_bidirectional_stream(asked, plugins=[plugin])
     return cast(DuplexStream, duplex)  # of `EventProtocol`
+
+
+async def _abandon_begun(invoking: asyncio.Task[DuplexStream], client: StreamClient) -> None:
+    # `_invoke` does not wait for the network here, and cannot be cleaned up half-way.
+    await asyncio.wait({invoking, client.unsent_error}, return_when=asyncio.FIRST_COMPLETED)
+    await _abandon(invoking, client)
 
 
 async def _abandon(invoking: asyncio.Task[DuplexStream], client: StreamClient) -> None:

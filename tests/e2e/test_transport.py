@@ -783,6 +783,27 @@ async def test_an_opening_cancelled_at_any_step_leaves_nothing(
     await transport.aclose()
 
 
+@pytest.mark.parametrize("steps", range(10))
+async def test_an_opening_that_is_cancelled_twice_leaves_nothing(
+    emulator: Emulator, engine: EngineName, steps: int
+) -> None:
+    transport = transport_to(emulator, engine)
+    warm = await transport.open(MODEL)
+    await warm.aclose()
+    before = asyncio.all_tasks()
+    opening = asyncio.create_task(transport.open(MODEL))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    for _ in range(2):
+        opening.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait({opening})
+    if not opening.cancelled():
+        await opening.result().aclose()
+    await transport.aclose()
+    assert {t for t in asyncio.all_tasks() - before if "emulator" not in t.get_name()} <= {opening}
+
+
 async def test_streams_one_after_another_leave_nothing(emulator: Emulator) -> None:
     transport = transport_to(emulator)
 
