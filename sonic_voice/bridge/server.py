@@ -127,10 +127,11 @@ async def served(
 
     def answer(connection: ServerConnection, request: Request) -> HttpResponse | None:
         assert site is not None
-        wants_socket = request.headers.get("Upgrade", "").lower() == "websocket"
-        if wants_socket and request.path.partition("?")[0] == site.socket_path:
-            return None
         headers = join_headers(request.headers.raw_items())
+        wants_socket = headers.get("upgrade", "").lower() == "websocket"
+        is_page = wants_socket and request.path.partition("?")[0] == site.socket_path
+        if is_page and not site.passes_on(headers):
+            return None
         response = site.answer(
             getattr(request, "method", "GET"),
             request.path,

@@ -29,6 +29,11 @@ from .tokens import LIFETIME_S, issue_token
 TALK = "/talk"
 """Path of the WebSocket."""
 
+NEXT_BRIDGE = "sonic-voice-next-bridge"
+"""Header with which a proxy says that it passes a page to another bridge if the handshake of its
+WebSocket is answered 503. Without it every handshake is accepted: a browser does not tell a page
+why one failed."""
+
 KINDS = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -185,6 +190,8 @@ class Site:
             body = self._ping.body(busy=self._bridge.talking > 0, now_s=now_s)
             status = self._health().status
             response = self._response(status, "application/json", body)
+        elif path == self.socket_path and self.passes_on(headers):
+            response = self._health()
         elif path == self.socket_path:
             response = self._text(HTTPStatus.UPGRADE_REQUIRED, "Open a WebSocket here.")
         elif page := self._pages.get(path):
@@ -193,6 +200,14 @@ class Site:
             response = self._text(HTTPStatus.NOT_FOUND, "There is nothing here.")
         body = b"" if method == "HEAD" else response.body
         return Response(response.status, response.headers, body)
+
+    def passes_on(self, headers: Mapping[str, str]) -> bool:
+        """Return whether a page is left to another bridge, because this one stops or drains.
+
+        Args:
+            headers: The headers of the handshake, by lower-case name.
+        """
+        return NEXT_BRIDGE in headers and self._health().status is not HTTPStatus.OK
 
     def _health(self) -> Response:
         if self._bridge.stopping or self._bridge.draining:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import signal
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -16,8 +17,11 @@ import pytest
 import trustme
 from websockets.exceptions import ConnectionClosed
 
+from sonic_voice.bridge.tokens import issue_token
+
 from ..support.page import Page, close_of, socket
 from ..support.real_haproxy import free_port, haproxy
+from ..support.real_nginx import deployed, need_nginx, running
 from ..support.real_redis import real_redis
 from ..support.worker_service import PATIENCE_S, Place, ReturningPage, place, serve_process
 
@@ -172,6 +176,36 @@ async def test_a_server_that_stops_hands_its_conversations_to_another_machine(
             async with asyncio.timeout(60):
                 assert await holder.process.wait() == 128 + signal.SIGTERM
             assert len(other.of(STARTED[1])) == 1
+
+
+async def test_nginx_passes_new_pages_by_a_bridge_that_drains(tmp_path: Path) -> None:
+    need_nginx()
+    ports, public = (free_port(), free_port()), free_port()
+    secret = tmp_path / "secret"
+    secret.write_text("s" * 32)
+    rules = ("--allow-origin", f"http://localhost:{public}", "--trusted-proxy", "127.0.0.1")
+    tokens = [issue_token(b"s" * 32, f"user {n}", now_s=time.time()) for n in range(5)]
+    async with real_redis(tmp_path) as redis:
+        shared = ("--redis", redis.url, *rules, "--token-secret-file", str(secret))
+        async with (
+            serve_process(*SCENARIO, *shared, "--drain-s", "60", port=ports[0]) as first,
+            serve_process(*SCENARIO, *shared, port=ports[1]) as second,
+            running(tmp_path, deployed(tmp_path, *ports, port=public), public),
+            socket(f"http://localhost:{ports[0]}/") as direct,
+            Page(direct, {"token": tokens.pop()}) as page,
+        ):
+            await page.until("listening")
+            first.process.send_signal(signal.SIGTERM)
+            await first.until(lambda: bool(first.of("draining")))
+            for token in tokens:
+                async with socket(f"http://localhost:{public}/") as visitor:
+                    hello = {"type": "hello", "version": 1, "token": token}
+                    await visitor.send(json.dumps(hello))
+                    assert json.loads(await visitor.recv())["type"] == "ready"
+                    await visitor.send('{"type": "bye"}')
+                    assert (await close_of(visitor))[0] == 1000
+            assert len(second.of(STARTED[0])) == 4
+            await page.say("bye")
 
 
 def processes(here: Place) -> list[int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parents[2] / "README.md"
+DEPLOYED = Path(__file__).parents[2] / "scripts" / "deploy" / "nginx.conf"
 NAME = "voice.example"
 
 _START_S = 10.0
@@ -48,6 +49,29 @@ def configuration(folder: Path, *, port: int, upstream: int, more: str = "") -> 
     ):
         assert block.count(written) == 1, written
         block = block.replace(written, here)
+    return _around(block, folder)
+
+
+def deployed(folder: Path, *bridges: int, port: int) -> str:
+    """Return a configuration around the file of `scripts/deploy`, without TLS.
+
+    Args:
+        folder: Where all that nginx writes is.
+        bridges: The ports of the two bridges.
+        port: The port to listen at.
+    """
+    block = re.sub(r"\n *ssl_\w+ .*;", "", DEPLOYED.read_text(encoding="utf-8"))
+    places = ("127.0.0.1:8081", "127.0.0.1:8082")
+    for written, here in (
+        ("listen 443 ssl;", f"listen 127.0.0.1:{port};"),
+        *((place, f"127.0.0.1:{bridge}") for place, bridge in zip(places, bridges, strict=True)),
+    ):
+        assert block.count(written) == 1, written
+        block = block.replace(written, here)
+    return _around(block, folder)
+
+
+def _around(block: str, folder: Path) -> str:
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};\n"
         for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -69,8 +93,17 @@ access_log off;
 async def nginx(folder: Path, *, upstream: int, more: str = "") -> AsyncGenerator[int]:
     """Run nginx in front of the port `upstream`, and yield the port that it listens at."""
     port = free_port()
+    async with running(
+        folder, configuration(folder, port=port, upstream=upstream, more=more), port
+    ):
+        yield port
+
+
+@asynccontextmanager
+async def running(folder: Path, configured: str, port: int) -> AsyncGenerator[None]:
+    """Run nginx with a configuration in which it listens at `port`."""
     file = folder / "nginx.conf"
-    file.write_text(configuration(folder, port=port, upstream=upstream, more=more))
+    file.write_text(configured)
     log = folder / "nginx.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
@@ -86,7 +119,7 @@ async def nginx(folder: Path, *, upstream: int, more: str = "") -> AsyncGenerato
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break
                 await asyncio.sleep(_LOOK_S)
-        yield port
+        yield
     finally:
         if process.returncode is None:
             process.terminate()
