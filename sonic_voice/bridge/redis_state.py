@@ -26,7 +26,7 @@ from typing import Any, cast
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from ..errors import ConfigError
 from .closing import BridgeRefusal, Close
@@ -256,9 +256,13 @@ class RedisState:
         except (RedisError, OSError, TimeoutError) as error:
             if not self._down:
                 self._down = True
+                cause = error.__cause__ or error  # that of a refused connection
+                refused = isinstance(cause, ResponseError | AuthenticationError)
                 _log.warning(
-                    "Redis does not answer (%s): each process has its own limits until it is back",
-                    type(error).__name__,
+                    "Redis %s (%s): each process has its own limits until it %s",
+                    "refuses its service" if refused else "does not answer",
+                    f"{type(cause).__name__}: {error}" if refused else type(error).__name__,
+                    "accepts them" if refused else "is back",
                 )
             raise StateUnavailable from error
         if self._down:

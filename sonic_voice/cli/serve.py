@@ -264,7 +264,7 @@ def serve(
 
     [bold]sonic-voice serve --agentcore[/bold]
 
-    /healthz reports whether the server accepts conversations, and /metrics has
+    /healthz answers 503 once the server stops or drains, and /metrics has
     its Prometheus metrics. Standard error has a line for each conversation that
     starts or ends, with the reason, and for each connection that is rejected.
     """
@@ -273,6 +273,15 @@ def serve(
         if (token_issuer or token_audience) and not (token_jwks or token_secret_file):
             raise typer.BadParameter(
                 "--token-issuer and --token-audience need --token-jwks or --token-secret-file."
+            )
+        if one_time_tokens and not (token_jwks or token_secret_file):
+            raise typer.BadParameter(
+                "--one-time-tokens needs tokens: --token-secret-file or --token-jwks."
+            )
+        if one_time_tokens and workers > 1 and redis is None:
+            raise typer.BadParameter(
+                "--one-time-tokens with several workers needs --redis: "
+                "else a token opens a conversation at each of them."
             )
         if workers > 1 and store is not None:
             raise typer.BadParameter("Workers share conversations in --redis, not in a --store.")

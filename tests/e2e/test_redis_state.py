@@ -212,6 +212,18 @@ async def test_a_server_that_stops_fails_at_once_is_logged_once_and_used_again(
     ]
 
 
+async def test_a_server_that_refuses_a_password_is_not_said_to_be_down(
+    redis: RealRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = RedisState(redis.url.replace("unix://", "unix://user:wrong-password@"))
+    with pytest.raises(StateUnavailable):
+        await state.save("k", b"1")
+    [said] = [entry.getMessage() for entry in caplog.records]
+    assert said.startswith("Redis refuses its service (AuthenticationError: ")
+    assert "wrong-password" not in said
+    await state.aclose()
+
+
 async def test_a_server_that_hangs_costs_one_deadline(
     redis: RealRedis, states: tuple[RedisState, RedisState], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -249,6 +249,24 @@ def test_what_is_not_safe_is_refused_in_words(
     assert len(err.splitlines()) == 2, "a sentence and the next step"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "needs tokens"),
+        (("--workers", "2", "--token-jwks", "https://issuer.example"), "needs --redis"),
+    ],
+)
+def test_a_token_that_would_open_more_than_one_conversation_is_not_called_one_time(
+    arguments: tuple[str, ...], says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit:
+        get_command(app)(
+            ("serve", *LOCAL, "--one-time-tokens", *arguments), prog_name="sonic-voice"
+        )
+    assert exit.value.code == 2
+    assert says in capfd.readouterr().err
+
+
 async def test_a_port_that_is_taken_is_named_with_the_next_step() -> None:
     with sockets.socket() as other:
         other.bind(("127.0.0.1", 0))
