@@ -1,4 +1,4 @@
-"""What the page learns of its conversation: the session's events, latencies and notices."""
+"""The messages that tell a page of its conversation: events, latencies and notices."""
 
 from ..events import AssistantText, Event, Interrupted, PictureShown, TurnEnded, duration
 from ..metrics import Metrics
